@@ -1,0 +1,11 @@
+//! How edits move between a remote site and central: entries and their chain, frames, request heads, replies, pages, and the
+//! two machines that exchange them. Knows no file, socket, clock, thread or random source; time and entropy are arguments.
+#![no_std]
+#![forbid(unsafe_code)]
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+pub mod chain;
+pub mod ids;
+pub mod limits;

@@ -1,0 +1,72 @@
+//! Every limit of the formats and of an exchange, in one place, each with its unit and its reason.
+//!
+//! Limits that only one program needs (files, queues, timeouts) are named in that program.
+
+/// Longest record id, in bytes (`details.md`, "Ids and values").
+pub const RECORD_ID_BYTES_MAX: usize = 64;
+/// Longest name of a table, in bytes: mSupply's longest is 33.
+pub const TABLE_NAME_BYTES_MAX: usize = 64;
+/// Longest name of a column that the catalogue does not list, in bytes.
+pub const COLUMN_NAME_BYTES_MAX: usize = 128;
+/// Most columns of one record; mSupply's widest table has about 130.
+pub const ROW_COLUMNS_MAX: usize = 512;
+/// Deepest nesting of JSON inside a value.
+pub const JSON_DEPTH_MAX: usize = 64;
+/// Largest record as packed in an entry, in bytes. Photos and scans are files, not records.
+pub const RECORD_BYTES_MAX: usize = 1024 * 1024;
+/// Largest entry, in bytes: a record and its envelope.
+pub const ENTRY_BYTES_MAX: usize = RECORD_BYTES_MAX + 4 * 1024;
+/// Most entries of one group: an invoice with 2,000 lines, each written twice, fits.
+pub const GROUP_ENTRIES_MAX: usize = 4096;
+/// Largest group, in bytes of entries.
+pub const GROUP_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Longest scope name on the wire, in bytes: a role, a length and a record id.
+pub const SCOPE_BYTES_MAX: usize = 72;
+/// Most scopes that one site holds, hence cursors in a request head.
+pub const SCOPES_MAX: usize = 4096;
+
+/// Plain bytes before a frame that may serve as its dictionary, in bytes (rule 5.6).
+pub const DICTIONARY_BYTES_MAX: usize = 256 * 1024;
+/// Most plain bytes of a frame with more than one entry, in bytes.
+pub const FRAME_PLAIN_BYTES_TARGET_MAX: usize = 128 * 1024;
+/// Most plain bytes of any frame: one entry of the largest size and its length.
+pub const FRAME_PLAIN_BYTES_MAX: usize = ENTRY_BYTES_MAX + 16;
+/// Most bytes of a signed section as it travels: a frame or page that did not compress.
+pub const SECTION_BYTES_MAX: usize = FRAME_PLAIN_BYTES_MAX + 4 * 1024;
+/// Most entries in a frame.
+pub const FRAME_ENTRIES_MAX: usize = 8192;
+/// Smallest target for frames and pages on a link that keeps breaking, in bytes on the wire (rule 5.10).
+pub const FRAME_TARGET_BYTES_MIN: u32 = 4 * 1024;
+/// Target for frames and pages on a link that holds, in bytes on the wire.
+pub const FRAME_TARGET_BYTES_MAX: u32 = 32 * 1024;
+/// Bytes of frames that one request carries at most once central has admitted more than one.
+pub const REQUEST_FRAME_BYTES_MAX: u32 = 256 * 1024;
+/// Largest request in all, in bytes: a head with every cursor, and its frames.
+pub const REQUEST_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Largest request head, in bytes.
+pub const HEAD_BYTES_MAX: usize = 512 * 1024;
+/// Bytes of pages that one reply carries at most.
+pub const REPLY_PAGE_BYTES_MAX: u32 = 1024 * 1024;
+/// Most rows in a page.
+pub const PAGE_ROWS_MAX: usize = 2048;
+/// Most plain bytes of a page: rows up to the target, and one more with its parents.
+pub const PAGE_PLAIN_BYTES_MAX: usize = RECORD_BYTES_MAX + 256 * 1024;
+/// Bytes of control rows in one reply at most; at least one row always comes.
+pub const CONTROL_BYTES_MAX: usize = 64 * 1024;
+/// Largest control row's content, in bytes: a refusal with the image of the record.
+pub const CONTROL_ROW_BYTES_MAX: usize = RECORD_BYTES_MAX + 4 * 1024;
+/// Largest reply head, in bytes: the control rows' limit may be passed by the one row that always comes.
+pub const REPLY_HEAD_BYTES_MAX: usize = CONTROL_BYTES_MAX + CONTROL_ROW_BYTES_MAX + 4 * 1024;
+/// Longest line of headers between a waiting entry and its root (a line waits for a header; headers wait for nothing).
+pub const PARENT_DEPTH_MAX: usize = 4;
+/// Entries that wait for headers at central, for one site, at most.
+pub const WAITING_ENTRIES_MAX: u64 = 10_000;
+/// Longest text of a refusal or an error on the wire, in bytes.
+pub const REASON_BYTES_MAX: usize = 300;
+
+const _: () = assert!(GROUP_BYTES_MAX >= ENTRY_BYTES_MAX, "a group holds at least one entry of the largest size");
+const _: () = assert!(FRAME_PLAIN_BYTES_MAX > ENTRY_BYTES_MAX, "a frame holds any entry");
+const _: () = assert!(SECTION_BYTES_MAX > FRAME_PLAIN_BYTES_MAX, "a section holds any frame");
+const _: () = assert!(REQUEST_BYTES_MAX > HEAD_BYTES_MAX + SECTION_BYTES_MAX + REQUEST_FRAME_BYTES_MAX as usize);
+const _: () = assert!(FRAME_TARGET_BYTES_MIN <= FRAME_TARGET_BYTES_MAX);
+const _: () = assert!(REPLY_HEAD_BYTES_MAX > CONTROL_BYTES_MAX + CONTROL_ROW_BYTES_MAX);
