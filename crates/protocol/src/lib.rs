@@ -6,6 +6,9 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod bytes;
 pub mod chain;
+pub mod entry;
 pub mod ids;
 pub mod limits;
+pub mod row;
