@@ -8,7 +8,13 @@ extern crate std;
 
 pub mod bytes;
 pub mod chain;
+pub mod edge;
 pub mod entry;
+pub mod frame;
+pub mod history;
 pub mod ids;
 pub mod limits;
 pub mod row;
+pub mod section;
+#[cfg(test)]
+mod testing;

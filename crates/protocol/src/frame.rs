@@ -1,0 +1,269 @@
+//! Frames: a run of journal entries, packed and signed for itself (rule 5.6; `docs/wire-format.md`, "Frame").
+//!
+//! The body is a postcard [`FrameHeader`], then the packed plain bytes: for each entry its length as a varint and its bytes.
+
+use alloc::vec::Vec;
+use core::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::bytes::{DecodeError, Reader, put_count};
+use crate::chain;
+use crate::edge::{Codec, CodecError, Compression, Dictionary};
+use crate::history::History;
+use crate::ids::{Hash, JournalId, Sequence};
+use crate::limits;
+
+/// The format that is written.
+pub const VERSION: u8 = 0;
+
+/// What stands before a frame's packed entries.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FrameHeader {
+    /// 0.
+    pub version: u8,
+    /// The journal that the entries are of.
+    pub journal: JournalId,
+    /// Sequence of the first entry.
+    pub first: Sequence,
+    /// How many entries follow.
+    pub count: u32,
+    /// Hash of the journal before the first entry.
+    pub before: Hash,
+    /// Hash of the journal after the last entry.
+    pub after: Hash,
+    /// How the entries are packed.
+    pub compression: Compression,
+    /// What the packing refers back to.
+    pub dictionary: Dictionary,
+    /// Length of the unpacked entries, in bytes.
+    pub plain_bytes: u32,
+}
+
+/// A frame that was unpacked and whose chain was recomputed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Frame {
+    /// The journal.
+    pub journal: JournalId,
+    /// Sequence of the first entry.
+    pub first: Sequence,
+    /// Hash before the first entry.
+    pub before: Hash,
+    /// Each entry's bytes with the hash of the journal after it.
+    pub entries: Vec<(Vec<u8>, Hash)>,
+}
+
+impl Frame {
+    /// Sequence of the last entry.
+    pub fn last(&self) -> Sequence {
+        Sequence(self.first.0 + self.entries.len() as u64 - 1)
+    }
+
+    /// Hash after the last entry.
+    pub fn after(&self) -> Hash {
+        self.entries.last().map_or(self.before, |entry| entry.1)
+    }
+}
+
+/// Entries to pack, without the journal they are of.
+#[derive(Debug, Clone, Copy)]
+pub struct Run<'a> {
+    /// The journal.
+    pub journal: JournalId,
+    /// Sequence of the first entry.
+    pub first: Sequence,
+    /// Hash before it.
+    pub before: Hash,
+    /// Hash after the last entry.
+    pub after: Hash,
+    /// The entries' bytes, at least one.
+    pub entries: &'a [Vec<u8>],
+}
+
+/// Packs a run of entries into a frame's body and adds its plain bytes to `history`.
+///
+/// # Errors
+/// [`CodecError`] if the codec fails.
+pub fn pack(run: Run<'_>, history: &mut History, codec: &mut dyn Codec) -> Result<Vec<u8>, CodecError> {
+    let mut plain = Vec::new();
+    for entry in run.entries {
+        put_count(&mut plain, entry.len());
+        plain.extend_from_slice(entry);
+    }
+    let (compression, dictionary, packed) = pack_plain(&plain, history, codec)?;
+    let header = FrameHeader {
+        version: VERSION,
+        journal: run.journal,
+        first: run.first,
+        count: u32::try_from(run.entries.len()).expect("at most limits::FRAME_ENTRIES_MAX entries"),
+        before: run.before,
+        after: run.after,
+        compression,
+        dictionary,
+        plain_bytes: u32::try_from(plain.len()).expect("at most limits::FRAME_PLAIN_BYTES_MAX"),
+    };
+    let mut body = postcard::to_allocvec(&header).expect("a header of fixed fields always encodes");
+    body.extend_from_slice(&packed);
+    Ok(body)
+}
+
+/// Packs plain bytes after what went before, or leaves them when packing would make them larger.
+pub(crate) fn pack_plain(
+    plain: &[u8],
+    history: &mut History,
+    codec: &mut dyn Codec,
+) -> Result<(Compression, Dictionary, Vec<u8>), CodecError> {
+    let dictionary = if history.bytes().is_empty() { codec.built_in() } else { Dictionary::Previous };
+    let packed = codec.compress(dictionary, history.bytes(), plain)?;
+    history.push(plain);
+    if packed.len() < plain.len() {
+        Ok((Compression::Zstd, dictionary, packed))
+    } else {
+        Ok((Compression::None, Dictionary::None, plain.to_vec()))
+    }
+}
+
+/// Unpacks what [`pack_plain`] made, within `plain_bytes`, which the caller has checked against its limit.
+pub(crate) fn unpack_plain(
+    compression: Compression,
+    dictionary: Dictionary,
+    packed: &[u8],
+    plain_bytes: usize,
+    history: &mut History,
+    codec: &mut dyn Codec,
+) -> Result<Vec<u8>, FrameError> {
+    let plain = match compression {
+        Compression::None if packed.len() == plain_bytes => packed.to_vec(),
+        Compression::None => return Err(FrameError::Decode(DecodeError::Invalid("the plain length is not right"))),
+        Compression::Zstd => {
+            codec.decompress(dictionary, history.bytes(), packed, plain_bytes).map_err(FrameError::Codec)?
+        }
+    };
+    history.push(&plain);
+    Ok(plain)
+}
+
+/// Unpacks a frame's body (already checked for size, signature and checksum) and recomputes its chain.
+///
+/// # Errors
+/// [`FrameError`]; nothing was added to `history` unless the packing itself was right.
+pub fn unpack(body: &[u8], history: &mut History, codec: &mut dyn Codec) -> Result<Frame, FrameError> {
+    let (header, packed): (FrameHeader, &[u8]) = postcard::take_from_bytes(body)
+        .map_err(|_| FrameError::Decode(DecodeError::Invalid("the frame's header is not right")))?;
+    if header.version != VERSION {
+        return Err(FrameError::Decode(DecodeError::Unknown { what: "frame version", value: header.version }));
+    }
+    let plain_bytes = header.plain_bytes as usize;
+    let count = header.count as usize;
+    if plain_bytes > limits::FRAME_PLAIN_BYTES_MAX {
+        return Err(FrameError::Decode(DecodeError::AboveLimit { limit: "FRAME_PLAIN_BYTES_MAX", found: plain_bytes }));
+    }
+    if count == 0 || count > limits::FRAME_ENTRIES_MAX || header.first == Sequence::ZERO {
+        return Err(FrameError::Decode(DecodeError::AboveLimit { limit: "FRAME_ENTRIES_MAX", found: count }));
+    }
+    if header.first.0.checked_add(u64::from(header.count)).is_none() {
+        return Err(FrameError::Decode(DecodeError::NumberTooLarge));
+    }
+    let plain = unpack_plain(header.compression, header.dictionary, packed, plain_bytes, history, codec)?;
+    let mut reader = Reader::new(&plain);
+    let mut entries = Vec::with_capacity(count);
+    let mut hash = header.before;
+    for _ in 0..count {
+        let length = reader.count(limits::ENTRY_BYTES_MAX, "ENTRY_BYTES_MAX").map_err(FrameError::Decode)?;
+        let entry = reader.take(length).map_err(FrameError::Decode)?;
+        hash = chain::extend(hash, entry);
+        entries.push((entry.to_vec(), hash));
+    }
+    reader.end().map_err(FrameError::Decode)?;
+    if hash != header.after {
+        return Err(FrameError::Chain);
+    }
+    Ok(Frame { journal: header.journal, first: header.first, before: header.before, entries })
+}
+
+/// A frame that changes nothing because it is not right.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FrameError {
+    /// Its bytes break the format.
+    Decode(DecodeError),
+    /// It does not unpack.
+    Codec(CodecError),
+    /// Its entries do not give its hash.
+    Chain,
+}
+
+impl fmt::Display for FrameError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Decode(error) => write!(formatter, "a frame cannot be read: {error}"),
+            Self::Codec(error) => write!(formatter, "a frame cannot be unpacked: {error}"),
+            Self::Chain => formatter.write_str("the entries of a frame do not give its hash"),
+        }
+    }
+}
+
+impl core::error::Error for FrameError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::PlainCodec;
+    use alloc::vec;
+    use proptest::prelude::*;
+
+    fn run(entries: &[Vec<u8>], before: Hash) -> Run<'_> {
+        let after = entries.iter().fold(before, |hash, entry| chain::extend(hash, entry));
+        Run { journal: JournalId([1; 16]), first: Sequence(5), before, after, entries }
+    }
+
+    #[test]
+    fn entries_come_back_byte_for_byte_with_their_hashes() {
+        let entries = vec![b"first".to_vec(), b"second".to_vec()];
+        let body = pack(run(&entries, Hash([3; 32])), &mut History::default(), &mut PlainCodec).unwrap();
+
+        let frame = unpack(&body, &mut History::default(), &mut PlainCodec).unwrap();
+
+        assert_eq!(frame.entries.iter().map(|entry| entry.0.clone()).collect::<Vec<_>>(), entries);
+        assert_eq!((frame.first, frame.last()), (Sequence(5), Sequence(6)));
+        assert_eq!(frame.after(), run(&entries, Hash([3; 32])).after);
+    }
+
+    #[test]
+    fn a_frame_that_gives_another_hash_is_refused() {
+        let entries = vec![b"first".to_vec()];
+        let mut wrong = run(&entries, Hash([3; 32]));
+        wrong.after = Hash([4; 32]);
+        let body = pack(wrong, &mut History::default(), &mut PlainCodec).unwrap();
+
+        assert_eq!(unpack(&body, &mut History::default(), &mut PlainCodec), Err(FrameError::Chain));
+    }
+
+    #[test]
+    fn a_frame_without_entries_or_with_too_many_is_refused() {
+        for count in [0, 8193] {
+            let header = FrameHeader {
+                version: 0,
+                journal: JournalId([1; 16]),
+                first: Sequence(1),
+                count,
+                before: Hash::NONE,
+                after: Hash::NONE,
+                compression: Compression::None,
+                dictionary: Dictionary::None,
+                plain_bytes: 0,
+            };
+            let body = postcard::to_allocvec(&header).unwrap();
+            assert!(matches!(
+                unpack(&body, &mut History::default(), &mut PlainCodec),
+                Err(FrameError::Decode(DecodeError::AboveLimit { .. }))
+            ));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn rubbish_never_panics(body: Vec<u8>) {
+            let _ = unpack(&body, &mut History::default(), &mut PlainCodec);
+        }
+    }
+}
