@@ -63,6 +63,48 @@ impl Frame {
     pub fn after(&self) -> Hash {
         self.entries.last().map_or(self.before, |entry| entry.1)
     }
+
+    /// Hash of the journal at a sequence that the frame covers; the one before its first counts too.
+    pub fn hash_at(&self, sequence: Sequence) -> Option<Hash> {
+        let index = sequence.0.checked_sub(self.first.0 - 1)?;
+        match usize::try_from(index).ok()?.checked_sub(1) {
+            None => Some(self.before),
+            Some(index) => self.entries.get(index).map(|entry| entry.1),
+        }
+    }
+
+    /// Where the frame stands to a journal of which `received` with `hash` is known; `stored` is the hash that the log has at
+    /// the frame's last sequence, if it has one (rule 5.8).
+    pub fn place(&self, received: Sequence, hash: Hash, stored: Option<Hash>) -> Placement {
+        if self.first > received.next() {
+            Placement::Gap
+        } else if self.last() < received {
+            if stored == Some(self.after()) { Placement::Duplicate } else { Placement::Fork }
+        } else if self.hash_at(received) != Some(hash) {
+            Placement::Fork
+        } else if self.last() == received {
+            Placement::Duplicate
+        } else {
+            let skip = usize::try_from(received.0 - (self.first.0 - 1)).expect("within the frame's count");
+            Placement::Extends { skip }
+        }
+    }
+}
+
+/// See [`Frame::place`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Placement {
+    /// Entries before it are missing.
+    Gap,
+    /// Another history: an equal sequence with another hash, or one at or below what the log still knows.
+    Fork,
+    /// All of it is known.
+    Duplicate,
+    /// It goes on after what is known, past the first `skip` entries.
+    Extends {
+        /// Entries of the frame that are known.
+        skip: usize,
+    },
 }
 
 /// Entries to pack, without the journal they are of.
@@ -74,21 +116,28 @@ pub struct Run<'a> {
     pub first: Sequence,
     /// Hash before it.
     pub before: Hash,
-    /// Hash after the last entry.
-    pub after: Hash,
-    /// The entries' bytes, at least one.
-    pub entries: &'a [Vec<u8>],
+    /// Each entry's bytes with the hash of the journal after it, at least one.
+    pub entries: &'a [(Vec<u8>, Hash)],
 }
 
-/// Packs a run of entries into a frame's body and adds its plain bytes to `history`.
+/// A frame's body and the plain bytes that it adds to the history once it is sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PackedFrame {
+    /// The body of the section.
+    pub body: Vec<u8>,
+    /// What to push to the history.
+    pub plain: Vec<u8>,
+}
+
+/// Packs a run of entries into a frame's body after what `history` holds.
 ///
 /// # Errors
 /// [`CodecError`] if the codec fails.
-pub fn pack(run: Run<'_>, history: &mut History, codec: &mut dyn Codec) -> Result<Vec<u8>, CodecError> {
+pub fn pack(run: Run<'_>, history: &History, codec: &mut dyn Codec) -> Result<PackedFrame, CodecError> {
     let mut plain = Vec::new();
     for entry in run.entries {
-        put_count(&mut plain, entry.len());
-        plain.extend_from_slice(entry);
+        put_count(&mut plain, entry.0.len());
+        plain.extend_from_slice(&entry.0);
     }
     let (compression, dictionary, packed) = pack_plain(&plain, history, codec)?;
     let header = FrameHeader {
@@ -97,25 +146,24 @@ pub fn pack(run: Run<'_>, history: &mut History, codec: &mut dyn Codec) -> Resul
         first: run.first,
         count: u32::try_from(run.entries.len()).expect("at most limits::FRAME_ENTRIES_MAX entries"),
         before: run.before,
-        after: run.after,
+        after: run.entries.last().map_or(run.before, |entry| entry.1),
         compression,
         dictionary,
         plain_bytes: u32::try_from(plain.len()).expect("at most limits::FRAME_PLAIN_BYTES_MAX"),
     };
     let mut body = postcard::to_allocvec(&header).expect("a header of fixed fields always encodes");
     body.extend_from_slice(&packed);
-    Ok(body)
+    Ok(PackedFrame { body, plain })
 }
 
 /// Packs plain bytes after what went before, or leaves them when packing would make them larger.
 pub(crate) fn pack_plain(
     plain: &[u8],
-    history: &mut History,
+    history: &History,
     codec: &mut dyn Codec,
 ) -> Result<(Compression, Dictionary, Vec<u8>), CodecError> {
     let dictionary = if history.bytes().is_empty() { codec.built_in() } else { Dictionary::Previous };
     let packed = codec.compress(dictionary, history.bytes(), plain)?;
-    history.push(plain);
     if packed.len() < plain.len() {
         Ok((Compression::Zstd, dictionary, packed))
     } else {
@@ -208,32 +256,62 @@ impl core::error::Error for FrameError {}
 mod tests {
     use super::*;
     use crate::testing::PlainCodec;
-    use alloc::vec;
     use proptest::prelude::*;
 
-    fn run(entries: &[Vec<u8>], before: Hash) -> Run<'_> {
-        let after = entries.iter().fold(before, |hash, entry| chain::extend(hash, entry));
-        Run { journal: JournalId([1; 16]), first: Sequence(5), before, after, entries }
+    fn chained(entries: &[&[u8]], before: Hash) -> Vec<(Vec<u8>, Hash)> {
+        let mut hash = before;
+        let mut chained = Vec::new();
+        for entry in entries {
+            hash = chain::extend(hash, entry);
+            chained.push((entry.to_vec(), hash));
+        }
+        chained
+    }
+
+    fn packed(entries: &[(Vec<u8>, Hash)]) -> Vec<u8> {
+        let run = Run { journal: JournalId([1; 16]), first: Sequence(5), before: Hash([3; 32]), entries };
+        pack(run, &History::default(), &mut PlainCodec).unwrap().body
+    }
+
+    fn frame() -> Frame {
+        let entries = chained(&[b"five", b"six", b"seven"], Hash([3; 32]));
+        unpack(&packed(&entries), &mut History::default(), &mut PlainCodec).unwrap()
     }
 
     #[test]
     fn entries_come_back_byte_for_byte_with_their_hashes() {
-        let entries = vec![b"first".to_vec(), b"second".to_vec()];
-        let body = pack(run(&entries, Hash([3; 32])), &mut History::default(), &mut PlainCodec).unwrap();
+        let frame = frame();
 
-        let frame = unpack(&body, &mut History::default(), &mut PlainCodec).unwrap();
+        assert_eq!(frame.entries, chained(&[b"five", b"six", b"seven"], Hash([3; 32])));
+        assert_eq!((frame.first, frame.last()), (Sequence(5), Sequence(7)));
+        assert_eq!(frame.hash_at(Sequence(3)), None);
+        assert_eq!(frame.hash_at(Sequence(4)), Some(Hash([3; 32])));
+        assert_eq!(frame.hash_at(Sequence(7)), Some(frame.after()));
+        assert_eq!(frame.hash_at(Sequence(8)), None);
+    }
 
-        assert_eq!(frame.entries.iter().map(|entry| entry.0.clone()).collect::<Vec<_>>(), entries);
-        assert_eq!((frame.first, frame.last()), (Sequence(5), Sequence(6)));
-        assert_eq!(frame.after(), run(&entries, Hash([3; 32])).after);
+    #[test]
+    fn a_frame_is_placed_by_sequence_and_hash() {
+        let frame = frame();
+        let six = frame.entries[1].1;
+        let check = |received: u64, hash: Hash, stored: Option<Hash>, expected: Placement| {
+            assert_eq!(frame.place(Sequence(received), hash, stored), expected, "received {received}");
+        };
+
+        check(3, Hash([9; 32]), None, Placement::Gap);
+        check(4, Hash([3; 32]), None, Placement::Extends { skip: 0 });
+        check(4, Hash([9; 32]), None, Placement::Fork);
+        check(6, six, None, Placement::Extends { skip: 2 });
+        check(6, Hash([9; 32]), None, Placement::Fork);
+        check(7, frame.after(), None, Placement::Duplicate);
+        check(9, Hash([9; 32]), Some(frame.after()), Placement::Duplicate);
+        check(9, Hash([9; 32]), Some(six), Placement::Fork);
+        check(9, Hash([9; 32]), None, Placement::Fork);
     }
 
     #[test]
     fn a_frame_that_gives_another_hash_is_refused() {
-        let entries = vec![b"first".to_vec()];
-        let mut wrong = run(&entries, Hash([3; 32]));
-        wrong.after = Hash([4; 32]);
-        let body = pack(wrong, &mut History::default(), &mut PlainCodec).unwrap();
+        let body = packed(&[(b"first".to_vec(), Hash([4; 32]))]);
 
         assert_eq!(unpack(&body, &mut History::default(), &mut PlainCodec), Err(FrameError::Chain));
     }

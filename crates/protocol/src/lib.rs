@@ -8,13 +8,17 @@ extern crate std;
 
 pub mod bytes;
 pub mod chain;
+pub mod control;
 pub mod edge;
 pub mod entry;
 pub mod frame;
 pub mod history;
 pub mod ids;
 pub mod limits;
+pub mod message;
+pub mod page;
 pub mod row;
+pub mod schedule;
 pub mod section;
 #[cfg(test)]
 mod testing;

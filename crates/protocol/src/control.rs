@@ -1,0 +1,145 @@
+//! The control lane: what central tells one site about itself (rules 5.9 and 5.11; `docs/sync-protocol.md`).
+//!
+//! A row is (number, code, content). An unknown code is kept and shown, never dropped.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{ControlNumber, JournalId, OwnershipNumber, Position, Sequence};
+use crate::message::{MessageError, decode_part, encode};
+
+/// One row of a site's control lane.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ControlRow {
+    /// Its place; rises by one.
+    pub number: ControlNumber,
+    /// What kind: see [`Control`].
+    pub code: u16,
+    /// The kind's content.
+    pub content: Vec<u8>,
+}
+
+/// What central has of a record that a refused entry touched.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Image {
+    /// No scope of the site holds the record: it goes from the device too.
+    NotHere,
+    /// Central's row, packed, and its position.
+    Here {
+        /// Position of the image; one with a higher position is not replaced.
+        position: Position,
+        /// A packed [`crate::row::Row`].
+        row: Vec<u8>,
+    },
+}
+
+/// Central refuses an entry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refused {
+    /// The journal.
+    pub journal: JournalId,
+    /// The entry.
+    pub sequence: Sequence,
+    /// Stable code, such as `store_not_held` or `group_refused`.
+    pub code: String,
+    /// One sentence for a person.
+    pub reason: String,
+    /// What the device shows instead.
+    pub image: Image,
+}
+
+/// An entry of the site's journal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EntryPlace {
+    /// The journal.
+    pub journal: JournalId,
+    /// The entry.
+    pub sequence: Sequence,
+}
+
+/// Whether the site may write a store, and under which number.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Grant {
+    /// The store's id.
+    pub store: String,
+    /// The number that its entries carry.
+    pub ownership: OwnershipNumber,
+    /// False takes the grant away.
+    pub is_held: bool,
+}
+
+/// A control row that this program understands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Control {
+    /// Code 1: an entry is refused.
+    Refused(Refused),
+    /// Code 2: an entry waits for its header; its verdict comes later.
+    Waiting(EntryPlace),
+    /// Code 3: an entry that waited is accepted.
+    Accepted(EntryPlace),
+    /// Code 4: a store may be written here, or may not any more.
+    Grant(Grant),
+    /// Any other code.
+    Unknown,
+}
+
+impl Control {
+    /// The code and content of a row.
+    ///
+    /// # Panics
+    /// For [`Control::Unknown`], which nobody writes.
+    pub fn to_parts(&self) -> (u16, Vec<u8>) {
+        match self {
+            Self::Refused(refused) => (1, encode(refused)),
+            Self::Waiting(place) => (2, encode(place)),
+            Self::Accepted(place) => (3, encode(place)),
+            Self::Grant(grant) => (4, encode(grant)),
+            Self::Unknown => panic!("an unknown control row is never written"),
+        }
+    }
+
+    /// Reads a row's content.
+    ///
+    /// # Errors
+    /// [`MessageError`] if the content of a known code cannot be read.
+    pub fn of(row: &ControlRow) -> Result<Self, MessageError> {
+        Ok(match row.code {
+            1 => Self::Refused(decode_part(&row.content)?),
+            2 => Self::Waiting(decode_part(&row.content)?),
+            3 => Self::Accepted(decode_part(&row.content)?),
+            4 => Self::Grant(decode_part(&row.content)?),
+            _ => Self::Unknown,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::string::ToString;
+    use alloc::vec;
+
+    #[test]
+    fn each_kind_comes_back_and_unknown_codes_are_no_error() {
+        let place = EntryPlace { journal: JournalId([1; 16]), sequence: Sequence(9) };
+        for control in [
+            Control::Waiting(place),
+            Control::Accepted(place),
+            Control::Grant(Grant { store: "S".to_string(), ownership: OwnershipNumber(1), is_held: true }),
+            Control::Refused(Refused {
+                journal: place.journal,
+                sequence: place.sequence,
+                code: "store_not_held".to_string(),
+                reason: "why".to_string(),
+                image: Image::Here { position: Position(3), row: vec![0] },
+            }),
+        ] {
+            let (code, content) = control.to_parts();
+            assert_eq!(Control::of(&ControlRow { number: ControlNumber(1), code, content }), Ok(control));
+        }
+        let newer = ControlRow { number: ControlNumber(1), code: 999, content: vec![1, 2] };
+        assert_eq!(Control::of(&newer), Ok(Control::Unknown));
+    }
+}

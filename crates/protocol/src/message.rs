@@ -1,0 +1,270 @@
+//! What stands at the head of a request and of its reply (rules 5.6 to 5.10; `docs/wire-format.md`).
+//!
+//! Bodies are postcard: the order of fields and variants is the format. New fields go to a new version, never into the middle.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::chain::Predecessor;
+use crate::control::ControlRow;
+use crate::ids::{
+    ControlNumber, CredentialGeneration, Epoch, Hash, JournalId, Position, ScopeId, Sequence, SiteId, Token,
+};
+use crate::limits;
+
+/// The version of heads, replies and pages that is written.
+pub const VERSION: u8 = 0;
+
+/// How far a site has a scope's lane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Cursor {
+    /// The epoch in which `number` was given.
+    pub epoch: Epoch,
+    /// Everything in the lane up to here is on the device.
+    pub number: Position,
+    /// Central's head when the read of this lane from 0 began: rows at or below it are sent even to the site that wrote them
+    /// (rule 5.15).
+    pub began: Position,
+}
+
+/// A scope and the site's cursor in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScopeCursor {
+    /// The scope.
+    pub scope: ScopeId,
+    /// How far.
+    pub cursor: Cursor,
+}
+
+/// What a site has of a page that travels in parts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PagePartState {
+    /// Scope of the page.
+    pub scope: ScopeId,
+    /// Hash of the packed whole.
+    pub hash: Hash,
+    /// Bytes that are durable on the device.
+    pub received: u32,
+}
+
+/// The signed head of a request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RequestHead {
+    /// 0. Stands first, so that any version can be told.
+    pub version: u8,
+    /// The site that speaks. Stands second: it finds the key that the signature is checked with.
+    pub site: SiteId,
+    /// A token that central gave in its last reply, or [`Token::NONE`].
+    pub token: Token,
+    /// The site's journal.
+    pub journal: JournalId,
+    /// The damaged journal that this one follows; the signature of the head makes it the statement that closes the old one.
+    pub predecessor: Option<Predecessor>,
+    /// The journal's durable head when the session began.
+    pub head: Sequence,
+    /// Hash of the journal up to there.
+    pub head_hash: Hash,
+    /// Generation of name and password that the device last proved.
+    pub generation: CredentialGeneration,
+    /// Last control row that is durable on the device; central forgets rows up to here.
+    pub control: ControlNumber,
+    /// A cursor for each scope that the device has. A scope that central holds for the site and that is missing starts at 0.
+    pub cursors: Vec<ScopeCursor>,
+    /// Target size of a page, in bytes on the wire.
+    pub page_bytes: u32,
+    /// Bytes of pages that the reply may carry; 0 asks for none.
+    pub reply_bytes: u32,
+    /// Whether the reply shall count the rows that wait for this site.
+    pub counts_rows: bool,
+    /// A page that travels in parts.
+    pub page_part: Option<PagePartState>,
+}
+
+/// What central has of a frame that travels in parts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FramePartState {
+    /// Hash of the whole sealed frame.
+    pub hash: Hash,
+    /// Bytes that are durable at central.
+    pub received: u32,
+}
+
+/// The signed head of a reply.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplyHead {
+    /// 0.
+    pub version: u8,
+    /// To be shown by the next request.
+    pub token: Token,
+    /// Receipt: everything in the journal up to here is durable at central.
+    pub received: Sequence,
+    /// Hash of the journal up to there, as central has it.
+    pub received_hash: Hash,
+    /// Verdicts are known up to here, and those that are not plain acceptance stand in control rows up to this reply's last.
+    pub judged: Sequence,
+    /// Entries up to here are in a backup of central's own (rule 5.5).
+    pub backed_up: Sequence,
+    /// Central's epoch.
+    pub epoch: Epoch,
+    /// Central's head.
+    pub position: Position,
+    /// Bytes of frames that the next request may carry.
+    pub admitted_bytes: u32,
+    /// A frame that travels in parts.
+    pub frame_part: Option<FramePartState>,
+    /// Rows of the control lane, in order.
+    pub control: Vec<ControlRow>,
+    /// Whether more control rows wait.
+    pub has_more_control: bool,
+    /// Rows that wait for this site in all its lanes, if the request asked for the count.
+    pub rows_waiting: Option<u64>,
+    /// Whether pages follow in this reply.
+    pub has_pages: bool,
+}
+
+/// A part of a sealed frame.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FramePart {
+    /// The journal.
+    pub journal: JournalId,
+    /// First sequence of the frame.
+    pub first: Sequence,
+    /// Hash of the whole sealed frame.
+    pub hash: Hash,
+    /// Where the part begins in it.
+    pub offset: u32,
+    /// Length of the whole.
+    pub total: u32,
+    /// The part's bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// Central refuses a request. Nothing of the site has changed but what earlier frames of the request already made durable.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// 0.
+    pub version: u8,
+    /// Stable code, such as `unknown_site`.
+    pub code: String,
+    /// One sentence for a person.
+    pub message: String,
+    /// Seconds to wait before the next try, if waiting helps.
+    pub retry_after_s: Option<u32>,
+}
+
+impl Refusal {
+    /// A refusal that waiting does not heal.
+    pub fn new(code: &str, message: &str) -> Self {
+        let message = truncate(message, limits::REASON_BYTES_MAX);
+        Self { version: VERSION, code: String::from(code), message: String::from(message), retry_after_s: None }
+    }
+}
+
+/// The longest start of a text within a limit that does not cut a character.
+pub fn truncate(text: &str, bytes_max: usize) -> &str {
+    let mut end = text.len().min(bytes_max);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.get(..end).unwrap_or_default()
+}
+
+/// A message body that cannot be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MessageError {
+    /// Written by a newer program.
+    Version {
+        /// The version that was found.
+        found: u8,
+    },
+    /// The bytes are no such message.
+    Malformed,
+    /// A value is above its limit.
+    AboveLimit(&'static str),
+}
+
+impl fmt::Display for MessageError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Version { found } => {
+                write!(
+                    formatter,
+                    "the other side speaks version {found}, this program speaks {VERSION}: update the older one"
+                )
+            }
+            Self::Malformed => formatter.write_str("a message cannot be read"),
+            Self::AboveLimit(limit) => write!(formatter, "a message is above the limit {limit}"),
+        }
+    }
+}
+
+impl core::error::Error for MessageError {}
+
+/// Encodes a message body.
+pub fn encode<T: Serialize>(message: &T) -> Vec<u8> {
+    postcard::to_allocvec(message).expect("messages have no maps and no values that postcard refuses")
+}
+
+/// Decodes a message body; the version, its first byte, is checked first and every byte must be used.
+///
+/// # Errors
+/// [`MessageError`].
+pub fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, MessageError> {
+    match body.first() {
+        Some(&VERSION) => {}
+        Some(&found) => return Err(MessageError::Version { found }),
+        None => return Err(MessageError::Malformed),
+    }
+    decode_part(body)
+}
+
+/// Decodes a body that carries no version of its own.
+///
+/// # Errors
+/// [`MessageError::Malformed`].
+pub fn decode_part<T: DeserializeOwned>(body: &[u8]) -> Result<T, MessageError> {
+    match postcard::take_from_bytes(body) {
+        Ok((message, [])) => Ok(message),
+        Ok(_) | Err(_) => Err(MessageError::Malformed),
+    }
+}
+
+/// The site that an unchecked request head claims to be from: it finds the key, and nothing else may be done with it.
+///
+/// # Errors
+/// [`MessageError`].
+pub fn claimed_site(body: &[u8]) -> Result<SiteId, MessageError> {
+    decode::<RequestHead>(body).map(|head| head.site)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_newer_version_is_named() {
+        let mut refusal = Refusal::new("x", "y");
+        refusal.version = 3;
+
+        assert_eq!(decode::<Refusal>(&encode(&refusal)), Err(MessageError::Version { found: 3 }));
+    }
+
+    #[test]
+    fn bytes_after_a_message_are_refused() {
+        let mut body = encode(&Refusal::new("x", "y"));
+        body.push(0);
+
+        assert_eq!(decode::<Refusal>(&body), Err(MessageError::Malformed));
+    }
+
+    #[test]
+    fn long_reasons_are_cut_between_characters() {
+        let refusal = Refusal::new("x", &"é".repeat(200));
+
+        assert_eq!(refusal.message.chars().count(), 150);
+    }
+}
