@@ -11,6 +11,7 @@ pub mod chain;
 pub mod control;
 pub mod edge;
 pub mod entry;
+pub mod exchange;
 pub mod frame;
 pub mod history;
 pub mod ids;
@@ -20,5 +21,6 @@ pub mod page;
 pub mod row;
 pub mod schedule;
 pub mod section;
+pub mod session;
 #[cfg(test)]
 mod testing;

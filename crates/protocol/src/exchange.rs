@@ -1,0 +1,340 @@
+//! Central's half of one exchange: a request comes in pieces, a reply goes out in sections (architecture, section 4).
+//!
+//! Sans-I/O like [`crate::session`], with the same law: after every input, drain all outputs. Each [`Ask`] that wants an answer
+//! gets exactly one [`Answer`] before the next input.
+//!
+//! Order of checks: size, then the site's key, then the signature; before that nothing is asked of the store but the key.
+
+mod reply;
+
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+use crate::chain::hash_of;
+use crate::edge::{Codec, Signer, Verifier};
+use crate::frame::{self, Frame};
+use crate::history::History;
+use crate::ids::{Hash, PublicKey, Sequence, SiteId};
+use crate::message::{self, Cursor, FramePart, FramePartState, Refusal, ReplyHead, RequestHead, ScopeCursor};
+use crate::page::PageRow;
+use crate::section::{self, Binding, Kind, Sealed, SectionReader};
+
+/// What the exchange asks for.
+#[derive(Debug)]
+pub enum Ask {
+    /// The key of a site; answer with [`Answer::Site`].
+    FindSite(SiteId),
+    /// The head is right: take up the exchange; answer with [`Answer::Begun`].
+    Begin(Box<RequestHead>),
+    /// Make a frame durable; answer with [`Answer::Stored`].
+    StoreFrame(Frame),
+    /// Make a part durable; answer with [`Answer::PartStored`].
+    StorePart(FramePart),
+    /// The request is over: judge, and say what the reply's head holds; answer with [`Answer::Concluded`].
+    Conclude,
+    /// Rows above a cursor; answer with [`Answer::Rows`].
+    ReadRows(ReadRows),
+    /// Send these bytes of the reply.
+    Send(Vec<u8>),
+    /// Refuse: send these bytes as the whole reply if nothing was sent yet.
+    Refuse(Refusal, Vec<u8>),
+    /// The reply is complete.
+    Finished,
+}
+
+/// Which rows to read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReadRows {
+    /// The scope and the cursor to read above.
+    pub from: ScopeCursor,
+    /// Most rows beside parents that must come first.
+    pub rows_max: usize,
+    /// Stop before packed rows pass this size; one row at least.
+    pub plain_bytes_max: usize,
+}
+
+/// What the store found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rows {
+    /// Rows in the order of their positions, but each after its parent if that is above the cursor too.
+    pub rows: Vec<PageRow>,
+    /// The cursor once they are stored. Unchanged if there is nothing to say.
+    pub cursor: Cursor,
+    /// Whether the lane holds nothing more for the site.
+    pub is_drained: bool,
+}
+
+/// How far central has a journal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Received {
+    /// The last entry.
+    pub sequence: Sequence,
+    /// The journal's hash there.
+    pub hash: Hash,
+}
+
+/// What was kept of a frame in parts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartKept {
+    /// How much there is.
+    pub state: FramePartState,
+    /// The sealed frame, once all of it is there.
+    pub whole: Option<Vec<u8>>,
+}
+
+/// What the reply's head holds and where its pages begin. `has_pages` is set by the exchange.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Conclusion {
+    /// The head.
+    pub reply: ReplyHead,
+    /// Each scope of the site with the cursor to read from.
+    pub scopes: Vec<ScopeCursor>,
+}
+
+/// Answers to what was asked.
+#[derive(Debug)]
+pub enum Answer {
+    /// The site's key, or `None` for a site that is unknown or not enrolled.
+    Site(Option<PublicKey>),
+    /// How far the journal is received, or a refusal.
+    Begun(Result<Received, Refusal>),
+    /// How far the journal is received with this frame, or a refusal.
+    Stored(Result<Received, Refusal>),
+    /// What is kept of the frame, or a refusal.
+    PartStored(Result<PartKept, Refusal>),
+    /// The reply's head, or a refusal.
+    Concluded(Result<Box<Conclusion>, Refusal>),
+    /// Rows, or a refusal (the pages before it stand).
+    Rows(Result<Rows, Refusal>),
+}
+
+/// The edges that an exchange needs.
+pub struct Tools<'a> {
+    /// Packs and unpacks.
+    pub codec: &'a mut dyn Codec,
+    /// Signs as central.
+    pub signer: &'a dyn Signer,
+    /// Checks the site's signatures.
+    pub verifier: &'a dyn Verifier,
+}
+
+/// One exchange.
+pub struct Exchange {
+    state: State,
+    asks: VecDeque<Ask>,
+    reader: SectionReader,
+    /// Plain bytes of the request's frames.
+    history: History,
+    is_request_over: bool,
+    /// Set while an answer is awaited.
+    is_asking: bool,
+    head: Option<Sealed>,
+    site: Option<KnownSite>,
+    request: Option<(RequestHead, Hash)>,
+    reply: reply::Reply,
+}
+
+struct KnownSite {
+    id: SiteId,
+    key: PublicKey,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Head,
+    Frames,
+    Concluding,
+    Pages,
+    Finished,
+}
+
+impl Exchange {
+    /// Waits for a request.
+    #[expect(clippy::new_without_default, reason = "an exchange is one conversation, not a value with a default")]
+    pub fn new() -> Self {
+        Self {
+            state: State::Head,
+            asks: VecDeque::new(),
+            reader: SectionReader::default(),
+            history: History::default(),
+            is_request_over: false,
+            is_asking: false,
+            head: None,
+            site: None,
+            request: None,
+            reply: reply::Reply::default(),
+        }
+    }
+
+    /// The next thing to do, or `None` when it is time for an input.
+    pub fn ask(&mut self) -> Option<Ask> {
+        self.asks.pop_front()
+    }
+
+    /// Bytes of the request, in pieces of any size.
+    pub fn feed(&mut self, bytes: &[u8], tools: &mut Tools<'_>) {
+        if self.state != State::Finished {
+            self.reader.feed(bytes);
+            self.advance(tools);
+        }
+    }
+
+    /// The request came to its end as its transport says it should.
+    pub fn end_of_request(&mut self, tools: &mut Tools<'_>) {
+        self.is_request_over = true;
+        self.advance(tools);
+    }
+
+    /// The site, once its signature was right.
+    pub fn site(&self) -> Option<SiteId> {
+        self.request.as_ref().map(|(head, _)| head.site)
+    }
+
+    /// An answer to the last [`Ask`].
+    ///
+    /// # Panics
+    /// If it answers nothing that was asked for.
+    pub fn answer(&mut self, answer: Answer, tools: &mut Tools<'_>) {
+        assert!(self.is_asking, "an answer came that nothing asked for");
+        self.is_asking = false;
+        let result = match answer {
+            Answer::Site(key) => self.site_found(key, tools),
+            Answer::Begun(result) => result.map(|_| self.state = State::Frames),
+            Answer::Stored(result) => result.map(|_| ()),
+            Answer::PartStored(result) => result.and_then(|kept| self.part_kept(kept, tools)),
+            Answer::Concluded(result) => result.map(|conclusion| self.concluded(*conclusion)),
+            Answer::Rows(result) => result.and_then(|rows| self.rows_read(rows, tools)),
+        };
+        match result {
+            Ok(()) => self.advance(tools),
+            Err(refusal) => self.refuse(refusal, tools),
+        }
+    }
+
+    /// Goes on until an answer or more bytes are needed.
+    fn advance(&mut self, tools: &mut Tools<'_>) {
+        while !self.is_asking && matches!(self.state, State::Head | State::Frames) {
+            let result = match self.reader.next_section() {
+                Ok(Some(sealed)) => self.section(sealed, tools),
+                Ok(None) if !self.is_request_over => return,
+                Ok(None) if self.state == State::Frames && !self.reader.holds_rest() => {
+                    self.state = State::Concluding;
+                    self.put(Ask::Conclude);
+                    Ok(())
+                }
+                Ok(None) => Err(Refusal::new("truncated", "the request ended in the middle of a section")),
+                Err(error) => Err(Refusal::new("bad_section", &alloc::format!("{error}"))),
+            };
+            if let Err(refusal) = result {
+                return self.refuse(refusal, tools);
+            }
+        }
+        while !self.is_asking && self.state == State::Pages {
+            if self.is_reply_over() {
+                return self.end_reply(tools);
+            }
+            self.read_on();
+        }
+    }
+
+    fn section(&mut self, sealed: Sealed, tools: &mut Tools<'_>) -> Result<(), Refusal> {
+        match (self.state, sealed.kind()) {
+            (State::Head, Kind::RequestHead) => {
+                let site = message::claimed_site(sealed.unchecked_body()).map_err(|error| message_refusal(&error))?;
+                self.head = Some(sealed);
+                self.put(Ask::FindSite(site));
+                Ok(())
+            }
+            (State::Frames, Kind::Frame) => {
+                let frame = self.open_frame(&sealed, tools)?;
+                self.put(Ask::StoreFrame(frame));
+                Ok(())
+            }
+            (State::Frames, Kind::FramePart) => {
+                let body = self.open(&sealed, tools)?;
+                let part: FramePart = message::decode_part(body).map_err(|error| message_refusal(&error))?;
+                self.put(Ask::StorePart(part));
+                Ok(())
+            }
+            (_, kind) => Err(Refusal::new("bad_section", &alloc::format!("a {kind:?} stands where none may"))),
+        }
+    }
+
+    fn site_found(&mut self, key: Option<PublicKey>, tools: &mut Tools<'_>) -> Result<(), Refusal> {
+        let Some(sealed) = self.head.take() else { return Ok(()) };
+        let unproved =
+            || Refusal::new("not_enrolled", "the signature is of no device that is enrolled for this site: enrol it");
+        let key = key.ok_or_else(unproved)?;
+        let id = message::claimed_site(sealed.unchecked_body()).map_err(|error| message_refusal(&error))?;
+        let binding = Binding { central: tools.signer.public_key(), site: id, context: Hash::NONE };
+        let body = sealed.open(&binding, &key, tools.verifier).map_err(|_| unproved())?;
+        let head: RequestHead = message::decode(body).map_err(|error| message_refusal(&error))?;
+        if head.cursors.len() > crate::limits::SCOPES_MAX {
+            return Err(Refusal::new("too_many_scopes", "the request names more scopes than limits::SCOPES_MAX"));
+        }
+        self.site = Some(KnownSite { id, key });
+        self.request = Some((head.clone(), hash_of(body)));
+        self.put(Ask::Begin(Box::new(head)));
+        Ok(())
+    }
+
+    fn open<'a>(&self, sealed: &'a Sealed, tools: &Tools<'_>) -> Result<&'a [u8], Refusal> {
+        let site = self.site.as_ref().ok_or_else(|| Refusal::new("bad_section", "a frame stands before the head"))?;
+        let binding = Binding { central: tools.signer.public_key(), site: site.id, context: Hash::NONE };
+        sealed
+            .open(&binding, &site.key, tools.verifier)
+            .map_err(|error| Refusal::new("bad_frame", &alloc::format!("{error}")))
+    }
+
+    fn open_frame(&mut self, sealed: &Sealed, tools: &mut Tools<'_>) -> Result<Frame, Refusal> {
+        let body = self.open(sealed, tools)?;
+        let frame = frame::unpack(body, &mut self.history, tools.codec);
+        let frame = frame.map_err(|error| Refusal::new("bad_frame", &alloc::format!("{error}")))?;
+        match &self.request {
+            Some((head, _)) if head.journal == frame.journal && frame.last() <= head.head => Ok(frame),
+            _ => Err(Refusal::new("bad_frame", "a frame is of another journal than the head, or goes beyond its head")),
+        }
+    }
+
+    /// A whole that came in parts is a section by itself, and what it packs refers to nothing.
+    fn part_kept(&mut self, kept: PartKept, tools: &mut Tools<'_>) -> Result<(), Refusal> {
+        let Some(whole) = kept.whole else { return Ok(()) };
+        if hash_of(&whole) != kept.state.hash {
+            return Err(Refusal::new("bad_frame", "the parts of a frame do not give its hash"));
+        }
+        let mut reader = SectionReader::default();
+        reader.feed(&whole);
+        let sealed = match reader.next_section() {
+            Ok(Some(sealed)) if sealed.kind() == Kind::Frame && !reader.holds_rest() => sealed,
+            _ => return Err(Refusal::new("bad_frame", "the parts do not give one whole frame")),
+        };
+        let before = core::mem::take(&mut self.history);
+        let frame = self.open_frame(&sealed, tools);
+        self.history = before;
+        self.put(Ask::StoreFrame(frame?));
+        Ok(())
+    }
+
+    fn refuse(&mut self, refusal: Refusal, tools: &mut Tools<'_>) {
+        let context = self.request.as_ref().map_or(Hash::NONE, |(_, hash)| *hash);
+        let site = self.site.as_ref().map_or(SiteId(0), |site| site.id);
+        let binding = Binding { central: tools.signer.public_key(), site, context };
+        let bytes = section::seal(Kind::Refusal, &binding, &message::encode(&refusal), tools.signer);
+        self.state = State::Finished;
+        self.asks.push_back(Ask::Refuse(refusal, bytes));
+    }
+
+    fn put(&mut self, ask: Ask) {
+        self.is_asking = !matches!(ask, Ask::Send(_) | Ask::Refuse(..) | Ask::Finished);
+        self.asks.push_back(ask);
+    }
+}
+
+fn message_refusal(error: &message::MessageError) -> Refusal {
+    let code = match error {
+        message::MessageError::Version { .. } => "version",
+        message::MessageError::Malformed | message::MessageError::AboveLimit(_) => "bad_message",
+    };
+    Refusal::new(code, &alloc::format!("{error}"))
+}

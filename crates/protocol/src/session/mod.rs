@@ -1,0 +1,328 @@
+//! The agent's half of a session: push first, then pull (architecture, section 4; `docs/sync-protocol.md`).
+//!
+//! Sans-I/O. The law: after every [`Session::input`], drain [`Session::output`] until it gives `None`, carrying out each; only
+//! then give the next input. A session is over after [`Output::Finished`].
+//!
+//! ```text
+//!   ReadJournal -> Entries -> Exchange -> Reply.. -> StoreReply -> Stored -> StorePage -> Stored -> .. -> ReplyEnd
+//!        ^                                                                                                   |
+//!        +------------------------- until everything is received and every lane is drained ------------------+
+//! ```
+
+mod link;
+mod outcome;
+mod pull;
+mod push;
+
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+pub use link::Link;
+pub use outcome::{Advice, Failure, Outcome, Summary};
+pub use pull::{Page, PartToStore};
+
+use crate::chain::{Predecessor, hash_of};
+use crate::edge::{Codec, Signer, Verifier};
+use crate::history::History;
+use crate::ids::{ControlNumber, CredentialGeneration, Hash, JournalId, PublicKey, ScopeId, Sequence, SiteId, Token};
+use crate::limits;
+use crate::message::{self, Cursor, FramePartState, PagePartState, ReplyHead, RequestHead, ScopeCursor};
+use crate::section::{self, Binding, Kind, SectionReader};
+
+/// Requests in a row that may bring nothing forward before a session gives up.
+pub const STALLED_REQUESTS_MAX: u32 = 3;
+
+/// What a session begins with; everything here is durable on the device.
+#[derive(Debug, Clone)]
+pub struct Start {
+    /// This site.
+    pub site: SiteId,
+    /// Central's key, pinned at enrolment.
+    pub central: PublicKey,
+    /// The token of the last reply.
+    pub token: Token,
+    /// Generation of name and password that was last proved.
+    pub generation: CredentialGeneration,
+    /// The journal.
+    pub journal: JournalId,
+    /// The damaged journal before it.
+    pub predecessor: Option<Predecessor>,
+    /// The journal's durable head, the end of a group.
+    pub head: Sequence,
+    /// Hash up to there.
+    pub head_hash: Hash,
+    /// How far central is known to have received the journal.
+    pub received: Sequence,
+    /// The last control row that was stored.
+    pub control: ControlNumber,
+    /// The cursors that were stored.
+    pub cursors: Vec<ScopeCursor>,
+    /// A page of which parts were stored.
+    pub page_part: Option<PagePartState>,
+    /// What is known of the link.
+    pub link: Link,
+}
+
+/// What the session asks for.
+#[derive(Debug)]
+pub enum Output {
+    /// Read entries above `after` up to `through`, at least one, stopping before `bytes_max` bytes are passed; answer with
+    /// [`Input::Entries`].
+    ReadJournal {
+        /// Read above this one.
+        after: Sequence,
+        /// And not beyond this one.
+        through: Sequence,
+        /// Ceiling for the bytes of all entries but the first.
+        bytes_max: usize,
+    },
+    /// Send these bytes as one request; answer with [`Input::Reply`] for whatever comes, in pieces of any size, then
+    /// [`Input::ReplyEnd`], or with [`Input::ExchangeFailed`].
+    Exchange(Vec<u8>),
+    /// Store token, receipt, verdicts and control rows in one durable step; answer with [`Input::Stored`].
+    StoreReply(Box<ReplyHead>),
+    /// Store a page with its cursor in one durable step; answer with [`Input::Stored`].
+    StorePage(Page),
+    /// Keep a part of a page durably; answer with [`Input::PartStored`].
+    StorePart(PartToStore),
+    /// The session is over.
+    Finished(Outcome),
+}
+
+/// What the session is told.
+#[derive(Debug)]
+pub enum Input<'a> {
+    /// Entries that were asked for, each with the hash after it, and the hash before the first.
+    Entries {
+        /// Hash of the journal before the first entry.
+        before: Hash,
+        /// Bytes and hash after, in order, without gaps.
+        entries: Vec<(Vec<u8>, Hash)>,
+    },
+    /// Bytes of the reply.
+    Reply(&'a [u8]),
+    /// The reply ended as its transport says it should.
+    ReplyEnd,
+    /// The connection could not be made, or broke, or went silent; the text says how.
+    ExchangeFailed(&'a str),
+    /// What was to be stored is durable.
+    Stored,
+    /// A part is durable; with the whole once the last one is.
+    PartStored(Option<Vec<u8>>),
+}
+
+/// The edges that a session needs to build and check messages.
+pub struct Tools<'a> {
+    /// Packs and unpacks.
+    pub codec: &'a mut dyn Codec,
+    /// Signs as this device.
+    pub signer: &'a dyn Signer,
+    /// Checks central's signatures.
+    pub verifier: &'a dyn Verifier,
+}
+
+/// One session. See the module's text for the law.
+pub struct Session {
+    start: Start,
+    phase: Phase,
+    outputs: VecDeque<Output>,
+    link: Link,
+    token: Token,
+    received: Sequence,
+    /// Hash at `received`, once central has said it.
+    received_hash: Option<Hash>,
+    admitted_bytes: u32,
+    frame_part: Option<FramePartState>,
+    control: ControlNumber,
+    cursors: BTreeMap<ScopeId, Cursor>,
+    page_part: Option<PagePartState>,
+    stalled_requests: u32,
+    summary: Summary,
+}
+
+enum Phase {
+    Reading,
+    Exchanging(Exchange),
+    Finished,
+}
+
+/// One request and what came of it so far.
+struct Exchange {
+    request: Hash,
+    reader: SectionReader,
+    history: History,
+    reply: Option<ReplyHead>,
+    /// Set while something is being stored: no section is opened until it is.
+    storing: Option<Storing>,
+    pages: u32,
+    last_page: Option<bool>,
+    progress: bool,
+}
+
+enum Storing {
+    Reply,
+    Page { scope: ScopeId, cursor: Cursor, rows: usize },
+    Part(Box<crate::page::PageHeader>),
+}
+
+impl Session {
+    /// Begins a session; its first outputs are there.
+    pub fn begin(start: Start, tools: &mut Tools<'_>) -> Self {
+        let mut session = Self {
+            phase: Phase::Reading,
+            outputs: VecDeque::new(),
+            link: start.link,
+            token: start.token,
+            received: start.received,
+            received_hash: None,
+            admitted_bytes: 0,
+            frame_part: None,
+            control: start.control,
+            cursors: start.cursors.iter().map(|each| (each.scope.clone(), each.cursor)).collect(),
+            page_part: start.page_part.clone(),
+            stalled_requests: 0,
+            summary: Summary { entries_total: start.head.0.saturating_sub(start.received.0), ..Summary::default() },
+            start,
+        };
+        session.next_request(tools);
+        session
+    }
+
+    /// The next thing to do, or `None` when it is time for an input.
+    pub fn output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// How far the session is, for people who watch.
+    pub fn summary(&self) -> &Summary {
+        &self.summary
+    }
+
+    /// Tells the session what happened.
+    ///
+    /// # Panics
+    /// If the law is broken: an input that answers nothing that was asked for.
+    pub fn input(&mut self, input: Input<'_>, tools: &mut Tools<'_>) {
+        assert!(self.outputs.is_empty(), "drain all outputs before the next input");
+        match (input, &mut self.phase) {
+            (_, Phase::Finished) => {}
+            (Input::Entries { before, entries }, Phase::Reading) => self.entries_read(before, &entries, tools),
+            (Input::Reply(bytes), Phase::Exchanging(exchange)) => {
+                self.summary.bytes_in += bytes.len() as u64;
+                exchange.reader.feed(bytes);
+                self.open_sections(tools);
+            }
+            (Input::Stored, Phase::Exchanging(_)) => {
+                self.stored();
+                self.open_sections(tools);
+            }
+            (Input::PartStored(whole), Phase::Exchanging(_)) => {
+                self.part_stored(whole, tools);
+                self.open_sections(tools);
+            }
+            (Input::ReplyEnd, Phase::Exchanging(_)) => self.reply_ended(tools),
+            (Input::ExchangeFailed(reason), Phase::Exchanging(_)) => self.fail(Failure::Cut(reason.into())),
+            (input, _) => panic!("{input:?} answers nothing that was asked for"),
+        }
+    }
+
+    /// Reads the journal if something is to be pushed, else asks for what central has.
+    fn next_request(&mut self, tools: &mut Tools<'_>) {
+        if self.received >= self.start.head {
+            self.send(&[], 0, tools);
+            return;
+        }
+        let bytes_max = if self.admitted_bytes == 0 { self.link.plain_bytes() } else { push::READ_BYTES_MAX };
+        self.phase = Phase::Reading;
+        self.outputs.push_back(Output::ReadJournal { after: self.received, through: self.start.head, bytes_max });
+    }
+
+    /// Sends a head and sealed frames.
+    fn send(&mut self, frames: &[u8], entries: u64, tools: &mut Tools<'_>) {
+        let head = RequestHead {
+            version: message::VERSION,
+            site: self.start.site,
+            token: self.token,
+            journal: self.start.journal,
+            predecessor: self.start.predecessor,
+            head: self.start.head,
+            head_hash: self.start.head_hash,
+            generation: self.start.generation,
+            control: self.control,
+            cursors: self
+                .cursors
+                .iter()
+                .map(|(scope, cursor)| ScopeCursor { scope: scope.clone(), cursor: *cursor })
+                .collect(),
+            page_bytes: self.link.target_bytes(),
+            reply_bytes: limits::REPLY_PAGE_BYTES_MAX.min(self.link.target_bytes() * 32),
+            counts_rows: self.summary.rows_total.is_none(),
+            page_part: self.page_part.clone(),
+        };
+        let body = message::encode(&head);
+        let binding = self.binding(Hash::NONE);
+        let mut request = section::seal(Kind::RequestHead, &binding, &body, tools.signer);
+        request.extend_from_slice(frames);
+        self.summary.requests += 1;
+        self.summary.entries_sent += entries;
+        self.summary.bytes_out += request.len() as u64;
+        self.phase = Phase::Exchanging(Exchange {
+            request: hash_of(&body),
+            reader: SectionReader::default(),
+            history: History::default(),
+            reply: None,
+            storing: None,
+            pages: 0,
+            last_page: None,
+            progress: false,
+        });
+        self.outputs.push_back(Output::Exchange(request));
+    }
+
+    /// The reply is over: was it whole, and what comes next?
+    fn reply_ended(&mut self, tools: &mut Tools<'_>) {
+        let Phase::Exchanging(exchange) = &self.phase else { return };
+        let Some(reply) = &exchange.reply else {
+            return self.fail(Failure::Cut("the reply ended before its head".into()));
+        };
+        if exchange.storing.is_some() || exchange.reader.holds_rest() || reply.has_pages != exchange.last_page.is_some()
+        {
+            return self.fail(Failure::Cut("the reply ended early".into()));
+        }
+        let is_drained = exchange.last_page.unwrap_or(true) && !reply.has_more_control;
+        let is_pushed = self.received >= self.start.head;
+        let progress = exchange.progress;
+        self.link.went_through();
+        if is_pushed && is_drained {
+            return self.finish(None);
+        }
+        self.stalled_requests = if progress { 0 } else { self.stalled_requests + 1 };
+        if self.stalled_requests >= STALLED_REQUESTS_MAX {
+            return self.fail(Failure::Stalled);
+        }
+        self.next_request(tools);
+    }
+
+    fn fail(&mut self, failure: Failure) {
+        if failure.blames_link() {
+            self.link.failed();
+        }
+        self.finish(Some(failure));
+    }
+
+    fn finish(&mut self, failure: Option<Failure>) {
+        self.phase = Phase::Finished;
+        self.outputs.clear();
+        let outcome = Outcome { failure, summary: self.summary.clone(), link: self.link };
+        self.outputs.push_back(Output::Finished(outcome));
+    }
+
+    fn binding(&self, context: Hash) -> Binding {
+        Binding { central: self.start.central, site: self.start.site, context }
+    }
+}
+
+#[cfg(test)]
+mod tests;

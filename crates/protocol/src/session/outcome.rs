@@ -1,0 +1,151 @@
+//! How a session ends.
+
+use alloc::string::String;
+use core::fmt;
+
+use crate::frame::FrameError;
+use crate::ids::Sequence;
+use crate::message::{MessageError, Refusal};
+use crate::section::SectionError;
+use crate::session::Link;
+
+/// What a session did.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Summary {
+    /// Entries that waited when it began.
+    pub entries_total: u64,
+    /// Entries that were sent, those that came twice included.
+    pub entries_sent: u64,
+    /// Entries that central has said it received.
+    pub entries_received: u64,
+    /// Rows that waited at central when it first said so.
+    pub rows_total: Option<u64>,
+    /// Rows that were stored.
+    pub rows_stored: u64,
+    /// Control rows that were stored.
+    pub control_stored: u64,
+    /// Requests that were sent.
+    pub requests: u32,
+    /// Bytes of requests, without what HTTP adds.
+    pub bytes_out: u64,
+    /// Bytes of replies, without what HTTP adds.
+    pub bytes_in: u64,
+}
+
+/// How a session ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// Why it did not come to its end; `None` when everything was pushed and every lane drained.
+    pub failure: Option<Failure>,
+    /// What it did.
+    pub summary: Summary,
+    /// What was learnt of the link.
+    pub link: Link,
+}
+
+/// What to do about a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Advice {
+    /// Try again, later each time.
+    Retry,
+    /// Try again after this many seconds at the earliest.
+    Wait {
+        /// What central asked for.
+        seconds: u32,
+    },
+    /// Trying again does not help: somebody must act.
+    Operator,
+}
+
+/// Why a session failed. What was stored before stays stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Failure {
+    /// The connection could not be made, broke, or went silent.
+    Cut(String),
+    /// What answered is not central: a captive portal, a proxy, a wrong address.
+    NotCentral(SectionError),
+    /// Central refused, with its reason.
+    Refused(Refusal),
+    /// Central's message breaks the format.
+    Message(MessageError),
+    /// A page cannot be unpacked.
+    Page(FrameError),
+    /// Central broke a rule of the exchange.
+    Rule(&'static str),
+    /// Central has entries of this journal that the device does not have: the device was set back.
+    DeviceSetBack {
+        /// What central has.
+        received: Sequence,
+        /// What the device has.
+        head: Sequence,
+    },
+    /// Central has another history of this journal.
+    Forked {
+        /// Where the two were compared.
+        sequence: Sequence,
+    },
+    /// Several requests brought nothing forward.
+    Stalled,
+    /// A frame could not be packed.
+    Codec(&'static str),
+}
+
+impl Failure {
+    /// Stable code.
+    pub fn code(&self) -> &str {
+        match self {
+            Self::Cut(_) => "offline",
+            Self::NotCentral(_) => "not_central",
+            Self::Refused(refusal) => &refusal.code,
+            Self::Message(MessageError::Version { .. }) => "version",
+            Self::Message(_) | Self::Page(_) | Self::Rule(_) => "bad_reply",
+            Self::DeviceSetBack { .. } => "device_set_back",
+            Self::Forked { .. } => "fork",
+            Self::Stalled => "stalled",
+            Self::Codec(_) => "codec",
+        }
+    }
+
+    /// What to do about it.
+    pub fn advice(&self) -> Advice {
+        match self {
+            Self::Refused(Refusal { retry_after_s: Some(seconds), .. }) => Advice::Wait { seconds: *seconds },
+            Self::Refused(_) | Self::DeviceSetBack { .. } | Self::Forked { .. } | Self::Codec(_) => Advice::Operator,
+            Self::Message(MessageError::Version { .. }) => Advice::Operator,
+            Self::Cut(_) | Self::NotCentral(_) | Self::Message(_) | Self::Page(_) | Self::Rule(_) | Self::Stalled => {
+                Advice::Retry
+            }
+        }
+    }
+
+    /// Whether smaller frames may help.
+    pub(super) fn blames_link(&self) -> bool {
+        matches!(self, Self::Cut(_))
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cut(reason) => write!(formatter, "the connection to central failed: {reason}"),
+            Self::NotCentral(error) => write!(formatter, "what answered is not this site's central server: {error}"),
+            Self::Refused(refusal) => write!(formatter, "central refused: {}", refusal.message),
+            Self::Message(error) => write!(formatter, "central's reply is not right: {error}"),
+            Self::Page(error) => write!(formatter, "central's page is not right: {error}"),
+            Self::Rule(rule) => write!(formatter, "central's reply breaks a rule: {rule}"),
+            Self::DeviceSetBack { received, head } => write!(
+                formatter,
+                "central has received edits up to {received}, this device knows them only up to {head}: \
+                 it was set back to an older state, or its data was copied to a second device"
+            ),
+            Self::Forked { sequence } => write!(
+                formatter,
+                "central has another history of this journal at {sequence}: a second device speaks for this site"
+            ),
+            Self::Stalled => formatter.write_str("several requests in a row brought nothing forward"),
+            Self::Codec(reason) => write!(formatter, "a frame cannot be packed: {reason}"),
+        }
+    }
+}
+
+impl core::error::Error for Failure {}

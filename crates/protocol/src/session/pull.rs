@@ -1,0 +1,190 @@
+//! Opening what central replies: its head, then pages.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+use crate::chain::hash_of;
+use crate::history::History;
+use crate::ids::{Hash, ScopeId};
+use crate::message::{self, Cursor, MessageError, PagePartState, Refusal, ReplyHead};
+use crate::page::{self, PageHeader, PageRow};
+use crate::section::{Kind, Sealed};
+use crate::session::{Failure, Output, Phase, Session, Storing, Tools};
+
+/// Rows of one scope and the cursor that they move it to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page {
+    /// The scope.
+    pub scope: ScopeId,
+    /// The cursor once the rows are stored.
+    pub cursor: Cursor,
+    /// Whether the scope holds nothing more.
+    pub is_drained: bool,
+    /// The rows, parents before their children.
+    pub rows: Vec<PageRow>,
+}
+
+/// A slice of a packed page. Parts of another hash that are kept are of no use any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartToStore {
+    /// Scope of the page.
+    pub scope: ScopeId,
+    /// Hash of the packed whole.
+    pub hash: Hash,
+    /// Where the slice begins; equals what is kept of this hash.
+    pub offset: u32,
+    /// Length of the whole.
+    pub total: u32,
+    /// The slice.
+    pub bytes: Vec<u8>,
+}
+
+impl Session {
+    /// Opens sections until bytes are missing, something must be stored first, or the session fails.
+    pub(super) fn open_sections(&mut self, tools: &mut Tools<'_>) {
+        loop {
+            let Phase::Exchanging(exchange) = &mut self.phase else { return };
+            if exchange.storing.is_some() {
+                return;
+            }
+            let opened = match exchange.reader.next_section() {
+                Ok(None) => return,
+                Ok(Some(sealed)) => self.open_section(&sealed, tools),
+                Err(error) => Err(Failure::NotCentral(error)),
+            };
+            if let Err(failure) = opened {
+                return self.fail(failure);
+            }
+        }
+    }
+
+    fn open_section(&mut self, sealed: &Sealed, tools: &mut Tools<'_>) -> Result<(), Failure> {
+        let Phase::Exchanging(exchange) = &self.phase else { return Ok(()) };
+        let binding = self.binding(exchange.request);
+        let body = sealed.open(&binding, &self.start.central, tools.verifier).map_err(Failure::NotCentral)?;
+        match (sealed.kind(), exchange.reply.is_some(), exchange.last_page) {
+            (Kind::Refusal, _, _) => Err(Failure::Refused(message::decode::<Refusal>(body).map_err(Failure::Message)?)),
+            (Kind::ReplyHead, false, _) => self.open_reply(message::decode(body).map_err(Failure::Message)?),
+            (Kind::Page, true, None) => self.open_page(body, tools),
+            _ => Err(Failure::Rule("a section stands where none of its kind may")),
+        }
+    }
+
+    fn open_reply(&mut self, reply: ReplyHead) -> Result<(), Failure> {
+        if reply.received > self.start.head {
+            return Err(Failure::DeviceSetBack { received: reply.received, head: self.start.head });
+        }
+        if reply.received == self.start.head && reply.received_hash != self.start.head_hash {
+            return Err(Failure::Forked { sequence: reply.received });
+        }
+        // Invariant 5: no page while a group of this session has no receipt.
+        if reply.has_pages && reply.received < self.start.head {
+            return Err(Failure::Rule("pages came before everything was received"));
+        }
+        let mut expected = self.control.0;
+        for row in &reply.control {
+            expected += 1;
+            if row.number.0 != expected {
+                return Err(Failure::Rule("control rows are not in order"));
+            }
+        }
+        let Phase::Exchanging(exchange) = &mut self.phase else { return Ok(()) };
+        exchange.progress |= reply.received > self.received
+            || !reply.control.is_empty()
+            || reply.frame_part.map(|part| (part.hash, part.received))
+                != self.frame_part.map(|part| (part.hash, part.received));
+        exchange.reply = Some(reply.clone());
+        exchange.storing = Some(Storing::Reply);
+        self.outputs.push_back(Output::StoreReply(Box::new(reply)));
+        Ok(())
+    }
+
+    fn open_page(&mut self, body: &[u8], tools: &mut Tools<'_>) -> Result<(), Failure> {
+        let Phase::Exchanging(exchange) = &mut self.phase else { return Ok(()) };
+        let (header, packed): (PageHeader, &[u8]) =
+            postcard::take_from_bytes(body).map_err(|_| Failure::Message(MessageError::Malformed))?;
+        if header.version != message::VERSION {
+            return Err(Failure::Message(MessageError::Version { found: header.version }));
+        }
+        if header.index != exchange.pages {
+            return Err(Failure::Rule("pages are not in order"));
+        }
+        if !exchange.reply.as_ref().is_some_and(|reply| reply.has_pages) {
+            return Err(Failure::Rule("a page came that was not announced"));
+        }
+        exchange.pages += 1;
+        exchange.last_page = header.is_last.then_some(header.is_complete);
+        if let Some(part) = header.part {
+            let kept = self.page_part.as_ref().filter(|kept| kept.scope == header.scope && kept.hash == part.hash);
+            if part.offset != kept.map_or(0, |kept| kept.received) {
+                return Err(Failure::Rule("a part does not go on where the last one ended"));
+            }
+            self.outputs.push_back(Output::StorePart(PartToStore {
+                scope: header.scope.clone(),
+                hash: part.hash,
+                offset: part.offset,
+                total: part.total,
+                bytes: packed.to_vec(),
+            }));
+            let received = part.offset.saturating_add(u32::try_from(packed.len()).unwrap_or(u32::MAX));
+            self.page_part = Some(PagePartState { scope: header.scope.clone(), hash: part.hash, received });
+            exchange.storing = Some(Storing::Part(Box::new(header)));
+            return Ok(());
+        }
+        let rows = page::unpack_rows(&header, packed, &mut exchange.history, tools.codec).map_err(Failure::Page)?;
+        self.store_page(header, rows);
+        Ok(())
+    }
+
+    fn store_page(&mut self, header: PageHeader, rows: Vec<PageRow>) {
+        let Phase::Exchanging(exchange) = &mut self.phase else { return };
+        exchange.storing = Some(Storing::Page { scope: header.scope.clone(), cursor: header.cursor, rows: rows.len() });
+        let page = Page { scope: header.scope, cursor: header.cursor, is_drained: header.is_drained, rows };
+        self.outputs.push_back(Output::StorePage(page));
+    }
+
+    /// What was to be stored is durable: only from here on may it be reported.
+    pub(super) fn stored(&mut self) {
+        let Phase::Exchanging(exchange) = &mut self.phase else { return };
+        match exchange.storing.take() {
+            Some(Storing::Reply) => {
+                let Some(reply) = &exchange.reply else { return };
+                self.token = reply.token;
+                self.summary.entries_received += reply.received.0.saturating_sub(self.received.0);
+                self.received = reply.received;
+                self.received_hash = Some(reply.received_hash);
+                self.admitted_bytes = reply.admitted_bytes;
+                self.frame_part = reply.frame_part;
+                self.summary.control_stored += reply.control.len() as u64;
+                self.summary.rows_total = self.summary.rows_total.or(reply.rows_waiting);
+                if let Some(last) = reply.control.last() {
+                    self.control = last.number;
+                }
+            }
+            Some(Storing::Page { scope, cursor, rows }) => {
+                self.summary.rows_stored += rows as u64;
+                exchange.progress |= rows > 0 || self.cursors.get(&scope) != Some(&cursor);
+                self.cursors.insert(scope, cursor);
+            }
+            Some(Storing::Part(_)) | None => panic!("`Stored` answers nothing that was asked for"),
+        }
+    }
+
+    /// A part is durable; the last one brings the whole, which is a page like any other.
+    pub(super) fn part_stored(&mut self, whole: Option<Vec<u8>>, tools: &mut Tools<'_>) {
+        let Phase::Exchanging(exchange) = &mut self.phase else { return };
+        let Some(Storing::Part(header)) = exchange.storing.take() else {
+            panic!("`PartStored` answers nothing that was asked for");
+        };
+        exchange.progress = true;
+        let Some(whole) = whole else { return };
+        self.page_part = None;
+        if header.part.is_none_or(|part| part.hash != hash_of(&whole)) {
+            return self.fail(Failure::Rule("the parts of a page do not give its hash"));
+        }
+        match page::unpack_rows(&header, &whole, &mut History::default(), tools.codec) {
+            Ok(rows) => self.store_page(*header, rows),
+            Err(error) => self.fail(Failure::Page(error)),
+        }
+    }
+}
