@@ -10,7 +10,7 @@ use crate::workspace;
 
 /// Where the budgets are written down, from the root.
 const TARGETS_FILE: &str = "cross/targets.toml";
-/// The key of a target's budget: the largest stripped program, in bytes.
+/// The key of a target's budget: the largest stripped program, in bytes; 0 for a target that has none yet.
 const BUDGET_KEY: &str = "size_bytes_max";
 
 /// The chore: builds `outpost` with the profile that ships, for this machine or with `--target TRIPLE`, and prints its size
@@ -31,6 +31,10 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let program = build(is_cross.then_some(target.as_str()))?;
     let size = std::fs::metadata(&program).with_context(|| format!("{} is not there", program.display()))?.len();
 
+    let Some(budget) = budget else {
+        println!("{target}: {size} bytes; no budget yet, set {BUDGET_KEY} in {TARGETS_FILE}");
+        return Ok(());
+    };
     println!("{target}: {size} bytes of at most {budget} ({} %)", percent(size, budget));
     if size > budget {
         bail!(
@@ -42,19 +46,16 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// The budget of one target, in bytes.
-fn budget_of(targets: &str, target: &str) -> Result<u64> {
+/// The budget of one target, in bytes; none if it is written as 0.
+fn budget_of(targets: &str, target: &str) -> Result<Option<u64>> {
     let table: Table = targets.parse().with_context(|| format!("{TARGETS_FILE} is not TOML"))?;
-    let row = table
-        .get("targets")
-        .and_then(|targets| targets.get(target))
-        .with_context(|| format!("{TARGETS_FILE} has no row for {target}; add `[targets.\"{target}\"]`"))?;
+    let row = table.get(target).with_context(|| format!("{TARGETS_FILE} has no row for {target}; add `[{target}]`"))?;
     let budget = row
         .get(BUDGET_KEY)
         .with_context(|| format!("{TARGETS_FILE} gives {target} no {BUDGET_KEY}; add it, in bytes"))?;
     match budget.as_integer().map(u64::try_from) {
-        Some(Ok(bytes)) if bytes > 0 => Ok(bytes),
-        _ => bail!("{TARGETS_FILE} gives {target} the {BUDGET_KEY} {budget:?}; it must be a number of bytes above 0"),
+        Some(Ok(bytes)) => Ok(Some(bytes).filter(|bytes| *bytes > 0)),
+        _ => bail!("{TARGETS_FILE} gives {target} the {BUDGET_KEY} {budget:?}; it must be a whole number of bytes"),
     }
 }
 
@@ -95,16 +96,17 @@ mod tests {
     use super::*;
 
     const TARGETS: &str =
-        "[targets.\"a-b\"]\nsize_bytes_max = 8_000_000\n[targets.\"c-d\"]\nsize_bytes_max = -1\n[targets.\"e-f\"]\n";
+        "[a-b]\nsize_bytes_max = 8_000_000\n[c-d]\nsize_bytes_max = -1\n[e-f]\n[i-j]\nsize_bytes_max = 0\n";
 
     #[test]
-    fn a_budget_is_read_from_its_target_s_row() {
-        assert_eq!(budget_of(TARGETS, "a-b").unwrap(), 8_000_000);
+    fn a_budget_is_read_from_its_target_s_row_and_zero_is_none() {
+        assert_eq!(budget_of(TARGETS, "a-b").unwrap(), Some(8_000_000));
+        assert_eq!(budget_of(TARGETS, "i-j").unwrap(), None);
     }
 
     #[test]
     fn a_missing_or_impossible_budget_is_refused() {
-        for (target, reason) in [("c-d", "above 0"), ("e-f", "no size_bytes_max"), ("g-h", "no row")] {
+        for (target, reason) in [("c-d", "whole number"), ("e-f", "no size_bytes_max"), ("g-h", "no row")] {
             let error = format!("{:#}", budget_of(TARGETS, target).unwrap_err());
             assert!(error.contains(reason) && error.contains(target), "{error}");
         }
