@@ -1,1 +1,83 @@
-fn main() {}
+//! Chores of this repository, in Rust so that they run wherever the programs build: `cargo xtask help` lists them.
+#![forbid(unsafe_code)]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a chore reports to whoever runs it")]
+
+mod size;
+mod tidy;
+mod workspace;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+/// One chore: what is typed, what it is for, what it runs. The function gets the arguments after the name.
+struct Chore {
+    name: &'static str,
+    about: &'static str,
+    run: fn(&[String]) -> Result<()>,
+}
+
+/// Every chore there is. A new one is a module and a line here.
+const CHORES: &[Chore] = &[
+    Chore { name: "tidy", about: "check the rules that neither the compiler nor clippy knows", run: tidy::run },
+    Chore { name: "size", about: "build the agent as it ships and hold its size against the budget", run: size::run },
+];
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match dispatch(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(arguments: &[String]) -> Result<()> {
+    let Some((name, rest)) = arguments.split_first() else {
+        bail!("no chore was named\n\n{}", help());
+    };
+    if matches!(name.as_str(), "help" | "--help" | "-h") {
+        print!("{}", help());
+        return Ok(());
+    }
+    match CHORES.iter().find(|chore| chore.name == name) {
+        Some(chore) => (chore.run)(rest),
+        None => bail!("there is no chore named `{name}`\n\n{}", help()),
+    }
+}
+
+fn help() -> String {
+    let about_help = ("help", "this list");
+    let lines = CHORES.iter().map(|chore| (chore.name, chore.about)).chain([about_help]);
+    let lines: Vec<_> = lines.map(|(name, about)| format!("  {name:<8} {about}")).collect();
+    format!("usage: cargo xtask CHORE [ARGUMENTS]\n\n{}\n", lines.join("\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_chore_is_refused_with_the_list_of_chores() {
+        let refusal = dispatch(&["sweep".to_owned()]).unwrap_err().to_string();
+
+        assert!(refusal.contains("`sweep`"), "{refusal}");
+        assert!(CHORES.iter().all(|chore| refusal.contains(chore.name)), "{refusal}");
+    }
+
+    #[test]
+    fn a_call_without_a_chore_is_refused() {
+        assert!(dispatch(&[]).is_err());
+    }
+
+    #[test]
+    fn no_two_chores_share_a_name() {
+        let mut names: Vec<_> = CHORES.iter().map(|chore| chore.name).collect();
+        names.sort_unstable();
+        names.dedup();
+
+        assert_eq!(names.len(), CHORES.len());
+    }
+}

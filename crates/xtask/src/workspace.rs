@@ -1,0 +1,62 @@
+//! Where the repository lies and how a chore runs another program in it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+/// The repository's root folder.
+pub(crate) fn root() -> PathBuf {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
+    manifest.ancestors().nth(2).expect("xtask lies two folders below the root").to_path_buf()
+}
+
+/// The cargo that runs this chore, with the root as its folder and no standard input.
+pub(crate) fn cargo() -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(root()).stdin(Stdio::null());
+    command
+}
+
+/// git in `folder`. A clone that belongs to another user is read all the same (CI runs as root); the variables that git
+/// sets for its hooks are taken away, else they would point at another repository than `folder`.
+pub(crate) fn git(folder: &Path) -> Command {
+    let mut command = Command::new("git");
+    command.args(["-c", "safe.directory=*"]).current_dir(folder).stdin(Stdio::null());
+    for name in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX"] {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// Runs a command to its end and returns what it wrote to standard output; its standard error goes through.
+///
+/// # Errors
+/// When the program is missing, fails, or writes something else than UTF-8; the message shows the command.
+pub(crate) fn output_of(command: &mut Command) -> Result<String> {
+    let shown = format!("{command:?}");
+    let output = command.stderr(Stdio::inherit()).output().with_context(|| format!("{shown} could not be started"))?;
+    if !output.status.success() {
+        bail!("{shown} failed: {}", output.status);
+    }
+    String::from_utf8(output.stdout).with_context(|| format!("{shown} wrote something else than UTF-8"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_root_holds_the_workspace_manifest() {
+        let manifest = std::fs::read_to_string(root().join("Cargo.toml")).unwrap();
+
+        assert!(manifest.contains("[workspace]"));
+    }
+
+    #[test]
+    fn a_failing_command_is_an_error_that_shows_the_command() {
+        let error = output_of(git(&root()).args(["config", "--get", "no-such.key"])).unwrap_err();
+
+        assert!(error.to_string().contains("no-such.key"), "{error}");
+    }
+}
