@@ -15,7 +15,7 @@ use crate::chain::hash_of;
 use crate::edge::{Codec, Signer, Verifier};
 use crate::frame::{self, Frame};
 use crate::history::History;
-use crate::ids::{Hash, PublicKey, Sequence, SiteId};
+use crate::ids::{Hash, PublicKey, ScopeId, Sequence, SiteId};
 use crate::message::{self, Cursor, FramePart, FramePartState, Refusal, ReplyHead, RequestHead, ScopeCursor};
 use crate::page::PageRow;
 use crate::section::{self, Binding, Kind, Sealed, SectionReader};
@@ -191,6 +191,12 @@ impl Exchange {
         self.request.as_ref().map(|(head, _)| head.site)
     }
 
+    /// The cursor that the request reported for a scope; one at 0 if it reported none.
+    pub fn cursor_of(&self, scope: &ScopeId) -> Cursor {
+        let cursors = self.request.as_ref().map(|(head, _)| head.cursors.as_slice()).unwrap_or_default();
+        cursors.iter().find(|each| each.scope == *scope).map(|each| each.cursor).unwrap_or_default()
+    }
+
     /// An answer to the last [`Ask`].
     ///
     /// # Panics
@@ -204,7 +210,7 @@ impl Exchange {
             Answer::Stored(result) => result.map(|_| ()),
             Answer::PartStored(result) => result.and_then(|kept| self.part_kept(kept, tools)),
             Answer::Concluded(result) => result.map(|conclusion| self.concluded(*conclusion)),
-            Answer::Rows(result) => result.and_then(|rows| self.rows_read(rows, tools)),
+            Answer::Rows(result) => result.and_then(|rows| self.rows_read(&rows, tools)),
         };
         match result {
             Ok(()) => self.advance(tools),

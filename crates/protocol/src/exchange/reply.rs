@@ -63,7 +63,7 @@ impl Exchange {
     }
 
     /// Packs rows that were read into a page, or into the parts of one.
-    pub(super) fn rows_read(&mut self, rows: Rows, tools: &mut Tools<'_>) -> Result<(), Refusal> {
+    pub(super) fn rows_read(&mut self, rows: &Rows, tools: &mut Tools<'_>) -> Result<(), Refusal> {
         let Some(from) = self.reply.scopes.front().cloned() else { return Ok(()) };
         if rows.rows.is_empty() && rows.cursor == from.cursor {
             self.reply.scopes.pop_front();
@@ -96,7 +96,7 @@ impl Exchange {
             let packed = packed.map_err(|error| Refusal::new("codec", &alloc::format!("{error}")))?;
             (header.compression, header.dictionary) = (packed.compression, packed.dictionary);
             if self.put_parts(&header, &packed.bytes, tools) {
-                self.page_sent(&rows);
+                self.page_sent(rows);
             }
             return Ok(());
         }
@@ -104,7 +104,7 @@ impl Exchange {
         self.reply.plain_percent = usize::midpoint(self.reply.plain_percent, seen);
         self.reply.history.push(&packed.plain);
         self.put_page(header, packed.bytes, tools);
-        self.page_sent(&rows);
+        self.page_sent(rows);
         Ok(())
     }
 

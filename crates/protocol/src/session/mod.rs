@@ -61,6 +61,8 @@ pub struct Start {
     pub cursors: Vec<ScopeCursor>,
     /// A page of which parts were stored.
     pub page_part: Option<PagePartState>,
+    /// What central last said to have of a frame in parts; knowing it saves sending the first part again.
+    pub frame_part: Option<FramePartState>,
     /// What is known of the link.
     pub link: Link,
 }
@@ -144,7 +146,7 @@ pub struct Session {
 
 enum Phase {
     Reading,
-    Exchanging(Exchange),
+    Exchanging(Box<Exchange>),
     Finished,
 }
 
@@ -178,7 +180,7 @@ impl Session {
             received: start.received,
             received_hash: None,
             admitted_bytes: 0,
-            frame_part: None,
+            frame_part: start.frame_part,
             control: start.control,
             cursors: start.cursors.iter().map(|each| (each.scope.clone(), each.cursor)).collect(),
             page_part: start.page_part.clone(),
@@ -268,7 +270,7 @@ impl Session {
         self.summary.requests += 1;
         self.summary.entries_sent += entries;
         self.summary.bytes_out += request.len() as u64;
-        self.phase = Phase::Exchanging(Exchange {
+        self.phase = Phase::Exchanging(Box::new(Exchange {
             request: hash_of(&body),
             reader: SectionReader::default(),
             history: History::default(),
@@ -277,7 +279,7 @@ impl Session {
             pages: 0,
             last_page: None,
             progress: false,
-        });
+        }));
         self.outputs.push_back(Output::Exchange(request));
     }
 
@@ -315,7 +317,7 @@ impl Session {
     fn finish(&mut self, failure: Option<Failure>) {
         self.phase = Phase::Finished;
         self.outputs.clear();
-        let outcome = Outcome { failure, summary: self.summary.clone(), link: self.link };
+        let outcome = Outcome { failure, summary: self.summary.clone(), frame_part: self.frame_part, link: self.link };
         self.outputs.push_back(Output::Finished(outcome));
     }
 

@@ -5,7 +5,7 @@ use core::fmt;
 
 use crate::frame::FrameError;
 use crate::ids::Sequence;
-use crate::message::{MessageError, Refusal};
+use crate::message::{FramePartState, MessageError, Refusal};
 use crate::section::SectionError;
 use crate::session::Link;
 
@@ -39,6 +39,8 @@ pub struct Outcome {
     pub failure: Option<Failure>,
     /// What it did.
     pub summary: Summary,
+    /// What central last said to have of a frame in parts.
+    pub frame_part: Option<FramePartState>,
     /// What was learnt of the link.
     pub link: Link,
 }
@@ -110,8 +112,11 @@ impl Failure {
     pub fn advice(&self) -> Advice {
         match self {
             Self::Refused(Refusal { retry_after_s: Some(seconds), .. }) => Advice::Wait { seconds: *seconds },
-            Self::Refused(_) | Self::DeviceSetBack { .. } | Self::Forked { .. } | Self::Codec(_) => Advice::Operator,
-            Self::Message(MessageError::Version { .. }) => Advice::Operator,
+            Self::Refused(_)
+            | Self::DeviceSetBack { .. }
+            | Self::Forked { .. }
+            | Self::Codec(_)
+            | Self::Message(MessageError::Version { .. }) => Advice::Operator,
             Self::Cut(_) | Self::NotCentral(_) | Self::Message(_) | Self::Page(_) | Self::Rule(_) | Self::Stalled => {
                 Advice::Retry
             }
