@@ -12,8 +12,8 @@ use std::fmt;
 
 use protocol::limits;
 
-pub use read::row_from_json;
 pub(crate) use read::check_value;
+pub use read::row_from_json;
 pub use write::row_to_json;
 
 /// Data that cannot become a row.
