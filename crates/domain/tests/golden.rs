@@ -10,7 +10,7 @@ use protocol::ids::TableRef;
 fn is_current(path: &str, expected: &str) -> bool {
     let path = format!("{}/{path}", env!("CARGO_MANIFEST_DIR"));
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
-        std::fs::write(&path, expected).unwrap();
+        std::fs::write(&path, expected).expect("the source tree can be written while its golden files are made");
     }
     std::fs::read_to_string(path).unwrap_or_default() == expected
 }
