@@ -12,6 +12,7 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use protocol::ids::TableRef;
+use protocol::limits;
 
 pub use declared::{CatalogueError, DeclaredParent, DeclaredTable};
 pub use table::{DataType, KeyError, Parent, Table};
@@ -111,8 +112,9 @@ impl Catalogue {
     }
 
     fn unknown(&self, name: &str) -> UnknownTable {
+        let name: String = name.chars().take(limits::TABLE_NAME_BYTES_MAX).collect();
         let wanted = name.to_lowercase();
-        let allowed = (wanted.len() / 3).clamp(1, 4);
+        let allowed = (wanted.len() / 4).clamp(1, 3);
         let mut near: Vec<(usize, &str)> = self
             .tables()
             .map(|table| (distance(&wanted, &table.name().to_lowercase()), table.name()))
@@ -120,7 +122,7 @@ impl Catalogue {
             .collect();
         near.sort_unstable();
         UnknownTable {
-            name: name.chars().take(protocol::limits::TABLE_NAME_BYTES_MAX).collect(),
+            name,
             nearest: near.into_iter().take(SUGGESTIONS_MAX).map(|(_, name)| name.to_owned()).collect(),
         }
     }

@@ -7,11 +7,17 @@
 
 use std::fmt;
 
+use protocol::entry::Operation;
 use protocol::ids::{RecordId, RecordIdError};
 use protocol::limits;
+use protocol::row::Row;
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
+
+use crate::apply::operation_for;
+use crate::catalogue::Table;
+use crate::json::{JsonError, row_from_json};
 
 /// Longest line of edits, in bytes: a record of the largest size in which every character is written as an escape of six.
 pub const LINE_BYTES_MAX: usize = 6 * limits::RECORD_BYTES_MAX + 4 * 1024;
@@ -88,6 +94,18 @@ impl Edit {
             (_, None) => return Err(EditError::Missing { key: "data" }),
         };
         Ok(Self { table, op, id, data })
+    }
+
+    /// What to record, `current` being the record as it is here. `None`: an upsert of a record that is already so.
+    ///
+    /// # Errors
+    /// [`JsonError`] for data that cannot be a row of the table.
+    pub fn operation(&self, table: &Table, current: Option<&Row>) -> Result<Option<Operation>, JsonError> {
+        let row = match &self.data {
+            Some(data) => row_from_json(table, &self.id, data)?,
+            None => Row::default(),
+        };
+        Ok(operation_for(self.op, current, row))
     }
 }
 
@@ -287,6 +305,21 @@ mod tests {
         let edit = Edit::parse(r#" {"id":"A1","op":"delete","table":"unit","data":null} "#).unwrap();
 
         assert_eq!((edit.op, edit.data), (EditOp::Delete, None));
+    }
+
+    #[test]
+    fn an_edit_becomes_the_operation_that_the_record_needs() {
+        let catalogue = crate::catalogue::Catalogue::embedded();
+        let unit = catalogue.table_by_name("unit").unwrap();
+        let upsert = Edit::parse(r#"{"table":"unit","op":"upsert","id":"A1","data":{"units":"tab"}}"#).unwrap();
+        let delete = Edit::parse(r#"{"table":"unit","op":"delete","id":"A1"}"#).unwrap();
+        let wrong = Edit::parse(r#"{"table":"unit","op":"put","id":"A1","data":{"ID":"A2"}}"#).unwrap();
+
+        let Ok(Some(Operation::Put(row))) = upsert.operation(unit, None) else { panic!("not a put") };
+
+        assert_eq!(upsert.operation(unit, Some(&row)), Ok(None));
+        assert_eq!(delete.operation(unit, Some(&row)), Ok(Some(Operation::Delete)));
+        assert_eq!(wrong.operation(unit, None).unwrap_err().code(), "id_differs");
     }
 
     #[test]

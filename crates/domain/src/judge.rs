@@ -84,8 +84,9 @@ pub trait View {
     /// The view's own.
     fn holding(&mut self, store: &RecordId) -> Result<Option<Holding>, Self::Error>;
 
-    /// Whether entries of this author for this record wait at central for a header, and were not cancelled. Never asked at the
-    /// agent. Another site's waiting entries do not count: they must not hold up the site that owns the record.
+    /// Whether entries of this author for this record wait at central for a header, in a group before the one that is judged,
+    /// and were not cancelled. A waiting group that is judged again does not count itself, or it would wait for ever. Another
+    /// site's entries do not count: they must not hold up the site that owns the record. Never asked at the agent.
     ///
     /// # Errors
     /// The view's own.

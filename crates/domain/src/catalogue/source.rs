@@ -31,6 +31,7 @@ struct SourceTable {
     #[serde(default)]
     dispensary: bool,
     routed_as: Option<RoutedAs>,
+    note: Option<String>,
     #[serde(default)]
     variants: Vec<SourceVariant>,
     columns: Vec<String>,
@@ -78,6 +79,7 @@ fn build(source: SourceTable, numbers: &[(String, u16)]) -> Result<Table, String
     table.name_column = source.name_column;
     table.patient_column = source.patient_column;
     table.site_column = source.site_column;
+    table.note = source.note;
     if let Some(id_column) = source.id_column {
         table.id_column = id_column;
     }

@@ -1,5 +1,7 @@
 //! One table.
 
+use std::borrow::Cow;
+
 use protocol::ids::{RecordId, RecordIdError, TableRef};
 use protocol::row::{ColumnRef, Row, Value};
 use serde::Deserialize;
@@ -80,6 +82,7 @@ pub struct Table {
     pub(super) name_column: Option<String>,
     pub(super) patient_column: Option<String>,
     pub(super) site_column: Option<String>,
+    pub(super) note: Option<String>,
     pub(super) parent: Option<Parent>,
     pub(super) variants: Vec<Variant>,
     pub(super) columns: Vec<String>,
@@ -114,6 +117,7 @@ impl Table {
             name_column: None,
             patient_column: None,
             site_column: None,
+            note: None,
             parent: None,
             variants: Vec::new(),
             columns,
@@ -180,6 +184,11 @@ impl Table {
         self.site_column.as_deref()
     }
 
+    /// What else people should know of it.
+    pub fn note(&self) -> Option<&str> {
+        self.note.as_deref()
+    }
+
     /// The header that a record needs.
     pub fn parent(&self) -> Option<&Parent> {
         self.parent.as_ref()
@@ -239,10 +248,12 @@ impl Table {
     }
 
     /// What a column is called in JSON: a number that a newer catalogue gave comes out as `#57`.
-    pub fn name_of(&self, column: &ColumnRef) -> String {
+    pub fn name_of<'a>(&'a self, column: &'a ColumnRef) -> Cow<'a, str> {
         match column {
-            ColumnRef::Named(name) => name.clone(),
-            ColumnRef::Known(number) => self.column_name(*number).map_or_else(|| format!("#{number}"), str::to_owned),
+            ColumnRef::Named(name) => Cow::Borrowed(name),
+            ColumnRef::Known(number) => {
+                self.column_name(*number).map_or_else(|| Cow::Owned(format!("#{number}")), Cow::Borrowed)
+            }
         }
     }
 

@@ -48,7 +48,7 @@ pub fn row_from_json(table: &Table, id: &RecordId, object: &str) -> Result<Row, 
         [left, right] if left.0 == right.0 => Some(left),
         _ => None,
     }) {
-        return Err(JsonError::DuplicateKey { key: table.name_of(column) });
+        return Err(JsonError::DuplicateKey { key: table.name_of(column).into_owned() });
     }
     let row = Row::new(columns).expect("names, count and repetition were checked above");
     // A packed column is at most four bytes longer than its JSON, so most records need not be packed to be measured.
@@ -182,7 +182,7 @@ pub(crate) enum ValueProblem {
 
 impl ValueProblem {
     fn at(self, table: &Table, column: &ColumnRef) -> JsonError {
-        let key = table.name_of(column);
+        let key = table.name_of(column).into_owned();
         match self {
             Self::TooDeep => JsonError::TooDeep { key },
             Self::Syntax(message) => JsonError::Syntax { message: format!("{message} in the value of {key:?}") },

@@ -1,6 +1,5 @@
 //! Store data: the store of the stored record and of the incoming one, headers and lines, and who holds the store.
 
-use protocol::entry::Operation;
 use protocol::ids::{OwnershipNumber, RecordId, TableRef};
 use protocol::row::Row;
 
@@ -19,15 +18,16 @@ impl Case<'_> {
         found: &Found,
         after: Option<Row>,
     ) -> Result<Verdict, V::Error> {
-        let stored = self.stored_store(found);
-        if let Some(stored) = &stored
-            && let Err(refused) = self.held(view, stored)?
-        {
-            return Ok(refused);
-        }
-        match (&self.entry.operation, after) {
-            (Operation::Delete, _) | (_, None) => self.judge_delete(view, found, stored),
-            (_, Some(row)) => self.judge_write(view, stored, row),
+        let stored = match self.stored_store(found) {
+            None => None,
+            Some(store) => match self.held(view, store)? {
+                Ok(held) => Some(held),
+                Err(refused) => return Ok(refused),
+            },
+        };
+        match after {
+            Some(row) => self.judge_write(view, stored, row),
+            None => Ok(self.judge_delete(found, stored)),
         }
     }
 
@@ -43,69 +43,62 @@ impl Case<'_> {
     }
 
     /// A line may be deleted when its header is gone: the store kept beside it decides.
-    fn judge_delete<V: View>(
-        &self,
-        view: &mut V,
-        found: &Found,
-        stored: Option<RecordId>,
-    ) -> Result<Verdict, V::Error> {
-        let Some(store) = stored else {
-            return Ok(Verdict::Refuse(self.refuse(RefusalCode::StoreMissing, "is here without a store")));
+    fn judge_delete(&self, found: &Found, stored: Option<Held>) -> Verdict {
+        let Some(held) = stored else {
+            return Verdict::Refuse(self.refuse(RefusalCode::StoreMissing, "is here without a store"));
         };
         let parent = match found {
             Found::Here { row, .. } => self.parent(row),
             Found::Unknown | Found::Deleted { .. } => None,
         };
-        Ok(match self.held(view, &store)? {
-            Ok(ownership) => Verdict::Accept(written(None, store, parent, ownership)),
-            Err(refused) => refused,
-        })
+        Verdict::Accept(held.written(None, parent))
     }
 
-    fn judge_write<V: View>(&self, view: &mut V, stored: Option<RecordId>, row: Row) -> Result<Verdict, V::Error> {
-        let own = match self.table.store_of(&self.entry.record, &row) {
-            None => None,
-            Some(Ok(store)) => Some(store),
-            Some(Err(error)) => {
-                let column = self.table.store_column().unwrap_or_default();
-                let what = format!("names no store: {column} {}", key_words(&error));
-                return Ok(Verdict::Refuse(self.refuse(RefusalCode::StoreMissing, &what)));
+    fn judge_write<V: View>(&self, view: &mut V, mut held: Option<Held>, row: Row) -> Result<Verdict, V::Error> {
+        let is_new = held.is_none();
+        let refused = |code, what: &str| Ok(Verdict::Refuse(self.refuse(code, what)));
+        if let Some(own) = self.table.store_of(&self.entry.record, &row) {
+            let own = match own {
+                Ok(own) => own,
+                Err(error) => {
+                    let column = self.table.store_column().unwrap_or_default();
+                    let what = format!("names no store: {column} {}", key_words(&error));
+                    return refused(RefusalCode::StoreMissing, &what);
+                }
+            };
+            match &held {
+                Some(stored) if stored.store != own => {
+                    return Ok(Verdict::Refuse(self.owner_change(&stored.store, &own)));
+                }
+                Some(_) => {}
+                // Asked before the header, so that who holds no store cannot make central wait.
+                None => match self.held(view, own)? {
+                    Ok(own) => held = Some(own),
+                    Err(verdict) => return Ok(verdict),
+                },
             }
-        };
-        if let (Some(stored), Some(own)) = (&stored, &own)
-            && stored != own
-        {
-            return Ok(Verdict::Refuse(self.owner_change(stored, own)));
-        }
-        // Who holds no store must not make central wait.
-        if let Some(own) = &own
-            && let Err(refused) = self.held(view, own)?
-        {
-            return Ok(refused);
         }
         let of_header = match self.store_of_header(view, &row)? {
             Ok(store) => store,
             Err(verdict) => return Ok(verdict),
         };
-        if let (Some(stored), Some(of_header)) = (&stored, &of_header)
-            && stored != of_header
-        {
-            return Ok(Verdict::Refuse(self.owner_change(stored, of_header)));
-        }
-        if let (Some(own), Some(of_header)) = (&own, &of_header)
-            && own != of_header
-        {
-            let what = format!("names store {own}, but its header belongs to store {of_header}");
-            return Ok(Verdict::Refuse(self.refuse(RefusalCode::HeaderStoreDiffers, &what)));
-        }
-        let Some(store) = own.or(of_header) else {
-            return Ok(Verdict::Refuse(self.refuse(RefusalCode::StoreMissing, "has neither a store nor a header")));
+        let held = match (held, of_header) {
+            (Some(held), Some(of_header)) if held.store != of_header => {
+                if !is_new {
+                    return Ok(Verdict::Refuse(self.owner_change(&held.store, &of_header)));
+                }
+                let what = format!("names store {}, but its header belongs to store {of_header}", held.store);
+                return refused(RefusalCode::HeaderStoreDiffers, &what);
+            }
+            (Some(held), _) => held,
+            (None, Some(of_header)) => match self.held(view, of_header)? {
+                Ok(held) => held,
+                Err(verdict) => return Ok(verdict),
+            },
+            (None, None) => return refused(RefusalCode::StoreMissing, "has neither a store nor a header"),
         };
         let parent = self.parent(&row);
-        Ok(match self.held(view, &store)? {
-            Ok(ownership) => Verdict::Accept(written(Some(row), store, parent, ownership)),
-            Err(refused) => refused,
-        })
+        Ok(Verdict::Accept(held.written(Some(row), parent)))
     }
 
     /// The store of the line's header; `None` for a table without headers.
@@ -143,11 +136,11 @@ impl Case<'_> {
         }
     }
 
-    /// The number under which the author may write the store.
-    fn held<V: View>(&self, view: &mut V, store: &RecordId) -> Step<OwnershipNumber, V::Error> {
+    /// That the author holds a store, and under which number.
+    fn held<V: View>(&self, view: &mut V, store: RecordId) -> Step<Held, V::Error> {
         let refused = |code, what: &str| Ok(Err(Verdict::Refuse(self.refuse(code, what))));
         let author = self.author;
-        match view.holding(store)? {
+        match view.holding(&store)? {
             None => {
                 let what = format!("belongs to store {store}, which site {author} does not hold");
                 refused(RefusalCode::NotStoreHolder, &what)
@@ -163,7 +156,7 @@ impl Case<'_> {
                 );
                 refused(RefusalCode::OwnershipNumber, &what)
             }
-            Some(holding) => Ok(Ok(holding.ownership)),
+            Some(holding) => Ok(Ok(Held { store, ownership: holding.ownership })),
         }
     }
 
@@ -179,21 +172,24 @@ impl Case<'_> {
     }
 }
 
-fn written(
-    row: Option<Row>,
+/// A store that the author may write, and the number under which.
+struct Held {
     store: RecordId,
-    parent: Option<(TableRef, RecordId)>,
     ownership: OwnershipNumber,
-) -> Applied {
-    Applied {
-        effect: Effect::Write,
-        row,
-        scopes: vec![Scope::Store(store.clone())],
-        store: Some(store),
-        parent,
-        ownership,
-        is_private: false,
-        cancels_waiting: false,
+}
+
+impl Held {
+    fn written(self, row: Option<Row>, parent: Option<(TableRef, RecordId)>) -> Applied {
+        Applied {
+            effect: Effect::Write,
+            row,
+            scopes: vec![Scope::Store(self.store.clone())],
+            store: Some(self.store),
+            parent,
+            ownership: self.ownership,
+            is_private: false,
+            cancels_waiting: false,
+        }
     }
 }
 
