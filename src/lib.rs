@@ -1,1 +1,13 @@
+//! The agent: the edges of a device. Journals every edit on disk, and moves edits to central and records back when there is
+//! a connection. `ARCHITECTURE.md` has the drawing.
 
+pub mod allocator;
+pub mod clock;
+pub mod config;
+pub mod device;
+pub mod entropy;
+pub mod error;
+pub mod exit;
+pub mod hex;
+pub mod logging;
+pub mod nearest;
