@@ -254,8 +254,8 @@ fn prepare<S: Storage>(
         let recorded = Recorded { sequences, was_recorded: true, ..Recorded::default() };
         return Ok(Prepared { shared: Vec::new(), private: Vec::new(), recorded });
     }
-    let shared_next = core.shared.head().plus(reserved.shared).next();
-    let private_next = core.private.head().plus(reserved.private).next();
+    let shared_next = core.shared.durable().sequence.plus(reserved.shared).next();
+    let private_next = core.private.durable().sequence.plus(reserved.private).next();
     core.local.begin_group()?;
     match apply_group(catalogue, site, core, group, shared_next, private_next) {
         Ok(prepared) => {
@@ -309,7 +309,7 @@ fn apply_group<S: Storage>(
         if bytes > limits::GROUP_BYTES_MAX {
             return Err(EditRefusal::group_bytes(bytes).into());
         }
-        drafts.push(Draft { entry: encoded, is_group_end: false, note });
+        drafts.push(Draft { entry: encoded, is_group_end: false, note: note.clone() });
         recorded.edits += 1;
     }
     end_group(&mut shared);

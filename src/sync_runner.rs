@@ -196,7 +196,8 @@ impl<S: Storage> SyncRunner<'_, S> {
         let received = core.local.session_state()?.received;
         let through = received.min(core.local.applied(Kind::Shared)?);
         let private = core.local.applied(Kind::Private)?;
-        if core.shared.has_prunable(through, self.acknowledged_tail_bytes_max) || core.private.has_prunable(private, 0) {
+        let has_tail = core.shared.bytes() > self.acknowledged_tail_bytes_max && through > core.shared.floor();
+        if has_tail || private > core.private.floor() {
             core.local.make_durable()?;
             core.shared.prune(through, self.acknowledged_tail_bytes_max)?;
             core.private.prune(private, 0)?;
@@ -251,7 +252,7 @@ fn read_journal<S: Storage>(
     through: Sequence,
     bytes_max: usize,
 ) -> Result<Run, JournalError> {
-    let before = core.shared.hash_at(after)?;
+    let mut before = None;
     let mut entries = Vec::new();
     let mut bytes = 0;
     core.shared.read(after, &mut |stored| {
@@ -259,10 +260,11 @@ fn read_journal<S: Storage>(
         if stored.sequence > through || (!entries.is_empty() && bytes > bytes_max) {
             return ControlFlow::Break(());
         }
+        before.get_or_insert(stored.hash_before);
         entries.push((stored.entry, stored.hash));
         ControlFlow::Continue(())
     })?;
-    Ok((before, entries))
+    Ok((before.unwrap_or(Hash::NONE), entries))
 }
 
 fn report(outcome: Outcome, cut: Option<ExchangeFailure>) -> Report {
