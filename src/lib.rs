@@ -4,7 +4,9 @@
 pub mod allocator;
 pub mod clock;
 pub mod config;
+pub mod data_folder;
 pub mod device;
+pub mod durable_file;
 pub mod entropy;
 pub mod error;
 pub mod exit;
