@@ -14,3 +14,4 @@ pub mod exit;
 pub mod hex;
 pub mod logging;
 pub mod nearest;
+pub mod transport;
