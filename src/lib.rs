@@ -4,6 +4,7 @@
 pub mod agent;
 pub mod allocator;
 pub mod clock;
+pub mod command_line;
 pub mod config;
 pub mod data_folder;
 pub mod device;
