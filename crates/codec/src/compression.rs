@@ -6,7 +6,7 @@
 
 use protocol::edge::{Codec, CodecError, Dictionary};
 use protocol::limits;
-use zstd_safe::{CCtx, CParameter, DCtx, DParameter, ErrorCode, FrameFormat, Strategy};
+use zstd_safe::{CCtx, CParameter, DCtx, DParameter, ErrorCode, FrameFormat, ParamSwitch, Strategy};
 
 use crate::dictionary::{BUILT_IN_LATEST, built_in};
 
@@ -64,13 +64,14 @@ pub struct Parameters {
 }
 
 impl Parameters {
-    /// For a device: within [`CONTEXT_BYTES_MAX`] for anything the protocol allows.
-    pub const DEVICE: Parameters = Parameters {
+    /// What device and central use: half of [`CONTEXT_BYTES_MAX`] for anything the protocol allows. Stronger searches cost eight
+    /// times the time for 2 % (measured in `docs/decisions/compression.md`).
+    pub const STANDARD: Parameters = Parameters {
         window_log: 19,
         chain_log: 18,
         hash_log: 18,
-        search_log: 4,
-        match_bytes_min: 5,
+        search_log: 5,
+        match_bytes_min: 4,
         match_bytes_enough: 16,
         search: Search::Lazy2,
     };
@@ -85,7 +86,7 @@ pub struct ZstdCodec {
 
 impl Default for ZstdCodec {
     fn default() -> Self {
-        Self::new(Parameters::DEVICE)
+        Self::new(Parameters::STANDARD)
     }
 }
 
@@ -196,6 +197,8 @@ fn configure(context: &mut CCtx<'_>, parameters: &Parameters) -> Result<(), Erro
         CParameter::MinMatch(parameters.match_bytes_min),
         CParameter::TargetLength(parameters.match_bytes_enough),
         CParameter::Strategy(strategy),
+        // Ids do not compress and texts do: a block for each kind costs less than one for both.
+        CParameter::UseBlockSplitter(ParamSwitch::Enable),
     ] {
         context.set_parameter(parameter)?;
     }
