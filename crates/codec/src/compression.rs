@@ -34,12 +34,6 @@ pub enum Search {
     Lazy,
     /// `ZSTD_lazy2`.
     Lazy2,
-    /// `ZSTD_btlazy2`.
-    BinaryTree,
-    /// `ZSTD_btopt`.
-    Optimal,
-    /// `ZSTD_btultra`.
-    Ultra,
     /// `ZSTD_btultra2`.
     Ultra2,
 }
@@ -64,8 +58,8 @@ pub struct Parameters {
 }
 
 impl Parameters {
-    /// What device and central use: half of [`CONTEXT_BYTES_MAX`] for anything the protocol allows. Stronger searches cost eight
-    /// times the time for 2 % (measured in `docs/decisions/compression.md`).
+    /// What device and central use: half of [`CONTEXT_BYTES_MAX`] for anything the protocol allows. Stronger searches cost
+    /// twelve times the time for 3 % (measured in `docs/decisions/compression.md`).
     pub const STANDARD: Parameters = Parameters {
         window_log: 19,
         chain_log: 18,
@@ -178,9 +172,6 @@ fn configure(context: &mut CCtx<'_>, parameters: &Parameters) -> Result<(), Erro
         Search::Greedy => Strategy::ZSTD_greedy,
         Search::Lazy => Strategy::ZSTD_lazy,
         Search::Lazy2 => Strategy::ZSTD_lazy2,
-        Search::BinaryTree => Strategy::ZSTD_btlazy2,
-        Search::Optimal => Strategy::ZSTD_btopt,
-        Search::Ultra => Strategy::ZSTD_btultra,
         Search::Ultra2 => Strategy::ZSTD_btultra2,
     };
     for parameter in [
