@@ -106,11 +106,7 @@ impl Storage for SledStorage {
         Ok(numbers)
     }
 
-    fn write_segment(
-        &mut self,
-        number: u64,
-        fill: &mut Fill<'_, SledSegment>,
-    ) -> Result<SledSegment, StorageError> {
+    fn write_segment(&mut self, number: u64, fill: &mut Fill<'_, SledSegment>) -> Result<SledSegment, StorageError> {
         let target = self.segment(number);
         let (new, old) = (with_suffix(&target, NEW_SUFFIX), with_suffix(&target, OLD_SUFFIX));
         remove_tree(&new)?;

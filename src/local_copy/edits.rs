@@ -7,7 +7,7 @@ use domain::judge::{Applied, Effect, Found, Header, Holding, View};
 use protocol::entry::Entry;
 use protocol::ids::{OwnershipNumber, Position, RecordId, RequestId, Sequence, SiteId, TableRef};
 use protocol::row::Row;
-use sql::{Durability, Param, Row as _, Sql, SqlExt as _};
+use sql::{Durability, Param, Sql, SqlExt as _};
 
 use super::image::{self, Image, Source};
 use super::{Kind, LocalCopy, LocalCopyError, REQUESTS_KEPT_MAX, SET_ASIDE_MAX, write_state};
@@ -216,7 +216,10 @@ impl View for LocalCopy {
     fn holding(&mut self, store: &RecordId) -> Result<Option<Holding>, LocalCopyError> {
         let text = "SELECT ownership FROM store_grant WHERE store = ?1";
         let ownership = self.sql.query_one(text, &[store.as_str().into()], |row| row.unsigned(0))?;
-        Ok(ownership.map(|number| Holding { site: self.site, ownership: OwnershipNumber(u32::try_from(number).unwrap_or(u32::MAX)) }))
+        Ok(ownership.map(|number| Holding {
+            site: self.site,
+            ownership: OwnershipNumber(u32::try_from(number).unwrap_or(u32::MAX)),
+        }))
     }
 
     fn is_waiting(&mut self, _: SiteId, _: &TableRef, _: &RecordId) -> Result<bool, LocalCopyError> {

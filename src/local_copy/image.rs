@@ -10,7 +10,7 @@ use domain::judge::Found;
 use protocol::entry::Entry;
 use protocol::ids::{Position, RecordId, Sequence, TableRef};
 use protocol::row::Row;
-use sql::{Row as _, Sql, SqlExt as _};
+use sql::{Sql, SqlExt as _};
 
 use super::LocalCopyError;
 
@@ -59,7 +59,10 @@ pub(super) fn write_record(
     image: &Image,
 ) -> Result<(), LocalCopyError> {
     let Some(row) = &image.row else {
-        sql.execute("DELETE FROM record WHERE table_name = ?1 AND id = ?2", &[table.name().into(), id.as_str().into()])?;
+        sql.execute(
+            "DELETE FROM record WHERE table_name = ?1 AND id = ?2",
+            &[table.name().into(), id.as_str().into()],
+        )?;
         return Ok(());
     };
     let data = row_to_json(table, id, row);
@@ -187,7 +190,7 @@ pub(super) fn store_of(
         return Ok(Some(store.as_str().to_owned()));
     }
     let (Some(parent), Some(Ok(header))) = (table.parent(), table.header_of(row)) else { return Ok(None) };
-    let Ok(header_table) = catalogue.table_by_name(&parent.table) else { return Ok(None) };
+    let header_table = catalogue.table_or_stand_in(&parent.table);
     let text = "SELECT store FROM record WHERE table_name = ?1 AND id = ?2";
     let key = [header_table.name().into(), header.as_str().into()];
     Ok(sql.query_one(text, &key, |row| Ok(row.optional_text(0)?.map(str::to_owned)))?.flatten())
@@ -267,6 +270,5 @@ pub(super) fn record_id(text: &str) -> Result<RecordId, LocalCopyError> {
 }
 
 fn parse(table: &Table, id: &RecordId, data: &str) -> Result<Row, LocalCopyError> {
-    row_from_json(table, id, data)
-        .map_err(|error| LocalCopyError::Content(format!("{} {id}: {error}", table.name())))
+    row_from_json(table, id, data).map_err(|error| LocalCopyError::Content(format!("{} {id}: {error}", table.name())))
 }

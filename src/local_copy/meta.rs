@@ -59,7 +59,6 @@ impl LocalCopy {
             && self.state.received >= self.state.applied;
         let now = now_ms.to_string();
         self.sql.in_transaction::<_, LocalCopyError>(Durability::Process, |sql| {
-            let sql = sql.as_mut();
             write(sql, "last_attempt_ms", &now)?;
             write(sql, "last_failure_code", failure.map_or("", |failure| failure.0))?;
             write(sql, "last_failure", failure.map_or("", |failure| failure.1))?;
@@ -113,6 +112,6 @@ impl LocalCopy {
         if let Some(part) = &learnt.frame_part {
             text += &format!(" {} {}", part.received, part.hash);
         }
-        self.sql.in_transaction(Durability::Process, |sql| write(sql.as_mut(), "learnt", &text))
+        self.sql.in_transaction(Durability::Process, |sql| write(sql, "learnt", &text))
     }
 }

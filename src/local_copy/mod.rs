@@ -134,9 +134,7 @@ impl LocalCopy {
     /// [`LocalCopyError`] if the disk fails.
     pub fn make_durable(&mut self) -> Result<(), LocalCopyError> {
         // A full commit syncs the log, and with it every commit before.
-        self.sql.in_transaction(Durability::Full, |sql| {
-            meta::write(sql.as_mut(), "made_durable", "1")
-        })
+        self.sql.in_transaction(Durability::Full, |sql| meta::write(sql, "made_durable", "1"))
     }
 
     /// The journal whose sequences stand here, if any was ever applied.
@@ -152,10 +150,14 @@ impl LocalCopy {
     /// # Errors
     /// [`LocalCopyError`] if SQLite fails; nothing has changed then.
     pub fn change_journal(&mut self, journal: JournalId) -> Result<(), LocalCopyError> {
-        let state = State { applied_private: self.state.applied_private, control: self.state.control, requests_added: self.state.requests_added, ..State::default() };
+        let state = State {
+            applied_private: self.state.applied_private,
+            control: self.state.control,
+            requests_added: self.state.requests_added,
+            ..State::default()
+        };
         let catalogue = Arc::clone(&self.catalogue);
         self.sql.in_transaction::<_, LocalCopyError>(Durability::Full, |sql| {
-            let sql = sql.as_mut();
             image::restore_all_bases(sql, &catalogue)?;
             meta::write(sql, "journal", &journal.to_string())?;
             write_state(sql, &state)

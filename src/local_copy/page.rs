@@ -8,7 +8,7 @@ use protocol::ids::{Epoch, Hash, Position, ScopeId};
 use protocol::message::{Cursor, PagePartState, ScopeCursor};
 use protocol::page::PageRow;
 use protocol::session::{Page, PartToStore};
-use sql::{Durability, Param, Row as _, Sql, SqlExt as _};
+use sql::{Durability, Param, Sql, SqlExt as _};
 
 use super::image::{self, Image, Source};
 use super::{LocalCopy, LocalCopyError, SWEEP_STEP_ROWS, meta};
@@ -36,7 +36,6 @@ impl LocalCopy {
     pub fn store_page(&mut self, page: &Page) -> Result<(), LocalCopyError> {
         let catalogue = Arc::clone(&self.catalogue);
         self.sql.in_transaction::<_, LocalCopyError>(Durability::Full, |sql| {
-            let sql = sql.as_mut();
             let scope = scope_row(sql, &page.scope)?;
             for row in &page.rows {
                 store_row(sql, &catalogue, scope, row)?;
@@ -71,7 +70,6 @@ impl LocalCopy {
         }
         let received = part.offset.saturating_add(u32::try_from(part.bytes.len()).unwrap_or(u32::MAX));
         self.sql.in_transaction::<_, LocalCopyError>(Durability::Full, |sql| {
-            let sql = sql.as_mut();
             if kept.is_none() {
                 forget_part(sql, None)?;
             }
@@ -99,7 +97,6 @@ impl LocalCopy {
     /// [`LocalCopyError`] if SQLite fails.
     pub fn begin_rebuild(&mut self) -> Result<(), LocalCopyError> {
         self.sql.in_transaction::<_, LocalCopyError>(Durability::Full, |sql| {
-            let sql = sql.as_mut();
             sql.execute(
                 "UPDATE scope SET epoch = 0, cursor = 0, began = 0, generation = generation + 1, rebuild = ?1",
                 &[REBUILDING.into()],
@@ -130,7 +127,6 @@ impl LocalCopy {
     fn sweep_step(&mut self, number: i64, generation: i64) -> Result<bool, LocalCopyError> {
         let catalogue = Arc::clone(&self.catalogue);
         self.sql.in_transaction::<_, LocalCopyError>(Durability::Process, |sql| {
-            let sql = sql.as_mut();
             let mut unseen = Vec::new();
             sql.query(
                 "SELECT table_name, id FROM member WHERE scope = ?1 AND generation < ?2 LIMIT ?3",

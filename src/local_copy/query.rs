@@ -150,7 +150,9 @@ impl LocalCopy {
             },
         )?;
         rows.into_iter()
-            .map(|(view, entry)| Ok(PendingView { operation: operation_word(&image::decode(&entry)?.operation), ..view }))
+            .map(|(view, entry)| {
+                Ok(PendingView { operation: operation_word(&image::decode(&entry)?.operation), ..view })
+            })
             .collect()
     }
 

@@ -7,7 +7,7 @@ use protocol::control::{Control, ControlRow, EntryPlace, Grant, Image as Control
 use protocol::ids::{JournalId, Position, Sequence};
 use protocol::message::ReplyHead;
 use protocol::row::Row;
-use sql::{Durability, Param, Row as _, Sql, SqlExt as _};
+use sql::{Durability, Param, Sql, SqlExt as _};
 
 use super::image::{self, Image, Source};
 use super::{CONTROL_UNKNOWN_MAX, LocalCopy, LocalCopyError, State, write_state};
@@ -32,7 +32,6 @@ impl LocalCopy {
         let mut state = State { received: reply.received, judged, ..self.state };
         let catalogue = Arc::clone(&self.catalogue);
         let stored = self.sql.in_transaction::<_, LocalCopyError>(Durability::Full, |sql| {
-            let sql = sql.as_mut();
             let mut stored = StoredReply::default();
             for row in &reply.control {
                 if row.number > state.control {
@@ -102,7 +101,8 @@ fn refuse(
     let image = match &refused.image {
         ControlImage::NotHere => Some(Image { row: None, store: None, position: Position::ZERO }),
         ControlImage::Here { position, row } if *position >= base => {
-            let row = Row::decode(row).map_err(|error| LocalCopyError::Content(format!("a refusal's image: {error}")))?;
+            let row =
+                Row::decode(row).map_err(|error| LocalCopyError::Content(format!("a refusal's image: {error}")))?;
             let store = image::store_of(sql, catalogue, &table, &record, &row)?;
             Some(Image { row: Some(row), store, position: *position })
         }
