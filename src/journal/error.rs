@@ -149,7 +149,9 @@ impl From<StorageError> for JournalError {
 impl fmt::Display for JournalError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            JournalError::Missing => formatter.write_str("there is no journal in this data folder; initialise the site first"),
+            JournalError::Missing => {
+                formatter.write_str("there is no journal in this data folder; initialise the site first")
+            }
             JournalError::AlreadyThere => {
                 formatter.write_str("this data folder holds a journal already; it is never overwritten")
             }
@@ -163,10 +165,9 @@ impl fmt::Display for JournalError {
                 "the disk has {free_bytes} bytes free and {reserve_bytes} are kept in reserve; nothing was recorded; \
                  free some space or sync with central"
             ),
-            JournalError::DiskFull { free_bytes: None, reserve_bytes } => write!(
-                formatter,
-                "the disk is full; free at least {reserve_bytes} bytes, then open the journal again"
-            ),
+            JournalError::DiskFull { free_bytes: None, reserve_bytes } => {
+                write!(formatter, "the disk is full; free at least {reserve_bytes} bytes, then open the journal again")
+            }
             JournalError::EntryTooLarge { bytes } => write!(
                 formatter,
                 "an entry has {bytes} bytes and the limit is {}; keep photos and scans as files",

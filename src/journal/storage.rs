@@ -101,7 +101,7 @@ pub trait Storage {
     /// verbatim, some of them more than once, between bytes of the engine. Changes nothing.
     fn read_raw(&mut self, place: &Place, number: u64, visit: &mut dyn FnMut(&[u8])) -> Result<(), StorageError>;
 
-    /// Bytes that a segment takes on the disk.
+    /// Bytes that a segment takes on the disk; 0 if it is missing.
     fn segment_bytes(&mut self, number: u64) -> Result<u64, StorageError>;
 
     /// Makes the mark with this content, whole and synced or not at all. There must be none yet.

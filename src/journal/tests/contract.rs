@@ -231,10 +231,10 @@ fn two_journals_stand_beside_each_other(bed: &impl Bed) {
 fn a_full_journal_and_a_full_disk_refuse_and_stay_usable(bed: &impl Bed) {
     let mut journal = create(bed);
     record(&mut journal, &group(1, 1, 1000)).unwrap();
-    journal.set_limits(JournalLimits { journal_bytes_max: 1000, disk_reserve_bytes: 0 });
+    journal.set_limits(JournalLimits { journal_bytes_max: 1000, disk_reserve_bytes: 0, ..JournalLimits::default() });
     let refused = journal.append(&group(2, 1, 1000));
     assert!(matches!(refused, Err(JournalError::JournalFull { limit_bytes: 1000, .. })));
-    journal.set_limits(JournalLimits { journal_bytes_max: u64::MAX, disk_reserve_bytes: u64::MAX });
+    journal.set_limits(JournalLimits { disk_reserve_bytes: u64::MAX, ..JournalLimits::default() });
     assert!(matches!(journal.append(&group(3, 1, 10)), Err(JournalError::DiskFull { free_bytes: Some(_), .. })));
     journal.set_limits(JournalLimits::default());
     assert_eq!(record(&mut journal, &group(4, 1, 10)).unwrap(), Sequence(2));
