@@ -40,10 +40,11 @@ pub use open::Opening;
 pub use piece::PieceFault;
 pub use salvage::{Loss, Salvaged};
 pub use sled_storage::SledStorage;
+pub use storage::{Storage, StorageError};
 
 use mark::{Mark, MarkFile, Point};
 use piece::SegmentHeader;
-use storage::{Place, Segment, Storage, StorageError};
+use storage::{Place, Segment};
 use walk::Batch;
 
 /// Entries after which the next group begins a new segment: opens in 2 to 4 ms, measured.

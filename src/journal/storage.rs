@@ -5,6 +5,9 @@
 //! [`Segment::sync`] answered `Ok` since; an append may answer `Ok` after the disk is full; an error stays with its handle;
 //! a damaged segment may fail to open, or open with entries missing. No engine may panic.
 
+// Every error of these traits is a `StorageError`, described there.
+#![allow(clippy::missing_errors_doc)]
+
 use std::fmt;
 use std::io;
 use std::ops::ControlFlow;

@@ -6,7 +6,7 @@ use protocol::ids::{JournalId, Sequence};
 use protocol::limits;
 
 use super::super::storage::{Key, Segment, Storage};
-use super::super::{Identity, Journal, JournalError, JournalLimits, SEGMENT_ENTRIES_MAX};
+use super::super::{Identity, Journal, JournalError, JournalLimits, Opening, SEGMENT_ENTRIES_MAX};
 use super::{Bed, FakeBed, SledBed, assert_holds, create, group, identity, open, read_from, record};
 
 macro_rules! on_both_engines {
@@ -48,7 +48,7 @@ fn what_was_recorded_is_read_after_a_restart(bed: &impl Bed) {
         if mark % 7 == 3 {
             drop(journal);
             let opened = Journal::open(bed.storage()).unwrap();
-            assert_eq!(opened.1, Default::default(), "a clean end needs no repair");
+            assert_eq!(opened.1, Opening::default(), "a clean end needs no repair");
             journal = opened.0;
         }
     }
@@ -200,7 +200,7 @@ fn the_end_is_truncated_and_its_sequences_begin_anew(bed: &impl Bed) {
         all.extend(drafts);
         drop(journal);
         let opened = Journal::open(bed.storage()).unwrap();
-        assert_eq!(opened.1, Default::default());
+        assert_eq!(opened.1, Opening::default());
         journal = opened.0;
         assert_holds(&mut journal, 0, &all);
     }

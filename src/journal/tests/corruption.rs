@@ -10,7 +10,7 @@ use protocol::ids::{JournalId, Sequence, SiteId};
 
 use super::super::fake_storage::SegmentDamage;
 use super::super::storage::{Key, Storage};
-use super::super::{Damage, Draft, Journal, JournalError, JournalLimits, Salvaged};
+use super::super::{Damage, Draft, Journal, JournalError, JournalLimits, Opening, Salvaged};
 use super::{Bed, FakeBed, SledBed, assert_holds, create, group, open, read_from, record};
 
 /// Groups of two entries of a few hundred bytes; the third segment is the head.
@@ -82,11 +82,11 @@ fn salvaged<S: Storage>(storage: S, all: &[Draft], what: &str) -> Outcome {
                         assert_eq!(stored.note, all[next as usize - 1].note);
                         next += 1;
                     }
-                    Salvaged::Lost(loss) => {
-                        assert_eq!(loss.first.0, next, "{what}: in order");
-                        assert!(loss.last >= loss.first);
-                        lost += (loss.last.0 - loss.first.0) as usize + 1;
-                        next = loss.last.0 + 1;
+                    Salvaged::Lost(run) => {
+                        assert_eq!(run.first.0, next, "{what}: in order");
+                        assert!(run.last >= run.first);
+                        lost += (run.last.0 - run.first.0) as usize + 1;
+                        next = run.last.0 + 1;
                     }
                 }
                 ControlFlow::Continue(())
@@ -106,7 +106,9 @@ fn overwrite(path: &Path, offset: u64, change: impl Fn(u8) -> u8, count: usize) 
     let mut bytes = vec![0; count];
     file.seek(SeekFrom::Start(offset)).unwrap();
     file.read_exact(&mut bytes).unwrap();
-    bytes.iter_mut().for_each(|byte| *byte = change(*byte));
+    for byte in &mut bytes {
+        *byte = change(*byte);
+    }
     file.seek(SeekFrom::Start(offset)).unwrap();
     file.write_all(&bytes).unwrap();
 }
@@ -210,7 +212,9 @@ fn damaged_side_files_of_sled_cost_nothing() {
         let deleted = |segment: &Path| snapshots(segment).iter().for_each(|path| fs::remove_file(path).unwrap());
         assert_eq!(on_sled("snapshot deleted", number, deleted), whole);
         let flipped = |segment: &Path| {
-            snapshots(segment).iter().for_each(|path| overwrite(path, 9, |byte| byte ^ 1, 1));
+            for path in snapshots(segment) {
+                overwrite(&path, 9, |byte| byte ^ 1, 1);
+            }
         };
         assert_eq!(on_sled("snapshot flipped", number, flipped), whole);
     }
@@ -288,7 +292,7 @@ fn one_damaged_slot_of_the_mark_is_healed_and_two_are_damage() {
         assert!(opening.was_mark_healed);
         assert_holds(&mut journal, 0, &all);
         drop(journal);
-        assert_eq!(Journal::open(bed.storage()).unwrap().1, Default::default());
+        assert_eq!(Journal::open(bed.storage()).unwrap().1, Opening::default());
         bed.main.flip_mark(offset);
         bed.main.flip_mark(other);
         let Err(JournalError::Damaged(report)) = Journal::open(bed.storage()) else { panic!("it opened") };
