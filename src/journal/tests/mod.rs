@@ -6,6 +6,7 @@
 mod contract;
 mod corruption;
 mod crash;
+mod golden;
 mod model;
 
 use std::ops::ControlFlow;
