@@ -108,6 +108,7 @@ pub(super) fn open_recorder(
     let limits = JournalLimits {
         journal_bytes_max: config.limits.journal_bytes_max,
         disk_reserve_bytes: config.limits.disk_reserve_bytes,
+        ..JournalLimits::default()
     };
     shared.set_limits(limits);
     private.set_limits(limits);
