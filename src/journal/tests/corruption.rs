@@ -361,3 +361,15 @@ fn a_segment_half_replaced_by_a_crash_is_the_old_one() {
     assert_holds(&mut open(&bed), 0, &all);
     assert!(!beside(".new").exists() && !beside(".replaced").exists() && !beside(".copying").exists());
 }
+
+#[test]
+fn a_segment_with_other_entries_of_the_same_journal_is_noticed_by_the_mark() {
+    let (bed, twin) = (SledBed::new(), SledBed::new());
+    record(&mut create(&bed), &group(1, 2, 50)).unwrap();
+    record(&mut create(&twin), &group(2, 2, 50)).unwrap();
+    fs::remove_dir_all(bed.segment(1)).unwrap();
+    fs::rename(twin.segment(1), bed.segment(1)).unwrap();
+
+    let Err(JournalError::Damaged(report)) = Journal::open(bed.storage()) else { panic!("it opened") };
+    assert_eq!((report.segment, report.damage), (Some(1), Damage::HashDiffers { sequence: Sequence(2) }));
+}

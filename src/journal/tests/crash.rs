@@ -107,7 +107,7 @@ fn a_power_cut_at_any_call_loses_nothing_acknowledged_and_tears_no_group() {
 
 #[test]
 fn crashes_upon_crashes_lose_nothing_acknowledged() {
-    for seed in 0..150 {
+    for seed in 0..60 {
         let disk = FakeStorage::new();
         let mut state = Run::default();
         for round in 0..6 {
