@@ -15,8 +15,7 @@ mod pull;
 mod push;
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
 pub use link::Link;
@@ -33,6 +32,9 @@ use crate::section::{self, Binding, Kind, SectionReader};
 
 /// Requests in a row that may bring nothing forward before a session gives up.
 pub const STALLED_REQUESTS_MAX: u32 = 3;
+/// How often in a session what central has may go backwards before the session gives up: else a central that forgets what it
+/// took would be told again for ever.
+pub const SETBACKS_MAX: u32 = 3;
 
 /// What a session begins with; everything here is durable on the device.
 #[derive(Debug, Clone)]
@@ -85,9 +87,10 @@ pub enum Output {
     Exchange(Vec<u8>),
     /// Store token, receipt, verdicts and control rows in one durable step; answer with [`Input::Stored`].
     StoreReply(Box<ReplyHead>),
-    /// Store a page with its cursor in one durable step; answer with [`Input::Stored`].
+    /// Store a page with its cursor in one durable step, and let go of parts that are kept of the same scope, no others; answer
+    /// with [`Input::Stored`].
     StorePage(Page),
-    /// Keep a part of a page durably; answer with [`Input::PartStored`].
+    /// Keep a part of a page durably; answer with [`Input::PartStored`]. The whole stays kept until its page is stored.
     StorePart(PartToStore),
     /// The session is over.
     Finished(Outcome),
@@ -141,6 +144,9 @@ pub struct Session {
     cursors: BTreeMap<ScopeId, Cursor>,
     page_part: Option<PagePartState>,
     stalled_requests: u32,
+    setbacks: u32,
+    /// Scopes that began anew in this session; once each is how a lane is rebuilt.
+    rewound: BTreeSet<ScopeId>,
     summary: Summary,
 }
 
@@ -185,6 +191,8 @@ impl Session {
             cursors: start.cursors.iter().map(|each| (each.scope.clone(), each.cursor)).collect(),
             page_part: start.page_part.clone(),
             stalled_requests: 0,
+            setbacks: 0,
+            rewound: BTreeSet::new(),
             summary: Summary { entries_total: start.head.0.saturating_sub(start.received.0), ..Summary::default() },
             start,
         };
@@ -301,7 +309,7 @@ impl Session {
             return self.finish(None);
         }
         self.stalled_requests = if progress { 0 } else { self.stalled_requests + 1 };
-        if self.stalled_requests >= STALLED_REQUESTS_MAX {
+        if self.stalled_requests >= STALLED_REQUESTS_MAX || self.setbacks >= SETBACKS_MAX {
             return self.fail(Failure::Stalled);
         }
         self.next_request(tools);
