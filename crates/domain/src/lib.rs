@@ -1,1 +1,11 @@
+//! What mSupply means: the tables and who may write them, records as JSON and as rows, the scopes that a record travels in, and
+//! the judge that both the agent and central ask. Knows no file, clock, thread or random source.
+#![forbid(unsafe_code)]
 
+pub mod apply;
+pub mod catalogue;
+pub mod describe;
+pub mod edit;
+pub mod json;
+pub mod judge;
+pub mod scope;

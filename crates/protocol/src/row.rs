@@ -221,7 +221,7 @@ impl Row {
         Row { columns }
     }
 
-    /// The row without its null columns: what a record looks like once it is stored.
+    /// The row without its null columns. (A put keeps its nulls, so that a record reads back as it was handed over.)
     #[must_use]
     pub fn without_nulls(mut self) -> Row {
         self.columns.retain(|column| column.1 != Value::Null);

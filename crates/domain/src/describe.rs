@@ -1,0 +1,146 @@
+//! The catalogue as a page for people: `docs/data-types.md`.
+
+use crate::catalogue::{Catalogue, DataType, Table};
+
+/// Every table with its type, who writes it, who receives it, its header, and what is not carried yet. A test compares it with
+/// `docs/data-types.md`.
+pub fn data_types_page(catalogue: &Catalogue) -> String {
+    let mut page = String::from(HEAD);
+    for data_type in TYPES {
+        let (writer, receivers, state) = rules(*data_type);
+        push_line(&mut page, &[data_type.as_str(), writer, receivers, state]);
+    }
+    page.push_str(TABLES_HEAD);
+    for table in catalogue.tables() {
+        push_table(&mut page, catalogue, table);
+    }
+    page
+}
+
+const HEAD: &str = "\
+# Data types
+
+<!-- Made from crates/domain/src/catalogue.toml; `UPDATE_GOLDEN=1 cargo test -p domain` writes it anew. -->
+
+Every record belongs to a table, and the table's data type says who may write the record and who receives it. The agent asks
+these rules before it records an edit, central asks the same rules before it applies one.
+
+| Type | Written by | Goes to | Now |
+| --- | --- | --- | --- |
+";
+
+const TABLES_HEAD: &str = "
+Rules that hold beside the table:
+
+- The store of a record never changes by an edit; an edit that would do it is refused (`owner_change`).
+- A line belongs to the store of its header. Without the header a device refuses it (`header_missing`); central waits for
+  the header. A line whose header was deleted is refused (`header_deleted`), but it may be deleted.
+- A record that was deleted may be made again, in the same store.
+- A table that is not listed is refused (`unknown_table`) until the configuration declares it with its name, its type (store,
+  central or local) and its store column or header.
+- A column that is not listed is kept and travels by its name. A column that only a newer program can name is shown as `#`
+  and its number.
+
+## Tables
+
+\"Store\" is the column that holds the record's store, \"Header\" the table and column of the header that a line needs. A number
+never changes its meaning.
+
+| No. | Table | Type | Written by | Goes to | Store | Header | Remarks |
+| --- | --- | --- | --- | --- | --- | --- | --- |
+";
+
+const TYPES: &[DataType] = &[
+    DataType::Central,
+    DataType::CentralDispensary,
+    DataType::CentralStore,
+    DataType::Name,
+    DataType::Store,
+    DataType::Patient,
+    DataType::Message,
+    DataType::Sync,
+    DataType::Local,
+];
+
+/// Who writes, who receives, and what of it is there now.
+fn rules(data_type: DataType) -> (&'static str, &'static str, &'static str) {
+    const NOT_YET: &str = "refused (`not_supported`)";
+    match data_type {
+        DataType::Central => ("central", "every site", "complete"),
+        DataType::CentralDispensary => ("central", "sites with an active dispensary store", NOT_YET),
+        DataType::CentralStore => ("central", "sites where the store is visible", "goes to every site"),
+        DataType::Name => ("central", "sites where the name is visible", "goes to every site"),
+        DataType::Store => (
+            "the site where the store is active",
+            "central and the store's other collectors",
+            "complete but for transfers",
+        ),
+        DataType::Patient => {
+            ("the site where the home store is active", "central and the sites where the patient is visible", NOT_YET)
+        }
+        DataType::Message => ("any site, once", "the receiving store's site", NOT_YET),
+        DataType::Sync => ("central", "nobody", NOT_YET),
+        DataType::Local => ("each site its own", "nobody", "complete"),
+    }
+}
+
+fn push_table(page: &mut String, catalogue: &Catalogue, table: &Table) {
+    let number = match table.reference() {
+        protocol::ids::TableRef::Known(number) => number.to_string(),
+        protocol::ids::TableRef::Named(_) => String::new(),
+    };
+    let (writer, receivers, _) = rules(table.data_type());
+    let store = match (table.data_type(), table.store_column()) {
+        (DataType::Central | DataType::Message, _) | (_, None) => String::new(),
+        (_, Some(column)) => format!("`{column}`"),
+    };
+    let header = table.parent().map_or_else(String::new, |parent| {
+        format!("`{}` by `{}`", catalogue.table_name(&parent.table), table.name_of(&parent.column))
+    });
+    let mut remarks = Vec::new();
+    if !table.is_supported() {
+        remarks.push("Not carried yet.".to_owned());
+    }
+    if table.is_routed_as_central() {
+        remarks.push("For now to every site.".to_owned());
+    }
+    for (condition, data_type) in table.exceptions() {
+        let state = if table.is_type_supported(data_type) { "" } else { ", not carried yet" };
+        remarks.push(format!("Where {condition}: {}{state}.", data_type.as_str()));
+    }
+    if table.is_dispensary() {
+        remarks.push("Dispensary.".to_owned());
+    }
+    remarks.extend(table.note().map(str::to_owned));
+    let name = format!("`{}`", table.name());
+    let remarks = remarks.join(" ");
+    push_line(page, &[&number, &name, table.data_type().as_str(), writer, receivers, &store, &header, &remarks]);
+}
+
+fn push_line(page: &mut String, cells: &[&str]) {
+    for cell in cells {
+        page.push_str("| ");
+        // A bar would end the cell, and an angle bracket would be taken for markup.
+        page.push_str(&cell.replace('|', "\\|").replace('<', "&lt;"));
+        page.push(' ');
+    }
+    page.push_str("|\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_in_docs_is_the_one_that_the_catalogue_gives() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/data-types.md");
+        let page = data_types_page(&Catalogue::embedded());
+        if std::env::var_os("UPDATE_GOLDEN").is_some() {
+            std::fs::write(path, &page).unwrap();
+        }
+
+        let kept = std::fs::read_to_string(path).unwrap_or_default();
+
+        assert!(kept == page, "docs/data-types.md is old; run `UPDATE_GOLDEN=1 cargo test -p domain`");
+    }
+}

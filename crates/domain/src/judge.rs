@@ -1,0 +1,369 @@
+//! Authority and routing in one place: may this site write this record, and who receives it?
+//!
+//! The agent asks before it records an edit, central asks before it applies one. Both ask the same function, through a
+//! [`View`] of what is there. A group is judged entry by entry; the view shows the effect of the group's earlier entries.
+//!
+//! | data | may be written by | goes to |
+//! | --- | --- | --- |
+//! | central (and what is routed like it) | central | all sites |
+//! | store | the site that holds the store of the stored record and of the incoming one, which must be the same | the store's scope |
+//! | local | each site its own | nowhere |
+//! | anything else | nobody yet: `not_supported` | |
+
+mod refusal;
+mod store_data;
+
+use protocol::entry::{Entry, Operation};
+use protocol::ids::{OwnershipNumber, RecordId, SiteId, TableRef};
+use protocol::limits;
+use protocol::row::{ColumnRef, Row, Value};
+
+pub use refusal::{Refusal, RefusalCode};
+
+use crate::apply::apply;
+use crate::catalogue::{Catalogue, DataType, Table};
+use crate::json;
+use crate::scope::Scope;
+
+/// What is known of a record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found {
+    /// Never seen here.
+    Unknown,
+    /// Was here and was deleted.
+    Deleted {
+        /// The store that it belonged to, kept with the tombstone.
+        store: Option<RecordId>,
+    },
+    /// Is here.
+    Here {
+        /// Its columns.
+        row: Row,
+        /// The store that it belongs to, kept beside it since it was accepted.
+        store: Option<RecordId>,
+    },
+}
+
+/// What is known of a header.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Header {
+    /// Never seen here.
+    Unknown,
+    /// Was here and was deleted.
+    Deleted,
+    /// Is here.
+    Here {
+        /// The store that it belongs to.
+        store: Option<RecordId>,
+    },
+}
+
+/// Which site may write a store's data, and under which number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Holding {
+    /// The site where the store is active.
+    pub site: SiteId,
+    /// The number of the grant.
+    pub ownership: OwnershipNumber,
+}
+
+/// What the judge reads. Tables are asked for by [`Table::reference`].
+pub trait View {
+    /// What can go wrong while reading.
+    type Error;
+
+    /// The record as it is: with this site's pending entries on top at the agent, with the group's earlier entries at both.
+    ///
+    /// # Errors
+    /// The view's own.
+    fn record(&mut self, table: &TableRef, id: &RecordId) -> Result<Found, Self::Error>;
+
+    /// Who holds a store. At the agent only what it was granted itself; a store that nobody holds is `None`.
+    ///
+    /// # Errors
+    /// The view's own.
+    fn holding(&mut self, store: &RecordId) -> Result<Option<Holding>, Self::Error>;
+
+    /// Whether entries of this author for this record wait at central for a header, in a group before the one that is judged,
+    /// and were not cancelled. A waiting group that is judged again does not count itself, or it would wait for ever. Another
+    /// site's entries do not count: they must not hold up the site that owns the record. Never asked at the agent.
+    ///
+    /// # Errors
+    /// The view's own.
+    fn is_waiting(&mut self, author: SiteId, table: &TableRef, id: &RecordId) -> Result<bool, Self::Error>;
+
+    /// A header, of which only the store matters. Override it where that is cheaper to read than the whole record.
+    ///
+    /// # Errors
+    /// The view's own.
+    fn header(&mut self, table: &TableRef, id: &RecordId) -> Result<Header, Self::Error> {
+        Ok(match self.record(table, id)? {
+            Found::Unknown => Header::Unknown,
+            Found::Deleted { .. } => Header::Deleted,
+            Found::Here { store, .. } => Header::Here { store },
+        })
+    }
+}
+
+/// Where the judge sits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// On a device: what cannot be accepted now is refused, so that the application hears of it at once. The entry's ownership
+    /// number is not read; the recorder writes [`Applied::ownership`] into it.
+    Device,
+    /// At central: a line may come before its header, and the entry's ownership number must be the store's.
+    Central,
+}
+
+/// The judge's answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// Write what it says.
+    Accept(Applied),
+    /// Set the entry aside.
+    Refuse(Refusal),
+    /// At central alone: keep the group until this record is here, is refused or is deleted.
+    Wait {
+        /// Table of the record that is waited for: the header's, or the entry's own if earlier entries for it wait.
+        table: TableRef,
+        /// The record that is waited for.
+        record: RecordId,
+    },
+}
+
+/// What an accepted entry does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Applied {
+    /// Whether there is anything to write. Central takes a delete of what is not there as done: no tombstone, no lane row.
+    pub effect: Effect,
+    /// The record as it is afterwards; `None`: deleted.
+    pub row: Option<Row>,
+    /// The store to keep beside the record or its tombstone.
+    pub store: Option<RecordId>,
+    /// The lanes that the change goes into.
+    pub scopes: Vec<Scope>,
+    /// The header, for pages, which put it before its lines.
+    pub parent: Option<(TableRef, RecordId)>,
+    /// The number under which the entry is written; 0 where none is needed.
+    pub ownership: OwnershipNumber,
+    /// Local data: goes to the private journal and leaves the site never.
+    pub is_private: bool,
+    /// A delete of a record for which entries of the same site wait. Central marks these entries as cancelled: when their groups
+    /// are judged they are passed over, [`View::is_waiting`] no longer counts them, and the view shows their record as
+    /// [`Found::Deleted`], which refuses lines that came for it. A group with nothing but cancelled entries ends as accepted.
+    pub cancels_waiting: bool,
+}
+
+/// Whether an accepted entry changes anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// The record or its tombstone is written.
+    Write,
+    /// Nothing is written but the verdict.
+    Nothing,
+}
+
+/// Judges one entry.
+///
+/// An entry for a table that central does not know is refused with `unknown_table`: central cannot tell whose it is. Nothing is
+/// lost, because both sides keep a refused entry in set-aside, and it can be tried again when central has a newer catalogue.
+///
+/// # Errors
+/// Only those of the view; what is wrong with the entry is a [`Verdict::Refuse`].
+pub fn judge<V: View>(
+    catalogue: &Catalogue,
+    view: &mut V,
+    side: Side,
+    author: SiteId,
+    entry: &Entry,
+) -> Result<Verdict, V::Error> {
+    let Some(table) = catalogue.table(&entry.table) else {
+        return Ok(Verdict::Refuse(refusal::unknown_table(catalogue, side, entry)));
+    };
+    let case = Case { catalogue, table, side, author, entry };
+    let waits = side == Side::Central && view.is_waiting(author, table.reference(), &entry.record)?;
+    if waits && entry.operation != Operation::Delete {
+        return Ok(Verdict::Wait { table: table.reference().clone(), record: entry.record.clone() });
+    }
+    let found = match view.record(table.reference(), &entry.record)? {
+        Found::Here { row, store } => Found::Here { row: table.canonical(row), store },
+        other => other,
+    };
+    let verdict = case.judge(view, &found)?;
+    Ok(match verdict {
+        Verdict::Accept(applied) => Verdict::Accept(Applied { cancels_waiting: waits, ..applied }),
+        other => other,
+    })
+}
+
+/// One entry with everything that does not come from the view.
+struct Case<'a> {
+    catalogue: &'a Catalogue,
+    table: &'a Table,
+    side: Side,
+    author: SiteId,
+    entry: &'a Entry,
+}
+
+impl Case<'_> {
+    fn judge<V: View>(&self, view: &mut V, found: &Found) -> Result<Verdict, V::Error> {
+        let operation = match &self.entry.operation {
+            Operation::Put(row) => Operation::Put(self.table.canonical(row.clone())),
+            Operation::Patch(row) => Operation::Patch(self.table.canonical(row.clone())),
+            Operation::Delete => Operation::Delete,
+        };
+        if let Operation::Put(row) | Operation::Patch(row) = &operation
+            && let Some(refusal) = self.bad_value(row)
+        {
+            return Ok(Verdict::Refuse(refusal));
+        }
+        let after = apply(found, &operation);
+        let before_type = match found {
+            Found::Here { row, .. } => Some(self.table.data_type_of(row)),
+            Found::Unknown | Found::Deleted { .. } => None,
+        };
+        let after_type = after.as_ref().map(|row| self.table.data_type_of(row));
+        let data_type = before_type.or(after_type).unwrap_or(self.table.data_type());
+        for data_type in [data_type, after_type.unwrap_or(data_type)] {
+            if let Some(refusal) = self.forbidden_type(data_type) {
+                return Ok(Verdict::Refuse(refusal));
+            }
+        }
+        if after_type.is_some_and(|after_type| after_type != data_type) {
+            return Ok(Verdict::Refuse(self.refuse(
+                RefusalCode::DataTypeChange,
+                &format!(
+                    "is {} data and would become another type; delete it and make a new record",
+                    data_type.as_str()
+                ),
+            )));
+        }
+        if let Some(verdict) = self.missing(found) {
+            return Ok(verdict);
+        }
+        if let Some(refusal) = after.as_ref().and_then(|row| self.too_large(row)) {
+            return Ok(Verdict::Refuse(refusal));
+        }
+        if data_type == DataType::Store {
+            return self.judge_store_data(view, found, after);
+        }
+        let is_private = data_type == DataType::Local;
+        Ok(Verdict::Accept(Applied {
+            effect: Effect::Write,
+            row: after,
+            store: None,
+            scopes: if is_private { Vec::new() } else { vec![Scope::AllSites] },
+            parent: None,
+            ownership: OwnershipNumber(0),
+            is_private,
+            cancels_waiting: false,
+        }))
+    }
+
+    /// Data that this site may not write whatever the record says.
+    fn forbidden_type(&self, data_type: DataType) -> Option<Refusal> {
+        if !self.table.is_type_supported(data_type) {
+            let what = format!("is {} data, which this version does not carry yet", data_type.as_str());
+            return Some(self.refuse(RefusalCode::NotSupported, &what));
+        }
+        match data_type {
+            DataType::Store => None,
+            DataType::Local if self.side == Side::Device || self.author == SiteId::CENTRAL => None,
+            DataType::Local => Some(self.refuse(
+                RefusalCode::LocalData,
+                "is local data, which never leaves its site and was sent all the same",
+            )),
+            _ if self.author == SiteId::CENTRAL => None,
+            _ => Some(self.refuse(RefusalCode::CentralData, "is central data, which is written on central alone")),
+        }
+    }
+
+    /// A patch or delete of what is not here.
+    fn missing(&self, found: &Found) -> Option<Verdict> {
+        let was_here = match found {
+            Found::Here { .. } => return None,
+            Found::Deleted { .. } => true,
+            Found::Unknown => false,
+        };
+        match (&self.entry.operation, self.side) {
+            (Operation::Put(_), _) => return None,
+            (Operation::Delete, Side::Central) if was_here || self.author != SiteId::CENTRAL => {
+                return Some(Verdict::Accept(Applied {
+                    effect: Effect::Nothing,
+                    row: None,
+                    store: None,
+                    scopes: Vec::new(),
+                    parent: None,
+                    ownership: self.entry.ownership,
+                    is_private: false,
+                    cancels_waiting: false,
+                }));
+            }
+            _ => {}
+        }
+        let what = if was_here { "was deleted; put it whole to make it again" } else { "is not here" };
+        Some(Verdict::Refuse(self.refuse(RefusalCode::RecordMissing, what)))
+    }
+
+    /// A column that could not be shown as JSON, or that would stand there twice.
+    fn bad_value(&self, row: &Row) -> Option<Refusal> {
+        let (column, problem) = row.columns().iter().find_map(|(column, value)| {
+            let is_second_name = match column {
+                ColumnRef::Named(name) => {
+                    name == self.table.id_column() || self.table.column_ref(name) != ColumnRef::Named(name.clone())
+                }
+                ColumnRef::Known(_) => false,
+            };
+            if is_second_name {
+                Some((column, "has a column under a second name"))
+            } else if json::check_value(value) {
+                None
+            } else {
+                Some((column, "has a value that is not JSON"))
+            }
+        })?;
+        Some(self.refuse(RefusalCode::BadValue, &format!("{problem}: {}", self.table.name_of(column))))
+    }
+
+    /// A record that many patches made too large.
+    fn too_large(&self, row: &Row) -> Option<Refusal> {
+        let columns = row.columns().len();
+        if columns > limits::ROW_COLUMNS_MAX {
+            let what = format!("would have {columns} columns; at most {} are allowed", limits::ROW_COLUMNS_MAX);
+            return Some(self.refuse(RefusalCode::RecordTooLarge, &what));
+        }
+        // At most 16 bytes beside the texts of a column, so most rows need not be packed to be measured.
+        let texts: usize = row.columns().iter().map(|(column, value)| name_bytes(column) + value_bytes(value)).sum();
+        if texts + 16 * columns <= limits::RECORD_BYTES_MAX {
+            return None;
+        }
+        let bytes = row.to_bytes().len();
+        if bytes <= limits::RECORD_BYTES_MAX {
+            return None;
+        }
+        let what = format!("would take {bytes} bytes; at most {} are allowed", limits::RECORD_BYTES_MAX);
+        Some(self.refuse(RefusalCode::RecordTooLarge, &what))
+    }
+
+    /// A refusal whose sentence begins with the record.
+    fn refuse(&self, code: RefusalCode, what: &str) -> Refusal {
+        Refusal::new(code, &format!("{} {} {what}", self.table.name(), self.entry.record))
+    }
+}
+
+fn name_bytes(column: &ColumnRef) -> usize {
+    match column {
+        ColumnRef::Known(_) => 0,
+        ColumnRef::Named(name) => name.len(),
+    }
+}
+
+fn value_bytes(value: &Value) -> usize {
+    match value {
+        Value::Null | Value::Bool(_) => 0,
+        Value::Number(text) | Value::Text(text) | Value::Json(text) => text.len(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,118 @@
+//! Why an entry is refused: a code that stays and a sentence for people.
+
+use std::fmt;
+
+use protocol::entry::Entry;
+use protocol::limits;
+
+use super::Side;
+use crate::catalogue::Catalogue;
+
+macro_rules! refusal_codes {
+    ($($(#[$doc:meta])* $name:ident = $text:literal,)*) => {
+        /// The rule that an entry breaks. Its text never changes.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum RefusalCode {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl RefusalCode {
+            /// Every code.
+            pub const ALL: &'static [RefusalCode] = &[$(RefusalCode::$name,)*];
+
+            /// The stable code.
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$name => $text,)*
+                }
+            }
+        }
+    };
+}
+
+refusal_codes! {
+    /// Neither the catalogue nor the configuration has the table.
+    UnknownTable = "unknown_table",
+    /// A data type that a later version carries.
+    NotSupported = "not_supported",
+    /// Central data, and the author is not central.
+    CentralData = "central_data",
+    /// Local data that reached central.
+    LocalData = "local_data",
+    /// A patch or delete of a record that is not here.
+    RecordMissing = "record_missing",
+    /// Store data without a store.
+    StoreMissing = "store_missing",
+    /// The author does not hold the record's store.
+    NotStoreHolder = "not_store_holder",
+    /// The entry was written under another number than the store has now.
+    OwnershipNumber = "ownership_number",
+    /// The record would go to another store.
+    OwnerChange = "owner_change",
+    /// A line without its header.
+    HeaderMissing = "header_missing",
+    /// A line whose header was deleted.
+    HeaderDeleted = "header_deleted",
+    /// A line that names another store than its header has.
+    HeaderStoreDiffers = "header_store_differs",
+    /// The record would become data of another type.
+    DataTypeChange = "data_type_change",
+    /// A value that is not JSON, or a column that is there twice.
+    BadValue = "bad_value",
+    /// The record would be above a limit.
+    RecordTooLarge = "record_too_large",
+    /// Another entry of the group was refused (`details.md`, "Group verdict").
+    GroupRefused = "group_refused",
+}
+
+impl RefusalCode {
+    /// The code of a text, if this program knows it.
+    pub fn of(text: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|code| code.as_str() == text)
+    }
+}
+
+/// An entry that is set aside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The rule.
+    pub code: RefusalCode,
+    /// A sentence with table, record, store and site; at most [`limits::REASON_BYTES_MAX`] bytes.
+    pub reason: String,
+}
+
+impl Refusal {
+    /// Cuts the reason to its limit.
+    pub fn new(code: RefusalCode, reason: &str) -> Self {
+        let mut length = reason.len().min(limits::REASON_BYTES_MAX);
+        while !reason.is_char_boundary(length) {
+            length -= 1;
+        }
+        Self { code, reason: reason.get(..length).unwrap_or_default().to_owned() }
+    }
+
+    /// What the other entries of a refused group get.
+    #[must_use]
+    pub fn of_group(&self) -> Self {
+        Self::new(RefusalCode::GroupRefused, &format!("another edit of its group was refused: {}", self.reason))
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} ({})", self.reason, self.code.as_str())
+    }
+}
+
+pub(super) fn unknown_table(catalogue: &Catalogue, side: Side, entry: &Entry) -> Refusal {
+    let name = catalogue.table_name(&entry.table);
+    let reason = match side {
+        Side::Device => format!("there is no table {name}; a table of your own is declared in the configuration"),
+        Side::Central => format!(
+            "central does not know the table {name} of record {}; it is kept aside and can be tried again when central has a \
+             newer catalogue or declares the table",
+            entry.record
+        ),
+    };
+    Refusal::new(RefusalCode::UnknownTable, &reason)
+}

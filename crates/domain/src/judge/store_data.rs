@@ -1,0 +1,202 @@
+//! Store data: the store of the stored record and of the incoming one, headers and lines, and who holds the store.
+
+use protocol::ids::{OwnershipNumber, RecordId, TableRef};
+use protocol::row::Row;
+
+use super::{Applied, Case, Effect, Found, Header, Refusal, RefusalCode, Side, Verdict, View};
+use crate::catalogue::KeyError;
+use crate::scope::Scope;
+
+/// Either a part of the answer, or the answer.
+type Step<T, E> = Result<Result<T, Verdict>, E>;
+
+impl Case<'_> {
+    /// `found` and `after` have the columns' numbers; a patch or delete of what is not here does not come this far.
+    pub(super) fn judge_store_data<V: View>(
+        &self,
+        view: &mut V,
+        found: &Found,
+        after: Option<Row>,
+    ) -> Result<Verdict, V::Error> {
+        let stored = match self.stored_store(found) {
+            None => None,
+            Some(store) => match self.held(view, store)? {
+                Ok(held) => Some(held),
+                Err(refused) => return Ok(refused),
+            },
+        };
+        match after {
+            Some(row) => self.judge_write(view, stored, row),
+            None => Ok(self.judge_delete(found, stored)),
+        }
+    }
+
+    /// The store kept beside the record; for a record from before stores were kept, the one inside it.
+    fn stored_store(&self, found: &Found) -> Option<RecordId> {
+        match found {
+            Found::Unknown => None,
+            Found::Deleted { store } => store.clone(),
+            Found::Here { row, store } => {
+                store.clone().or_else(|| self.table.store_of(&self.entry.record, row).and_then(Result::ok))
+            }
+        }
+    }
+
+    /// A line may be deleted when its header is gone: the store kept beside it decides.
+    fn judge_delete(&self, found: &Found, stored: Option<Held>) -> Verdict {
+        let Some(held) = stored else {
+            return Verdict::Refuse(self.refuse(RefusalCode::StoreMissing, "is here without a store"));
+        };
+        let parent = match found {
+            Found::Here { row, .. } => self.parent(row),
+            Found::Unknown | Found::Deleted { .. } => None,
+        };
+        Verdict::Accept(held.written(None, parent))
+    }
+
+    fn judge_write<V: View>(&self, view: &mut V, mut held: Option<Held>, row: Row) -> Result<Verdict, V::Error> {
+        let is_new = held.is_none();
+        let refused = |code, what: &str| Ok(Verdict::Refuse(self.refuse(code, what)));
+        if let Some(own) = self.table.store_of(&self.entry.record, &row) {
+            let own = match own {
+                Ok(own) => own,
+                Err(error) => {
+                    let column = self.table.store_column().unwrap_or_default();
+                    let what = format!("names no store: {column} {}", key_words(&error));
+                    return refused(RefusalCode::StoreMissing, &what);
+                }
+            };
+            match &held {
+                Some(stored) if stored.store != own => {
+                    return Ok(Verdict::Refuse(self.owner_change(&stored.store, &own)));
+                }
+                Some(_) => {}
+                // Asked before the header, so that who holds no store cannot make central wait.
+                None => match self.held(view, own)? {
+                    Ok(own) => held = Some(own),
+                    Err(verdict) => return Ok(verdict),
+                },
+            }
+        }
+        let of_header = match self.store_of_header(view, &row)? {
+            Ok(store) => store,
+            Err(verdict) => return Ok(verdict),
+        };
+        let held = match (held, of_header) {
+            (Some(held), Some(of_header)) if held.store != of_header => {
+                if !is_new {
+                    return Ok(Verdict::Refuse(self.owner_change(&held.store, &of_header)));
+                }
+                let what = format!("names store {}, but its header belongs to store {of_header}", held.store);
+                return refused(RefusalCode::HeaderStoreDiffers, &what);
+            }
+            (Some(held), _) => held,
+            (None, Some(of_header)) => match self.held(view, of_header)? {
+                Ok(held) => held,
+                Err(verdict) => return Ok(verdict),
+            },
+            (None, None) => return refused(RefusalCode::StoreMissing, "has neither a store nor a header"),
+        };
+        let parent = self.parent(&row);
+        Ok(Verdict::Accept(held.written(Some(row), parent)))
+    }
+
+    /// The store of the line's header; `None` for a table without headers.
+    fn store_of_header<V: View>(&self, view: &mut V, row: &Row) -> Step<Option<RecordId>, V::Error> {
+        let (Some(parent), Some(header)) = (self.table.parent(), self.table.header_of(row)) else {
+            return Ok(Ok(None));
+        };
+        let refused = |code, what: &str| Ok(Err(Verdict::Refuse(self.refuse(code, what))));
+        let header_table = self.catalogue.table_name(&parent.table);
+        let header = match header {
+            Ok(header) => header,
+            Err(error) => {
+                let column = self.table.name_of(&parent.column);
+                let what = format!("names no {header_table}: {column} {}", key_words(&error));
+                return refused(RefusalCode::HeaderMissing, &what);
+            }
+        };
+        let wait = || Ok(Err(Verdict::Wait { table: parent.table.clone(), record: header.clone() }));
+        match (view.header(&parent.table, &header)?, self.side) {
+            (Header::Here { store: Some(store) }, _) => Ok(Ok(Some(store))),
+            (Header::Here { store: None }, _) => refused(
+                RefusalCode::StoreMissing,
+                &format!("has the header {header_table} {header}, which has no store"),
+            ),
+            (Header::Unknown, Side::Central) => wait(),
+            (Header::Unknown, Side::Device) => refused(
+                RefusalCode::HeaderMissing,
+                &format!("needs its header {header_table} {header}, which is not here; record the header first"),
+            ),
+            (Header::Deleted, Side::Central) if view.is_waiting(self.author, &parent.table, &header)? => wait(),
+            (Header::Deleted, _) => refused(
+                RefusalCode::HeaderDeleted,
+                &format!("needs its header {header_table} {header}, which was deleted"),
+            ),
+        }
+    }
+
+    /// That the author holds a store, and under which number.
+    fn held<V: View>(&self, view: &mut V, store: RecordId) -> Step<Held, V::Error> {
+        let refused = |code, what: &str| Ok(Err(Verdict::Refuse(self.refuse(code, what))));
+        let author = self.author;
+        match view.holding(&store)? {
+            None => {
+                let what = format!("belongs to store {store}, which site {author} does not hold");
+                refused(RefusalCode::NotStoreHolder, &what)
+            }
+            Some(holding) if holding.site != author => {
+                let what = format!("belongs to store {store}, which site {} holds, not site {author}", holding.site);
+                refused(RefusalCode::NotStoreHolder, &what)
+            }
+            Some(holding) if self.side == Side::Central && holding.ownership != self.entry.ownership => {
+                let what = format!(
+                    "was written under number {} of store {store}; the store's number is {}",
+                    self.entry.ownership.0, holding.ownership.0
+                );
+                refused(RefusalCode::OwnershipNumber, &what)
+            }
+            Some(holding) => Ok(Ok(Held { store, ownership: holding.ownership })),
+        }
+    }
+
+    fn parent(&self, row: &Row) -> Option<(TableRef, RecordId)> {
+        let parent = self.table.parent()?;
+        self.table.header_of(row)?.ok().map(|header| (parent.table.clone(), header))
+    }
+
+    fn owner_change(&self, from: &RecordId, to: &RecordId) -> Refusal {
+        let what =
+            format!("belongs to store {from} and would go to store {to}; only central moves data between stores");
+        self.refuse(RefusalCode::OwnerChange, &what)
+    }
+}
+
+/// A store that the author may write, and the number under which.
+struct Held {
+    store: RecordId,
+    ownership: OwnershipNumber,
+}
+
+impl Held {
+    fn written(self, row: Option<Row>, parent: Option<(TableRef, RecordId)>) -> Applied {
+        Applied {
+            effect: Effect::Write,
+            row,
+            scopes: vec![Scope::Store(self.store.clone())],
+            store: Some(self.store),
+            parent,
+            ownership: self.ownership,
+            is_private: false,
+            cancels_waiting: false,
+        }
+    }
+}
+
+fn key_words(error: &KeyError) -> String {
+    match error {
+        KeyError::Missing => "is empty or missing".to_owned(),
+        KeyError::TooLong(error) => format!("is not an id ({error})"),
+        KeyError::NotText => "is not a text".to_owned(),
+    }
+}
