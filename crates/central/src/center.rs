@@ -53,10 +53,10 @@ impl Center {
     ///
     /// # Errors
     /// Those of [`DataFolder::initialise`] and of the store; `key_missing` if the folder has a store with sites but no key.
-    pub fn initialise(paths: FolderPaths) -> Result<Self, CentralError> {
+    pub fn initialise(paths: &FolderPaths) -> Result<Self, CentralError> {
         let (folder, signer) = DataFolder::initialise(paths, |folder| {
             let catalogue = Arc::new(folder.settings()?.catalogue()?);
-            let mut store = open_store(Box::new(open_sqlite(folder, false)?), &catalogue)?;
+            let mut store = open_store(Box::new(open_sqlite(folder)?), &catalogue)?;
             if !store.reading().sites()?.is_empty() {
                 let message = "the folder has a store with sites, but central's key is gone";
                 let advice = "Restore central.key from a backup: the sites trust no other key.";
@@ -130,7 +130,7 @@ impl Center {
             return Ok(Arc::clone(writer));
         }
         let engine: Box<dyn Sql> = match &self.folder {
-            Some(folder) => Box::new(open_sqlite(folder, false)?),
+            Some(folder) => Box::new(open_sqlite(folder)?),
             None => Box::new(SqliteEngine::in_memory()?),
         };
         let store = open_store(engine, &self.catalogue)?;
@@ -263,9 +263,8 @@ impl Drop for Borrowed<'_> {
     }
 }
 
-fn open_sqlite(folder: &DataFolder, read_only: bool) -> Result<SqliteEngine, CentralError> {
-    let options = if read_only { sqlite_options().read_only() } else { sqlite_options() };
-    Ok(SqliteEngine::open(folder.paths().store(), &options)?)
+fn open_sqlite(folder: &DataFolder) -> Result<SqliteEngine, CentralError> {
+    Ok(SqliteEngine::open(folder.paths().store(), &sqlite_options())?)
 }
 
 fn open_store(engine: Box<dyn Sql>, catalogue: &Arc<Catalogue>) -> Result<Store, CentralError> {

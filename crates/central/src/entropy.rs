@@ -6,7 +6,8 @@
 /// If the system has no random source: without one there is no key, no epoch and no central.
 pub fn bytes<const N: usize>() -> [u8; N] {
     let mut bytes = [0_u8; N];
-    getrandom::fill(&mut bytes).expect("every system that central is built for has a random source that does not run dry");
+    getrandom::fill(&mut bytes)
+        .expect("every system that central is built for has a random source that does not run dry");
     bytes
 }
 

@@ -30,16 +30,8 @@ pub enum Exit {
 
 impl Exit {
     /// All of them.
-    pub const ALL: [Exit; 8] = [
-        Self::Ok,
-        Self::Failed,
-        Self::Usage,
-        Self::Partial,
-        Self::Refused,
-        Self::Config,
-        Self::Disk,
-        Self::Busy,
-    ];
+    pub const ALL: [Exit; 8] =
+        [Self::Ok, Self::Failed, Self::Usage, Self::Partial, Self::Refused, Self::Config, Self::Disk, Self::Busy];
 
     /// The number that the shell sees.
     pub const fn code(self) -> u8 {

@@ -80,7 +80,7 @@ impl DataFolder {
     /// # Errors
     /// `already_initialised`, `folder_in_use`, `folder_failed`, those of `make_store`.
     pub fn initialise(
-        paths: FolderPaths,
+        paths: &FolderPaths,
         make_store: impl FnOnce(&DataFolder) -> Result<(), CentralError>,
     ) -> Result<(Self, Ed25519Signer), CentralError> {
         let failed = |error| failed("make", paths.root(), &error);
@@ -93,6 +93,8 @@ impl DataFolder {
         if !paths.settings().exists() {
             write_whole(&paths.settings(), SETTINGS_TEXT.as_bytes())?;
         }
+        // SQLite gives its other files the mode of the first.
+        OpenOptions::new().append(true).create(true).mode(FILE_MODE).open(paths.store()).map_err(failed)?;
         make_store(&folder)?;
         let seed = entropy::bytes::<SEED_BYTES>();
         write_whole(&paths.key(), &seed)?;
@@ -181,8 +183,7 @@ fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), CentralError> {
     let failed = |error| failed("write", path, &error);
     let temporary = path.with_extension("new");
     let mut options = OpenOptions::new();
-    let mut file =
-        options.write(true).create(true).truncate(true).mode(FILE_MODE).open(&temporary).map_err(failed)?;
+    let mut file = options.write(true).create(true).truncate(true).mode(FILE_MODE).open(&temporary).map_err(failed)?;
     file.write_all(bytes).and_then(|()| file.sync_all()).map_err(failed)?;
     fs::rename(&temporary, path).map_err(failed)?;
     let folder = path.parent().expect("a file of the data folder has a folder");
@@ -209,15 +210,14 @@ mod tests {
     }
 
     fn make_store(folder: &DataFolder) -> Result<(), CentralError> {
-        fs::write(folder.paths().store(), "store").unwrap();
-        Ok(())
+        fs::write(folder.paths().store(), "store").map_err(|error| failed("write", folder.paths().root(), &error))
     }
 
     #[test]
     fn a_folder_is_made_once_for_its_owner_alone_and_keeps_its_key() {
         let temporary = tempfile::tempdir().unwrap();
         let paths = paths(&temporary);
-        let (folder, signer) = DataFolder::initialise(paths.clone(), make_store).unwrap();
+        let (folder, signer) = DataFolder::initialise(&paths, make_store).unwrap();
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
 
         assert_eq!(mode(paths.root()), 0o700);
@@ -226,7 +226,7 @@ mod tests {
         assert_eq!(folder.settings(), Ok(Settings::default()));
         assert_eq!(DataFolder::open(paths.clone()).unwrap_err().code, "folder_in_use");
         drop(folder);
-        assert_eq!(DataFolder::initialise(paths.clone(), make_store).unwrap_err().code, "already_initialised");
+        assert_eq!(DataFolder::initialise(&paths, make_store).unwrap_err().code, "already_initialised");
         assert!(DataFolder::open(paths).is_ok());
     }
 
@@ -235,17 +235,17 @@ mod tests {
         let temporary = tempfile::tempdir().unwrap();
         let paths = paths(&temporary);
         let cut = CentralError::refused("cut", "cut", "");
-        assert_eq!(DataFolder::initialise(paths.clone(), |_| Err(cut.clone())).unwrap_err(), cut);
+        assert_eq!(DataFolder::initialise(&paths, |_| Err(cut.clone())).unwrap_err(), cut);
 
         assert_eq!(DataFolder::open(paths.clone()).unwrap_err().code, "not_initialised");
-        assert!(DataFolder::initialise(paths, make_store).is_ok());
+        assert!(DataFolder::initialise(&paths, make_store).is_ok());
     }
 
     #[test]
     fn a_store_that_is_gone_and_a_key_that_is_cut_are_told() {
         let temporary = tempfile::tempdir().unwrap();
         let paths = paths(&temporary);
-        drop(DataFolder::initialise(paths.clone(), make_store).unwrap());
+        drop(DataFolder::initialise(&paths, make_store).unwrap());
         fs::write(paths.key(), "short").unwrap();
         assert_eq!(DataFolder::open(paths.clone()).unwrap().signer().unwrap_err().code, "key_damaged");
 

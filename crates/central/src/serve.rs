@@ -17,6 +17,7 @@ use crate::center::Center;
 use crate::error::{CentralError, Exit};
 use crate::folder::FolderPaths;
 use crate::janitor::Janitor;
+use crate::store::Reading;
 use crate::sync_api::{PatientListener, Peer, SyncApi};
 
 /// Within this time after SIGTERM the program is gone.
@@ -38,7 +39,8 @@ pub fn serve(paths: FolderPaths, listen: SocketAddr, output: &mut dyn Write) -> 
     }
     let center = Arc::new(Center::open(paths)?);
     let writer = center.writer()?;
-    for site in center.read(|reading| reading.sites())? {
+    // Edits that were received before the last stop may lack a verdict.
+    for site in center.read(|reading: &mut Reading<'_>| reading.sites())? {
         center.judge_later(site.id);
     }
     let janitor = Janitor::start(&center)?;
@@ -49,9 +51,8 @@ pub fn serve(paths: FolderPaths, listen: SocketAddr, output: &mut dyn Write) -> 
     let outcome = runtime.block_on(listen_until_stopped(&center, listen, output));
     writer.stop();
     // The janitor ends with the writer: its work is refused from now on.
-    let has_finished = runtime.block_on(async {
-        tokio::time::timeout(Duration::from_millis(FINISH_MS_MAX), writer.ended()).await.is_ok()
-    });
+    let has_finished = runtime
+        .block_on(async { tokio::time::timeout(Duration::from_millis(FINISH_MS_MAX), writer.ended()).await.is_ok() });
     runtime.shutdown_timeout(Duration::from_millis(RUNTIME_END_MS_MAX));
     if has_finished {
         drop(janitor);

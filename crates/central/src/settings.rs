@@ -164,7 +164,8 @@ fn read_limited(path: &Path) -> Result<String, CentralError> {
     use std::io::Read as _;
 
     let unreadable = |error: std::io::Error| {
-        let code = if error.kind() == std::io::ErrorKind::NotFound { "settings_missing" } else { "settings_unreadable" };
+        let code =
+            if error.kind() == std::io::ErrorKind::NotFound { "settings_missing" } else { "settings_unreadable" };
         let message = format!("{} cannot be read: {error}", path.display());
         CentralError::new(code, message, "`outpost-central init` writes the file; put it back.", Exit::Config)
     };

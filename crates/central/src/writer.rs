@@ -40,9 +40,12 @@ impl From<WriteError> for CentralError {
 /// Tells whoever waits how the commit went.
 type Tell = Box<dyn FnOnce(Result<(), &StoreError>) + Send>;
 
+/// Work in a batch with others.
+type BatchJob = Box<dyn FnOnce(&mut Batch<'_>) -> Tell + Send>;
+
 enum Job {
-    /// Runs in a batch with others.
-    Batch(Box<dyn FnOnce(&mut Batch<'_>) -> Tell + Send>),
+    /// See [`BatchJob`].
+    Batch(BatchJob),
     /// Runs alone on the store: reads of a store that has no other connection.
     Alone(Box<dyn FnOnce(&mut Store) + Send>),
     /// Wakes the thread so that it sees that it shall stop.
@@ -54,6 +57,16 @@ pub struct Writer {
     sender: mpsc::Sender<Job>,
     shared: Arc<Shared>,
     thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// Tells whether the writing thread shall stop.
+pub struct StopSignal(Arc<Shared>);
+
+impl StopSignal {
+    /// Whether it shall.
+    pub fn is_set(&self) -> bool {
+        self.0.is_stopping.load(Ordering::Acquire)
+    }
 }
 
 #[derive(Default)]
@@ -157,6 +170,11 @@ impl Writer {
         let _ = self.sender.try_send(Job::Stop);
     }
 
+    /// For long work on the thread, which should end early when the server stops.
+    pub fn stop_signal(&self) -> StopSignal {
+        StopSignal(Arc::clone(&self.shared))
+    }
+
     /// Waits until the thread has ended; it ends by [`Writer::stop`], and by a mistake in the program.
     pub async fn ended(&self) {
         let ended = self.shared.ended.notified();
@@ -223,7 +241,7 @@ fn write_until_stopped(mut store: Store, mut receiver: mpsc::Receiver<Job>, shar
     }
 }
 
-fn commit(store: &mut Store, jobs: Vec<Box<dyn FnOnce(&mut Batch<'_>) -> Tell + Send>>) {
+fn commit(store: &mut Store, jobs: Vec<BatchJob>) {
     let mut tells = Vec::with_capacity(jobs.len());
     let committed = store.batch(clock::wall_ms(), |batch| {
         for job in jobs {

@@ -53,7 +53,7 @@ impl Input {
     }
 
     /// The whole file, whatever was read of it.
-    pub(super) fn from_start(&mut self) -> Result<impl Read + use<>, CentralError> {
+    pub(super) fn rewound(&mut self) -> Result<impl Read + use<>, CentralError> {
         let failed = |error: std::io::Error| {
             CentralError::new("input_unreadable", format!("the input cannot be read: {error}"), "", Exit::Failed)
         };

@@ -160,7 +160,7 @@ pub fn run(arguments: Arguments, output: &mut dyn Write) -> Result<Exit, Central
     let paths = FolderPaths::new(data);
     let is_json = arguments.json;
     let request = match arguments.command {
-        Command::Init => return initialise(paths, is_json, output),
+        Command::Init => return initialise(&paths, is_json, output),
         Command::Serve { listen } => return serve::serve(paths, listen, output).map(|()| Exit::Ok),
         Command::Site(SiteCommand::Add(site)) => Request::SiteAdd(SiteToAdd {
             password: input::read_password(&site.password_file)?,
@@ -176,17 +176,23 @@ pub fn run(arguments: Arguments, output: &mut dyn Write) -> Result<Exit, Central
         Command::Import { file, continues } => {
             check_initialised(&paths)?;
             let input = Input::open(&file, &paths)?;
-            return carry_out(&paths, Request::Import { continue_past_refused: continues }, Some(input), is_json, output);
+            return carry_out(
+                &paths,
+                &Request::Import { continue_past_refused: continues },
+                Some(input),
+                is_json,
+                output,
+            );
         }
         Command::Records(RecordsArguments { table, id, store, after, limit }) => {
             Request::Records(RecordsToList { table, id, store, after, limit })
         }
         Command::Status => Request::Status,
     };
-    carry_out(&paths, request, None, is_json, output)
+    carry_out(&paths, &request, None, is_json, output)
 }
 
-fn initialise(paths: FolderPaths, is_json: bool, output: &mut dyn Write) -> Result<Exit, CentralError> {
+fn initialise(paths: &FolderPaths, is_json: bool, output: &mut dyn Write) -> Result<Exit, CentralError> {
     let root = paths.root().display().to_string();
     let center = Center::initialise(paths)?;
     let key = center.signer().public_key().to_string();
@@ -199,7 +205,7 @@ fn initialise(paths: FolderPaths, is_json: bool, output: &mut dyn Write) -> Resu
 /// Asks the running server, or else opens the folder.
 fn carry_out(
     paths: &FolderPaths,
-    request: Request,
+    request: &Request,
     mut input: Option<Input>,
     is_json: bool,
     output: &mut dyn Write,
@@ -210,12 +216,12 @@ fn carry_out(
             show::progress(&progress, std::io::stderr().is_terminal());
         }
     };
-    let answer = admin::ask(&paths.socket(), &request, input.as_mut().map(Input::with_length), &mut events)?;
+    let answer = admin::ask(&paths.socket(), request, input.as_mut().map(Input::with_length), &mut events)?;
     let done = match answer {
         Some(done) => done,
         None => perform_alone(paths, request.clone(), input, &mut events)?,
     };
-    show::done(&request, &done, is_json, output)?;
+    show::done(request, &done, is_json, output)?;
     Ok(done.exit)
 }
 
@@ -227,7 +233,7 @@ fn perform_alone(
 ) -> Result<Done, CentralError> {
     let center = Center::open(paths.clone())?;
     match input {
-        Some(mut input) => operations::perform(&center, request, &mut BufReader::new(input.from_start()?), events),
+        Some(mut input) => operations::perform(&center, request, &mut BufReader::new(input.rewound()?), events),
         None => operations::perform(&center, request, &mut std::io::empty(), events),
     }
 }

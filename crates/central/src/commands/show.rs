@@ -41,7 +41,9 @@ pub(super) fn done(request: &Request, done: &Done, is_json: bool, output: &mut d
     let value = &done.value;
     let text = match (request, is_json) {
         // Records are lines for people and programs alike.
-        (Request::Records(_), true) => items(value, "records").iter().map(|record| format!("{record}\n")).collect(),
+        (Request::Records(_), true) => {
+            items(value, "records").iter().map(|record| format!("{record}\n")).collect::<Vec<_>>().concat()
+        }
         (_, true) => format!("{value}\n"),
         (Request::Records(_), false) => records(value),
         (Request::SiteAdd(_), false) => format!("{}\n", value["id"]),
@@ -59,12 +61,15 @@ pub(super) fn done(request: &Request, done: &Done, is_json: bool, output: &mut d
 
 fn sites(value: &Value) -> String {
     let head = ["ID", "NAME", "CODE", "TYPE", "ENROLLED", "LAST CONTACT", "STORES"];
-    table(&head, items(value, "sites").iter().map(|site| {
-        let stores = items(site, "stores").iter().map(plain).collect::<Vec<_>>().join(" ");
-        let mut row = columns(site, &["id", "name", "code", "type", "enrolled", "last_contact"]);
-        row.push(stores);
-        row
-    }))
+    table(
+        &head,
+        items(value, "sites").iter().map(|site| {
+            let stores = items(site, "stores").iter().map(plain).collect::<Vec<_>>().join(" ");
+            let mut row = columns(site, &["id", "name", "code", "type", "enrolled", "last_contact"]);
+            row.push(stores);
+            row
+        }),
+    )
 }
 
 fn stores(value: &Value) -> String {
@@ -79,29 +84,28 @@ fn records(value: &Value) -> String {
 }
 
 fn import(value: &Value) -> String {
-    let mut text = String::new();
+    let mut lines = Vec::new();
     for refusal in items(value, "refusals") {
         let record = match (&refusal["table"], &refusal["id"]) {
             (Value::Null, _) | (_, Value::Null) => String::new(),
             (table, id) => format!(" {} {}", plain(table), plain(id)),
         };
         let (line, code, reason) = (&refusal["line"], plain(&refusal["code"]), plain(&refusal["reason"]));
-        text.push_str(&format!("line {line}{record}: {reason} [{code}]\n"));
+        lines.push(format!("line {line}{record}: {reason} [{code}]\n"));
     }
     if value["refusals_not_shown"] != 0 {
-        text.push_str(&format!("... and {} more\n", value["refusals_not_shown"]));
+        lines.push(format!("... and {} more\n", value["refusals_not_shown"]));
     }
     let (written, unchanged, refused) = (&value["written"], &value["unchanged"], &value["refused"]);
-    text.push_str(&format!("{written} recorded, {unchanged} unchanged, {refused} refused\n"));
+    lines.push(format!("{written} recorded, {unchanged} unchanged, {refused} refused\n"));
     if *written == 0 && *refused != 0 {
-        text.push_str("Nothing was recorded. Correct the lines, or record the good ones with --continue.\n");
+        lines.push("Nothing was recorded. Correct the lines, or record the good ones with --continue.\n".to_owned());
     }
-    text
+    lines.concat()
 }
 
 fn status(value: &Value) -> String {
-    let mut text = String::new();
-    for (name, key) in [
+    let mut lines: Vec<String> = [
         ("epoch", "epoch"),
         ("position", "position"),
         ("remote sites", "remote_sites"),
@@ -110,12 +114,22 @@ fn status(value: &Value) -> String {
         ("entries waiting for headers", "waiting_entries"),
         ("entries set aside", "set_aside_entries"),
         ("database bytes", "database_bytes"),
-    ] {
-        text.push_str(&format!("{name:<28} {}\n", plain(&value[key])));
-    }
-    text.push('\n');
-    let head =
-        ["ID", "NAME", "LAST CONTACT", "IN STEP", "RECEIVED", "JUDGED", "ROWS WAITING", "CONTROL", "WAITING", "SET ASIDE"];
+    ]
+    .into_iter()
+    .map(|(name, key)| format!("{name:<28} {}\n", plain(&value[key])))
+    .collect();
+    let head = [
+        "ID",
+        "NAME",
+        "LAST CONTACT",
+        "IN STEP",
+        "RECEIVED",
+        "JUDGED",
+        "ROWS WAITING",
+        "CONTROL",
+        "WAITING",
+        "SET ASIDE",
+    ];
     let keys = [
         "id",
         "name",
@@ -128,17 +142,24 @@ fn status(value: &Value) -> String {
         "waiting_entries",
         "set_aside_entries",
     ];
-    text + &table(&head, items(value, "sites").iter().map(|site| columns(site, &keys)))
+    lines.push("\n".to_owned());
+    lines.push(table(&head, items(value, "sites").iter().map(|site| columns(site, &keys))));
+    lines.concat()
 }
 
 /// An object as lines.
 fn facts(value: &Value) -> String {
     let empty = serde_json::Map::new();
-    let lines = value.as_object().unwrap_or(&empty).iter().map(|(key, value)| match value {
-        Value::Array(items) => format!("{key:<22} {}\n", items.iter().map(plain).collect::<Vec<_>>().join(" ")),
-        value => format!("{key:<22} {}\n", plain(value)),
-    });
-    lines.collect()
+    let lines: Vec<String> = value
+        .as_object()
+        .unwrap_or(&empty)
+        .iter()
+        .map(|(key, value)| match value {
+            Value::Array(items) => format!("{key:<22} {}\n", items.iter().map(plain).collect::<Vec<_>>().join(" ")),
+            value => format!("{key:<22} {}\n", plain(value)),
+        })
+        .collect();
+    lines.concat()
 }
 
 fn items<'a>(value: &'a Value, key: &str) -> &'a [Value] {
@@ -170,11 +191,8 @@ fn table(head: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
     let widths: Vec<usize> = (0..head.len()).map(width).collect();
     let mut text = String::new();
     for line in &lines {
-        let mut row = String::new();
-        for (cell, width) in line.iter().zip(&widths) {
-            row.push_str(&format!("{cell:<width$}  "));
-        }
-        text.push_str(row.trim_end());
+        let cells: Vec<String> = line.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}  ")).collect();
+        text.push_str(cells.concat().trim_end());
         text.push('\n');
     }
     text

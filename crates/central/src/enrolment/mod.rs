@@ -197,8 +197,7 @@ impl Enrolment {
             return Err(EnrolError::Type { registered: account.kind.as_str(), found: device.kind.as_str() });
         }
         let site = account.id;
-        let enrolled =
-            self.center.writer()?.run(move |batch| batch.enrol(site, &device.key, device.journal)).await;
+        let enrolled = self.center.writer()?.run(move |batch| batch.enrol(site, &device.key, device.journal)).await;
         self.center.key_changed(site);
         let enrolled = enrolled?;
         if enrolled.is_new {

@@ -58,7 +58,9 @@ pub(super) fn import(
                 events(Progress::Checking { lines: line });
             }
         }
-        Checked::Bad { line, code, reason } => outcome.refuse(Refused { line, table: None, record: None, code, reason }),
+        Checked::Bad { line, code, reason } => {
+            outcome.refuse(Refused { line, table: None, record: None, code, reason });
+        }
     })?;
     if !continues {
         check(center, &spool, &mut outcome, events)?;
@@ -80,11 +82,17 @@ fn check(
     outcome: &mut Outcome,
     events: &mut dyn FnMut(Progress),
 ) -> Result<(), CentralError> {
-    let mut lines = spool.lines()?;
+    let mut lines = spool.lines();
     let (progress, told) = mpsc::channel();
-    let answer = center.writer()?.submit(move |batch| {
+    let writer = center.writer()?;
+    let stop = writer.stop_signal();
+    let answer = writer.submit(move |batch| {
         let mut problem = None;
         let mut edits = std::iter::from_fn(|| match lines.next()? {
+            Ok(_) if stop.is_set() => {
+                problem = Some(WriteError::Stopping.into());
+                None
+            }
             Ok((line, edit)) => {
                 if line % PROGRESS_LINES == 0 {
                     // Nobody listens any more if this fails.
@@ -110,7 +118,7 @@ fn check(
     outcome.refused += report.refused;
     let mut refusals = report.refusals.into_iter().peekable();
     // A pass over the file finds the lines of the edits that were refused, without keeping a number for each line.
-    for (index, line) in (0_u64..).zip(spool.lines()?) {
+    for (index, line) in (0_u64..).zip(spool.lines()) {
         let Some(refusal) = refusals.next_if(|refusal| refusal.index == index) else {
             if refusals.peek().is_none() {
                 break;
@@ -134,7 +142,7 @@ fn record(
     outcome: &mut Outcome,
     events: &mut dyn FnMut(Progress),
 ) -> Result<(), CentralError> {
-    let mut lines = spool.lines()?;
+    let mut lines = spool.lines();
     loop {
         let (mut numbers, mut edits, mut bytes) = (Vec::new(), Vec::new(), 0);
         while edits.len() < IMPORT_BATCH_EDITS_MAX && bytes < IMPORT_BATCH_BYTES_MAX {

@@ -8,8 +8,8 @@ mod status;
 
 use std::io::BufRead;
 
-pub use import::{IMPORT_BATCH_EDITS_MAX, SPOOL_BYTES_MAX};
 pub(crate) use import::nameless_file;
+pub use import::{IMPORT_BATCH_EDITS_MAX, SPOOL_BYTES_MAX};
 pub use request::{Done, LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX, Progress, RecordsToList, Request, SiteToAdd};
 
 use crate::center::Center;
@@ -32,7 +32,7 @@ pub fn perform(
         Request::StoreAdd { store, site } => sites::give_store(center, &store, &site),
         Request::StoreList => sites::list_stores(center),
         Request::Import { continue_past_refused } => import::import(center, continue_past_refused, input, events),
-        Request::Records(which) => records::list(center, which),
+        Request::Records(which) => records::list(center, &which),
         Request::Status => status::status(center),
     }
 }

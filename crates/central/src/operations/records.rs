@@ -8,7 +8,7 @@ use crate::center::Center;
 use crate::error::{CentralError, Exit};
 use crate::store::RecordRow;
 
-pub(super) fn list(center: &Center, which: RecordsToList) -> Result<Done, CentralError> {
+pub(super) fn list(center: &Center, which: &RecordsToList) -> Result<Done, CentralError> {
     if !(1..=LIST_LIMIT_MAX).contains(&which.limit) {
         let message = format!("--limit {} must be 1 to {LIST_LIMIT_MAX}", which.limit);
         return Err(CentralError::new("limit", message, "Page on with --after and the last id.", Exit::Usage));
@@ -58,7 +58,7 @@ fn records_json(table: &str, rows: &[RecordRow]) -> Value {
             json!({
                 "table": table,
                 "id": row.id.as_str(),
-                "store": row.store.as_ref().map(|store| store.as_str()),
+                "store": row.store.as_ref().map(protocol::ids::RecordId::as_str),
                 "position": row.position.0,
                 "data": data,
             })

@@ -27,7 +27,11 @@ pub(super) fn add(center: &Center, site: SiteToAdd) -> Result<Done, CentralError
 }
 
 pub(super) fn list(center: &Center) -> Result<Done, CentralError> {
-    let sites = center.read(|reading| reading.at_once(|reading| all(reading)?.iter().map(|site| with_stores(reading, site)).collect::<Result<Vec<_>, StoreError>>()))?;
+    let sites = center.read(|reading| {
+        reading.at_once(|reading| {
+            all(reading)?.iter().map(|site| with_stores(reading, site)).collect::<Result<Vec<_>, StoreError>>()
+        })
+    })?;
     Ok(Done::ok(json!({ "sites": sites })))
 }
 

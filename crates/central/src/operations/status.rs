@@ -1,5 +1,6 @@
 //! `status`: sites, what waits for each, and sizes.
 
+use protocol::ids::SiteId;
 use serde_json::{Value, json};
 
 use super::request::Done;
@@ -22,7 +23,8 @@ pub(super) fn status(center: &Center) -> Result<Done, CentralError> {
             ))
         })
     })?;
-    let tables: serde_json::Map<String, Value> = counts.into_iter().map(|(table, count)| (table, count.into())).collect();
+    let tables: serde_json::Map<String, Value> =
+        counts.into_iter().map(|(table, count)| (table, count.into())).collect();
     Ok(Done::ok(json!({
         "epoch": format!("{:016x}", status.epoch.0),
         "position": status.position.0,
@@ -39,7 +41,9 @@ pub(super) fn status(center: &Center) -> Result<Done, CentralError> {
 
 fn site_status_json(status: &SiteStatus) -> Value {
     let mut shown = site_json(&status.site);
-    shown["rows_waiting"] = status.rows_waiting.into();
+    // Central pulls from nobody.
+    let is_central = status.site.id == SiteId::CENTRAL;
+    shown["rows_waiting"] = if is_central { Value::Null } else { status.rows_waiting.into() };
     shown["control_rows_waiting"] = status.control_rows.into();
     shown["unjudged_entries"] = status.unjudged_entries.into();
     shown["waiting_entries"] = status.waiting_entries.into();

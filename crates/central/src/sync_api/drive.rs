@@ -145,7 +145,10 @@ impl Drive {
         Ok(Step::GoOn)
     }
 
-    async fn begin(&mut self, head: Box<RequestHead>) -> Result<Result<protocol::exchange::Received, Refusal>, DriveError> {
+    async fn begin(
+        &mut self,
+        head: Box<RequestHead>,
+    ) -> Result<Result<protocol::exchange::Received, Refusal>, DriveError> {
         let Some(slot) = self.flights.take(head.site).await else {
             let message = format!("another exchange of site {} is in hand", head.site);
             let refusal = Refusal::new("site_busy", &message);
@@ -176,16 +179,17 @@ impl Drive {
         Ok(concluded.map(Box::new))
     }
 
-    async fn read_rows(&self, read: ReadRows) -> Result<Result<protocol::exchange::Rows, Refusal>, DriveError> {
+    async fn read_rows(&mut self, read: ReadRows) -> Result<Result<protocol::exchange::Rows, Refusal>, DriveError> {
         let (center, site) = (Arc::clone(&self.center), self.site());
         let journal = self.journal.expect("the exchange begins before it reads");
-        let rows = blocking(move || center.read(move |reading| answer(reading.read_rows(site, journal, &read)))).await?;
+        let rows =
+            blocking(move || center.read(move |reading| answer(reading.read_rows(site, journal, &read)))).await?;
         Ok(rows)
     }
 
     /// Work of the store whose refusal is an answer to the site.
     async fn write<T: Send + 'static>(
-        &self,
+        &mut self,
         work: impl FnOnce(&mut crate::store::Batch<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<Result<T, Refusal>, DriveError> {
         match self.center.writer()?.run(work).await {

@@ -24,8 +24,8 @@ use tokio::sync::Semaphore;
 use crate::center::Center;
 use crate::enrolment::{self, Enrolment};
 use body::{IncomingBody, body_error};
-use flights::Flights;
 pub(crate) use drive::JUDGE_MS_MAX;
+use flights::Flights;
 pub use listener::{PatientListener, Peer};
 use reply::{Reply, Start};
 

@@ -84,19 +84,17 @@ impl Spool {
     }
 
     /// The good lines from the start, with their numbers.
-    pub(super) fn lines(
-        &self,
-    ) -> Result<impl Iterator<Item = Result<(u64, Edit), CentralError>> + Send + 'static + use<>, CentralError> {
+    pub(super) fn lines(&self) -> impl Iterator<Item = Result<(u64, Edit), CentralError>> + Send + 'static + use<> {
         let mut reader = BufReader::new(FromStart { file: Arc::clone(&self.file), at: 0 });
         let mut line = String::new();
-        Ok(std::iter::from_fn(move || {
+        std::iter::from_fn(move || {
             line.clear();
             match reader.read_line(&mut line) {
                 Ok(0) => None,
                 Ok(_) => Some(parse(&line)),
                 Err(error) => Some(Err(failed(&error))),
             }
-        }))
+        })
     }
 
     /// Lines of the input, bad and empty ones included.
@@ -131,7 +129,12 @@ fn parse(line: &str) -> Result<(u64, Edit), CentralError> {
 fn read_line(input: &mut dyn BufRead, line: &mut Vec<u8>) -> Result<bool, CentralError> {
     line.clear();
     let unreadable = |error: std::io::Error| {
-        CentralError::new("input_unreadable", format!("the input cannot be read: {error}"), "Nothing was recorded.", Exit::Failed)
+        CentralError::new(
+            "input_unreadable",
+            format!("the input cannot be read: {error}"),
+            "Nothing was recorded.",
+            Exit::Failed,
+        )
     };
     let kept_max = LINE_BYTES_MAX as u64 + 3;
     let count = input.take(kept_max).read_until(b'\n', line).map_err(unreadable)?;
@@ -160,14 +163,20 @@ pub(crate) fn nameless_file(paths: Option<&FolderPaths>) -> Result<File, Central
     let folder = paths.map_or_else(std::env::temp_dir, |paths| paths.root().to_owned());
     let path: PathBuf = folder.join(format!("import-{}.spool", hex::to_hex(&entropy::bytes::<8>())));
     let mut options = OpenOptions::new();
-    let file = options.read(true).write(true).create_new(true).mode(0o600).open(&path).map_err(|error| failed(&error))?;
+    let file =
+        options.read(true).write(true).create_new(true).mode(0o600).open(&path).map_err(|error| failed(&error))?;
     fs::remove_file(&path).map_err(|error| failed(&error))?;
     Ok(file)
 }
 
 fn failed(error: &std::io::Error) -> CentralError {
     let advice = "Free some space on the disk of the data folder, then import again.";
-    CentralError::new("spool_failed", format!("the lines cannot be kept while they are checked: {error}"), advice, Exit::Disk)
+    CentralError::new(
+        "spool_failed",
+        format!("the lines cannot be kept while they are checked: {error}"),
+        advice,
+        Exit::Disk,
+    )
 }
 
 #[cfg(test)]
@@ -188,7 +197,7 @@ mod tests {
     fn good_lines_keep_their_numbers_and_bad_ones_are_told() {
         let text = b"{\"table\":\"unit\",\"op\":\"delete\",\"id\":\"a\"}\r\n\nnonsense\n\xff\n{\"table\":\"unit\",\"op\":\"delete\",\"id\":\"b\"}";
         let (spool, bad) = fill(text);
-        let lines = || spool.lines().unwrap().map(|line| line.map(|(number, edit)| (number, edit.id.to_string())));
+        let lines = || spool.lines().map(|line| line.map(|(number, edit)| (number, edit.id.to_string())));
 
         assert_eq!(lines().collect::<Result<Vec<_>, _>>().unwrap(), [(1, "a".to_owned()), (5, "b".to_owned())]);
         assert_eq!(lines().count(), 2);
@@ -203,6 +212,6 @@ mod tests {
         let (spool, bad) = fill(&text);
 
         assert_eq!(bad, [(1, "line_too_long".to_owned())]);
-        assert_eq!(spool.lines().unwrap().count(), 1);
+        assert_eq!(spool.lines().count(), 1);
     }
 }
