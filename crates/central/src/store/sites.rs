@@ -142,6 +142,8 @@ impl Batch<'_> {
         self.sql.execute("DELETE FROM site_cursor WHERE site = ?1", &[site.0.into()])?;
         self.site(site)?.cursors.clear();
         self.drop_parts(site)?;
+        // Verdicts on what another device wrote mean nothing to this one; refused entries stay in set-aside.
+        self.sql.execute("DELETE FROM control WHERE site = ?1", &[site.0.into()])?;
         let held = self.state.holdings.iter().filter(|(_, holding)| holding.site == site);
         let grants: Vec<_> = held.map(|(store, holding)| (store.clone(), holding.ownership)).collect();
         for (store, ownership) in grants {
