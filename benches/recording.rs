@@ -18,7 +18,9 @@ use outpost::journal::{Identity, Journal, SledStorage};
 use outpost::local_copy::LocalCopy;
 use outpost::recorder::{Core, Group, Recorder};
 use protocol::control::{Control, ControlRow, Grant};
-use protocol::ids::{ControlNumber, Epoch, Hash, JournalId, OwnershipNumber, Position, RecordId, Sequence, SiteId, Token};
+use protocol::ids::{
+    ControlNumber, Epoch, Hash, JournalId, OwnershipNumber, Position, RecordId, Sequence, SiteId, Token,
+};
 use protocol::message::ReplyHead;
 use sql::{Durability, Options, Sql as _, SqlExt as _, SqliteEngine};
 use tempfile::TempDir;
@@ -123,7 +125,10 @@ fn durable_edits(criterion: &mut Criterion) {
                     let key = engine.1;
                     let text = data(number);
                     engine.0.begin(Durability::Full).unwrap();
-                    engine.0.execute("INSERT INTO edit (number, data) VALUES (?1, ?2)", &[key.into(), text.as_str().into()]).unwrap();
+                    engine
+                        .0
+                        .execute("INSERT INTO edit (number, data) VALUES (?1, ?2)", &[key.into(), text.as_str().into()])
+                        .unwrap();
                     engine.0.commit().unwrap();
                 })
             });

@@ -21,6 +21,7 @@ use alloc::vec::Vec;
 pub use link::Link;
 pub use outcome::{Advice, Failure, Outcome, Summary};
 pub use pull::{Page, PartToStore};
+use push::Building;
 
 use crate::chain::{Predecessor, hash_of};
 use crate::edge::{Codec, Signer, Verifier};
@@ -151,7 +152,7 @@ pub struct Session {
 }
 
 enum Phase {
-    Reading,
+    Reading(Building),
     Exchanging(Box<Exchange>),
     Finished,
 }
@@ -179,7 +180,7 @@ impl Session {
     /// Begins a session; its first outputs are there.
     pub fn begin(start: Start, tools: &mut Tools<'_>) -> Self {
         let mut session = Self {
-            phase: Phase::Reading,
+            phase: Phase::Finished,
             outputs: VecDeque::new(),
             link: start.link,
             token: start.token,
@@ -218,7 +219,7 @@ impl Session {
         assert!(self.outputs.is_empty(), "drain all outputs before the next input");
         match (input, &mut self.phase) {
             (_, Phase::Finished) => {}
-            (Input::Entries { before, entries }, Phase::Reading) => self.entries_read(before, &entries, tools),
+            (Input::Entries { before, entries }, Phase::Reading(_)) => self.entries_read(before, &entries, tools),
             (Input::Reply(bytes), Phase::Exchanging(exchange)) => {
                 self.summary.bytes_in += bytes.len() as u64;
                 exchange.reader.feed(bytes);
@@ -244,9 +245,15 @@ impl Session {
             self.send(&[], 0, tools);
             return;
         }
+        self.phase = Phase::Reading(Building::after(self.received, self.received_hash));
+        self.read_on();
+    }
+
+    /// Reads on where the request that is being built ends.
+    fn read_on(&mut self) {
+        let Phase::Reading(building) = &self.phase else { return };
         let bytes_max = if self.admitted_bytes == 0 { self.link.plain_bytes() } else { push::READ_BYTES_MAX };
-        self.phase = Phase::Reading;
-        self.outputs.push_back(Output::ReadJournal { after: self.received, through: self.start.head, bytes_max });
+        self.outputs.push_back(Output::ReadJournal { after: building.packed(), through: self.start.head, bytes_max });
     }
 
     /// Sends a head and sealed frames.
