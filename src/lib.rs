@@ -1,3 +1,15 @@
-//! The agent of outpost: journals the edits of a remote site and syncs them with central. See `ARCHITECTURE.md`.
+//! The agent: the edges of a device. Journals every edit on disk, and moves edits to central and records back when there is
+//! a connection. `ARCHITECTURE.md` has the drawing.
 
+pub mod allocator;
+pub mod clock;
+pub mod config;
+pub mod device;
+pub mod entropy;
+pub mod error;
+pub mod exit;
+pub mod hex;
+pub mod local_api;
+pub mod logging;
+pub mod nearest;
 pub mod operations;
