@@ -172,8 +172,12 @@ impl HttpError {
     /// The HTTP status.
     pub(super) fn status(&self) -> u16 {
         match self {
-            Self::Ended | Self::Broken(_) | Self::NotHttp { .. } | Self::Query => 400,
-            Self::BodyCut { .. } | Self::NotARequest { .. } => 400,
+            Self::Ended
+            | Self::Broken(_)
+            | Self::NotHttp { .. }
+            | Self::Query
+            | Self::BodyCut { .. }
+            | Self::NotARequest { .. } => 400,
             Self::UnknownPath { .. } => 404,
             Self::Method { .. } => 405,
             Self::TooSlow => 408,

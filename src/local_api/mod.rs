@@ -14,12 +14,14 @@ mod reply;
 mod routes;
 mod server;
 mod socket;
+#[cfg(test)]
+mod tests;
 
 pub use client::SocketClient;
 pub use input::{INPUT_BYTES_MAX, INPUT_MEMORY_BYTES_MAX, Input, InputError};
 pub use performer::{Performer, no_events};
 pub use server::{CONNECTIONS_MAX, Server, ServerLimits};
-pub use socket::{SOCKET_NAME, SOCKET_PATH_BYTES_MAX, SocketError, SocketListener};
+pub use socket::{SOCKET_PATH_BYTES_MAX, SocketError, SocketListener};
 
 /// The header that carries [`RecordOptions`](crate::operations::RecordOptions) as JSON, so that the body is the lines alone.
 pub const OPTIONS_HEADER: &str = "Outpost-Options";

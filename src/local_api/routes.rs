@@ -91,7 +91,7 @@ pub(crate) fn stopping() -> AgentError {
 pub(super) fn refuse_connection(connection: &mut dyn Connection, limits: &ServerLimits) {
     if connection.set_idle_timeout(limits.idle).is_ok() {
         let error = HttpError::TooManyConnections { connections_max: limits.connections_max };
-        Reply::new(&mut Outgoing(connection)).refuse(error.status(), &error.into());
+        refuse(connection, Some(error.status()), &error.into());
     }
 }
 
@@ -161,6 +161,10 @@ fn request(verb: &str, fields: &str) -> Result<Request, HttpError> {
         if fields.trim().is_empty() { Map::new() } else { serde_json::from_str(fields).map_err(wrong)? };
     if fields.insert("verb".to_owned(), verb.into()).is_some() {
         return Err(HttpError::NotARequest { reason: "the verb stands in the path and not in the body".to_owned() });
+    }
+    // serde looks for unknown fields everywhere but in a variant that has none.
+    if verb == "status" && fields.len() > 1 {
+        return Err(HttpError::NotARequest { reason: "status takes no fields".to_owned() });
     }
     serde_json::from_value(Value::Object(fields)).map_err(wrong)
 }

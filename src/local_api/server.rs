@@ -12,6 +12,8 @@ use crate::clock::{MonotonicMs, Waker, Woken, monotonic_now};
 
 /// Most connections at once. A site has a handful of applications; each connection costs a thread.
 pub const CONNECTIONS_MAX: usize = 32;
+/// Most connections above the limit that are still told so, each by a thread; the next is closed without a word.
+const REFUSALS_MAX: usize = 16;
 /// Longest time that one read or write may stand still, in milliseconds: both ends are on one device.
 const IDLE_MS_MAX: u64 = 10_000;
 /// Pause after the system refused to give a connection (no file handle is left), in milliseconds.
@@ -156,10 +158,10 @@ impl Drop for Performing<'_> {
 struct Place(Arc<Shared>);
 
 impl Place {
-    fn take(shared: &Arc<Shared>) -> Option<Self> {
-        let place = Self(Arc::clone(shared));
+    /// A place, and how many were taken before it.
+    fn take(shared: &Arc<Shared>) -> (Self, usize) {
         let before = shared.open_connections.fetch_add(1, Ordering::SeqCst);
-        (before < shared.limits.connections_max).then_some(place)
+        (Self(Arc::clone(shared)), before)
     }
 }
 
@@ -189,13 +191,19 @@ fn accept_all(shared: &Arc<Shared>) {
 }
 
 fn serve(shared: &Arc<Shared>, mut connection: Box<dyn Connection>) {
-    let Some(place) = Place::take(shared) else {
-        log::warn!("a connection was refused connections_max={}", shared.limits.connections_max);
-        refuse_connection(&mut *connection, &shared.limits);
+    let (place, before) = Place::take(shared);
+    let connections_max = shared.limits.connections_max;
+    if before >= connections_max {
+        log::warn!("a connection is refused connections_max={connections_max}");
+    }
+    if before >= connections_max + REFUSALS_MAX {
         return;
-    };
+    }
     let thread = std::thread::Builder::new().name("local-api-call".to_owned()).spawn(move || {
         let shared = &*place.0;
+        if before >= connections_max {
+            return refuse_connection(&mut *connection, &shared.limits);
+        }
         let room = Room { performer: &*shared.performer, folder: &shared.folder, limits: &shared.limits };
         answer(&mut *connection, &room, || shared.begin());
     });

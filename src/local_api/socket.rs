@@ -1,4 +1,4 @@
-//! The Unix socket in the data folder.
+//! The Unix socket of the agent, by default `agent.sock` in the data folder.
 
 use std::fmt;
 use std::io;
@@ -13,13 +13,11 @@ use super::listener::{Connection, Listener};
 use crate::error::Explained;
 use crate::exit::Exit;
 
-/// Its name in the data folder.
-pub const SOCKET_NAME: &str = "outpost.sock";
 /// Longest path of a Unix socket, in bytes: `sun_path` has 108 with the zero at its end.
 pub const SOCKET_PATH_BYTES_MAX: usize = 107;
 /// Only the user that runs the agent may connect.
 const SOCKET_MODE: u32 = 0o600;
-/// The socket is made in here and moved into place when its mode is right. Shorter than [`SOCKET_NAME`] with its file.
+/// The socket is made in here and moved into place when its mode is right.
 const BIRTHPLACE: &str = ".sock";
 
 /// The agent's end of the socket. The file goes when this does.
@@ -67,7 +65,10 @@ impl Listener for SocketListener {
         // A connection that is closed at once, to end a waiting accept. If it fails, accepting ends with the process.
         let _ = UnixStream::connect(&self.path);
         if let Err(error) = std::fs::remove_file(&self.path) {
-            log::warn!("the socket stays behind and is replaced at the next start path={:?} error={error}", self.path);
+            log::warn!(
+                "the socket stays behind, to be replaced at the next start path={} error={error}",
+                self.path.display()
+            );
         }
     }
 }
@@ -112,7 +113,7 @@ fn check_free(path: &Path) -> Result<(), SocketError> {
     if connect(path)?.is_some() {
         return Err(SocketError::InUse { path: path.to_owned() });
     }
-    log::info!("the socket of an agent that is gone is replaced path={path:?}");
+    log::info!("the socket of an agent that is gone is replaced path={}", path.display());
     Ok(())
 }
 
@@ -163,7 +164,7 @@ impl Explained for SocketError {
         match self {
             Self::PathTooLong { .. } => "socket_path_too_long",
             Self::NotASocket { .. } => "socket_path_taken",
-            Self::InUse { .. } => "data_folder_in_use",
+            Self::InUse { .. } => "socket_in_use",
             Self::Bind { .. } => "socket_not_made",
             Self::Connect { error, .. } if error.kind() == io::ErrorKind::PermissionDenied => "socket_forbidden",
             Self::Connect { .. } => "socket_unreachable",
@@ -214,6 +215,8 @@ impl std::error::Error for SocketError {}
 mod tests {
     use super::*;
 
+    const SOCKET_NAME: &str = "agent.sock";
+
     #[test]
     fn only_the_owner_may_use_the_socket_and_its_file_goes_with_it() {
         let folder = tempfile::tempdir().unwrap();
@@ -238,7 +241,7 @@ mod tests {
         let living = SocketListener::bind(&path).unwrap();
 
         assert!(connect(&path).unwrap().is_some());
-        assert_eq!(SocketListener::bind(&path).unwrap_err().code(), "data_folder_in_use");
+        assert_eq!(SocketListener::bind(&path).unwrap_err().code(), "socket_in_use");
         drop(living);
     }
 
