@@ -3,8 +3,11 @@
 
 pub mod allocator;
 pub mod clock;
+pub mod command_line;
 pub mod config;
+pub mod data_folder;
 pub mod device;
+pub mod durable_file;
 pub mod entropy;
 pub mod error;
 pub mod exit;
@@ -13,3 +16,4 @@ pub mod local_api;
 pub mod logging;
 pub mod nearest;
 pub mod operations;
+pub mod transport;
