@@ -16,4 +16,5 @@ pub mod local_api;
 pub mod logging;
 pub mod nearest;
 pub mod operations;
+pub mod service;
 pub mod transport;
