@@ -4,6 +4,7 @@
 pub mod allocator;
 pub mod clock;
 pub mod command_line;
+pub mod commands;
 pub mod config;
 pub mod data_folder;
 pub mod device;
