@@ -23,6 +23,7 @@ use serde_json::Value;
 
 pub use screen::Screen;
 
+use crate::clock;
 use crate::command_line::{self, Command, SetAside};
 use crate::config::Config;
 use crate::device::PasswordSource;
@@ -90,7 +91,7 @@ pub fn run(command: &Command, config: &Config, home: &dyn Home, screen: &mut Scr
         }
         Command::Status => {
             let result = perform(&*door::open(config, home)?, Request::Status, &mut Input::empty(), screen)?;
-            let now_ms = screen.wall_now_ms();
+            let now_ms = clock::wall_now().0;
             screen.result(&result, |status| status::text(status, now_ms));
             Ok(Exit::Ok)
         }

@@ -2,7 +2,7 @@
 
 use super::Screen;
 use super::wording::{bytes, count, duration, number};
-use crate::clock::MonotonicMs;
+use crate::clock::{MonotonicMs, monotonic_now};
 use crate::operations::Progress;
 
 /// Shortest time between two drawings on a terminal, in milliseconds: faster than anybody reads.
@@ -22,14 +22,14 @@ pub(super) struct ProgressLine<'a, 'b> {
 
 impl<'a, 'b> ProgressLine<'a, 'b> {
     pub(super) fn new(screen: &'a mut Screen<'b>) -> Self {
-        let began = screen.monotonic_now();
+        let began = monotonic_now();
         Self { screen, began, shown: None, is_drawn: false }
     }
 
     /// Shows a step, if it is time to. What a program reads has no progress in it.
     pub(super) fn show(&mut self, progress: &Progress) {
         if !self.screen.is_json() {
-            self.show_at(progress, self.screen.monotonic_now());
+            self.show_at(progress, monotonic_now());
         }
     }
 

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::wording::{self, columns, moment};
 use super::{Screen, page_through};
+use crate::clock;
 use crate::error::AgentError;
 use crate::exit::Exit;
 use crate::local_api::Performer;
@@ -11,7 +12,7 @@ use crate::operations::Request;
 
 /// Prints up to `limit` edits. With JSON each page is one line.
 pub(super) fn run(limit: u64, performer: &dyn Performer, screen: &mut Screen<'_>) -> Result<Exit, AgentError> {
-    let now_ms = screen.wall_now_ms();
+    let now_ms = clock::wall_now().0;
     let mut count_total = 0;
     let request = |next: &Value, limit| Request::Queue { after: next.as_u64().unwrap_or_default(), limit };
     let next = page_through(limit, performer, request, |page| {

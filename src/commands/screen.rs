@@ -4,8 +4,6 @@ use std::io::{self, Write};
 
 use serde_json::Value;
 
-use crate::clock::{self, MonotonicMs};
-
 /// The two streams, and how they are to be used.
 pub struct Screen<'a> {
     out: &'a mut dyn Write,
@@ -50,14 +48,5 @@ impl<'a> Screen<'a> {
     /// Prints to standard error.
     pub(super) fn note(&mut self, text: &str) {
         let _ = self.err.write_all(text.as_bytes()).and_then(|()| self.err.flush());
-    }
-
-    /// For ages and rates.
-    pub(super) fn wall_now_ms(&self) -> u64 {
-        clock::wall_now().0
-    }
-
-    pub(super) fn monotonic_now(&self) -> MonotonicMs {
-        clock::monotonic_now()
     }
 }

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::wording::{self, columns, moment};
 use super::{Screen, page_through, perform, record};
+use crate::clock;
 use crate::error::AgentError;
 use crate::exit::Exit;
 use crate::local_api::{Input, Performer};
@@ -11,7 +12,7 @@ use crate::operations::Request;
 
 /// Prints up to `limit` refused edits. With JSON each page is one line.
 pub(super) fn list(limit: u64, performer: &dyn Performer, screen: &mut Screen<'_>) -> Result<Exit, AgentError> {
-    let now_ms = screen.wall_now_ms();
+    let now_ms = clock::wall_now().0;
     let mut count_total = 0;
     let request = |next: &Value, limit| Request::SetAsideList { after: next.as_u64().unwrap_or_default(), limit };
     let next = page_through(limit, performer, request, |page| {
@@ -33,7 +34,7 @@ pub(super) fn list(limit: u64, performer: &dyn Performer, screen: &mut Screen<'_
 /// Prints one refused edit whole.
 pub(super) fn show(number: u64, performer: &dyn Performer, screen: &mut Screen<'_>) -> Result<Exit, AgentError> {
     let result = perform(performer, Request::SetAsideShow { number }, &mut Input::empty(), screen)?;
-    let now_ms = screen.wall_now_ms();
+    let now_ms = clock::wall_now().0;
     screen.result(&result, |edit| show_text(edit, now_ms));
     Ok(Exit::Ok)
 }

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::wording::{self, bytes, count};
 use super::{Screen, perform};
-use crate::clock::Waker;
+use crate::clock::{Waker, monotonic_now};
 use crate::error::AgentError;
 use crate::exit::Exit;
 use crate::local_api::{Input, Performer};
@@ -22,12 +22,12 @@ pub(super) fn run(
     performer: &dyn Performer,
     screen: &mut Screen<'_>,
 ) -> Result<Exit, AgentError> {
-    let deadline = screen.monotonic_now().plus(wait_s.unwrap_or_default().saturating_mul(1000));
+    let deadline = monotonic_now().plus(wait_s.unwrap_or_default().saturating_mul(1000));
     let mut request = if is_initialise { Request::Initialise(options()) } else { Request::Sync(options()) };
     loop {
         let result = perform(performer, request, &mut Input::empty(), screen)?;
         let exit = exit(&result);
-        let now = screen.monotonic_now();
+        let now = monotonic_now();
         if !matches!(exit, Exit::Offline | Exit::Busy) || now >= deadline {
             screen.result(&result, text);
             return Ok(exit);

@@ -179,13 +179,11 @@ impl<C> Plan<C> {
         if self.is_stopping {
             return Vec::new();
         }
-        match self.next_work.take() {
-            Some(work) => self.want(work),
-            None => {
-                self.next_at = self.schedule.wait_ms(ended, entropy).map(|wait_ms| now.plus(wait_ms));
-                Vec::new()
-            }
+        if let Some(work) = self.next_work.take() {
+            return self.want(work);
         }
+        self.next_at = self.schedule.wait_ms(ended, entropy).map(|wait_ms| now.plus(wait_ms));
+        Vec::new()
     }
 
     fn stop(&mut self) -> Vec<Step<C>> {

@@ -37,3 +37,25 @@ pub(super) fn listen(sender: SyncSender<Wake<Caller>>) -> io::Result<Listening> 
     })?;
     Ok(Listening(handle))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn each_signal_wakes_the_loop_with_its_meaning() {
+        let (sender, receiver) = super::super::daemon::wakes();
+        let _listening = listen(sender).unwrap();
+
+        for (number, expected) in
+            [(SIGUSR1, Signal::SyncNow), (SIGHUP, Signal::Reload), (SIGTERM, Signal::Stop), (SIGINT, Signal::Stop)]
+        {
+            signal_hook::low_level::raise(number).unwrap();
+
+            let wake = receiver.recv_timeout(Duration::from_secs(20)).unwrap();
+            assert!(matches!(wake, Wake::Signal(signal) if signal == expected), "{wake:?}");
+        }
+    }
+}
