@@ -1,6 +1,8 @@
 //! The wire format, version 0, as bytes in `tests/golden/wire-0`: each file decodes to the value below, and the value encodes to
 //! the file. `UPDATE_GOLDEN=1 cargo test -p codec` writes files that are missing and never changes one that is there.
 
+#![expect(clippy::unwrap_used, reason = "every function here is the body of a test or a part of one")]
+
 mod samples;
 
 use std::collections::BTreeSet;
