@@ -17,8 +17,14 @@ fn folder() -> PathBuf {
 
 /// A comment line, then hexadecimal digits, 32 bytes a line.
 fn text_of(sample: &Sample) -> String {
-    let digits = |line: &[u8]| line.iter().map(|byte| format!("{byte:02x}")).collect::<String>() + "\n";
-    format!("# {}\n", sample.comment) + &sample.bytes.chunks(32).map(digits).collect::<String>()
+    let mut text = format!("# {}\n", sample.comment);
+    for line in sample.bytes.chunks(32) {
+        text.extend(
+            line.iter().flat_map(|byte| [byte >> 4, byte & 15]).filter_map(|digit| char::from_digit(digit.into(), 16)),
+        );
+        text.push('\n');
+    }
+    text
 }
 
 fn bytes_of(text: &str) -> Vec<u8> {
