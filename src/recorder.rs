@@ -19,7 +19,8 @@ use protocol::limits;
 use protocol::row::Row;
 
 use crate::error::AgentError;
-use crate::journal::{Draft, Journal, Note, Storage};
+use crate::journal::storage::Storage;
+use crate::journal::{Draft, Journal, Note};
 use crate::local_copy::{Kind, LocalCopy};
 
 mod error;
@@ -84,7 +85,7 @@ impl<S: Storage> Recorder<S> {
     /// # Errors
     /// [`RecordError`] if a journal or the local copy cannot be read or written.
     pub fn new(site: SiteId, catalogue: Arc<Catalogue>, mut core: Core<S>) -> Result<Self, RecordError> {
-        catch_up(&catalogue, site, &mut core)?;
+        catch_up(&mut core)?;
         Ok(Self { site, catalogue, queue: Mutex::default(), core: Mutex::new(core) })
     }
 
@@ -254,8 +255,8 @@ fn prepare<S: Storage>(
         let recorded = Recorded { sequences, was_recorded: true, ..Recorded::default() };
         return Ok(Prepared { shared: Vec::new(), private: Vec::new(), recorded });
     }
-    let shared_next = core.shared.head().plus(reserved.shared).next();
-    let private_next = core.private.head().plus(reserved.private).next();
+    let shared_next = core.shared.durable().sequence.plus(reserved.shared).next();
+    let private_next = core.private.durable().sequence.plus(reserved.private).next();
     core.local.begin_group()?;
     match apply_group(catalogue, site, core, group, shared_next, private_next) {
         Ok(prepared) => {
@@ -309,7 +310,7 @@ fn apply_group<S: Storage>(
         if bytes > limits::GROUP_BYTES_MAX {
             return Err(EditRefusal::group_bytes(bytes).into());
         }
-        drafts.push(Draft { entry: encoded, is_group_end: false, note });
+        drafts.push(Draft { entry: encoded, is_group_end: false, note: note.clone() });
         recorded.edits += 1;
     }
     end_group(&mut shared);
@@ -341,7 +342,9 @@ fn entry_for(
 ) -> Result<Option<Entry>, RecordError> {
     let table = catalogue.table_by_name(&edit.table).map_err(|error| EditRefusal::unknown_table(index, &error))?;
     let row = match &edit.data {
-        Some(data) => row_from_json(table, &edit.id, data).map_err(|error| EditRefusal::bad_data(index, edit, &error))?,
+        Some(data) => {
+            row_from_json(table, &edit.id, data).map_err(|error| EditRefusal::bad_data(index, edit, &error))?
+        }
         None => Row::default(),
     };
     let current = match local.record(table.reference(), &edit.id)? {
@@ -358,11 +361,11 @@ fn entry_for(
 }
 
 /// Applies journaled entries that the local copy lacks: after a crash between the journal's sync and the commit.
-fn catch_up<S: Storage>(catalogue: &Catalogue, site: SiteId, core: &mut Core<S>) -> Result<(), RecordError> {
+fn catch_up<S: Storage>(core: &mut Core<S>) -> Result<(), RecordError> {
     for kind in [Kind::Private, Kind::Shared] {
         loop {
             let journal = if kind == Kind::Shared { &mut core.shared } else { &mut core.private };
-            let after = core.local.applied(kind)?;
+            let after = core.local.applied(kind)?.max(journal.floor());
             let head = journal.durable().sequence;
             if after >= head {
                 break;
@@ -370,13 +373,18 @@ fn catch_up<S: Storage>(catalogue: &Catalogue, site: SiteId, core: &mut Core<S>)
             let mut batch = Vec::new();
             journal.read(after, &mut |stored| {
                 batch.push(stored);
-                if batch.len() < limits::GROUP_ENTRIES_MAX { std::ops::ControlFlow::Continue(()) } else { std::ops::ControlFlow::Break(()) }
+                if batch.len() < limits::GROUP_ENTRIES_MAX {
+                    std::ops::ControlFlow::Continue(())
+                } else {
+                    std::ops::ControlFlow::Break(())
+                }
             })?;
             let last = batch.last().map_or(head, |stored| stored.sequence);
             core.local.begin_edits()?;
             for stored in &batch {
                 let entry = Entry::decode(&stored.entry).map_err(RecordError::Entry)?;
-                core.local.reapply_entry(catalogue, site, kind, stored.sequence, &entry, stored.note.recorded_at_ms)?;
+                let applied = core.local.effect_of(kind, &entry)?;
+                core.local.apply_entry(kind, stored.sequence, &entry, &applied, stored.note.recorded_at_ms)?;
                 if let Some(request_id) = stored.note.request_id {
                     core.local.remember_request(request_id, Some((stored.sequence, stored.sequence)))?;
                 }

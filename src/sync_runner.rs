@@ -9,7 +9,9 @@ use protocol::message::FramePartState;
 use protocol::session::{Advice, Failure, Input, Link, Outcome, Output, Session, Start, Summary, Tools};
 
 use crate::error::AgentError;
-use crate::journal::{JournalError, Storage};
+use crate::exit::Exit;
+use crate::journal::JournalError;
+use crate::journal::storage::Storage;
 use crate::local_copy::Kind;
 use crate::recorder::{Core, Recorder};
 
@@ -30,9 +32,11 @@ pub trait Exchanger {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExchangeFailure {
     /// Stable code, such as `timeout`.
-    pub code: &'static str,
-    /// One sentence with what to do.
+    pub code: String,
+    /// One sentence.
     pub message: String,
+    /// How a program ends because of it.
+    pub exit: Exit,
     /// What central asked to wait at least, in seconds.
     pub retry_after_s: Option<u32>,
 }
@@ -61,7 +65,7 @@ pub struct Parties {
 }
 
 /// What is learnt in one session and used in the next.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Learnt {
     /// How much the link carries at once.
     pub link: Link,
@@ -87,6 +91,8 @@ pub struct SessionFailure {
     pub message: String,
     /// What to do.
     pub advice: Advice,
+    /// How a program ends because of it.
+    pub exit: Exit,
 }
 
 /// Everything that a session needs.
@@ -196,7 +202,8 @@ impl<S: Storage> SyncRunner<'_, S> {
         let received = core.local.session_state()?.received;
         let through = received.min(core.local.applied(Kind::Shared)?);
         let private = core.local.applied(Kind::Private)?;
-        if core.shared.has_prunable(through, self.acknowledged_tail_bytes_max) || core.private.has_prunable(private, 0) {
+        let has_tail = core.shared.bytes() > self.acknowledged_tail_bytes_max && through > core.shared.floor();
+        if has_tail || private > core.private.floor() {
             core.local.make_durable()?;
             core.shared.prune(through, self.acknowledged_tail_bytes_max)?;
             core.private.prune(private, 0)?;
@@ -251,7 +258,7 @@ fn read_journal<S: Storage>(
     through: Sequence,
     bytes_max: usize,
 ) -> Result<Run, JournalError> {
-    let before = core.shared.hash_at(after)?;
+    let mut before = None;
     let mut entries = Vec::new();
     let mut bytes = 0;
     core.shared.read(after, &mut |stored| {
@@ -259,24 +266,37 @@ fn read_journal<S: Storage>(
         if stored.sequence > through || (!entries.is_empty() && bytes > bytes_max) {
             return ControlFlow::Break(());
         }
+        before.get_or_insert(stored.hash_before);
         entries.push((stored.entry, stored.hash));
         ControlFlow::Continue(())
     })?;
-    Ok((before, entries))
+    Ok((before.unwrap_or(Hash::NONE), entries))
 }
 
 fn report(outcome: Outcome, cut: Option<ExchangeFailure>) -> Report {
     let failure = outcome.failure.map(|failure| match (failure, cut) {
         (Failure::Cut(_), Some(cut)) => SessionFailure {
-            code: cut.code.to_owned(),
+            code: cut.code,
             message: cut.message,
+            exit: cut.exit,
             advice: cut.retry_after_s.map_or(Advice::Retry, |seconds| Advice::Wait { seconds }),
         },
         (failure, _) => SessionFailure {
             code: failure.code().to_owned(),
             message: failure.to_string(),
             advice: failure.advice(),
+            exit: exit_of(&failure),
         },
     });
     Report { failure, summary: outcome.summary }
+}
+
+/// How a program ends because of a failure that the session machine found.
+fn exit_of(failure: &Failure) -> Exit {
+    match failure {
+        Failure::Cut(_) | Failure::NotCentral(_) | Failure::Stalled => Exit::Offline,
+        Failure::Refused(refusal) if refusal.retry_after_s.is_some() => Exit::Busy,
+        Failure::Refused(_) | Failure::DeviceSetBack { .. } | Failure::Forked { .. } => Exit::Refused,
+        Failure::Message(_) | Failure::Page(_) | Failure::Rule(_) | Failure::Codec(_) => Exit::Failed,
+    }
 }

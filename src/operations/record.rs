@@ -141,8 +141,12 @@ fn check(
     let mut bad_lines = bad_lines.into_inner();
     bad_lines.refused.sort_by_key(|refused| refused.line);
     let Some(first) = bad_lines.refused.first() else { return Ok(()) };
-    let listed: Vec<String> =
-        bad_lines.refused.iter().take(10).map(|refused| format!("line {}: {}", refused.line, refused.message)).collect();
+    let listed: Vec<String> = bad_lines
+        .refused
+        .iter()
+        .take(10)
+        .map(|refused| format!("line {}: {}", refused.line, refused.message))
+        .collect();
     let code = first.code.clone();
     let message = format!("{} of {lines} lines are refused:\n{}", bad_lines.refused_count, listed.join("\n"));
     *result = RecordResult::default();

@@ -132,7 +132,12 @@ fn unnamed_file(folder: &Path) -> Result<File, AgentError> {
 }
 
 fn unreadable(error: &std::io::Error) -> AgentError {
-    AgentError::new("input_unreadable", format!("the edits cannot be read: {error}"), "Nothing was recorded.", Exit::Failed)
+    AgentError::new(
+        "input_unreadable",
+        format!("the edits cannot be read: {error}"),
+        "Nothing was recorded.",
+        Exit::Failed,
+    )
 }
 
 fn not_spooled(error: &std::io::Error) -> AgentError {

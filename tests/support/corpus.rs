@@ -79,8 +79,16 @@ pub fn edits(store: &str, items: &[String], names: &[String], count: usize, seed
     let (mut stock, mut invoices, mut invoice_lines): (Vec<String>, Vec<String>, Vec<String>) = Default::default();
     let mut lines = String::new();
     for number in 0..count {
-        let pick = |numbers: &mut Numbers, list: &[String]| list[usize::try_from(numbers.below(list.len() as u64)).unwrap()].clone();
-        let kind = if stock.is_empty() { 0 } else if invoices.is_empty() { 1 } else { numbers.below(10) };
+        let pick = |numbers: &mut Numbers, list: &[String]| {
+            list[usize::try_from(numbers.below(list.len() as u64)).unwrap()].clone()
+        };
+        let kind = if stock.is_empty() {
+            0
+        } else if invoices.is_empty() {
+            1
+        } else {
+            numbers.below(10)
+        };
         match kind {
             0 => {
                 let (id, item, packs) = (numbers.id(), pick(&mut numbers, items), numbers.below(400));
@@ -93,7 +101,8 @@ pub fn edits(store: &str, items: &[String], names: &[String], count: usize, seed
                 invoices.push(id);
             }
             2..=4 => {
-                let (id, header, stock_line) = (numbers.id(), pick(&mut numbers, &invoices), pick(&mut numbers, &stock));
+                let (id, header, stock_line) =
+                    (numbers.id(), pick(&mut numbers, &invoices), pick(&mut numbers, &stock));
                 writeln!(lines, r#"{{"table":"trans_line","op":"upsert","id":"{id}","data":{{"ID":"{id}","transaction_ID":"{header}","item_line_ID":"{stock_line}","item_name":"Item","quantity":{},"type":"stock_out","note":null}}}}"#, numbers.below(40)).unwrap();
                 invoice_lines.push(id);
             }
