@@ -38,6 +38,8 @@ fn edits_go_up_central_data_comes_down_and_a_quiet_sync_is_one_request() {
     folder.json(&["import", "-"], &unit_line("U2"));
     agent.sync_whole(server.address);
     assert_eq!(agent.records.get("U2"), Some(&true));
+    // That the last page arrived is told by the next request.
+    agent.sync_whole(server.address);
     let status = folder.json(&["status"], "");
     assert_eq!(status["sites"][0]["name"], "central");
     assert_eq!(status["sites"][1]["rows_waiting"], 0);

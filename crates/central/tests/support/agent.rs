@@ -21,24 +21,24 @@ use super::folder::PASSWORD;
 use super::http::{HttpReply, post};
 
 /// See the module.
-pub struct Agent {
-    pub site: SiteId,
-    pub central: PublicKey,
-    pub signer: Ed25519Signer,
+pub(crate) struct Agent {
+    pub(crate) site: SiteId,
+    pub(crate) central: PublicKey,
+    pub(crate) signer: Ed25519Signer,
     journal: JournalId,
     entries: Vec<(Vec<u8>, Hash)>,
-    pub received: Sequence,
+    pub(crate) received: Sequence,
     token: Token,
     control: ControlNumber,
-    pub controls: Vec<Control>,
+    pub(crate) controls: Vec<Control>,
     cursors: BTreeMap<ScopeId, Cursor>,
     /// Records by id, as pages brought them.
-    pub records: BTreeMap<String, bool>,
+    pub(crate) records: BTreeMap<String, bool>,
     link: Link,
 }
 
 /// The body of an enrolment.
-pub fn enrolment(name: &str, password: &str, seed: u8, journal: u8) -> String {
+pub(crate) fn enrolment(name: &str, password: &str, seed: u8, journal: u8) -> String {
     let key = Ed25519Signer::from_seed(&[seed; 32]).public_key();
     let journal = JournalId([journal; 16]);
     format!(
@@ -48,7 +48,7 @@ pub fn enrolment(name: &str, password: &str, seed: u8, journal: u8) -> String {
 
 impl Agent {
     /// Enrols a device whose key and journal come from a number.
-    pub fn enrol(address: SocketAddr, name: &str, seed: u8) -> Self {
+    pub(crate) fn enrol(address: SocketAddr, name: &str, seed: u8) -> Self {
         let reply = post(address, "/enrol/v0", enrolment(name, PASSWORD, seed, seed).as_bytes()).unwrap();
         assert_eq!(reply.status, 200, "{reply:?}");
         let reply = reply.json();
@@ -70,7 +70,7 @@ impl Agent {
     }
 
     /// Journals a stock location of a store, a group of its own.
-    pub fn record_location(&mut self, id: &str, store: &str) {
+    pub(crate) fn record_location(&mut self, id: &str, store: &str) {
         let catalogue = Catalogue::embedded();
         let table = catalogue.table_by_name("Location").unwrap();
         let record = RecordId::new(id).unwrap();
@@ -89,7 +89,7 @@ impl Agent {
     }
 
     /// One session; each request is carried by `exchange`, which gives the reply's bytes or says how it failed.
-    pub fn session(&mut self, exchange: &mut dyn FnMut(&[u8]) -> Result<Vec<u8>, String>) -> Outcome {
+    pub(crate) fn session(&mut self, exchange: &mut dyn FnMut(&[u8]) -> Result<Vec<u8>, String>) -> Outcome {
         let mut codec = ZstdCodec::default();
         let signer = Ed25519Signer::from_seed(&self.signer.seed());
         let mut tools = Tools { codec: &mut codec, signer: &signer, verifier: &Ed25519Verifier };
@@ -145,7 +145,7 @@ impl Agent {
     }
 
     /// One session with a server.
-    pub fn sync(&mut self, address: SocketAddr) -> Outcome {
+    pub(crate) fn sync(&mut self, address: SocketAddr) -> Outcome {
         self.session(&mut |request| match post(address, "/sync/v0", request) {
             Some(reply) => Ok(reply.body),
             None => Err("cut".to_owned()),
@@ -154,14 +154,14 @@ impl Agent {
 
     /// A session that comes to its end.
     #[track_caller]
-    pub fn sync_whole(&mut self, address: SocketAddr) {
+    pub(crate) fn sync_whole(&mut self, address: SocketAddr) {
         let outcome = self.sync(address);
         assert_eq!(outcome.failure, None);
         assert_eq!(self.received, self.head());
     }
 
     /// The bytes of the first request of a session.
-    pub fn request(&mut self) -> Vec<u8> {
+    pub(crate) fn request(&mut self) -> Vec<u8> {
         let mut first = None;
         self.session(&mut |request| {
             first.get_or_insert_with(|| request.to_vec());
@@ -172,13 +172,17 @@ impl Agent {
     }
 
     /// Sends the first request of a session, and gives the plain reply.
-    pub fn post_request(&mut self, address: SocketAddr) -> HttpReply {
+    pub(crate) fn post_request(&mut self, address: SocketAddr) -> HttpReply {
         let request = self.request();
         post(address, "/sync/v0", &request).unwrap()
     }
 
-    pub fn head(&self) -> Sequence {
+    pub(crate) fn head(&self) -> Sequence {
         Sequence(self.entries.len() as u64)
+    }
+
+    pub(crate) fn head_hash(&self) -> Hash {
+        self.hash_at(self.head())
     }
 
     fn hash_at(&self, sequence: Sequence) -> Hash {

@@ -11,19 +11,19 @@ use tempfile::TempDir;
 use super::wait::wait_for;
 
 /// Password of every site.
-pub const PASSWORD: &str = "correct horse";
+pub(crate) const PASSWORD: &str = "correct horse";
 
 /// Settings that make tests quick.
 const QUICK: &str = "[passwords]\nmemory_kib = 64\nrounds = 1\n";
 
 /// A data folder that goes with the test.
-pub struct Folder {
+pub(crate) struct Folder {
     temporary: TempDir,
 }
 
 impl Folder {
     /// Made by `init`, with cheap passwords and more settings if given.
-    pub fn new(settings: &str) -> Self {
+    pub(crate) fn new(settings: &str) -> Self {
         let folder = Self { temporary: tempfile::tempdir().unwrap() };
         assert_ok(&folder.run(&["init"], ""));
         std::fs::write(folder.path().join("central.toml"), format!("{QUICK}{settings}")).unwrap();
@@ -31,16 +31,16 @@ impl Folder {
         folder
     }
 
-    pub fn path(&self) -> PathBuf {
+    pub(crate) fn path(&self) -> PathBuf {
         self.temporary.path().join("central")
     }
 
-    pub fn password_file(&self) -> PathBuf {
+    pub(crate) fn password_file(&self) -> PathBuf {
         self.temporary.path().join("password")
     }
 
     /// Runs a command with some standard input.
-    pub fn run(&self, arguments: &[&str], input: &str) -> Output {
+    pub(crate) fn run(&self, arguments: &[&str], input: &str) -> Output {
         let mut command = self.command(arguments);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut stdin = child.stdin.take().unwrap();
@@ -55,28 +55,28 @@ impl Folder {
     }
 
     /// Runs a verb that must succeed and gives its JSON.
-    pub fn json(&self, arguments: &[&str], input: &str) -> Value {
+    pub(crate) fn json(&self, arguments: &[&str], input: &str) -> Value {
         let output = self.run(&[arguments, &["--json"]].concat(), input);
         assert_ok(&output);
         serde_json::from_slice(&output.stdout).unwrap()
     }
 
     /// Runs a verb that must fail; gives its exit code and error code.
-    pub fn failure(&self, arguments: &[&str], input: &str) -> (i32, String) {
+    pub(crate) fn failure(&self, arguments: &[&str], input: &str) -> (i32, String) {
         let output = self.run(&[arguments, &["--json"]].concat(), input);
         let error: Value = serde_json::from_slice(&output.stderr).unwrap_or_else(|_| panic!("no error: {output:?}"));
         (output.status.code().unwrap(), error["error"]["code"].as_str().unwrap().to_owned())
     }
 
     /// Adds a site with the usual password; gives its id.
-    pub fn add_site(&self, name: &str, more: &[&str]) -> u32 {
+    pub(crate) fn add_site(&self, name: &str, more: &[&str]) -> u32 {
         let file = self.password_file();
         let arguments = [&["site", "add", name, "--password-file", file.to_str().unwrap()], more].concat();
         u32::try_from(self.json(&arguments, "")["id"].as_u64().unwrap()).unwrap()
     }
 
     /// Starts a server on a free port.
-    pub fn serve(&self) -> Server {
+    pub(crate) fn serve(&self) -> Server {
         let log = std::fs::File::create(self.temporary.path().join("server.log")).unwrap();
         let mut command = self.command(&["serve", "--listen", "127.0.0.1:0"]);
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).spawn().unwrap();
@@ -98,28 +98,28 @@ impl Folder {
 }
 
 /// A running server; killed with the test.
-pub struct Server {
+pub(crate) struct Server {
     child: Child,
-    pub address: SocketAddr,
+    pub(crate) address: SocketAddr,
 }
 
 impl Server {
-    pub fn kill_now(mut self) {
+    pub(crate) fn kill_now(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
-    pub fn terminate(&self) {
+    pub(crate) fn terminate(&self) {
         let status = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
         assert!(status.success());
     }
 
     /// Waits for its end; gives the exit code.
-    pub fn ended(mut self) -> Option<i32> {
+    pub(crate) fn ended(mut self) -> Option<i32> {
         wait_for("the server's end", || self.child.try_wait().unwrap()).code()
     }
 
-    pub fn stop(self) {
+    pub(crate) fn stop(self) {
         self.terminate();
         assert_eq!(self.ended(), Some(0));
     }
@@ -134,6 +134,6 @@ impl Drop for Server {
 }
 
 #[track_caller]
-pub fn assert_ok(output: &Output) {
+pub(crate) fn assert_ok(output: &Output) {
     assert!(output.status.success(), "{output:?}");
 }

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use crate::chain::hash_of;
 use crate::history::History;
-use crate::ids::{Hash, ScopeId};
+use crate::ids::{ControlNumber, Hash, ScopeId};
 use crate::limits;
 use crate::message::{self, Cursor, PagePartState, Refusal, ReplyHead};
 use crate::page::{self, PageHeader, PageRow};
@@ -82,7 +82,11 @@ impl Session {
         if reply.has_pages && reply.received < self.start.head {
             return Err(Failure::Rule("pages came before everything was received"));
         }
-        let mut expected = self.control.0;
+        // A device that has none may have come in place of another one: the site's count goes on, and its rows begin anywhere.
+        let mut expected = match reply.control.first() {
+            Some(first) if self.control == ControlNumber(0) => first.number.0.saturating_sub(1),
+            _ => self.control.0,
+        };
         for row in &reply.control {
             expected += 1;
             if row.number.0 != expected {
