@@ -1,1 +1,23 @@
+//! The agent: the edges of a device. Journals every edit on disk, and moves edits to central and records back when there is
+//! a connection. `ARCHITECTURE.md` has the drawing.
 
+pub mod agent;
+pub mod allocator;
+pub mod clock;
+pub mod command_line;
+pub mod config;
+pub mod data_folder;
+pub mod device;
+pub mod durable_file;
+pub mod entropy;
+pub mod error;
+pub mod exit;
+pub mod hex;
+pub mod journal;
+pub mod local_copy;
+pub mod logging;
+pub mod nearest;
+pub mod operations;
+pub mod recorder;
+pub mod sync_runner;
+pub mod transport;

@@ -126,21 +126,3 @@ fn push_line(page: &mut String, cells: &[&str]) {
     }
     page.push_str("|\n");
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_page_in_docs_is_the_one_that_the_catalogue_gives() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/data-types.md");
-        let page = data_types_page(&Catalogue::embedded());
-        if std::env::var_os("UPDATE_GOLDEN").is_some() {
-            std::fs::write(path, &page).unwrap();
-        }
-
-        let kept = std::fs::read_to_string(path).unwrap_or_default();
-
-        assert!(kept == page, "docs/data-types.md is old; run `UPDATE_GOLDEN=1 cargo test -p domain`");
-    }
-}

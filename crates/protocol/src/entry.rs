@@ -104,6 +104,15 @@ impl Entry {
         Ok(Self { is_group_end: flags & 1 != 0, ownership: OwnershipNumber(ownership), table, record, operation })
     }
 
+    /// Marks encoded bytes as the end of their group.
+    ///
+    /// # Panics
+    /// If they are no entry of the version that is written.
+    pub fn mark_group_end(bytes: &mut [u8]) {
+        let [VERSION, flags, ..] = bytes else { panic!("only what `encode` just wrote is marked") };
+        *flags |= 1;
+    }
+
     /// Whether entry bytes end a group, without decoding the rest.
     ///
     /// # Errors

@@ -2,6 +2,15 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a chore reports to whoever runs it")]
 
+mod demo;
+#[path = "../../../tests/support/link.rs"]
+#[expect(
+    clippy::unwrap_used,
+    dead_code,
+    unreachable_pub,
+    reason = "shared with the tests, where a failure ends the test"
+)]
+mod link;
 mod size;
 mod tidy;
 mod workspace;
@@ -19,6 +28,7 @@ struct Chore {
 
 /// Every chore there is. A new one is a module and a line here.
 const CHORES: &[Chore] = &[
+    Chore { name: "demo", about: "run the main job in front of you; --keep leaves it running", run: demo::run },
     Chore { name: "tidy", about: "check the rules that neither the compiler nor clippy knows", run: tidy::run },
     Chore { name: "size", about: "build the agent as it ships and hold its size against the budget", run: size::run },
 ];

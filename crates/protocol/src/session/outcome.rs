@@ -5,7 +5,8 @@ use core::fmt;
 
 use crate::frame::FrameError;
 use crate::ids::Sequence;
-use crate::message::{MessageError, Refusal};
+use crate::limits;
+use crate::message::{FramePartState, MessageError, Refusal};
 use crate::section::SectionError;
 use crate::session::Link;
 
@@ -39,6 +40,8 @@ pub struct Outcome {
     pub failure: Option<Failure>,
     /// What it did.
     pub summary: Summary,
+    /// What central last said to have of a frame in parts.
+    pub frame_part: Option<FramePartState>,
     /// What was learnt of the link.
     pub link: Link,
 }
@@ -84,7 +87,7 @@ pub enum Failure {
         /// Where the two were compared.
         sequence: Sequence,
     },
-    /// Several requests brought nothing forward.
+    /// Several requests brought nothing forward, or what central has went backwards several times.
     Stalled,
     /// A frame could not be packed.
     Codec(&'static str),
@@ -109,9 +112,14 @@ impl Failure {
     /// What to do about it.
     pub fn advice(&self) -> Advice {
         match self {
-            Self::Refused(Refusal { retry_after_s: Some(seconds), .. }) => Advice::Wait { seconds: *seconds },
-            Self::Refused(_) | Self::DeviceSetBack { .. } | Self::Forked { .. } | Self::Codec(_) => Advice::Operator,
-            Self::Message(MessageError::Version { .. }) => Advice::Operator,
+            Self::Refused(Refusal { retry_after_s: Some(seconds), .. }) => {
+                Advice::Wait { seconds: (*seconds).min(limits::RETRY_AFTER_S_MAX) }
+            }
+            Self::Refused(_)
+            | Self::DeviceSetBack { .. }
+            | Self::Forked { .. }
+            | Self::Codec(_)
+            | Self::Message(MessageError::Version { .. }) => Advice::Operator,
             Self::Cut(_) | Self::NotCentral(_) | Self::Message(_) | Self::Page(_) | Self::Rule(_) | Self::Stalled => {
                 Advice::Retry
             }
@@ -142,7 +150,7 @@ impl fmt::Display for Failure {
                 formatter,
                 "central has another history of this journal at {sequence}: a second device speaks for this site"
             ),
-            Self::Stalled => formatter.write_str("several requests in a row brought nothing forward"),
+            Self::Stalled => formatter.write_str("several requests brought nothing forward: ask central's operator"),
             Self::Codec(reason) => write!(formatter, "a frame cannot be packed: {reason}"),
         }
     }

@@ -1,0 +1,287 @@
+//! A site's agent: its folder, its journals, its records, and the way to central. The library's face; the command line and the
+//! daemon use nothing else.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use codec::{Ed25519Signer, Ed25519Verifier, ZstdCodec};
+use domain::catalogue::Catalogue;
+use protocol::ids::{SiteId, Token};
+use protocol::schedule::Schedule;
+use protocol::session::Summary;
+use zeroize::Zeroizing;
+
+use crate::clock::{self, Waker, Woken};
+use crate::config::{CentralUrl, Config};
+use crate::data_folder::DataFolder;
+use crate::device::{Device, Enrolment};
+use crate::error::AgentError;
+use crate::exit::Exit;
+use crate::journal::SledStorage;
+use crate::recorder::Recorder;
+use crate::sync_runner::{Learnt, Parties, Report, SyncRunner, TokenStore};
+use crate::transport::{EnrolRequest, Interrupter, Transport};
+
+mod opening;
+
+pub use opening::Repair;
+
+/// An agent that owns its data folder until it is dropped. Shared by threads.
+pub struct Agent {
+    config: Config,
+    catalogue: Arc<Catalogue>,
+    device: Mutex<Device>,
+    signer: Ed25519Signer,
+    recorder: Option<Recorder<SledStorage>>,
+    repairs: Vec<Repair>,
+    /// Held during a session: one device, one session.
+    line: Mutex<Line>,
+    interrupter: Mutex<Option<Interrupter>>,
+    is_stopping: AtomicBool,
+    stop: Waker,
+    /// Dropped last: the lock outlives everything that writes.
+    folder: DataFolder,
+}
+
+/// What a session needs of the way to central.
+struct Line {
+    transport: Option<Transport>,
+    codec: ZstdCodec,
+    learnt: Learnt,
+}
+
+/// Where to enrol, and as whom.
+#[derive(Debug)]
+pub struct Credentials<'a> {
+    /// Central's address; `None` takes the setting, or where the device is enrolled already.
+    pub central: Option<CentralUrl>,
+    /// The site's name at central.
+    pub site_name: &'a str,
+    /// Its password; not kept.
+    pub password: &'a Zeroizing<String>,
+}
+
+impl Agent {
+    /// Takes the data folder, opens the journals and applies what a crash left unapplied.
+    ///
+    /// # Errors
+    /// [`AgentError`]: the folder is in use, a file is damaged beyond repair, a setting is wrong.
+    pub fn open(config: Config) -> Result<Self, AgentError> {
+        let folder = DataFolder::open(&config.data_folder)?;
+        let catalogue = Arc::new(config.catalogue()?);
+        let mut device = Device::open_or_make(&folder.layout().identity())?;
+        let mut repairs = Vec::new();
+        let recorder = match device.identity().enrolment.as_ref().map(|enrolment| enrolment.site) {
+            Some(site) => Some(opening::open_recorder(&config, &folder, &mut device, site, &catalogue, &mut repairs)?),
+            None => None,
+        };
+        for repair in &repairs {
+            log::warn!("{repair}");
+        }
+        let learnt = match &recorder {
+            Some(recorder) => recorder.core().local.learnt()?,
+            None => Learnt::default(),
+        };
+        let signer = Ed25519Signer::from_seed(&device.signer().seed());
+        Ok(Self {
+            config,
+            catalogue,
+            device: Mutex::new(device),
+            signer,
+            recorder,
+            repairs,
+            line: Mutex::new(Line { transport: None, codec: ZstdCodec::default(), learnt }),
+            interrupter: Mutex::new(None),
+            is_stopping: AtomicBool::new(false),
+            stop: Waker::new(),
+            folder,
+        })
+    }
+
+    /// Introduces this device to central with the site's name and password, and pins central's key. Harmless when repeated.
+    ///
+    /// # Errors
+    /// [`AgentError`]: central cannot be reached, or refuses name and password; nothing has changed then.
+    pub fn enrol(mut self, credentials: &Credentials<'_>) -> Result<Self, AgentError> {
+        let enrolled = self.device().identity().enrolment.as_ref().map(|enrolment| enrolment.central_url.clone());
+        let url = credentials.central.clone().or_else(|| self.config.central_url.clone()).or(enrolled);
+        let url = url.ok_or_else(no_central)?;
+        let mut transport = Transport::new(&self.config, url.clone())?;
+        let device = self.device.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let reply = transport.enrol(&EnrolRequest {
+            site_name: credentials.site_name,
+            password: credentials.password,
+            public_key: device.public_key(),
+            journal: device.identity().journal,
+            device_kind: self.config.device_kind,
+        })?;
+        if let Some(known) = &device.identity().enrolment
+            && known.site != reply.site
+        {
+            return Err(AgentError::new(
+                "other_site",
+                format!(
+                    "this data folder belongs to site {}, and {} is site {}",
+                    known.site, credentials.site_name, reply.site
+                ),
+                "Use another data folder for another site.",
+                Exit::Refused,
+            ));
+        }
+        device.enrol(Enrolment {
+            site: reply.site,
+            site_name: credentials.site_name.to_owned(),
+            central_url: url,
+            central_key: reply.central_key,
+            generation: reply.generation,
+        })?;
+        let config = self.config.clone();
+        drop(self);
+        Self::open(config)
+    }
+
+    /// The records' tables.
+    pub fn catalogue(&self) -> &Catalogue {
+        &self.catalogue
+    }
+
+    /// The settings in force.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The data folder.
+    pub fn folder(&self) -> &Path {
+        self.folder.layout().root()
+    }
+
+    /// What opening had to repair.
+    pub fn repairs(&self) -> &[Repair] {
+        &self.repairs
+    }
+
+    /// When to sync.
+    pub fn schedule(&self) -> Schedule {
+        self.config.schedule
+    }
+
+    /// The journals and the records.
+    ///
+    /// # Errors
+    /// `not_enrolled` before the first enrolment.
+    pub fn recorder(&self) -> Result<&Recorder<SledStorage>, AgentError> {
+        self.recorder.as_ref().ok_or_else(not_enrolled)
+    }
+
+    /// Key and identity of this device.
+    pub fn device(&self) -> MutexGuard<'_, Device> {
+        self.device.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// This site's id.
+    ///
+    /// # Errors
+    /// `not_enrolled` before the first enrolment.
+    pub fn site(&self) -> Result<SiteId, AgentError> {
+        Ok(self.device().enrolment()?.site)
+    }
+
+    /// Runs one session; waits for one that is running.
+    ///
+    /// # Errors
+    /// [`AgentError`] if the device fails. A session that central or the link ends is told in the report.
+    pub fn run_session(&self, progress: &mut dyn FnMut(&Summary)) -> Result<Report, AgentError> {
+        let recorder = self.recorder()?;
+        let mut line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
+        let Line { transport, codec, learnt } = &mut *line;
+        let enrolment = self.device().enrolment()?.clone();
+        let transport = match transport {
+            Some(transport) => transport,
+            None => {
+                let url = self.config.central_url.clone().unwrap_or_else(|| enrolment.central_url.clone());
+                let made = transport.insert(Transport::new(&self.config, url)?);
+                *self.interrupter.lock().unwrap_or_else(PoisonError::into_inner) = Some(made.interrupter());
+                made
+            }
+        };
+        let parties =
+            Parties { site: enrolment.site, central: enrolment.central_key, generation: enrolment.generation };
+        let began = *learnt;
+        let report = SyncRunner {
+            recorder,
+            exchanger: transport,
+            codec,
+            signer: &self.signer,
+            verifier: &Ed25519Verifier,
+            tokens: &mut DeviceTokens(self),
+            parties,
+            acknowledged_tail_bytes_max: self.config.limits.acknowledged_tail_bytes_max,
+        }
+        .run(learnt, progress)?;
+        let now_ms = clock::wall_now().0;
+        let failure = report.failure.as_ref().map(|failure| (failure.code.as_str(), failure.message.as_str()));
+        let mut core = recorder.core();
+        core.local.remember_sync(now_ms, failure)?;
+        if began != *learnt {
+            core.local.remember_learnt(learnt)?;
+        }
+        Ok(report)
+    }
+
+    /// Asks everything that waits to end, and breaks off an exchange that is running: what central has received stays received.
+    pub fn begin_stopping(&self) {
+        self.is_stopping.store(true, Ordering::SeqCst);
+        self.stop.wake();
+        if let Some(interrupter) = self.interrupter.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            interrupter.interrupt();
+        }
+    }
+
+    /// Whether somebody has asked to stop.
+    pub fn is_stopping(&self) -> bool {
+        self.is_stopping.load(Ordering::SeqCst)
+    }
+
+    /// Waits; false if it is time to stop instead.
+    pub fn wait(&self, wait_ms: u64) -> bool {
+        let deadline = clock::monotonic_now().plus(wait_ms);
+        while !self.is_stopping() {
+            if self.stop.wait_until(Some(deadline)) == Woken::Deadline {
+                return true;
+            }
+        }
+        false
+    }
+}
+
+/// The token's place is beside the key.
+struct DeviceTokens<'a>(&'a Agent);
+
+impl TokenStore for DeviceTokens<'_> {
+    fn token(&self) -> Token {
+        self.0.device().token()
+    }
+
+    fn store_token(&mut self, token: Token) -> Result<(), AgentError> {
+        Ok(self.0.device().keep_token(token)?)
+    }
+}
+
+fn not_enrolled() -> AgentError {
+    AgentError::new(
+        "not_enrolled",
+        "this data folder belongs to no site yet",
+        "Run `outpost enrol` with the site's name and password first.",
+        Exit::Config,
+    )
+}
+
+fn no_central() -> AgentError {
+    AgentError::new(
+        "no_central_url",
+        "no central server is set",
+        "Set central_url in the configuration, or give --central URL.",
+        Exit::Config,
+    )
+}

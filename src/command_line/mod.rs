@@ -1,0 +1,358 @@
+//! The command line: words in, a typed command out. Nothing is looked at but the words.
+
+mod error;
+mod scan;
+#[cfg(test)]
+mod tests;
+mod verbs;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use domain::edit::{Edit, EditOp};
+use log::LevelFilter;
+use protocol::ids::RecordId;
+
+pub use error::UsageError;
+pub use verbs::help;
+
+use crate::device::PasswordSource;
+use scan::Scanned;
+
+/// Most things that one command prints; who wants more pages through them.
+pub const LIST_LIMIT_MAX: u64 = 1_000_000;
+/// How many things are printed if nobody says.
+pub const LIST_LIMIT: u64 = 100;
+/// Longest `--wait`, in seconds: a week.
+pub const WAIT_S_MAX: u64 = 7 * 86_400;
+/// Longest request id, in bytes.
+pub const REQUEST_ID_BYTES_MAX: usize = 256;
+
+/// What stands for standard input or output in place of a file.
+const DASH: &str = "-";
+
+/// A whole command line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Invocation {
+    /// What every verb takes.
+    pub global: Global,
+    /// What to do.
+    pub command: Command,
+}
+
+/// What every verb takes.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Global {
+    /// `--config`.
+    pub config_file: Option<PathBuf>,
+    /// `--data`.
+    pub data_folder: Option<PathBuf>,
+    /// `--json`.
+    pub is_json: bool,
+    /// How often `-v` came, less how often `-q` came.
+    pub verbosity: i8,
+}
+
+impl Global {
+    /// The level to log from, given the one in the settings.
+    pub fn log_level(&self, configured: LevelFilter) -> LevelFilter {
+        let levels: Vec<LevelFilter> = LevelFilter::iter().collect();
+        let at = levels.iter().position(|level| *level == configured).unwrap_or_default();
+        let wanted = at.saturating_add_signed(isize::from(self.verbosity));
+        // `-q` leaves errors, unless the settings silence even them.
+        let least = usize::from(configured != LevelFilter::Off);
+        levels.get(wanted.clamp(least, levels.len() - 1)).copied().unwrap_or(configured)
+    }
+}
+
+/// What to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// Make this device the one that speaks for a site.
+    Enrol {
+        /// Central's address, instead of the setting; not checked yet.
+        central: Option<String>,
+        /// The site's name, instead of the setting.
+        name: Option<String>,
+        /// Where the password is, instead of the variable and the setting.
+        password: Option<PasswordSource>,
+    },
+    /// Fetch everything anew.
+    Initialise {
+        /// How long to keep trying, in seconds.
+        wait_s: Option<u64>,
+    },
+    /// Record edits.
+    Record(Record),
+    /// Print a record.
+    Get {
+        /// Its table.
+        table: String,
+        /// Its id.
+        id: RecordId,
+    },
+    /// Print the records of a table.
+    List {
+        /// The table.
+        table: String,
+        /// Only those of this store.
+        store: Option<RecordId>,
+        /// Begin after this id.
+        after: Option<RecordId>,
+        /// At most so many.
+        limit: u64,
+    },
+    /// Push and pull now.
+    Sync {
+        /// How long to keep trying, in seconds.
+        wait_s: Option<u64>,
+    },
+    /// Be the daemon.
+    Run,
+    /// Say how the site is.
+    Status,
+    /// List what has yet to go.
+    Queue {
+        /// At most so many.
+        limit: u64,
+    },
+    /// Look after refused edits.
+    SetAside(SetAside),
+    /// Print the version.
+    Version,
+    /// Explain a verb, or everything.
+    Help {
+        /// The verb; one that exists.
+        verb: Option<&'static str>,
+    },
+}
+
+/// What to record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Record {
+    /// One edit; `delete` is one too.
+    One {
+        /// The edit; its data is not looked at yet.
+        edit: Edit,
+        /// The application's name for the request.
+        request_id: Option<String>,
+    },
+    /// Lines of edits.
+    Lines {
+        /// Where they are.
+        source: LineSource,
+        /// How they belong together.
+        mode: LineMode,
+    },
+}
+
+/// Where lines of edits come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LineSource {
+    /// A file.
+    File(PathBuf),
+    /// Standard input.
+    StandardInput,
+}
+
+/// How lines of edits belong together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LineMode {
+    /// All are recorded or none, as many groups.
+    AllOrNone,
+    /// The good ones are recorded, the refused listed.
+    GoodOnes,
+    /// They are one group.
+    OneGroup {
+        /// The application's name for the request.
+        request_id: Option<String>,
+    },
+}
+
+/// What to do with refused edits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SetAside {
+    /// Name them.
+    List {
+        /// At most so many.
+        limit: u64,
+    },
+    /// Print one whole.
+    Show {
+        /// Its number, as `list` prints it.
+        number: u64,
+    },
+    /// Record one again.
+    Retry {
+        /// Its number, as `list` prints it.
+        number: u64,
+    },
+    /// Write all as lines of edits.
+    Export {
+        /// To this file; `None` writes to standard output.
+        file: Option<PathBuf>,
+    },
+}
+
+/// Reads the words behind the program's name.
+///
+/// # Errors
+/// [`UsageError`] for anything that is not understood whole.
+pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Invocation, UsageError> {
+    let mut scanned = Scanned::of(words)?;
+    let global = Global {
+        config_file: scanned.path("config"),
+        data_folder: scanned.path("data"),
+        is_json: scanned.has("json"),
+        verbosity: scanned.verbosity,
+    };
+    let command = command(&mut scanned)?;
+    Ok(Invocation { global, command })
+}
+
+fn command(scanned: &mut Scanned) -> Result<Command, UsageError> {
+    let verb = scanned.verb.map(|verb| verb.name);
+    if scanned.has("help") {
+        return Ok(Command::Help { verb });
+    }
+    if scanned.has("version") {
+        return Ok(Command::Version);
+    }
+    let verb = verb.ok_or(UsageError::NoVerb)?;
+    let command = match verb {
+        "enrol" => Command::Enrol {
+            central: scanned.text("central")?,
+            name: scanned.text("name")?,
+            password: scanned.path("password-file").map(|path| match file_or_dash(path) {
+                Some(path) => PasswordSource::File(path),
+                None => PasswordSource::StandardInput,
+            }),
+        },
+        "initialise" => Command::Initialise { wait_s: scanned.number("wait", WAIT_S_MAX)? },
+        "record" => Command::Record(record(scanned)?),
+        "get" => Command::Get { table: scanned.word(verb, "TABLE")?, id: id(scanned.word(verb, "ID")?, "ID")? },
+        "list" => Command::List {
+            table: scanned.word(verb, "TABLE")?,
+            store: scanned.text("store")?.map(|text| id(text, "store")).transpose()?,
+            after: scanned.text("after")?.map(|text| id(text, "after")).transpose()?,
+            limit: limit(scanned)?,
+        },
+        "delete" => Command::Record(Record::One {
+            edit: Edit {
+                table: scanned.word(verb, "TABLE")?,
+                op: EditOp::Delete,
+                id: id(scanned.word(verb, "ID")?, "ID")?,
+                data: None,
+            },
+            request_id: request_id(scanned)?,
+        }),
+        "sync" => Command::Sync { wait_s: scanned.number("wait", WAIT_S_MAX)? },
+        "run" => Command::Run,
+        "status" => Command::Status,
+        "queue" => Command::Queue { limit: limit(scanned)? },
+        "set-aside" => Command::SetAside(set_aside(scanned)?),
+        "version" => Command::Version,
+        "help" => Command::Help { verb: help_verb(scanned)? },
+        _ => unreachable!("{verb} is in the list of verbs and not here"),
+    };
+    scanned.end(verb)?;
+    Ok(command)
+}
+
+fn record(scanned: &mut Scanned) -> Result<Record, UsageError> {
+    let (is_put, is_patch) = (scanned.has("put"), scanned.has("patch"));
+    let (is_group, goes_on) = (scanned.has("group"), scanned.has("continue"));
+    let request_id = request_id(scanned)?;
+    let together = |problem| Err(UsageError::Together { problem });
+    if let Some(path) = scanned.path("file") {
+        let source = file_or_dash(path).map_or(LineSource::StandardInput, LineSource::File);
+        let mode = match (is_group, goes_on) {
+            (true, true) => return together("--group and --continue exclude each other: a group is accepted whole"),
+            (true, false) => LineMode::OneGroup { request_id },
+            (false, _) if request_id.is_some() => {
+                return together("--request-id with --file needs --group; without it each line has an id of its own");
+            }
+            (false, true) => LineMode::GoodOnes,
+            (false, false) => LineMode::AllOrNone,
+        };
+        if is_put || is_patch {
+            return together("--put and --patch are for one edit; lines of a file say it themselves, as \"op\"");
+        }
+        return Ok(Record::Lines { source, mode });
+    }
+    let op = match (is_put, is_patch) {
+        (true, true) => return together("--put and --patch exclude each other"),
+        (true, false) => EditOp::Put,
+        (false, true) => EditOp::Patch,
+        (false, false) => EditOp::Upsert,
+    };
+    if is_group || goes_on {
+        return together("--group and --continue are for --file");
+    }
+    let table = scanned.word("record", "TABLE ID JSON, or --file FILE")?;
+    let id = id(scanned.word("record", "ID and JSON behind TABLE")?, "ID")?;
+    let data = Some(scanned.word("record", "JSON behind TABLE and ID")?);
+    Ok(Record::One { edit: Edit { table, op, id, data }, request_id })
+}
+
+fn set_aside(scanned: &mut Scanned) -> Result<SetAside, UsageError> {
+    const VERB: &str = "set-aside";
+    const WORDS: [&str; 4] = ["list", "show", "retry", "export"];
+    let word = scanned.word(VERB, "list, show, retry or export")?;
+    let action = match word.as_str() {
+        "list" => SetAside::List { limit: limit(scanned)? },
+        "show" => SetAside::Show { number: set_aside_number(scanned)? },
+        "retry" => SetAside::Retry { number: set_aside_number(scanned)? },
+        "export" => SetAside::Export { file: file_or_dash(PathBuf::from(scanned.argument(VERB, "FILE")?)) },
+        _ => {
+            let nearest = crate::nearest::nearest(&word, WORDS).map_or_else(String::new, |word| format!("; {word}?"));
+            let expected = format!("{}{nearest}", WORDS.join(", "));
+            return Err(UsageError::Argument { name: "the word behind set-aside", value: word, expected });
+        }
+    };
+    if scanned.has("limit") {
+        return Err(UsageError::Together { problem: "--limit is for `set-aside list` alone" });
+    }
+    Ok(action)
+}
+
+fn set_aside_number(scanned: &mut Scanned) -> Result<u64, UsageError> {
+    let word = scanned.word("set-aside", "NUMBER, as `set-aside list` prints it")?;
+    scan::number("NUMBER", &word, u64::MAX)
+}
+
+fn help_verb(scanned: &mut Scanned) -> Result<Option<&'static str>, UsageError> {
+    let Some(word) = scanned.further_word() else { return Ok(None) };
+    let word = word.to_string_lossy();
+    match verbs::Verb::of(&word) {
+        Some(verb) => Ok(Some(verb.name)),
+        None => Err(UsageError::UnknownVerb {
+            verb: word.to_string(),
+            nearest: crate::nearest::nearest(&word, verbs::VERBS.iter().map(|verb| verb.name)),
+        }),
+    }
+}
+
+fn limit(scanned: &mut Scanned) -> Result<u64, UsageError> {
+    Ok(scanned.number("limit", LIST_LIMIT_MAX)?.unwrap_or(LIST_LIMIT))
+}
+
+fn request_id(scanned: &mut Scanned) -> Result<Option<String>, UsageError> {
+    match scanned.text("request-id")? {
+        Some(value) if value.is_empty() || value.len() > REQUEST_ID_BYTES_MAX => Err(UsageError::Argument {
+            name: "request-id",
+            value,
+            expected: format!("text of 1 to {REQUEST_ID_BYTES_MAX} bytes"),
+        }),
+        other => Ok(other),
+    }
+}
+
+fn id(text: String, name: &'static str) -> Result<RecordId, UsageError> {
+    RecordId::new(&text).map_err(|error| UsageError::Argument { name, value: text, expected: error.to_string() })
+}
+
+/// The path, unless it is the dash that stands for standard input or output.
+fn file_or_dash(path: PathBuf) -> Option<PathBuf> {
+    (path.as_os_str() != DASH).then_some(path)
+}

@@ -1,0 +1,248 @@
+//! Every verb and option with its help: the parser and the help text read the same list.
+
+use std::fmt::Write as _;
+
+use crate::exit::Exit;
+
+/// An option with two dashes.
+#[derive(Debug)]
+pub(super) struct OptionWord {
+    /// Without the dashes.
+    pub(super) name: &'static str,
+    /// One letter that means the same.
+    pub(super) letter: Option<char>,
+    /// What its value is called in the help; `None` if it takes none.
+    pub(super) value: Option<&'static str>,
+    /// What it does.
+    pub(super) help: &'static str,
+}
+
+/// A verb.
+#[derive(Debug)]
+pub(super) struct Verb {
+    pub(super) name: &'static str,
+    /// What may follow the verb, without options.
+    pub(super) arguments: &'static str,
+    /// In a few words, for the list of verbs.
+    pub(super) summary: &'static str,
+    /// More, for `help VERB`; may be empty.
+    pub(super) help: &'static str,
+    pub(super) options: &'static [OptionWord],
+}
+
+/// Options that every verb takes, before or after it.
+pub(super) const GLOBAL_OPTIONS: &[OptionWord] = &[
+    with_value("config", "FILE", "read the settings from FILE instead of /etc/outpost/agent.toml"),
+    with_value("data", "FOLDER", "the data folder, instead of the one in the settings"),
+    flag("json", "print JSON, one object a line"),
+    OptionWord { name: "verbose", letter: Some('v'), value: None, help: "log more; twice logs more still" },
+    OptionWord { name: "quiet", letter: Some('q'), value: None, help: "log less; twice logs errors alone" },
+    OptionWord { name: "help", letter: Some('h'), value: None, help: "explain the verb" },
+    OptionWord { name: "version", letter: Some('V'), value: None, help: "print the version" },
+];
+
+const WAIT: OptionWord = with_value("wait", "SECONDS", "keep trying for so long if central cannot be reached");
+const REQUEST_ID: OptionWord =
+    with_value("request-id", "TEXT", "a name for this request: repeating it with the same name does no harm");
+const LIMIT: OptionWord = with_value("limit", "COUNT", "print at most COUNT; 100 if it is not given");
+
+pub(super) const VERBS: &[Verb] = &[
+    Verb {
+        name: "enrol",
+        arguments: "",
+        summary: "make this device the one that speaks for a site",
+        help: "Makes the device's key, shows central the site's name and password, and keeps what central answers. From then \
+               on the key speaks for the site and the password is not needed. It can be repeated if the answer was lost.\n\
+               The password comes from --password-file, else from the environment variable OUTPOST_PASSWORD, else from the \
+               file that the settings name. It is never an argument: arguments can be seen by others.",
+        options: &[
+            with_value("central", "URL", "central's address, instead of the one in the settings"),
+            with_value("name", "TEXT", "the site's name, instead of the one in the settings"),
+            with_value("password-file", "FILE", "read the password from FILE; - reads it from standard input"),
+        ],
+    },
+    Verb {
+        name: "initialise",
+        arguments: "",
+        summary: "fetch everything that central has for this site",
+        help: "Pushes what is not sent yet, then reads every scope of this site from its beginning. For a new or a wiped \
+               device. Edits that are not sent are kept. It goes on where it was cut.",
+        options: &[WAIT],
+    },
+    Verb {
+        name: "record",
+        arguments: "TABLE ID JSON",
+        summary: "record edits; they are on disk before it answers",
+        help: "Records one edit from its arguments, or many from a file of lines: \
+               {\"table\":\"unit\",\"op\":\"upsert\",\"id\":\"4F2A\",\"data\":{...}}. One edit is an upsert unless --put or \
+               --patch says otherwise. Of a file all lines are recorded or none, unless --continue.",
+        options: &[
+            flag("put", "JSON is the whole record"),
+            flag("patch", "JSON has the columns to change; null erases one"),
+            with_value("file", "FILE", "read lines of edits from FILE; - reads standard input"),
+            flag("group", "the lines are one group: central accepts or refuses it whole"),
+            flag("continue", "record the good lines, and list the refused"),
+            REQUEST_ID,
+        ],
+    },
+    Verb {
+        name: "get",
+        arguments: "TABLE ID",
+        summary: "print a record as this site knows it",
+        help: "",
+        options: &[],
+    },
+    Verb {
+        name: "list",
+        arguments: "TABLE",
+        summary: "print the records of a table, in the order of their ids",
+        help: "",
+        options: &[
+            with_value("store", "ID", "only those of a store"),
+            with_value("after", "ID", "begin after this id"),
+            LIMIT,
+        ],
+    },
+    Verb {
+        name: "delete",
+        arguments: "TABLE ID",
+        summary: "record that a record is deleted",
+        help: "",
+        options: &[REQUEST_ID],
+    },
+    Verb {
+        name: "sync",
+        arguments: "",
+        summary: "push what is recorded, then pull what central has",
+        help: "Where the daemon runs, it does the work, and this shows how far it is.",
+        options: &[WAIT],
+    },
+    Verb {
+        name: "run",
+        arguments: "",
+        summary: "run as a daemon: sync on schedule, answer the other commands",
+        help: "SIGUSR1 syncs now. SIGTERM and an interrupt stop it within 5 seconds; what was recorded is recorded.",
+        options: &[],
+    },
+    Verb {
+        name: "status",
+        arguments: "",
+        summary: "say how this site is: records, queue, last sync",
+        help: "",
+        options: &[],
+    },
+    Verb { name: "queue", arguments: "", summary: "list what has yet to go to central", help: "", options: &[LIMIT] },
+    Verb {
+        name: "set-aside",
+        arguments: "list | show NUMBER | retry NUMBER | export FILE",
+        summary: "look after edits that were refused",
+        help: "`list` names them with their reasons, `show` prints one whole, `retry` records one again under today's rules, \
+               `export` writes all to FILE as lines of edits (- writes to standard output). Nothing is ever dropped from here \
+               silently.",
+        options: &[LIMIT],
+    },
+    Verb { name: "version", arguments: "", summary: "print the version", help: "", options: &[] },
+    Verb { name: "help", arguments: "[VERB]", summary: "explain everything, or one verb", help: "", options: &[] },
+];
+
+impl Verb {
+    /// The verb of a name.
+    pub(super) fn of(name: &str) -> Option<&'static Verb> {
+        VERBS.iter().find(|verb| verb.name == name)
+    }
+
+    /// Its options and those that every verb takes.
+    pub(super) fn all_options(&self) -> impl Iterator<Item = &'static OptionWord> {
+        self.options.iter().chain(GLOBAL_OPTIONS)
+    }
+}
+
+/// The help text: of one verb, or of the whole program.
+pub fn help(verb: Option<&str>) -> String {
+    match verb.and_then(Verb::of) {
+        Some(verb) => help_of(verb),
+        None => help_of_all(),
+    }
+}
+
+fn help_of_all() -> String {
+    let mut text = "outpost: records edits on this device and syncs them with central\n\n\
+         Usage: outpost [OPTIONS] VERB ...\n\nVerbs:\n"
+        .to_owned();
+    for verb in VERBS {
+        push(&mut text, verb.name, verb.summary);
+    }
+    text.push_str("\nOptions of every verb:\n");
+    push_options(&mut text, GLOBAL_OPTIONS);
+    text.push_str("\nExit codes:\n");
+    for exit in Exit::ALL {
+        push(&mut text, &exit.code().to_string(), exit.meaning());
+    }
+    text.push_str("\n`outpost help VERB` explains a verb. agent.toml.example explains the settings.\n");
+    text
+}
+
+fn help_of(verb: &Verb) -> String {
+    let mut text = format!("outpost {}: {}\n\nUsage: outpost {}", verb.name, verb.summary, verb.name);
+    for part in [if verb.options.is_empty() { "" } else { "[OPTIONS]" }, verb.arguments] {
+        if !part.is_empty() {
+            text.push(' ');
+            text.push_str(part);
+        }
+    }
+    text.push('\n');
+    if !verb.help.is_empty() {
+        text.push('\n');
+        text.push_str(&wrapped(verb.help));
+    }
+    if !verb.options.is_empty() {
+        text.push_str("\nOptions:\n");
+        push_options(&mut text, verb.options);
+    }
+    text.push_str("\nOptions of every verb:\n");
+    push_options(&mut text, GLOBAL_OPTIONS);
+    text
+}
+
+fn push_options(text: &mut String, options: &[OptionWord]) {
+    for option in options {
+        let letter = option.letter.map_or_else(String::new, |letter| format!("-{letter}, "));
+        let value = option.value.map_or_else(String::new, |value| format!(" {value}"));
+        push(text, &format!("{letter}--{}{value}", option.name), option.help);
+    }
+}
+
+fn push(text: &mut String, left: &str, right: &str) {
+    writeln!(text, "  {left:<22} {right}").expect("writing to text does not fail");
+}
+
+/// Breaks lines at 100 columns.
+fn wrapped(text: &str) -> String {
+    const COLUMNS_MAX: usize = 100;
+    let mut wrapped = String::new();
+    for paragraph in text.lines() {
+        let mut columns = 0;
+        for word in paragraph.split(' ') {
+            let length = word.chars().count();
+            if columns > 0 && columns + 1 + length > COLUMNS_MAX {
+                wrapped.push('\n');
+                columns = 0;
+            } else if columns > 0 {
+                wrapped.push(' ');
+                columns += 1;
+            }
+            wrapped.push_str(word);
+            columns += length;
+        }
+        wrapped.push('\n');
+    }
+    wrapped
+}
+
+const fn flag(name: &'static str, help: &'static str) -> OptionWord {
+    OptionWord { name, letter: None, value: None, help }
+}
+
+const fn with_value(name: &'static str, value: &'static str, help: &'static str) -> OptionWord {
+    OptionWord { name, letter: None, value: Some(value), help }
+}

@@ -1,0 +1,133 @@
+//! The address of central, checked once: https anywhere, plain http to this machine only.
+
+use std::fmt;
+use std::net::IpAddr;
+
+/// Where central answers, without a slash at its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CentralUrl {
+    text: String,
+    host: String,
+}
+
+impl CentralUrl {
+    /// Checks an address such as `https://central.example.org` or `http://127.0.0.1:8080/outpost`.
+    ///
+    /// # Errors
+    /// What is wrong with it, as the end of a sentence that begins with the address.
+    pub fn parse(text: &str) -> Result<CentralUrl, &'static str> {
+        let (is_https, rest) = if let Some(rest) = text.strip_prefix("https://") {
+            (true, rest)
+        } else if let Some(rest) = text.strip_prefix("http://") {
+            (false, rest)
+        } else {
+            return Err("begins neither with https:// nor with http://");
+        };
+        if !text.chars().all(|character| character.is_ascii_graphic()) {
+            return Err("has a blank or a character outside ASCII");
+        }
+        if rest.contains(['?', '#', '@', '\\', '"', '<', '>']) {
+            return Err("may have a host, a port and a path, but no user, query or fragment");
+        }
+        let rest = rest.trim_end_matches('/');
+        let authority = rest.split('/').next().unwrap_or_default();
+        let host = host_of(authority)?;
+        if !is_https && !is_loopback(host) {
+            return Err("is plain http to another machine; that is never allowed, because passwords would be readable");
+        }
+        let scheme = if is_https { "https" } else { "http" };
+        Ok(CentralUrl { text: format!("{scheme}://{rest}"), host: host.to_owned() })
+    }
+
+    /// The address without a slash at its end.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The host, for messages.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+}
+
+impl fmt::Display for CentralUrl {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.text)
+    }
+}
+
+/// The host of `host`, `host:port`, `[v6]` or `[v6]:port`.
+fn host_of(authority: &str) -> Result<&str, &'static str> {
+    let (host, port) = if let Some(inside) = authority.strip_prefix('[') {
+        let (host, after) = inside.split_once(']').ok_or("has a [ without a ]")?;
+        if host.parse::<std::net::Ipv6Addr>().is_err() {
+            return Err("has something else than an IPv6 address between [ and ]");
+        }
+        let port = if after.is_empty() { None } else { Some(after.strip_prefix(':').ok_or("has no port after ]")?) };
+        (host, port)
+    } else {
+        authority.split_once(':').map_or((authority, None), |(host, port)| (host, Some(port)))
+    };
+    if host.is_empty() {
+        return Err("has no host");
+    }
+    if port.is_some_and(|port| !port.parse::<u16>().is_ok_and(|port| port > 0)) {
+        return Err("has a port that is no number from 1 to 65535");
+    }
+    Ok(host)
+}
+
+fn is_loopback(host: &str) -> bool {
+    host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_lose_their_last_slash_and_keep_their_path() {
+        for (text, expected, host) in [
+            ("https://central.example.org", "https://central.example.org", "central.example.org"),
+            (
+                "https://central.example.org:8443/outpost/",
+                "https://central.example.org:8443/outpost",
+                "central.example.org",
+            ),
+            ("http://127.0.0.1:8080/", "http://127.0.0.1:8080", "127.0.0.1"),
+            ("http://[::1]:80", "http://[::1]:80", "::1"),
+            ("http://localhost", "http://localhost", "localhost"),
+        ] {
+            let url = CentralUrl::parse(text).unwrap();
+            assert_eq!((url.as_str(), url.host()), (expected, host));
+        }
+    }
+
+    #[test]
+    fn plain_http_goes_to_this_machine_only() {
+        for text in
+            ["http://central.example.org", "http://10.0.0.7", "http://localhost.example.org", "http://127.0.0.1.nip.io"]
+        {
+            assert!(CentralUrl::parse(text).unwrap_err().starts_with("is plain http"), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_address_is_refused() {
+        for text in [
+            "central.example.org",
+            "ftp://central.example.org",
+            "https://",
+            "https:///path",
+            "https://host:0",
+            "https://host:port",
+            "https://user:secret@host",
+            "https://host/?query",
+            "https://a b",
+            "https://[::1",
+            "https://[name]",
+        ] {
+            assert!(CentralUrl::parse(text).is_err(), "{text}");
+        }
+    }
+}

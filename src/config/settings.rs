@@ -1,0 +1,131 @@
+//! The list of all settings: where each is written, what it may be, and what it is if nobody says.
+//! `agent.toml.example` explains them to people; a test holds the two together.
+
+use protocol::limits as wire;
+
+/// One setting.
+#[derive(Debug)]
+pub(super) struct Setting {
+    /// `section.key`, or `key` for one above all sections.
+    pub(super) path: &'static str,
+    /// What it may be.
+    pub(super) kind: Kind,
+    /// What it is if nobody says; `None` for "not set".
+    pub(super) default: Option<Default>,
+}
+
+/// What a setting may be.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Kind {
+    /// Text of 1 to so many bytes, without control characters.
+    Text { bytes_max: usize },
+    /// A file or folder.
+    Path,
+    /// `true` or `false`.
+    Flag,
+    /// A whole number.
+    Number { least: u64, most: u64 },
+    /// One of these words.
+    Choice(&'static [&'static str]),
+}
+
+/// A value that is part of the program.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Default {
+    Text(&'static str),
+    Number(u64),
+    Flag(bool),
+}
+
+/// Longest path, in bytes: `PATH_MAX` of Linux.
+pub(super) const PATH_BYTES_MAX: usize = 4096;
+/// Longest address of central, in bytes.
+const ADDRESS_BYTES_MAX: usize = 2048;
+/// Longest name of a site, in bytes. mSupply's own field holds 80 characters.
+pub(super) const SITE_NAME_BYTES_MAX: usize = 256;
+
+const MINUTE_MS: u64 = 60_000;
+const DAY_S: u64 = 86_400;
+const MIB: u64 = 1024 * 1024;
+const TIB: u64 = 1024 * 1024 * MIB;
+
+/// The journal must hold a few groups of the largest size, or one of them could fill it for ever.
+const JOURNAL_BYTES_LEAST: u64 = 16 * wire::GROUP_BYTES_MAX as u64;
+
+pub(super) const SETTINGS: &[Setting] = &[
+    Setting { path: "data_folder", kind: Kind::Path, default: Some(Default::Text("/var/lib/outpost")) },
+    Setting { path: "socket_path", kind: Kind::Path, default: None },
+    Setting {
+        path: "log_level",
+        kind: Kind::Choice(&["error", "warn", "info", "debug", "trace", "off"]),
+        default: Some(Default::Text("info")),
+    },
+    Setting { path: "central.url", kind: Kind::Text { bytes_max: ADDRESS_BYTES_MAX }, default: None },
+    Setting { path: "central.ca_file", kind: Kind::Path, default: None },
+    Setting { path: "site.name", kind: Kind::Text { bytes_max: SITE_NAME_BYTES_MAX }, default: None },
+    Setting { path: "site.password_file", kind: Kind::Path, default: None },
+    Setting {
+        path: "site.device_kind",
+        kind: Kind::Choice(&["standalone", "mobile"]),
+        default: Some(Default::Text("standalone")),
+    },
+    Setting { path: "schedule.manual", kind: Kind::Flag, default: Some(Default::Flag(false)) },
+    Setting { path: "schedule.interval_s", kind: range(1, 7 * DAY_S), default: Some(Default::Number(300)) },
+    Setting { path: "schedule.jitter_percent", kind: range(0, 100), default: Some(Default::Number(10)) },
+    Setting { path: "schedule.backoff_first_s", kind: range(1, DAY_S), default: Some(Default::Number(5)) },
+    Setting { path: "schedule.backoff_max_s", kind: range(1, DAY_S), default: Some(Default::Number(900)) },
+    Setting { path: "timeouts.resolve_ms", kind: range(100, 10 * MINUTE_MS), default: Some(Default::Number(10_000)) },
+    Setting { path: "timeouts.connect_ms", kind: range(100, 10 * MINUTE_MS), default: Some(Default::Number(30_000)) },
+    Setting {
+        path: "timeouts.read_idle_ms",
+        kind: range(100, 60 * MINUTE_MS),
+        default: Some(Default::Number(120_000)),
+    },
+    Setting {
+        path: "timeouts.write_idle_ms",
+        kind: range(100, 60 * MINUTE_MS),
+        default: Some(Default::Number(60_000)),
+    },
+    Setting {
+        path: "limits.journal_bytes_max",
+        kind: range(JOURNAL_BYTES_LEAST, TIB),
+        default: Some(Default::Number(1024 * MIB)),
+    },
+    Setting {
+        path: "limits.acknowledged_tail_bytes_max",
+        kind: range(0, TIB),
+        default: Some(Default::Number(64 * MIB)),
+    },
+    Setting { path: "limits.disk_reserve_bytes", kind: range(MIB, TIB), default: Some(Default::Number(64 * MIB)) },
+];
+
+/// The keys of one `[[table]]`, for the nearest key of one that is not among them.
+pub(super) const TABLE_KEYS: [&str; 5] = ["name", "type", "id_column", "store_column", "parent"];
+
+/// The keys of a `[[table]]`'s parent.
+pub(super) const TABLE_PARENT_KEYS: [&str; 2] = ["table", "column"];
+
+/// The section of declared tables.
+pub(super) const TABLE_SECTION: &str = "table";
+
+/// What every environment variable of the agent begins with.
+pub(super) const VARIABLE_PREFIX: &str = "OUTPOST_";
+
+/// Variables that are no settings: read by the command line and by `enrol`.
+pub(super) const OTHER_VARIABLES: [&str; 2] = [super::CONFIG_VARIABLE, crate::device::PASSWORD_VARIABLE];
+
+impl Setting {
+    /// The setting at a path.
+    pub(super) fn of(path: &str) -> Option<&'static Setting> {
+        SETTINGS.iter().find(|setting| setting.path == path)
+    }
+
+    /// The environment variable that overrides it: `schedule.interval_s` is `OUTPOST_SCHEDULE_INTERVAL_S`.
+    pub(super) fn variable(&self) -> String {
+        format!("{VARIABLE_PREFIX}{}", self.path.replace('.', "_").to_uppercase())
+    }
+}
+
+const fn range(least: u64, most: u64) -> Kind {
+    Kind::Number { least, most }
+}

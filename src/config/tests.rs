@@ -1,0 +1,207 @@
+use std::io::Write as _;
+
+use super::settings::{SETTINGS, TABLE_KEYS, TABLE_PARENT_KEYS};
+use super::*;
+use crate::error::Explained as _;
+
+const EXAMPLE: &str = include_str!("../../agent.toml.example");
+
+/// Settings of a text and of variables.
+fn load(text: &str, variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), OsString::from(value))).collect();
+    let sources = Sources { config_file: Some(file.path().to_path_buf()), data_folder: None, variables };
+    Config::load(&sources)
+}
+
+/// The text of the error, without the name of the file.
+fn message(text: &str, variables: &[(&str, &str)]) -> String {
+    let message = load(text, variables).unwrap_err().to_string();
+    message.split_once(", line ").map_or(message.clone(), |(_, rest)| format!("line {rest}"))
+}
+
+#[test]
+fn the_example_is_valid_and_says_the_defaults() {
+    let example = load(EXAMPLE, &[]).unwrap();
+
+    assert_eq!(Config { file: None, ..example }, Config { file: None, ..load("", &[]).unwrap() });
+}
+
+#[test]
+fn every_setting_is_in_the_example_in_its_section() {
+    for setting in SETTINGS {
+        let (section, key) = setting.path.split_once('.').unwrap_or(("", setting.path));
+        let mut inside = "";
+        let found = EXAMPLE.lines().any(|line| {
+            if let Some(name) = line.strip_prefix('[') {
+                inside = name.trim_end_matches(']');
+            }
+            let line = line.strip_prefix("# ").unwrap_or(line);
+            inside == section && line.split_once(" = ").is_some_and(|(word, _)| word == key)
+        });
+        assert!(found, "agent.toml.example does not explain {}", setting.path);
+    }
+    for key in TABLE_KEYS.iter().chain(&TABLE_PARENT_KEYS) {
+        assert!(EXAMPLE.contains(&format!("{key} = ")), "agent.toml.example does not explain {key} of a [[table]]");
+    }
+}
+
+#[test]
+fn what_the_example_leaves_out_is_valid_too() {
+    let text: Vec<&str> = EXAMPLE
+        .lines()
+        .filter_map(|line| match line.strip_prefix("# ") {
+            Some(rest) if rest.starts_with("[[") || rest.contains(" = ") => Some(rest),
+            Some(_) => None,
+            None => Some(line),
+        })
+        .filter(|line| *line != "#")
+        .collect();
+
+    let config = load(&text.join("\n"), &[]).unwrap();
+
+    assert_eq!(config.central_url.unwrap().as_str(), "https://central.example.org");
+    assert_eq!(config.site_name.as_deref(), Some("Clinic 7"));
+    assert_eq!(config.tables.len(), 2);
+}
+
+#[test]
+fn defaults_are_what_a_site_without_a_configuration_gets() {
+    let config = load("", &[]).unwrap();
+
+    assert_eq!(config.data_folder, Path::new("/var/lib/outpost"));
+    assert_eq!(config.socket_path, Path::new("/var/lib/outpost/agent.sock"));
+    assert_eq!(config.schedule.interval_ms, Some(300_000));
+    assert_eq!(config.log_level, LevelFilter::Info);
+    assert_eq!(config.central_url, None);
+}
+
+#[test]
+fn an_unknown_key_is_named_with_line_column_and_the_nearest() {
+    for (text, expected) in [
+        (
+            "[schedule]\n  intervall_s = 5\n",
+            "line 2, column 3: there is no setting schedule.intervall_s; did you mean schedule.interval_s?",
+        ),
+        ("log_levle = \"info\"", "line 1, column 1: there is no setting log_levle; did you mean log_level?"),
+        ("interval_s = 5", "line 1, column 1: there is no setting interval_s; did you mean schedule.interval_s?"),
+        ("[weather]\nsun = true", "line 1, column 2: there is no setting weather"),
+        (
+            "[[table]]\nname = \"x\"\ntype = \"local\"\nid_colum = \"ID\"",
+            "line 4, column 1: there is no setting table.id_colum; did you mean id_column?",
+        ),
+    ] {
+        assert_eq!(message(text, &[]), expected);
+    }
+}
+
+#[test]
+fn a_wrong_value_is_named_with_its_limits() {
+    for (text, expected) in [
+        ("[schedule]\ninterval_s = 0", "line 2, column 14: schedule.interval_s is 0; it must be from 1 to 604800"),
+        ("[schedule]\ninterval_s = -1", "line 2, column 14: schedule.interval_s is -1; it must be from 1 to 604800"),
+        ("[schedule]\nmanual = 1", "line 2, column 10: schedule.manual is of type integer; it must be true or false"),
+        (
+            "[site]\ndevice_kind = \"fridge\"",
+            "line 2, column 15: site.device_kind is \"fridge\"; it must be one of standalone, mobile",
+        ),
+        (
+            "data_folder = \"\"",
+            "line 1, column 15: data_folder has 0 bytes; it must be text of 1 to 4096 bytes without control characters",
+        ),
+    ] {
+        assert_eq!(message(text, &[]), expected);
+    }
+}
+
+#[test]
+fn a_file_that_is_no_toml_is_refused_where_it_stops_being_one() {
+    assert!(message("[site]\nname = Clinic", &[]).starts_with("line 2, column 8: "));
+}
+
+#[test]
+fn each_setting_has_a_variable_that_is_stronger_than_the_file() {
+    let config = load(
+        "[schedule]\ninterval_s = 60\nmanual = true",
+        &[("OUTPOST_SCHEDULE_INTERVAL_S", "90"), ("OUTPOST_SCHEDULE_MANUAL", "false"), ("OTHER", "x")],
+    )
+    .unwrap();
+
+    assert_eq!(config.schedule.interval_ms, Some(90_000));
+}
+
+#[test]
+fn a_wrong_variable_is_an_error_too() {
+    for (name, value, expected) in [
+        (
+            "OUTPOST_SCHEDULE_INTERVALS",
+            "90",
+            "environment variable OUTPOST_SCHEDULE_INTERVALS: there is no setting OUTPOST_SCHEDULE_INTERVALS; \
+             did you mean OUTPOST_SCHEDULE_INTERVAL_S?",
+        ),
+        (
+            "OUTPOST_SCHEDULE_INTERVAL_S",
+            "soon",
+            "environment variable OUTPOST_SCHEDULE_INTERVAL_S: schedule.interval_s is \"soon\"; it must be a whole number",
+        ),
+    ] {
+        assert_eq!(message("", &[(name, value)]), expected);
+    }
+    assert!(load("", &[("OUTPOST_PASSWORD", "secret"), ("OUTPOST_CONFIG", "/elsewhere")]).is_ok());
+}
+
+#[test]
+fn relative_paths_of_a_file_count_from_its_folder_and_of_an_argument_from_here() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("agent.toml");
+    std::fs::write(&file, "data_folder = \"data\"\n[site]\npassword_file = \"/elsewhere/password\"").unwrap();
+    let mut sources = Sources { config_file: Some(file), ..Sources::default() };
+
+    let config = Config::load(&sources).unwrap();
+    assert_eq!(config.data_folder, folder.path().join("data"));
+    assert_eq!(config.socket_path, folder.path().join("data/agent.sock"));
+    assert_eq!(config.password_file.as_deref(), Some(Path::new("/elsewhere/password")));
+
+    sources.data_folder = Some(PathBuf::from("here"));
+    assert_eq!(Config::load(&sources).unwrap().data_folder, Path::new("here"));
+}
+
+#[test]
+fn a_named_file_must_be_there_and_of_a_size_to_be_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("agent.toml");
+    let sources = Sources { config_file: Some(file.clone()), ..Sources::default() };
+
+    assert_eq!(Config::load(&sources).unwrap_err().code(), "config_unreadable");
+
+    let bytes = usize::try_from(CONFIG_BYTES_MAX).unwrap();
+    std::fs::write(&file, "#".repeat(bytes)).unwrap();
+    assert!(Config::load(&sources).is_ok());
+    std::fs::write(&file, "#".repeat(bytes + 1)).unwrap();
+    assert_eq!(Config::load(&sources).unwrap_err().code(), "config_too_large");
+}
+
+#[test]
+fn settings_that_contradict_each_other_are_refused() {
+    let text = "[schedule]\nbackoff_first_s = 100\nbackoff_max_s = 10";
+    assert_eq!(load(text, &[]).unwrap_err().code(), "config_order");
+
+    let text = "[limits]\njournal_bytes_max = 67108864\nacknowledged_tail_bytes_max = 67108865";
+    assert_eq!(load(text, &[]).unwrap_err().code(), "config_order");
+
+    assert_eq!(load("[central]\nurl = \"http://10.0.0.1\"", &[]).unwrap_err().code(), "config_central_url");
+}
+
+#[test]
+fn a_declared_table_that_cannot_be_used_is_refused() {
+    let text = "[[table]]\nname = \"item\"\ntype = \"local\"";
+    assert_eq!(load(text, &[]).unwrap_err().code(), "declared_table_clash");
+
+    let text = "[[table]]\nname = \"x\"\ntype = \"stor\"";
+    assert!(
+        message(text, &[]).starts_with("line 3, column 8: this [[table]] cannot be used"),
+        "{}",
+        message(text, &[])
+    );
+}

@@ -1,0 +1,195 @@
+//! Who this device is: its key, the site that it speaks for, and the token of its last exchange.
+//!
+//! Everything lies in the folder `identity/` (mode 0700; files 0600, each replaced as a whole and synced, file and folder):
+//!
+//! | file | bytes |
+//! | --- | --- |
+//! | `key` | `outpost-key-0` and a line feed (14), seed of the ed25519 key (32), CRC-32 of what is before it (4, little-endian) |
+//! | `identity` | a line of JSON with the fields of [`Identity`], then `crc32 ` and the CRC-32 of that line in 8 hexadecimal digits |
+//! | `token` | `outpost-token-0` and a line feed (16), token (16), CRC-32 of what is before it (4, little-endian) |
+//!
+//! Two phases: key and journal ids are made first and are durable before the first request names them, so that an enrolment
+//! whose answer was lost is asked for again with the same key and the same journal, and central gives the same answer. What
+//! central answers is kept in a second step. A device whose key is there and whose identity is not was cut between the two
+//! files; nothing had been sent, so the identity is made anew.
+//!
+//! The key is not bound to the hardware yet: a copied folder passes for the device. The issue on identity adds that.
+
+mod error;
+mod identity;
+mod password;
+
+use std::path::{Path, PathBuf};
+
+use codec::Ed25519Signer;
+use protocol::edge::Signer as _;
+use protocol::ids::{JournalId, PublicKey, Token};
+use zeroize::Zeroizing;
+
+pub use error::DeviceError;
+pub use identity::{Enrolment, Identity};
+pub use password::{PASSWORD_BYTES_MAX, PASSWORD_VARIABLE, PasswordSource, site_password};
+
+use crate::{durable_file, entropy};
+
+const KEY_NAME: &str = "key";
+const KEY_MAGIC: &[u8; 14] = b"outpost-key-0\n";
+const KEY_BYTES: usize = 14 + 32 + 4;
+
+const TOKEN_NAME: &str = "token";
+const TOKEN_MAGIC: &[u8; 16] = b"outpost-token-0\n";
+const TOKEN_BYTES: usize = 16 + 16 + 4;
+
+/// This device, read from its folder. The data folder's lock must be held while it lives.
+#[derive(Debug)]
+pub struct Device {
+    folder: PathBuf,
+    signer: Ed25519Signer,
+    identity: Identity,
+    token: Token,
+}
+
+impl Device {
+    /// Reads the device; `None` if nothing was ever made here.
+    ///
+    /// # Errors
+    /// [`DeviceError`] for files that others may read, that are damaged, or of which one is missing.
+    pub fn open(folder: &Path) -> Result<Option<Device>, DeviceError> {
+        let (key, identity) = (read_key(folder)?, Identity::read(folder)?);
+        match (key, identity) {
+            (Some(signer), Some(identity)) => {
+                let token = read_token(folder)?;
+                Ok(Some(Device { folder: folder.to_path_buf(), signer, identity, token }))
+            }
+            (None, Some(_)) => Err(DeviceError::KeyMissing { path: folder.join(KEY_NAME) }),
+            (Some(_) | None, None) => Ok(None),
+        }
+    }
+
+    /// Reads the device, or makes its key and its journal ids (the first phase).
+    ///
+    /// # Errors
+    /// [`DeviceError`].
+    pub fn open_or_make(folder: &Path) -> Result<Device, DeviceError> {
+        if let Some(device) = Self::open(folder)? {
+            return Ok(device);
+        }
+        durable_file::make_folder(folder)?;
+        durable_file::check_private_folder(folder)?;
+        let signer = match read_key(folder)? {
+            Some(signer) => signer,
+            None => make_key(folder)?,
+        };
+        let identity = Identity::fresh(JournalId(entropy::bytes()), JournalId(entropy::bytes()));
+        identity.write(folder)?;
+        Ok(Device { folder: folder.to_path_buf(), signer, identity, token: Token::NONE })
+    }
+
+    /// What signs for this device.
+    pub fn signer(&self) -> &Ed25519Signer {
+        &self.signer
+    }
+
+    /// The key that others check against.
+    pub fn public_key(&self) -> PublicKey {
+        self.signer.public_key()
+    }
+
+    /// Journals, and what central said at enrolment.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// What central said at enrolment.
+    ///
+    /// # Errors
+    /// [`DeviceError::NotEnrolled`].
+    pub fn enrolment(&self) -> Result<&Enrolment, DeviceError> {
+        self.identity.enrolment.as_ref().ok_or(DeviceError::NotEnrolled)
+    }
+
+    /// Keeps what central answered (the second phase). Durable when it returns.
+    ///
+    /// # Errors
+    /// [`DeviceError`]; then the device is as it was.
+    pub fn enrol(&mut self, enrolment: Enrolment) -> Result<(), DeviceError> {
+        self.change(|identity| identity.enrolment = Some(enrolment))
+    }
+
+    /// Goes on under another journal, after damage or a new enrolment. Durable when it returns.
+    ///
+    /// # Errors
+    /// [`DeviceError`]; then the device is as it was.
+    pub fn replace_journal(&mut self, journal: JournalId) -> Result<(), DeviceError> {
+        self.change(|identity| identity.journal = journal)
+    }
+
+    /// The token to show in the next request; [`Token::NONE`] before the first reply.
+    pub fn token(&self) -> Token {
+        self.token
+    }
+
+    /// Keeps the token of a reply. Durable when it returns; only then it may be shown (rule 5.7).
+    ///
+    /// # Errors
+    /// [`DeviceError`]; then the old token is still the one to show.
+    pub fn keep_token(&mut self, token: Token) -> Result<(), DeviceError> {
+        durable_file::replace_private(&self.folder.join(TOKEN_NAME), &checked(TOKEN_MAGIC, &token.0))?;
+        self.token = token;
+        Ok(())
+    }
+
+    fn change(&mut self, change: impl FnOnce(&mut Identity)) -> Result<(), DeviceError> {
+        let mut identity = self.identity.clone();
+        change(&mut identity);
+        identity.write(&self.folder)?;
+        self.identity = identity;
+        Ok(())
+    }
+}
+
+fn make_key(folder: &Path) -> Result<Ed25519Signer, DeviceError> {
+    let seed = Zeroizing::new(entropy::bytes::<32>());
+    durable_file::replace_private(&folder.join(KEY_NAME), &checked(KEY_MAGIC, seed.as_slice()))?;
+    Ok(Ed25519Signer::from_seed(&seed))
+}
+
+fn read_key(folder: &Path) -> Result<Option<Ed25519Signer>, DeviceError> {
+    let path = folder.join(KEY_NAME);
+    if folder.exists() {
+        durable_file::check_private_folder(folder)?;
+    }
+    let Some(bytes) = durable_file::read_private(&path, KEY_BYTES)? else { return Ok(None) };
+    let content = unchecked(KEY_MAGIC, &bytes).ok_or(DeviceError::Damaged { path: path.clone() })?;
+    let seed: Zeroizing<[u8; 32]> = Zeroizing::new(content.try_into().map_err(|_| DeviceError::Damaged { path })?);
+    Ok(Some(Ed25519Signer::from_seed(&seed)))
+}
+
+fn read_token(folder: &Path) -> Result<Token, DeviceError> {
+    let path = folder.join(TOKEN_NAME);
+    let Some(bytes) = durable_file::read_private(&path, TOKEN_BYTES)? else { return Ok(Token::NONE) };
+    let content = unchecked(TOKEN_MAGIC, &bytes).ok_or(DeviceError::Damaged { path: path.clone() })?;
+    Token::try_from(content).map_err(|_| DeviceError::Damaged { path })
+}
+
+/// Content between its magic bytes and its checksum.
+fn checked(magic: &[u8], content: &[u8]) -> Zeroizing<Vec<u8>> {
+    let mut bytes = Zeroizing::new(Vec::with_capacity(magic.len() + content.len() + 4));
+    bytes.extend_from_slice(magic);
+    bytes.extend_from_slice(content);
+    let checksum = crc32fast::hash(&bytes);
+    bytes.extend_from_slice(&checksum.to_le_bytes());
+    bytes
+}
+
+/// The content, if magic bytes and checksum are right.
+fn unchecked<'a>(magic: &[u8], bytes: &'a [u8]) -> Option<&'a [u8]> {
+    let (covered, checksum) = bytes.split_last_chunk::<4>()?;
+    if crc32fast::hash(covered) != u32::from_le_bytes(*checksum) {
+        return None;
+    }
+    covered.strip_prefix(magic)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,146 @@
+use super::*;
+use crate::config::CentralUrl;
+use crate::error::Explained as _;
+use protocol::edge::Verifier as _;
+use protocol::ids::{CredentialGeneration, SiteId};
+
+fn folder() -> (tempfile::TempDir, PathBuf) {
+    let root = tempfile::tempdir().unwrap();
+    let folder = root.path().join("identity");
+    (root, folder)
+}
+
+fn enrolment() -> Enrolment {
+    Enrolment {
+        site: SiteId(7),
+        site_name: "Clinic \"7\"".to_owned(),
+        central_url: CentralUrl::parse("https://central.example.org").unwrap(),
+        central_key: PublicKey([3; 32]),
+        generation: CredentialGeneration(2),
+    }
+}
+
+#[test]
+fn a_folder_without_a_device_has_none() {
+    let (_root, folder) = folder();
+
+    assert!(Device::open(&folder).unwrap().is_none());
+    assert!(!folder.exists());
+}
+
+#[test]
+fn a_device_that_was_made_keeps_its_key_and_journals() {
+    let (_root, folder) = folder();
+    let made = Device::open_or_make(&folder).unwrap();
+
+    let again = Device::open_or_make(&folder).unwrap();
+
+    assert_eq!(again.public_key(), made.public_key());
+    assert_eq!(again.identity(), made.identity());
+    assert_ne!(again.identity().journal, again.identity().private_journal);
+    assert_eq!(again.token(), Token::NONE);
+    assert_eq!(again.enrolment().unwrap_err().code(), "not_enrolled");
+    let signature = again.signer().sign(b"bytes");
+    assert!(codec::Ed25519Verifier.verify(&made.public_key(), b"bytes", &signature));
+}
+
+#[test]
+fn an_enrolment_a_token_and_a_new_journal_are_there_after_opening_again() {
+    let (_root, folder) = folder();
+    let mut device = Device::open_or_make(&folder).unwrap();
+    device.enrol(enrolment()).unwrap();
+    device.keep_token(Token([5; 16])).unwrap();
+    device.replace_journal(JournalId([6; 16])).unwrap();
+
+    let again = Device::open(&folder).unwrap().unwrap();
+
+    assert_eq!(again.enrolment().unwrap(), &enrolment());
+    assert_eq!(again.token(), Token([5; 16]));
+    assert_eq!(again.identity().journal, JournalId([6; 16]));
+    assert_eq!(again.identity(), device.identity());
+}
+
+#[test]
+fn a_device_that_was_cut_between_its_two_files_keeps_its_key() {
+    let (_root, folder) = folder();
+    let made = Device::open_or_make(&folder).unwrap();
+    std::fs::remove_file(folder.join("identity")).unwrap();
+
+    assert!(Device::open(&folder).unwrap().is_none());
+    let again = Device::open_or_make(&folder).unwrap();
+
+    assert_eq!(again.public_key(), made.public_key());
+}
+
+#[test]
+fn an_identity_without_its_key_is_not_made_anew() {
+    let (_root, folder) = folder();
+    Device::open_or_make(&folder).unwrap();
+    std::fs::remove_file(folder.join("key")).unwrap();
+
+    assert_eq!(Device::open_or_make(&folder).unwrap_err().code(), "key_missing");
+}
+
+#[test]
+fn each_flipped_bit_of_each_file_is_noticed() {
+    let (_root, folder) = folder();
+    let mut device = Device::open_or_make(&folder).unwrap();
+    device.enrol(enrolment()).unwrap();
+    device.keep_token(Token([5; 16])).unwrap();
+    for name in ["key", "identity", "token"] {
+        let path = folder.join(name);
+        let good = std::fs::read(&path).unwrap();
+        for at in 0..good.len() {
+            let mut bytes = good.clone();
+            bytes[at] ^= 1 << (at % 8);
+            std::fs::write(&path, &bytes).unwrap();
+            assert_eq!(Device::open(&folder).unwrap_err().code(), "identity_damaged", "{name}, byte {at}");
+        }
+        for length in 0..good.len() {
+            std::fs::write(&path, &good[..length]).unwrap();
+            assert_eq!(Device::open(&folder).unwrap_err().code(), "identity_damaged", "{name}, {length} bytes");
+        }
+        std::fs::write(&path, &good).unwrap();
+    }
+    assert!(Device::open(&folder).unwrap().is_some());
+}
+
+#[test]
+fn an_identity_of_a_later_version_is_not_called_damaged() {
+    let (_root, folder) = folder();
+    Device::open_or_make(&folder).unwrap();
+    let line = r#"{"version":1,"colour":"green"}"#;
+    let text = format!("{line}\ncrc32 {:08x}\n", crc32fast::hash(line.as_bytes()));
+    std::fs::write(folder.join("identity"), text).unwrap();
+
+    assert_eq!(Device::open(&folder).unwrap_err().code(), "identity_version");
+}
+
+#[cfg(unix)]
+#[test]
+fn files_and_folders_that_others_may_use_are_refused() {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt as _;
+    let (_root, folder) = folder();
+    Device::open_or_make(&folder).unwrap();
+    for (path, wrong, right) in
+        [(folder.clone(), 0o750, 0o700), (folder.join("key"), 0o604, 0o600), (folder.join("identity"), 0o660, 0o600)]
+    {
+        std::fs::set_permissions(&path, Permissions::from_mode(wrong)).unwrap();
+        assert_eq!(Device::open(&folder).unwrap_err().code(), "file_mode", "{}", path.display());
+        std::fs::set_permissions(&path, Permissions::from_mode(right)).unwrap();
+    }
+    assert!(Device::open(&folder).is_ok());
+}
+
+#[test]
+fn a_key_is_not_shown_by_debug() {
+    let (_root, folder) = folder();
+    let device = Device::open_or_make(&folder).unwrap();
+    let seed = device.signer().seed();
+    let hex: String = seed.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
+
+    let shown = format!("{device:?}");
+
+    assert!(!shown.contains(&hex) && !shown.contains(&format!("{:?}", *seed)));
+}

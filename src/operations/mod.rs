@@ -1,0 +1,60 @@
+//! What the agent can be asked to do: one function behind the command line, the socket and the library.
+
+mod read;
+mod record;
+mod request;
+mod set_aside;
+mod spool;
+mod status;
+mod sync;
+
+use std::io::BufRead;
+
+use serde_json::Value;
+
+pub use record::REFUSED_LISTED_MAX;
+pub use request::{
+    LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX, Progress, RecordOptions, Request, SYNC_TRIES_DEFAULT, SyncOptions,
+};
+
+use crate::agent::Agent;
+use crate::error::AgentError;
+use crate::exit::Exit;
+
+/// Does what is asked. `input` holds the lines of a [`Request::Record`] and is not read otherwise; `events` hears of progress.
+///
+/// # Errors
+/// [`AgentError`] with its code, advice and exit status.
+pub fn perform(
+    agent: &Agent,
+    request: Request,
+    input: &mut dyn BufRead,
+    events: &mut dyn FnMut(Progress),
+) -> Result<Value, AgentError> {
+    match request {
+        Request::Record(options) => record::record(agent, &options, input, events),
+        Request::Get { table, id } => read::get(agent, &table, &id),
+        Request::List { table, store, after, limit } => {
+            read::list(agent, &table, store.as_deref(), after.as_deref(), checked_limit(limit)?)
+        }
+        Request::Sync(options) => sync::sync(agent, &options, events),
+        Request::Initialise(options) => sync::initialise(agent, &options, events),
+        Request::Status => status::status(agent),
+        Request::Queue { after, limit } => read::queue(agent, after, checked_limit(limit)?),
+        Request::SetAsideList { after, limit } => set_aside::list(agent, after, checked_limit(limit)?),
+        Request::SetAsideShow { number } => set_aside::show(agent, number),
+        Request::SetAsideRetry { numbers } => set_aside::retry(agent, &numbers),
+    }
+}
+
+fn checked_limit(limit: u32) -> Result<u32, AgentError> {
+    if (1..=LIST_LIMIT_MAX).contains(&limit) {
+        return Ok(limit);
+    }
+    Err(AgentError::new(
+        "limit_out_of_range",
+        format!("the limit {limit} is not within 1 and {LIST_LIMIT_MAX}"),
+        "Read on with --after where there is more.",
+        Exit::Usage,
+    ))
+}

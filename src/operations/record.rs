@@ -1,0 +1,255 @@
+//! Recording lines of edits: all are checked first, and one bad line means that none is recorded, unless the caller goes on past
+//! refused ones (`details.md`, "Files of edits").
+
+use std::io::BufRead;
+
+use domain::edit::{Edit, LINE_BYTES_MAX};
+use protocol::chain::hash_of;
+use protocol::ids::{Hash, RequestId};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::spool::Spool;
+use super::{Progress, RecordOptions};
+use crate::agent::Agent;
+use crate::clock;
+use crate::error::AgentError;
+use crate::exit::Exit;
+use crate::recorder::{EditRefusal, Group, RecordError, Recorded};
+
+/// Refused lines that an answer lists; the rest is counted.
+pub const REFUSED_LISTED_MAX: usize = 100;
+/// Lines that are handed to the recorder at once, so that they share syncs.
+const BATCH_LINES: usize = 200;
+/// Lines between two reports of progress.
+const PROGRESS_LINES: u64 = 1000;
+
+/// What became of the lines.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct RecordResult {
+    recorded: u64,
+    unchanged: u64,
+    already: u64,
+    first: Option<u64>,
+    last: Option<u64>,
+    refused_count: u64,
+    refused: Vec<RefusedLine>,
+}
+
+#[derive(Debug, Serialize)]
+struct RefusedLine {
+    line: u64,
+    code: String,
+    message: String,
+}
+
+/// Records the lines of `input`.
+pub(super) fn record(
+    agent: &Agent,
+    options: &RecordOptions,
+    input: &mut dyn BufRead,
+    events: &mut dyn FnMut(Progress),
+) -> Result<Value, AgentError> {
+    let mut spool = Spool::fill(agent.folder(), input)?;
+    let lines_total = spool.lines();
+    if lines_total == 0 {
+        return Err(AgentError::new("no_edits", "there is no edit in the input", "", Exit::Usage));
+    }
+    let base = request_base(options, &spool);
+    let mut result = RecordResult::default();
+    if options.group {
+        record_group(agent, &mut spool, base, &mut result)?;
+    } else {
+        if lines_total > 1 && !options.continue_past_refused {
+            check(agent, &mut spool, base, &mut result, events)?;
+        }
+        record_lines(agent, options, &mut spool, base, &mut result, events)?;
+    }
+    serde_json::to_value(&result).map_err(|error| AgentError::new("json", error.to_string(), "", Exit::Failed))
+}
+
+/// What request ids are made of: the caller's text, or the hash of several lines; one line without an id has none.
+fn request_base(options: &RecordOptions, spool: &Spool) -> Option<Hash> {
+    match &options.request_id {
+        Some(text) => Some(hash_of(text.as_bytes())),
+        None if spool.lines() > 1 => Some(spool.hash()),
+        None => None,
+    }
+}
+
+fn request_id(base: Option<Hash>, line: u64) -> Option<RequestId> {
+    let mut bytes = base?.0.to_vec();
+    bytes.extend_from_slice(&line.to_le_bytes());
+    let hash = hash_of(&bytes).0;
+    RequestId::try_from(hash.get(..16)?).ok()
+}
+
+fn record_group(
+    agent: &Agent,
+    spool: &mut Spool,
+    base: Option<Hash>,
+    result: &mut RecordResult,
+) -> Result<(), AgentError> {
+    let mut edits = Vec::new();
+    let mut reader = spool.reader()?;
+    while let Some((line, text)) = reader.next_line()? {
+        if edits.len() >= protocol::limits::GROUP_ENTRIES_MAX {
+            return Err(RecordError::from(EditRefusal::group_entries(edits.len() + 1)).into());
+        }
+        edits.push(parse(&text).map_err(|refusal| refused_line(line, &refusal))?);
+    }
+    let group = Group { edits, request_id: request_id(base, 0), recorded_at_ms: clock::wall_now().0 };
+    match agent.recorder()?.record(group) {
+        Ok(recorded) => result.add(&recorded),
+        Err(RecordError::Refused(refusal)) => {
+            let line = refusal.index as u64 + 1;
+            return Err(refused_line(line, &refusal));
+        }
+        Err(error) => return Err(error.into()),
+    }
+    Ok(())
+}
+
+/// Checks every line as if it were recorded, before the first is.
+fn check(
+    agent: &Agent,
+    spool: &mut Spool,
+    base: Option<Hash>,
+    result: &mut RecordResult,
+    events: &mut dyn FnMut(Progress),
+) -> Result<(), AgentError> {
+    let mut reader = spool.reader()?;
+    let bad_lines = std::cell::RefCell::new(RecordResult::default());
+    let mut lines = 0;
+    let next = || loop {
+        let Some((line, text)) = reader.next_line()? else { return Ok(None) };
+        lines = line;
+        if line % PROGRESS_LINES == 0 {
+            events(Progress::Checking { lines: line });
+        }
+        match parse(&text) {
+            Ok(edit) => {
+                let request_id = request_id(base, line);
+                return Ok(Some((line, Group { edits: vec![edit], request_id, recorded_at_ms: 0 })));
+            }
+            Err(refusal) => bad_lines.borrow_mut().refuse(line, &refusal),
+        }
+    };
+    agent.recorder()?.check_all(next, |line, refusal| {
+        bad_lines.borrow_mut().refuse(line, &refusal);
+    })?;
+    let mut bad_lines = bad_lines.into_inner();
+    bad_lines.refused.sort_by_key(|refused| refused.line);
+    let Some(first) = bad_lines.refused.first() else { return Ok(()) };
+    let listed: Vec<String> = bad_lines
+        .refused
+        .iter()
+        .take(10)
+        .map(|refused| format!("line {}: {}", refused.line, refused.message))
+        .collect();
+    let code = first.code.clone();
+    let message = format!("{} of {lines} lines are refused:\n{}", bad_lines.refused_count, listed.join("\n"));
+    *result = RecordResult::default();
+    Err(AgentError::new(
+        &code,
+        message,
+        "Nothing was recorded. Mend these lines, or use --continue to record the others.",
+        Exit::Refused,
+    ))
+}
+
+fn record_lines(
+    agent: &Agent,
+    options: &RecordOptions,
+    spool: &mut Spool,
+    base: Option<Hash>,
+    result: &mut RecordResult,
+    events: &mut dyn FnMut(Progress),
+) -> Result<(), AgentError> {
+    let lines_total = spool.lines();
+    let mut reader = spool.reader()?;
+    let mut is_over = false;
+    while !is_over {
+        let (mut numbers, mut groups) = (Vec::new(), Vec::new());
+        while groups.len() < BATCH_LINES {
+            let Some((line, text)) = reader.next_line()? else {
+                is_over = true;
+                break;
+            };
+            match parse(&text) {
+                Ok(edit) => {
+                    numbers.push(line);
+                    let recorded_at_ms = clock::wall_now().0;
+                    groups.push(Group { edits: vec![edit], request_id: request_id(base, line), recorded_at_ms });
+                }
+                Err(refusal) if options.continue_past_refused => result.refuse(line, &refusal),
+                Err(refusal) => return Err(refused_line(line, &refusal)),
+            }
+        }
+        for (line, answer) in numbers.into_iter().zip(agent.recorder()?.record_all(groups)) {
+            match answer {
+                Ok(recorded) => result.add(&recorded),
+                Err(RecordError::Refused(refusal)) if options.continue_past_refused => result.refuse(line, &refusal),
+                Err(RecordError::Refused(refusal)) if lines_total == 1 => {
+                    return Err(RecordError::Refused(refusal).into());
+                }
+                Err(RecordError::Refused(refusal)) => return Err(refused_line(line, &refusal)),
+                Err(error) => return Err(error.into()),
+            }
+            if line % PROGRESS_LINES == 0 {
+                events(Progress::Recording { lines: line, lines_total });
+            }
+        }
+    }
+    Ok(())
+}
+
+fn parse(text: &str) -> Result<Edit, EditRefusal> {
+    Edit::parse(text).map_err(|error| EditRefusal {
+        index: 0,
+        code: error.code().to_owned(),
+        message: error.to_string(),
+    })
+}
+
+fn refused_line(line: u64, refusal: &EditRefusal) -> AgentError {
+    AgentError::new(
+        &refusal.code,
+        format!("line {line}: {}", refusal.message),
+        "Nothing from this line on was recorded.",
+        Exit::Refused,
+    )
+}
+
+impl RecordResult {
+    fn add(&mut self, recorded: &Recorded) {
+        if recorded.was_recorded {
+            self.already += 1;
+            return;
+        }
+        self.recorded += recorded.edits;
+        self.unchanged += recorded.unchanged;
+        if let Some((first, last)) = recorded.sequences {
+            self.first = Some(self.first.map_or(first.0, |known| known.min(first.0)));
+            self.last = Some(self.last.map_or(last.0, |known| known.max(last.0)));
+        }
+    }
+
+    fn refuse(&mut self, line: u64, refusal: &EditRefusal) {
+        self.refused_count += 1;
+        if self.refused.len() < REFUSED_LISTED_MAX {
+            let (code, message) = (refusal.code.clone(), refusal.message.clone());
+            self.refused.push(RefusedLine { line, code, message });
+        }
+    }
+}
+
+/// A line that is too long for the spool to keep.
+pub(super) fn line_too_long() -> AgentError {
+    AgentError::new(
+        "line_too_long",
+        format!("a line has more than {LINE_BYTES_MAX} bytes"),
+        "Keep photos and scans in files; a record holds at most 1 MiB.",
+        Exit::Refused,
+    )
+}

@@ -1,0 +1,173 @@
+//! What an application or a person may ask of the agent, and what comes back: the same types whether the data folder is opened
+//! directly or a daemon is asked through its socket.
+
+use serde::{Deserialize, Serialize};
+
+/// Most records, queue entries or set-aside entries in one answer.
+pub const LIST_LIMIT_MAX: u32 = 1000;
+/// How many an answer holds when nobody says.
+pub const LIST_LIMIT_DEFAULT: u32 = 100;
+
+/// One thing to do. On the socket: `POST /v0/VERB` with this as JSON (without the verb), and for `record` the lines after it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "verb", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Request {
+    /// Journal edits, read as NDJSON lines from the request's input.
+    Record(RecordOptions),
+    /// One record.
+    Get {
+        /// Table name.
+        table: String,
+        /// Record id.
+        id: String,
+    },
+    /// Records of a table in the order of their ids.
+    List {
+        /// Table name.
+        table: String,
+        /// Only those of this store.
+        #[serde(default)]
+        store: Option<String>,
+        /// Begin after this id.
+        #[serde(default)]
+        after: Option<String>,
+        /// At most this many, 1 to [`LIST_LIMIT_MAX`].
+        #[serde(default = "limit_default")]
+        limit: u32,
+    },
+    /// Push, then pull, until everything went through or it cannot.
+    Sync(SyncOptions),
+    /// Forget what came from central and fetch it anew; this site's own edits stay.
+    Initialise(SyncOptions),
+    /// The site, its queue and its last syncs.
+    Status,
+    /// Edits whose verdict is not final.
+    Queue {
+        /// Begin after this sequence.
+        #[serde(default)]
+        after: u64,
+        /// At most this many.
+        #[serde(default = "limit_default")]
+        limit: u32,
+    },
+    /// Refused edits.
+    SetAsideList {
+        /// Begin after this number.
+        #[serde(default)]
+        after: u64,
+        /// At most this many.
+        #[serde(default = "limit_default")]
+        limit: u32,
+    },
+    /// One refused edit with its data.
+    SetAsideShow {
+        /// Its number in the list.
+        number: u64,
+    },
+    /// Journal refused edits anew.
+    SetAsideRetry {
+        /// Their numbers; empty means all.
+        numbers: Vec<u64>,
+    },
+}
+
+/// How to record the lines of the input.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RecordOptions {
+    /// All lines are one group: judged whole, all or nothing.
+    #[serde(default)]
+    pub group: bool,
+    /// Record the good lines and list the refused ones, instead of recording nothing when one is bad.
+    #[serde(default, rename = "continue")]
+    pub continue_past_refused: bool,
+    /// Makes a repeated call harmless. Without it the lines' own hash serves when there are several.
+    #[serde(default)]
+    pub request_id: Option<String>,
+}
+
+/// How long to try.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SyncOptions {
+    /// Sessions in a row that may fail without bringing anything forward; 1 tries once.
+    #[serde(default = "tries_default")]
+    pub tries_max: u32,
+}
+
+impl Default for SyncOptions {
+    fn default() -> Self {
+        Self { tries_max: tries_default() }
+    }
+}
+
+/// Tries of a sync that somebody waits for.
+pub const SYNC_TRIES_DEFAULT: u32 = 3;
+
+const fn tries_default() -> u32 {
+    SYNC_TRIES_DEFAULT
+}
+
+const fn limit_default() -> u32 {
+    LIST_LIMIT_DEFAULT
+}
+
+/// How far something long is; sent while it runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "step", rename_all = "kebab-case")]
+pub enum Progress {
+    /// Lines are being checked before any is recorded.
+    Checking {
+        /// Lines so far.
+        lines: u64,
+    },
+    /// Lines are being recorded.
+    Recording {
+        /// Lines so far.
+        lines: u64,
+        /// Lines in all.
+        lines_total: u64,
+    },
+    /// A session runs.
+    Syncing {
+        /// Edits that central has received in this sync.
+        sent: u64,
+        /// Edits that waited when it began.
+        sent_total: u64,
+        /// Rows stored.
+        stored: u64,
+        /// Rows that waited at central, once it has said so.
+        stored_total: Option<u64>,
+        /// Bytes of requests.
+        bytes_out: u64,
+        /// Bytes of replies.
+        bytes_in: u64,
+    },
+    /// A session failed and another one follows.
+    Waiting {
+        /// Stable code of the failure.
+        code: String,
+        /// What happened.
+        message: String,
+        /// Milliseconds until the next try.
+        wait_ms: u64,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_come_back_and_unknown_fields_are_errors() {
+        let request = Request::List { table: "item".into(), store: None, after: None, limit: 7 };
+        let text = serde_json::to_string(&request).unwrap();
+        assert_eq!(serde_json::from_str::<Request>(&text).unwrap(), request);
+
+        assert!(serde_json::from_str::<Request>(r#"{"verb":"get","table":"item","id":"x","extra":1}"#).is_err());
+        assert_eq!(
+            serde_json::from_str::<Request>(r#"{"verb":"sync"}"#).unwrap(),
+            Request::Sync(SyncOptions { tries_max: SYNC_TRIES_DEFAULT })
+        );
+    }
+}

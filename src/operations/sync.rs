@@ -1,0 +1,124 @@
+//! Syncing while somebody waits: sessions until everything went through, or until trying again does not help.
+
+use protocol::schedule::Schedule;
+use protocol::session::{Advice, Summary};
+use serde_json::{Value, json};
+
+use super::{Progress, SyncOptions};
+use crate::agent::Agent;
+use crate::entropy;
+use crate::error::AgentError;
+use crate::sync_runner::{Report, SessionFailure};
+
+/// Longest wait between two tries of a sync that somebody waits for, in milliseconds.
+const RETRY_WAIT_MS_MAX: u64 = 10_000;
+
+/// Sums over the sessions of one sync.
+#[derive(Default)]
+struct Totals {
+    sent: u64,
+    sent_total: Option<u64>,
+    stored: u64,
+    stored_total: Option<u64>,
+    requests: u64,
+    bytes_out: u64,
+    bytes_in: u64,
+}
+
+/// Push, then pull.
+pub(super) fn sync(
+    agent: &Agent,
+    options: &SyncOptions,
+    events: &mut dyn FnMut(Progress),
+) -> Result<Value, AgentError> {
+    let refused_before = agent.recorder()?.core().local.set_aside_count()?;
+    let (totals, failure) = run_sessions(agent, options, events)?;
+    let refused = agent.recorder()?.core().local.set_aside_count()?.saturating_sub(refused_before);
+    Ok(json!({
+        "outcome": if failure.is_none() { "drained" } else { "failed" },
+        "sent": totals.sent,
+        "stored": totals.stored,
+        "refused": refused,
+        "requests": totals.requests,
+        "bytes_out": totals.bytes_out,
+        "bytes_in": totals.bytes_in,
+        "failure": failure.map(|failure| json!({
+            "code": failure.code,
+            "message": failure.message,
+            "advice": advice_text(failure.advice),
+            "exit": failure.exit.code(),
+        })),
+    }))
+}
+
+/// Fetches everything anew, and lets go of what central does not have for this site any more.
+pub(super) fn initialise(
+    agent: &Agent,
+    options: &SyncOptions,
+    events: &mut dyn FnMut(Progress),
+) -> Result<Value, AgentError> {
+    agent.recorder()?.core().local.begin_rebuild()?;
+    sync(agent, options, events)
+}
+
+fn run_sessions(
+    agent: &Agent,
+    options: &SyncOptions,
+    events: &mut dyn FnMut(Progress),
+) -> Result<(Totals, Option<SessionFailure>), AgentError> {
+    let mut totals = Totals::default();
+    let mut failures = 0;
+    loop {
+        let report = agent.run_session(&mut |summary| events(totals.progress(summary)))?;
+        let has_progress = report.summary.entries_received > 0 || report.summary.rows_stored > 0;
+        totals.add(&report);
+        let Some(failure) = report.failure else { return Ok((totals, None)) };
+        failures = if has_progress { 1 } else { failures + 1 };
+        if failure.advice == Advice::Operator || failures >= options.tries_max.max(1) || agent.is_stopping() {
+            return Ok((totals, Some(failure)));
+        }
+        let wait_ms = retry_wait_ms(agent.schedule(), failures, failure.advice);
+        events(Progress::Waiting { code: failure.code.clone(), message: failure.message.clone(), wait_ms });
+        if !agent.wait(wait_ms) {
+            return Ok((totals, Some(failure)));
+        }
+    }
+}
+
+fn retry_wait_ms(schedule: Schedule, failures: u32, advice: Advice) -> u64 {
+    let patient = Schedule { backoff_max_ms: schedule.backoff_max_ms.min(RETRY_WAIT_MS_MAX), ..schedule };
+    let asked = if let Advice::Wait { seconds } = advice { Some(u64::from(seconds) * 1000) } else { None };
+    patient.retry_ms(failures, asked, entropy::number())
+}
+
+fn advice_text(advice: Advice) -> String {
+    match advice {
+        Advice::Retry => "Nothing is lost: it goes on from here when there is a connection.".to_owned(),
+        Advice::Wait { seconds } => format!("Central is busy and asks to come again in {seconds} s."),
+        Advice::Operator => "Trying again does not help; tell the administrator of the central server.".to_owned(),
+    }
+}
+
+impl Totals {
+    fn add(&mut self, report: &Report) {
+        let summary = &report.summary;
+        self.sent_total.get_or_insert(summary.entries_total);
+        self.sent += summary.entries_received;
+        self.stored_total = self.stored_total.or(summary.rows_total);
+        self.stored += summary.rows_stored;
+        self.requests += u64::from(summary.requests);
+        self.bytes_out += summary.bytes_out;
+        self.bytes_in += summary.bytes_in;
+    }
+
+    fn progress(&self, summary: &Summary) -> Progress {
+        Progress::Syncing {
+            sent: self.sent + summary.entries_received,
+            sent_total: self.sent_total.unwrap_or(summary.entries_total),
+            stored: self.stored + summary.rows_stored,
+            stored_total: self.stored_total.or(summary.rows_total),
+            bytes_out: self.bytes_out + summary.bytes_out,
+            bytes_in: self.bytes_in + summary.bytes_in,
+        }
+    }
+}

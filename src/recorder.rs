@@ -1,0 +1,400 @@
+//! Recording edits: check, journal, make durable, show (architecture, section 4, steps 1 to 4).
+//!
+//! Groups that arrive together share one sync: whoever gets the lock first takes everything that queues, and the others find
+//! their answer when they get it. The order within a commit: the local copy takes the edits in an open transaction, so that each
+//! group is checked against those before it; the journals take them; the journals are synced; the transaction is committed. A
+//! crash between loses nothing: what is in a journal and not in the local copy is applied again at opening.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use domain::apply::operation_for;
+use domain::catalogue::Catalogue;
+use domain::edit::Edit;
+use domain::json::row_from_json;
+use domain::judge::{Found, Side, Verdict, View, judge};
+use protocol::entry::Entry;
+use protocol::ids::{OwnershipNumber, RequestId, Sequence, SiteId};
+use protocol::limits;
+use protocol::row::Row;
+
+use crate::error::AgentError;
+use crate::journal::storage::Storage;
+use crate::journal::{Draft, Journal, Note};
+use crate::local_copy::{Kind, LocalCopy};
+
+mod error;
+
+pub use error::{EditRefusal, RecordError};
+
+/// Groups that share one sync at most, so that nobody waits long behind a flood.
+pub const COMMIT_GROUPS_MAX: usize = 256;
+/// Groups that may queue for recording; one more is told to come again.
+pub const QUEUE_GROUPS_MAX: usize = 10_000;
+
+/// Edits that are recorded and judged together.
+#[derive(Debug, Clone)]
+pub struct Group {
+    /// In their order.
+    pub edits: Vec<Edit>,
+    /// Makes a repeated call harmless.
+    pub request_id: Option<RequestId>,
+    /// Wall clock when the application handed the group over; for people, never for order.
+    pub recorded_at_ms: u64,
+}
+
+/// A group that is durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Recorded {
+    /// First and last sequence; `None` if nothing had to change or everything is private.
+    pub sequences: Option<(Sequence, Sequence)>,
+    /// Edits that were journaled.
+    pub edits: u64,
+    /// Edits that would have changed nothing.
+    pub unchanged: u64,
+    /// Whether a call with the same request id had recorded it before.
+    pub was_recorded: bool,
+}
+
+/// The journals and the local copy, in step.
+pub struct Core<S: Storage> {
+    /// What goes to central.
+    pub shared: Journal<S>,
+    /// What never leaves the site.
+    pub private: Journal<S>,
+    /// The records as this site knows them.
+    pub local: LocalCopy,
+}
+
+/// Takes groups from any number of threads.
+pub struct Recorder<S: Storage> {
+    site: SiteId,
+    catalogue: Arc<Catalogue>,
+    queue: Mutex<VecDeque<Arc<Ticket>>>,
+    core: Mutex<Core<S>>,
+}
+
+struct Ticket {
+    group: Group,
+    answer: Mutex<Option<Result<Recorded, RecordError>>>,
+}
+
+impl<S: Storage> Recorder<S> {
+    /// Takes the opened parts and applies again what the local copy lacks.
+    ///
+    /// # Errors
+    /// [`RecordError`] if a journal or the local copy cannot be read or written.
+    pub fn new(site: SiteId, catalogue: Arc<Catalogue>, mut core: Core<S>) -> Result<Self, RecordError> {
+        catch_up(&mut core)?;
+        Ok(Self { site, catalogue, queue: Mutex::default(), core: Mutex::new(core) })
+    }
+
+    /// The journals and the local copy, for reading and for what a session stores.
+    pub fn core(&self) -> MutexGuard<'_, Core<S>> {
+        // A panic while the lock was held is a broken invariant that has been reported; the data below has its own checks.
+        self.core.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Records a group: durable when this returns.
+    ///
+    /// # Errors
+    /// [`RecordError::Refused`] names the edit and the rule; nothing of the group was recorded.
+    pub fn record(&self, group: Group) -> Result<Recorded, RecordError> {
+        self.record_all(vec![group]).pop().unwrap_or(Err(RecordError::QueueFull))
+    }
+
+    /// Records groups in order, each for itself, with as few syncs as the limits allow. One answer each.
+    pub fn record_all(&self, groups: Vec<Group>) -> Vec<Result<Recorded, RecordError>> {
+        let tickets: Vec<_> =
+            groups.into_iter().map(|group| Arc::new(Ticket { group, answer: Mutex::new(None) })).collect();
+        {
+            let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+            if queue.len() + tickets.len() > QUEUE_GROUPS_MAX {
+                return tickets.iter().map(|_| Err(RecordError::QueueFull)).collect();
+            }
+            queue.extend(tickets.iter().cloned());
+        }
+        tickets.iter().map(|ticket| self.wait(ticket)).collect()
+    }
+
+    /// Checks numbered groups as if they were recorded one after the other, and leaves nothing behind. Calls `refused` with the
+    /// number of each that would be refused.
+    ///
+    /// # Errors
+    /// [`RecordError`] if the local copy fails, or what `next` gives.
+    pub fn check_all(
+        &self,
+        mut next: impl FnMut() -> Result<Option<(u64, Group)>, AgentError>,
+        mut refused: impl FnMut(u64, EditRefusal),
+    ) -> Result<(), RecordError> {
+        let mut core = self.core();
+        core.local.begin_edits()?;
+        let mut reserved = Reserved::default();
+        let result = loop {
+            let (number, group) = match next() {
+                Ok(Some(numbered)) => numbered,
+                Ok(None) => break Ok(()),
+                Err(error) => break Err(error.into()),
+            };
+            match prepare(&self.catalogue, self.site, &mut core, &group, reserved) {
+                Ok(prepared) => {
+                    reserved.shared += prepared.shared.len() as u64;
+                    reserved.private += prepared.private.len() as u64;
+                }
+                Err(RecordError::Refused(refusal)) => refused(number, refusal),
+                Err(error) => break Err(error),
+            }
+        };
+        core.local.rollback_edits()?;
+        result
+    }
+
+    fn wait(&self, ticket: &Ticket) -> Result<Recorded, RecordError> {
+        loop {
+            let mut core = self.core();
+            if let Some(answer) = ticket.answer.lock().unwrap_or_else(PoisonError::into_inner).take() {
+                return answer;
+            }
+            let batch: Vec<_> = {
+                let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+                let count = queue.len().min(COMMIT_GROUPS_MAX);
+                queue.drain(..count).collect()
+            };
+            let answers = commit(&self.catalogue, self.site, &mut core, &batch);
+            for (ticket, answer) in batch.iter().zip(answers) {
+                *ticket.answer.lock().unwrap_or_else(PoisonError::into_inner) = Some(answer);
+            }
+        }
+    }
+}
+
+/// Sequences that groups of the same commit have taken already.
+#[derive(Default, Clone, Copy)]
+struct Reserved {
+    shared: u64,
+    private: u64,
+}
+
+/// What a group wants to have journaled.
+struct Prepared {
+    shared: Vec<Draft>,
+    private: Vec<Draft>,
+    recorded: Recorded,
+}
+
+/// One commit for all groups; each has its own answer.
+fn commit<S: Storage>(
+    catalogue: &Catalogue,
+    site: SiteId,
+    core: &mut Core<S>,
+    batch: &[Arc<Ticket>],
+) -> Vec<Result<Recorded, RecordError>> {
+    match try_commit(catalogue, site, core, batch) {
+        Ok(answers) => answers,
+        Err(error) => {
+            // The transaction is given up; the journal is poisoned if it was the one that failed, so that nothing can be
+            // acknowledged on top of what may not be there.
+            let _ = core.local.rollback_edits();
+            batch.iter().map(|_| Err(error.clone())).collect()
+        }
+    }
+}
+
+fn try_commit<S: Storage>(
+    catalogue: &Catalogue,
+    site: SiteId,
+    core: &mut Core<S>,
+    batch: &[Arc<Ticket>],
+) -> Result<Vec<Result<Recorded, RecordError>>, RecordError> {
+    core.local.begin_edits()?;
+    let mut answers = Vec::with_capacity(batch.len());
+    let (mut shared, mut private) = (Vec::new(), Vec::new());
+    for ticket in batch {
+        let reserved = Reserved { shared: shared.len() as u64, private: private.len() as u64 };
+        match prepare(catalogue, site, core, &ticket.group, reserved) {
+            Ok(prepared) => {
+                shared.extend(prepared.shared);
+                private.extend(prepared.private);
+                answers.push(Ok(prepared.recorded));
+            }
+            Err(RecordError::Refused(refusal)) => answers.push(Err(RecordError::Refused(refusal))),
+            Err(error) => return Err(error),
+        }
+    }
+    // The private part of a mixed group is written first and names the shared sequence that completes it (`details.md`).
+    if !private.is_empty() {
+        core.private.append(&private)?;
+        core.private.sync()?;
+    }
+    if !shared.is_empty() {
+        core.shared.append(&shared)?;
+        core.shared.sync()?;
+    }
+    if shared.is_empty() && private.is_empty() {
+        core.local.rollback_edits()?;
+    } else {
+        core.local.commit_edits(core.shared.durable().sequence, core.private.durable().sequence)?;
+    }
+    Ok(answers)
+}
+
+/// Checks a group and applies it to the local copy's open transaction; undone again if one edit is refused.
+fn prepare<S: Storage>(
+    catalogue: &Catalogue,
+    site: SiteId,
+    core: &mut Core<S>,
+    group: &Group,
+    reserved: Reserved,
+) -> Result<Prepared, RecordError> {
+    if group.edits.len() > limits::GROUP_ENTRIES_MAX {
+        return Err(EditRefusal::group_entries(group.edits.len()).into());
+    }
+    if let Some(request_id) = group.request_id
+        && let Some(sequences) = core.local.request(request_id)?
+    {
+        let recorded = Recorded { sequences, was_recorded: true, ..Recorded::default() };
+        return Ok(Prepared { shared: Vec::new(), private: Vec::new(), recorded });
+    }
+    let shared_next = core.shared.durable().sequence.plus(reserved.shared).next();
+    let private_next = core.private.durable().sequence.plus(reserved.private).next();
+    core.local.begin_group()?;
+    match apply_group(catalogue, site, core, group, shared_next, private_next) {
+        Ok(prepared) => {
+            if let Some(request_id) = group.request_id
+                && prepared.recorded.edits > 0
+            {
+                core.local.remember_request(request_id, prepared.recorded.sequences)?;
+            }
+            core.local.release_group()?;
+            Ok(prepared)
+        }
+        Err(error) => {
+            core.local.rollback_group()?;
+            Err(error)
+        }
+    }
+}
+
+fn apply_group<S: Storage>(
+    catalogue: &Catalogue,
+    site: SiteId,
+    core: &mut Core<S>,
+    group: &Group,
+    shared_next: Sequence,
+    private_next: Sequence,
+) -> Result<Prepared, RecordError> {
+    let note = Note { request_id: group.request_id, recorded_at_ms: group.recorded_at_ms, completes: None };
+    let (mut shared, mut private): (Vec<Draft>, Vec<Draft>) = (Vec::new(), Vec::new());
+    let mut recorded = Recorded::default();
+    let mut bytes = 0;
+    for (index, edit) in group.edits.iter().enumerate() {
+        let Some(mut entry) = entry_for(catalogue, &mut core.local, edit, index)? else {
+            recorded.unchanged += 1;
+            continue;
+        };
+        let applied = match judge(catalogue, &mut core.local, Side::Device, site, &entry)? {
+            Verdict::Accept(applied) => applied,
+            Verdict::Refuse(refusal) => return Err(EditRefusal::of_rule(index, &refusal).into()),
+            Verdict::Wait { .. } => return Err(EditRefusal::waiting(index).into()),
+        };
+        entry.ownership = applied.ownership;
+        let (drafts, kind, next) = if applied.is_private {
+            (&mut private, Kind::Private, private_next)
+        } else {
+            (&mut shared, Kind::Shared, shared_next)
+        };
+        let sequence = next.plus(drafts.len() as u64);
+        core.local.apply_entry(kind, sequence, &entry, &applied, group.recorded_at_ms)?;
+        let encoded = entry.encode();
+        bytes += encoded.len();
+        if bytes > limits::GROUP_BYTES_MAX {
+            return Err(EditRefusal::group_bytes(bytes).into());
+        }
+        drafts.push(Draft { entry: encoded, is_group_end: false, note: note.clone() });
+        recorded.edits += 1;
+    }
+    end_group(&mut shared);
+    end_group(&mut private);
+    if !shared.is_empty() {
+        let last = Sequence(shared_next.0 + shared.len() as u64 - 1);
+        recorded.sequences = Some((shared_next, last));
+        for draft in &mut private {
+            draft.note.completes = Some(last);
+        }
+    }
+    Ok(Prepared { shared, private, recorded })
+}
+
+/// Marks the last entry as the group's end, in its bytes and beside them.
+fn end_group(drafts: &mut [Draft]) {
+    if let Some(last) = drafts.last_mut() {
+        last.is_group_end = true;
+        Entry::mark_group_end(&mut last.entry);
+    }
+}
+
+/// The entry that does what the edit asks, or `None` if the record already is as it wants.
+fn entry_for(
+    catalogue: &Catalogue,
+    local: &mut LocalCopy,
+    edit: &Edit,
+    index: usize,
+) -> Result<Option<Entry>, RecordError> {
+    let table = catalogue.table_by_name(&edit.table).map_err(|error| EditRefusal::unknown_table(index, &error))?;
+    let row = match &edit.data {
+        Some(data) => {
+            row_from_json(table, &edit.id, data).map_err(|error| EditRefusal::bad_data(index, edit, &error))?
+        }
+        None => Row::default(),
+    };
+    let current = match local.record(table.reference(), &edit.id)? {
+        Found::Here { row, .. } => Some(row),
+        Found::Deleted { .. } | Found::Unknown => None,
+    };
+    Ok(operation_for(edit.op, current.as_ref(), row).map(|operation| Entry {
+        is_group_end: false,
+        ownership: OwnershipNumber(0),
+        table: table.reference().clone(),
+        record: edit.id.clone(),
+        operation,
+    }))
+}
+
+/// Applies journaled entries that the local copy lacks: after a crash between the journal's sync and the commit.
+fn catch_up<S: Storage>(core: &mut Core<S>) -> Result<(), RecordError> {
+    for kind in [Kind::Private, Kind::Shared] {
+        loop {
+            let journal = if kind == Kind::Shared { &mut core.shared } else { &mut core.private };
+            let after = core.local.applied(kind)?.max(journal.floor());
+            let head = journal.durable().sequence;
+            if after >= head {
+                break;
+            }
+            let mut batch = Vec::new();
+            journal.read(after, &mut |stored| {
+                batch.push(stored);
+                if batch.len() < limits::GROUP_ENTRIES_MAX {
+                    std::ops::ControlFlow::Continue(())
+                } else {
+                    std::ops::ControlFlow::Break(())
+                }
+            })?;
+            let last = batch.last().map_or(head, |stored| stored.sequence);
+            core.local.begin_edits()?;
+            for stored in &batch {
+                let entry = Entry::decode(&stored.entry).map_err(RecordError::Entry)?;
+                let applied = core.local.effect_of(kind, &entry)?;
+                core.local.apply_entry(kind, stored.sequence, &entry, &applied, stored.note.recorded_at_ms)?;
+                if let Some(request_id) = stored.note.request_id {
+                    core.local.remember_request(request_id, Some((stored.sequence, stored.sequence)))?;
+                }
+            }
+            let (shared, private) = match kind {
+                Kind::Shared => (last, core.local.applied(Kind::Private)?),
+                Kind::Private => (core.local.applied(Kind::Shared)?, last),
+            };
+            core.local.commit_edits(shared, private)?;
+        }
+    }
+    Ok(())
+}

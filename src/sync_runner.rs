@@ -1,0 +1,302 @@
+//! Carries out what the session machine asks for: reads the journal, exchanges bytes, stores what comes (architecture, section 4,
+//! step 5). Holds no lock while it waits for the network.
+
+use std::ops::ControlFlow;
+
+use protocol::edge::{Codec, Signer, Verifier};
+use protocol::ids::{CredentialGeneration, Hash, PublicKey, Sequence, SiteId, Token};
+use protocol::message::FramePartState;
+use protocol::session::{Advice, Failure, Input, Link, Outcome, Output, Session, Start, Summary, Tools};
+
+use crate::error::AgentError;
+use crate::exit::Exit;
+use crate::journal::JournalError;
+use crate::journal::storage::Storage;
+use crate::local_copy::Kind;
+use crate::recorder::{Core, Recorder};
+
+/// One request to central and its reply, as a stream. Implemented by the transport, and by the simulator.
+pub trait Exchanger {
+    /// Sends the request and hands over the reply as it comes; `on_reply` may end it early.
+    ///
+    /// # Errors
+    /// [`ExchangeFailure`] if the request did not go through or the reply is not whole.
+    fn exchange(
+        &mut self,
+        request: &[u8],
+        on_reply: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
+    ) -> Result<(), ExchangeFailure>;
+}
+
+/// Why an exchange failed, in the transport's words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExchangeFailure {
+    /// Stable code, such as `timeout`.
+    pub code: String,
+    /// One sentence.
+    pub message: String,
+    /// How a program ends because of it.
+    pub exit: Exit,
+    /// What central asked to wait at least, in seconds.
+    pub retry_after_s: Option<u32>,
+}
+
+/// Where the token lies, beside the key: durable before it is used (rule 5.7).
+pub trait TokenStore {
+    /// The last token.
+    fn token(&self) -> Token;
+
+    /// Makes a token durable.
+    ///
+    /// # Errors
+    /// What the disk says.
+    fn store_token(&mut self, token: Token) -> Result<(), AgentError>;
+}
+
+/// Who speaks to whom.
+#[derive(Debug, Clone, Copy)]
+pub struct Parties {
+    /// This site.
+    pub site: SiteId,
+    /// Central's pinned key.
+    pub central: PublicKey,
+    /// Generation of name and password that was last proved.
+    pub generation: CredentialGeneration,
+}
+
+/// What is learnt in one session and used in the next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Learnt {
+    /// How much the link carries at once.
+    pub link: Link,
+    /// What central has of a frame in parts.
+    pub frame_part: Option<FramePartState>,
+}
+
+/// How a session ended, with the transport's own words for a cut.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// Why it did not come to its end.
+    pub failure: Option<SessionFailure>,
+    /// What it did.
+    pub summary: Summary,
+}
+
+/// Why a session did not come to its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionFailure {
+    /// Stable code.
+    pub code: String,
+    /// One sentence.
+    pub message: String,
+    /// What to do.
+    pub advice: Advice,
+    /// How a program ends because of it.
+    pub exit: Exit,
+}
+
+/// Everything that a session needs.
+pub struct SyncRunner<'a, S: Storage> {
+    /// The journals and the local copy.
+    pub recorder: &'a Recorder<S>,
+    /// The way to central.
+    pub exchanger: &'a mut dyn Exchanger,
+    /// Packs and unpacks.
+    pub codec: &'a mut dyn Codec,
+    /// This device's key.
+    pub signer: &'a dyn Signer,
+    /// Checks central's signatures.
+    pub verifier: &'a dyn Verifier,
+    /// The token's place.
+    pub tokens: &'a mut dyn TokenStore,
+    /// Who speaks to whom.
+    pub parties: Parties,
+    /// Bytes of the journal that are kept although central has received them (rule 5.5).
+    pub acknowledged_tail_bytes_max: u64,
+}
+
+impl<S: Storage> SyncRunner<'_, S> {
+    /// Runs one session to its end. Tells its summary after each step.
+    ///
+    /// # Errors
+    /// [`AgentError`] if the device itself fails (journal, local copy, disk); a session that central or the link ends is a [`Report`].
+    pub fn run(&mut self, learnt: &mut Learnt, progress: &mut dyn FnMut(&Summary)) -> Result<Report, AgentError> {
+        let start = self.start(*learnt)?;
+        let mut tools = Tools { codec: self.codec, signer: self.signer, verifier: self.verifier };
+        let mut session = Session::begin(start, &mut tools);
+        let mut steps = Steps { recorder: self.recorder, tokens: self.tokens };
+        let mut failure = None;
+        let outcome = loop {
+            match session.output() {
+                Some(Output::ReadJournal { after, through, bytes_max }) => {
+                    let (before, entries) = read_journal(&mut self.recorder.core(), after, through, bytes_max)?;
+                    session.input(Input::Entries { before, entries }, &mut tools);
+                }
+                Some(Output::Exchange(request)) => {
+                    let mut error = None;
+                    let mut finished = None;
+                    let result = self.exchanger.exchange(&request, &mut |bytes| {
+                        session.input(Input::Reply(bytes), &mut tools);
+                        match steps.drain(&mut session, &mut tools) {
+                            Ok(None) => {
+                                progress(session.summary());
+                                return ControlFlow::Continue(());
+                            }
+                            Ok(Some(outcome)) => finished = Some(outcome),
+                            Err(problem) => error = Some(problem),
+                        }
+                        ControlFlow::Break(())
+                    });
+                    if let Some(error) = error {
+                        return Err(error);
+                    }
+                    if let Some(outcome) = finished {
+                        break outcome;
+                    }
+                    match result {
+                        Ok(()) => session.input(Input::ReplyEnd, &mut tools),
+                        Err(problem) => {
+                            session.input(Input::ExchangeFailed(&problem.message), &mut tools);
+                            failure = Some(problem);
+                        }
+                    }
+                    progress(session.summary());
+                }
+                Some(Output::Finished(outcome)) => break outcome,
+                Some(Output::StoreReply(_) | Output::StorePage(_) | Output::StorePart(_)) | None => {
+                    unreachable!("a session stores only what a reply brought, and always asks for something")
+                }
+            }
+        };
+        *learnt = Learnt { link: outcome.link, frame_part: outcome.frame_part };
+        self.prune()?;
+        Ok(report(outcome, failure))
+    }
+
+    fn start(&self, learnt: Learnt) -> Result<Start, AgentError> {
+        let mut core = self.recorder.core();
+        let state = core.local.session_state()?;
+        let head = core.shared.durable();
+        let predecessor = core.shared.identity().predecessor;
+        Ok(Start {
+            site: self.parties.site,
+            central: self.parties.central,
+            token: self.tokens.token(),
+            generation: self.parties.generation,
+            journal: head.journal,
+            predecessor,
+            head: head.sequence,
+            head_hash: head.hash,
+            received: state.received,
+            control: state.control,
+            cursors: state.cursors,
+            page_part: state.page_part,
+            frame_part: learnt.frame_part,
+            link: learnt.link,
+        })
+    }
+
+    /// Lets go of what central has received and the local copy holds durably (invariant 4).
+    fn prune(&mut self) -> Result<(), AgentError> {
+        let mut core = self.recorder.core();
+        let received = core.local.session_state()?.received;
+        let through = received.min(core.local.applied(Kind::Shared)?);
+        let private = core.local.applied(Kind::Private)?;
+        let has_tail = core.shared.bytes() > self.acknowledged_tail_bytes_max && through > core.shared.floor();
+        if has_tail || private > core.private.floor() {
+            core.local.make_durable()?;
+            core.shared.prune(through, self.acknowledged_tail_bytes_max)?;
+            core.private.prune(private, 0)?;
+        }
+        Ok(())
+    }
+}
+
+/// What a reply asks to be stored.
+struct Steps<'a, S: Storage> {
+    recorder: &'a Recorder<S>,
+    tokens: &'a mut dyn TokenStore,
+}
+
+impl<S: Storage> Steps<'_, S> {
+    /// Stores until the session waits for bytes; its outcome if it is over.
+    fn drain(&mut self, session: &mut Session, tools: &mut Tools<'_>) -> Result<Option<Outcome>, AgentError> {
+        while let Some(output) = session.output() {
+            match output {
+                Output::StoreReply(reply) => {
+                    let mut core = self.recorder.core();
+                    let journal = core.shared.identity().journal;
+                    core.local.store_reply(journal, &reply)?;
+                    drop(core);
+                    self.tokens.store_token(reply.token)?;
+                    session.input(Input::Stored, tools);
+                }
+                Output::StorePage(page) => {
+                    self.recorder.core().local.store_page(&page)?;
+                    session.input(Input::Stored, tools);
+                }
+                Output::StorePart(part) => {
+                    let whole = self.recorder.core().local.store_part(&part)?;
+                    session.input(Input::PartStored(whole), tools);
+                }
+                Output::Finished(outcome) => return Ok(Some(outcome)),
+                Output::ReadJournal { .. } | Output::Exchange(_) => {
+                    unreachable!("a session asks for the next request only after the reply's end")
+                }
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Entries with the hash before them.
+type Run = (Hash, Vec<(Vec<u8>, Hash)>);
+
+fn read_journal<S: Storage>(
+    core: &mut Core<S>,
+    after: Sequence,
+    through: Sequence,
+    bytes_max: usize,
+) -> Result<Run, JournalError> {
+    let mut before = None;
+    let mut entries = Vec::new();
+    let mut bytes = 0;
+    core.shared.read(after, &mut |stored| {
+        bytes += stored.entry.len();
+        if stored.sequence > through || (!entries.is_empty() && bytes > bytes_max) {
+            return ControlFlow::Break(());
+        }
+        before.get_or_insert(stored.hash_before);
+        entries.push((stored.entry, stored.hash));
+        ControlFlow::Continue(())
+    })?;
+    Ok((before.unwrap_or(Hash::NONE), entries))
+}
+
+fn report(outcome: Outcome, cut: Option<ExchangeFailure>) -> Report {
+    let failure = outcome.failure.map(|failure| match (failure, cut) {
+        (Failure::Cut(_), Some(cut)) => SessionFailure {
+            code: cut.code,
+            message: cut.message,
+            exit: cut.exit,
+            advice: cut.retry_after_s.map_or(Advice::Retry, |seconds| Advice::Wait { seconds }),
+        },
+        (failure, _) => SessionFailure {
+            code: failure.code().to_owned(),
+            message: failure.to_string(),
+            advice: failure.advice(),
+            exit: exit_of(&failure),
+        },
+    });
+    Report { failure, summary: outcome.summary }
+}
+
+/// How a program ends because of a failure that the session machine found.
+fn exit_of(failure: &Failure) -> Exit {
+    match failure {
+        Failure::Cut(_) | Failure::NotCentral(_) | Failure::Stalled => Exit::Offline,
+        Failure::Refused(refusal) if refusal.retry_after_s.is_some() => Exit::Busy,
+        Failure::Refused(_) | Failure::DeviceSetBack { .. } | Failure::Forked { .. } => Exit::Refused,
+        Failure::Message(_) | Failure::Page(_) | Failure::Rule(_) | Failure::Codec(_) => Exit::Failed,
+    }
+}

@@ -1,0 +1,93 @@
+//! Enrolment: the site's name and password once, for central's key and a place among its sites.
+
+use protocol::ids::{CredentialGeneration, JournalId, PublicKey, SiteId};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use super::{ENROL_PATH, Transport, TransportError, content_type};
+use crate::config::DeviceKind;
+use crate::hex;
+
+/// What a device says of itself. Repeating it with the same bytes gives the same answer.
+#[derive(Debug)]
+pub struct EnrolRequest<'a> {
+    /// The site's name.
+    pub site_name: &'a str,
+    /// The site's password.
+    pub password: &'a Zeroizing<String>,
+    /// The device's key.
+    pub public_key: PublicKey,
+    /// The journal that it will send.
+    pub journal: JournalId,
+    /// What it is.
+    pub device_kind: DeviceKind,
+}
+
+/// What central answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EnrolReply {
+    /// The site that the device speaks for.
+    pub site: SiteId,
+    /// Central's key, to be pinned.
+    pub central_key: PublicKey,
+    /// The generation of the site's name and password.
+    pub generation: CredentialGeneration,
+}
+
+#[derive(Serialize)]
+struct RequestFields<'a> {
+    name: &'a str,
+    password: &'a str,
+    public_key: String,
+    journal: String,
+    r#type: &'static str,
+}
+
+/// Fields that are not known are passed over: a later central may say more.
+#[derive(Deserialize)]
+struct ReplyFields {
+    site_id: u32,
+    central_key: String,
+    credential_generation: u32,
+}
+
+impl Transport {
+    /// Asks central to take this device.
+    ///
+    /// # Errors
+    /// [`TransportError::CentralRefused`] with central's own code for a wrong name or password, and as for
+    /// [`Transport::exchange`].
+    pub fn enrol(&mut self, request: &EnrolRequest<'_>) -> Result<EnrolReply, TransportError> {
+        let fields = RequestFields {
+            name: request.site_name,
+            password: request.password,
+            public_key: request.public_key.to_string(),
+            journal: request.journal.to_string(),
+            r#type: request.device_kind.as_str(),
+        };
+        // Room from the start, for a text of escapes alone: a buffer that grows leaves copies of the password in memory.
+        let room = 6 * (request.site_name.len() + request.password.len()) + 1024;
+        let mut body = Zeroizing::new(Vec::with_capacity(room));
+        serde_json::to_writer(&mut *body, &fields).expect("texts are always JSON");
+        let mut response = self.post(ENROL_PATH, "application/json", &body)?;
+        if !response.status().is_success() || content_type(&response) != "application/json" {
+            return Err(self.unexpected(&mut response));
+        }
+        let body = self.small_body(&mut response)?;
+        let status = response.status().as_u16();
+        reply_of(&body).ok_or_else(|| TransportError::not_central(self.central(), status, "application/json"))
+    }
+}
+
+fn reply_of(body: &[u8]) -> Option<EnrolReply> {
+    let fields: ReplyFields = serde_json::from_slice(body).ok()?;
+    let site = SiteId(fields.site_id);
+    if site <= SiteId::CENTRAL {
+        return None;
+    }
+    Some(EnrolReply {
+        site,
+        central_key: PublicKey(hex::array(&fields.central_key)?),
+        generation: CredentialGeneration(fields.credential_generation),
+    })
+}

@@ -1,0 +1,247 @@
+//! How bytes reach central, and the only code that names ureq.
+//!
+//! One connection at a time, kept alive between the requests of a session. No cookies, no compression (what travels is packed
+//! already), no redirects: a redirect is another host that wants to be central. Resolving and connecting have limits, reading
+//! and writing have idle limits, and nothing has a total one: a slow link may take as long as it moves.
+
+mod enrol;
+mod error;
+#[cfg(test)]
+mod tests;
+
+use std::io::Read as _;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use protocol::{limits, section};
+use ureq::http::{Response, StatusCode};
+use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::{Agent, Body};
+
+pub use enrol::{EnrolReply, EnrolRequest};
+pub use error::{Phase, TransportError};
+
+use crate::config::{CentralUrl, Config, Timeouts};
+use crate::error::Explained as _;
+use crate::sync_runner::{ExchangeFailure, Exchanger};
+
+/// Where exchanges are posted, behind central's address.
+pub const SYNC_PATH: &str = "/sync/v0";
+/// Where enrolments are posted, behind central's address.
+pub const ENROL_PATH: &str = "/enrol/v0";
+/// What an exchange's request and reply call themselves.
+pub const CONTENT_TYPE: &str = "application/x-outpost";
+
+/// Largest reply to an exchange, in bytes: central's own limits, twice. What is larger is not from central.
+pub const REPLY_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Largest reply that is read only to say what it is, in bytes.
+pub const SMALL_REPLY_BYTES_MAX: usize = 64 * 1024;
+/// How long to wait when central is busy and does not say how long, in seconds.
+pub const RETRY_AFTER_S: u64 = 30;
+/// Longest wait that central may ask for, in seconds: an answer is not signed at this level, so nobody may silence a site for
+/// longer.
+pub const RETRY_AFTER_S_MAX: u64 = 3600;
+
+/// How long an unused connection is kept, in seconds: central's answer may take long to store.
+const KEPT_CONNECTION_S: u64 = 60;
+/// Bytes that are read and handed on at once.
+const CHUNK_BYTES: usize = 16 * 1024;
+
+const _: () = assert!(
+    REPLY_BYTES_MAX
+        >= 2 * (limits::REPLY_HEAD_BYTES_MAX
+            + limits::REPLY_PAGE_BYTES_MAX as usize
+            + limits::PAGE_PLAIN_BYTES_MAX
+            + limits::SCOPES_MAX * section::HEADER_BYTES)
+);
+
+/// How an exchange ended that did not fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// The reply came to its end.
+    Complete,
+    /// Whoever took the bytes had enough; the connection is closed.
+    Stopped,
+}
+
+/// The way to one central.
+#[derive(Debug)]
+pub struct Transport {
+    agent: Agent,
+    central: CentralUrl,
+    timeouts: Timeouts,
+}
+
+/// Interrupts a [`Transport`] from another thread. What cannot be interrupted is the system's own search for an address: it
+/// ends with `resolve_ms`.
+#[derive(Debug, Clone)]
+pub struct Interrupter {
+    agent: Agent,
+}
+
+impl Interrupter {
+    /// Closes the connection, whatever it waits for; the transport makes no other.
+    pub fn interrupt(self) {
+        self.agent.shutdown();
+    }
+}
+
+impl Transport {
+    /// The way to a central, by the settings. Connects to nothing yet.
+    ///
+    /// # Errors
+    /// [`TransportError::CertificateFile`] if the certificates to trust cannot be read.
+    pub fn new(config: &Config, central: CentralUrl) -> Result<Transport, TransportError> {
+        let timeouts = config.timeouts;
+        let tls = TlsConfig::builder().root_certs(roots(config)?).build();
+        let agent = Agent::config_builder()
+            .tls_config(tls)
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .proxy(None)
+            .user_agent(concat!("outpost/", env!("CARGO_PKG_VERSION")))
+            .accept_encoding("identity")
+            .max_idle_connections(1)
+            .max_idle_connections_per_host(1)
+            .max_idle_age(Duration::from_secs(KEPT_CONNECTION_S))
+            .timeout_resolve(Some(Duration::from_millis(timeouts.resolve_ms)))
+            .timeout_connect(Some(Duration::from_millis(timeouts.connect_ms)))
+            .timeout_per_read(Some(Duration::from_millis(timeouts.read_idle_ms)))
+            .timeout_per_write(Some(Duration::from_millis(timeouts.write_idle_ms)))
+            .build()
+            .new_agent();
+        Ok(Transport { agent, central, timeouts })
+    }
+
+    /// Where central is.
+    pub fn central(&self) -> &CentralUrl {
+        &self.central
+    }
+
+    /// What can interrupt this transport from another thread.
+    pub fn interrupter(&self) -> Interrupter {
+        Interrupter { agent: self.agent.clone() }
+    }
+
+    /// Posts a request and hands the reply on as it comes, in pieces of any size. A refusal that central signed is a reply too,
+    /// whatever its status.
+    ///
+    /// # Errors
+    /// [`TransportError`]; pieces that came before it were handed on.
+    pub fn exchange(
+        &mut self,
+        request: &[u8],
+        on_reply: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
+    ) -> Result<Ended, TransportError> {
+        let mut response = self.post(SYNC_PATH, CONTENT_TYPE, request)?;
+        if content_type(&response) != CONTENT_TYPE {
+            return Err(self.unexpected(&mut response));
+        }
+        let mut reader = response.body_mut().with_config().limit(u64::MAX).reader();
+        let mut chunk = vec![0_u8; CHUNK_BYTES];
+        let mut received = 0;
+        loop {
+            let count = match reader.read(&mut chunk) {
+                Ok(0) => return Ok(Ended::Complete),
+                Ok(count) => count,
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(self.failed(error.into(), received)),
+            };
+            received += count;
+            if received > REPLY_BYTES_MAX {
+                return Err(TransportError::ReplyTooLarge { limit: REPLY_BYTES_MAX });
+            }
+            if on_reply(chunk.get(..count).unwrap_or_default()).is_break() {
+                return Ok(Ended::Stopped);
+            }
+        }
+    }
+
+    fn post(&self, path: &str, content_type: &str, body: &[u8]) -> Result<Response<Body>, TransportError> {
+        self.agent
+            .post(format!("{}{path}", self.central))
+            .content_type(content_type)
+            .send(body)
+            .map_err(|error| self.failed(error, 0))
+    }
+
+    fn failed(&self, error: ureq::Error, received: usize) -> TransportError {
+        TransportError::of(error, &self.central, &self.timeouts, received)
+    }
+
+    /// What an answer that is no exchange says.
+    fn unexpected(&self, response: &mut Response<Body>) -> TransportError {
+        let status = response.status();
+        if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
+            return TransportError::Busy { retry_after_s: retry_after_s(response) };
+        }
+        let content_type = content_type(response);
+        match self.small_body(response) {
+            Ok(body) if content_type == "application/json" => error::of_json(status.as_u16(), &body)
+                .unwrap_or_else(|| TransportError::not_central(&self.central, status.as_u16(), &content_type)),
+            Ok(_) | Err(_) => TransportError::not_central(&self.central, status.as_u16(), &content_type),
+        }
+    }
+
+    fn small_body(&self, response: &mut Response<Body>) -> Result<Vec<u8>, TransportError> {
+        let mut body = Vec::new();
+        let reader = response.body_mut().with_config().limit(u64::MAX).reader();
+        reader
+            .take(SMALL_REPLY_BYTES_MAX as u64 + 1)
+            .read_to_end(&mut body)
+            .map_err(|error| self.failed(error.into(), 0))?;
+        if body.len() > SMALL_REPLY_BYTES_MAX {
+            return Err(TransportError::ReplyTooLarge { limit: SMALL_REPLY_BYTES_MAX });
+        }
+        Ok(body)
+    }
+}
+
+impl Exchanger for Transport {
+    fn exchange(
+        &mut self,
+        request: &[u8],
+        on_reply: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
+    ) -> Result<(), ExchangeFailure> {
+        match Transport::exchange(self, request, on_reply) {
+            Ok(Ended::Complete | Ended::Stopped) => Ok(()),
+            Err(error) => Err(ExchangeFailure {
+                code: error.code().to_owned(),
+                message: error.to_string(),
+                exit: error.exit(),
+                retry_after_s: error.retry_after_ms().map(|ms| u32::try_from(ms / 1000).unwrap_or(u32::MAX)),
+            }),
+        }
+    }
+}
+
+/// The certificates to trust: those of the settings alone, or the public ones.
+fn roots(config: &Config) -> Result<RootCerts, TransportError> {
+    let Some(path) = &config.central_ca_file else { return Ok(RootCerts::WebPki) };
+    let failed = |reason: String| TransportError::CertificateFile { path: path.clone(), reason };
+    let pem = std::fs::read(path).map_err(|error| failed(error.to_string()))?;
+    let mut certificates: Vec<Certificate<'static>> = Vec::new();
+    for item in parse_pem(&pem) {
+        if let PemItem::Certificate(certificate) = item.map_err(|error| failed(error.to_string()))? {
+            certificates.push(certificate);
+        }
+    }
+    if certificates.is_empty() {
+        return Err(failed("it holds no certificate".to_owned()));
+    }
+    Ok(RootCerts::Specific(Arc::new(certificates)))
+}
+
+/// The content type without its parameters, in lower case; empty if there is none.
+fn content_type(response: &Response<Body>) -> String {
+    let value = response.headers().get("content-type").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+}
+
+/// Seconds of the header `Retry-After`. Its other form, a date, needs a clock that is right, and counts as not given.
+fn retry_after_s(response: &Response<Body>) -> u64 {
+    let value = response.headers().get("retry-after").and_then(|value| value.to_str().ok());
+    value.and_then(|value| value.trim().parse().ok()).unwrap_or(RETRY_AFTER_S).min(RETRY_AFTER_S_MAX)
+}

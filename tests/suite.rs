@@ -1,0 +1,15 @@
+//! Real programs against each other: what a user does, and what goes wrong on the way.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
+mod support;
+
+#[path = "suite/bad_input.rs"]
+mod bad_input;
+#[path = "suite/bad_link.rs"]
+mod bad_link;
+#[path = "suite/daemon.rs"]
+mod daemon;
+#[path = "suite/kills.rs"]
+mod kills;
+#[path = "suite/sync.rs"]
+mod sync;

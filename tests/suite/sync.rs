@@ -1,0 +1,199 @@
+//! The main job: an edit made offline reaches central, and central's change comes back.
+
+use serde_json::{Value, json};
+
+use crate::support::agent::Agent;
+use crate::support::central::Central;
+use crate::support::corpus::{CentralData, central_data, edits};
+use crate::support::link::{Link, Mood};
+
+/// Tables that a store's edits touch.
+pub const STORE_TABLES: [&str; 3] = ["item_line", "transact", "trans_line"];
+
+/// A central with some data and one site for each of the first stores.
+pub fn central_with_sites(items: usize, names: &[&str]) -> (Central, CentralData) {
+    let data = central_data(items, 4);
+    let central = Central::with_data(&data.lines);
+    for (name, store) in names.iter().zip(&data.stores) {
+        central.add_site(name, &[store]);
+    }
+    (central, data)
+}
+
+/// That central and the device show the same records of a store, record by record.
+pub fn same_records(central: &Central, agent: &Agent, tables: &[&str]) {
+    for table in tables {
+        let (there, here) = (central.records(table), agent.records(table));
+        assert_eq!(there.len(), here.len(), "{table}: central has {}, the device {}", there.len(), here.len());
+        for (id, data) in &there {
+            assert_eq!(Some(data), here.get(id), "{table} {id}");
+        }
+    }
+}
+
+fn item(id: &str, name: &str) -> String {
+    json!({"table": "item", "op": "upsert", "id": id, "data": {"ID": id, "item_name": name, "code": "9"}}).to_string()
+        + "\n"
+}
+
+#[test]
+fn central_data_arrives_at_a_site_completely() {
+    let (central, data) = central_with_sites(300, &["north"]);
+
+    let agent = Agent::initialised(&central, "north");
+
+    assert_eq!(agent.records("item").len(), data.items.len());
+    same_records(&central, &agent, &["unit", "item", "name", "store"]);
+}
+
+#[test]
+fn edits_made_offline_reach_central_and_a_wiped_device_gets_them_back() {
+    let (central, data) = central_with_sites(50, &["north"]);
+    let agent = Agent::initialised(&central, "north");
+    let link = Link::to(central.address(), Mood::Down);
+    agent.set_url(&link.url());
+
+    let recorded = agent.record(&edits(&data.stores[0], &data.items, &data.names, 2000, 1));
+    assert_eq!(recorded["refused_count"], 0);
+    let (exit, code) = agent.fails(&["sync"], "");
+    assert_eq!((exit, code.as_str()), (4, "cut"), "offline is said to be offline");
+    assert_eq!(agent.json(&["status"])["pending"]["edits"], recorded["recorded"]);
+
+    link.set(Mood::Good);
+    let synced = agent.json(&["sync"]);
+    assert_eq!(synced["outcome"], "drained");
+    assert_eq!(synced["sent"], recorded["recorded"]);
+    assert_eq!(agent.json(&["status"])["pending"]["edits"], 0);
+    same_records(&central, &agent, &STORE_TABLES);
+
+    agent.wipe();
+    agent.enrol(&central, "north");
+    agent.ok(&["initialise"]);
+    same_records(&central, &agent, &STORE_TABLES);
+    same_records(&central, &agent, &["item", "store", "name"]);
+}
+
+#[test]
+fn a_change_at_central_reaches_every_site() {
+    let (central, data) = central_with_sites(10, &["north", "south"]);
+    let sites = [Agent::initialised(&central, "north"), Agent::initialised(&central, "south")];
+    let changed = &data.items[3];
+
+    central.import(&(item("NEW-ITEM", "Artemether 20 mg") + &item(changed, "Renamed")));
+
+    for agent in &sites {
+        agent.ok(&["sync"]);
+        assert_eq!(agent.json(&["get", "item", "NEW-ITEM"])["data"]["item_name"], "Artemether 20 mg");
+        assert_eq!(agent.json(&["get", "item", changed])["data"]["item_name"], "Renamed");
+    }
+}
+
+#[test]
+fn one_store_does_not_see_the_records_of_another() {
+    let (central, data) = central_with_sites(10, &["north", "south"]);
+    let (north, south) = (Agent::initialised(&central, "north"), Agent::initialised(&central, "south"));
+
+    north.record(&edits(&data.stores[0], &data.items, &data.names, 50, 1));
+    north.ok(&["sync"]);
+    south.ok(&["sync"]);
+
+    assert!(!north.records("item_line").is_empty());
+    assert!(south.records("item_line").is_empty());
+}
+
+#[test]
+fn a_sync_with_nothing_to_do_is_one_request() {
+    let (central, data) = central_with_sites(10, &["north"]);
+    let agent = Agent::initialised(&central, "north");
+    agent.record(&edits(&data.stores[0], &data.items, &data.names, 30, 1));
+    agent.ok(&["sync"]);
+
+    let quiet = agent.json(&["sync"]);
+
+    assert_eq!((&quiet["requests"], &quiet["sent"], &quiet["stored"]), (&json!(1), &json!(0), &json!(0)));
+    assert!(quiet["bytes_out"].as_u64().unwrap() < 600, "{quiet}");
+    assert!(quiet["bytes_in"].as_u64().unwrap() < 600, "{quiet}");
+}
+
+#[test]
+fn own_edits_do_not_come_back_as_rows() {
+    let (central, data) = central_with_sites(10, &["north"]);
+    let agent = Agent::initialised(&central, "north");
+
+    agent.record(&edits(&data.stores[0], &data.items, &data.names, 200, 1));
+    let synced = agent.json(&["sync"]);
+
+    assert_eq!(synced["stored"], 0, "what the site wrote itself is echo");
+}
+
+#[test]
+fn a_line_waits_for_nothing_on_the_device_and_is_refused_at_once_without_its_header() {
+    let (central, data) = central_with_sites(2, &["north"]);
+    let agent = Agent::initialised(&central, "north");
+    let line = json!({"table": "trans_line", "op": "upsert", "id": "L1", "data": {"ID": "L1", "transaction_ID": "T1", "quantity": 2}});
+
+    let (exit, code) = agent.fails(&["record", "--file", "-"], &line.to_string());
+    assert_eq!((exit, code.as_str()), (5, "header_missing"));
+
+    let header = json!({"table": "transact", "op": "upsert", "id": "T1", "data": {"ID": "T1", "store_ID": data.stores[0], "type": "ci", "status": "nw"}});
+    let both = format!("{header}\n{line}\n");
+    let recorded: Value = serde_json::from_str(&crate::support::success(
+        &agent.run(&["record", "--file", "-", "--group", "--json"], &both),
+    ))
+    .unwrap();
+    assert_eq!(recorded["recorded"], 2);
+}
+
+#[test]
+fn a_refused_edit_is_set_aside_with_its_reason_and_shown_and_exported() {
+    let (central, data) = central_with_sites(5, &["north", "south"]);
+    let (north, south) = (Agent::initialised(&central, "north"), Agent::initialised(&central, "south"));
+    let stock = |store: &str, quantity: u32| {
+        json!({"table": "item_line", "op": "upsert", "id": "S1", "data": {"ID": "S1", "store_ID": store, "quantity": quantity}})
+            .to_string()
+    };
+    // Two sites give the same id to records of two stores: the second to arrive is not its writer's to write.
+    north.record(&stock(&data.stores[0], 1));
+    north.ok(&["sync"]);
+    south.record(&stock(&data.stores[1], 2));
+
+    let synced = south.json(&["sync"]);
+
+    assert_eq!((&synced["outcome"], &synced["refused"]), (&json!("drained"), &json!(1)), "{synced}");
+    let refused = south.json(&["set-aside", "list"]);
+    let number = refused["refused"][0]["number"].as_u64().unwrap().to_string();
+    assert_eq!(refused["refused"][0]["code"], "not_store_holder");
+    assert_eq!(south.json(&["set-aside", "show", &number])["data"]["quantity"], 2);
+    assert!(south.ok(&["set-aside", "export", "-"]).contains("\"S1\""));
+    assert!(south.records("item_line").is_empty(), "the device shows what central has for it: nothing");
+    assert_eq!(central.records("item_line")["S1"]["quantity"], 1);
+    assert_eq!(central.json(&["status"])["set_aside"], 1, "central counts it too");
+}
+
+#[test]
+fn a_file_that_was_recorded_is_not_recorded_twice() {
+    let (central, data) = central_with_sites(5, &["north"]);
+    let agent = Agent::initialised(&central, "north");
+    let lines = edits(&data.stores[0], &data.items, &data.names, 20, 1);
+
+    let first = agent.record(&lines);
+    let second = agent.record(&lines);
+
+    assert!(first["recorded"].as_u64().unwrap() > 0);
+    assert_eq!(second["recorded"], 0);
+    assert!(second["already"].as_u64().unwrap() > 0);
+}
+
+#[test]
+fn local_data_never_leaves_the_site() {
+    let (central, data) = central_with_sites(5, &["north"]);
+    let agent = Agent::initialised(&central, "north");
+    let own = json!({"table": "pref", "op": "upsert", "id": "P1", "data": {"ID": "P1", "item": "window_position", "data": "x", "store_ID": data.stores[0]}});
+
+    agent.record(&own.to_string());
+    let synced = agent.json(&["sync"]);
+
+    assert_eq!(synced["sent"], 0);
+    assert_eq!(agent.json(&["get", "pref", "P1"])["data"]["data"], "x");
+    assert!(central.records("pref").is_empty());
+}

@@ -1,0 +1,153 @@
+//! A TCP proxy that behaves as bad links do: it breaks after some bytes, breaks again and again, or lets little through.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// How the link behaves; may be changed while it runs.
+#[derive(Debug, Clone, Copy)]
+pub enum Mood {
+    /// Everything goes through.
+    Good,
+    /// After this many bytes, both directions counted, each connection breaks.
+    CutAfter(u64),
+    /// No connection is accepted.
+    Down,
+    /// Up for some milliseconds, then down for some, at this many bytes a second.
+    Windows {
+        /// Milliseconds up.
+        up_ms: u64,
+        /// Milliseconds down.
+        down_ms: u64,
+        /// Bytes a second while up, each direction.
+        bytes_per_s: u64,
+    },
+}
+
+/// A proxy on loopback in front of central.
+pub struct Link {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    mood: Mutex<Mood>,
+    target: SocketAddr,
+    up_bytes: AtomicU64,
+    down_bytes: AtomicU64,
+    connections: AtomicU64,
+    is_over: AtomicBool,
+    began: Instant,
+}
+
+impl Link {
+    /// Listens and forwards to `target`.
+    pub fn to(target: SocketAddr, mood: Mood) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+        let address = listener.local_addr().expect("a bound listener has an address");
+        let shared = Arc::new(Shared {
+            mood: Mutex::new(mood),
+            target,
+            up_bytes: AtomicU64::new(0),
+            down_bytes: AtomicU64::new(0),
+            connections: AtomicU64::new(0),
+            is_over: AtomicBool::new(false),
+            began: Instant::now(),
+        });
+        let inner = Arc::clone(&shared);
+        std::thread::spawn(move || {
+            for client in listener.incoming() {
+                if inner.is_over.load(Ordering::SeqCst) {
+                    return;
+                }
+                let Ok(client) = client else { continue };
+                let inner = Arc::clone(&inner);
+                std::thread::spawn(move || inner.serve(&client));
+            }
+        });
+        Self { address, shared }
+    }
+
+    /// Address that agents use instead of central's.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Changes the link's behaviour for connections to come.
+    pub fn set(&self, mood: Mood) {
+        *self.shared.mood.lock().unwrap() = mood;
+    }
+
+    /// Bytes to central and from central so far.
+    pub fn bytes(&self) -> (u64, u64) {
+        (self.shared.up_bytes.load(Ordering::SeqCst), self.shared.down_bytes.load(Ordering::SeqCst))
+    }
+
+    /// Connections that were accepted so far.
+    pub fn connections(&self) -> u64 {
+        self.shared.connections.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.shared.is_over.store(true, Ordering::SeqCst);
+        let _ = TcpStream::connect(self.address);
+    }
+}
+
+impl Shared {
+    fn serve(self: &Arc<Self>, client: &TcpStream) {
+        let mood = *self.mood.lock().unwrap();
+        if matches!(mood, Mood::Down) || !self.is_up(mood) {
+            let _ = client.shutdown(Shutdown::Both);
+            return;
+        }
+        self.connections.fetch_add(1, Ordering::SeqCst);
+        let Ok(central) = TcpStream::connect(self.target) else { return };
+        let passed = Arc::new(AtomicU64::new(0));
+        let (up_from, up_to) = (client.try_clone().unwrap(), central.try_clone().unwrap());
+        let (inner, counted) = (Arc::clone(self), Arc::clone(&passed));
+        let upward = std::thread::spawn(move || inner.pass(mood, &up_from, &up_to, &inner.up_bytes, &counted));
+        self.pass(mood, &central, client, &self.down_bytes, &passed);
+        let _ = upward.join();
+    }
+
+    /// Copies one direction until it ends or the link breaks; then both sides are shut.
+    fn pass(&self, mood: Mood, mut from: &TcpStream, mut to: &TcpStream, total: &AtomicU64, passed: &AtomicU64) {
+        let piece = match mood {
+            Mood::Windows { bytes_per_s, .. } => usize::try_from(bytes_per_s / 50).unwrap().clamp(1, 4096),
+            Mood::CutAfter(_) => 512,
+            Mood::Good | Mood::Down => 16 * 1024,
+        };
+        let mut buffer = vec![0; piece];
+        while let Ok(read @ 1..) = from.read(&mut buffer) {
+            let before = passed.fetch_add(read as u64, Ordering::SeqCst);
+            let allowed = match mood {
+                Mood::CutAfter(limit) => usize::try_from(limit.saturating_sub(before)).unwrap_or(read).min(read),
+                _ if self.is_up(mood) => read,
+                _ => 0,
+            };
+            if to.write_all(&buffer[..allowed]).is_err() {
+                break;
+            }
+            total.fetch_add(allowed as u64, Ordering::SeqCst);
+            if allowed < read {
+                break;
+            }
+            if let Mood::Windows { bytes_per_s, .. } = mood {
+                std::thread::sleep(Duration::from_micros(1_000_000 * read as u64 / bytes_per_s));
+            }
+        }
+        let _ = from.shutdown(Shutdown::Both);
+        let _ = to.shutdown(Shutdown::Both);
+    }
+
+    fn is_up(&self, mood: Mood) -> bool {
+        let Mood::Windows { up_ms, down_ms, .. } = mood else { return true };
+        let elapsed = u64::try_from(self.began.elapsed().as_millis()).unwrap();
+        elapsed % (up_ms + down_ms) < up_ms
+    }
+}
