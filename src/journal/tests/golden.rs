@@ -1,5 +1,7 @@
 //! Bytes that must stay as they are: what an agent wrote, every later agent reads.
 
+use std::fmt::Write;
+
 use protocol::chain::Predecessor;
 use protocol::ids::{Hash, JournalId, RequestId, Sequence, SiteId};
 
@@ -14,8 +16,11 @@ fn unhex(text: &str) -> Vec<u8> {
 }
 
 fn check(name: &str, golden: &str, bytes: &[u8]) {
-    let hex: String =
-        bytes.chunks(32).map(|line| line.iter().map(|byte| format!("{byte:02x}")).collect::<String>() + "\n").collect();
+    let mut hex = String::new();
+    for (index, byte) in bytes.iter().enumerate() {
+        let end = if index % 32 == 31 { "\n" } else { "" };
+        write!(hex, "{byte:02x}{end}").unwrap();
+    }
     assert!(unhex(golden) == bytes, "{name} has other bytes than its golden file:\n{hex}");
 }
 
