@@ -252,7 +252,10 @@ fn commit(store: &mut Store, jobs: Vec<BatchJob>) {
         tracing::error!(code = error.code(), "a commit failed: {error}");
     }
     for tell in tells {
-        tell(committed.as_ref().map(|()| ()));
+        tell(match &committed {
+            Ok(()) => Ok(()),
+            Err(error) => Err(error),
+        });
     }
 }
 

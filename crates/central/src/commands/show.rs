@@ -40,10 +40,6 @@ pub(super) fn progress(progress: &Progress, is_terminal: bool) {
 pub(super) fn done(request: &Request, done: &Done, is_json: bool, output: &mut dyn Write) -> Result<(), CentralError> {
     let value = &done.value;
     let text = match (request, is_json) {
-        // Records are lines for people and programs alike.
-        (Request::Records(_), true) => {
-            items(value, "records").iter().map(|record| format!("{record}\n")).collect::<Vec<_>>().concat()
-        }
         (_, true) => format!("{value}\n"),
         (Request::Records(_), false) => records(value),
         (Request::SiteAdd(_), false) => format!("{}\n", value["id"]),
@@ -112,7 +108,7 @@ fn status(value: &Value) -> String {
         ("records", "records"),
         ("entries in the log", "log_entries"),
         ("entries waiting for headers", "waiting_entries"),
-        ("entries set aside", "set_aside_entries"),
+        ("entries set aside", "set_aside"),
         ("database bytes", "database_bytes"),
     ]
     .into_iter()
@@ -140,7 +136,7 @@ fn status(value: &Value) -> String {
         "rows_waiting",
         "control_rows_waiting",
         "waiting_entries",
-        "set_aside_entries",
+        "set_aside",
     ];
     lines.push("\n".to_owned());
     lines.push(table(&head, items(value, "sites").iter().map(|site| columns(site, &keys))));

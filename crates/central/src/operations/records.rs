@@ -36,7 +36,9 @@ pub(super) fn list(center: &Center, which: &RecordsToList) -> Result<Done, Centr
             }
         }
     })?;
-    Ok(Done::ok(records_json(&which.table, &rows)))
+    // A full page may be the last one: then the next is empty.
+    let next = rows.last().filter(|_| rows.len() == limit as usize);
+    Ok(Done::ok(records_json(&which.table, &rows, next)))
 }
 
 fn one(center: &Center, table: String, id: &str) -> Result<Done, CentralError> {
@@ -47,10 +49,10 @@ fn one(center: &Center, table: String, id: &str) -> Result<Done, CentralError> {
         let message = format!("there is no record {id} in {name} at central");
         return Err(CentralError::refused("unknown_record", message, "Ids are spelled exactly as they were recorded."));
     };
-    Ok(Done::ok(records_json(&name, &[row])))
+    Ok(Done::ok(records_json(&name, &[row], None)))
 }
 
-fn records_json(table: &str, rows: &[RecordRow]) -> Value {
+fn records_json(table: &str, rows: &[RecordRow], next: Option<&RecordRow>) -> Value {
     let records: Vec<Value> = rows
         .iter()
         .map(|row| {
@@ -64,5 +66,5 @@ fn records_json(table: &str, rows: &[RecordRow]) -> Value {
             })
         })
         .collect();
-    json!({ "records": records })
+    json!({ "records": records, "next": next.map(|row| row.id.as_str()) })
 }

@@ -32,7 +32,7 @@ pub(super) fn status(center: &Center) -> Result<Done, CentralError> {
         "records": status.records,
         "records_by_table": tables,
         "waiting_entries": status.waiting_entries,
-        "set_aside_entries": status.set_aside_entries,
+        "set_aside": status.set_aside_entries,
         "log_entries": status.log_entries,
         "database_bytes": database_bytes(center),
         "sites": sites.iter().map(site_status_json).collect::<Vec<_>>(),
@@ -47,7 +47,7 @@ fn site_status_json(status: &SiteStatus) -> Value {
     shown["control_rows_waiting"] = status.control_rows.into();
     shown["unjudged_entries"] = status.unjudged_entries.into();
     shown["waiting_entries"] = status.waiting_entries.into();
-    shown["set_aside_entries"] = status.set_aside_entries.into();
+    shown["set_aside"] = status.set_aside_entries.into();
     shown
 }
 

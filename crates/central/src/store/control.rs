@@ -17,20 +17,17 @@ use super::unsigned;
 /// Bytes that a row takes in a reply beside its content, at most: number, code and length as varints.
 const ROW_ENVELOPE_BYTES: usize = 16;
 
-/// An entry by the number of its journal.
+/// An entry of a site.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Place {
     pub(super) site: SiteId,
-    pub(super) journal: i64,
-    pub(super) journal_id: JournalId,
+    pub(super) journal: JournalId,
     pub(super) sequence: Sequence,
-    /// Whether the row is the entry's first verdict, so that `judged` may not pass it before the row is sent.
-    pub(super) is_first: bool,
 }
 
 impl Place {
     fn entry(self) -> EntryPlace {
-        EntryPlace { journal: self.journal_id, sequence: self.sequence }
+        EntryPlace { journal: self.journal, sequence: self.sequence }
     }
 }
 
@@ -42,11 +39,11 @@ pub(super) struct ControlPage {
 
 impl Batch<'_> {
     pub(super) fn tell_waiting(&mut self, place: Place) -> Result<(), StoreError> {
-        self.put_verdict(place, &Control::Waiting(place.entry()))
+        self.put(place.site, &Control::Waiting(place.entry()))
     }
 
     pub(super) fn tell_accepted(&mut self, place: Place) -> Result<(), StoreError> {
-        self.put_verdict(place, &Control::Accepted(place.entry()))
+        self.put(place.site, &Control::Accepted(place.entry()))
     }
 
     /// A refusal, with central's image of the record if the site has it in a scope.
@@ -56,13 +53,13 @@ impl Batch<'_> {
             None => Image::NotHere,
         };
         let refused = Refused {
-            journal: place.journal_id,
+            journal: place.journal,
             sequence: place.sequence,
             code: reason.code.clone(),
             reason: reason.text.clone(),
             image,
         };
-        self.put_verdict(place, &Control::Refused(refused))
+        self.put(place.site, &Control::Refused(refused))
     }
 
     pub(super) fn tell_grant(
@@ -72,28 +69,24 @@ impl Batch<'_> {
         number: OwnershipNumber,
     ) -> Result<(), StoreError> {
         let grant = Grant { store: store.as_str().to_owned(), ownership: number, is_held: true };
-        self.put(site, &Control::Grant(grant), None)
+        self.put(site, &Control::Grant(grant))
     }
 
-    fn put_verdict(&mut self, place: Place, control: &Control) -> Result<(), StoreError> {
-        let first = place.is_first.then_some(place.sequence);
-        self.put(place.site, control, first.map(|sequence| (place.journal, sequence)))
-    }
-
-    fn put(&mut self, site: SiteId, control: &Control, first: Option<(i64, Sequence)>) -> Result<(), StoreError> {
+    fn put(&mut self, site: SiteId, control: &Control) -> Result<(), StoreError> {
         let (code, content) = control.to_parts();
         let state = self.site(site)?;
         state.control_last += 1;
         let number = state.control_last;
+        let journal = state.journal.as_ref().map(|journal| (journal.number, journal.judged));
         self.sql.execute(
-            "INSERT INTO control (site, number, code, content, journal, first_sequence) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            "INSERT INTO control (site, number, code, content, journal, judged) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
             &[
                 site.0.into(),
                 unsigned(number),
                 code.into(),
                 (&content).into(),
-                first.map(|(journal, _)| journal).into(),
-                first.map(|(_, sequence)| unsigned(sequence.0)).into(),
+                journal.map(|(number, _)| number).into(),
+                unsigned(journal.map_or(0, |(_, judged)| judged.0)),
             ],
         )?;
         Ok(())
@@ -161,17 +154,21 @@ impl Batch<'_> {
         Ok(page)
     }
 
-    /// How far a journal may be called judged when rows up to `sent` have gone out: an entry whose first verdict stands in a
-    /// later row is not.
+    /// How far the journal may be called judged when rows up to `sent` have gone out: as far as it was when the next row was
+    /// given.
     pub(super) fn judged_as_told(&mut self, site: SiteId, sent: ControlNumber) -> Result<Sequence, StoreError> {
         let journal = self.active_journal(site)?.clone();
-        let held_back = self.sql.query_one(
-            "SELECT first_sequence FROM control
-             WHERE site = ?1 AND number > ?2 AND journal = ?3 AND first_sequence IS NOT NULL ORDER BY number LIMIT 1",
-            &[site.0.into(), unsigned(sent.0), journal.number.into()],
-            |row| row.unsigned(0),
+        let next = self.sql.query_one(
+            "SELECT journal, judged FROM control WHERE site = ?1 AND number > ?2 ORDER BY number LIMIT 1",
+            &[site.0.into(), unsigned(sent.0)],
+            |row| Ok((row.optional_integer(0)?, row.unsigned(1)?)),
         )?;
-        Ok(held_back.map_or(journal.judged, |first| Sequence(first - 1).min(journal.judged)))
+        Ok(match next {
+            None => journal.judged,
+            Some((number, judged)) if number == Some(journal.number) => Sequence(judged).min(journal.judged),
+            // Given before this journal began.
+            Some(_) => Sequence::ZERO,
+        })
     }
 }
 

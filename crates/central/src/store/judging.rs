@@ -60,13 +60,7 @@ impl Group {
 
     /// Where an entry of the group is told about.
     pub(super) fn entry_place(&self, sequence: Sequence) -> Place {
-        Place {
-            site: self.site,
-            journal: self.journal,
-            journal_id: self.journal_id,
-            sequence,
-            is_first: self.waited.is_none(),
-        }
+        Place { site: self.site, journal: self.journal_id, sequence }
     }
 }
 
@@ -159,6 +153,10 @@ impl Batch<'_> {
         entries: &[(Sequence, Vec<u8>)],
     ) -> Result<(), StoreError> {
         let Some(last) = entries.last() else { return Ok(()) };
+        // Control rows are given with how far the site's journal is judged.
+        if let Some(active) = self.site(site)?.journal.as_mut().filter(|active| active.number == journal.number) {
+            active.judged = journal.judged;
+        }
         let ends = ends_group(&last.1);
         let group =
             Group { site, journal: journal.number, journal_id: journal.id, entries: entries.to_vec(), waited: None };
@@ -258,6 +256,9 @@ impl Batch<'_> {
             match judge(catalogue, &mut view, Side::Central, group.site, &entry)? {
                 Verdict::Accept(applied) => {
                     let is_gone = is_delete(&entry) && applied.effect == Effect::Nothing;
+                    if applied.cancels_waiting {
+                        view.cancel(key.clone());
+                    }
                     if applied.effect == Effect::Write && index + 1 < count {
                         view.put(key.clone(), found_after(&applied));
                     }

@@ -19,8 +19,8 @@ const _: () = assert!(MIGRATIONS.len() == VERSION as usize, "each migration coun
 ///   waits for a header; 2 refused. So accepting an entry costs no second write.
 /// - `record.data` is empty for a deleted record; its number is the position at which it was first written.
 /// - `lane`: only the newest row of a record stays. `echo_journal` is the journal that need not be told (rule 5.15).
-/// - `control.first_sequence` is set where a row is the first verdict of an entry: a reply that does not carry the row yet may
-///   not call the entry judged.
+/// - `control.judged`: how far the site's journal was judged when the row was given. A reply that does not carry the row yet
+///   may not call anything behind that judged, or verdicts would come in another order than they were given.
 const FIRST: &str = "
 CREATE TABLE counter (name {text} PRIMARY KEY, value {bigint} NOT NULL) {keyed_table};
 INSERT INTO counter (name, value) VALUES ('position', 0);
@@ -155,7 +155,7 @@ CREATE TABLE control (
     code {bigint} NOT NULL,
     content {blob} NOT NULL,
     journal {bigint},
-    first_sequence {bigint},
+    judged {bigint} NOT NULL,
     PRIMARY KEY (site, number)
 ) {keyed_table};
 

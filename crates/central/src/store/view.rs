@@ -26,18 +26,25 @@ pub(super) struct GroupView<'v, 'a> {
     /// Records that a delete took back before they were ever here.
     gone: &'v BTreeSet<Key>,
     earlier: BTreeMap<Key, Found>,
+    /// Records of which the group's earlier entries took back what waits.
+    cancelled: BTreeSet<Key>,
     /// Number of each record that was read; `None` for one that is not stored.
     numbers: BTreeMap<Key, Option<i64>>,
 }
 
 impl<'v, 'a> GroupView<'v, 'a> {
     pub(super) fn new(batch: &'v mut Batch<'a>, place: GroupPlace, gone: &'v BTreeSet<Key>) -> Self {
-        Self { batch, place, gone, earlier: BTreeMap::new(), numbers: BTreeMap::new() }
+        Self { batch, place, gone, earlier: BTreeMap::new(), cancelled: BTreeSet::new(), numbers: BTreeMap::new() }
     }
 
     /// Shows a record to the group's later entries as this.
     pub(super) fn put(&mut self, key: Key, found: Found) {
         self.earlier.insert(key, found);
+    }
+
+    /// Nothing waits for this record any more.
+    pub(super) fn cancel(&mut self, key: Key) {
+        self.cancelled.insert(key);
     }
 
     pub(super) fn into_numbers(self) -> BTreeMap<Key, Option<i64>> {
@@ -70,7 +77,8 @@ impl View for GroupView<'_, '_> {
     }
 
     fn is_waiting(&mut self, author: SiteId, table: &TableRef, id: &RecordId) -> Result<bool, StoreError> {
-        self.batch.is_waiting(author, &(table.clone(), id.clone()), self.place)
+        let key = (table.clone(), id.clone());
+        Ok(!self.cancelled.contains(&key) && self.batch.is_waiting(author, &key, self.place)?)
     }
 
     fn header(&mut self, table: &TableRef, id: &RecordId) -> Result<Header, StoreError> {

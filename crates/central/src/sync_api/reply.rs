@@ -133,3 +133,20 @@ impl Stream for Pieces {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_client_that_takes_nothing_is_given_up_after_the_idle_time() {
+        let (mut reply, _start, pieces) = Reply::new(20);
+        for _ in 0..PIECES_WAITING_MAX {
+            reply.send(vec![1]).await.unwrap();
+        }
+
+        assert_eq!(reply.send(vec![1]).await, Err(ReplyError::Idle { idle_ms: 20 }));
+        drop(pieces);
+        assert_eq!(reply.send(vec![1]).await, Err(ReplyError::Gone));
+    }
+}

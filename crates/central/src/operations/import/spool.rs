@@ -195,8 +195,13 @@ mod tests {
 
     #[test]
     fn good_lines_keep_their_numbers_and_bad_ones_are_told() {
-        let text = b"{\"table\":\"unit\",\"op\":\"delete\",\"id\":\"a\"}\r\n\nnonsense\n\xff\n{\"table\":\"unit\",\"op\":\"delete\",\"id\":\"b\"}";
-        let (spool, bad) = fill(text);
+        let text = [
+            b"{\"table\":\"unit\",\"op\":\"delete\",\"id\":\"a\"}\r\n".as_slice(),
+            b"\nnonsense\n\xff\n",
+            b"{\"table\":\"unit\",\"op\":\"delete\",\"id\":\"b\"}",
+        ]
+        .concat();
+        let (spool, bad) = fill(&text);
         let lines = || spool.lines().map(|line| line.map(|(number, edit)| (number, edit.id.to_string())));
 
         assert_eq!(lines().collect::<Result<Vec<_>, _>>().unwrap(), [(1, "a".to_owned()), (5, "b".to_owned())]);

@@ -39,6 +39,8 @@ pub(in crate::store) struct Device {
     pub(in crate::store) told: Vec<(u64, String)>,
     pub(in crate::store) controls: Vec<Control>,
     not_plain: BTreeSet<u64>,
+    /// Sequences of entries that wait and that no later delete took back.
+    waiting: BTreeSet<u64>,
     pub(in crate::store) scopes: Vec<ScopeCursor>,
 }
 
@@ -57,6 +59,7 @@ impl Device {
             told: Vec::new(),
             controls: Vec::new(),
             not_plain: BTreeSet::new(),
+            waiting: BTreeSet::new(),
             scopes: Vec::new(),
         }
     }
@@ -150,13 +153,16 @@ impl Device {
         for row in &reply.control {
             self.take_control(row, &mut accepted);
         }
-        for sequence in self.judged + 1..=reply.judged.0 {
-            if !self.not_plain.contains(&sequence) {
+        // What is final now, in the order of the journal. What a delete took back is accepted too, and does nothing.
+        let plain = (self.judged + 1..=reply.judged.0).filter(|sequence| !self.not_plain.contains(sequence));
+        let mut is_final: Vec<u64> = plain.chain(accepted).collect();
+        is_final.sort_unstable();
+        self.judged = self.judged.max(reply.judged.0);
+        for sequence in is_final {
+            if self.waiting.remove(&sequence) || !self.not_plain.contains(&sequence) {
                 self.apply_own(sequence);
             }
         }
-        self.judged = self.judged.max(reply.judged.0);
-        accepted.into_iter().for_each(|sequence| self.apply_own(sequence));
     }
 
     fn take_control(&mut self, row: &ControlRow, accepted: &mut Vec<u64>) {
@@ -180,6 +186,7 @@ impl Device {
             }
             Control::Waiting(place) => {
                 self.not_plain.insert(place.sequence.0);
+                self.waiting.insert(place.sequence.0);
                 self.told.push((place.sequence.0, "waiting".to_owned()));
             }
             Control::Accepted(place) => {
@@ -200,6 +207,12 @@ impl Device {
     fn apply_own(&mut self, sequence: u64) {
         let entry = Entry::decode(&self.entries[usize::try_from(sequence).unwrap() - 1].0).unwrap();
         let key = (entry.table, entry.record);
+        if entry.operation == Operation::Delete {
+            let entries = &self.entries;
+            self.waiting.retain(|earlier| {
+                *earlier > sequence || key_of(&entries[usize::try_from(*earlier).unwrap() - 1].0) != key
+            });
+        }
         let (position, found) = match self.base.get(&key) {
             Some((position, row)) => (*position, Found::Here { row: row.clone(), store: None }),
             None => (0, Found::Unknown),
@@ -225,7 +238,9 @@ impl Device {
             };
             let table = catalogue.table(&row.table).unwrap();
             if let (Some(parent), Some(Ok(header))) = (table.parent(), table.header_of(image)) {
-                let is_known = self.base.contains_key(&(parent.table.clone(), header.clone()));
+                let header_table = catalogue.table(&parent.table).unwrap().name();
+                let is_known = self.base.contains_key(&(parent.table.clone(), header.clone()))
+                    || world.data(header_table, header.as_str()) == "deleted";
                 assert!(is_known, "{} {} came before its header {header}", table.name(), row.record);
             }
             self.put(key, row.position.0, image.clone());
@@ -277,6 +292,11 @@ impl Device {
         let key = (catalogue.table_by_name(table).unwrap().reference().clone(), RecordId::new(record).unwrap());
         self.base.get(&key).map(|known| Position(known.0))
     }
+}
+
+fn key_of(bytes: &[u8]) -> Key {
+    let entry = Entry::decode(bytes).unwrap();
+    (entry.table, entry.record)
 }
 
 /// "op table id data" as an entry; "put#2" is written under ownership number 2.
