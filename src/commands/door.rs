@@ -6,7 +6,8 @@ use super::Home;
 use crate::clock::{Waker, monotonic_now};
 use crate::config::Config;
 use crate::error::AgentError;
-use crate::local_api::{Performer, SocketClient, SocketError};
+use crate::local_api::{SocketClient, SocketError};
+use crate::operations::Performer;
 
 /// How long a folder may be held by a daemon that does not listen yet, in milliseconds: it opens its journal first.
 const STARTING_MS_MAX: u64 = 5_000;
@@ -50,8 +51,9 @@ mod tests {
     use crate::commands::testing::{Scripted, config};
     use crate::device::PasswordSource;
     use crate::exit::Exit;
-    use crate::local_api::{Input, Server, ServerLimits, SocketListener, no_events};
+    use crate::local_api::{Server, ServerLimits, SocketListener};
     use crate::operations::Request;
+    use crate::operations::{Input, no_events};
 
     /// A folder that another program holds; the second look finds that program listening.
     struct Taken<'a> {

@@ -7,7 +7,7 @@ use super::wording::{self, columns};
 use super::{Screen, page_through};
 use crate::error::AgentError;
 use crate::exit::Exit;
-use crate::local_api::Performer;
+use crate::operations::Performer;
 use crate::operations::Request;
 
 /// What to list.

@@ -29,7 +29,7 @@ use crate::config::Config;
 use crate::device::PasswordSource;
 use crate::error::AgentError;
 use crate::exit::Exit;
-use crate::local_api::{Input, Performer};
+use crate::operations::{Input, Performer};
 use crate::operations::{LIST_LIMIT_MAX, Request};
 use progress::ProgressLine;
 

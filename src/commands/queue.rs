@@ -7,7 +7,7 @@ use super::{Screen, page_through};
 use crate::clock;
 use crate::error::AgentError;
 use crate::exit::Exit;
-use crate::local_api::Performer;
+use crate::operations::Performer;
 use crate::operations::Request;
 
 /// Prints up to `limit` edits. With JSON each page is one line.

@@ -12,7 +12,7 @@ use super::wording::{self, count, number};
 use crate::command_line::{LineMode, LineSource, Record};
 use crate::error::AgentError;
 use crate::exit::Exit;
-use crate::local_api::{INPUT_BYTES_MAX, INPUT_MEMORY_BYTES_MAX, Input};
+use crate::operations::{INPUT_BYTES_MAX, INPUT_MEMORY_BYTES_MAX, Input};
 use crate::operations::{RecordOptions, Request};
 
 /// The request, and the lines that go with it. Long standard input is kept in `folder` meanwhile.

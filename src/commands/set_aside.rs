@@ -7,8 +7,8 @@ use super::{Screen, page_through, perform, record};
 use crate::clock;
 use crate::error::AgentError;
 use crate::exit::Exit;
-use crate::local_api::{Input, Performer};
 use crate::operations::Request;
+use crate::operations::{Input, Performer};
 
 /// Prints up to `limit` refused edits. With JSON each page is one line.
 pub(super) fn list(limit: u64, performer: &dyn Performer, screen: &mut Screen<'_>) -> Result<Exit, AgentError> {

@@ -11,8 +11,8 @@ use super::wording::count;
 use super::{Screen, page_through};
 use crate::error::AgentError;
 use crate::exit::Exit;
-use crate::local_api::{Input, Performer};
 use crate::operations::Request;
+use crate::operations::{Input, Performer};
 
 /// Writes them to a new file, or to standard output.
 pub(super) fn run(file: Option<&Path>, performer: &dyn Performer, screen: &mut Screen<'_>) -> Result<Exit, AgentError> {

@@ -9,7 +9,7 @@ use super::{Screen, perform};
 use crate::clock::{Waker, monotonic_now};
 use crate::error::AgentError;
 use crate::exit::Exit;
-use crate::local_api::{Input, Performer};
+use crate::operations::{Input, Performer};
 use crate::operations::{Request, SyncOptions};
 
 /// Pause between two rounds of tries with `--wait`, in milliseconds.

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::Screen;
 use crate::config::{Config, Sources};
 use crate::error::AgentError;
-use crate::local_api::{Input, Performer};
+use crate::operations::{Input, Performer};
 use crate::operations::{Progress, Request};
 
 /// Answers each request with the next value, and remembers what was asked.

@@ -8,9 +8,10 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::socket::{SocketError, connect};
-use super::{HEAD_BYTES_MAX, Input, OPTIONS_HEADER, PATH_PREFIX, Performer};
+use super::{HEAD_BYTES_MAX, OPTIONS_HEADER, PATH_PREFIX};
 use crate::error::AgentError;
 use crate::exit::Exit;
+use crate::operations::{Input, Performer};
 use crate::operations::{Progress, Request};
 
 /// Longest line of a reply, in bytes: a list of the most records that one answer holds, of a usual size each.
@@ -45,7 +46,7 @@ impl Performer for SocketClient {
         let answered = receive(BufReader::new(&stream), events);
         match (sent, answered) {
             (_, Ok(result)) => result,
-            (Err(SendError::Input(error)), Err(_)) => Err(super::InputError::Read(error).into()),
+            (Err(SendError::Input(error)), Err(_)) => Err(crate::operations::InputError::Read(error).into()),
             (_, Err(error)) => Err(error),
         }
     }

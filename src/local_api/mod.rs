@@ -7,9 +7,7 @@
 
 mod client;
 mod head;
-mod input;
 pub mod listener;
-mod performer;
 mod reply;
 mod routes;
 mod server;
@@ -18,8 +16,6 @@ mod socket;
 mod tests;
 
 pub use client::SocketClient;
-pub use input::{INPUT_BYTES_MAX, INPUT_MEMORY_BYTES_MAX, Input, InputError};
-pub use performer::{Performer, no_events};
 pub(crate) use routes::stopping;
 pub use server::{CONNECTIONS_MAX, Server, ServerLimits};
 pub use socket::{SOCKET_PATH_BYTES_MAX, SocketError, SocketListener};

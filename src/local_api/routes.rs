@@ -9,9 +9,10 @@ use super::head::{Head, HttpError, read_head};
 use super::listener::Connection;
 use super::reply::Reply;
 use super::server::{Performing, ServerLimits};
-use super::{Input, OPTIONS_HEADER, PATH_PREFIX, Performer};
+use super::{OPTIONS_HEADER, PATH_PREFIX};
 use crate::error::AgentError;
 use crate::exit::Exit;
+use crate::operations::{Input, Performer};
 use crate::operations::{Progress, Request};
 
 /// Largest JSON body, in bytes: a retry of some thousand numbers.
@@ -173,11 +174,11 @@ fn wrong_method(head: Head, instead: &'static str) -> HttpError {
     HttpError::Method { method: head.method, instead }
 }
 
-fn of_input(error: super::InputError) -> Refused {
+fn of_input(error: crate::operations::InputError) -> Refused {
     match error {
-        super::InputError::Read(error) => HttpError::of_read(error).into(),
-        super::InputError::Keep(_) => Refused(Some(507), error.into()),
-        super::InputError::TooLarge { .. } => Refused(Some(413), error.into()),
+        crate::operations::InputError::Read(error) => HttpError::of_read(error).into(),
+        crate::operations::InputError::Keep(_) => Refused(Some(507), error.into()),
+        crate::operations::InputError::TooLarge { .. } => Refused(Some(413), error.into()),
     }
 }
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use super::listener::{Connection, Listener};
 use super::routes::{Room, answer, refuse_connection};
-use super::{INPUT_BYTES_MAX, INPUT_MEMORY_BYTES_MAX, Performer};
 use crate::clock::{MonotonicMs, Waker, Woken, monotonic_now};
+use crate::operations::{INPUT_BYTES_MAX, INPUT_MEMORY_BYTES_MAX, Performer};
 
 /// Most connections at once. A site has a handful of applications; each connection costs a thread.
 pub const CONNECTIONS_MAX: usize = 32;

@@ -14,7 +14,7 @@ use super::*;
 use crate::clock::{Waker, Woken, monotonic_now};
 use crate::error::AgentError;
 use crate::exit::Exit;
-use crate::operations::{Progress, RecordOptions, Request, SyncOptions};
+use crate::operations::{Input, Performer, Progress, RecordOptions, Request, SyncOptions, no_events};
 
 const SOCKET_NAME: &str = "agent.sock";
 /// Longest that any test waits, in milliseconds.

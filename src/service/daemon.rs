@@ -14,7 +14,8 @@ use crate::clock::{MonotonicMs, monotonic_now};
 use crate::entropy;
 use crate::error::AgentError;
 use crate::exit::Exit;
-use crate::local_api::{Input, Performer, Server, stopping};
+use crate::local_api::{Server, stopping};
+use crate::operations::{Input, Performer};
 use crate::operations::{Progress, Request, SyncOptions};
 
 /// Wake-ups that may wait for the loop; it only ever does short things between two. Who comes then waits a moment.

@@ -9,7 +9,8 @@ use super::caller::{Caller, caller};
 use super::plan::{Wake, Work};
 use crate::clock::{MonotonicMs, monotonic_now, wall_now};
 use crate::error::AgentError;
-use crate::local_api::{Input, Performer, stopping};
+use crate::local_api::stopping;
+use crate::operations::{Input, Performer};
 use crate::operations::{Progress, Request, SyncOptions};
 
 /// When the next session comes, as the loop last knew it.

@@ -24,7 +24,8 @@ use protocol::schedule::Schedule;
 
 use crate::error::AgentError;
 use crate::exit::Exit;
-use crate::local_api::{Performer, Server, ServerLimits, SocketListener};
+use crate::local_api::{Server, ServerLimits, SocketListener};
+use crate::operations::Performer;
 
 /// What the daemon needs to know.
 #[derive(Debug, Clone)]

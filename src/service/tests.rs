@@ -10,7 +10,8 @@ use tempfile::TempDir;
 use super::plan::{Signal, Wake};
 use super::*;
 use crate::clock::{Waker, monotonic_now};
-use crate::local_api::{Input, SocketClient};
+use crate::local_api::SocketClient;
+use crate::operations::Input;
 use crate::operations::{Progress, Request, SyncOptions};
 
 /// Longest that a test waits, in milliseconds.

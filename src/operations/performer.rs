@@ -2,9 +2,9 @@
 
 use serde_json::Value;
 
-use super::Input;
+use super::{Input, Progress, Request, perform};
+use crate::agent::Agent;
 use crate::error::AgentError;
-use crate::operations::{Progress, Request};
 
 /// One door to the agent: the opened data folder itself, the daemon's loop around it, or a daemon behind its socket. Callers
 /// cannot tell them apart.
@@ -27,3 +27,18 @@ pub trait Performer: Send + Sync {
 
 /// For callers who do not watch.
 pub fn no_events(_: Progress) {}
+
+impl Performer for Agent {
+    fn perform(
+        &self,
+        request: Request,
+        input: &mut Input,
+        events: &mut dyn FnMut(Progress),
+    ) -> Result<Value, AgentError> {
+        perform(self, request, input, events)
+    }
+
+    fn stop(&self) {
+        self.begin_stopping();
+    }
+}
