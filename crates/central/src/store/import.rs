@@ -122,7 +122,7 @@ impl Batch<'_> {
                 return Ok(Err(Reason::new("store_is_held", &what)));
             }
         }
-        let row = match self.imported_row(table, edit)? {
+        let row = match self.imported_row(table, edit) {
             Ok(row) => row,
             Err(reason) => return Ok(Err(reason)),
         };
@@ -136,17 +136,13 @@ impl Batch<'_> {
         }
     }
 
-    fn imported_row(&mut self, table: &Table, edit: &Edit) -> Result<Result<Row, Reason>, StoreError> {
-        let Some(data) = &edit.data else { return Ok(Ok(Row::default())) };
-        let row = match json::row_from_json(table, &edit.id, data) {
-            Ok(row) => row,
-            Err(error) => return Ok(Err(Reason::new(error.code(), &error.to_string()))),
-        };
-        if table.site_column().is_none() {
-            return Ok(Ok(row));
-        }
+    /// The edit's data, with the column that central alone fills.
+    fn imported_row(&self, table: &Table, edit: &Edit) -> Result<Row, Reason> {
+        let Some(data) = &edit.data else { return Ok(Row::default()) };
+        let row = json::row_from_json(table, &edit.id, data)
+            .map_err(|error| Reason::new(error.code(), &error.to_string()))?;
         let holder = self.state.holdings.get(&edit.id).map_or(SiteId::CENTRAL, |holding| holding.site);
-        Ok(Ok(normalise_import(table, row, holder)))
+        Ok(normalise_import(table, row, holder))
     }
 
     /// Judges and writes one edit of central's own, and logs it in central's journal.

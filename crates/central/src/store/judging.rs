@@ -14,7 +14,7 @@ use super::control::{Place, reason_text};
 use super::error::StoreError;
 use super::receive::decode;
 use super::records::{Author, Key};
-use super::state::Journal;
+use super::state::{JOURNAL_COLUMNS, Journal};
 use super::unsigned;
 use super::view::{GroupPlace, GroupView};
 use super::waiting::Change;
@@ -102,8 +102,7 @@ impl Batch<'_> {
     /// The oldest journal of a site that was closed before all of it was judged.
     fn unjudged_journal(&mut self, site: SiteId) -> Result<Option<Journal>, StoreError> {
         Ok(self.sql.query_one(
-            "SELECT number, id, is_active, genesis, received, received_hash, judged, floor, is_refusing_group
-             FROM journal WHERE site = ?1 AND is_active = 0 AND judged < received ORDER BY number LIMIT 1",
+            &format!("SELECT {JOURNAL_COLUMNS} FROM journal WHERE site = ?1 AND is_active = 0 AND judged < received ORDER BY number LIMIT 1"),
             &[site.0.into()],
             Journal::read,
         )?)

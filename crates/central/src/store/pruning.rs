@@ -8,7 +8,7 @@ use sql::SqlExt;
 
 use super::batch::Batch;
 use super::error::StoreError;
-use super::state::Journal;
+use super::state::{JOURNAL_COLUMNS, Journal};
 use super::{text, unsigned};
 
 impl Batch<'_> {
@@ -126,8 +126,7 @@ impl Batch<'_> {
             return Ok(journal);
         }
         let journal = self.sql.query_one(
-            "SELECT number, id, is_active, genesis, received, received_hash, judged, floor, is_refusing_group
-             FROM journal WHERE number = ?1",
+            &format!("SELECT {JOURNAL_COLUMNS} FROM journal WHERE number = ?1"),
             &[number.into()],
             Journal::read,
         )?;

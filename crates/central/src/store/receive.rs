@@ -88,12 +88,11 @@ impl Batch<'_> {
                 return Err(StoreError::refused("bad_part", &what));
             }
             let kept = batch.part_state(site)?.filter(|(state, kept)| state.hash == part.hash && *kept == part.total);
-            let received = match kept {
-                Some((state, _)) => state.received,
-                None => {
-                    batch.drop_parts(site)?;
-                    0
-                }
+            let received = if let Some((state, _)) = kept {
+                state.received
+            } else {
+                batch.drop_parts(site)?;
+                0
             };
             if part.offset != received {
                 // The site learns how much there is and goes on from there.

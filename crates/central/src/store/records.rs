@@ -154,8 +154,12 @@ impl Batch<'_> {
         // An entry of a journal that was closed: the device that speaks for the site now never had it.
         let is_active = site.journal.as_ref().is_some_and(|journal| journal.number == author.journal);
         let Some(cursor) = site.cursors.get(scope).filter(|_| is_active) else { return Ok(None) };
-        let has_newest = before
-            .is_none_or(|before| before.position <= cursor.number.0 || before.echo_journal == Some(author.journal));
+        // A row of its own from before the lane was last begun counts only once it was read: the device may have begun again
+        // because it lost what it had.
+        let has_newest = before.is_none_or(|before| {
+            let is_own = before.echo_journal == Some(author.journal) && before.position > cursor.began.0;
+            before.position <= cursor.number.0 || is_own
+        });
         Ok(has_newest.then_some(author.journal))
     }
 

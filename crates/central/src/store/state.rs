@@ -64,6 +64,10 @@ pub(super) struct Journal {
     pub(super) is_changed: bool,
 }
 
+/// What [`Journal::read`] reads.
+pub(super) const JOURNAL_COLUMNS: &str =
+    "number, id, is_active, genesis, received, received_hash, judged, floor, is_refusing_group";
+
 /// Begins an epoch, and central's own site and journal if the database is new.
 pub(super) fn start(sql: &mut (dyn Sql + '_), entropy: StartEntropy, now_ms: u64) -> Result<(), StoreError> {
     let first = position(sql)? + 1;
@@ -229,7 +233,7 @@ impl SiteState {
 }
 
 impl Journal {
-    /// Reads the columns number, id, is_active, genesis, received, received_hash, judged, floor, is_refusing_group.
+    /// Reads [`JOURNAL_COLUMNS`].
     pub(super) fn read(row: &dyn Row) -> Result<Self, sql::SqlError> {
         Ok(Self {
             number: row.integer(0)?,

@@ -19,8 +19,11 @@ pub(crate) struct Sample {
     /// False where a library chooses among right encodings.
     pub(crate) is_encoding_fixed: bool,
     /// Decodes the stored bytes and compares them with the value.
-    pub(crate) check: Box<dyn Fn(&[u8])>,
+    pub(crate) check: Check,
 }
+
+/// Fails if the bytes are not those of the value.
+pub(crate) type Check = Box<dyn Fn(&[u8])>;
 
 /// Every sample.
 pub(crate) fn all() -> Vec<Sample> {

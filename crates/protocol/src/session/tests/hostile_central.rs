@@ -353,7 +353,10 @@ fn said() -> impl Strategy<Value = Said> {
 
 proptest! {
     #[test]
-    fn whatever_central_signs_the_session_ends_without_a_panic(replies in prop::collection::vec(prop::collection::vec(said(), 0..5), 1..5), entries in 0..4_usize) {
+    fn whatever_central_signs_the_session_ends_without_a_panic(
+        replies in prop::collection::vec(prop::collection::vec(said(), 0..5), 1..5),
+        entries in 0..4_usize,
+    ) {
         let device = Device::new(&vec![20; entries]);
         let count = u32::try_from(replies.len()).unwrap();
         against(&device, count + 1, |number, request| {

@@ -159,6 +159,16 @@ fn a_record_whose_parents_do_not_fit_its_page_comes_without_them() {
     assert_eq!(refused(&request, &rows, &mut sent), None);
     assert!(sent.len() > 1_000_000 && sent.len() < 1_100_000, "only the child is on its way: {} bytes", sent.len());
 }
+
+fn any_rubbish() -> impl Strategy<Value = (Kind, Vec<u8>)> {
+    let kinds = prop::sample::select(vec![Kind::Frame, Kind::FramePart, Kind::RequestHead, Kind::Page]);
+    (kinds, prop::collection::vec(any::<u8>(), 0..90))
+}
+
+fn reported((place, number): (u8, u64)) -> message::ScopeCursor {
+    message::ScopeCursor { scope: scope(place), cursor: Cursor { number: Position(number), ..Cursor::default() } }
+}
+
 proptest! {
     #[test]
     fn whatever_a_device_signs_the_exchange_ends_without_a_panic(
@@ -166,11 +176,11 @@ proptest! {
         limits in any::<[u32; 2]>(),
         head in any_number(),
         parts in prop::collection::vec((any_hash(), any::<u32>(), 0..90_u32, prop::collection::vec(any::<u8>(), 0..90)), 0..4),
-        rubbish in prop::collection::vec((prop::sample::select(vec![Kind::Frame, Kind::FramePart, Kind::RequestHead, Kind::Page]), prop::collection::vec(any::<u8>(), 0..90)), 0..3),
+        rubbish in prop::collection::vec(any_rubbish(), 0..3),
         tail in prop::collection::vec(any::<u8>(), 0..20),
     ) {
         let head = RequestHead {
-            cursors: cursors.iter().map(|(place, number)| message::ScopeCursor { scope: scope(*place), cursor: Cursor { number: Position(*number), ..Cursor::default() } }).collect(),
+            cursors: cursors.into_iter().map(reported).collect(),
             page_bytes: limits[0],
             reply_bytes: limits[1],
             page_part: Some(message::PagePartState { scope: scope(0), hash: Hash::NONE, received: limits[0] }),
