@@ -82,18 +82,14 @@ impl Session {
         if reply.has_pages && reply.received < self.start.head {
             return Err(Failure::Rule("pages came before everything was received"));
         }
-<<<<<<< HEAD
-        // A new device begins behind what was told to the one before it, so numbers rise but need not begin at 1.
-        let mut last = self.control;
-=======
         // A device that has none may have come in place of another one: the site's count goes on, and its rows begin anywhere.
         let mut expected = match reply.control.first() {
             Some(first) if self.control == ControlNumber(0) => first.number.0.saturating_sub(1),
             _ => self.control.0,
         };
->>>>>>> server
         for row in &reply.control {
-            if row.number <= core::mem::replace(&mut last, row.number) {
+            expected += 1;
+            if row.number.0 != expected {
                 return Err(Failure::Rule("control rows are not in order"));
             }
         }
