@@ -17,6 +17,12 @@ pub fn monotonic_ms() -> u64 {
     whole_ms(now.duration_since(*FIRST.get_or_init(|| now)))
 }
 
+/// Lets some time pass. Only for a command that waits for another process, of which nothing else tells.
+#[expect(clippy::disallowed_methods, reason = "this is the file that the ban points to")]
+pub fn pause_ms(ms: u64) {
+    std::thread::sleep(Duration::from_millis(ms));
+}
+
 /// A moment as people and reports read it: `2026-01-05T07:08:09Z`, in UTC.
 pub fn date_text(wall_ms: u64) -> String {
     let seconds = wall_ms / 1000;

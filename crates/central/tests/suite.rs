@@ -1,5 +1,6 @@
 //! Real server processes on loopback, asked by the smallest agent that keeps the protocol, by HTTP clients that do not, and by
 //! the command line.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod support;
 

@@ -12,12 +12,18 @@ use protocol::edge::Signer as _;
 
 use crate::admin;
 use crate::center::Center;
+use crate::clock;
 use crate::error::{CentralError, Exit};
 use crate::folder::{FolderPaths, check_initialised};
 use crate::operations::{self, Done, LIST_LIMIT_DEFAULT, Progress, RecordsToList, Request, SiteToAdd};
 use crate::serve;
 use input::Input;
 pub(crate) use show::put;
+
+/// How long a verb waits for a server that is just starting or stopping.
+const CHANGING_MS_MAX: u64 = serve::STOP_MS_MAX + 1_000;
+/// How often it looks.
+const LOOK_AGAIN_MS: u64 = 20;
 
 const EXIT_CODES: &str = "Exit codes:
   0  done
@@ -216,24 +222,33 @@ fn carry_out(
             show::progress(&progress, std::io::stderr().is_terminal());
         }
     };
-    let answer = admin::ask(&paths.socket(), request, input.as_mut().map(Input::with_length), &mut events)?;
-    let done = match answer {
-        Some(done) => done,
-        None => perform_alone(paths, request.clone(), input, &mut events)?,
+    let give_up_ms = clock::monotonic_ms() + CHANGING_MS_MAX;
+    let done = loop {
+        let answer = admin::ask(&paths.socket(), request, input.as_mut().map(Input::with_length), &mut events)?;
+        if let Some(done) = answer {
+            break done;
+        }
+        match Center::open(paths.clone()) {
+            Ok(center) => break perform_alone(&center, request.clone(), input, &mut events)?,
+            // A server that starts or stops has the folder but no socket.
+            Err(error) if error.code == "folder_in_use" && clock::monotonic_ms() < give_up_ms => {
+                clock::pause_ms(LOOK_AGAIN_MS);
+            }
+            Err(error) => return Err(error),
+        }
     };
     show::done(request, &done, is_json, output)?;
     Ok(done.exit)
 }
 
 fn perform_alone(
-    paths: &FolderPaths,
+    center: &Center,
     request: Request,
     input: Option<Input>,
     events: &mut dyn FnMut(Progress),
 ) -> Result<Done, CentralError> {
-    let center = Center::open(paths.clone())?;
     match input {
-        Some(mut input) => operations::perform(&center, request, &mut BufReader::new(input.rewound()?), events),
-        None => operations::perform(&center, request, &mut std::io::empty(), events),
+        Some(mut input) => operations::perform(center, request, &mut BufReader::new(input.rewound()?), events),
+        None => operations::perform(center, request, &mut std::io::empty(), events),
     }
 }

@@ -20,6 +20,16 @@ fn a_second_server_for_a_folder_is_refused() {
 }
 
 #[test]
+fn a_verb_waits_for_a_server_that_is_stopping() {
+    let folder = Folder::new("");
+    let server = folder.serve();
+    server.terminate();
+
+    folder.json(&["status"], "");
+    assert_eq!(server.ended(), Some(0));
+}
+
+#[test]
 fn each_start_begins_an_epoch() {
     let folder = Folder::new("");
     let epoch = || folder.json(&["status"], "")["epoch"].as_str().unwrap().to_owned();

@@ -20,6 +20,9 @@ use protocol::session::{Input, Link, Outcome, Output, Session, Start, Tools};
 use super::folder::PASSWORD;
 use super::http::{HttpReply, post};
 
+/// Carries a request: the reply's bytes, or how it failed.
+pub(crate) type Exchange<'a> = dyn FnMut(&[u8]) -> Result<Vec<u8>, String> + 'a;
+
 /// See the module.
 pub(crate) struct Agent {
     pub(crate) site: SiteId,
@@ -89,7 +92,7 @@ impl Agent {
     }
 
     /// One session; each request is carried by `exchange`, which gives the reply's bytes or says how it failed.
-    pub(crate) fn session(&mut self, exchange: &mut dyn FnMut(&[u8]) -> Result<Vec<u8>, String>) -> Outcome {
+    pub(crate) fn session(&mut self, exchange: &mut Exchange<'_>) -> Outcome {
         let mut codec = ZstdCodec::default();
         let signer = Ed25519Signer::from_seed(&self.signer.seed());
         let mut tools = Tools { codec: &mut codec, signer: &signer, verifier: &Ed25519Verifier };

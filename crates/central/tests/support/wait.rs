@@ -1,4 +1,5 @@
 //! Waiting for conditions, with a deadline.
+#![expect(clippy::disallowed_methods, reason = "tests wait for other processes, of which nothing tells")]
 
 use std::time::{Duration, Instant};
 
