@@ -102,7 +102,10 @@ impl Batch<'_> {
     /// The oldest journal of a site that was closed before all of it was judged.
     fn unjudged_journal(&mut self, site: SiteId) -> Result<Option<Journal>, StoreError> {
         Ok(self.sql.query_one(
-            &format!("SELECT {JOURNAL_COLUMNS} FROM journal WHERE site = ?1 AND is_active = 0 AND judged < received ORDER BY number LIMIT 1"),
+            &format!(
+                "SELECT {JOURNAL_COLUMNS} FROM journal
+                 WHERE site = ?1 AND is_active = 0 AND judged < received ORDER BY number LIMIT 1"
+            ),
             &[site.0.into()],
             Journal::read,
         )?)

@@ -77,7 +77,15 @@ impl Reading<'_> {
         };
         let bytes_max = ask.plain_bytes_max;
         let numbers = BTreeSet::new();
-        let mut page = Page { scope, after: from.number.0, bytes_max, bytes: 0, rows: Vec::new(), numbers };
+        let mut page = Page {
+            scope,
+            after: from.number.0,
+            bytes_max,
+            bytes: 0,
+            rows: Vec::new(),
+            numbers,
+            headers: BTreeSet::new(),
+        };
         let mut found = Vec::new();
         let is_end = self.find_rows(scope, from.number.0, began, own, ask, &mut found)?;
         for row in &found {
@@ -139,7 +147,12 @@ impl Reading<'_> {
         above.push(first.row);
         for _ in 0..limits::PARENT_DEPTH_MAX {
             let Some((table, id)) = parent.take() else { break };
-            let Some(header) = self.header_above(page, &table, &id)? else { break };
+            // Lines of one header stand together, so most of them ask for one that was looked up for the line before.
+            let header = (table, id);
+            if !page.headers.insert(header.clone()) {
+                break;
+            }
+            let Some(header) = self.header_above(page, &header.0, &header.1)? else { break };
             if page.has(header.number) || numbers.contains(&header.number) {
                 break;
             }
@@ -243,6 +256,8 @@ struct Page {
     bytes: usize,
     rows: Vec<PageRow>,
     numbers: BTreeSet<i64>,
+    /// Headers that were looked up: they are on the page, or need not be.
+    headers: BTreeSet<(String, String)>,
 }
 
 impl Page {

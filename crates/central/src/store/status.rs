@@ -100,8 +100,10 @@ impl Reading<'_> {
         Ok(Some(SiteStatus {
             rows_waiting: self.rows_waiting(active.unwrap_or(0), &scopes)?,
             control_rows: self.count("SELECT count(*) FROM control WHERE site = ?1", site)?,
-            unjudged_entries: self
-                .count("SELECT coalesce(sum(received - judged), 0) FROM journal WHERE site = ?1", site)?,
+            unjudged_entries: self.count(
+                "SELECT CAST(coalesce(sum(received - judged), 0) AS bigint) FROM journal WHERE site = ?1",
+                site,
+            )?,
             waiting_entries: self.count("SELECT count(*) FROM waiting WHERE site = ?1", site)?,
             set_aside_entries: self.count(
                 "SELECT count(*) FROM entry JOIN journal ON journal.number = entry.journal

@@ -14,6 +14,7 @@ contract!(
     rule_5_17_a_line_waits_for_its_header_and_later_edits_queue_behind_it,
     rule_5_17_one_waiting_entry_makes_its_group_wait,
     rule_5_17_a_delete_takes_back_what_waits,
+    rule_5_17_what_a_group_takes_back_its_later_entries_need_not_wait_for,
     rule_5_17_a_deleted_header_is_its_lines_verdict,
     rule_5_17_a_refused_header_is_its_lines_verdict,
     rule_5_17_a_header_that_waits_makes_its_lines_wait,
@@ -166,6 +167,22 @@ fn rule_5_17_a_delete_takes_back_what_waits(world: &mut World) {
 
     assert_eq!(told(&device)[3..], [(4, "waiting"), (2, "accepted"), (4, "accepted")]);
     assert!(world.data("trans_line", "L1").contains(r#""quantity":3"#));
+}
+
+fn rule_5_17_what_a_group_takes_back_its_later_entries_need_not_wait_for(world: &mut World) {
+    let mut device = world.device(&["S1"]);
+    device.record(&[r#"put transact T2 {"store_ID":"S1","status":"nw"}"#, L1]);
+    device.record(&["delete transact T2", r#"put transact T2 {"store_ID":"S1","status":"fn"}"#]);
+
+    device.push(world);
+
+    assert_eq!(told(&device), [(1, "waiting"), (2, "waiting")]);
+    assert!(world.data("transact", "T2").contains(r#""status":"fn""#));
+    device.record(&[T1]);
+    device.push(world);
+    assert_eq!(told(&device)[2..], [(1, "accepted"), (2, "accepted")]);
+    assert!(world.data("transact", "T2").contains(r#""status":"fn""#));
+    assert_eq!(device.data("transact", "T2"), world.data("transact", "T2"));
 }
 
 fn rule_5_17_a_deleted_header_is_its_lines_verdict(world: &mut World) {
