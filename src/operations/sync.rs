@@ -47,6 +47,10 @@ pub(super) fn sync(
             "message": failure.message,
             "advice": advice_text(failure.advice),
             "exit": failure.exit.code(),
+            "retry_after_ms": match failure.advice {
+                Advice::Wait { seconds } => Some(u64::from(seconds) * 1000),
+                Advice::Retry | Advice::Operator => None,
+            },
         })),
     }))
 }

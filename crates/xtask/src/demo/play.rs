@@ -83,47 +83,46 @@ pub(super) struct Work {
     pub(super) edits: u64,
 }
 
-/// Sixty stock lines, twenty invoices with four lines each, one requisition with thirty lines.
+/// Ids of 32 hexadecimal digits, the same in every run, and as hard to pack as real ones.
+struct Ids(u64);
+
+impl Ids {
+    fn next(&mut self) -> String {
+        let mut half = || {
+            self.0 ^= self.0 << 13;
+            self.0 ^= self.0 >> 7;
+            self.0 ^= self.0 << 17;
+            self.0
+        };
+        format!("{:016X}{:016X}", half(), half())
+    }
+}
+
+/// 400 stock lines, 150 invoices with four lines each, one requisition with thirty lines.
 pub(super) fn offline_work(data: &Data) -> Work {
     let (store, supplier) = (&data.stores[0], &data.names[2]);
+    let mut ids = Ids(0x5EED_0001);
     let mut lines = String::new();
     let item = |number: usize| &data.items[number % data.items.len()];
-    for number in 0..60 {
-        let id = format!("STOCK-{number}");
-        lines += &line(
-            "item_line",
-            &id,
-            &json!({"ID": id, "store_ID": store, "item_ID": item(number), "batch": format!("B{number}"), "expiry_date": "2027-06-30", "pack_size": 10, "quantity": 100 + number, "available": 100 + number, "cost_price": 1.25}),
-        );
+    let mut stock = Vec::new();
+    for number in 0..400 {
+        let id = ids.next();
+        lines += &line("item_line", &id, &json!({"ID": id, "store_ID": store, "item_ID": item(number), "batch": format!("B{number}"), "expiry_date": "2027-06-30", "pack_size": 10, "quantity": 100 + number, "available": 100 + number, "cost_price": 1.25}));
+        stock.push(id);
     }
-    for number in 0..20 {
-        let id = format!("INVOICE-{number}");
-        lines += &line(
-            "transact",
-            &id,
-            &json!({"ID": id, "store_ID": store, "name_ID": supplier, "invoice_num": number, "type": "ci", "status": "cn", "entry_date": "2026-01-05", "mode": "store"}),
-        );
+    for number in 0..150 {
+        let id = ids.next();
+        lines += &line("transact", &id, &json!({"ID": id, "store_ID": store, "name_ID": supplier, "invoice_num": number, "type": "ci", "status": "cn", "entry_date": "2026-01-05", "mode": "store"}));
         for row in 0..4 {
-            let line_id = format!("INVOICE-{number}-{row}");
-            lines += &line(
-                "trans_line",
-                &line_id,
-                &json!({"ID": line_id, "transaction_ID": id, "item_ID": item(number * 4 + row), "item_line_ID": format!("STOCK-{row}"), "quantity": row + 1, "type": "stock_out"}),
-            );
+            let line_id = ids.next();
+            lines += &line("trans_line", &line_id, &json!({"ID": line_id, "transaction_ID": id, "item_ID": item(number * 4 + row), "item_line_ID": stock[(number + row) % stock.len()], "quantity": row + 1, "type": "stock_out"}));
         }
     }
-    lines += &line(
-        "requisition",
-        "REQUEST",
-        &json!({"ID": "REQUEST", "store_ID": store, "name_ID": supplier, "serial_number": 1, "type": "request", "status": "sg", "daysToSupply": 90}),
-    );
+    let request = ids.next();
+    lines += &line("requisition", &request, &json!({"ID": request, "store_ID": store, "name_ID": supplier, "serial_number": 1, "type": "request", "status": "sg", "daysToSupply": 90}));
     for number in 0..30 {
-        let id = format!("REQUEST-{number}");
-        lines += &line(
-            "requisition_line",
-            &id,
-            &json!({"ID": id, "requisition_ID": "REQUEST", "item_ID": item(number), "Cust_stock_order": 10 * number}),
-        );
+        let id = ids.next();
+        lines += &line("requisition_line", &id, &json!({"ID": id, "requisition_ID": request, "item_ID": item(number), "Cust_stock_order": 10 * number}));
     }
     let edits = lines.lines().count() as u64;
     Work { lines, edits }
@@ -252,7 +251,7 @@ impl Site {
 
     /// Syncs; it may fail, and then says why.
     pub(super) fn try_sync(&self) -> Result<Value> {
-        let output = self.command(&["sync", "--json", "--wait", "0"]).output()?;
+        let output = self.command(&["sync", "--json"]).output()?;
         serde_json::from_slice(&output.stdout)
             .map_err(|error| anyhow!("sync printed no JSON ({error}): {}", String::from_utf8_lossy(&output.stderr)))
     }
