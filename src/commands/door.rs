@@ -32,6 +32,19 @@ pub(super) fn open(config: &Config, home: &dyn Home) -> Result<Arc<dyn Performer
     }
 }
 
+/// The folder itself, for a daemon to be: waits a little for a verb that has it, but not for another daemon.
+pub(super) fn open_as_daemon(config: &Config, home: &dyn Home) -> Result<Arc<dyn Performer>, AgentError> {
+    let deadline = monotonic_now().plus(STARTING_MS_MAX);
+    loop {
+        match home.open() {
+            Err(error) if error.code == IN_USE && monotonic_now() < deadline && daemon(config)?.is_none() => {
+                Waker::new().wait_until(Some(monotonic_now().plus(LOOK_MS)));
+            }
+            opened => return opened,
+        }
+    }
+}
+
 fn daemon(config: &Config) -> Result<Option<Arc<dyn Performer>>, AgentError> {
     match SocketClient::connect(&config.socket_path) {
         Ok(client) => Ok(client.map(|client| Arc::new(client) as Arc<dyn Performer>)),

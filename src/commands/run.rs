@@ -1,6 +1,6 @@
 //! `run`: be the daemon.
 
-use super::Home;
+use super::{Home, door};
 use crate::config::Config;
 use crate::error::AgentError;
 use crate::exit::Exit;
@@ -13,5 +13,5 @@ pub(super) fn run(config: &Config, home: &dyn Home) -> Result<Exit, AgentError> 
         data_folder: config.data_folder.clone(),
         schedule: config.schedule,
     };
-    service::run(&settings, || home.open())
+    service::run(&settings, || door::open_as_daemon(config, home))
 }

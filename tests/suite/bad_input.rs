@@ -19,11 +19,11 @@ fn bad_lines_are_refused_with_their_own_codes_and_nothing_is_recorded() {
     let long_id = "x".repeat(65);
     let large = "y".repeat(1_100_000);
     let cases: Vec<(String, &str)> = vec![
-        ("{\"table\":".into(), "edit_syntax"),
-        (json!({"table": "item_line", "op": "upsert", "data": {"store_ID": store}}).to_string(), "edit_missing_key"),
+        ("{\"table\":".into(), "not_json"),
+        (json!({"table": "item_line", "op": "upsert", "data": {"store_ID": store}}).to_string(), "id_missing"),
         (
             json!({"table": "item_line", "op": "upsert", "id": long_id, "data": {"store_ID": store}}).to_string(),
-            "edit_id",
+            "record_id_length",
         ),
         (
             json!({"table": "item_line", "op": "upsert", "id": "A", "data": {"store_ID": store, "note": large}})

@@ -119,8 +119,12 @@ impl Agent {
         let output = self.run(&arguments, input);
         let error = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(!output.status.success(), "{arguments:?} should fail: {}", String::from_utf8_lossy(&output.stdout));
-        let code = error.lines().rev().find_map(|line| serde_json::from_str::<Value>(line).ok());
-        let code = code.and_then(|value| value["error"]["code"].as_str().map(str::to_owned));
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        // A sync that fails is a result, on standard output; everything else is an error.
+        let code = error.lines().chain(text.lines()).rev().find_map(|line| {
+            let value: Value = serde_json::from_str(line).ok()?;
+            value["error"]["code"].as_str().or(value["failure"]["code"].as_str()).map(str::to_owned)
+        });
         (output.status.code().unwrap_or(-1), code.unwrap_or_else(|| panic!("no code on standard error: {error}")))
     }
 

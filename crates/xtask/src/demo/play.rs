@@ -107,22 +107,42 @@ pub(super) fn offline_work(data: &Data) -> Work {
     let mut stock = Vec::new();
     for number in 0..400 {
         let id = ids.next();
-        lines += &line("item_line", &id, &json!({"ID": id, "store_ID": store, "item_ID": item(number), "batch": format!("B{number}"), "expiry_date": "2027-06-30", "pack_size": 10, "quantity": 100 + number, "available": 100 + number, "cost_price": 1.25}));
+        lines += &line(
+            "item_line",
+            &id,
+            &json!({"ID": id, "store_ID": store, "item_ID": item(number), "batch": format!("B{number}"), "expiry_date": "2027-06-30", "pack_size": 10, "quantity": 100 + number, "available": 100 + number, "cost_price": 1.25}),
+        );
         stock.push(id);
     }
     for number in 0..150 {
         let id = ids.next();
-        lines += &line("transact", &id, &json!({"ID": id, "store_ID": store, "name_ID": supplier, "invoice_num": number, "type": "ci", "status": "cn", "entry_date": "2026-01-05", "mode": "store"}));
+        lines += &line(
+            "transact",
+            &id,
+            &json!({"ID": id, "store_ID": store, "name_ID": supplier, "invoice_num": number, "type": "ci", "status": "cn", "entry_date": "2026-01-05", "mode": "store"}),
+        );
         for row in 0..4 {
             let line_id = ids.next();
-            lines += &line("trans_line", &line_id, &json!({"ID": line_id, "transaction_ID": id, "item_ID": item(number * 4 + row), "item_line_ID": stock[(number + row) % stock.len()], "quantity": row + 1, "type": "stock_out"}));
+            lines += &line(
+                "trans_line",
+                &line_id,
+                &json!({"ID": line_id, "transaction_ID": id, "item_ID": item(number * 4 + row), "item_line_ID": stock[(number + row) % stock.len()], "quantity": row + 1, "type": "stock_out"}),
+            );
         }
     }
     let request = ids.next();
-    lines += &line("requisition", &request, &json!({"ID": request, "store_ID": store, "name_ID": supplier, "serial_number": 1, "type": "request", "status": "sg", "daysToSupply": 90}));
+    lines += &line(
+        "requisition",
+        &request,
+        &json!({"ID": request, "store_ID": store, "name_ID": supplier, "serial_number": 1, "type": "request", "status": "sg", "daysToSupply": 90}),
+    );
     for number in 0..30 {
         let id = ids.next();
-        lines += &line("requisition_line", &id, &json!({"ID": id, "requisition_ID": request, "item_ID": item(number), "Cust_stock_order": 10 * number}));
+        lines += &line(
+            "requisition_line",
+            &id,
+            &json!({"ID": id, "requisition_ID": request, "item_ID": item(number), "Cust_stock_order": 10 * number}),
+        );
     }
     let edits = lines.lines().count() as u64;
     Work { lines, edits }
