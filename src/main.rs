@@ -33,9 +33,9 @@ fn run(invocation: &Invocation) -> Result<Exit, AgentError> {
     let global = &invocation.global;
     let config = Config::load(&Sources::of_process(global.config_file.clone(), global.data_folder.clone()))?;
     logging::start(global.log_level(config.log_level));
-    let (stdout, stderr) = (std::io::stdout(), std::io::stderr());
-    let is_terminal = stderr.is_terminal();
-    let (mut out, mut err) = (stdout.lock(), stderr.lock());
+    // Not locked: the daemon's other threads write to the log.
+    let (mut out, mut err) = (std::io::stdout(), std::io::stderr());
+    let is_terminal = err.is_terminal();
     let mut screen = Screen::new(&mut out, &mut err, global.is_json, is_terminal);
     commands::run(&invocation.command, &config, &Device { config: &config }, &mut screen)
 }
