@@ -27,6 +27,9 @@ fn main() -> ExitCode {
 fn run(invocation: &Invocation) -> Result<Exit, AgentError> {
     match &invocation.command {
         Command::Help { verb } => return Ok(print(&command_line::help(*verb))),
+        Command::Version if invocation.global.is_json => {
+            return Ok(print(concat!("{\"version\":\"", env!("CARGO_PKG_VERSION"), "\"}\n")));
+        }
         Command::Version => return Ok(print(concat!("outpost ", env!("CARGO_PKG_VERSION"), "\n"))),
         _ => {}
     }

@@ -230,7 +230,7 @@ fn try_commit<S: Storage>(
         core.shared.append(&shared)?;
         core.shared.sync()?;
     }
-    if shared.is_empty() && private.is_empty() {
+    if shared.is_empty() && private.is_empty() && !core.local.has_new_requests() {
         core.local.rollback_edits()?;
     } else {
         core.local.commit_edits(core.shared.durable().sequence, core.private.durable().sequence)?;
@@ -260,9 +260,8 @@ fn prepare<S: Storage>(
     core.local.begin_group()?;
     match apply_group(catalogue, site, core, group, shared_next, private_next) {
         Ok(prepared) => {
-            if let Some(request_id) = group.request_id
-                && prepared.recorded.edits > 0
-            {
+            // One that changed nothing is remembered too: repeated after a later edit of the record, it would undo that edit.
+            if let Some(request_id) = group.request_id {
                 core.local.remember_request(request_id, prepared.recorded.sequences)?;
             }
             core.local.release_group()?;

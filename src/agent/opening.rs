@@ -165,7 +165,7 @@ fn open_journal(
         Err(JournalError::Missing) => Err(AgentError::new(
             "journal_missing",
             format!("the journal is gone, and {applied} entries of it were recorded"),
-            "Put the folder back if you have it. Else enrol this device again: what central received is safe there.",
+            "Put the folder back if you have it. Else move the data folder away, enrol and initialise: what central has comes back.",
             Exit::Disk,
         )),
         Err(JournalError::Damaged(report)) => {

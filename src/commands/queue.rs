@@ -46,7 +46,7 @@ fn text(page: &Value, now_ms: u64) -> String {
             wording::text(&edit["table"]),
             wording::text(&edit["id"]),
             state,
-            edit["recorded_at_ms"].as_u64().map(|ms| moment(ms, now_ms)).unwrap_or_default(),
+            edit["recorded_at_ms"].as_u64().filter(|ms| *ms > 0).map(|ms| moment(ms, now_ms)).unwrap_or_default(),
         ]
     };
     columns(&rows.map(cells).collect::<Vec<_>>())
@@ -61,13 +61,13 @@ mod tests {
     #[test]
     fn edits_are_told_with_their_state_and_age() {
         let page = json!({ "edits": [
-            { "sequence": 7, "table": "item", "id": "4F2A", "operation": "put", "state": "sent", "recorded_at_ms": 0 },
+            { "sequence": 7, "table": "item", "id": "4F2A", "operation": "put", "state": "sent", "recorded_at_ms": 1000 },
             { "sequence": 12, "table": "unit", "id": "x", "operation": "patch", "state": "not_sent", "recorded_at_ms": 60_000 },
         ], "next": null });
 
         assert_eq!(
             text(&page, 120_000),
-            "7   put    item  4F2A  sent, not judged yet  1970-01-01T00:00:00Z (2 minutes ago)\n\
+            "7   put    item  4F2A  sent, not judged yet  1970-01-01T00:00:01Z (1 minute ago)\n\
              12  patch  unit  x     not sent              1970-01-01T00:01:00Z (1 minute ago)\n"
         );
     }

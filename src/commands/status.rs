@@ -10,6 +10,8 @@ use super::wording::{self, bytes, columns, count, moment, number};
 pub(super) fn text(status: &Value, now_ms: u64) -> String {
     let mut rows = vec![vec!["site".to_owned(), site(&status["site"])]];
     let mut row = |name: &str, text: String| rows.push(vec![name.to_owned(), text]);
+    // A mistyped folder looks like a new site; who sees its name does not enrol again.
+    row("data folder", wording::text(&status["data_folder"]));
     row("agent", agent(status));
     row("queue", queue(&status["pending"], now_ms));
     let amount = |name: &str| status[name].as_u64().unwrap_or_default();
@@ -65,8 +67,10 @@ fn queue(pending: &Value, now_ms: u64) -> String {
         return "empty: central has everything".to_owned();
     }
     let size = bytes(pending["bytes"].as_u64().unwrap_or_default());
+    // 0: carried over from a damaged journal, which no longer knew the time.
     let oldest = pending["oldest_recorded_at_ms"]
         .as_u64()
+        .filter(|ms| *ms > 0)
         .map_or_else(String::new, |ms| format!(", the oldest of {}", moment(ms, now_ms)));
     format!("{}, {size}{oldest}", count(edits, "edit"))
 }
@@ -100,8 +104,9 @@ mod tests {
     #[test]
     fn a_busy_site_is_told_whole() {
         let status = json!({
+            "data_folder": "/var/lib/outpost",
             "site": { "id": 2, "name": "Clinic", "central": "https://central.example", "enrolled": true, "type": "standalone" },
-            "pending": { "edits": 1200, "bytes": 81_234, "oldest_recorded_at_ms": 0 },
+            "pending": { "edits": 1200, "bytes": 81_234, "oldest_recorded_at_ms": 1000 },
             "received": 40, "judged": 38, "head": 1240, "waiting": 2, "set_aside": 1,
             "grants": [{ "store": "4F2A", "ownership": 1 }, { "store": "9C00", "ownership": 3 }],
             "last_attempt_ms": 3_590_000, "last_success_ms": 1_800_000, "last_drained_ms": null,
@@ -114,8 +119,9 @@ mod tests {
         assert_eq!(
             text(&status, 3_600_000),
             "site          Clinic (2), standalone, of https://central.example\n\
+             data folder   /var/lib/outpost\n\
              agent         the daemon runs\n\
-             queue         1,200 edits, 81 kB, the oldest of 1970-01-01T00:00:00Z (1 hour ago)\n\
+             queue         1,200 edits, 81 kB, the oldest of 1970-01-01T00:00:01Z (59 minutes ago)\n\
              waiting       2 edits at central, for their headers\n\
              set aside     1 edit refused; see `outpost set-aside list`\n\
              stores        4F2A (ownership 1), 9C00 (ownership 3)\n\
@@ -128,6 +134,11 @@ mod tests {
              \n\
              5,012 records in 2 tables\n  5,000  item\n     12  unit\n"
         );
+    }
+
+    #[test]
+    fn a_time_that_is_not_known_is_not_told() {
+        assert_eq!(queue(&json!({ "edits": 1, "bytes": 20, "oldest_recorded_at_ms": 0 }), 3_600_000), "1 edit, 20 B");
     }
 
     #[test]

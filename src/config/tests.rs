@@ -152,6 +152,11 @@ fn a_wrong_variable_is_an_error_too() {
 }
 
 #[test]
+fn the_variables_of_a_central_on_the_same_machine_are_passed_over() {
+    assert!(load("", &[("OUTPOST_CENTRAL_DATA", "/srv/central"), ("OUTPOST_CENTRAL_LOG", "debug")]).is_ok());
+}
+
+#[test]
 fn relative_paths_of_a_file_count_from_its_folder_and_of_an_argument_from_here() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("agent.toml");

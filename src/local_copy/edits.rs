@@ -130,6 +130,11 @@ impl LocalCopy {
         Ok(found.map(|(first, last)| Some((Sequence(first?), Sequence(last?)))))
     }
 
+    /// Whether the open transaction remembers a request that was not known before.
+    pub fn has_new_requests(&self) -> bool {
+        self.before_edits.as_ref().is_some_and(|before| before.requests_added < self.state.requests_added)
+    }
+
     /// Remembers a request; of more than [`REQUESTS_KEPT_MAX`] the oldest goes.
     ///
     /// # Errors

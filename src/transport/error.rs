@@ -225,7 +225,7 @@ impl Explained for TransportError {
                 "Check the connection. What is recorded is safe and goes later."
             }
             Self::ConnectionRefused { .. } => {
-                "Central may be stopped, or central.url names a wrong port. It goes later by itself."
+                "Central may be stopped, or central.url names a wrong port. Nothing is lost; the daemon tries again by itself."
             }
             Self::Tls { is_clock_suspect: true, .. } => {
                 "Look at the date and time of this device. If they are right, central's certificate has run out."

@@ -139,6 +139,14 @@ fn an_unknown_setting_is_an_error_with_its_place() {
 }
 
 #[test]
+fn the_version_is_json_where_it_is_asked_for() {
+    let agent = Agent::new("http://127.0.0.1:1");
+
+    assert_eq!(agent.json(&["version"])["version"], env!("CARGO_PKG_VERSION"));
+    assert!(agent.ok(&["--version"]).starts_with("outpost "));
+}
+
+#[test]
 fn an_unknown_verb_is_an_error() {
     let (_central, agent, _store) = site();
 

@@ -187,6 +187,29 @@ fn a_file_that_was_recorded_is_not_recorded_twice() {
 }
 
 #[test]
+fn a_file_that_is_recorded_again_brings_back_no_older_value() {
+    let (central, data) = central_with_sites(5, &["north"]);
+    let agent = Agent::initialised(&central, "north");
+    let stock = |quantity: u32| {
+        let data = json!({"ID": "S1", "store_ID": data.stores[0], "quantity": quantity});
+        json!({"table": "item_line", "op": "upsert", "id": "S1", "data": data}).to_string()
+    };
+    // The second line changes nothing when it comes first; after the third it would.
+    let lines = [stock(1), stock(1), stock(2)].join("\n");
+
+    agent.record(&lines);
+    let again = agent.record(&lines);
+
+    assert_eq!((&again["recorded"], &again["already"]), (&json!(0), &json!(3)), "{again}");
+    assert_eq!(agent.json(&["get", "item_line", "S1"])["data"]["quantity"], 2);
+    let only_unchanged = [stock(2), stock(2)].join("\n");
+    assert_eq!(agent.record(&only_unchanged)["unchanged"], 2);
+    agent.record(&stock(3));
+    assert_eq!(agent.record(&only_unchanged)["already"], 2, "what changed nothing at all is remembered too");
+    assert_eq!(agent.json(&["get", "item_line", "S1"])["data"]["quantity"], 3);
+}
+
+#[test]
 fn local_data_never_leaves_the_site() {
     let (central, data) = central_with_sites(5, &["north"]);
     let agent = Agent::initialised(&central, "north");
