@@ -1,0 +1,262 @@
+//! Own edits: groups in a transaction that the caller brackets, and the request ids that make repeated calls harmless.
+
+use domain::apply::apply;
+use domain::judge::{Applied, Found, View};
+use protocol::entry::Entry;
+use protocol::ids::{Position, RecordId, RequestId, Sequence};
+use sql::{Durability, Param, SqlExt};
+
+use super::images::{Image, Key, state};
+use super::meta::{APPLIED_PRIVATE, APPLIED_SHARED};
+use super::settle::{canonical, operation_word};
+use super::{Kind, LocalCopy, LocalCopyError, limits};
+
+/// The savepoint of the open group.
+const GROUP: &str = "edit_group";
+
+/// First and last sequence of what a request recorded; `None` if all of it was private.
+pub type Sequences = Option<(Sequence, Sequence)>;
+
+impl LocalCopy {
+    /// Opens the transaction that groups of edits are applied in. Its commit is safe against a kill, not against a power cut:
+    /// the journals are synced before it, and what is lost here is applied again.
+    ///
+    /// # Errors
+    /// Those of a write.
+    pub fn begin_edits(&mut self) -> Result<(), LocalCopyError> {
+        self.sql.begin(Durability::Process)?;
+        self.applying = self.applied;
+        Ok(())
+    }
+
+    /// Commits: the local copy holds the journals up to these sequences.
+    ///
+    /// # Errors
+    /// Those of a write; the transaction is over and nothing of it stays. The journals are ahead then, and
+    /// [`LocalCopyError::Gap`] refuses what comes next until they are applied again.
+    pub fn commit_edits(&mut self, shared: Sequence, private: Sequence) -> Result<(), LocalCopyError> {
+        let written = self
+            .set_number(APPLIED_SHARED, shared.0)
+            .and_then(|()| self.set_number(APPLIED_PRIVATE, private.0))
+            .and_then(|()| Ok(self.sql.commit()?));
+        if let Err(error) = written {
+            let _ = self.rollback_edits();
+            return Err(error);
+        }
+        self.applied.set(Kind::Shared, shared);
+        self.applied.set(Kind::Private, private);
+        self.applying = self.applied;
+        self.has_unsynced = true;
+        Ok(())
+    }
+
+    /// Gives up everything since [`LocalCopy::begin_edits`]. Harmless if nothing is open.
+    ///
+    /// # Errors
+    /// Those of a write.
+    pub fn rollback_edits(&mut self) -> Result<(), LocalCopyError> {
+        self.applying = self.applied;
+        Ok(self.sql.rollback()?)
+    }
+
+    /// Begins a group inside the open transaction, which can be given up alone.
+    ///
+    /// # Errors
+    /// Those of a write.
+    pub fn begin_group(&mut self) -> Result<(), LocalCopyError> {
+        self.group = self.applying;
+        Ok(self.sql.savepoint(GROUP)?)
+    }
+
+    /// Keeps the group.
+    ///
+    /// # Errors
+    /// Those of a write.
+    pub fn release_group(&mut self) -> Result<(), LocalCopyError> {
+        Ok(self.sql.release(GROUP)?)
+    }
+
+    /// Gives the group up; those before it stay.
+    ///
+    /// # Errors
+    /// Those of a write.
+    pub fn rollback_group(&mut self) -> Result<(), LocalCopyError> {
+        self.applying = self.group;
+        self.sql.rollback_to(GROUP)?;
+        Ok(self.sql.release(GROUP)?)
+    }
+
+    /// Whether a new edit may be taken. To be asked once for each group that an application hands over; not for set-aside edits
+    /// that are journaled anew, which must go on working at the limit.
+    ///
+    /// # Errors
+    /// [`LocalCopyError::SetAsideFull`].
+    pub fn check_room(&mut self) -> Result<(), LocalCopyError> {
+        let count = self.set_aside_count()?;
+        if count >= limits::SET_ASIDE_MAX { Err(LocalCopyError::SetAsideFull { count }) } else { Ok(()) }
+    }
+
+    /// Applies an entry that was judged just now, inside the open transaction. At or below what is applied already it does
+    /// nothing.
+    ///
+    /// # Errors
+    /// [`LocalCopyError::Gap`] if an entry was left out; else those of a write.
+    pub fn apply_entry(
+        &mut self,
+        kind: Kind,
+        sequence: Sequence,
+        entry: &Entry,
+        applied: &Applied,
+        recorded_at_ms: u64,
+    ) -> Result<(), LocalCopyError> {
+        if !self.is_next(kind, sequence)? {
+            return Ok(());
+        }
+        let key = self.key(&entry.table, &entry.record);
+        let image = Image { row: applied.row.clone(), store: applied.store.clone(), position: Position::ZERO };
+        self.put_entry(kind, sequence, entry, &key, &image, recorded_at_ms)
+    }
+
+    /// Applies an entry of the journal again, inside the open transaction: it was judged when it was recorded, and is not
+    /// judged again. At or below what is applied already it does nothing.
+    ///
+    /// # Errors
+    /// As [`LocalCopy::apply_entry`].
+    pub fn reapply_entry(
+        &mut self,
+        kind: Kind,
+        sequence: Sequence,
+        entry: &Entry,
+        recorded_at_ms: u64,
+    ) -> Result<(), LocalCopyError> {
+        if !self.is_next(kind, sequence)? {
+            return Ok(());
+        }
+        let key = self.key(&entry.table, &entry.record);
+        let found = self.record(key.table.reference(), &key.id)?;
+        let row = apply(&found, &canonical(&key, entry.operation.clone()));
+        let store = match (&found, &row, kind) {
+            (_, _, Kind::Private) => None,
+            (Found::Here { store: Some(store), .. } | Found::Deleted { store: Some(store) }, _, _) => {
+                Some(store.clone())
+            }
+            (_, Some(row), _) => self.store_of_row(&key, row, None)?,
+            (_, None, _) => None,
+        };
+        self.put_entry(kind, sequence, entry, &key, &Image { row, store, position: Position::ZERO }, recorded_at_ms)
+    }
+
+    /// What a request with this id recorded; `None` if it is not known, or so old that it is forgotten
+    /// ([`limits::REQUESTS_KEPT_MAX`]).
+    ///
+    /// # Errors
+    /// Those of a read.
+    pub fn request(&mut self, request_id: RequestId) -> Result<Option<Sequences>, LocalCopyError> {
+        let sql = "SELECT first_sequence, last_sequence FROM request WHERE request_id = ?1";
+        Ok(self.sql.query_one(sql, &[(&request_id.0).into()], |row| {
+            let sequences = row.optional_unsigned(0)?.zip(row.optional_unsigned(1)?);
+            Ok(sequences.map(|(first, last)| (Sequence(first), Sequence(last))))
+        })?)
+    }
+
+    /// Remembers what a request recorded, inside the open transaction. Given again for the same id, the range grows.
+    ///
+    /// # Errors
+    /// Those of a write.
+    pub fn remember_request(&mut self, request_id: RequestId, sequences: Sequences) -> Result<(), LocalCopyError> {
+        let sequences = match (self.request(request_id)?, sequences) {
+            (Some(Some((first, last))), Some((new_first, new_last))) => {
+                Some((first.min(new_first), last.max(new_last)))
+            }
+            (Some(known), None) => known,
+            (_, sequences) => sequences,
+        };
+        let number = self.sql.query_integer("SELECT max(number) FROM request", &[])?.unwrap_or(0) + 1;
+        let (first, last) = match sequences {
+            Some((first, last)) => (Param::unsigned(first.0)?, Param::unsigned(last.0)?),
+            None => (Param::Null, Param::Null),
+        };
+        self.sql.execute(
+            "INSERT INTO request (number, request_id, first_sequence, last_sequence) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT (request_id) DO UPDATE SET
+                 first_sequence = excluded.first_sequence, last_sequence = excluded.last_sequence",
+            &[number.into(), (&request_id.0).into(), first, last],
+        )?;
+        let kept = i64::try_from(limits::REQUESTS_KEPT_MAX).unwrap_or(i64::MAX);
+        self.sql.execute("DELETE FROM request WHERE number <= ?1", &[(number - kept).into()])?;
+        Ok(())
+    }
+
+    /// Whether an entry is to be applied: false if it is already.
+    fn is_next(&self, kind: Kind, sequence: Sequence) -> Result<bool, LocalCopyError> {
+        let applied = self.applying.get(kind);
+        if sequence <= applied {
+            return Ok(false);
+        }
+        if sequence != applied.next() {
+            return Err(LocalCopyError::Gap { kind, applied, found: sequence });
+        }
+        Ok(true)
+    }
+
+    /// `after` is the record with the entry on top; its position is not read.
+    fn put_entry(
+        &mut self,
+        kind: Kind,
+        sequence: Sequence,
+        entry: &Entry,
+        key: &Key,
+        after: &Image,
+        recorded_at_ms: u64,
+    ) -> Result<(), LocalCopyError> {
+        if kind == Kind::Private {
+            self.put_merged(key, after, state::LOCAL)?;
+            self.applying.set(kind, sequence);
+            return Ok(());
+        }
+        self.keep_base(key)?;
+        let [table, id] = key.params();
+        self.sql.execute(
+            "INSERT INTO pending
+                 (journal, sequence, table_name, id, store, operation, entry, is_waiting, recorded_at_ms)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, ?8)",
+            &[
+                Param::unsigned(self.journal)?,
+                Param::unsigned(sequence.0)?,
+                table,
+                id,
+                after.store.as_ref().map(RecordId::as_str).into(),
+                operation_word(&entry.operation).into(),
+                (&entry.encode()).into(),
+                Param::unsigned(recorded_at_ms)?,
+            ],
+        )?;
+        self.put_own(key, after)?;
+        self.applying.set(kind, sequence);
+        Ok(())
+    }
+
+    /// Writes the record as it reads with an own entry: position and waiting stay as they are.
+    fn put_own(&mut self, key: &Key, after: &Image) -> Result<(), LocalCopyError> {
+        let sql = "SELECT position, state FROM record WHERE table_name = ?1 AND id = ?2";
+        let before = self.sql.query_one(sql, &key.params(), |row| Ok((row.unsigned(0)?, row.integer(1)?)))?;
+        let (position, state) = match before {
+            Some((position, state::WAITING)) => (Position(position), state::WAITING),
+            Some((position, _)) => (Position(position), state::PENDING),
+            None => (self.base_position(key)?, self.open_state(key)?),
+        };
+        self.put_merged(key, &Image { row: after.row.clone(), store: after.store.clone(), position }, state)
+    }
+
+    fn base_position(&mut self, key: &Key) -> Result<Position, LocalCopyError> {
+        let sql = "SELECT position FROM base WHERE table_name = ?1 AND id = ?2";
+        let position = self.sql.query_one(sql, &key.params(), |row| row.unsigned(0))?;
+        Ok(Position(position.unwrap_or(0)))
+    }
+
+    fn open_state(&mut self, key: &Key) -> Result<i64, LocalCopyError> {
+        let sql = "SELECT 1 FROM pending WHERE table_name = ?1 AND id = ?2 AND is_waiting <> 0 LIMIT 1";
+        let waits = self.sql.query_integer(sql, &key.params())?.is_some();
+        Ok(if waits { state::WAITING } else { state::PENDING })
+    }
+}

@@ -1,0 +1,229 @@
+//! The records as this site knows them: central's images with this site's pending entries on top.
+//!
+//! | table | holds |
+//! | --- | --- |
+//! | `record` | what is read: the merged truth |
+//! | `base` | central's image, only for records that have pending entries |
+//! | `pending` | entries of the shared journal whose verdict is not final |
+//! | `membership`, `scope` | which scope holds which record, and how far each scope is read |
+//!
+//! What holds (rules 5.2, 5.3, 5.15 and 5.18, invariants 4 to 6 of `ARCHITECTURE.md`):
+//!
+//! - A record with entries above `judged`, or waiting ones, reads as its base with these entries on top, in their order.
+//! - When the last of them is final, the base row goes; accepted ones have become part of it, refused ones lie in `set_aside`.
+//! - An image replaces whole, and never one with a higher position.
+//! - A page and its cursor, and a reply's verdicts and its control cursor, are one durable transaction.
+//! - Own edits are committed without a sync of their own: the journals are their write-ahead log, and `applied` is stored with
+//!   them, so that what a power cut takes is applied again.
+//!
+//! A record is in `membership` of each scope that brought it, or of the scope that its own edit was routed to.
+
+mod control;
+mod edits;
+mod engine;
+mod error;
+mod images;
+mod journals;
+pub mod limits;
+mod meta;
+mod pages;
+mod read;
+mod rebuild;
+mod schema;
+mod set_aside;
+mod settle;
+#[cfg(test)]
+mod tests;
+mod view;
+
+use std::sync::Arc;
+
+use domain::catalogue::Catalogue;
+use protocol::ids::{JournalId, Sequence, SiteId};
+use sql::{Durability, SqlExt, check_migrations, migrate};
+
+pub use control::{SessionState, StoredReply};
+pub use edits::Sequences;
+pub use engine::Engine;
+pub use error::LocalCopyError;
+pub use meta::{LogHealth, SyncFailure, SyncTimes};
+pub use read::{Listing, QueueCounts, QueueEntry, QueueState, RecordState, RecordView, UnknownControl};
+pub use schema::{APPLICATION_ID, SCHEMA_VERSION};
+pub use set_aside::{SetAside, SetAsideEntry};
+
+/// Which of the site's journals.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// What goes to central.
+    Shared,
+    /// What never leaves the site.
+    Private,
+}
+
+impl Kind {
+    /// The word in messages.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Shared => "shared",
+            Self::Private => "private",
+        }
+    }
+}
+
+/// One value for each journal.
+#[derive(Debug, Clone, Copy, Default)]
+struct PerKind<T> {
+    shared: T,
+    private: T,
+}
+
+impl<T: Copy> PerKind<T> {
+    fn get(&self, kind: Kind) -> T {
+        match kind {
+            Kind::Shared => self.shared,
+            Kind::Private => self.private,
+        }
+    }
+
+    fn set(&mut self, kind: Kind, value: T) {
+        match kind {
+            Kind::Shared => self.shared = value,
+            Kind::Private => self.private = value,
+        }
+    }
+}
+
+/// What is known of the shared journal at central.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Progress {
+    received: u64,
+    judged: u64,
+    backed_up: u64,
+    control: u64,
+}
+
+/// The local copy. One connection; the caller holds it behind a lock.
+pub struct LocalCopy {
+    sql: Box<dyn Engine>,
+    catalogue: Arc<Catalogue>,
+    site: SiteId,
+    /// Number of the shared journal in the table `journal`; 0 before one is in use.
+    journal: u64,
+    /// How far the journals are applied in what is committed.
+    applied: PerKind<Sequence>,
+    /// The same in the open transaction, and at the open group's begin.
+    applying: PerKind<Sequence>,
+    group: PerKind<Sequence>,
+    progress: Progress,
+    /// Whether something was committed that a power cut could take.
+    has_unsynced: bool,
+}
+
+impl LocalCopy {
+    /// Takes an engine, brings its tables up to date and reads how far everything is.
+    ///
+    /// # Errors
+    /// [`LocalCopyError::Damaged`] for what this program never writes; else those of the engine.
+    pub fn new(mut sql: Box<dyn Engine>, catalogue: Arc<Catalogue>, site: SiteId) -> Result<Self, LocalCopyError> {
+        if check_migrations(&mut *sql, schema::MIGRATIONS).is_err() {
+            migrate(&mut *sql, schema::MIGRATIONS)?;
+        }
+        let mut copy = Self {
+            sql,
+            catalogue,
+            site,
+            journal: 0,
+            applied: PerKind::default(),
+            applying: PerKind::default(),
+            group: PerKind::default(),
+            progress: Progress::default(),
+            has_unsynced: true,
+        };
+        copy.load()?;
+        copy.rename_tables_that_became_known()?;
+        Ok(copy)
+    }
+
+    /// How far a journal is applied in what is committed; re-applying entries up to here does nothing.
+    ///
+    /// # Errors
+    /// None today.
+    pub fn applied(&self, kind: Kind) -> Result<Sequence, LocalCopyError> {
+        Ok(self.applied.get(kind))
+    }
+
+    /// Reads the whole file and checks its structure. Takes as long as reading the file.
+    ///
+    /// # Errors
+    /// [`LocalCopyError::Damaged`] with what was found.
+    pub fn check(&mut self) -> Result<(), LocalCopyError> {
+        Ok(self.sql.check()?)
+    }
+
+    /// Makes all that was committed safe against a power cut; own edits are committed without a sync. To be called before a
+    /// journal lets go of what the local copy holds (invariant 4). Writes nothing if there is nothing to make safe.
+    ///
+    /// # Errors
+    /// Those of a write.
+    pub fn make_durable(&mut self) -> Result<(), LocalCopyError> {
+        if !self.has_unsynced {
+            return Ok(());
+        }
+        // A commit that syncs carries all commits before it; it needs something to write.
+        self.transaction(Durability::Full, |copy| {
+            let count = copy.number("synced_count")?.unwrap_or(0);
+            copy.set_number("synced_count", count + 1)
+        })
+    }
+
+    /// Reads what the other fields repeat of the file.
+    fn load(&mut self) -> Result<(), LocalCopyError> {
+        self.journal = self.sql.query_integer("SELECT max(number) FROM journal", &[])?.map_or(0, i64::cast_unsigned);
+        self.applied = PerKind {
+            shared: Sequence(self.number(meta::APPLIED_SHARED)?.unwrap_or(0)),
+            private: Sequence(self.number(meta::APPLIED_PRIVATE)?.unwrap_or(0)),
+        };
+        self.applying = self.applied;
+        self.progress = Progress {
+            received: self.number(meta::RECEIVED)?.unwrap_or(0),
+            judged: self.number(meta::JUDGED)?.unwrap_or(0),
+            backed_up: self.number(meta::BACKED_UP)?.unwrap_or(0),
+            control: self.number(meta::CONTROL)?.unwrap_or(0),
+        };
+        Ok(())
+    }
+
+    /// Runs `work` in a transaction; on an error nothing of it stays, in the file or in memory.
+    fn transaction<T>(
+        &mut self,
+        durability: Durability,
+        work: impl FnOnce(&mut Self) -> Result<T, LocalCopyError>,
+    ) -> Result<T, LocalCopyError> {
+        self.sql.begin(durability)?;
+        let before = (self.journal, self.applied, self.progress);
+        let outcome = work(self).and_then(|value| {
+            self.sql.commit()?;
+            Ok(value)
+        });
+        if outcome.is_err() {
+            // The first error is the one to tell. Should the rollback fail too, the engine refuses the next begin.
+            let _ = self.sql.rollback();
+            (self.journal, self.applied, self.progress) = before;
+        } else {
+            self.has_unsynced = durability == Durability::Process;
+        }
+        self.applying = self.applied;
+        outcome
+    }
+
+    /// The id of the shared journal in use.
+    fn journal_id(&mut self) -> Result<Option<JournalId>, LocalCopyError> {
+        let number = self.journal;
+        let bytes = self.sql.query_one(
+            "SELECT journal_id FROM journal WHERE number = ?1",
+            &[sql::Param::unsigned(number)?],
+            |row| Ok(row.blob(0)?.to_vec()),
+        )?;
+        bytes.map(|bytes| JournalId::try_from(bytes.as_slice()).map_err(LocalCopyError::damaged)).transpose()
+    }
+}

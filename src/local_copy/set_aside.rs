@@ -1,0 +1,177 @@
+//! Refused edits, kept with their reason until somebody has decided what to do with them (rule 5.3).
+
+use std::ops::ControlFlow;
+
+use domain::edit::{Edit, EditOp};
+use domain::json::row_to_json;
+use protocol::chain::hash_of;
+use protocol::control::Refused;
+use protocol::entry::{Entry, Operation};
+use protocol::ids::{JournalId, RecordId, RequestId, Sequence};
+use sql::{Durability, Param, Row, SqlError, SqlExt};
+
+use super::read::{Listing, checked_limit};
+use super::{LocalCopy, LocalCopyError};
+
+/// A refused edit, as lists show it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SetAside {
+    /// Its number here.
+    pub number: u64,
+    /// The journal that it was recorded in.
+    pub journal: JournalId,
+    /// Its place there.
+    pub sequence: Sequence,
+    /// The record's table; `None` if the entry was not here any more when its refusal came. Central has it.
+    pub table: Option<String>,
+    /// The record.
+    pub id: Option<String>,
+    /// `put`, `patch` or `delete`.
+    pub operation: Option<String>,
+    /// Stable code of the rule.
+    pub code: String,
+    /// One sentence.
+    pub reason: String,
+    /// When it was recorded, in milliseconds since 1970; 0 if that is not known.
+    pub recorded_at_ms: u64,
+}
+
+/// A refused edit with its data.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SetAsideEntry {
+    /// What lists show.
+    pub about: SetAside,
+    /// The edit, to be exported, or to be recorded anew under [`SetAsideEntry::request_id`] and then removed here.
+    pub edit: Option<Edit>,
+}
+
+impl SetAsideEntry {
+    /// The request id under which the edit is recorded anew: a crash before it is removed here does not record it twice.
+    pub fn request_id(&self) -> RequestId {
+        let mut text = b"set-aside".to_vec();
+        text.extend_from_slice(&self.about.journal.0);
+        text.extend_from_slice(&self.about.sequence.0.to_be_bytes());
+        let [first @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _] = hash_of(&text).0;
+        RequestId(first)
+    }
+}
+
+const COLUMNS: &str = "number, journal_id, sequence, table_name, id, operation, code, reason, recorded_at_ms";
+
+impl LocalCopy {
+    /// Refused edits with numbers above `after`, in the order in which they were refused; at most `limit`.
+    ///
+    /// # Errors
+    /// Those of a read.
+    pub fn set_aside_list(&mut self, after: u64, limit: u32) -> Result<Listing<SetAside>, LocalCopyError> {
+        let sql = format!("SELECT {COLUMNS} FROM set_aside WHERE number > ?1 ORDER BY number LIMIT ?2");
+        let mut items = Vec::new();
+        let params = [Param::unsigned(after)?, checked_limit(limit)];
+        self.sql.query(&sql, &params, &mut |row| {
+            items.push(read_set_aside(row)?);
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(Listing::cut(items, limit))
+    }
+
+    /// One refused edit with its data; `None` if there is none of this number.
+    ///
+    /// # Errors
+    /// [`LocalCopyError::Damaged`] if the entry cannot be read; else those of a read.
+    pub fn set_aside_show(&mut self, number: u64) -> Result<Option<SetAsideEntry>, LocalCopyError> {
+        let sql = format!("SELECT {COLUMNS}, entry FROM set_aside WHERE number = ?1");
+        let found = self.sql.query_one(&sql, &[Param::unsigned(number)?], |row| {
+            Ok((read_set_aside(row)?, row.optional_blob(9)?.map(<[u8]>::to_vec)))
+        })?;
+        let Some((about, entry)) = found else { return Ok(None) };
+        let edit = match entry {
+            Some(entry) => Some(self.edit_of(&Entry::decode(&entry).map_err(LocalCopyError::damaged)?)),
+            None => None,
+        };
+        Ok(Some(SetAsideEntry { about, edit }))
+    }
+
+    /// How many refused edits there are.
+    ///
+    /// # Errors
+    /// Those of a read.
+    pub fn set_aside_count(&mut self) -> Result<u64, LocalCopyError> {
+        let count = self.sql.query_integer("SELECT count(*) FROM set_aside", &[])?;
+        Ok(count.unwrap_or(0).cast_unsigned())
+    }
+
+    /// Lets a refused edit go, once it is recorded anew or somebody has said that it is not wanted. Durable. Whether it was
+    /// there.
+    ///
+    /// # Errors
+    /// Those of a write.
+    pub fn set_aside_remove(&mut self, number: u64) -> Result<bool, LocalCopyError> {
+        self.transaction(Durability::Full, |copy| {
+            let sql = "DELETE FROM set_aside WHERE number = ?1";
+            Ok(copy.sql.execute(sql, &[Param::unsigned(number)?])? > 0)
+        })
+    }
+
+    /// Copies a pending entry to set-aside with the verdict.
+    pub(super) fn set_aside_pending(&mut self, journal: u64, refused: &Refused) -> Result<(), LocalCopyError> {
+        self.sql.execute(
+            "INSERT INTO set_aside
+                 (number, journal_id, sequence, table_name, id, operation, entry, code, reason, recorded_at_ms)
+             SELECT (SELECT coalesce(max(number), 0) + 1 FROM set_aside),
+                 ?2, sequence, table_name, id, operation, entry, ?4, ?5, recorded_at_ms
+             FROM pending WHERE journal = ?1 AND sequence = ?3
+             ON CONFLICT (journal_id, sequence) DO NOTHING",
+            &[
+                Param::unsigned(journal)?,
+                (&refused.journal.0).into(),
+                Param::unsigned(refused.sequence.0)?,
+                refused.code.as_str().into(),
+                refused.reason.as_str().into(),
+            ],
+        )?;
+        Ok(())
+    }
+
+    /// A refusal whose entry is not here, as after the local copy was made anew: the verdict is kept all the same.
+    pub(super) fn set_aside_without_entry(&mut self, refused: &Refused) -> Result<(), LocalCopyError> {
+        self.sql.execute(
+            "INSERT INTO set_aside (number, journal_id, sequence, code, reason, recorded_at_ms)
+             SELECT coalesce(max(number), 0) + 1, ?1, ?2, ?3, ?4, 0 FROM set_aside WHERE true
+             ON CONFLICT (journal_id, sequence) DO NOTHING",
+            &[
+                (&refused.journal.0).into(),
+                Param::unsigned(refused.sequence.0)?,
+                refused.code.as_str().into(),
+                refused.reason.as_str().into(),
+            ],
+        )?;
+        Ok(())
+    }
+
+    fn edit_of(&self, entry: &Entry) -> Edit {
+        let table = self.catalogue.table_or_stand_in(&entry.table);
+        let (op, data) = match &entry.operation {
+            Operation::Put(row) => (EditOp::Put, Some(row_to_json(&table, &entry.record, row))),
+            Operation::Patch(row) => (EditOp::Patch, Some(row_to_json(&table, &entry.record, row))),
+            Operation::Delete => (EditOp::Delete, None),
+        };
+        Edit { table: table.name().to_owned(), op, id: RecordId::clone(&entry.record), data }
+    }
+}
+
+fn read_set_aside(row: &dyn Row) -> Result<SetAside, SqlError> {
+    let text = |index| Ok::<_, SqlError>(row.optional_text(index)?.map(str::to_owned));
+    let journal = JournalId::try_from(row.blob(1)?)
+        .map_err(|error| SqlError::new(sql::SqlErrorKind::Corrupt, format!("a journal's id: {error}")))?;
+    Ok(SetAside {
+        number: row.unsigned(0)?,
+        journal,
+        sequence: Sequence(row.unsigned(2)?),
+        table: text(3)?,
+        id: text(4)?,
+        operation: text(5)?,
+        code: row.text(6)?.to_owned(),
+        reason: row.text(7)?.to_owned(),
+        recorded_at_ms: row.unsigned(8)?,
+    })
+}
