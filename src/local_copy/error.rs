@@ -93,7 +93,9 @@ impl Explained for LocalCopyError {
 
     fn advice(&self) -> &str {
         match self {
-            Self::Damaged(_) => "No edit is lost: start the agent again, it makes the local copy anew.",
+            Self::Damaged(_) => {
+                "Start the agent again: it makes the local copy anew, from the journals and from central."
+            }
             Self::Sql(error) => error.advice(),
             Self::Gap { .. } => "Open the data folder again: what is missing is applied then.",
             Self::SetAsideFull { .. } => "Look at them with `outpost set-aside list`, then retry or export them.",

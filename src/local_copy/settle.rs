@@ -114,7 +114,7 @@ impl LocalCopy {
     /// The general case: folds accepted entries into the base and puts the others on top of it again. The entries are read one
     /// by one, however many a record has.
     pub(super) fn settle_record(&mut self, key: &Key, until: Final) -> Result<(), LocalCopyError> {
-        let Some(base) = self.base(key)? else { return Ok(()) };
+        let Some(base) = self.base(key)? else { return self.refuse_pending_without_base(key) };
         let accepted = self.walk(key, base, until)?;
         let folded = accepted.base;
         if accepted.open == 0 {
@@ -142,6 +142,15 @@ impl LocalCopy {
             }
         }
         Ok(())
+    }
+
+    fn refuse_pending_without_base(&mut self, key: &Key) -> Result<(), LocalCopyError> {
+        let sql = "SELECT 1 FROM pending WHERE table_name = ?1 AND id = ?2 LIMIT 1";
+        if self.sql.query_integer(sql, &key.params())?.is_none() {
+            return Ok(());
+        }
+        let name = key.table.name();
+        Err(LocalCopyError::damaged(format_args!("{name} {} has pending entries and no base", key.id)))
     }
 
     /// Two passes: accepted entries first, as central has applied them, then the others on top.

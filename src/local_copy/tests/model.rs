@@ -211,7 +211,8 @@ impl Pair {
             };
             let record = self.model.pending[index].record;
             // Later groups that touch a waiting record queue behind it.
-            let queues = self.model.pending[..index].iter().any(|pending| pending.record == record && pending.is_waiting);
+            let queues =
+                self.model.pending[..index].iter().any(|pending| pending.record == record && pending.is_waiting);
             match (verdict, queues) {
                 (2, false) => {
                     let (image, expected) = self.image(record, data.as_deref());
@@ -287,8 +288,12 @@ impl Pair {
             prop_assert_eq!(self.site.state(id), state, "state of {}", id);
             with_base += i64::from(self.model.pending.iter().any(|pending| pending.record == record));
         }
-        prop_assert_eq!(self.site.count("base"), with_base, "a base for each record with pending entries, and no other");
-        prop_assert_eq!(self.site.count("pending"), self.model.pending.len() as i64);
+        prop_assert_eq!(
+            self.site.count("base"),
+            with_base,
+            "a base for each record with pending entries, and no other"
+        );
+        prop_assert_eq!(self.site.count("pending"), i64::try_from(self.model.pending.len()).unwrap());
         prop_assert_eq!(self.site.copy.set_aside_count().unwrap(), self.model.set_aside);
         Ok(())
     }
@@ -299,7 +304,13 @@ fn data() -> impl Strategy<Value = String> {
 }
 
 fn edit() -> impl Strategy<Value = (usize, EditOp, String)> {
-    let op = prop_oneof![Just(EditOp::Put), Just(EditOp::Patch), Just(EditOp::Patch), Just(EditOp::Delete), Just(EditOp::Upsert)];
+    let op = prop_oneof![
+        Just(EditOp::Put),
+        Just(EditOp::Patch),
+        Just(EditOp::Patch),
+        Just(EditOp::Delete),
+        Just(EditOp::Upsert)
+    ];
     (0..RECORDS.len(), op, data()).prop_map(|(record, op, data)| {
         // An upsert hands over the whole record, so it names the store.
         let data = if op == EditOp::Upsert { with_store(&data) } else { data };

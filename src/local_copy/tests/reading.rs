@@ -147,3 +147,25 @@ fn records_of_a_table_that_became_known_are_found_under_its_name() {
     assert_eq!(site.copy.get("unit", "A").unwrap().unwrap().data, r#"{"ID":"A","units":"x"}"#);
     assert_eq!(site.copy.counts().unwrap(), [("unit".to_owned(), 2)]);
 }
+
+#[test]
+fn a_long_read_makes_the_log_grow_and_its_end_lets_it_shrink() {
+    use sql::{Options, Sql, SqliteEngine};
+    let mut site = Site::on_disk();
+    let long = format!(r#"{{"comment":"{}"}}"#, "x".repeat(900_000));
+    let options = Options::new(super::super::APPLICATION_ID, super::super::SCHEMA_VERSION).read_only();
+    let mut reader = SqliteEngine::open(site.path().unwrap(), &options).unwrap();
+    reader.begin_read().unwrap();
+    for index in 0..20 {
+        site.page(vec![image(&format!("R{index}"), 1, &long)]);
+    }
+    let grown = site.copy.log_health().unwrap();
+    assert!(grown.is_above_warning && !grown.is_above_limit, "{grown:?}");
+
+    reader.end_read().unwrap();
+    for index in 0..4 {
+        site.page(vec![image(&format!("R{index}"), 2, "{}")]);
+    }
+
+    assert!(!site.copy.log_health().unwrap().is_above_warning);
+}

@@ -39,7 +39,10 @@ fn what_does_not_come_again_goes_and_what_is_pending_stays() {
         assert!(sweep(site) > 0);
 
         assert_eq!((site.shown("gone"), site.shown("kept")), ("-".to_owned(), r#"{"comment":"old"}"#.to_owned()));
-        assert_eq!((site.shown("patched"), site.shown("new")), (r#"{"comment":"mine"}"#.to_owned(), r#"{"comment":"mine"}"#.to_owned()));
+        assert_eq!(
+            (site.shown("patched"), site.shown("new")),
+            (r#"{"comment":"mine"}"#.to_owned(), r#"{"comment":"mine"}"#.to_owned())
+        );
         assert!(site.copy.get("pref", "L").unwrap().is_some());
         assert!(!site.copy.is_rebuilding().unwrap());
         // The verdicts decide about what was spared.

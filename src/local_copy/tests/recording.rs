@@ -27,6 +27,36 @@ fn a_group_that_is_given_up_leaves_the_groups_before_it() {
 }
 
 #[test]
+fn the_sequences_of_a_group_that_is_given_up_are_used_by_the_next() {
+    on_both(|site| {
+        site.put("P", "{}");
+        let entry = site.journal[0].clone();
+        site.copy.begin_edits().unwrap();
+        site.copy.begin_group().unwrap();
+        site.copy.reapply_entry(Kind::Shared, Sequence(2), &entry, 7).unwrap();
+        site.copy.rollback_group().unwrap();
+
+        assert!(site.apply(EditOp::Put, "transact", "Q", &with_store("{}")));
+        site.commit();
+
+        assert_eq!((site.count("pending"), site.copy.applied(Kind::Shared).unwrap()), (2, Sequence(2)));
+    });
+}
+
+#[test]
+fn pending_entries_without_their_base_are_damage() {
+    let mut site = Site::in_memory();
+    site.put("P", "{}");
+    site.put("P", r#"{"comment":"x"}"#);
+    site.copy.begin_edits().unwrap();
+    site.copy.sql.execute("DELETE FROM base", &[]).unwrap();
+    site.commit();
+    let head = site.reply_head(1, &[]);
+
+    assert!(site.copy.store_reply(JOURNAL, &head).unwrap_err().is_damage());
+}
+
+#[test]
 fn what_was_not_committed_is_applied_again_and_what_was_is_not() {
     on_both(|site| {
         site.put("P", r#"{"comment":"one"}"#);
@@ -100,10 +130,7 @@ fn a_record_that_was_deleted_here_is_known_as_deleted() {
 #[test]
 fn a_line_has_the_store_of_its_header() {
     on_both(|site| {
-        site.page(vec![
-            image("P", 1, "{}"),
-            image_of("trans_line", "A", 2, r#"{"transaction_ID":"P","quantity":1}"#),
-        ]);
+        site.page(vec![image("P", 1, "{}"), image_of("trans_line", "A", 2, r#"{"transaction_ID":"P","quantity":1}"#)]);
         assert!(site.try_edit(EditOp::Put, "trans_line", "B", r#"{"transaction_ID":"P"}"#));
         let entry = site.journal[0].clone();
 
@@ -143,7 +170,10 @@ fn the_oldest_request_ids_go_at_the_limit() {
     let mut site = Site::in_memory();
     site.copy.begin_edits().unwrap();
     site.copy.remember_request(RequestId([1; 16]), None).unwrap();
-    site.copy.sql.execute("UPDATE request SET number = number + ?1", &[sql::Param::unsigned(REQUESTS_KEPT_MAX).unwrap()]).unwrap();
+    site.copy
+        .sql
+        .execute("UPDATE request SET number = number + ?1", &[sql::Param::unsigned(REQUESTS_KEPT_MAX).unwrap()])
+        .unwrap();
     site.copy.sql.execute("INSERT INTO request (number, request_id) VALUES (1, ?1)", &[(&[9; 16]).into()]).unwrap();
     site.copy.remember_request(RequestId([2; 16]), None).unwrap();
     site.commit();

@@ -110,9 +110,10 @@ impl Site {
         match judge(&catalogue, &mut self.copy, Side::Device, SITE, &entry).unwrap() {
             Verdict::Accept(applied) => {
                 entry.ownership = applied.ownership;
-                let (kind, journal) = match applied.is_private {
-                    true => (Kind::Private, &mut self.private),
-                    false => (Kind::Shared, &mut self.journal),
+                let (kind, journal) = if applied.is_private {
+                    (Kind::Private, &mut self.private)
+                } else {
+                    (Kind::Shared, &mut self.journal)
                 };
                 journal.push(entry.clone());
                 let sequence = Sequence(journal.len() as u64);
@@ -217,7 +218,13 @@ impl Site {
     /// The record as an application reads it, without id and store; `-` if it is not here.
     pub(super) fn shown(&mut self, id: &str) -> String {
         match self.copy.get("transact", id).unwrap() {
-            Some(view) => view.data.replace(&format!("\"ID\":\"{id}\","), "").replace("\"store_ID\":\"S\"", "").replace("{,", "{").replace(",}", "}").replace(",,", ","),
+            Some(view) => view
+                .data
+                .replace(&format!("\"ID\":\"{id}\","), "")
+                .replace("\"store_ID\":\"S\"", "")
+                .replace("{,", "{")
+                .replace(",}", "}")
+                .replace(",,", ","),
             None => "-".to_owned(),
         }
     }

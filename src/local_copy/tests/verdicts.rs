@@ -1,9 +1,9 @@
 //! Rules 5.2, 5.3 and 5.15: pages never hide what is newer here, refusals are reverted, images replace whole.
 
-use protocol::control::{Control, ControlRow, Grant, Image};
-use protocol::ids::{ControlNumber, JournalId, OwnershipNumber, RecordId, Sequence};
 use domain::judge::View;
 use domain::scope::Scope;
+use protocol::control::{Control, ControlRow, Grant, Image};
+use protocol::ids::{ControlNumber, JournalId, OwnershipNumber, RecordId, Sequence};
 
 use super::super::limits::CONTROL_UNKNOWN_MAX;
 use super::super::{Kind, LocalCopyError, RecordState};
@@ -12,7 +12,11 @@ use super::site::*;
 #[test]
 fn a_page_never_hides_a_pending_put_patch_or_delete() {
     on_both(|site| {
-        site.page(vec![image("P", 1, r#"{"comment":"c1"}"#), image("Q", 2, r#"{"comment":"c1"}"#), image("R", 3, "{}")]);
+        site.page(vec![
+            image("P", 1, r#"{"comment":"c1"}"#),
+            image("Q", 2, r#"{"comment":"c1"}"#),
+            image("R", 3, "{}"),
+        ]);
         site.put("P", r#"{"comment":"mine"}"#);
         site.patch("Q", r#"{"comment":"mine"}"#);
         site.delete("R");
@@ -228,6 +232,14 @@ fn control_rows_that_came_before_are_not_carried_out_again() {
 
         assert!(!site.copy.store_reply(JOURNAL, &head).unwrap().is_changed);
         assert_eq!(site.copy.set_aside_count().unwrap(), 0);
+        // Not even with a new one behind it.
+        let mut longer = site.reply_head(
+            1,
+            &[Control::Grant(Grant { store: "T".to_owned(), ownership: OwnershipNumber(3), is_held: true })],
+        );
+        longer.control.insert(0, head.control[0].clone());
+        assert_eq!(site.copy.store_reply(JOURNAL, &longer).unwrap().refused, 0);
+        assert_eq!((site.copy.set_aside_count().unwrap(), site.copy.grants().unwrap().len()), (0, 2));
     });
 }
 
@@ -268,7 +280,10 @@ fn a_grant_that_is_taken_away_is_gone() {
         assert!(site.copy.holding(&record_id(STORE)).unwrap().is_some());
         assert_eq!(site.copy.grants().unwrap(), [(RecordId::new(STORE).unwrap(), 1)]);
 
-        site.reply(0, &[Control::Grant(Grant { store: "S".to_owned(), ownership: OwnershipNumber(2), is_held: false })]);
+        site.reply(
+            0,
+            &[Control::Grant(Grant { store: "S".to_owned(), ownership: OwnershipNumber(2), is_held: false })],
+        );
 
         assert!(site.copy.holding(&record_id(STORE)).unwrap().is_none());
     });
