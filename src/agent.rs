@@ -5,23 +5,23 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use codec::{Ed25519Verifier, ZstdCodec};
+use codec::{Ed25519Signer, Ed25519Verifier, ZstdCodec};
 use domain::catalogue::Catalogue;
-use protocol::ids::{JournalId, SiteId, Token};
+use protocol::ids::{SiteId, Token};
 use protocol::schedule::Schedule;
 use protocol::session::Summary;
+use zeroize::Zeroizing;
 
 use crate::clock::{self, Waker, Woken};
-use crate::config::Config;
+use crate::config::{CentralUrl, Config};
 use crate::data_folder::DataFolder;
 use crate::device::{Device, Enrolment};
-use crate::entropy;
 use crate::error::AgentError;
 use crate::exit::Exit;
 use crate::journal::SledStorage;
 use crate::recorder::Recorder;
 use crate::sync_runner::{Learnt, Parties, Report, SyncRunner, TokenStore};
-use crate::transport::{EnrolRequest, Transport};
+use crate::transport::{EnrolRequest, Interrupter, Transport};
 
 mod opening;
 
@@ -32,10 +32,12 @@ pub struct Agent {
     config: Config,
     catalogue: Arc<Catalogue>,
     device: Mutex<Device>,
+    signer: Ed25519Signer,
     recorder: Option<Recorder<SledStorage>>,
     repairs: Vec<Repair>,
     /// Held during a session: one device, one session.
     line: Mutex<Line>,
+    interrupter: Mutex<Option<Interrupter>>,
     is_stopping: AtomicBool,
     stop: Waker,
     /// Dropped last: the lock outlives everything that writes.
@@ -49,13 +51,15 @@ struct Line {
     learnt: Learnt,
 }
 
-/// Name and password for an enrolment.
+/// Where to enrol, and as whom.
 #[derive(Debug)]
 pub struct Credentials<'a> {
+    /// Central's address; `None` takes the setting, or where the device is enrolled already.
+    pub central: Option<CentralUrl>,
     /// The site's name at central.
-    pub name: &'a str,
+    pub site_name: &'a str,
     /// Its password; not kept.
-    pub password: &'a str,
+    pub password: &'a Zeroizing<String>,
 }
 
 impl Agent {
@@ -79,13 +83,16 @@ impl Agent {
             Some(recorder) => recorder.core().local.learnt()?,
             None => Learnt::default(),
         };
+        let signer = Ed25519Signer::from_seed(&device.signer().seed());
         Ok(Self {
             config,
             catalogue,
             device: Mutex::new(device),
+            signer,
             recorder,
             repairs,
-            line: Mutex::new(Line { transport: None, codec: ZstdCodec::new(), learnt }),
+            line: Mutex::new(Line { transport: None, codec: ZstdCodec::default(), learnt }),
+            interrupter: Mutex::new(None),
             is_stopping: AtomicBool::new(false),
             stop: Waker::new(),
             folder,
@@ -97,29 +104,34 @@ impl Agent {
     /// # Errors
     /// [`AgentError`]: central cannot be reached, or refuses name and password; nothing has changed then.
     pub fn enrol(mut self, credentials: &Credentials<'_>) -> Result<Self, AgentError> {
-        let url = self.config.central_url.clone().ok_or_else(no_central)?;
-        let mut transport = Transport::new(&self.config)?;
+        let enrolled = self.device().identity().enrolment.as_ref().map(|enrolment| enrolment.central_url.clone());
+        let url = credentials.central.clone().or_else(|| self.config.central_url.clone()).or(enrolled);
+        let url = url.ok_or_else(no_central)?;
+        let mut transport = Transport::new(&self.config, url.clone())?;
         let device = self.device.get_mut().unwrap_or_else(PoisonError::into_inner);
         let reply = transport.enrol(&EnrolRequest {
-            name: credentials.name,
+            site_name: credentials.site_name,
             password: credentials.password,
             public_key: device.public_key(),
             journal: device.identity().journal,
-            kind: self.config.device_kind,
+            device_kind: self.config.device_kind,
         })?;
         if let Some(known) = &device.identity().enrolment
             && known.site != reply.site
         {
             return Err(AgentError::new(
                 "other_site",
-                format!("this data folder belongs to site {}, and {} is site {}", known.site, credentials.name, reply.site),
+                format!(
+                    "this data folder belongs to site {}, and {} is site {}",
+                    known.site, credentials.site_name, reply.site
+                ),
                 "Use another data folder for another site.",
                 Exit::Refused,
             ));
         }
         device.enrol(Enrolment {
             site: reply.site,
-            site_name: credentials.name.to_owned(),
+            site_name: credentials.site_name.to_owned(),
             central_url: url,
             central_key: reply.central_key,
             generation: reply.generation,
@@ -167,6 +179,14 @@ impl Agent {
         self.device.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// This site's id.
+    ///
+    /// # Errors
+    /// `not_enrolled` before the first enrolment.
+    pub fn site(&self) -> Result<SiteId, AgentError> {
+        Ok(self.device().enrolment()?.site)
+    }
+
     /// Runs one session; waits for one that is running.
     ///
     /// # Errors
@@ -175,23 +195,24 @@ impl Agent {
         let recorder = self.recorder()?;
         let mut line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
         let Line { transport, codec, learnt } = &mut *line;
+        let enrolment = self.device().enrolment()?.clone();
         let transport = match transport {
             Some(transport) => transport,
-            None => transport.insert(Transport::new(&self.config)?),
+            None => {
+                let url = self.config.central_url.clone().unwrap_or_else(|| enrolment.central_url.clone());
+                let made = transport.insert(Transport::new(&self.config, url)?);
+                *self.interrupter.lock().unwrap_or_else(PoisonError::into_inner) = Some(made.interrupter());
+                made
+            }
         };
-        let (parties, signer) = {
-            let device = self.device();
-            let enrolment = device.enrolment()?;
-            let parties =
-                Parties { site: enrolment.site, central: enrolment.central_key, generation: enrolment.generation };
-            (parties, device.signer().clone())
-        };
+        let parties =
+            Parties { site: enrolment.site, central: enrolment.central_key, generation: enrolment.generation };
         let began = *learnt;
         let report = SyncRunner {
             recorder,
             exchanger: transport,
             codec,
-            signer: &signer,
+            signer: &self.signer,
             verifier: &Ed25519Verifier,
             tokens: &mut DeviceTokens(self),
             parties,
@@ -205,13 +226,19 @@ impl Agent {
         if began != *learnt {
             core.local.remember_learnt(learnt)?;
         }
+        drop(core);
+        // The lock is given back between the steps, so that edits go on.
+        while recorder.core().local.sweep_step()? {}
         Ok(report)
     }
 
-    /// Asks everything that waits to end.
+    /// Asks everything that waits to end, and breaks off an exchange that is running: what central has received stays received.
     pub fn begin_stopping(&self) {
         self.is_stopping.store(true, Ordering::SeqCst);
         self.stop.wake();
+        if let Some(interrupter) = self.interrupter.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            interrupter.interrupt();
+        }
     }
 
     /// Whether somebody has asked to stop.
@@ -244,11 +271,6 @@ impl TokenStore for DeviceTokens<'_> {
     }
 }
 
-/// A new journal's id.
-fn new_journal_id() -> JournalId {
-    JournalId(entropy::bytes())
-}
-
 fn not_enrolled() -> AgentError {
     AgentError::new(
         "not_enrolled",
@@ -265,15 +287,4 @@ fn no_central() -> AgentError {
         "Set central_url in the configuration, or give --central URL.",
         Exit::Config,
     )
-}
-
-/// The site that an agent is enrolled as.
-impl Agent {
-    /// This site's id.
-    ///
-    /// # Errors
-    /// `not_enrolled` before the first enrolment.
-    pub fn site(&self) -> Result<SiteId, AgentError> {
-        Ok(self.device().enrolment()?.site)
-    }
 }

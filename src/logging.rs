@@ -48,7 +48,6 @@ fn is_own(target: &str) -> bool {
 
 /// One event as one line, whatever the message holds: a line feed inside would look like an event of its own.
 fn line(level: Level, is_journal: bool, message: &str) -> String {
-    let mut line = String::with_capacity(message.len() + 16);
     let (priority, word) = match level {
         Level::Error => (3, "error"),
         Level::Warn => (4, "warn"),
@@ -56,7 +55,7 @@ fn line(level: Level, is_journal: bool, message: &str) -> String {
         Level::Debug => (7, "debug"),
         Level::Trace => (7, "trace"),
     };
-    line.push_str(&if is_journal { format!("<{priority}>") } else { format!("{word}: ") });
+    let mut line = if is_journal { format!("<{priority}>") } else { format!("{word}: ") };
     for character in message.chars() {
         if line.len() > LINE_BYTES_MAX {
             line.push_str("... (cut)");

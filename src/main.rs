@@ -1,13 +1,19 @@
 //! The agent's program: words to a command, the command to an exit code.
 
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
+use std::sync::Arc;
 
+use outpost::agent::{Agent, Credentials};
 use outpost::command_line::{self, Command, Invocation};
-use outpost::config::{Config, Sources};
+use outpost::commands::{self, Home, Screen};
+use outpost::config::{CentralUrl, Config, Sources};
+use outpost::device::{PASSWORD_VARIABLE, PasswordSource, site_password};
 use outpost::error::AgentError;
 use outpost::exit::Exit;
+use outpost::operations::Performer;
 use outpost::{allocator, logging};
+use serde_json::{Value, json};
 
 fn main() -> ExitCode {
     allocator::keep_memory_small();
@@ -27,7 +33,56 @@ fn run(invocation: &Invocation) -> Result<Exit, AgentError> {
     let global = &invocation.global;
     let config = Config::load(&Sources::of_process(global.config_file.clone(), global.data_folder.clone()))?;
     logging::start(global.log_level(config.log_level));
-    Err(AgentError::new("not_built_yet", "this verb is not built yet", "", Exit::Failed))
+    let (stdout, stderr) = (std::io::stdout(), std::io::stderr());
+    let is_terminal = stderr.is_terminal();
+    let (mut out, mut err) = (stdout.lock(), stderr.lock());
+    let mut screen = Screen::new(&mut out, &mut err, global.is_json, is_terminal);
+    commands::run(&invocation.command, &config, &Device { config: &config }, &mut screen)
+}
+
+/// The agent of this device.
+struct Device<'a> {
+    config: &'a Config,
+}
+
+impl Home for Device<'_> {
+    fn open(&self) -> Result<Arc<dyn Performer>, AgentError> {
+        Ok(Arc::new(Agent::open(self.config.clone())?))
+    }
+
+    fn enrol(
+        &self,
+        central: Option<&str>,
+        name: Option<&str>,
+        password: Option<&PasswordSource>,
+    ) -> Result<Value, AgentError> {
+        let central = central
+            .map(CentralUrl::parse)
+            .transpose()
+            .map_err(|problem| AgentError::new("bad_central_url", format!("--central: {problem}"), "", Exit::Usage))?;
+        let name = name.or(self.config.site_name.as_deref()).ok_or_else(|| {
+            AgentError::new(
+                "no_site_name",
+                "no site name is given",
+                "Use --name, or set name under [site].",
+                Exit::Usage,
+            )
+        })?;
+        let password = site_password(
+            password,
+            std::env::var_os(PASSWORD_VARIABLE),
+            self.config.password_file.as_deref(),
+            &mut std::io::stdin().lock(),
+        )?;
+        let agent = Agent::open(self.config.clone())?;
+        let agent = agent.enrol(&Credentials { central, site_name: name, password: &password })?;
+        let enrolment = agent.device().enrolment()?.clone();
+        Ok(json!({
+            "id": enrolment.site.0,
+            "name": enrolment.site_name,
+            "central": enrolment.central_url.as_str(),
+        }))
+    }
 }
 
 fn print(text: &str) -> Exit {

@@ -19,7 +19,8 @@ use protocol::limits;
 use protocol::row::Row;
 
 use crate::error::AgentError;
-use crate::journal::{Draft, Journal, Note, Storage};
+use crate::journal::storage::Storage;
+use crate::journal::{Draft, Journal, Note};
 use crate::local_copy::{Kind, LocalCopy};
 
 mod error;
@@ -84,7 +85,8 @@ impl<S: Storage> Recorder<S> {
     /// # Errors
     /// [`RecordError`] if a journal or the local copy cannot be read or written.
     pub fn new(site: SiteId, catalogue: Arc<Catalogue>, mut core: Core<S>) -> Result<Self, RecordError> {
-        catch_up(&catalogue, site, &mut core)?;
+        catch_up(&mut core)?;
+        while core.local.sweep_step()? {}
         Ok(Self { site, catalogue, queue: Mutex::default(), core: Mutex::new(core) })
     }
 
@@ -205,6 +207,8 @@ fn try_commit<S: Storage>(
     core: &mut Core<S>,
     batch: &[Arc<Ticket>],
 ) -> Result<Vec<Result<Recorded, RecordError>>, RecordError> {
+    // A commit that failed behind its journal's sync left the local copy behind.
+    catch_up(core)?;
     core.local.begin_edits()?;
     let mut answers = Vec::with_capacity(batch.len());
     let (mut shared, mut private) = (Vec::new(), Vec::new());
@@ -256,6 +260,7 @@ fn prepare<S: Storage>(
     }
     let shared_next = core.shared.durable().sequence.plus(reserved.shared).next();
     let private_next = core.private.durable().sequence.plus(reserved.private).next();
+    core.local.check_room(group.request_id)?;
     core.local.begin_group()?;
     match apply_group(catalogue, site, core, group, shared_next, private_next) {
         Ok(prepared) => {
@@ -341,7 +346,9 @@ fn entry_for(
 ) -> Result<Option<Entry>, RecordError> {
     let table = catalogue.table_by_name(&edit.table).map_err(|error| EditRefusal::unknown_table(index, &error))?;
     let row = match &edit.data {
-        Some(data) => row_from_json(table, &edit.id, data).map_err(|error| EditRefusal::bad_data(index, edit, &error))?,
+        Some(data) => {
+            row_from_json(table, &edit.id, data).map_err(|error| EditRefusal::bad_data(index, edit, &error))?
+        }
         None => Row::default(),
     };
     let current = match local.record(table.reference(), &edit.id)? {
@@ -358,10 +365,11 @@ fn entry_for(
 }
 
 /// Applies journaled entries that the local copy lacks: after a crash between the journal's sync and the commit.
-fn catch_up<S: Storage>(catalogue: &Catalogue, site: SiteId, core: &mut Core<S>) -> Result<(), RecordError> {
+fn catch_up<S: Storage>(core: &mut Core<S>) -> Result<(), RecordError> {
     for kind in [Kind::Private, Kind::Shared] {
         loop {
             let journal = if kind == Kind::Shared { &mut core.shared } else { &mut core.private };
+            core.local.skip_to(kind, journal.floor())?;
             let after = core.local.applied(kind)?;
             let head = journal.durable().sequence;
             if after >= head {
@@ -370,15 +378,21 @@ fn catch_up<S: Storage>(catalogue: &Catalogue, site: SiteId, core: &mut Core<S>)
             let mut batch = Vec::new();
             journal.read(after, &mut |stored| {
                 batch.push(stored);
-                if batch.len() < limits::GROUP_ENTRIES_MAX { std::ops::ControlFlow::Continue(()) } else { std::ops::ControlFlow::Break(()) }
+                if batch.len() < limits::GROUP_ENTRIES_MAX {
+                    std::ops::ControlFlow::Continue(())
+                } else {
+                    std::ops::ControlFlow::Break(())
+                }
             })?;
             let last = batch.last().map_or(head, |stored| stored.sequence);
             core.local.begin_edits()?;
             for stored in &batch {
                 let entry = Entry::decode(&stored.entry).map_err(RecordError::Entry)?;
-                core.local.reapply_entry(catalogue, site, kind, stored.sequence, &entry, stored.note.recorded_at_ms)?;
+                let applied = core.local.effect_of(kind, &entry)?;
+                core.local.apply_entry(kind, stored.sequence, &entry, &applied, stored.note.recorded_at_ms)?;
                 if let Some(request_id) = stored.note.request_id {
-                    core.local.remember_request(request_id, Some((stored.sequence, stored.sequence)))?;
+                    let sequences = (kind == Kind::Shared).then_some((stored.sequence, stored.sequence));
+                    core.local.remember_request(request_id, sequences)?;
                 }
             }
             let (shared, private) = match kind {

@@ -9,7 +9,9 @@ use protocol::message::FramePartState;
 use protocol::session::{Advice, Failure, Input, Link, Outcome, Output, Session, Start, Summary, Tools};
 
 use crate::error::AgentError;
-use crate::journal::{JournalError, Storage};
+use crate::exit::Exit;
+use crate::journal::JournalError;
+use crate::journal::storage::Storage;
 use crate::local_copy::Kind;
 use crate::recorder::{Core, Recorder};
 
@@ -30,9 +32,11 @@ pub trait Exchanger {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExchangeFailure {
     /// Stable code, such as `timeout`.
-    pub code: &'static str,
-    /// One sentence with what to do.
+    pub code: String,
+    /// One sentence.
     pub message: String,
+    /// How a program ends because of it.
+    pub exit: Exit,
     /// What central asked to wait at least, in seconds.
     pub retry_after_s: Option<u32>,
 }
@@ -61,7 +65,7 @@ pub struct Parties {
 }
 
 /// What is learnt in one session and used in the next.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Learnt {
     /// How much the link carries at once.
     pub link: Link,
@@ -87,6 +91,8 @@ pub struct SessionFailure {
     pub message: String,
     /// What to do.
     pub advice: Advice,
+    /// How a program ends because of it.
+    pub exit: Exit,
 }
 
 /// Everything that a session needs.
@@ -227,6 +233,8 @@ impl<S: Storage> Steps<'_, S> {
                 }
                 Output::StorePage(page) => {
                     self.recorder.core().local.store_page(&page)?;
+                    // The lock is given back between the steps, so that edits go on.
+                    while page.is_drained && self.recorder.core().local.sweep_step()? {}
                     session.input(Input::Stored, tools);
                 }
                 Output::StorePart(part) => {
@@ -270,15 +278,27 @@ fn read_journal<S: Storage>(
 fn report(outcome: Outcome, cut: Option<ExchangeFailure>) -> Report {
     let failure = outcome.failure.map(|failure| match (failure, cut) {
         (Failure::Cut(_), Some(cut)) => SessionFailure {
-            code: cut.code.to_owned(),
+            code: cut.code,
             message: cut.message,
+            exit: cut.exit,
             advice: cut.retry_after_s.map_or(Advice::Retry, |seconds| Advice::Wait { seconds }),
         },
         (failure, _) => SessionFailure {
             code: failure.code().to_owned(),
             message: failure.to_string(),
             advice: failure.advice(),
+            exit: exit_of(&failure),
         },
     });
     Report { failure, summary: outcome.summary }
+}
+
+/// How a program ends because of a failure that the session machine found.
+fn exit_of(failure: &Failure) -> Exit {
+    match failure {
+        Failure::Cut(_) | Failure::NotCentral(_) | Failure::Stalled => Exit::Offline,
+        Failure::Refused(refusal) if refusal.retry_after_s.is_some() => Exit::Busy,
+        Failure::Refused(_) | Failure::DeviceSetBack { .. } | Failure::Forked { .. } => Exit::Refused,
+        Failure::Message(_) | Failure::Page(_) | Failure::Rule(_) | Failure::Codec(_) => Exit::Failed,
+    }
 }

@@ -103,13 +103,12 @@ impl fmt::Display for UsageError {
                 write!(formatter, "there is no verb {verb:?}")?;
                 nearest.map_or(Ok(()), |nearest| write!(formatter, "; did you mean {nearest}?"))
             }
-            Self::UnknownOption { verb, option, nearest } => {
-                match verb {
-                    Some(verb) => write!(formatter, "`outpost {verb}` takes no option {option}")?,
-                    None => {
-                        write!(formatter, "there is no option {option} for every verb; options of a verb follow it")?
-                    }
-                }
+            Self::UnknownOption { verb: Some(verb), option, nearest } => {
+                write!(formatter, "`outpost {verb}` takes no option {option}")?;
+                nearest.as_ref().map_or(Ok(()), |nearest| write!(formatter, "; did you mean {nearest}?"))
+            }
+            Self::UnknownOption { verb: None, option, nearest } => {
+                write!(formatter, "there is no option {option} for every verb; options of a verb follow it")?;
                 nearest.as_ref().map_or(Ok(()), |nearest| write!(formatter, "; did you mean {nearest}?"))
             }
             Self::Value { option, problem } => write!(formatter, "the option {option} {problem}"),

@@ -60,7 +60,7 @@ impl Global {
         let at = levels.iter().position(|level| *level == configured).unwrap_or_default();
         let wanted = at.saturating_add_signed(isize::from(self.verbosity));
         // `-q` leaves errors, unless the settings silence even them.
-        let least = if configured == LevelFilter::Off { 0 } else { 1 };
+        let least = usize::from(configured != LevelFilter::Off);
         levels.get(wanted.clamp(least, levels.len() - 1)).copied().unwrap_or(configured)
     }
 }

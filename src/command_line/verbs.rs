@@ -166,7 +166,9 @@ pub fn help(verb: Option<&str>) -> String {
 }
 
 fn help_of_all() -> String {
-    let mut text = "outpost: records edits on this device and syncs them with central\n\nUsage: outpost [OPTIONS] VERB ...\n\nVerbs:\n".to_owned();
+    let mut text = "outpost: records edits on this device and syncs them with central\n\n\
+         Usage: outpost [OPTIONS] VERB ...\n\nVerbs:\n"
+        .to_owned();
     for verb in VERBS {
         push(&mut text, verb.name, verb.summary);
     }

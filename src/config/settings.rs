@@ -37,7 +37,7 @@ pub(super) enum Default {
     Flag(bool),
 }
 
-/// Longest path, in bytes: PATH_MAX of Linux.
+/// Longest path, in bytes: `PATH_MAX` of Linux.
 pub(super) const PATH_BYTES_MAX: usize = 4096;
 /// Longest address of central, in bytes.
 const ADDRESS_BYTES_MAX: usize = 2048;
@@ -53,30 +53,50 @@ const TIB: u64 = 1024 * 1024 * MIB;
 const JOURNAL_BYTES_LEAST: u64 = 16 * wire::GROUP_BYTES_MAX as u64;
 
 pub(super) const SETTINGS: &[Setting] = &[
-    Setting { path: "data_folder", kind: Kind::Path, default: text("/var/lib/outpost") },
+    Setting { path: "data_folder", kind: Kind::Path, default: Some(Default::Text("/var/lib/outpost")) },
     Setting { path: "socket_path", kind: Kind::Path, default: None },
     Setting {
         path: "log_level",
         kind: Kind::Choice(&["error", "warn", "info", "debug", "trace", "off"]),
-        default: text("info"),
+        default: Some(Default::Text("info")),
     },
     Setting { path: "central.url", kind: Kind::Text { bytes_max: ADDRESS_BYTES_MAX }, default: None },
     Setting { path: "central.ca_file", kind: Kind::Path, default: None },
     Setting { path: "site.name", kind: Kind::Text { bytes_max: SITE_NAME_BYTES_MAX }, default: None },
     Setting { path: "site.password_file", kind: Kind::Path, default: None },
-    Setting { path: "site.device_kind", kind: Kind::Choice(&["standalone", "mobile"]), default: text("standalone") },
+    Setting {
+        path: "site.device_kind",
+        kind: Kind::Choice(&["standalone", "mobile"]),
+        default: Some(Default::Text("standalone")),
+    },
     Setting { path: "schedule.manual", kind: Kind::Flag, default: Some(Default::Flag(false)) },
-    Setting { path: "schedule.interval_s", kind: range(1, 7 * DAY_S), default: number(300) },
-    Setting { path: "schedule.jitter_percent", kind: range(0, 100), default: number(10) },
-    Setting { path: "schedule.backoff_first_s", kind: range(1, DAY_S), default: number(5) },
-    Setting { path: "schedule.backoff_max_s", kind: range(1, DAY_S), default: number(900) },
-    Setting { path: "timeouts.resolve_ms", kind: range(100, 10 * MINUTE_MS), default: number(10_000) },
-    Setting { path: "timeouts.connect_ms", kind: range(100, 10 * MINUTE_MS), default: number(30_000) },
-    Setting { path: "timeouts.read_idle_ms", kind: range(100, 60 * MINUTE_MS), default: number(120_000) },
-    Setting { path: "timeouts.write_idle_ms", kind: range(100, 60 * MINUTE_MS), default: number(60_000) },
-    Setting { path: "limits.journal_bytes_max", kind: range(JOURNAL_BYTES_LEAST, TIB), default: number(1024 * MIB) },
-    Setting { path: "limits.acknowledged_tail_bytes_max", kind: range(0, TIB), default: number(64 * MIB) },
-    Setting { path: "limits.disk_reserve_bytes", kind: range(MIB, TIB), default: number(64 * MIB) },
+    Setting { path: "schedule.interval_s", kind: range(1, 7 * DAY_S), default: Some(Default::Number(300)) },
+    Setting { path: "schedule.jitter_percent", kind: range(0, 100), default: Some(Default::Number(10)) },
+    Setting { path: "schedule.backoff_first_s", kind: range(1, DAY_S), default: Some(Default::Number(5)) },
+    Setting { path: "schedule.backoff_max_s", kind: range(1, DAY_S), default: Some(Default::Number(900)) },
+    Setting { path: "timeouts.resolve_ms", kind: range(100, 10 * MINUTE_MS), default: Some(Default::Number(10_000)) },
+    Setting { path: "timeouts.connect_ms", kind: range(100, 10 * MINUTE_MS), default: Some(Default::Number(30_000)) },
+    Setting {
+        path: "timeouts.read_idle_ms",
+        kind: range(100, 60 * MINUTE_MS),
+        default: Some(Default::Number(120_000)),
+    },
+    Setting {
+        path: "timeouts.write_idle_ms",
+        kind: range(100, 60 * MINUTE_MS),
+        default: Some(Default::Number(60_000)),
+    },
+    Setting {
+        path: "limits.journal_bytes_max",
+        kind: range(JOURNAL_BYTES_LEAST, TIB),
+        default: Some(Default::Number(1024 * MIB)),
+    },
+    Setting {
+        path: "limits.acknowledged_tail_bytes_max",
+        kind: range(0, TIB),
+        default: Some(Default::Number(64 * MIB)),
+    },
+    Setting { path: "limits.disk_reserve_bytes", kind: range(MIB, TIB), default: Some(Default::Number(64 * MIB)) },
 ];
 
 /// The keys of one `[[table]]`, for the nearest key of one that is not among them.
@@ -104,14 +124,6 @@ impl Setting {
     pub(super) fn variable(&self) -> String {
         format!("{VARIABLE_PREFIX}{}", self.path.replace('.', "_").to_uppercase())
     }
-}
-
-const fn text(text: &'static str) -> Option<Default> {
-    Some(Default::Text(text))
-}
-
-const fn number(number: u64) -> Option<Default> {
-    Some(Default::Number(number))
 }
 
 const fn range(least: u64, most: u64) -> Kind {

@@ -44,7 +44,7 @@ impl Values {
             let name: &str = key.get_ref();
             match value.get_ref() {
                 DeValue::Array(tables) if name == TABLE_SECTION => {
-                    for table in tables.iter() {
+                    for table in tables {
                         self.tables.push(place.declared_table(table)?);
                     }
                 }

@@ -72,8 +72,8 @@ mod tests {
     use super::*;
     use crate::error::Explained as _;
 
-    fn password(source: Option<PasswordSource>, variable: Option<&str>, file: Option<&Path>, input: &str) -> String {
-        match site_password(source.as_ref(), variable.map(OsString::from), file, &mut input.as_bytes()) {
+    fn password(source: Option<&PasswordSource>, variable: Option<&str>, file: Option<&Path>, input: &str) -> String {
+        match site_password(source, variable.map(OsString::from), file, &mut input.as_bytes()) {
             Ok(password) => password.to_string(),
             Err(error) => error.code().to_owned(),
         }
@@ -86,8 +86,8 @@ mod tests {
         durable_file::replace_private(&file, b"of the file\r\n").unwrap();
         let named = PasswordSource::File(file.clone());
 
-        assert_eq!(password(Some(named), Some("of the variable"), None, ""), "of the file");
-        assert_eq!(password(Some(PasswordSource::StandardInput), Some("v"), None, "of the input\n"), "of the input");
+        assert_eq!(password(Some(&named), Some("of the variable"), None, ""), "of the file");
+        assert_eq!(password(Some(&PasswordSource::StandardInput), Some("v"), None, "of the input\n"), "of the input");
         assert_eq!(password(None, Some("of the variable"), Some(&file), ""), "of the variable");
         assert_eq!(password(None, None, Some(&file), ""), "of the file");
         assert_eq!(password(None, None, None, ""), "password_missing");
@@ -104,7 +104,7 @@ mod tests {
             ("x".repeat(PASSWORD_BYTES_MAX + 1), false),
             ("two\nlines".to_owned(), false),
         ] {
-            let found = password(Some(PasswordSource::StandardInput), None, None, &input);
+            let found = password(Some(&PasswordSource::StandardInput), None, None, &input);
             assert_eq!(found != "password_form", is_right, "{} bytes", input.len());
         }
     }

@@ -7,6 +7,8 @@ use protocol::limits;
 
 use super::piece::PieceFault;
 use super::storage::StorageError;
+use crate::error::Explained;
+use crate::exit::Exit;
 
 /// An answer of the journal. [`JournalError::code`] is stable.
 #[derive(Debug)]
@@ -140,6 +142,47 @@ impl JournalError {
     }
 }
 
+impl Explained for JournalError {
+    fn code(&self) -> &str {
+        JournalError::code(self)
+    }
+
+    fn advice(&self) -> &str {
+        match self {
+            JournalError::Missing | JournalError::AlreadyThere | JournalError::GroupOpen | JournalError::NotSynced => {
+                ""
+            }
+            JournalError::Damaged(_) | JournalError::Poisoned { .. } => {
+                "Start the agent again: it repairs what it can and names what is lost. Do not delete the data folder."
+            }
+            JournalError::JournalFull { .. } => "Sync with central; what it has received makes room.",
+            JournalError::DiskFull { .. } => "Nothing was recorded. Free some disk space.",
+            JournalError::EntryTooLarge { .. } | JournalError::GroupTooLarge { .. } => "Nothing was recorded.",
+            JournalError::OutOfRange { .. } => {
+                "Central asks for entries that this device has given up: tell the administrator of the central server."
+            }
+            JournalError::Storage(_) => "What was acknowledged is safe. Check the disk and start the agent again.",
+        }
+    }
+
+    fn exit(&self) -> Exit {
+        match self {
+            JournalError::EntryTooLarge { .. } | JournalError::GroupTooLarge { .. } | JournalError::GroupOpen => {
+                Exit::Refused
+            }
+            JournalError::OutOfRange { .. } => Exit::Failed,
+            JournalError::Missing
+            | JournalError::AlreadyThere
+            | JournalError::NotSynced
+            | JournalError::Damaged(_)
+            | JournalError::Poisoned { .. }
+            | JournalError::JournalFull { .. }
+            | JournalError::DiskFull { .. }
+            | JournalError::Storage(_) => Exit::Disk,
+        }
+    }
+}
+
 impl From<StorageError> for JournalError {
     fn from(error: StorageError) -> Self {
         JournalError::Storage(error)
@@ -149,7 +192,9 @@ impl From<StorageError> for JournalError {
 impl fmt::Display for JournalError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            JournalError::Missing => formatter.write_str("there is no journal in this data folder; initialise the site first"),
+            JournalError::Missing => {
+                formatter.write_str("there is no journal in this data folder; initialise the site first")
+            }
             JournalError::AlreadyThere => {
                 formatter.write_str("this data folder holds a journal already; it is never overwritten")
             }
@@ -163,10 +208,9 @@ impl fmt::Display for JournalError {
                 "the disk has {free_bytes} bytes free and {reserve_bytes} are kept in reserve; nothing was recorded; \
                  free some space or sync with central"
             ),
-            JournalError::DiskFull { free_bytes: None, reserve_bytes } => write!(
-                formatter,
-                "the disk is full; free at least {reserve_bytes} bytes, then open the journal again"
-            ),
+            JournalError::DiskFull { free_bytes: None, reserve_bytes } => {
+                write!(formatter, "the disk is full; free at least {reserve_bytes} bytes, then open the journal again")
+            }
             JournalError::EntryTooLarge { bytes } => write!(
                 formatter,
                 "an entry has {bytes} bytes and the limit is {}; keep photos and scans as files",

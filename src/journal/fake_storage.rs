@@ -218,9 +218,7 @@ impl SegmentData {
             if index < kept {
                 self.synced.extend(batch);
             } else if random.below(2) == 0 {
-                // The engine forgets the batch; its bytes had been written.
-                continue;
-            } else {
+                // Otherwise the engine forgets the batch, but its bytes had been written and stay.
                 self.raw.retain(|(key, _)| batch.iter().all(|(lost, _)| lost != key));
             }
         }

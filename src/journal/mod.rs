@@ -40,10 +40,11 @@ pub use open::Opening;
 pub use piece::PieceFault;
 pub use salvage::{Loss, Salvaged};
 pub use sled_storage::SledStorage;
+pub use storage::{Storage, StorageError};
 
 use mark::{Mark, MarkFile, Point};
 use piece::SegmentHeader;
-use storage::{Place, Segment, Storage, StorageError};
+use storage::{Place, Segment};
 use walk::Batch;
 
 /// Entries after which the next group begins a new segment: opens in 2 to 4 ms, measured.
@@ -124,18 +125,27 @@ pub struct Head {
     pub hash: Hash,
 }
 
-/// What a journal may take of the disk.
+/// What a journal may take of the disk, and in which portions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct JournalLimits {
     /// Bytes on the disk at which appends are refused.
     pub journal_bytes_max: u64,
     /// Free bytes on the disk below which appends are refused.
     pub disk_reserve_bytes: u64,
+    /// Entries after which the next group begins a new segment; at most [`SEGMENT_ENTRIES_MAX`] has been measured.
+    pub segment_entries_max: u64,
+    /// Bytes of entries after which the next group begins a new segment; at most [`SEGMENT_BYTES_MAX`] has been measured.
+    pub segment_bytes_max: u64,
 }
 
 impl Default for JournalLimits {
     fn default() -> Self {
-        JournalLimits { journal_bytes_max: JOURNAL_BYTES_MAX, disk_reserve_bytes: DISK_RESERVE_BYTES }
+        JournalLimits {
+            journal_bytes_max: JOURNAL_BYTES_MAX,
+            disk_reserve_bytes: DISK_RESERVE_BYTES,
+            segment_entries_max: SEGMENT_ENTRIES_MAX,
+            segment_bytes_max: SEGMENT_BYTES_MAX,
+        }
     }
 }
 
@@ -166,8 +176,8 @@ struct HeadSegment<T> {
 }
 
 impl<T> HeadSegment<T> {
-    fn is_full(&self) -> bool {
-        self.entries >= SEGMENT_ENTRIES_MAX || self.bytes >= SEGMENT_BYTES_MAX
+    fn is_full(&self, limits: &JournalLimits) -> bool {
+        self.entries >= limits.segment_entries_max || self.bytes >= limits.segment_bytes_max
     }
 }
 
@@ -293,7 +303,7 @@ impl<S: Storage> Journal<S> {
     /// Sees to it that the head segment takes one more group. What lies in the old head is synced before a new one is made, so
     /// that a crash never leaves a later segment without the end of an earlier one.
     fn make_room(&mut self) -> Result<(), StorageError> {
-        if self.head.as_ref().is_some_and(|head| !head.is_full()) {
+        if self.head.as_ref().is_some_and(|head| !head.is_full(&self.limits)) {
             return Ok(());
         }
         self.sync_segment()?;

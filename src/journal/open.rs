@@ -43,7 +43,7 @@ impl<S: Storage> Journal<S> {
         let file = storage.open_mark()?.ok_or_else(|| damaged(None, None, Damage::MarkMissing))?;
         let mut journal = Journal::assemble(storage, MarkFile::resume(file, &slots), slots.mark);
         let mut opening = Opening { was_mark_healed: !slots.is_whole, ..Opening::default() };
-        journal.take_segments(numbers)?;
+        journal.take_segments(&numbers)?;
         journal.check_end(&mut opening)?;
         if opening.was_mark_healed || opening.adopted > 0 {
             let result = journal.sync_head();
@@ -53,7 +53,7 @@ impl<S: Storage> Journal<S> {
     }
 
     /// Removes segments that were pruned before a crash and checks that the promised ones are there.
-    fn take_segments(&mut self, numbers: Vec<u64>) -> Result<(), JournalError> {
+    fn take_segments(&mut self, numbers: &[u64]) -> Result<(), JournalError> {
         let Mark { floor, durable, segments: promised, .. } = self.mark;
         let first_kept = floor.sequence.next().0;
         for (index, number) in numbers.iter().copied().enumerate() {

@@ -376,7 +376,7 @@ mod tests {
     #[test]
     fn entries_of_every_size_come_back_with_their_note() {
         for length in [0, 1, 500, 808, 809, 1_680, 1_681, limits::ENTRY_BYTES_MAX] {
-            let draft = draft((0..length).map(|index| (index % 251) as u8).collect());
+            let draft = draft((0..length).map(|index| u8::try_from(index % 251).unwrap()).collect());
             let before = Hash([3; 32]);
             let pieces = encode_entry(Sequence(5), before, &draft);
 

@@ -19,7 +19,11 @@ impl<S: Storage> Journal<S> {
         self.check_poison()?;
         let Mark { floor, durable, .. } = self.mark;
         if through > durable.sequence {
-            return Err(JournalError::OutOfRange { sequence: through, floor: floor.sequence, durable: durable.sequence });
+            return Err(JournalError::OutOfRange {
+                sequence: through,
+                floor: floor.sequence,
+                durable: durable.sequence,
+            });
         }
         let numbers: Vec<(u64, u64)> = self.segments.iter().map(|(&number, &bytes)| (number, bytes)).collect();
         let sealed: Vec<(u64, u64, Sequence)> = numbers

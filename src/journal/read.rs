@@ -32,7 +32,8 @@ impl<S: Storage> Journal<S> {
             let number = self.segment_of(last.sequence.next())?;
             let end = self.segment_end(number);
             self.prepare_reading(number, end)?;
-            let result = self.read_segment(number, end.sequence, &mut last, &mut |stored| {
+            let end = end.sequence.min(durable.sequence);
+            let result = self.read_segment(number, end, &mut last, &mut |stored| {
                 let flow = visit(stored);
                 is_stopped = flow.is_break();
                 flow
@@ -45,8 +46,8 @@ impl<S: Storage> Journal<S> {
                 }
                 Err(error) => return Err(error.into()),
             }
-            if !is_stopped && last.sequence < end.sequence {
-                let missing = Damage::EntriesMissing { first: last.sequence.next(), last: end.sequence };
+            if !is_stopped && last.sequence < end {
+                let missing = Damage::EntriesMissing { first: last.sequence.next(), last: end };
                 return Err(self.damage(Some(number), missing));
             }
         }
@@ -98,12 +99,11 @@ impl<S: Storage> Journal<S> {
         }
     }
 
-    /// The last durable entry of a segment; the hash only if it is known without reading on.
+    /// The last entry of a segment, durable or not; the hash only if it is known without reading on.
     fn segment_end(&self, number: u64) -> Cursor {
-        let durable = self.mark.durable;
         match self.segments.range(number + 1..).next() {
-            Some((&next, _)) if next <= durable.sequence.0 => Cursor { sequence: Sequence(next - 1), hash: None },
-            _ => Cursor { sequence: durable.sequence, hash: Some(durable.hash) },
+            Some((&next, _)) => Cursor { sequence: Sequence(next - 1), hash: None },
+            None => Cursor { sequence: self.appended.sequence, hash: Some(self.appended.hash) },
         }
     }
 

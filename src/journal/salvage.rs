@@ -139,15 +139,16 @@ fn survey<S: Storage>(storage: &mut S, old: Option<&Mark>, numbers: &[u64]) -> R
         let scan = Scan::of(storage, &Place::Live, number)?;
         highest = highest.max(scan.highest().unwrap_or_default());
         journal = journal.or(scan.header.map(|header| header.identity.journal));
-        let header = scan.header.map(|header| Point {
-            sequence: Sequence(header.first.0.saturating_sub(1)),
-            hash: header.hash_before,
-        });
+        let header = scan
+            .header
+            .map(|header| Point { sequence: Sequence(header.first.0.saturating_sub(1)), hash: header.hash_before });
         let mut point = *whole.get_or_insert(header.unwrap_or(Point { sequence: Sequence::ZERO, hash: Hash::NONE }));
-        while is_whole {
-            let next = scan.entry(point.sequence.next()).filter(|stored| stored.hash_before == point.hash);
-            let Some(stored) = next else { break };
-            point = Point { sequence: stored.sequence, hash: stored.hash };
+        if is_whole {
+            let follows =
+                |point: &Point| scan.entry(point.sequence.next()).filter(|stored| stored.hash_before == point.hash);
+            while let Some(stored) = follows(&point) {
+                point = Point { sequence: stored.sequence, hash: stored.hash };
+            }
         }
         let end = numbers.iter().find(|&&other| other > number).map(|&next| Sequence(next - 1));
         is_whole &= end.is_none_or(|end| point.sequence >= end);

@@ -5,6 +5,9 @@
 //! [`Segment::sync`] answered `Ok` since; an append may answer `Ok` after the disk is full; an error stays with its handle;
 //! a damaged segment may fail to open, or open with entries missing. No engine may panic.
 
+// Every error of these traits is a `StorageError`, described there.
+#![allow(clippy::missing_errors_doc)]
+
 use std::fmt;
 use std::io;
 use std::ops::ControlFlow;
@@ -101,7 +104,7 @@ pub trait Storage {
     /// verbatim, some of them more than once, between bytes of the engine. Changes nothing.
     fn read_raw(&mut self, place: &Place, number: u64, visit: &mut dyn FnMut(&[u8])) -> Result<(), StorageError>;
 
-    /// Bytes that a segment takes on the disk.
+    /// Bytes that a segment takes on the disk; 0 if it is missing.
     fn segment_bytes(&mut self, number: u64) -> Result<u64, StorageError>;
 
     /// Makes the mark with this content, whole and synced or not at all. There must be none yet.

@@ -1,6 +1,6 @@
 //! Reading a segment through while checking it, and finding entries in the bytes of one that does not open.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
 use protocol::ids::{Hash, Sequence};
@@ -174,7 +174,7 @@ pub(super) struct Scan {
     /// Pieces by key: those of one segment, so at most `SEGMENT_BYTES_MAX` and one group.
     pieces: BTreeMap<Key, Vec<u8>>,
     /// Keys for which different pieces were found; none of them can be trusted.
-    conflicts: BTreeMap<Key, ()>,
+    conflicts: BTreeSet<Key>,
 }
 
 impl Scan {
@@ -189,10 +189,10 @@ impl Scan {
             match scan.pieces.get(&piece.key()) {
                 None => drop(scan.pieces.insert(piece.key(), value.to_vec())),
                 Some(known) if known == value => {}
-                Some(_) => drop(scan.conflicts.insert(piece.key(), ())),
+                Some(_) => drop(scan.conflicts.insert(piece.key())),
             }
         })?;
-        for key in scan.conflicts.keys() {
+        for key in &scan.conflicts {
             scan.pieces.remove(key);
         }
         Ok(scan)

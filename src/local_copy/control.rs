@@ -1,7 +1,7 @@
 //! What a reply's head says: receipt, verdicts, grants. One durable step with the control cursor (invariant 6).
 
 use protocol::control::{Control, ControlRow, EntryPlace, Grant, Image as ControlImage, Refused};
-use protocol::ids::{ControlNumber, JournalId, Position, RecordId, ScopeId, Sequence};
+use protocol::ids::{ControlNumber, Epoch, JournalId, OwnershipNumber, Position, ScopeId, Sequence};
 use protocol::message::{Cursor, PagePartState, ReplyHead, ScopeCursor};
 use protocol::row::Row as RecordRow;
 use sql::{Durability, Param, SqlExt};
@@ -54,7 +54,7 @@ impl LocalCopy {
             &[],
             &mut |row| {
                 let cursor = Cursor {
-                    epoch: protocol::ids::Epoch(row.integer(1)?.cast_unsigned()),
+                    epoch: Epoch(row.integer(1)?.cast_unsigned()),
                     number: Position(row.unsigned(2)?),
                     began: Position(row.unsigned(3)?),
                 };
@@ -85,7 +85,7 @@ impl LocalCopy {
     /// [`LocalCopyError::OtherJournal`] for a reply about another journal; [`LocalCopyError::ControlUnknownFull`]; else those of a
     /// write. Nothing is kept then, and the control rows come again.
     pub fn store_reply(&mut self, journal: JournalId, reply: &ReplyHead) -> Result<StoredReply, LocalCopyError> {
-        match self.journal_id()? {
+        match self.journal()? {
             Some(expected) if expected != journal => {
                 return Err(LocalCopyError::OtherJournal { expected, found: journal });
             }
@@ -110,9 +110,9 @@ impl LocalCopy {
                 copy.store_control(row, &mut stored)?;
             }
             copy.settle(if ends_old {
-                Final::through_journal(copy.journal, after.judged)
+                Final::through_journal(copy.journal_number, after.judged)
             } else {
-                Final::in_journal(copy.journal, after.judged)
+                Final::in_journal(copy.journal_number, after.judged)
             })?;
             copy.store_progress(after)?;
             Ok(stored)
@@ -249,18 +249,13 @@ impl LocalCopy {
     ///
     /// # Errors
     /// Those of a read.
-    pub fn grants(&mut self) -> Result<Vec<(RecordId, u32)>, LocalCopyError> {
+    pub fn grants(&mut self) -> Result<Vec<(String, OwnershipNumber)>, LocalCopyError> {
         let mut grants = Vec::new();
         self.sql.query("SELECT store, ownership FROM store_grant ORDER BY store", &[], &mut |row| {
             grants.push((row.text(0)?.to_owned(), row.unsigned(1)?));
             Ok(std::ops::ControlFlow::Continue(()))
         })?;
-        grants
-            .into_iter()
-            .map(|(store, number)| {
-                let store = RecordId::new(&store).map_err(LocalCopyError::damaged)?;
-                Ok((store, u32::try_from(number).map_err(LocalCopyError::damaged)?))
-            })
-            .collect()
+        let number = |number| u32::try_from(number).map(OwnershipNumber).map_err(LocalCopyError::damaged);
+        grants.into_iter().map(|(store, ownership)| Ok((store, number(ownership)?))).collect()
     }
 }

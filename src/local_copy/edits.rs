@@ -1,7 +1,7 @@
 //! Own edits: groups in a transaction that the caller brackets, and the request ids that make repeated calls harmless.
 
 use domain::apply::apply;
-use domain::judge::{Applied, Found, View};
+use domain::judge::{Applied, Effect, Found, View};
 use protocol::entry::Entry;
 use protocol::ids::{Position, RecordId, RequestId, Sequence};
 use sql::{Durability, Param, SqlExt};
@@ -86,16 +86,6 @@ impl LocalCopy {
         Ok(self.sql.release(GROUP)?)
     }
 
-    /// Whether a new edit may be taken. To be asked once for each group that an application hands over; not for set-aside edits
-    /// that are journaled anew, which must go on working at the limit.
-    ///
-    /// # Errors
-    /// [`LocalCopyError::SetAsideFull`].
-    pub fn check_room(&mut self) -> Result<(), LocalCopyError> {
-        let count = self.set_aside_count()?;
-        if count >= limits::SET_ASIDE_MAX { Err(LocalCopyError::SetAsideFull { count }) } else { Ok(()) }
-    }
-
     /// Applies an entry that was judged just now, inside the open transaction. At or below what is applied already it does
     /// nothing.
     ///
@@ -117,21 +107,12 @@ impl LocalCopy {
         self.put_entry(kind, sequence, entry, &key, &image, recorded_at_ms)
     }
 
-    /// Applies an entry of the journal again, inside the open transaction: it was judged when it was recorded, and is not
-    /// judged again. At or below what is applied already it does nothing.
+    /// What an entry of the journal does that was judged when it was recorded, and is not judged again: for entries that a crash
+    /// kept from being applied.
     ///
     /// # Errors
-    /// As [`LocalCopy::apply_entry`].
-    pub fn reapply_entry(
-        &mut self,
-        kind: Kind,
-        sequence: Sequence,
-        entry: &Entry,
-        recorded_at_ms: u64,
-    ) -> Result<(), LocalCopyError> {
-        if !self.is_next(kind, sequence)? {
-            return Ok(());
-        }
+    /// Those of a read.
+    pub fn effect_of(&mut self, kind: Kind, entry: &Entry) -> Result<Applied, LocalCopyError> {
         let key = self.key(&entry.table, &entry.record);
         let found = self.record(key.table.reference(), &key.id)?;
         let row = apply(&found, &canonical(&key, entry.operation.clone()));
@@ -143,7 +124,36 @@ impl LocalCopy {
             (_, Some(row), _) => self.store_of_row(&key, row, None)?,
             (_, None, _) => None,
         };
-        self.put_entry(kind, sequence, entry, &key, &Image { row, store, position: Position::ZERO }, recorded_at_ms)
+        Ok(Applied {
+            effect: Effect::Write,
+            row,
+            store,
+            scopes: Vec::new(),
+            parent: None,
+            ownership: entry.ownership,
+            is_private: kind == Kind::Private,
+            cancels_waiting: false,
+        })
+    }
+
+    /// Says that a journal has let go of entries up to here, which are not to be applied any more: central or the local copy
+    /// before this one had them. Nothing happens if more than that is applied already.
+    ///
+    /// # Errors
+    /// Those of a write.
+    pub fn skip_to(&mut self, kind: Kind, floor: Sequence) -> Result<(), LocalCopyError> {
+        if self.applied.get(kind) >= floor {
+            return Ok(());
+        }
+        self.transaction(Durability::Process, |copy| {
+            let name = match kind {
+                Kind::Shared => APPLIED_SHARED,
+                Kind::Private => APPLIED_PRIVATE,
+            };
+            copy.set_number(name, floor.0)?;
+            copy.applied.set(kind, floor);
+            Ok(())
+        })
     }
 
     /// What a request with this id recorded; `None` if it is not known, or so old that it is forgotten
@@ -221,7 +231,7 @@ impl LocalCopy {
                  (journal, sequence, table_name, id, store, operation, entry, is_waiting, recorded_at_ms)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, ?8)",
             &[
-                Param::unsigned(self.journal)?,
+                Param::unsigned(self.journal_number)?,
                 Param::unsigned(sequence.0)?,
                 table,
                 id,

@@ -40,16 +40,16 @@ impl LocalCopy {
     ///
     /// # Errors
     /// [`LocalCopyError::Damaged`]: move the file and those beside it away and open a new one. Else the disk's.
-    pub fn open(path: &Path, catalogue: Arc<Catalogue>, site: SiteId) -> Result<Self, LocalCopyError> {
+    pub fn open(path: &Path, site: SiteId, catalogue: Arc<Catalogue>) -> Result<Self, LocalCopyError> {
         let engine = SqliteEngine::open(path, &Options::new(APPLICATION_ID, SCHEMA_VERSION))?;
-        Self::new(Box::new(engine), catalogue, site)
+        Self::new(Box::new(engine), site, catalogue)
     }
 
     /// An empty local copy that is gone when it is dropped.
     ///
     /// # Errors
     /// Only if memory is short.
-    pub fn in_memory(catalogue: Arc<Catalogue>, site: SiteId) -> Result<Self, LocalCopyError> {
-        Self::new(Box::new(SqliteEngine::in_memory()?), catalogue, site)
+    pub fn in_memory(site: SiteId, catalogue: Arc<Catalogue>) -> Result<Self, LocalCopyError> {
+        Self::new(Box::new(SqliteEngine::in_memory()?), site, catalogue)
     }
 }

@@ -21,7 +21,7 @@ impl LocalCopy {
     /// Those of a write.
     pub fn use_journal(&mut self, kind: Kind, journal: JournalId) -> Result<bool, LocalCopyError> {
         match kind {
-            Kind::Shared => match self.journal_id()? {
+            Kind::Shared => match self.journal()? {
                 Some(known) if known == journal => Ok(false),
                 known => {
                     self.use_shared_journal(journal)?;
@@ -48,9 +48,9 @@ impl LocalCopy {
 
     pub(super) fn use_shared_journal(&mut self, journal: JournalId) -> Result<(), LocalCopyError> {
         self.transaction(Durability::Full, |copy| {
-            let before = copy.journal;
-            copy.journal += 1;
-            let number = Param::unsigned(copy.journal)?;
+            let before = copy.journal_number;
+            copy.journal_number += 1;
+            let number = Param::unsigned(copy.journal_number)?;
             copy.sql
                 .execute("INSERT INTO journal (number, journal_id) VALUES (?1, ?2)", &[number, (&journal.0).into()])?;
             if before == 0 {
@@ -69,7 +69,7 @@ impl LocalCopy {
     /// Whether entries of journals before the one in use are pending.
     pub(super) fn has_old_entries(&mut self) -> Result<bool, LocalCopyError> {
         let sql = "SELECT 1 FROM pending WHERE journal < ?1 LIMIT 1";
-        Ok(self.sql.query_integer(sql, &[Param::unsigned(self.journal)?])?.is_some())
+        Ok(self.sql.query_integer(sql, &[Param::unsigned(self.journal_number)?])?.is_some())
     }
 
     fn drop_unreceived(&mut self, journal: u64) -> Result<(), LocalCopyError> {
@@ -95,5 +95,15 @@ impl LocalCopy {
                 self.merge_again(&key)?;
             }
         }
+    }
+
+    /// The bytes of a pending entry of the shared journal in use: what the journal has lost may still be here.
+    ///
+    /// # Errors
+    /// Those of a read.
+    pub fn pending_entry(&mut self, sequence: Sequence) -> Result<Option<Vec<u8>>, LocalCopyError> {
+        let sql = "SELECT entry FROM pending WHERE journal = ?1 AND sequence = ?2";
+        let place = [Param::unsigned(self.journal_number)?, Param::unsigned(sequence.0)?];
+        Ok(self.sql.query_one(sql, &place, |row| Ok(row.blob(0)?.to_vec()))?)
     }
 }

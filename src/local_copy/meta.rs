@@ -1,8 +1,10 @@
 //! Small values that are kept beside the records: how far the journals are applied, when the last sync was.
 
+use protocol::session::Link;
 use sql::{Durability, Param, SqlExt};
 
 use super::{LocalCopy, LocalCopyError, limits};
+use crate::sync_runner::Learnt;
 
 pub(super) const APPLIED_SHARED: &str = "applied_shared";
 pub(super) const APPLIED_PRIVATE: &str = "applied_private";
@@ -11,31 +13,24 @@ pub(super) const JUDGED: &str = "judged";
 pub(super) const BACKED_UP: &str = "backed_up";
 pub(super) const CONTROL: &str = "control";
 pub(super) const PRIVATE_JOURNAL: &str = "private_journal";
-const ATTEMPTED_AT_MS: &str = "sync_attempted_at_ms";
-const DRAINED_AT_MS: &str = "sync_drained_at_ms";
+const ATTEMPT_MS: &str = "sync_attempt_ms";
+const SUCCESS_MS: &str = "sync_success_ms";
+const DRAINED_MS: &str = "sync_drained_ms";
 const FAILURE_CODE: &str = "sync_failure_code";
 const FAILURE_MESSAGE: &str = "sync_failure_message";
-/// Stands before names that callers give.
-const CALLERS: &str = "note.";
+const LEARNT: &str = "learnt";
 
-/// When this site last synced, by the wall clock: for people, nothing is ordered by it.
+/// The three times of syncing, by the wall clock: for people, nothing is ordered by it. In milliseconds since 1970.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SyncTimes {
-    /// When a session last ended, however it ended, in milliseconds since 1970.
-    pub attempted_at_ms: Option<u64>,
-    /// When a session last pushed everything and drained every scope: the records are complete as of then.
-    pub drained_at_ms: Option<u64>,
-    /// Why the last session did not come to its end.
-    pub failure: Option<SyncFailure>,
-}
-
-/// Why a session did not come to its end.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SyncFailure {
-    /// Stable code.
-    pub code: String,
-    /// One sentence.
-    pub message: String,
+    /// When a session last ended, well or not.
+    pub attempt_ms: Option<u64>,
+    /// When one last ended well: every scope was drained, so the records are complete as of then.
+    pub success_ms: Option<u64>,
+    /// When the queue was last empty after one.
+    pub drained_ms: Option<u64>,
+    /// Code and message of the last one, if it failed.
+    pub failure: Option<(String, String)>,
 }
 
 /// Size of the write-ahead log beside its limits. It grows while some program stays in an old read.
@@ -56,20 +51,19 @@ impl LocalCopy {
     /// # Errors
     /// Those of a write.
     pub fn remember_sync(&mut self, now_ms: u64, failure: Option<(&str, &str)>) -> Result<(), LocalCopyError> {
+        let is_queue_empty = self.sql.query_integer("SELECT 1 FROM pending LIMIT 1", &[])?.is_none();
         self.transaction(Durability::Process, |copy| {
-            copy.set_number(ATTEMPTED_AT_MS, now_ms)?;
-            match failure {
-                None => {
-                    copy.set_number(DRAINED_AT_MS, now_ms)?;
-                    copy.set_content(FAILURE_CODE, None)?;
-                    copy.set_content(FAILURE_MESSAGE, None)?;
-                    copy.begin_sweep_of_absent_scopes()
-                }
-                Some((code, message)) => {
-                    copy.set_content(FAILURE_CODE, Some(code.as_bytes()))?;
-                    copy.set_content(FAILURE_MESSAGE, Some(message.as_bytes()))
-                }
+            copy.set_number(ATTEMPT_MS, now_ms)?;
+            copy.set_content(FAILURE_CODE, failure.map(|failure| failure.0.as_bytes()))?;
+            copy.set_content(FAILURE_MESSAGE, failure.map(|failure| failure.1.as_bytes()))?;
+            if failure.is_some() {
+                return Ok(());
             }
+            copy.set_number(SUCCESS_MS, now_ms)?;
+            if is_queue_empty {
+                copy.set_number(DRAINED_MS, now_ms)?;
+            }
+            copy.begin_sweep_of_absent_scopes()
         })
     }
 
@@ -82,31 +76,37 @@ impl LocalCopy {
         let message = self.content(FAILURE_MESSAGE)?.unwrap_or_default();
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).map_err(LocalCopyError::damaged);
         Ok(SyncTimes {
-            attempted_at_ms: self.number(ATTEMPTED_AT_MS)?,
-            drained_at_ms: self.number(DRAINED_AT_MS)?,
+            attempt_ms: self.number(ATTEMPT_MS)?,
+            success_ms: self.number(SUCCESS_MS)?,
+            drained_ms: self.number(DRAINED_MS)?,
             failure: match code {
-                Some(code) => Some(SyncFailure { code: text(code)?, message: text(message)? }),
+                Some(code) => Some((text(code)?, text(message)?)),
                 None => None,
             },
         })
     }
 
-    /// A small value that the caller keeps here under a name of its own.
+    /// What earlier sessions learnt of the link.
     ///
     /// # Errors
     /// Those of a read.
-    pub fn note(&mut self, name: &str) -> Result<Option<Vec<u8>>, LocalCopyError> {
-        self.content(&format!("{CALLERS}{name}"))
+    pub fn learnt(&mut self) -> Result<Learnt, LocalCopyError> {
+        let Some(content) = self.content(LEARNT)? else { return Ok(Learnt::default()) };
+        // Written by another version: it is learnt again.
+        let Ok((target_bytes, plain_percent, frame_part)) = postcard::from_bytes(&content) else {
+            return Ok(Learnt::default());
+        };
+        Ok(Learnt { link: Link::resume(target_bytes, plain_percent), frame_part })
     }
 
-    /// Keeps a small value under a name; `None` forgets it. Safe against a kill, and against a power cut with the next page or
-    /// reply that is stored.
+    /// Keeps what was learnt of the link for the next program; losing it does no harm.
     ///
     /// # Errors
     /// Those of a write.
-    pub fn set_note(&mut self, name: &str, content: Option<&[u8]>) -> Result<(), LocalCopyError> {
-        let name = format!("{CALLERS}{name}");
-        self.transaction(Durability::Process, |copy| copy.set_content(&name, content))
+    pub fn remember_learnt(&mut self, learnt: &Learnt) -> Result<(), LocalCopyError> {
+        let content = (learnt.link.target_bytes(), learnt.link.plain_percent(), learnt.frame_part);
+        let content = protocol::message::encode(&content);
+        self.transaction(Durability::Process, |copy| copy.set_content(LEARNT, Some(&content)))
     }
 
     /// Size of the write-ahead log beside its limits.

@@ -46,8 +46,8 @@ pub use control::{SessionState, StoredReply};
 pub use edits::Sequences;
 pub use engine::Engine;
 pub use error::LocalCopyError;
-pub use meta::{LogHealth, SyncFailure, SyncTimes};
-pub use read::{Listing, QueueCounts, QueueEntry, QueueState, RecordState, RecordView, UnknownControl};
+pub use meta::{LogHealth, SyncTimes};
+pub use read::{Listing, QueueEntry, QueueState, QueueView, RecordState, RecordView, TableCount, UnknownControl};
 pub use schema::{APPLICATION_ID, SCHEMA_VERSION};
 pub use set_aside::{SetAside, SetAsideEntry};
 
@@ -108,7 +108,7 @@ pub struct LocalCopy {
     catalogue: Arc<Catalogue>,
     site: SiteId,
     /// Number of the shared journal in the table `journal`; 0 before one is in use.
-    journal: u64,
+    journal_number: u64,
     /// How far the journals are applied in what is committed.
     applied: PerKind<Sequence>,
     /// The same in the open transaction, and at the open group's begin.
@@ -124,7 +124,7 @@ impl LocalCopy {
     ///
     /// # Errors
     /// [`LocalCopyError::Damaged`] for what this program never writes; else those of the engine.
-    pub fn new(mut sql: Box<dyn Engine>, catalogue: Arc<Catalogue>, site: SiteId) -> Result<Self, LocalCopyError> {
+    pub fn new(mut sql: Box<dyn Engine>, site: SiteId, catalogue: Arc<Catalogue>) -> Result<Self, LocalCopyError> {
         if check_migrations(&mut *sql, schema::MIGRATIONS).is_err() {
             migrate(&mut *sql, schema::MIGRATIONS)?;
         }
@@ -132,7 +132,7 @@ impl LocalCopy {
             sql,
             catalogue,
             site,
-            journal: 0,
+            journal_number: 0,
             applied: PerKind::default(),
             applying: PerKind::default(),
             group: PerKind::default(),
@@ -178,7 +178,8 @@ impl LocalCopy {
 
     /// Reads what the other fields repeat of the file.
     fn load(&mut self) -> Result<(), LocalCopyError> {
-        self.journal = self.sql.query_integer("SELECT max(number) FROM journal", &[])?.map_or(0, i64::cast_unsigned);
+        self.journal_number =
+            self.sql.query_integer("SELECT max(number) FROM journal", &[])?.map_or(0, i64::cast_unsigned);
         self.applied = PerKind {
             shared: Sequence(self.number(meta::APPLIED_SHARED)?.unwrap_or(0)),
             private: Sequence(self.number(meta::APPLIED_PRIVATE)?.unwrap_or(0)),
@@ -200,7 +201,7 @@ impl LocalCopy {
         work: impl FnOnce(&mut Self) -> Result<T, LocalCopyError>,
     ) -> Result<T, LocalCopyError> {
         self.sql.begin(durability)?;
-        let before = (self.journal, self.applied, self.progress);
+        let before = (self.journal_number, self.applied, self.progress);
         let outcome = work(self).and_then(|value| {
             self.sql.commit()?;
             Ok(value)
@@ -208,7 +209,7 @@ impl LocalCopy {
         if outcome.is_err() {
             // The first error is the one to tell. Should the rollback fail too, the engine refuses the next begin.
             let _ = self.sql.rollback();
-            (self.journal, self.applied, self.progress) = before;
+            (self.journal_number, self.applied, self.progress) = before;
         } else {
             self.has_unsynced = durability == Durability::Process;
         }
@@ -216,9 +217,12 @@ impl LocalCopy {
         outcome
     }
 
-    /// The id of the shared journal in use.
-    fn journal_id(&mut self) -> Result<Option<JournalId>, LocalCopyError> {
-        let number = self.journal;
+    /// The shared journal in use; `None` before the first.
+    ///
+    /// # Errors
+    /// Those of a read.
+    pub fn journal(&mut self) -> Result<Option<JournalId>, LocalCopyError> {
+        let number = self.journal_number;
         let bytes = self.sql.query_one(
             "SELECT journal_id FROM journal WHERE number = ?1",
             &[sql::Param::unsigned(number)?],

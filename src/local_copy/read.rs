@@ -2,7 +2,8 @@
 
 use std::ops::ControlFlow;
 
-use protocol::ids::Sequence;
+use domain::catalogue::Table;
+use protocol::ids::{RecordId, Sequence};
 use sql::{Param, Row, SqlError, SqlErrorKind, SqlExt};
 
 use super::images::state;
@@ -18,6 +19,11 @@ pub struct Listing<T> {
 }
 
 impl<T> Listing<T> {
+    /// What to read on behind, if there is more.
+    pub fn next<K>(&self, key: impl FnOnce(&T) -> K) -> Option<K> {
+        self.items.last().filter(|_| self.has_more).map(key)
+    }
+
     /// Takes one item more than `limit` off; it only said that there is more.
     pub(super) fn cut(mut items: Vec<T>, limit: u32) -> Self {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
@@ -70,8 +76,6 @@ impl RecordState {
 /// A record as applications read it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordView {
-    /// Its table.
-    pub table: String,
     /// Its id.
     pub id: String,
     /// The store that it belongs to.
@@ -97,8 +101,8 @@ impl QueueState {
     /// The word in answers.
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::Unsent => "unsent",
-            Self::Received => "received",
+            Self::Unsent => "not_sent",
+            Self::Received => "sent",
             Self::Waiting => "waiting",
         }
     }
@@ -123,19 +127,28 @@ pub struct QueueEntry {
     pub bytes: u64,
 }
 
-/// How much is in the queue.
+/// The queue as numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct QueueCounts {
+pub struct QueueView {
     /// Edits that central has not received.
     pub unsent: u64,
-    /// Their bytes.
-    pub unsent_bytes: u64,
-    /// When the oldest of them was recorded, in milliseconds since 1970.
-    pub oldest_unsent_at_ms: Option<u64>,
+    /// Bytes of these.
+    pub bytes: u64,
+    /// When the oldest of these was recorded, in milliseconds since 1970.
+    pub oldest_recorded_at_ms: Option<u64>,
     /// Edits that central has received and not judged.
-    pub received: u64,
+    pub unjudged: u64,
     /// Edits that wait at central for a header.
     pub waiting: u64,
+}
+
+/// How many records a table has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableCount {
+    /// The table.
+    pub table: String,
+    /// Its records.
+    pub records: u64,
 }
 
 /// A control row that this program does not understand.
@@ -149,16 +162,16 @@ pub struct UnknownControl {
     pub content: Vec<u8>,
 }
 
-const RECORD_COLUMNS: &str = "table_name, id, store, data, state";
+const RECORD_COLUMNS: &str = "id, store, data, state";
 
 impl LocalCopy {
     /// One record; `None` if it is not here.
     ///
     /// # Errors
     /// Those of a read.
-    pub fn get(&mut self, table: &str, id: &str) -> Result<Option<RecordView>, LocalCopyError> {
+    pub fn get(&mut self, table: &Table, id: &RecordId) -> Result<Option<RecordView>, LocalCopyError> {
         let sql = format!("SELECT {RECORD_COLUMNS} FROM record WHERE table_name = ?1 AND id = ?2");
-        Ok(self.sql.query_one(&sql, &[table.into(), id.into()], read_record)?)
+        Ok(self.sql.query_one(&sql, &[table.name().into(), id.as_str().into()], read_record)?)
     }
 
     /// Records of a table in the order of their ids, behind `after`, at most `limit` and at most [`limits::LIST_BYTES_MAX`] of
@@ -168,7 +181,7 @@ impl LocalCopy {
     /// Those of a read.
     pub fn list(
         &mut self,
-        table: &str,
+        table: &Table,
         store: Option<&str>,
         after: Option<&str>,
         limit: u32,
@@ -184,9 +197,9 @@ impl LocalCopy {
         let mut items: Vec<RecordView> = Vec::new();
         let mut bytes = 0;
         let mut is_cut = false;
-        let params = [table.into(), after.unwrap_or("").into(), checked_limit(limit), store];
+        let params = [table.name().into(), after.unwrap_or("").into(), checked_limit(limit), store];
         self.sql.query(&sql, &params, &mut |row| {
-            bytes += row.text(3)?.len();
+            bytes += row.text(2)?.len();
             if bytes > limits::LIST_BYTES_MAX && !items.is_empty() {
                 is_cut = true;
                 return Ok(ControlFlow::Break(()));
@@ -203,11 +216,11 @@ impl LocalCopy {
     ///
     /// # Errors
     /// Those of a read.
-    pub fn counts(&mut self) -> Result<Vec<(String, u64)>, LocalCopyError> {
+    pub fn table_counts(&mut self) -> Result<Vec<TableCount>, LocalCopyError> {
         let sql = "SELECT table_name, count(*) FROM record GROUP BY table_name ORDER BY table_name";
         let mut counts = Vec::new();
         self.sql.query(sql, &[], &mut |row| {
-            counts.push((row.text(0)?.to_owned(), row.unsigned(1)?));
+            counts.push(TableCount { table: row.text(0)?.to_owned(), records: row.unsigned(1)? });
             Ok(ControlFlow::Continue(()))
         })?;
         Ok(counts)
@@ -223,7 +236,7 @@ impl LocalCopy {
         self.sql.query(
             "SELECT sequence, table_name, id, operation, is_waiting, recorded_at_ms, length(entry) FROM pending
              WHERE journal = ?1 AND sequence > ?2 ORDER BY sequence LIMIT ?3",
-            &[Param::unsigned(self.journal)?, Param::unsigned(after.0)?, checked_limit(limit)],
+            &[Param::unsigned(self.journal_number)?, Param::unsigned(after.0)?, checked_limit(limit)],
             &mut |row| {
                 let sequence = row.unsigned(0)?;
                 items.push(QueueEntry {
@@ -249,23 +262,33 @@ impl LocalCopy {
     ///
     /// # Errors
     /// Those of a read.
-    pub fn queue_counts(&mut self) -> Result<QueueCounts, LocalCopyError> {
-        let journal = Param::unsigned(self.journal)?;
+    pub fn queue_view(&mut self) -> Result<QueueView, LocalCopyError> {
+        let journal = Param::unsigned(self.journal_number)?;
         let unsent = self.sql.query_one(
             "SELECT count(*), CAST(coalesce(sum(length(entry)), 0) AS BIGINT), min(recorded_at_ms) FROM pending
              WHERE journal = ?1 AND sequence > ?2",
             &[journal, Param::unsigned(self.progress.received)?],
             |row| Ok((row.unsigned(0)?, row.unsigned(1)?, row.optional_unsigned(2)?)),
         )?;
-        let (unsent, unsent_bytes, oldest_unsent_at_ms) = unsent.unwrap_or_default();
+        let (unsent, bytes, oldest_recorded_at_ms) = unsent.unwrap_or_default();
         let count = |copy: &mut Self, is_waiting: i64| {
             let sql = "SELECT count(*) FROM pending
                        WHERE is_waiting = ?3 AND (journal < ?1 OR (journal = ?1 AND sequence <= ?2))";
             let params = [journal, Param::unsigned(copy.progress.received)?, is_waiting.into()];
             Ok::<_, SqlError>(copy.sql.query_integer(sql, &params)?.unwrap_or(0).cast_unsigned())
         };
-        let (received, waiting) = (count(self, 0)?, count(self, 1)?);
-        Ok(QueueCounts { unsent, unsent_bytes, oldest_unsent_at_ms, received, waiting })
+        let (unjudged, waiting) = (count(self, 0)?, count(self, 1)?);
+        Ok(QueueView { unsent, bytes, oldest_recorded_at_ms, unjudged, waiting })
+    }
+
+    /// How many control rows of unknown kinds are kept, and how much this site owes in answer to what came.
+    ///
+    /// # Errors
+    /// Those of a read.
+    pub fn kept_counts(&mut self) -> Result<(u64, u64), LocalCopyError> {
+        let unknown = self.sql.query_integer("SELECT count(*) FROM control_unknown", &[])?.unwrap_or(0);
+        let owed = self.sql.query_integer("SELECT count(*) FROM owed", &[])?.unwrap_or(0);
+        Ok((unknown.cast_unsigned(), owed.cast_unsigned()))
     }
 
     /// Control rows that this program does not understand; at most [`limits::CONTROL_UNKNOWN_MAX`] are kept.
@@ -290,10 +313,9 @@ impl LocalCopy {
 
 fn read_record(row: &dyn Row) -> Result<RecordView, SqlError> {
     Ok(RecordView {
-        table: row.text(0)?.to_owned(),
-        id: row.text(1)?.to_owned(),
-        store: row.optional_text(2)?.map(str::to_owned),
-        data: row.text(3)?.to_owned(),
-        state: RecordState::of(row.integer(4)?)?,
+        id: row.text(0)?.to_owned(),
+        store: row.optional_text(1)?.map(str::to_owned),
+        data: row.text(2)?.to_owned(),
+        state: RecordState::of(row.integer(3)?)?,
     })
 }

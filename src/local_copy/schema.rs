@@ -2,8 +2,8 @@
 
 use sql::Migration;
 
-/// Number in the file's header that says that it is a local copy: "outp" in ASCII.
-pub const APPLICATION_ID: i32 = 0x6f75_7470;
+/// Number in the file's header that says that it is a local copy: "OutL" in ASCII.
+pub const APPLICATION_ID: i32 = 0x4F75_744C;
 
 /// A step that was released is never changed.
 pub(super) const MIGRATIONS: &[Migration] = &[Migration { number: 1, name: "local copy", ddl: FIRST }];
@@ -101,6 +101,8 @@ CREATE TABLE set_aside (
     code {text} NOT NULL,
     reason {text} NOT NULL,
     recorded_at_ms {bigint} NOT NULL,
+    -- Under which it is recorded anew, so that a crash does not record it twice.
+    retry_request_id {blob} NOT NULL UNIQUE,
     UNIQUE (journal_id, sequence)
 ) {table};
 

@@ -11,7 +11,7 @@ use protocol::ids::{JournalId, RecordId, RequestId, Sequence};
 use sql::{Durability, Param, Row, SqlError, SqlExt};
 
 use super::read::{Listing, checked_limit};
-use super::{LocalCopy, LocalCopyError};
+use super::{LocalCopy, LocalCopyError, limits};
 
 /// A refused edit, as lists show it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,19 +41,23 @@ pub struct SetAside {
 pub struct SetAsideEntry {
     /// What lists show.
     pub about: SetAside,
-    /// The edit, to be exported, or to be recorded anew under [`SetAsideEntry::request_id`] and then removed here.
+    /// The edit, to be exported, or to be recorded anew under [`SetAside::retry_request_id`] and then removed here.
     pub edit: Option<Edit>,
 }
 
-impl SetAsideEntry {
+impl SetAside {
     /// The request id under which the edit is recorded anew: a crash before it is removed here does not record it twice.
-    pub fn request_id(&self) -> RequestId {
-        let mut text = b"set-aside".to_vec();
-        text.extend_from_slice(&self.about.journal.0);
-        text.extend_from_slice(&self.about.sequence.0.to_be_bytes());
-        let [first @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _] = hash_of(&text).0;
-        RequestId(first)
+    pub fn retry_request_id(&self) -> RequestId {
+        retry_request_id(self.journal, self.sequence)
     }
+}
+
+fn retry_request_id(journal: JournalId, sequence: Sequence) -> RequestId {
+    let mut text = b"set-aside".to_vec();
+    text.extend_from_slice(&journal.0);
+    text.extend_from_slice(&sequence.0.to_be_bytes());
+    let [first @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _] = hash_of(&text).0;
+    RequestId(first)
 }
 
 const COLUMNS: &str = "number, journal_id, sequence, table_name, id, operation, code, reason, recorded_at_ms";
@@ -112,13 +116,32 @@ impl LocalCopy {
         })
     }
 
+    /// Whether a new group may be taken. Set-aside edits that are recorded anew go on at the limit: that is how there are fewer.
+    ///
+    /// # Errors
+    /// [`LocalCopyError::SetAsideFull`].
+    pub fn check_room(&mut self, request: Option<RequestId>) -> Result<(), LocalCopyError> {
+        let count = self.set_aside_count()?;
+        if count < limits::SET_ASIDE_MAX {
+            return Ok(());
+        }
+        if let Some(request) = request {
+            let sql = "SELECT 1 FROM set_aside WHERE retry_request_id = ?1";
+            if self.sql.query_integer(sql, &[(&request.0).into()])?.is_some() {
+                return Ok(());
+            }
+        }
+        Err(LocalCopyError::SetAsideFull { count })
+    }
+
     /// Copies a pending entry to set-aside with the verdict.
     pub(super) fn set_aside_pending(&mut self, journal: u64, refused: &Refused) -> Result<(), LocalCopyError> {
         self.sql.execute(
             "INSERT INTO set_aside
-                 (number, journal_id, sequence, table_name, id, operation, entry, code, reason, recorded_at_ms)
+                 (number, journal_id, sequence, table_name, id, operation, entry, code, reason, recorded_at_ms,
+                  retry_request_id)
              SELECT (SELECT coalesce(max(number), 0) + 1 FROM set_aside),
-                 ?2, sequence, table_name, id, operation, entry, ?4, ?5, recorded_at_ms
+                 ?2, sequence, table_name, id, operation, entry, ?4, ?5, recorded_at_ms, ?6
              FROM pending WHERE journal = ?1 AND sequence = ?3
              ON CONFLICT (journal_id, sequence) DO NOTHING",
             &[
@@ -127,6 +150,7 @@ impl LocalCopy {
                 Param::unsigned(refused.sequence.0)?,
                 refused.code.as_str().into(),
                 refused.reason.as_str().into(),
+                (&retry_request_id(refused.journal, refused.sequence).0).into(),
             ],
         )?;
         Ok(())
@@ -135,14 +159,15 @@ impl LocalCopy {
     /// A refusal whose entry is not here, as after the local copy was made anew: the verdict is kept all the same.
     pub(super) fn set_aside_without_entry(&mut self, refused: &Refused) -> Result<(), LocalCopyError> {
         self.sql.execute(
-            "INSERT INTO set_aside (number, journal_id, sequence, code, reason, recorded_at_ms)
-             SELECT coalesce(max(number), 0) + 1, ?1, ?2, ?3, ?4, 0 FROM set_aside WHERE true
+            "INSERT INTO set_aside (number, journal_id, sequence, code, reason, recorded_at_ms, retry_request_id)
+             SELECT coalesce(max(number), 0) + 1, ?1, ?2, ?3, ?4, 0, ?5 FROM set_aside WHERE true
              ON CONFLICT (journal_id, sequence) DO NOTHING",
             &[
                 (&refused.journal.0).into(),
                 Param::unsigned(refused.sequence.0)?,
                 refused.code.as_str().into(),
                 refused.reason.as_str().into(),
+                (&retry_request_id(refused.journal, refused.sequence).0).into(),
             ],
         )?;
         Ok(())

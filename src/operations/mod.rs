@@ -1,17 +1,19 @@
 //! What the agent can be asked to do: one function behind the command line, the socket and the library.
 
+mod input;
+mod lines;
+mod performer;
 mod read;
 mod record;
 mod request;
 mod set_aside;
-mod spool;
 mod status;
 mod sync;
 
-use std::io::BufRead;
-
 use serde_json::Value;
 
+pub use input::{INPUT_BYTES_MAX, INPUT_MEMORY_BYTES_MAX, Input, InputError};
+pub use performer::{Performer, no_events};
 pub use record::REFUSED_LISTED_MAX;
 pub use request::{
     LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX, Progress, RecordOptions, Request, SYNC_TRIES_DEFAULT, SyncOptions,
@@ -28,7 +30,7 @@ use crate::exit::Exit;
 pub fn perform(
     agent: &Agent,
     request: Request,
-    input: &mut dyn BufRead,
+    input: &mut Input,
     events: &mut dyn FnMut(Progress),
 ) -> Result<Value, AgentError> {
     match request {

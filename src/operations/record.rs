@@ -1,16 +1,14 @@
 //! Recording lines of edits: all are checked first, and one bad line means that none is recorded, unless the caller goes on past
 //! refused ones (`details.md`, "Files of edits").
 
-use std::io::BufRead;
-
-use domain::edit::{Edit, LINE_BYTES_MAX};
+use domain::edit::Edit;
 use protocol::chain::hash_of;
 use protocol::ids::{Hash, RequestId};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::spool::Spool;
-use super::{Progress, RecordOptions};
+use super::lines::Lines;
+use super::{Input, Progress, RecordOptions};
 use crate::agent::Agent;
 use crate::clock;
 use crate::error::AgentError;
@@ -47,32 +45,32 @@ struct RefusedLine {
 pub(super) fn record(
     agent: &Agent,
     options: &RecordOptions,
-    input: &mut dyn BufRead,
+    input: &mut Input,
     events: &mut dyn FnMut(Progress),
 ) -> Result<Value, AgentError> {
-    let mut spool = Spool::fill(agent.folder(), input)?;
-    let lines_total = spool.lines();
+    let mut lines = Lines::survey(input)?;
+    let lines_total = lines.count();
     if lines_total == 0 {
         return Err(AgentError::new("no_edits", "there is no edit in the input", "", Exit::Usage));
     }
-    let base = request_base(options, &spool);
+    let base = request_base(options, &lines);
     let mut result = RecordResult::default();
     if options.group {
-        record_group(agent, &mut spool, base, &mut result)?;
+        record_group(agent, &mut lines, base, &mut result)?;
     } else {
         if lines_total > 1 && !options.continue_past_refused {
-            check(agent, &mut spool, base, &mut result, events)?;
+            check(agent, &mut lines, base, &mut result, events)?;
         }
-        record_lines(agent, options, &mut spool, base, &mut result, events)?;
+        record_lines(agent, options, &mut lines, base, &mut result, events)?;
     }
     serde_json::to_value(&result).map_err(|error| AgentError::new("json", error.to_string(), "", Exit::Failed))
 }
 
 /// What request ids are made of: the caller's text, or the hash of several lines; one line without an id has none.
-fn request_base(options: &RecordOptions, spool: &Spool) -> Option<Hash> {
+fn request_base(options: &RecordOptions, lines: &Lines<'_>) -> Option<Hash> {
     match &options.request_id {
         Some(text) => Some(hash_of(text.as_bytes())),
-        None if spool.lines() > 1 => Some(spool.hash()),
+        None if lines.count() > 1 => Some(lines.hash()),
         None => None,
     }
 }
@@ -86,12 +84,12 @@ fn request_id(base: Option<Hash>, line: u64) -> Option<RequestId> {
 
 fn record_group(
     agent: &Agent,
-    spool: &mut Spool,
+    lines: &mut Lines<'_>,
     base: Option<Hash>,
     result: &mut RecordResult,
 ) -> Result<(), AgentError> {
     let mut edits = Vec::new();
-    let mut reader = spool.reader()?;
+    let mut reader = lines.reader()?;
     while let Some((line, text)) = reader.next_line()? {
         if edits.len() >= protocol::limits::GROUP_ENTRIES_MAX {
             return Err(RecordError::from(EditRefusal::group_entries(edits.len() + 1)).into());
@@ -113,17 +111,16 @@ fn record_group(
 /// Checks every line as if it were recorded, before the first is.
 fn check(
     agent: &Agent,
-    spool: &mut Spool,
+    lines: &mut Lines<'_>,
     base: Option<Hash>,
     result: &mut RecordResult,
     events: &mut dyn FnMut(Progress),
 ) -> Result<(), AgentError> {
-    let mut reader = spool.reader()?;
+    let lines_total = lines.count();
+    let mut reader = lines.reader()?;
     let bad_lines = std::cell::RefCell::new(RecordResult::default());
-    let mut lines = 0;
     let next = || loop {
         let Some((line, text)) = reader.next_line()? else { return Ok(None) };
-        lines = line;
         if line % PROGRESS_LINES == 0 {
             events(Progress::Checking { lines: line });
         }
@@ -141,10 +138,14 @@ fn check(
     let mut bad_lines = bad_lines.into_inner();
     bad_lines.refused.sort_by_key(|refused| refused.line);
     let Some(first) = bad_lines.refused.first() else { return Ok(()) };
-    let listed: Vec<String> =
-        bad_lines.refused.iter().take(10).map(|refused| format!("line {}: {}", refused.line, refused.message)).collect();
+    let listed: Vec<String> = bad_lines
+        .refused
+        .iter()
+        .take(10)
+        .map(|refused| format!("line {}: {}", refused.line, refused.message))
+        .collect();
     let code = first.code.clone();
-    let message = format!("{} of {lines} lines are refused:\n{}", bad_lines.refused_count, listed.join("\n"));
+    let message = format!("{} of {lines_total} lines are refused:\n{}", bad_lines.refused_count, listed.join("\n"));
     *result = RecordResult::default();
     Err(AgentError::new(
         &code,
@@ -157,13 +158,13 @@ fn check(
 fn record_lines(
     agent: &Agent,
     options: &RecordOptions,
-    spool: &mut Spool,
+    lines: &mut Lines<'_>,
     base: Option<Hash>,
     result: &mut RecordResult,
     events: &mut dyn FnMut(Progress),
 ) -> Result<(), AgentError> {
-    let lines_total = spool.lines();
-    let mut reader = spool.reader()?;
+    let lines_total = lines.count();
+    let mut reader = lines.reader()?;
     let mut is_over = false;
     while !is_over {
         let (mut numbers, mut groups) = (Vec::new(), Vec::new());
@@ -238,14 +239,4 @@ impl RecordResult {
             self.refused.push(RefusedLine { line, code, message });
         }
     }
-}
-
-/// A line that is too long for the spool to keep.
-pub(super) fn line_too_long() -> AgentError {
-    AgentError::new(
-        "line_too_long",
-        format!("a line has more than {LINE_BYTES_MAX} bytes"),
-        "Keep photos and scans in files; a record holds at most 1 MiB.",
-        Exit::Refused,
-    )
 }

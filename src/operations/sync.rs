@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 
 use super::{Progress, SyncOptions};
 use crate::agent::Agent;
+use crate::entropy;
 use crate::error::AgentError;
 use crate::sync_runner::{Report, SessionFailure};
-use crate::{clock, entropy};
 
 /// Longest wait between two tries of a sync that somebody waits for, in milliseconds.
 const RETRY_WAIT_MS_MAX: u64 = 10_000;
@@ -46,6 +46,11 @@ pub(super) fn sync(
             "code": failure.code,
             "message": failure.message,
             "advice": advice_text(failure.advice),
+            "exit": failure.exit.code(),
+            "retry_after_ms": match failure.advice {
+                Advice::Wait { seconds } => Some(u64::from(seconds) * 1000),
+                Advice::Retry | Advice::Operator => None,
+            },
         })),
     }))
 }
@@ -120,13 +125,4 @@ impl Totals {
             bytes_in: self.bytes_in + summary.bytes_in,
         }
     }
-}
-
-/// When the last session was tried, when one went through, and when everything was drained: three times, never mixed up.
-pub(super) fn remember(agent: &Agent, report: &Report) -> Result<(), AgentError> {
-    let now = clock::wall_now().0;
-    let recorder = agent.recorder()?;
-    let mut core = recorder.core();
-    core.local.remember_sync(now, report.failure.as_ref().map(|failure| (failure.code.as_str(), failure.message.as_str())))?;
-    Ok(())
 }

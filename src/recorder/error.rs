@@ -40,7 +40,11 @@ impl EditRefusal {
     }
 
     pub(super) fn waiting(index: usize) -> Self {
-        Self { index, code: "header_missing".to_owned(), message: "the record's header is not here: record it first".to_owned() }
+        Self {
+            index,
+            code: "header_missing".to_owned(),
+            message: "the record's header is not here: record it first".to_owned(),
+        }
     }
 
     pub(crate) fn group_entries(found: usize) -> Self {
@@ -117,9 +121,7 @@ impl From<RecordError> for AgentError {
         let message = error.to_string();
         match error {
             RecordError::Refused(refusal) => Self::new(&refusal.code, message, "Nothing was recorded.", Exit::Refused),
-            RecordError::QueueFull => {
-                Self::new("queue_full", message, "Try again when fewer do.", Exit::Busy)
-            }
+            RecordError::QueueFull => Self::new("queue_full", message, "Try again when fewer do.", Exit::Busy),
             RecordError::Entry(_) => Self::new(
                 "journal_entry_unreadable",
                 message,

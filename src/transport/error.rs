@@ -110,9 +110,9 @@ impl TransportError {
             ureq::Error::HostNotFound => Self::NoAddress { host: central.host().to_owned() },
             ureq::Error::Timeout(timeout) => Self::timeout(timeout, timeouts),
             ureq::Error::Io(error) => Self::of_io(&error, central, received_bytes),
-            ureq::Error::Rustls(error) => Self::tls(error.to_string()),
-            ureq::Error::Tls(reason) => Self::tls(reason.to_owned()),
-            ureq::Error::TlsRequired => Self::tls("central does not speak TLS".to_owned()),
+            ureq::Error::Rustls(error) => Self::tls(&error.to_string()),
+            ureq::Error::Tls(reason) => Self::tls(reason),
+            ureq::Error::TlsRequired => Self::tls("central does not speak TLS"),
             ureq::Error::Protocol(_) | ureq::Error::LargeResponseHeader(..) | ureq::Error::Http(_) => {
                 Self::not_central(central, 0, "something that is not HTTP")
             }
@@ -151,17 +151,17 @@ impl TransportError {
                 Self::NoNetwork { host }
             }
             // How rustls reports a certificate or an answer that is no TLS, through the standard library.
-            ErrorKind::InvalidData => Self::tls(error.to_string()),
+            ErrorKind::InvalidData => Self::tls(&error.to_string()),
             // The resolver's errors have no kind of their own; their text begins like this on every system.
             _ if error.to_string().contains("failed to lookup address") => Self::NoAddress { host },
             _ => Self::Cut { received_bytes, reason: error.to_string() },
         }
     }
 
-    fn tls(reason: String) -> Self {
+    fn tls(reason: &str) -> Self {
         let lower = reason.to_lowercase();
         let is_clock_suspect = ["expired", "notvalidyet", "not valid yet"].iter().any(|word| lower.contains(word));
-        Self::Tls { reason: plain(&reason, limits::REASON_BYTES_MAX), is_clock_suspect }
+        Self::Tls { reason: plain(reason, limits::REASON_BYTES_MAX), is_clock_suspect }
     }
 }
 

@@ -23,6 +23,8 @@ pub use enrol::{EnrolReply, EnrolRequest};
 pub use error::{Phase, TransportError};
 
 use crate::config::{CentralUrl, Config, Timeouts};
+use crate::error::Explained as _;
+use crate::sync_runner::{ExchangeFailure, Exchanger};
 
 /// Where exchanges are posted, behind central's address.
 pub const SYNC_PATH: &str = "/sync/v0";
@@ -194,6 +196,24 @@ impl Transport {
             return Err(TransportError::ReplyTooLarge { limit: SMALL_REPLY_BYTES_MAX });
         }
         Ok(body)
+    }
+}
+
+impl Exchanger for Transport {
+    fn exchange(
+        &mut self,
+        request: &[u8],
+        on_reply: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
+    ) -> Result<(), ExchangeFailure> {
+        match Transport::exchange(self, request, on_reply) {
+            Ok(Ended::Complete | Ended::Stopped) => Ok(()),
+            Err(error) => Err(ExchangeFailure {
+                code: error.code().to_owned(),
+                message: error.to_string(),
+                exit: error.exit(),
+                retry_after_s: error.retry_after_ms().map(|ms| u32::try_from(ms / 1000).unwrap_or(u32::MAX)),
+            }),
+        }
     }
 }
 

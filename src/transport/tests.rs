@@ -125,7 +125,7 @@ const OUTPOST: &str = "content-type: application/x-outpost\r\n";
 fn a_request_is_posted_whole_and_its_reply_handed_on() {
     let server = Server::answering("200 OK", OUTPOST, b"reply");
 
-    let (reply, ended) = exchange(&mut server.transport(), &[7; 300_000]);
+    let (reply, ended) = exchange(&mut server.transport(), &vec![7; 300_000]);
 
     assert_eq!((reply.as_slice(), ended), (b"reply".as_slice(), Ok(Ended::Complete)));
     let request = server.seen.recv().unwrap();
@@ -198,7 +198,9 @@ fn a_reply_that_is_cut_at_any_byte_is_not_complete() {
     for framing in ["content-length: 10\r\n", "transfer-encoding: chunked\r\n"] {
         let body: &[u8] = if framing.starts_with('c') { b"0123456789" } else { b"a\r\n0123456789\r\n0\r\n\r\n" };
         let whole = [format!("HTTP/1.1 200 OK\r\n{framing}{OUTPOST}\r\n").as_bytes(), body].concat();
-        for length in 0..whole.len() {
+        // Once the last chunk has said that it is empty, the blank line behind it carries nothing.
+        let needed = if framing.starts_with('c') { whole.len() } else { whole.len() - 2 };
+        for length in 0..needed {
             let part = whole[..length].to_vec();
             let server = Server::start(vec![Box::new(move |connection| {
                 connection.read_request();
@@ -357,17 +359,29 @@ fn a_reply_without_end_is_left() {
 }
 
 #[test]
-fn a_stopped_central_and_a_name_without_address_are_told_apart() {
+fn a_stopped_central_is_said_to_answer_nothing() {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let stopped = CentralUrl::parse(&format!("http://127.0.0.1:{port}")).unwrap();
-    let nowhere = CentralUrl::parse("https://no-such-host.invalid").unwrap();
+    let url = CentralUrl::parse(&format!("http://127.0.0.1:{port}")).unwrap();
 
-    for (url, codes) in [(stopped, vec!["connection_refused"]), (nowhere, vec!["no_address", "timeout", "no_network"])]
-    {
-        let mut transport = transport(&url, |config| config.timeouts.resolve_ms = 2000);
-        let error = exchange(&mut transport, b"request").1.unwrap_err();
-        assert!(codes.contains(&error.code()), "{error:?}");
-        assert_eq!(error.exit(), Exit::Offline);
+    let error = exchange(&mut transport(&url, |_| {}), b"request").1.unwrap_err();
+
+    assert_eq!(error.code(), "connection_refused");
+    assert_eq!(error.exit(), Exit::Offline);
+}
+
+#[test]
+fn a_name_without_address_and_a_device_without_network_are_told_apart() {
+    let lookup = "failed to lookup address information: Name or service not known";
+    for (error, expected) in [
+        // What the standard library says; no test asks a name server.
+        (std::io::Error::other(lookup), "no_address"),
+        (std::io::ErrorKind::NetworkUnreachable.into(), "no_network"),
+        (std::io::ErrorKind::ConnectionReset.into(), "connection_cut"),
+    ] {
+        let url = CentralUrl::parse("https://central.example.org").unwrap();
+        let timeouts = Config::load(&Sources::default()).unwrap().timeouts;
+
+        assert_eq!(TransportError::of(error.into(), &url, &timeouts, 0).code(), expected);
     }
 }
 
@@ -427,13 +441,20 @@ fn enrol(server: &Server) -> Result<EnrolReply, TransportError> {
 
 const JSON: &str = "content-type: application/json\r\n";
 
+const SITE_7_REPLY: &str = r#"{
+    "site_id": 7, "credential_generation": 2, "more": 1,
+    "central_key": "0303030303030303030303030303030303030303030303030303030303030303"
+}"#;
+
+/// Site 1 is central itself.
+const SITE_1_REPLY: &str = r#"{
+    "site_id": 1, "credential_generation": 2,
+    "central_key": "0303030303030303030303030303030303030303030303030303030303030303"
+}"#;
+
 #[test]
 fn an_enrolment_shows_name_password_key_and_journal() {
-    let server = Server::answering(
-        "200 OK",
-        JSON,
-        br#"{"site_id":7,"central_key":"0303030303030303030303030303030303030303030303030303030303030303","credential_generation":2,"more":1}"#,
-    );
+    let server = Server::answering("200 OK", JSON, SITE_7_REPLY.as_bytes());
 
     let reply = enrol(&server).unwrap();
 
@@ -476,7 +497,7 @@ fn an_answer_to_an_enrolment_that_makes_no_sense_is_not_from_central() {
         b"{}".as_slice(),
         b"[1",
         br#"{"site_id":7,"central_key":"03","credential_generation":2}"#,
-        br#"{"site_id":1,"central_key":"0303030303030303030303030303030303030303030303030303030303030303","credential_generation":2}"#,
+        SITE_1_REPLY.as_bytes(),
     ] {
         let server = Server::start(vec![Box::new(move |connection| {
             connection.read_request();

@@ -28,7 +28,7 @@ fn record_until_gone(socket: &std::path::Path, store: &str, next: &mut u64) -> V
         *next += 1;
         let Ok(mut stream) = UnixStream::connect(socket) else { return acknowledged };
         let _ = stream.set_read_timeout(Some(Duration::from_secs(20)));
-        let body = format!("{{}}\n{}\n", stock_line(store, number));
+        let body = format!("{}\n", stock_line(store, number));
         let request =
             format!("POST /v0/record HTTP/1.1\r\nHost: agent\r\nContent-Length: {}\r\n\r\n{body}", body.len());
         let mut reply = String::new();

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 pub enum Mood {
     /// Everything goes through.
     Good,
-    /// After this many bytes, both directions counted, each connection breaks.
+    /// After this many bytes in all, both directions counted, the connection breaks and none comes up again.
     CutAfter(u64),
     /// No connection is accepted.
     Down,
@@ -38,6 +38,8 @@ struct Shared {
     up_bytes: AtomicU64,
     down_bytes: AtomicU64,
     connections: AtomicU64,
+    /// Bytes since the mood was set.
+    spent: AtomicU64,
     is_over: AtomicBool,
     began: Instant,
 }
@@ -53,6 +55,7 @@ impl Link {
             up_bytes: AtomicU64::new(0),
             down_bytes: AtomicU64::new(0),
             connections: AtomicU64::new(0),
+            spent: AtomicU64::new(0),
             is_over: AtomicBool::new(false),
             began: Instant::now(),
         });
@@ -77,7 +80,9 @@ impl Link {
 
     /// Changes the link's behaviour for connections to come.
     pub fn set(&self, mood: Mood) {
-        *self.shared.mood.lock().unwrap() = mood;
+        let mut current = self.shared.mood.lock().unwrap();
+        self.shared.spent.store(0, Ordering::SeqCst);
+        *current = mood;
     }
 
     /// Bytes to central and from central so far.
@@ -107,16 +112,15 @@ impl Shared {
         }
         self.connections.fetch_add(1, Ordering::SeqCst);
         let Ok(central) = TcpStream::connect(self.target) else { return };
-        let passed = Arc::new(AtomicU64::new(0));
         let (up_from, up_to) = (client.try_clone().unwrap(), central.try_clone().unwrap());
-        let (inner, counted) = (Arc::clone(self), Arc::clone(&passed));
-        let upward = std::thread::spawn(move || inner.pass(mood, &up_from, &up_to, &inner.up_bytes, &counted));
-        self.pass(mood, &central, client, &self.down_bytes, &passed);
+        let inner = Arc::clone(self);
+        let upward = std::thread::spawn(move || inner.pass(mood, &up_from, &up_to, &inner.up_bytes));
+        self.pass(mood, &central, client, &self.down_bytes);
         let _ = upward.join();
     }
 
     /// Copies one direction until it ends or the link breaks; then both sides are shut.
-    fn pass(&self, mood: Mood, mut from: &TcpStream, mut to: &TcpStream, total: &AtomicU64, passed: &AtomicU64) {
+    fn pass(&self, mood: Mood, mut from: &TcpStream, mut to: &TcpStream, total: &AtomicU64) {
         let piece = match mood {
             Mood::Windows { bytes_per_s, .. } => usize::try_from(bytes_per_s / 50).unwrap().clamp(1, 4096),
             Mood::CutAfter(_) => 512,
@@ -124,11 +128,11 @@ impl Shared {
         };
         let mut buffer = vec![0; piece];
         while let Ok(read @ 1..) = from.read(&mut buffer) {
-            let before = passed.fetch_add(read as u64, Ordering::SeqCst);
+            let before = self.spent.fetch_add(read as u64, Ordering::SeqCst);
             let allowed = match mood {
                 Mood::CutAfter(limit) => usize::try_from(limit.saturating_sub(before)).unwrap_or(read).min(read),
-                _ if self.is_up(mood) => read,
-                _ => 0,
+                Mood::Good | Mood::Down | Mood::Windows { .. } if self.is_up(mood) => read,
+                Mood::Good | Mood::Down | Mood::Windows { .. } => 0,
             };
             if to.write_all(&buffer[..allowed]).is_err() {
                 break;
@@ -146,7 +150,9 @@ impl Shared {
     }
 
     fn is_up(&self, mood: Mood) -> bool {
-        let Mood::Windows { up_ms, down_ms, .. } = mood else { return true };
+        let Mood::Windows { up_ms, down_ms, .. } = mood else {
+            return !matches!(mood, Mood::CutAfter(limit) if self.spent.load(Ordering::SeqCst) >= limit);
+        };
         let elapsed = u64::try_from(self.began.elapsed().as_millis()).unwrap();
         elapsed % (up_ms + down_ms) < up_ms
     }

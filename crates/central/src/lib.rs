@@ -1,1 +1,19 @@
+//! The central server that outpost agents sync with: what sites talk to, the store, and the verbs of the command line.
+#![forbid(unsafe_code)]
 
+pub mod admin;
+pub mod center;
+pub mod clock;
+pub mod commands;
+pub mod enrolment;
+pub mod entropy;
+pub mod error;
+pub mod folder;
+pub mod hex;
+pub mod janitor;
+pub mod operations;
+pub mod serve;
+pub mod settings;
+pub mod store;
+pub mod sync_api;
+pub mod writer;

@@ -16,6 +16,7 @@ use crate::edge::{Codec, Signer, Verifier};
 use crate::frame::{self, Frame};
 use crate::history::History;
 use crate::ids::{Hash, PublicKey, ScopeId, Sequence, SiteId};
+use crate::limits;
 use crate::message::{self, Cursor, FramePart, FramePartState, Refusal, ReplyHead, RequestHead, ScopeCursor};
 use crate::page::PageRow;
 use crate::section::{self, Binding, Kind, Sealed, SectionReader};
@@ -29,7 +30,8 @@ pub enum Ask {
     Begin(Box<RequestHead>),
     /// Make a frame durable; answer with [`Answer::Stored`].
     StoreFrame(Frame),
-    /// Make a part durable; answer with [`Answer::PartStored`].
+    /// Make a part durable; answer with [`Answer::PartStored`]. One that does not go on where what is kept of its hash ends
+    /// changes nothing, a part of another hash begins anew. The last one gives the whole, and nothing is kept any more.
     StorePart(FramePart),
     /// The request is over: judge, and say what the reply's head holds; answer with [`Answer::Concluded`].
     Conclude,
@@ -129,7 +131,10 @@ pub struct Exchange {
     is_request_over: bool,
     /// Set while an answer is awaited.
     is_asking: bool,
+    request_bytes: usize,
     head: Option<Sealed>,
+    /// What a refusal is bound to before anything is proved, so that the device can read why.
+    claimed: Option<(SiteId, Hash)>,
     site: Option<KnownSite>,
     request: Option<(RequestHead, Hash)>,
     reply: reply::Reply,
@@ -160,7 +165,9 @@ impl Exchange {
             history: History::default(),
             is_request_over: false,
             is_asking: false,
+            request_bytes: 0,
             head: None,
+            claimed: None,
             site: None,
             request: None,
             reply: reply::Reply::default(),
@@ -174,10 +181,16 @@ impl Exchange {
 
     /// Bytes of the request, in pieces of any size.
     pub fn feed(&mut self, bytes: &[u8], tools: &mut Tools<'_>) {
-        if self.state != State::Finished {
-            self.reader.feed(bytes);
-            self.advance(tools);
+        if self.state == State::Finished {
+            return;
         }
+        self.request_bytes = self.request_bytes.saturating_add(bytes.len());
+        if self.request_bytes > limits::REQUEST_BYTES_MAX {
+            let limit = limits::REQUEST_BYTES_MAX;
+            return self.refuse(Refusal::new("too_large", &alloc::format!("a request is above {limit} bytes")), tools);
+        }
+        self.reader.feed(bytes);
+        self.advance(tools);
     }
 
     /// The request came to its end as its transport says it should.
@@ -248,6 +261,7 @@ impl Exchange {
         match (self.state, sealed.kind()) {
             (State::Head, Kind::RequestHead) => {
                 let site = message::claimed_site(sealed.unchecked_body()).map_err(|error| message_refusal(&error))?;
+                self.claimed = Some((site, hash_of(sealed.unchecked_body())));
                 self.head = Some(sealed);
                 self.put(Ask::FindSite(site));
                 Ok(())
@@ -260,6 +274,7 @@ impl Exchange {
             (State::Frames, Kind::FramePart) => {
                 let body = self.open(&sealed, tools)?;
                 let part: FramePart = message::decode_part(body).map_err(|error| message_refusal(&error))?;
+                self.check_part(&part)?;
                 self.put(Ask::StorePart(part));
                 Ok(())
             }
@@ -276,7 +291,7 @@ impl Exchange {
         let binding = Binding { central: tools.signer.public_key(), site: id, context: Hash::NONE };
         let body = sealed.open(&binding, &key, tools.verifier).map_err(|_| unproved())?;
         let head: RequestHead = message::decode(body).map_err(|error| message_refusal(&error))?;
-        if head.cursors.len() > crate::limits::SCOPES_MAX {
+        if head.cursors.len() > limits::SCOPES_MAX {
             return Err(Refusal::new("too_many_scopes", "the request names more scopes than limits::SCOPES_MAX"));
         }
         self.site = Some(KnownSite { id, key });
@@ -303,6 +318,19 @@ impl Exchange {
         }
     }
 
+    /// That a part is of this journal and lies within a whole that a frame can have.
+    fn check_part(&self, part: &FramePart) -> Result<(), Refusal> {
+        let end = (part.offset as usize).checked_add(part.bytes.len());
+        let is_within = end.is_some_and(|end| end <= part.total as usize) && !part.bytes.is_empty();
+        if part.total as usize > limits::SEALED_FRAME_BYTES_MAX || !is_within {
+            return Err(Refusal::new("bad_part", "a part lies outside of its frame, or the frame is too large"));
+        }
+        match &self.request {
+            Some((head, _)) if head.journal == part.journal => Ok(()),
+            _ => Err(Refusal::new("bad_part", "a part is of another journal than the head")),
+        }
+    }
+
     /// A whole that came in parts is a section by itself, and what it packs refers to nothing.
     fn part_kept(&mut self, kept: PartKept, tools: &mut Tools<'_>) -> Result<(), Refusal> {
         let Some(whole) = kept.whole else { return Ok(()) };
@@ -323,8 +351,7 @@ impl Exchange {
     }
 
     fn refuse(&mut self, refusal: Refusal, tools: &mut Tools<'_>) {
-        let context = self.request.as_ref().map_or(Hash::NONE, |(_, hash)| *hash);
-        let site = self.site.as_ref().map_or(SiteId(0), |site| site.id);
+        let (site, context) = self.claimed.unwrap_or((SiteId(0), Hash::NONE));
         let binding = Binding { central: tools.signer.public_key(), site, context };
         let bytes = section::seal(Kind::Refusal, &binding, &message::encode(&refusal), tools.signer);
         self.state = State::Finished;

@@ -196,11 +196,13 @@ pub(crate) fn unpack_plain(
 /// # Errors
 /// [`FrameError`]; nothing was added to `history` unless the packing itself was right.
 pub fn unpack(body: &[u8], history: &mut History, codec: &mut dyn Codec) -> Result<Frame, FrameError> {
+    match body.first() {
+        Some(&VERSION) => {}
+        Some(&value) => return Err(FrameError::Decode(DecodeError::Unknown { what: "frame version", value })),
+        None => return Err(FrameError::Decode(DecodeError::Truncated)),
+    }
     let (header, packed): (FrameHeader, &[u8]) = postcard::take_from_bytes(body)
         .map_err(|_| FrameError::Decode(DecodeError::Invalid("the frame's header is not right")))?;
-    if header.version != VERSION {
-        return Err(FrameError::Decode(DecodeError::Unknown { what: "frame version", value: header.version }));
-    }
     let plain_bytes = header.plain_bytes as usize;
     let count = header.count as usize;
     if plain_bytes > limits::FRAME_PLAIN_BYTES_MAX {

@@ -25,6 +25,9 @@ pub const SCOPE_BYTES_MAX: usize = 72;
 /// Most scopes that one site holds, hence cursors in a request head.
 pub const SCOPES_MAX: usize = 4096;
 
+/// Bytes of a cursor with its scope's length, at most: three varints and one byte.
+const CURSOR_BYTES_MAX: usize = 31;
+
 /// Plain bytes before a frame that may serve as its dictionary, in bytes (rule 5.6).
 pub const DICTIONARY_BYTES_MAX: usize = 256 * 1024;
 /// Most plain bytes of a frame with more than one entry, in bytes.
@@ -33,14 +36,18 @@ pub const FRAME_PLAIN_BYTES_TARGET_MAX: usize = 128 * 1024;
 pub const FRAME_PLAIN_BYTES_MAX: usize = ENTRY_BYTES_MAX + 16;
 /// Most bytes of a signed section as it travels: a frame or page that did not compress.
 pub const SECTION_BYTES_MAX: usize = FRAME_PLAIN_BYTES_MAX + 4 * 1024;
+/// Largest frame with its section's header, in bytes: the whole that parts of a frame give.
+pub const SEALED_FRAME_BYTES_MAX: usize = SECTION_BYTES_MAX + crate::section::HEADER_BYTES;
 /// Most entries in a frame.
 pub const FRAME_ENTRIES_MAX: usize = 8192;
 /// Smallest target for frames and pages on a link that keeps breaking, in bytes on the wire (rule 5.10).
 pub const FRAME_TARGET_BYTES_MIN: u32 = 4 * 1024;
 /// Target for frames and pages on a link that holds, in bytes on the wire.
 pub const FRAME_TARGET_BYTES_MAX: u32 = 32 * 1024;
-/// Bytes of frames that one request carries at most once central has admitted more than one.
-pub const REQUEST_FRAME_BYTES_MAX: u32 = 256 * 1024;
+/// Bytes of frames that one request carries at most once central has admitted more than one. Each request begins without a
+/// history to pack against: at 256 KiB that costs 1.8 B an edit more, at 1 MiB 0.7 B less (`docs/decisions/compression.md`), and
+/// the device holds the request in memory.
+pub const REQUEST_FRAME_BYTES_MAX: u32 = 512 * 1024;
 /// Largest request in all, in bytes: a head with every cursor, and its frames.
 pub const REQUEST_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Largest request head, in bytes.
@@ -63,10 +70,16 @@ pub const PARENT_DEPTH_MAX: usize = 4;
 pub const WAITING_ENTRIES_MAX: u64 = 10_000;
 /// Longest text of a refusal or an error on the wire, in bytes.
 pub const REASON_BYTES_MAX: usize = 300;
+/// Longest code of a refusal, in bytes.
+pub const CODE_BYTES_MAX: usize = 64;
+/// Longest wait that a refusal may ask for, in seconds: a mistake at central may not silence a site for longer.
+pub const RETRY_AFTER_S_MAX: u32 = 3600;
 
 const _: () = assert!(GROUP_BYTES_MAX >= ENTRY_BYTES_MAX, "a group holds at least one entry of the largest size");
 const _: () = assert!(FRAME_PLAIN_BYTES_MAX > ENTRY_BYTES_MAX, "a frame holds any entry");
 const _: () = assert!(SECTION_BYTES_MAX > FRAME_PLAIN_BYTES_MAX, "a section holds any frame");
 const _: () = assert!(REQUEST_BYTES_MAX > HEAD_BYTES_MAX + SECTION_BYTES_MAX + REQUEST_FRAME_BYTES_MAX as usize);
 const _: () = assert!(FRAME_TARGET_BYTES_MIN <= FRAME_TARGET_BYTES_MAX);
+const _: () =
+    assert!(HEAD_BYTES_MAX >= SCOPES_MAX * (SCOPE_BYTES_MAX + CURSOR_BYTES_MAX) + 1024, "a head holds every cursor");
 const _: () = assert!(REPLY_HEAD_BYTES_MAX > CONTROL_BYTES_MAX + CONTROL_ROW_BYTES_MAX);

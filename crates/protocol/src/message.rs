@@ -56,7 +56,7 @@ pub struct PagePartState {
 pub struct RequestHead {
     /// 0. Stands first, so that any version can be told.
     pub version: u8,
-    /// The site that speaks. Stands second: it finds the key that the signature is checked with.
+    /// The site that speaks. Stands second in every version: it finds the key that the signature is checked with.
     pub site: SiteId,
     /// A token that central gave in its last reply, or [`Token::NONE`].
     pub token: Token,
@@ -82,6 +82,15 @@ pub struct RequestHead {
     pub counts_rows: bool,
     /// A page that travels in parts.
     pub page_part: Option<PagePartState>,
+}
+
+impl RequestHead {
+    /// Bytes of control rows that the reply's head may carry beside the one that always comes. A reply's head is not cut in
+    /// parts, so that it must not be larger than what the link is known to carry.
+    pub fn control_bytes_max(&self) -> usize {
+        let target = self.page_bytes.clamp(limits::FRAME_TARGET_BYTES_MIN, limits::FRAME_TARGET_BYTES_MAX);
+        limits::CONTROL_BYTES_MAX.min(target as usize)
+    }
 }
 
 /// What central has of a frame that travels in parts.
@@ -159,6 +168,7 @@ pub struct Refusal {
 impl Refusal {
     /// A refusal that waiting does not heal.
     pub fn new(code: &str, message: &str) -> Self {
+        let code = truncate(code, limits::CODE_BYTES_MAX);
         let message = truncate(message, limits::REASON_BYTES_MAX);
         Self { version: VERSION, code: String::from(code), message: String::from(message), retry_after_s: None }
     }
@@ -233,12 +243,14 @@ pub fn decode_part<T: DeserializeOwned>(body: &[u8]) -> Result<T, MessageError> 
     }
 }
 
-/// The site that an unchecked request head claims to be from: it finds the key, and nothing else may be done with it.
+/// The site that an unchecked request head of any version claims to be from: it finds the key, and nothing else may be done
+/// with it. Nothing behind it is read: whoever sends it has not proved anything yet.
 ///
 /// # Errors
-/// [`MessageError`].
+/// [`MessageError::Malformed`].
 pub fn claimed_site(body: &[u8]) -> Result<SiteId, MessageError> {
-    decode::<RequestHead>(body).map(|head| head.site)
+    let start: Result<((u8, SiteId), &[u8]), _> = postcard::take_from_bytes(body);
+    start.map(|((_, site), _)| site).map_err(|_| MessageError::Malformed)
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ use crate::frame::{FrameError, pack_plain, unpack_plain};
 use crate::history::History;
 use crate::ids::{Hash, PackedId, Position, RecordId, ScopeId, TableRef};
 use crate::limits;
-use crate::message::Cursor;
+use crate::message::{self, Cursor, MessageError};
 use crate::row::Row;
 
 /// One record as a lane shows it.
@@ -96,6 +96,18 @@ pub struct Packed {
 /// # Errors
 /// [`CodecError`] if the codec fails.
 pub fn pack_rows(rows: &[PageRow], history: &History, codec: &mut dyn Codec) -> Result<Packed, CodecError> {
+    pack_plain_rows(plain_rows(rows), history, codec)
+}
+
+/// Packs what [`plain_rows`] gave.
+pub(crate) fn pack_plain_rows(plain: Vec<u8>, history: &History, codec: &mut dyn Codec) -> Result<Packed, CodecError> {
+    let (compression, dictionary, bytes) = pack_plain(&plain, history, codec)?;
+    let plain_bytes = u32::try_from(plain.len()).expect("a page is within limits::PAGE_PLAIN_BYTES_MAX");
+    Ok(Packed { compression, dictionary, plain_bytes, bytes, plain })
+}
+
+/// The plain bytes of a page: how many rows there are, then each.
+pub(crate) fn plain_rows(rows: &[PageRow]) -> Vec<u8> {
     let mut plain = Vec::new();
     put_count(&mut plain, rows.len());
     let mut before = 0_i64;
@@ -113,9 +125,19 @@ pub fn pack_rows(rows: &[PageRow], history: &History, codec: &mut dyn Codec) -> 
             row.encode(&mut plain);
         }
     }
-    let (compression, dictionary, bytes) = pack_plain(&plain, history, codec)?;
-    let plain_bytes = u32::try_from(plain.len()).expect("a page is within limits::PAGE_PLAIN_BYTES_MAX");
-    Ok(Packed { compression, dictionary, plain_bytes, bytes, plain })
+    plain
+}
+
+/// Reads what stands before a page's rows, and gives the packed rows or the part of them that follow.
+///
+/// # Errors
+/// [`MessageError`]; a newer version is told from rubbish.
+pub fn read_header(body: &[u8]) -> Result<(PageHeader, &[u8]), MessageError> {
+    match body.first() {
+        Some(&message::VERSION) => postcard::take_from_bytes(body).map_err(|_| MessageError::Malformed),
+        Some(&found) => Err(MessageError::Version { found }),
+        None => Err(MessageError::Malformed),
+    }
 }
 
 /// Unpacks a page's rows.

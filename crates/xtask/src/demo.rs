@@ -51,10 +51,11 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     same("edits that wait in north's queue", work.edits, number(&north.status()?, &["pending", "edits"]))?;
 
     say("4. The connection appears, and breaks in the middle of the push.");
-    link.set(Mood::CutAfter(9_000));
+    link.set(Mood::CutAfter(30_000));
     let cut = north.try_sync()?;
     ensure!(cut["outcome"] == "failed", "the connection should have broken: {cut}");
     let arrived = number(&cut, &["sent"]);
+    ensure!(arrived > 0 && arrived < work.edits, "it should have broken in the middle, not after {arrived} edits");
     tell(&format!("{arrived} of {} edits had arrived when it broke", work.edits));
 
     say("5. It is back: the push goes on from there, then the pull.");

@@ -4,7 +4,12 @@
 
 mod demo;
 #[path = "../../../tests/support/link.rs"]
-#[expect(clippy::unwrap_used, dead_code, unreachable_pub, reason = "shared with the tests, where a failure ends the test")]
+#[expect(
+    clippy::unwrap_used,
+    dead_code,
+    unreachable_pub,
+    reason = "shared with the tests, where a failure ends the test"
+)]
 mod link;
 mod size;
 mod tidy;

@@ -6,7 +6,7 @@ use protocol::ids::{JournalId, Sequence};
 use protocol::limits;
 
 use super::super::storage::{Key, Segment, Storage};
-use super::super::{Identity, Journal, JournalError, JournalLimits, SEGMENT_ENTRIES_MAX};
+use super::super::{Identity, Journal, JournalError, JournalLimits, Opening, SEGMENT_ENTRIES_MAX};
 use super::{Bed, FakeBed, SledBed, assert_holds, create, group, identity, open, read_from, record};
 
 macro_rules! on_both_engines {
@@ -48,7 +48,7 @@ fn what_was_recorded_is_read_after_a_restart(bed: &impl Bed) {
         if mark % 7 == 3 {
             drop(journal);
             let opened = Journal::open(bed.storage()).unwrap();
-            assert_eq!(opened.1, Default::default(), "a clean end needs no repair");
+            assert_eq!(opened.1, Opening::default(), "a clean end needs no repair");
             journal = opened.0;
         }
     }
@@ -200,7 +200,7 @@ fn the_end_is_truncated_and_its_sequences_begin_anew(bed: &impl Bed) {
         all.extend(drafts);
         drop(journal);
         let opened = Journal::open(bed.storage()).unwrap();
-        assert_eq!(opened.1, Default::default());
+        assert_eq!(opened.1, Opening::default());
         journal = opened.0;
         assert_holds(&mut journal, 0, &all);
     }
@@ -231,10 +231,10 @@ fn two_journals_stand_beside_each_other(bed: &impl Bed) {
 fn a_full_journal_and_a_full_disk_refuse_and_stay_usable(bed: &impl Bed) {
     let mut journal = create(bed);
     record(&mut journal, &group(1, 1, 1000)).unwrap();
-    journal.set_limits(JournalLimits { journal_bytes_max: 1000, disk_reserve_bytes: 0 });
+    journal.set_limits(JournalLimits { journal_bytes_max: 1000, disk_reserve_bytes: 0, ..JournalLimits::default() });
     let refused = journal.append(&group(2, 1, 1000));
     assert!(matches!(refused, Err(JournalError::JournalFull { limit_bytes: 1000, .. })));
-    journal.set_limits(JournalLimits { journal_bytes_max: u64::MAX, disk_reserve_bytes: u64::MAX });
+    journal.set_limits(JournalLimits { disk_reserve_bytes: u64::MAX, ..JournalLimits::default() });
     assert!(matches!(journal.append(&group(3, 1, 10)), Err(JournalError::DiskFull { free_bytes: Some(_), .. })));
     journal.set_limits(JournalLimits::default());
     assert_eq!(record(&mut journal, &group(4, 1, 10)).unwrap(), Sequence(2));

@@ -3,7 +3,8 @@
 use protocol::ids::{Hash, Sequence};
 
 use super::super::fake_storage::FakeStorage;
-use super::super::{Draft, Journal, JournalError, JournalLimits, SEGMENT_BYTES_MAX, SEGMENT_ENTRIES_MAX};
+use super::super::storage::BATCH_BYTES_MAX;
+use super::super::{Draft, Journal, JournalError, JournalLimits, SEGMENT_ENTRIES_MAX};
 use super::{Bed, FakeBed, SledBed, assert_holds, create, group, identity, open, read_from, record};
 
 /// What was handed out and acknowledged in a run that may end anywhere.
@@ -21,12 +22,13 @@ fn run(disk: &FakeStorage, run: &mut Run, steps: std::ops::Range<u64>) -> Result
         Err(JournalError::Missing) => Journal::create(disk.clone(), identity())?,
         other => other?.0,
     };
+    journal.set_limits(JournalLimits { segment_entries_max: 9, segment_bytes_max: 6000, ..JournalLimits::default() });
     for step in steps {
-        // Sizes around a batch, around a segment, and small ones.
+        // More than a batch, more than a segment, more than a value, and small ones.
         let drafts = match step % 5 {
             0 => group(step, 3, 2000),
-            1 => group(step, 40, 6000),
-            2 => group(step, 1, SEGMENT_BYTES_MAX as usize / 2),
+            1 if step % 10 == 1 => group(step, 2, BATCH_BYTES_MAX / 2),
+            2 => group(step, 12, 100),
             3 => [group(step, 2, 50), group(step + 100, 1, 10)].concat(),
             _ => group(step, 1, 900),
         };
@@ -105,7 +107,7 @@ fn a_power_cut_at_any_call_loses_nothing_acknowledged_and_tears_no_group() {
 
 #[test]
 fn crashes_upon_crashes_lose_nothing_acknowledged() {
-    for seed in 0..300 {
+    for seed in 0..60 {
         let disk = FakeStorage::new();
         let mut state = Run::default();
         for round in 0..6 {

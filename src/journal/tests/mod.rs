@@ -1,9 +1,12 @@
 //! The journal on both engines. The contract is one list of sentences; crashes and errors run on the fake disk, damage on real
 //! sled folders.
 
+#![allow(clippy::cast_possible_truncation)] // small numbers of these tests
+
 mod contract;
 mod corruption;
 mod crash;
+mod golden;
 mod model;
 
 use std::ops::ControlFlow;
@@ -89,7 +92,8 @@ fn group(mark: u64, entries: usize, length: usize) -> Vec<Draft> {
             // Neither constant nor compressible to a pattern that sled could share between values.
             entry.extend((0..length).map(|byte| (byte as u64 * 31 + mark * 7 + index as u64) as u8));
             let request_id = Some(RequestId([mark as u8; 16]));
-            let note = Note { request_id, recorded_at_ms: mark, completes: (mark % 2 == 0).then_some(Sequence(mark)) };
+            let note =
+                Note { request_id, recorded_at_ms: mark, completes: mark.is_multiple_of(2).then_some(Sequence(mark)) };
             Draft { entry, is_group_end: index + 1 == entries, note }
         })
         .collect()

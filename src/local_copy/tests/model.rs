@@ -7,7 +7,6 @@ use domain::edit::EditOp;
 use proptest::prelude::*;
 use protocol::control::{Control, Image};
 use protocol::entry::Operation;
-use protocol::ids::Sequence;
 use protocol::row::Row;
 
 use super::super::{Kind, RecordState};
@@ -162,8 +161,7 @@ impl Pair {
             for _ in 0..2 {
                 self.site.copy.begin_edits().unwrap();
                 for (index, entry) in entries.iter().enumerate().skip(before.saturating_sub(2)) {
-                    let sequence = Sequence(index as u64 + 1);
-                    self.site.copy.reapply_entry(Kind::Shared, sequence, entry, 1000).unwrap();
+                    self.site.reapply(Kind::Shared, index as u64 + 1, entry).unwrap();
                 }
                 self.site.commit();
             }

@@ -3,14 +3,16 @@
 use std::sync::Arc;
 
 use domain::catalogue::Catalogue;
-use protocol::ids::{Epoch, Position, RecordId, Sequence, TableRef};
+use protocol::ids::{Epoch, Hash, Position, RecordId, Sequence, TableRef};
+use protocol::message::FramePartState;
 use protocol::page::PageRow;
 use protocol::row::{ColumnRef, Row, Value};
 
 use super::super::limits::LIST_BYTES_MAX;
-use super::super::{LocalCopy, QueueState, RecordState, SyncFailure};
+use super::super::{LocalCopy, QueueState, RecordState};
 use super::site::*;
 use crate::error::Explained;
+use crate::sync_runner::Learnt;
 
 #[test]
 fn a_list_goes_on_behind_the_last_id() {
@@ -18,15 +20,15 @@ fn a_list_goes_on_behind_the_last_id() {
         site.page((0..5).map(|index| image(&format!("R{index}"), 1, "{}")).collect());
         site.page(vec![image_of("item", "I", 1, r#"{"item_name":"x"}"#)]);
 
-        let first = site.copy.list("transact", None, None, 3).unwrap();
-        let second = site.copy.list("transact", Some("S"), Some(&first.items[2].id), 3).unwrap();
+        let first = site.list(None, None, 3);
+        let second = site.list(Some("S"), Some(&first.items[2].id), 3);
 
         assert_eq!((first.items.len(), first.has_more), (3, true));
         assert_eq!(second.items.iter().map(|view| view.id.as_str()).collect::<Vec<_>>(), ["R3", "R4"]);
         assert!(!second.has_more);
-        assert!(site.copy.list("transact", Some("T"), None, 3).unwrap().items.is_empty());
-        assert_eq!(site.copy.counts().unwrap(), [("item".to_owned(), 1), ("transact".to_owned(), 5)]);
-        assert_eq!(site.copy.get("item", "I").unwrap().unwrap().store, None);
+        assert!(site.list(Some("T"), None, 3).items.is_empty());
+        assert_eq!(site.counts(), [("item".to_owned(), 1), ("transact".to_owned(), 5)]);
+        assert_eq!(site.view("item", "I").unwrap().store, None);
     });
 }
 
@@ -39,7 +41,7 @@ fn a_list_stops_before_it_takes_too_much_memory() {
         site.page(vec![image(&format!("R{index}"), 1, &long)]);
     }
 
-    let listing = site.copy.list("transact", None, None, 100).unwrap();
+    let listing = site.list(None, None, 100);
 
     assert!(listing.has_more && listing.items.len() < count && !listing.items.is_empty());
 }
@@ -56,9 +58,9 @@ fn the_queue_says_where_each_edit_is() {
         let queue = site.copy.queue(Sequence(0), 10).unwrap().items;
         let states: Vec<_> = queue.iter().map(|entry| (entry.sequence.0, entry.state)).collect();
         assert_eq!(states, [(1, QueueState::Waiting), (2, QueueState::Received), (3, QueueState::Unsent)]);
-        let counts = site.copy.queue_counts().unwrap();
-        assert_eq!((counts.unsent, counts.received, counts.waiting), (1, 1, 1));
-        assert_eq!((counts.oldest_unsent_at_ms, counts.unsent_bytes), (Some(1003), queue[2].bytes));
+        let counts = site.copy.queue_view().unwrap();
+        assert_eq!((counts.unsent, counts.unjudged, counts.waiting), (1, 1, 1));
+        assert_eq!((counts.oldest_recorded_at_ms, counts.bytes), (Some(1003), queue[2].bytes));
         let one = site.copy.queue(Sequence(1), 1).unwrap();
         assert_eq!((one.items[0].id.as_str(), one.has_more), ("Q", true));
     });
@@ -70,7 +72,11 @@ fn everything_that_was_stored_is_there_after_opening_again() {
     site.page(vec![image("P", 3, r#"{"comment":"c"}"#)]);
     site.put("Q", "{}");
     site.reply(0, &[]);
-    site.copy.set_note("link", Some(b"x")).unwrap();
+    let mut learnt = Learnt::default();
+    learnt.link.failed();
+    learnt.frame_part = Some(FramePartState { hash: Hash([4; 32]), received: 5 });
+    assert_eq!(site.copy.learnt().unwrap(), Learnt::default());
+    site.copy.remember_learnt(&learnt).unwrap();
     site.copy.remember_sync(9, Some(("offline", "no route"))).unwrap();
     let before = site.copy.session_state().unwrap();
 
@@ -79,13 +85,16 @@ fn everything_that_was_stored_is_there_after_opening_again() {
     assert_eq!(site.copy.session_state().unwrap(), before);
     assert_eq!(before.cursors[0].cursor.epoch, Epoch(u64::MAX));
     assert_eq!((site.shown("P"), site.state("Q")), (r#"{"comment":"c"}"#.to_owned(), Some(RecordState::Pending)));
-    assert_eq!(site.copy.note("link").unwrap().as_deref(), Some(&b"x"[..]));
+    assert_eq!(site.copy.learnt().unwrap(), learnt);
     let times = site.copy.sync_times().unwrap();
-    assert_eq!((times.attempted_at_ms, times.drained_at_ms), (Some(9), None));
-    assert_eq!(times.failure, Some(SyncFailure { code: "offline".to_owned(), message: "no route".to_owned() }));
+    assert_eq!((times.attempt_ms, times.success_ms, times.drained_ms), (Some(9), None, None));
+    assert_eq!(times.failure, Some(("offline".to_owned(), "no route".to_owned())));
     site.copy.remember_sync(10, None).unwrap();
+    site.reply(1, &[]);
+    site.copy.remember_sync(11, None).unwrap();
+    site.copy.remember_sync(12, Some(("offline", "no route"))).unwrap();
     let times = site.copy.sync_times().unwrap();
-    assert_eq!((times.attempted_at_ms, times.drained_at_ms, times.failure), (Some(10), Some(10), None));
+    assert_eq!((times.attempt_ms, times.success_ms, times.drained_ms), (Some(12), Some(11), Some(11)));
     site.copy.check().unwrap();
 }
 
@@ -94,10 +103,10 @@ fn damage_is_named_as_such() {
     let mut site = Site::on_disk();
     site.page(vec![image("P", 3, r#"{"comment":"c"}"#)]);
     let path = site.path().unwrap();
-    site.copy = LocalCopy::in_memory(Arc::new(Catalogue::embedded()), SITE).unwrap();
+    site.copy = LocalCopy::in_memory(SITE, Arc::new(Catalogue::embedded())).unwrap();
     std::fs::write(&path, b"this is no database, however long the text may be made").unwrap();
 
-    let error = LocalCopy::open(&path, Arc::new(Catalogue::embedded()), SITE).err().unwrap();
+    let error = LocalCopy::open(&path, SITE, Arc::new(Catalogue::embedded())).err().unwrap();
 
     assert!(error.is_damage(), "{error}");
     assert_eq!(error.code(), "local_copy_damaged");
@@ -129,7 +138,9 @@ fn records_of_a_table_that_became_known_are_found_under_its_name() {
         row: Some(Row::new(vec![(ColumnRef::Known(0), Value::Text("x".to_owned()))]).unwrap()),
     };
     site.page(vec![unknown("A"), unknown("B")]);
-    assert_eq!(site.copy.get("#t60000", "A").unwrap().unwrap().data, r##"{"ID":"A","#0":"x"}"##);
+    let stand_in = Catalogue::embedded().table_or_stand_in(&TableRef::Known(60_000));
+    let shown = site.copy.get(&stand_in, &record_id("A")).unwrap().unwrap();
+    assert_eq!(shown.data, r##"{"ID":"A","#0":"x"}"##);
     // The program is updated: in its catalogue the number is the table `unit`.
     let number = match Catalogue::embedded().table_by_name("unit").unwrap().reference() {
         TableRef::Known(number) => *number,
@@ -144,8 +155,8 @@ fn records_of_a_table_that_became_known_are_found_under_its_name() {
 
     site.reopen();
 
-    assert_eq!(site.copy.get("unit", "A").unwrap().unwrap().data, r#"{"ID":"A","units":"x"}"#);
-    assert_eq!(site.copy.counts().unwrap(), [("unit".to_owned(), 2)]);
+    assert_eq!(site.view("unit", "A").unwrap().data, r#"{"ID":"A","units":"x"}"#);
+    assert_eq!(site.counts(), [("unit".to_owned(), 2)]);
 }
 
 #[test]

@@ -43,7 +43,7 @@ fn what_does_not_come_again_goes_and_what_is_pending_stays() {
             (site.shown("patched"), site.shown("new")),
             (r#"{"comment":"mine"}"#.to_owned(), r#"{"comment":"mine"}"#.to_owned())
         );
-        assert!(site.copy.get("pref", "L").unwrap().is_some());
+        assert!(site.view("pref", "L").is_some());
         assert!(!site.copy.is_rebuilding().unwrap());
         // The verdicts decide about what was spared.
         let refused = site.refused(1, Image::NotHere);

@@ -1,6 +1,7 @@
 //! Own edits: groups, re-applying, request ids, private data, parts.
 
 use domain::edit::EditOp;
+use protocol::control::Image;
 use protocol::ids::{Hash, JournalId, RequestId, Sequence};
 use protocol::session::PartToStore;
 
@@ -21,7 +22,7 @@ fn a_group_that_is_given_up_leaves_the_groups_before_it() {
         assert!(site.apply(EditOp::Put, "transact", "Q", &with_store("{}")));
         site.commit();
 
-        assert_eq!(site.copy.counts().unwrap(), [("transact".to_owned(), 2)]);
+        assert_eq!(site.counts(), [("transact".to_owned(), 2)]);
         assert_eq!(site.copy.applied(Kind::Shared).unwrap(), Sequence(2));
     });
 }
@@ -33,7 +34,7 @@ fn the_sequences_of_a_group_that_is_given_up_are_used_by_the_next() {
         let entry = site.journal[0].clone();
         site.copy.begin_edits().unwrap();
         site.copy.begin_group().unwrap();
-        site.copy.reapply_entry(Kind::Shared, Sequence(2), &entry, 7).unwrap();
+        site.reapply(Kind::Shared, 2, &entry).unwrap();
         site.copy.rollback_group().unwrap();
 
         assert!(site.apply(EditOp::Put, "transact", "Q", &with_store("{}")));
@@ -71,14 +72,32 @@ fn what_was_not_committed_is_applied_again_and_what_was_is_not() {
         for _ in 0..2 {
             site.copy.begin_edits().unwrap();
             for (index, entry) in entries.iter().enumerate() {
-                site.copy.reapply_entry(Kind::Shared, Sequence(index as u64 + 1), entry, 7).unwrap();
+                site.reapply(Kind::Shared, index as u64 + 1, &entry).unwrap();
             }
             site.commit();
         }
 
         assert_eq!(site.shown("P"), r#"{"comment":"two"}"#);
         assert_eq!(site.count("pending"), 2);
-        assert_eq!(site.copy.get("transact", "P").unwrap().unwrap().store.as_deref(), Some("S"));
+        assert_eq!(site.view("transact", "P").unwrap().store.as_deref(), Some("S"));
+    });
+}
+
+#[test]
+fn what_a_journal_has_let_go_of_is_skipped() {
+    on_both(|site| {
+        site.put("P", "{}");
+        let entry = site.journal[0].clone();
+
+        site.copy.skip_to(Kind::Shared, Sequence(9)).unwrap();
+        site.copy.skip_to(Kind::Shared, Sequence(3)).unwrap();
+
+        assert_eq!(site.copy.applied(Kind::Shared).unwrap(), Sequence(9));
+        site.copy.begin_edits().unwrap();
+        site.reapply(Kind::Shared, 10, &entry).unwrap();
+        site.copy.commit_edits(Sequence(10), Sequence(0)).unwrap();
+        assert_eq!(site.copy.pending_entry(Sequence(10)).unwrap(), Some(entry.encode()));
+        assert_eq!(site.copy.pending_entry(Sequence(9)).unwrap(), None);
     });
 }
 
@@ -89,7 +108,7 @@ fn an_entry_that_was_left_out_is_refused() {
         let entry = site.journal[0].clone();
         site.copy.begin_edits().unwrap();
 
-        let gap = site.copy.reapply_entry(Kind::Shared, Sequence(3), &entry, 7);
+        let gap = site.reapply(Kind::Shared, 3, &entry);
 
         assert_eq!(gap, Err(LocalCopyError::Gap { kind: Kind::Shared, applied: Sequence(1), found: Sequence(3) }));
         site.copy.rollback_edits().unwrap();
@@ -102,13 +121,13 @@ fn local_data_has_no_base_and_no_queue() {
         assert!(site.try_edit(EditOp::Put, "pref", "L", r#"{"item":"window","data":"x"}"#));
         assert!(site.try_edit(EditOp::Patch, "pref", "L", r#"{"data":"y"}"#));
 
-        let view = site.copy.get("pref", "L").unwrap().unwrap();
+        let view = site.view("pref", "L").unwrap();
         assert_eq!((view.state, view.store), (RecordState::Local, None));
         assert!(view.data.contains(r#""data":"y""#));
         assert_eq!((site.count("base"), site.count("pending"), site.count("membership")), (0, 0, 0));
         assert_eq!(site.copy.applied(Kind::Private).unwrap(), Sequence(2));
         assert!(site.try_edit(EditOp::Delete, "pref", "L", ""));
-        assert_eq!(site.copy.get("pref", "L").unwrap(), None);
+        assert_eq!(site.view("pref", "L"), None);
         assert!(site.journal.is_empty());
     });
 }
@@ -135,15 +154,15 @@ fn a_line_has_the_store_of_its_header() {
         let entry = site.journal[0].clone();
 
         for id in ["A", "B"] {
-            assert_eq!(site.copy.get("trans_line", id).unwrap().unwrap().store.as_deref(), Some("S"));
+            assert_eq!(site.view("trans_line", id).unwrap().store.as_deref(), Some("S"));
         }
         // Also when it is applied again after a crash.
         let mut second = Site::in_memory();
         second.page(vec![image("P", 1, "{}")]);
         second.copy.begin_edits().unwrap();
-        second.copy.reapply_entry(Kind::Shared, Sequence(1), &entry, 7).unwrap();
+        second.reapply(Kind::Shared, 1, &entry).unwrap();
         second.copy.commit_edits(Sequence(1), Sequence(0)).unwrap();
-        assert_eq!(second.copy.get("trans_line", "B").unwrap().unwrap().store.as_deref(), Some("S"));
+        assert_eq!(second.view("trans_line", "B").unwrap().store.as_deref(), Some("S"));
     });
 }
 
@@ -185,27 +204,34 @@ fn the_oldest_request_ids_go_at_the_limit() {
 #[test]
 fn new_edits_are_not_taken_while_set_aside_is_full() {
     let mut site = Site::in_memory();
-    site.copy.check_room().unwrap();
+    site.put("P", "{}");
+    let refused = site.refused(1, Image::NotHere);
+    site.reply(1, &[refused]);
+    site.copy.check_room(None).unwrap();
     site.copy.begin_edits().unwrap();
-    for number in 1..=SET_ASIDE_MAX {
+    for number in 2..=SET_ASIDE_MAX {
+        let number_bytes = number.to_be_bytes();
         let number = sql::Param::unsigned(number).unwrap();
         site.copy
             .sql
             .execute(
-                "INSERT INTO set_aside (number, journal_id, sequence, code, reason, recorded_at_ms) VALUES (?1, ?2, ?1, '', '', 0)",
-                &[number, (&[1; 16]).into()],
+                "INSERT INTO set_aside (number, journal_id, sequence, code, reason, recorded_at_ms, retry_request_id)
+                 VALUES (?1, ?2, ?1, '', '', 0, ?3)",
+                &[number, (&[1; 16]).into(), (&number_bytes).into()],
             )
             .unwrap();
     }
     site.commit();
 
-    let full = site.copy.check_room().unwrap_err();
+    let full = site.copy.check_room(None).unwrap_err();
     assert_eq!(full.code(), "set_aside_full");
     // What is set aside can still be recorded anew and let go.
-    site.put("P", "{}");
+    let first = site.copy.set_aside_show(1).unwrap().unwrap();
+    site.copy.check_room(Some(first.about.retry_request_id())).unwrap();
+    assert!(site.copy.check_room(Some(RequestId([7; 16]))).is_err());
     assert!(site.copy.set_aside_remove(1).unwrap());
     assert!(!site.copy.set_aside_remove(1).unwrap());
-    site.copy.check_room().unwrap();
+    site.copy.check_room(None).unwrap();
 }
 
 #[test]
@@ -216,7 +242,7 @@ fn a_private_journal_that_differs_is_applied_from_its_beginning() {
         assert!(site.copy.use_journal(Kind::Private, JournalId([8; 16])).unwrap());
 
         assert_eq!(site.copy.applied(Kind::Private).unwrap(), Sequence(0));
-        assert!(site.copy.get("pref", "L").unwrap().is_some());
+        assert!(site.view("pref", "L").is_some());
     });
 }
 

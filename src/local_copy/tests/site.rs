@@ -16,7 +16,7 @@ use protocol::message::{Cursor, ReplyHead};
 use protocol::page::PageRow;
 use protocol::session::Page;
 
-use super::super::{Kind, LocalCopy, LocalCopyError, RecordState, StoredReply};
+use super::super::{Kind, Listing, LocalCopy, LocalCopyError, RecordState, RecordView, StoredReply};
 
 pub(super) const SITE: SiteId = SiteId(7);
 pub(super) const JOURNAL: JournalId = JournalId([1; 16]);
@@ -40,7 +40,7 @@ pub(super) fn on_both(test: impl Fn(&mut Site)) {
 
 impl Site {
     pub(super) fn in_memory() -> Self {
-        Self::with(LocalCopy::in_memory(Arc::new(Catalogue::embedded()), SITE).unwrap(), None)
+        Self::with(LocalCopy::in_memory(SITE, Arc::new(Catalogue::embedded())).unwrap(), None)
     }
 
     pub(super) fn on_disk() -> Self {
@@ -70,7 +70,7 @@ impl Site {
     /// What a crash leaves: everything that was committed. Only on disk.
     pub(super) fn reopen(&mut self) {
         let Some(folder) = &self.folder else { return };
-        self.copy = LocalCopy::in_memory(Arc::new(Catalogue::embedded()), SITE).unwrap();
+        self.copy = LocalCopy::in_memory(SITE, Arc::new(Catalogue::embedded())).unwrap();
         self.copy = open(folder).unwrap();
     }
 
@@ -217,7 +217,7 @@ impl Site {
 
     /// The record as an application reads it, without id and store; `-` if it is not here.
     pub(super) fn shown(&mut self, id: &str) -> String {
-        match self.copy.get("transact", id).unwrap() {
+        match self.view("transact", id) {
             Some(view) => view
                 .data
                 .replace(&format!("\"ID\":\"{id}\","), "")
@@ -229,8 +229,28 @@ impl Site {
         }
     }
 
+    pub(super) fn view(&mut self, table: &str, id: &str) -> Option<RecordView> {
+        let catalogue = Catalogue::embedded();
+        self.copy.get(catalogue.table_by_name(table).unwrap(), &record_id(id)).unwrap()
+    }
+
+    pub(super) fn list(&mut self, store: Option<&str>, after: Option<&str>, limit: u32) -> Listing<RecordView> {
+        let catalogue = Catalogue::embedded();
+        self.copy.list(catalogue.table_by_name("transact").unwrap(), store, after, limit).unwrap()
+    }
+
+    pub(super) fn counts(&mut self) -> Vec<(String, u64)> {
+        self.copy.table_counts().unwrap().into_iter().map(|count| (count.table, count.records)).collect()
+    }
+
+    /// Applies an entry of the journal again, in the open transaction.
+    pub(super) fn reapply(&mut self, kind: Kind, sequence: u64, entry: &Entry) -> Result<(), LocalCopyError> {
+        let applied = self.copy.effect_of(kind, entry)?;
+        self.copy.apply_entry(kind, Sequence(sequence), entry, &applied, 7)
+    }
+
     pub(super) fn state(&mut self, id: &str) -> Option<RecordState> {
-        self.copy.get("transact", id).unwrap().map(|view| view.state)
+        self.view("transact", id).map(|view| view.state)
     }
 
     pub(super) fn count(&mut self, table: &str) -> i64 {
@@ -240,7 +260,7 @@ impl Site {
 }
 
 fn open(folder: &tempfile::TempDir) -> Result<LocalCopy, LocalCopyError> {
-    LocalCopy::open(&folder.path().join("local_copy.sqlite"), Arc::new(Catalogue::embedded()), SITE)
+    LocalCopy::open(&folder.path().join("local_copy.sqlite"), SITE, Arc::new(Catalogue::embedded()))
 }
 
 pub(super) fn record_id(id: &str) -> RecordId {

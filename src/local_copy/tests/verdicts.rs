@@ -3,7 +3,7 @@
 use domain::judge::View;
 use domain::scope::Scope;
 use protocol::control::{Control, ControlRow, Grant, Image};
-use protocol::ids::{ControlNumber, JournalId, OwnershipNumber, RecordId, Sequence};
+use protocol::ids::{ControlNumber, JournalId, OwnershipNumber, Sequence};
 
 use super::super::limits::CONTROL_UNKNOWN_MAX;
 use super::super::{Kind, LocalCopyError, RecordState};
@@ -148,7 +148,7 @@ fn a_tombstone_under_a_pending_patch_hides_the_record_until_the_verdict() {
 
         // As central merges them: a patch of what is gone changes nothing, a put makes it anew.
         assert_eq!((site.shown("P"), site.shown("Q")), ("-".to_owned(), r#"{"comment":"mine"}"#.to_owned()));
-        assert_eq!(site.copy.queue_counts().unwrap().received, 0);
+        assert_eq!(site.copy.queue_view().unwrap().unjudged, 0);
         assert_eq!(site.copy.queue(Sequence(0), 9).unwrap().items.len(), 2);
         let refused = site.refused(1, Image::NotHere);
         site.reply(2, &[refused]);
@@ -170,7 +170,7 @@ fn a_waiting_entry_stays_on_top_until_it_is_accepted() {
         assert_eq!(site.shown("P"), r#"{"comment":"mine"}"#);
         site.patch("P", r#"{"their_ref":"more"}"#);
         assert_eq!(site.state("P"), Some(RecordState::Waiting));
-        assert_eq!(site.copy.queue_counts().unwrap().waiting, 1);
+        assert_eq!(site.copy.queue_view().unwrap().waiting, 1);
 
         site.reply(2, &[Control::Accepted(place)]);
         assert_eq!(site.shown("P"), r#"{"comment":"mine","their_ref":"more"}"#);
@@ -278,7 +278,7 @@ fn unknown_control_rows_above_the_limit_stop_the_cursor() {
 fn a_grant_that_is_taken_away_is_gone() {
     on_both(|site| {
         assert!(site.copy.holding(&record_id(STORE)).unwrap().is_some());
-        assert_eq!(site.copy.grants().unwrap(), [(RecordId::new(STORE).unwrap(), 1)]);
+        assert_eq!(site.copy.grants().unwrap(), [(STORE.to_owned(), OwnershipNumber(1))]);
 
         site.reply(
             0,
@@ -361,7 +361,7 @@ fn under_a_new_journal_unreceived_entries_come_again_and_received_ones_stay() {
         assert_eq!((site.shown("P"), site.shown("Q")), (r#"{"comment":"received"}"#.to_owned(), "-".to_owned()));
         assert_eq!(site.copy.applied(Kind::Shared).unwrap(), Sequence(0));
         site.copy.begin_edits().unwrap();
-        site.copy.reapply_entry(Kind::Shared, Sequence(1), &salvaged, 5).unwrap();
+        site.reapply(Kind::Shared, 1, &salvaged).unwrap();
         site.commit();
         assert_eq!(site.shown("Q"), r#"{"comment":"salvaged"}"#);
 

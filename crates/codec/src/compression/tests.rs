@@ -147,6 +147,19 @@ fn a_bomb_is_refused_and_takes_no_memory_beyond_its_announced_length() {
 }
 
 #[test]
+fn a_huge_announced_window_takes_no_memory() {
+    let mut codec = ZstdCodec::default();
+    // A window of 2 GiB around one run-length block of five bytes.
+    let header: u32 = 5 << 3 | 1 << 1 | 1;
+    let mut packed = vec![0x00, (31 - 10) << 3];
+    packed.extend_from_slice(&header.to_le_bytes()[..3]);
+    packed.push(b'x');
+
+    assert_eq!(codec.decompress(Dictionary::None, &[], &packed, 5), Ok(b"xxxxx".to_vec()));
+    assert!(codec.context_bytes_peak() < 256 * 1024, "{} bytes", codec.context_bytes_peak());
+}
+
+#[test]
 fn contexts_stay_within_their_memory_for_the_largest_frames() {
     let mut codec = ZstdCodec::default();
     let previous = record_like(limits::DICTIONARY_BYTES_MAX, 1);

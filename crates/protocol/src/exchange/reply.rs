@@ -8,7 +8,7 @@ use crate::exchange::{Ask, Conclusion, Exchange, ReadRows, Rows, State, Tools};
 use crate::history::History;
 use crate::limits;
 use crate::message::{self, Refusal, ReplyHead, ScopeCursor};
-use crate::page::{self, PageHeader, PagePart};
+use crate::page::{self, PageHeader, PagePart, PageRow};
 use crate::section::{self, Binding, Kind};
 
 /// Plain bytes that are believed to pack into one byte before the first page of a reply has shown it.
@@ -39,6 +39,14 @@ impl Exchange {
         let is_pushed = self.request.as_ref().is_some_and(|(head, _)| conclusion.reply.received >= head.head);
         if is_pushed && self.reply_bytes_max() > 0 {
             self.reply.scopes = conclusion.scopes.into();
+            // The device keeps parts of one page only: another scope's parts before it would make it forget them.
+            let part = self.request.as_ref().and_then(|(head, _)| head.page_part.as_ref());
+            if let Some(place) =
+                part.and_then(|part| self.reply.scopes.iter().position(|each| each.scope == part.scope))
+                && let Some(scope) = self.reply.scopes.remove(place)
+            {
+                self.reply.scopes.push_front(scope);
+            }
         } else {
             self.reply.is_over = true;
         }
@@ -69,8 +77,21 @@ impl Exchange {
             self.reply.scopes.pop_front();
             return Ok(());
         }
-        let count = rows.rows.len();
-        let packed = page::pack_rows(&rows.rows, &self.reply.history, tools.codec);
+        // With one row asked for, what stands before it are its parents: more than a page holds comes without them, and they
+        // at their own positions.
+        let is_alone = self.reply.rows_max == Some(1);
+        let mut sent = rows.rows.as_slice();
+        let mut plain = page::plain_rows(sent);
+        if is_too_large(sent, &plain) {
+            if !is_alone {
+                self.reply.rows_max = Some(1);
+                return Ok(());
+            }
+            sent = sent.get(sent.len().saturating_sub(1)..).unwrap_or_default();
+            plain = page::plain_rows(sent);
+        }
+        let count = sent.len();
+        let packed = page::pack_plain_rows(plain, &self.reply.history, tools.codec);
         let packed = packed.map_err(|error| Refusal::new("codec", &alloc::format!("{error}")))?;
         let mut header = PageHeader {
             version: message::VERSION,
@@ -87,12 +108,12 @@ impl Exchange {
             plain_bytes: packed.plain_bytes,
         };
         if packed.bytes.len() > 2 * self.page_bytes() {
-            if self.reply.rows_max != Some(1) && count > 1 {
+            if !is_alone && count > 1 {
                 self.reply.rows_max = Some(1);
                 return Ok(());
             }
             // A page in parts may be finished by a later reply, which has no history: pack it alone.
-            let packed = page::pack_rows(&rows.rows, &History::default(), tools.codec);
+            let packed = page::pack_plain_rows(packed.plain, &History::default(), tools.codec);
             let packed = packed.map_err(|error| Refusal::new("codec", &alloc::format!("{error}")))?;
             (header.compression, header.dictionary) = (packed.compression, packed.dictionary);
             if self.put_parts(&header, &packed.bytes, tools) {
@@ -126,7 +147,9 @@ impl Exchange {
         let hash = hash_of(whole);
         let total = u32::try_from(whole.len()).expect("a page is within limits::PAGE_PLAIN_BYTES_MAX");
         let kept = self.request.as_ref().and_then(|(head, _)| head.page_part.as_ref());
+        // Only the reply's first page may go on: any before it can have made the device forget what it kept.
         let kept = kept.filter(|kept| kept.scope == header.scope && kept.hash == hash && kept.received < total);
+        let kept = kept.filter(|_| self.reply.pages == 0);
         let mut offset = kept.map_or(0, |kept| kept.received as usize);
         while let Some(rest) = whole.get(offset..).filter(|rest| !rest.is_empty()) {
             if self.reply.sent_bytes >= self.reply_bytes_max() {
@@ -198,4 +221,9 @@ impl Exchange {
         let asked = self.request.as_ref().map_or(0, |(head, _)| head.reply_bytes);
         asked.min(limits::REPLY_PAGE_BYTES_MAX) as usize
     }
+}
+
+/// Whether rows do not fit a page, whatever they pack to.
+fn is_too_large(rows: &[PageRow], plain: &[u8]) -> bool {
+    rows.len() > limits::PAGE_ROWS_MAX || plain.len() > limits::PAGE_PLAIN_BYTES_MAX
 }

@@ -16,6 +16,17 @@ impl Default for Link {
 }
 
 impl Link {
+    /// What an earlier program had learnt; values out of range are brought back into it.
+    pub fn resume(target_bytes: u32, plain_percent: u32) -> Self {
+        let target_bytes = target_bytes.clamp(FRAME_TARGET_BYTES_MIN, FRAME_TARGET_BYTES_MAX);
+        Self { target_bytes, plain_percent: plain_percent.clamp(100, 4_000) }
+    }
+
+    /// Plain bytes for a hundred packed ones.
+    pub fn plain_percent(&self) -> u32 {
+        self.plain_percent
+    }
+
     /// Target for frames and pages, in bytes on the wire.
     pub fn target_bytes(&self) -> u32 {
         self.target_bytes

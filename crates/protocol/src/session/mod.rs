@@ -15,13 +15,13 @@ mod pull;
 mod push;
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
 pub use link::Link;
 pub use outcome::{Advice, Failure, Outcome, Summary};
 pub use pull::{Page, PartToStore};
+use push::Building;
 
 use crate::chain::{Predecessor, hash_of};
 use crate::edge::{Codec, Signer, Verifier};
@@ -33,6 +33,9 @@ use crate::section::{self, Binding, Kind, SectionReader};
 
 /// Requests in a row that may bring nothing forward before a session gives up.
 pub const STALLED_REQUESTS_MAX: u32 = 3;
+/// How often in a session what central has may go backwards before the session gives up: else a central that forgets what it
+/// took would be told again for ever.
+pub const SETBACKS_MAX: u32 = 3;
 
 /// What a session begins with; everything here is durable on the device.
 #[derive(Debug, Clone)]
@@ -85,9 +88,10 @@ pub enum Output {
     Exchange(Vec<u8>),
     /// Store token, receipt, verdicts and control rows in one durable step; answer with [`Input::Stored`].
     StoreReply(Box<ReplyHead>),
-    /// Store a page with its cursor in one durable step; answer with [`Input::Stored`].
+    /// Store a page with its cursor in one durable step, and let go of parts that are kept of the same scope, no others; answer
+    /// with [`Input::Stored`].
     StorePage(Page),
-    /// Keep a part of a page durably; answer with [`Input::PartStored`].
+    /// Keep a part of a page durably; answer with [`Input::PartStored`]. The whole stays kept until its page is stored.
     StorePart(PartToStore),
     /// The session is over.
     Finished(Outcome),
@@ -141,11 +145,14 @@ pub struct Session {
     cursors: BTreeMap<ScopeId, Cursor>,
     page_part: Option<PagePartState>,
     stalled_requests: u32,
+    setbacks: u32,
+    /// Scopes that began anew in this session; once each is how a lane is rebuilt.
+    rewound: BTreeSet<ScopeId>,
     summary: Summary,
 }
 
 enum Phase {
-    Reading,
+    Reading(Building),
     Exchanging(Box<Exchange>),
     Finished,
 }
@@ -173,7 +180,7 @@ impl Session {
     /// Begins a session; its first outputs are there.
     pub fn begin(start: Start, tools: &mut Tools<'_>) -> Self {
         let mut session = Self {
-            phase: Phase::Reading,
+            phase: Phase::Finished,
             outputs: VecDeque::new(),
             link: start.link,
             token: start.token,
@@ -185,6 +192,8 @@ impl Session {
             cursors: start.cursors.iter().map(|each| (each.scope.clone(), each.cursor)).collect(),
             page_part: start.page_part.clone(),
             stalled_requests: 0,
+            setbacks: 0,
+            rewound: BTreeSet::new(),
             summary: Summary { entries_total: start.head.0.saturating_sub(start.received.0), ..Summary::default() },
             start,
         };
@@ -210,7 +219,7 @@ impl Session {
         assert!(self.outputs.is_empty(), "drain all outputs before the next input");
         match (input, &mut self.phase) {
             (_, Phase::Finished) => {}
-            (Input::Entries { before, entries }, Phase::Reading) => self.entries_read(before, &entries, tools),
+            (Input::Entries { before, entries }, Phase::Reading(_)) => self.entries_read(before, &entries, tools),
             (Input::Reply(bytes), Phase::Exchanging(exchange)) => {
                 self.summary.bytes_in += bytes.len() as u64;
                 exchange.reader.feed(bytes);
@@ -236,9 +245,15 @@ impl Session {
             self.send(&[], 0, tools);
             return;
         }
+        self.phase = Phase::Reading(Building::after(self.received, self.received_hash));
+        self.read_on();
+    }
+
+    /// Reads on where the request that is being built ends.
+    fn read_on(&mut self) {
+        let Phase::Reading(building) = &self.phase else { return };
         let bytes_max = if self.admitted_bytes == 0 { self.link.plain_bytes() } else { push::READ_BYTES_MAX };
-        self.phase = Phase::Reading;
-        self.outputs.push_back(Output::ReadJournal { after: self.received, through: self.start.head, bytes_max });
+        self.outputs.push_back(Output::ReadJournal { after: building.packed(), through: self.start.head, bytes_max });
     }
 
     /// Sends a head and sealed frames.
@@ -301,7 +316,7 @@ impl Session {
             return self.finish(None);
         }
         self.stalled_requests = if progress { 0 } else { self.stalled_requests + 1 };
-        if self.stalled_requests >= STALLED_REQUESTS_MAX {
+        if self.stalled_requests >= STALLED_REQUESTS_MAX || self.setbacks >= SETBACKS_MAX {
             return self.fail(Failure::Stalled);
         }
         self.next_request(tools);

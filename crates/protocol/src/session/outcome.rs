@@ -5,6 +5,7 @@ use core::fmt;
 
 use crate::frame::FrameError;
 use crate::ids::Sequence;
+use crate::limits;
 use crate::message::{FramePartState, MessageError, Refusal};
 use crate::section::SectionError;
 use crate::session::Link;
@@ -86,7 +87,7 @@ pub enum Failure {
         /// Where the two were compared.
         sequence: Sequence,
     },
-    /// Several requests brought nothing forward.
+    /// Several requests brought nothing forward, or what central has went backwards several times.
     Stalled,
     /// A frame could not be packed.
     Codec(&'static str),
@@ -111,7 +112,9 @@ impl Failure {
     /// What to do about it.
     pub fn advice(&self) -> Advice {
         match self {
-            Self::Refused(Refusal { retry_after_s: Some(seconds), .. }) => Advice::Wait { seconds: *seconds },
+            Self::Refused(Refusal { retry_after_s: Some(seconds), .. }) => {
+                Advice::Wait { seconds: (*seconds).min(limits::RETRY_AFTER_S_MAX) }
+            }
             Self::Refused(_)
             | Self::DeviceSetBack { .. }
             | Self::Forked { .. }
@@ -147,7 +150,7 @@ impl fmt::Display for Failure {
                 formatter,
                 "central has another history of this journal at {sequence}: a second device speaks for this site"
             ),
-            Self::Stalled => formatter.write_str("several requests in a row brought nothing forward"),
+            Self::Stalled => formatter.write_str("several requests brought nothing forward: ask central's operator"),
             Self::Codec(reason) => write!(formatter, "a frame cannot be packed: {reason}"),
         }
     }

@@ -5,8 +5,9 @@ use alloc::vec::Vec;
 
 use crate::chain::hash_of;
 use crate::history::History;
-use crate::ids::{Hash, ScopeId};
-use crate::message::{self, Cursor, MessageError, PagePartState, Refusal, ReplyHead};
+use crate::ids::{ControlNumber, Hash, ScopeId};
+use crate::limits;
+use crate::message::{self, Cursor, PagePartState, Refusal, ReplyHead};
 use crate::page::{self, PageHeader, PageRow};
 use crate::section::{Kind, Sealed};
 use crate::session::{Failure, Output, Phase, Session, Storing, Tools};
@@ -31,7 +32,7 @@ pub struct PartToStore {
     pub scope: ScopeId,
     /// Hash of the packed whole.
     pub hash: Hash,
-    /// Where the slice begins; equals what is kept of this hash.
+    /// Where the slice begins: where what is kept of this scope and hash ends, or 0, which begins anew whatever is kept.
     pub offset: u32,
     /// Length of the whole.
     pub total: u32,
@@ -81,7 +82,11 @@ impl Session {
         if reply.has_pages && reply.received < self.start.head {
             return Err(Failure::Rule("pages came before everything was received"));
         }
-        let mut expected = self.control.0;
+        // A device that has none may have come in place of another one: the site's count goes on, and its rows begin anywhere.
+        let mut expected = match reply.control.first() {
+            Some(first) if self.control == ControlNumber(0) => first.number.0.saturating_sub(1),
+            _ => self.control.0,
+        };
         for row in &reply.control {
             expected += 1;
             if row.number.0 != expected {
@@ -89,10 +94,17 @@ impl Session {
             }
         }
         let Phase::Exchanging(exchange) = &mut self.phase else { return Ok(()) };
+        let has_lost_part = match (self.frame_part, reply.frame_part) {
+            (Some(known), Some(now)) => now.hash != known.hash || now.received < known.received,
+            (Some(_), None) => true,
+            (None, _) => false,
+        };
         exchange.progress |= reply.received > self.received
             || !reply.control.is_empty()
-            || reply.frame_part.map(|part| (part.hash, part.received))
-                != self.frame_part.map(|part| (part.hash, part.received));
+            || (!has_lost_part && self.frame_part != reply.frame_part);
+        if reply.received < self.received || (reply.received == self.received && has_lost_part) {
+            self.setbacks += 1;
+        }
         exchange.reply = Some(reply.clone());
         exchange.storing = Some(Storing::Reply);
         self.outputs.push_back(Output::StoreReply(Box::new(reply)));
@@ -101,23 +113,32 @@ impl Session {
 
     fn open_page(&mut self, body: &[u8], tools: &mut Tools<'_>) -> Result<(), Failure> {
         let Phase::Exchanging(exchange) = &mut self.phase else { return Ok(()) };
-        let (header, packed): (PageHeader, &[u8]) =
-            postcard::take_from_bytes(body).map_err(|_| Failure::Message(MessageError::Malformed))?;
-        if header.version != message::VERSION {
-            return Err(Failure::Message(MessageError::Version { found: header.version }));
-        }
+        let (header, packed) = page::read_header(body).map_err(Failure::Message)?;
         if header.index != exchange.pages {
             return Err(Failure::Rule("pages are not in order"));
         }
         if !exchange.reply.as_ref().is_some_and(|reply| reply.has_pages) {
             return Err(Failure::Rule("a page came that was not announced"));
         }
+        if !self.cursors.contains_key(&header.scope) && self.cursors.len() >= limits::SCOPES_MAX {
+            return Err(Failure::Rule("a page is of one scope more than limits::SCOPES_MAX"));
+        }
         exchange.pages += 1;
         exchange.last_page = header.is_last.then_some(header.is_complete);
         if let Some(part) = header.part {
             let kept = self.page_part.as_ref().filter(|kept| kept.scope == header.scope && kept.hash == part.hash);
-            if part.offset != kept.map_or(0, |kept| kept.received) {
+            let kept = kept.map_or(0, |kept| kept.received);
+            // Central begins anew when the device already has the whole but could not use it, or was cut off before it did.
+            if part.offset != 0 && part.offset != kept {
                 return Err(Failure::Rule("a part does not go on where the last one ended"));
+            }
+            let is_begun_anew =
+                part.offset == 0 && self.page_part.as_ref().is_some_and(|kept| kept.scope == header.scope);
+            self.setbacks += u32::from(is_begun_anew);
+            let end = (part.offset as usize).checked_add(packed.len());
+            let is_within = !packed.is_empty() && end.is_some_and(|end| end <= part.total as usize);
+            if !is_within || part.total as usize > limits::PAGE_PLAIN_BYTES_MAX {
+                return Err(Failure::Rule("a part lies outside of its page, or the page is too large"));
             }
             self.outputs.push_back(Output::StorePart(PartToStore {
                 scope: header.scope.clone(),
@@ -163,8 +184,16 @@ impl Session {
             }
             Some(Storing::Page { scope, cursor, rows }) => {
                 self.summary.rows_stored += rows as u64;
-                exchange.progress |= rows > 0 || self.cursors.get(&scope) != Some(&cursor);
-                self.cursors.insert(scope, cursor);
+                // Rows that move no cursor come again and again: they bring nothing forward.
+                let before = self.cursors.insert(scope.clone(), cursor);
+                exchange.progress |= before != Some(cursor);
+                if before.is_some_and(|before| before.epoch == cursor.epoch && before.number > cursor.number) {
+                    self.setbacks += u32::from(!self.rewound.insert(scope.clone()));
+                }
+                // A page of the scope replaces what was kept of another one.
+                if self.page_part.as_ref().is_some_and(|part| part.scope == scope) {
+                    self.page_part = None;
+                }
             }
             Some(Storing::Part(_)) | None => panic!("`Stored` answers nothing that was asked for"),
         }

@@ -10,60 +10,93 @@ use crate::ids::{Hash, Sequence};
 use crate::limits;
 use crate::message::{self, FramePart};
 use crate::section::{self, Kind};
-use crate::session::{Failure, Session, Tools};
+use crate::session::{Failure, Phase, Session, Tools};
 
-/// Plain bytes of entries that are read for one request, so that memory does not grow with the backlog.
-pub(super) const READ_BYTES_MAX: usize = 1024 * 1024;
+/// Plain bytes of entries that are read at once, so that memory does not grow with the backlog or with the request.
+pub(super) const READ_BYTES_MAX: usize = 256 * 1024;
+
+/// A request that is being built from several reads of the journal: frames that share a history pack better the more they are.
+#[derive(Debug)]
+pub(super) struct Building {
+    frames: Vec<u8>,
+    history: History,
+    /// The last entry that is packed.
+    packed: Sequence,
+    /// Hash there, once the journal has told it.
+    hash: Option<Hash>,
+    entries: u64,
+}
+
+impl Building {
+    /// A request that begins after what central has received.
+    pub(super) fn after(received: Sequence, hash: Option<Hash>) -> Self {
+        Self { frames: Vec::new(), history: History::default(), packed: received, hash, entries: 0 }
+    }
+
+    /// The last entry that is packed: reading goes on behind it.
+    pub(super) fn packed(&self) -> Sequence {
+        self.packed
+    }
+}
 
 impl Session {
-    /// Builds a request from entries that were read.
+    /// Goes on building a request from entries that were read; sends it when it is full or nothing is left to read.
     pub(super) fn entries_read(&mut self, before: Hash, entries: &[(Vec<u8>, Hash)], tools: &mut Tools<'_>) {
+        let Phase::Reading(building) = &mut self.phase else { return };
         if entries.is_empty() {
             return self.fail(Failure::Rule("the journal gave no entries although its head says that it has some"));
         }
-        if self.received_hash.is_some_and(|hash| hash != before) {
-            return self.fail(Failure::Forked { sequence: self.received });
+        if building.hash.is_some_and(|hash| hash != before) {
+            let sequence = building.packed;
+            return self.fail(Failure::Forked { sequence });
         }
-        match self.pack_request(before, entries, tools) {
-            Ok((frames, count)) => self.send(&frames, count, tools),
+        let empty = Building::after(Sequence::ZERO, None);
+        let mut building = core::mem::replace(building, empty);
+        building.hash = Some(before);
+        match self.pack_entries(&mut building, entries, tools) {
+            Ok(IsFull(false)) if building.packed < self.start.head => {
+                self.phase = Phase::Reading(building);
+                self.read_on();
+            }
+            Ok(_) => self.send(&building.frames, building.entries, tools),
             Err(error) => self.fail(Failure::Codec(error.reason)),
         }
     }
 
-    /// Frames within what central admitted: one at the start of a session.
-    fn pack_request(
+    /// Packs frames within what central admitted: one at the start of a session.
+    fn pack_entries(
         &mut self,
-        before: Hash,
+        building: &mut Building,
         mut entries: &[(Vec<u8>, Hash)],
         tools: &mut Tools<'_>,
-    ) -> Result<(Vec<u8>, u64), CodecError> {
-        let (mut first, mut before) = (self.received.next(), before);
-        let mut history = History::default();
-        let mut request = Vec::new();
-        let mut count = 0;
+    ) -> Result<IsFull, CodecError> {
         while !entries.is_empty() {
-            let taken = self.pack_frame(first, before, entries, &history, tools)?;
+            let before = building.hash.unwrap_or(Hash::NONE);
+            let first = building.packed.next();
+            let taken = self.pack_frame(first, before, entries, &building.history, tools)?;
             if taken.sealed.len() > self.part_threshold() {
-                if request.is_empty() {
-                    self.pack_parts(first, &taken.sealed, &mut request, tools);
-                    count += 1;
+                if building.frames.is_empty() {
+                    self.pack_parts(first, &taken.sealed, &mut building.frames, tools);
+                    building.entries += 1;
                 }
-                break;
+                return Ok(IsFull(true));
             }
-            if !request.is_empty() && request.len() + taken.sealed.len() > self.admitted_bytes as usize {
-                break;
+            let room = (self.admitted_bytes as usize).saturating_sub(building.frames.len());
+            if !building.frames.is_empty() && taken.sealed.len() > room {
+                return Ok(IsFull(true));
             }
-            request.extend_from_slice(&taken.sealed);
-            history.push(&taken.plain);
+            building.frames.extend_from_slice(&taken.sealed);
+            building.history.push(&taken.plain);
             let (sent, rest) = entries.split_at(taken.count);
-            (entries, first) = (rest, first.plus(sent.len() as u64));
-            before = sent.last().map_or(before, |entry| entry.1);
-            count += sent.len() as u64;
+            entries = rest;
+            building.packed = building.packed.plus(sent.len() as u64);
+            building.hash = sent.last().map(|entry| entry.1).or(building.hash);
+            building.entries += sent.len() as u64;
             if self.admitted_bytes == 0 {
-                break;
+                return Ok(IsFull(true));
             }
         }
-        Ok((request, count))
+        Ok(IsFull(false))
     }
 
     /// As many entries as fit the target; one at least.
@@ -133,6 +166,9 @@ impl Session {
         2 * self.link.target_bytes() as usize
     }
 }
+
+/// Whether a request takes no more.
+struct IsFull(bool);
 
 struct Taken {
     sealed: Vec<u8>,

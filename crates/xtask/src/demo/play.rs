@@ -58,9 +58,18 @@ pub(super) fn items(count: u64) -> Data {
         data.items.push(id);
     }
     for (number, place) in ["North Clinic", "South Clinic", "Regional Store"].into_iter().enumerate() {
-        let (store, name) = (format!("{number:08X}000000000000000000005708"), format!("{number:08X}00000000000000000000A3E0"));
-        data.lines += &line("name", &name, &json!({"ID": name, "name": place, "code": place, "type": "store", "customer": true, "supplier": true}));
-        data.lines += &line("store", &store, &json!({"ID": store, "name_ID": name, "code": place, "store_mode": "store", "disabled": false}));
+        let (store, name) =
+            (format!("{number:08X}000000000000000000005708"), format!("{number:08X}00000000000000000000A3E0"));
+        data.lines += &line(
+            "name",
+            &name,
+            &json!({"ID": name, "name": place, "code": place, "type": "store", "customer": true, "supplier": true}),
+        );
+        data.lines += &line(
+            "store",
+            &store,
+            &json!({"ID": store, "name_ID": name, "code": place, "store_mode": "store", "disabled": false}),
+        );
         data.stores.push(store);
         data.names.push(name);
     }
@@ -74,27 +83,46 @@ pub(super) struct Work {
     pub(super) edits: u64,
 }
 
-/// Sixty stock lines, twenty invoices with four lines each, one requisition with thirty lines.
+/// Ids of 32 hexadecimal digits, the same in every run, and as hard to pack as real ones.
+struct Ids(u64);
+
+impl Ids {
+    fn next(&mut self) -> String {
+        let mut half = || {
+            self.0 ^= self.0 << 13;
+            self.0 ^= self.0 >> 7;
+            self.0 ^= self.0 << 17;
+            self.0
+        };
+        format!("{:016X}{:016X}", half(), half())
+    }
+}
+
+/// 400 stock lines, 150 invoices with four lines each, one requisition with thirty lines.
 pub(super) fn offline_work(data: &Data) -> Work {
     let (store, supplier) = (&data.stores[0], &data.names[2]);
+    let mut ids = Ids(0x5EED_0001);
     let mut lines = String::new();
     let item = |number: usize| &data.items[number % data.items.len()];
-    for number in 0..60 {
-        let id = format!("STOCK-{number}");
+    let mut stock = Vec::new();
+    for number in 0..400 {
+        let id = ids.next();
         lines += &line("item_line", &id, &json!({"ID": id, "store_ID": store, "item_ID": item(number), "batch": format!("B{number}"), "expiry_date": "2027-06-30", "pack_size": 10, "quantity": 100 + number, "available": 100 + number, "cost_price": 1.25}));
+        stock.push(id);
     }
-    for number in 0..20 {
-        let id = format!("INVOICE-{number}");
+    for number in 0..150 {
+        let id = ids.next();
         lines += &line("transact", &id, &json!({"ID": id, "store_ID": store, "name_ID": supplier, "invoice_num": number, "type": "ci", "status": "cn", "entry_date": "2026-01-05", "mode": "store"}));
         for row in 0..4 {
-            let line_id = format!("INVOICE-{number}-{row}");
-            lines += &line("trans_line", &line_id, &json!({"ID": line_id, "transaction_ID": id, "item_ID": item(number * 4 + row), "item_line_ID": format!("STOCK-{row}"), "quantity": row + 1, "type": "stock_out"}));
+            let line_id = ids.next();
+            lines += &line("trans_line", &line_id, &json!({"ID": line_id, "transaction_ID": id, "item_ID": item(number * 4 + row), "item_line_ID": stock[(number + row) % stock.len()], "quantity": row + 1, "type": "stock_out"}));
         }
     }
-    lines += &line("requisition", "REQUEST", &json!({"ID": "REQUEST", "store_ID": store, "name_ID": supplier, "serial_number": 1, "type": "request", "status": "sg", "daysToSupply": 90}));
+    let request = ids.next();
+    lines += &line("requisition", &request, &json!({"ID": request, "store_ID": store, "name_ID": supplier, "serial_number": 1, "type": "request", "status": "sg", "daysToSupply": 90}));
     for number in 0..30 {
-        let id = format!("REQUEST-{number}");
-        lines += &line("requisition_line", &id, &json!({"ID": id, "requisition_ID": "REQUEST", "item_ID": item(number), "Cust_stock_order": 10 * number}));
+        let id = ids.next();
+        lines += &line("requisition_line", &id, &json!({"ID": id, "requisition_ID": request, "item_ID": item(number), "Cust_stock_order": 10 * number}));
     }
     let edits = lines.lines().count() as u64;
     Work { lines, edits }
@@ -131,7 +159,8 @@ impl Central {
 
     /// Starts the server on a free port.
     pub(super) fn start(&mut self) -> Result<()> {
-        let mut child = self.command(&["serve", "--listen", "127.0.0.1:0"]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
+        let mut child =
+            self.command(&["serve", "--listen", "127.0.0.1:0"]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
         let stdout = child.stdout.take().context("central's output is piped")?;
         let mut text = String::new();
         BufReader::new(stdout).read_line(&mut text)?;
@@ -222,10 +251,9 @@ impl Site {
 
     /// Syncs; it may fail, and then says why.
     pub(super) fn try_sync(&self) -> Result<Value> {
-        let output = self.command(&["sync", "--json", "--wait", "0"]).output()?;
-        serde_json::from_slice(&output.stdout).map_err(|error| {
-            anyhow!("sync printed no JSON ({error}): {}", String::from_utf8_lossy(&output.stderr))
-        })
+        let output = self.command(&["sync", "--json"]).output()?;
+        serde_json::from_slice(&output.stdout)
+            .map_err(|error| anyhow!("sync printed no JSON ({error}): {}", String::from_utf8_lossy(&output.stderr)))
     }
 
     /// The site's status.
@@ -264,7 +292,13 @@ impl Site {
 }
 
 /// Leaves everything as it is until the reader has seen enough.
-pub(super) fn hand_over(programs: &Programs, root: &Path, central: Central, link: Link, sites: [Site; 2]) -> Result<()> {
+pub(super) fn hand_over(
+    programs: &Programs,
+    root: &Path,
+    central: Central,
+    link: Link,
+    sites: [Site; 2],
+) -> Result<()> {
     println!("\nEverything stays until you press Enter. Try, in another terminal:\n");
     for site in &sites {
         println!("   {} --config {} status", programs.agent.display(), site.settings.display());

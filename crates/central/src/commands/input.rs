@@ -1,0 +1,86 @@
+//! What commands read from files and standard input.
+
+use std::fs::File;
+use std::io::{Read, Seek as _};
+use std::path::Path;
+
+use crate::enrolment::PASSWORD_BYTES_MAX;
+use crate::error::{CentralError, Exit};
+use crate::folder::FolderPaths;
+use crate::operations::{SPOOL_BYTES_MAX, nameless_file};
+
+/// Lines to import: a file whose length is known.
+pub(super) struct Input {
+    file: File,
+    bytes: u64,
+}
+
+impl Input {
+    /// Opens a file; `-` and what has no length (a pipe) is first copied into a file without a name.
+    pub(super) fn open(path: &Path, paths: &FolderPaths) -> Result<Self, CentralError> {
+        if path.as_os_str() == "-" {
+            return Self::copy(&mut std::io::stdin().lock(), paths);
+        }
+        let mut file = File::open(path).map_err(|error| unreadable(path, &error))?;
+        let metadata = file.metadata().map_err(|error| unreadable(path, &error))?;
+        if metadata.is_dir() {
+            return Err(unreadable(path, &std::io::Error::from(std::io::ErrorKind::IsADirectory)));
+        }
+        if !metadata.is_file() {
+            return Self::copy(&mut file, paths);
+        }
+        Ok(Self { file, bytes: metadata.len() })
+    }
+
+    fn copy(from: &mut dyn Read, paths: &FolderPaths) -> Result<Self, CentralError> {
+        let mut file = nameless_file(Some(paths))?;
+        let failed = |error: std::io::Error| {
+            let message = format!("the input cannot be kept while it is read: {error}");
+            CentralError::new("spool_failed", message, "Free some space on the disk of the data folder.", Exit::Disk)
+        };
+        let bytes = std::io::copy(&mut from.take(SPOOL_BYTES_MAX + 1), &mut file).map_err(failed)?;
+        if bytes > SPOOL_BYTES_MAX {
+            let message = format!("the import has more than {SPOOL_BYTES_MAX} bytes");
+            return Err(CentralError::refused("import_too_large", message, "Import it in several files."));
+        }
+        file.rewind().map_err(failed)?;
+        Ok(Self { file, bytes })
+    }
+
+    /// For a request that must announce its length.
+    pub(super) fn with_length(&mut self) -> (&mut dyn Read, u64) {
+        (&mut self.file, self.bytes)
+    }
+
+    /// The whole file, whatever was read of it.
+    pub(super) fn rewound(&mut self) -> Result<impl Read + use<>, CentralError> {
+        let failed = |error: std::io::Error| {
+            CentralError::new("input_unreadable", format!("the input cannot be read: {error}"), "", Exit::Failed)
+        };
+        self.file.rewind().map_err(failed)?;
+        self.file.try_clone().map_err(failed)
+    }
+}
+
+/// A password without the line end behind it.
+pub(super) fn read_password(path: &Path) -> Result<String, CentralError> {
+    let mut bytes = Vec::new();
+    // Room for one byte more and a line end, so that a password that is too long is told and not cut.
+    let bytes_max = PASSWORD_BYTES_MAX as u64 + 3;
+    let read = if path.as_os_str() == "-" {
+        std::io::stdin().lock().take(bytes_max).read_to_end(&mut bytes)
+    } else {
+        File::open(path).and_then(|file| file.take(bytes_max).read_to_end(&mut bytes))
+    };
+    read.map_err(|error| unreadable(path, &error))?;
+    let text = String::from_utf8(bytes).map_err(|_| {
+        CentralError::new("password_text", "the password is not UTF-8", "Choose another one.", Exit::Usage)
+    })?;
+    let text = text.strip_suffix('\n').unwrap_or(&text);
+    Ok(text.strip_suffix('\r').unwrap_or(text).to_owned())
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> CentralError {
+    let message = format!("{} cannot be read: {error}", path.display());
+    CentralError::new("input_unreadable", message, "Check the path. Nothing was done.", Exit::Usage)
+}

@@ -1,0 +1,254 @@
+//! The command line: what may be asked, and how a verb reaches a running server or opens the folder itself.
+
+mod input;
+mod show;
+
+use std::io::{BufReader, IsTerminal as _, Write};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use protocol::edge::Signer as _;
+
+use crate::admin;
+use crate::center::Center;
+use crate::clock;
+use crate::error::{CentralError, Exit};
+use crate::folder::{FolderPaths, check_initialised};
+use crate::operations::{self, Done, LIST_LIMIT_DEFAULT, Progress, RecordsToList, Request, SiteToAdd};
+use crate::serve;
+use input::Input;
+pub(crate) use show::put;
+
+/// How long a verb waits for a server that is just starting or stopping.
+const CHANGING_MS_MAX: u64 = serve::STOP_MS_MAX + 1_000;
+/// How often it looks.
+const LOOK_AGAIN_MS: u64 = 20;
+
+const EXIT_CODES: &str = "Exit codes:
+  0  done
+  1  failed
+  2  the command line is wrong; nothing was done
+  3  partly done: what was refused is listed
+  5  refused; nothing was done
+  6  a setting or the data folder is wrong; nothing was done
+  7  the disk is full, fails, or holds something damaged
+  8  busy: something else has to finish first";
+
+/// The central server that outpost agents sync with.
+#[derive(Parser)]
+#[command(name = "outpost-central", version, after_help = EXIT_CODES, disable_help_subcommand = true)]
+pub struct Arguments {
+    /// The data folder.
+    #[arg(long, global = true, env = "OUTPOST_CENTRAL_DATA", value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Print JSON instead of text; errors too.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Make a data folder: key, settings, empty store.
+    Init,
+    /// Run the server until SIGTERM.
+    Serve {
+        /// Where sites reach it: a loopback address. Port 0 takes a free one, which is printed.
+        #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:7080")]
+        listen: SocketAddr,
+    },
+    /// Add, list and show sites.
+    #[command(subcommand)]
+    Site(SiteCommand),
+    /// Give stores to sites, and list them.
+    #[command(subcommand)]
+    Store(StoreCommand),
+    /// Record central data from NDJSON lines {"table","op","id","data"}: all lines, or none if one is bad.
+    Import {
+        /// The file, or - for standard input.
+        file: PathBuf,
+        /// Record the good lines and list the refused ones.
+        #[arg(long = "continue")]
+        continues: bool,
+    },
+    /// Records of a table in the order of their ids, one a line.
+    Records(RecordsArguments),
+    /// Sites, what waits for each, and sizes.
+    Status,
+}
+
+#[derive(Subcommand)]
+enum SiteCommand {
+    /// Add a site and print its id.
+    Add(SiteAddArguments),
+    /// All sites, central first.
+    List,
+    /// One site with its stores.
+    Show {
+        /// Its name, or its id.
+        site: String,
+    },
+}
+
+#[derive(Args)]
+struct SiteAddArguments {
+    /// The login; unique.
+    name: String,
+    /// Free text.
+    #[arg(long, default_value = "")]
+    code: String,
+    /// standalone or mobile.
+    #[arg(long = "type", default_value = "standalone", value_parser = ["standalone", "mobile"])]
+    kind: String,
+    /// A store that it holds; may be given several times. The store's record must be imported before.
+    #[arg(long = "store", value_name = "ID")]
+    stores: Vec<String>,
+    /// A file with the site's password, or - for standard input. A line end behind it does not count.
+    #[arg(long, value_name = "FILE")]
+    password_file: PathBuf,
+}
+
+#[derive(Subcommand)]
+enum StoreCommand {
+    /// Give a store that central holds to a site.
+    Add {
+        /// The store's id.
+        store: String,
+        /// The site's name, or its id.
+        #[arg(long)]
+        site: String,
+    },
+    /// All stores and who holds them, central's first.
+    List,
+}
+
+#[derive(Args)]
+struct RecordsArguments {
+    /// The table's name.
+    table: String,
+    /// Only this record.
+    #[arg(long, conflicts_with_all = ["store", "after", "limit"])]
+    id: Option<String>,
+    /// Only records of this store.
+    #[arg(long, value_name = "ID")]
+    store: Option<String>,
+    /// Begin behind this id.
+    #[arg(long, value_name = "ID")]
+    after: Option<String>,
+    /// At most so many, 1 to 1000.
+    #[arg(long, default_value_t = LIST_LIMIT_DEFAULT)]
+    limit: u32,
+}
+
+impl Arguments {
+    /// Whether output is for programs.
+    pub fn is_json(&self) -> bool {
+        self.json
+    }
+
+    /// Whether this run is a server, which logs more.
+    pub fn is_server(&self) -> bool {
+        matches!(self.command, Command::Serve { .. })
+    }
+}
+
+/// Carries out a command.
+///
+/// # Errors
+/// What it ended with.
+pub fn run(arguments: Arguments, output: &mut dyn Write) -> Result<Exit, CentralError> {
+    let Some(data) = arguments.data else {
+        let advice = "Give --data DIR, or set OUTPOST_CENTRAL_DATA.";
+        return Err(CentralError::new("no_data_folder", "which data folder is not said", advice, Exit::Usage));
+    };
+    let paths = FolderPaths::new(data);
+    let is_json = arguments.json;
+    let request = match arguments.command {
+        Command::Init => return initialise(&paths, is_json, output),
+        Command::Serve { listen } => return serve::serve(paths, listen, output).map(|()| Exit::Ok),
+        Command::Site(SiteCommand::Add(site)) => Request::SiteAdd(SiteToAdd {
+            password: input::read_password(&site.password_file)?,
+            name: site.name,
+            code: site.code,
+            kind: site.kind,
+            stores: site.stores,
+        }),
+        Command::Site(SiteCommand::List) => Request::SiteList,
+        Command::Site(SiteCommand::Show { site }) => Request::SiteShow { site },
+        Command::Store(StoreCommand::Add { store, site }) => Request::StoreAdd { store, site },
+        Command::Store(StoreCommand::List) => Request::StoreList,
+        Command::Import { file, continues } => {
+            check_initialised(&paths)?;
+            let input = Input::open(&file, &paths)?;
+            return carry_out(
+                &paths,
+                &Request::Import { continue_past_refused: continues },
+                Some(input),
+                is_json,
+                output,
+            );
+        }
+        Command::Records(RecordsArguments { table, id, store, after, limit }) => {
+            Request::Records(RecordsToList { table, id, store, after, limit })
+        }
+        Command::Status => Request::Status,
+    };
+    carry_out(&paths, &request, None, is_json, output)
+}
+
+fn initialise(paths: &FolderPaths, is_json: bool, output: &mut dyn Write) -> Result<Exit, CentralError> {
+    let root = paths.root().display().to_string();
+    let center = Center::initialise(paths)?;
+    let key = center.signer().public_key().to_string();
+    let value = serde_json::json!({ "data": root, "central_key": key });
+    let text = if is_json { format!("{value}\n") } else { format!("made {root}\ncentral's key is {key}\n") };
+    put(output, &text)?;
+    Ok(Exit::Ok)
+}
+
+/// Asks the running server, or else opens the folder.
+fn carry_out(
+    paths: &FolderPaths,
+    request: &Request,
+    mut input: Option<Input>,
+    is_json: bool,
+    output: &mut dyn Write,
+) -> Result<Exit, CentralError> {
+    check_initialised(paths)?;
+    let mut events = |progress: Progress| {
+        if !is_json {
+            show::progress(&progress, std::io::stderr().is_terminal());
+        }
+    };
+    let give_up_ms = clock::monotonic_ms() + CHANGING_MS_MAX;
+    let done = loop {
+        let answer = admin::ask(&paths.socket(), request, input.as_mut().map(Input::with_length), &mut events)?;
+        if let Some(done) = answer {
+            break done;
+        }
+        match Center::open(paths.clone()) {
+            Ok(center) => break perform_alone(&center, request.clone(), input, &mut events)?,
+            // A server that starts or stops has the folder but no socket.
+            Err(error) if error.code == "folder_in_use" && clock::monotonic_ms() < give_up_ms => {
+                clock::pause_ms(LOOK_AGAIN_MS);
+            }
+            Err(error) => return Err(error),
+        }
+    };
+    show::done(request, &done, is_json, output)?;
+    Ok(done.exit)
+}
+
+fn perform_alone(
+    center: &Center,
+    request: Request,
+    input: Option<Input>,
+    events: &mut dyn FnMut(Progress),
+) -> Result<Done, CentralError> {
+    match input {
+        Some(mut input) => operations::perform(center, request, &mut BufReader::new(input.rewound()?), events),
+        None => operations::perform(center, request, &mut std::io::empty(), events),
+    }
+}

@@ -1,0 +1,220 @@
+//! How answers look on a terminal.
+
+use std::io::Write;
+
+use serde_json::Value;
+
+use crate::error::{CentralError, Exit};
+use crate::operations::{Done, Progress, Request};
+
+/// Widest column of a table, in characters; what is longer is not cut but not lined up either.
+const COLUMN_WIDTH_MAX: usize = 40;
+
+/// Writes text where answers go. A reader that went away (`| head`) is no error.
+pub(crate) fn put(output: &mut dyn Write, text: &str) -> Result<(), CentralError> {
+    match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(CentralError::new("output_failed", format!("the answer cannot be written: {error}"), "", Exit::Failed))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// How far something long is: one line that changes on a terminal, plain lines elsewhere.
+pub(super) fn progress(progress: &Progress, is_terminal: bool) {
+    let text = match progress {
+        Progress::Checking { lines } => format!("checked {lines} lines"),
+        Progress::Recording { lines, lines_total } => format!("recorded {lines} of {lines_total} lines"),
+    };
+    let is_over = matches!(progress, Progress::Recording { lines, lines_total } if lines == lines_total);
+    let line = match (is_terminal, is_over) {
+        (true, false) => format!("\r{text}  "),
+        (true, true) => format!("\r{text}  \n"),
+        (false, _) => format!("{text}\n"),
+    };
+    // Progress that cannot be shown is no reason to stop.
+    let _ = std::io::stderr().write_all(line.as_bytes());
+}
+
+/// Prints what a verb found or did.
+pub(super) fn done(request: &Request, done: &Done, is_json: bool, output: &mut dyn Write) -> Result<(), CentralError> {
+    let value = &done.value;
+    let text = match (request, is_json) {
+        (_, true) => format!("{value}\n"),
+        (Request::Records(_), false) => records(value),
+        (Request::SiteAdd(_), false) => format!("{}\n", value["id"]),
+        (Request::SiteList, false) => sites(value),
+        (Request::SiteShow { .. }, false) => facts(value),
+        (Request::StoreAdd { .. }, false) => {
+            format!("store {} is given to site {}\n", plain(&value["store"]), value["site"])
+        }
+        (Request::StoreList, false) => stores(value),
+        (Request::Import { .. }, false) => import(value),
+        (Request::Status, false) => status(value),
+    };
+    put(output, &text)
+}
+
+fn sites(value: &Value) -> String {
+    let head = ["ID", "NAME", "CODE", "TYPE", "ENROLLED", "LAST CONTACT", "STORES"];
+    table(
+        &head,
+        items(value, "sites").iter().map(|site| {
+            let stores = items(site, "stores").iter().map(plain).collect::<Vec<_>>().join(" ");
+            let mut row = columns(site, &["id", "name", "code", "type", "enrolled", "last_contact"]);
+            row.push(stores);
+            row
+        }),
+    )
+}
+
+fn stores(value: &Value) -> String {
+    let head = ["ID", "NAME", "CODE", "SITE", "SITE NAME", "OWNERSHIP"];
+    let keys = ["id", "name", "code", "site", "site_name", "ownership"];
+    table(&head, items(value, "stores").iter().map(|store| columns(store, &keys)))
+}
+
+fn records(value: &Value) -> String {
+    let head = ["ID", "STORE", "POSITION", "DATA"];
+    table(&head, items(value, "records").iter().map(|record| columns(record, &["id", "store", "position", "data"])))
+}
+
+fn import(value: &Value) -> String {
+    let mut lines = Vec::new();
+    for refusal in items(value, "refusals") {
+        let record = match (&refusal["table"], &refusal["id"]) {
+            (Value::Null, _) | (_, Value::Null) => String::new(),
+            (table, id) => format!(" {} {}", plain(table), plain(id)),
+        };
+        let (line, code, reason) = (&refusal["line"], plain(&refusal["code"]), plain(&refusal["reason"]));
+        lines.push(format!("line {line}{record}: {reason} [{code}]\n"));
+    }
+    if value["refusals_not_shown"] != 0 {
+        lines.push(format!("... and {} more\n", value["refusals_not_shown"]));
+    }
+    let (written, unchanged, refused) = (&value["written"], &value["unchanged"], &value["refused"]);
+    lines.push(format!("{written} recorded, {unchanged} unchanged, {refused} refused\n"));
+    if *written == 0 && *refused != 0 {
+        lines.push("Nothing was recorded. Correct the lines, or record the good ones with --continue.\n".to_owned());
+    }
+    lines.concat()
+}
+
+fn status(value: &Value) -> String {
+    let mut lines: Vec<String> = [
+        ("epoch", "epoch"),
+        ("position", "position"),
+        ("remote sites", "remote_sites"),
+        ("records", "records"),
+        ("entries in the log", "log_entries"),
+        ("entries waiting for headers", "waiting_entries"),
+        ("entries set aside", "set_aside"),
+        ("database bytes", "database_bytes"),
+    ]
+    .into_iter()
+    .map(|(name, key)| format!("{name:<28} {}\n", plain(&value[key])))
+    .collect();
+    let head = [
+        "ID",
+        "NAME",
+        "LAST CONTACT",
+        "IN STEP",
+        "RECEIVED",
+        "JUDGED",
+        "ROWS WAITING",
+        "CONTROL",
+        "WAITING",
+        "SET ASIDE",
+    ];
+    let keys = [
+        "id",
+        "name",
+        "last_contact",
+        "last_in_step",
+        "received",
+        "judged",
+        "rows_waiting",
+        "control_rows_waiting",
+        "waiting_entries",
+        "set_aside",
+    ];
+    lines.push("\n".to_owned());
+    lines.push(table(&head, items(value, "sites").iter().map(|site| columns(site, &keys))));
+    lines.concat()
+}
+
+/// An object as lines.
+fn facts(value: &Value) -> String {
+    let empty = serde_json::Map::new();
+    let lines: Vec<String> = value
+        .as_object()
+        .unwrap_or(&empty)
+        .iter()
+        .map(|(key, value)| match value {
+            Value::Array(items) => format!("{key:<22} {}\n", items.iter().map(plain).collect::<Vec<_>>().join(" ")),
+            value => format!("{key:<22} {}\n", plain(value)),
+        })
+        .collect();
+    lines.concat()
+}
+
+fn items<'a>(value: &'a Value, key: &str) -> &'a [Value] {
+    value.get(key).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+}
+
+fn columns(value: &Value, keys: &[&str]) -> Vec<String> {
+    keys.iter().map(|key| plain(&value[*key])).collect()
+}
+
+/// A value without quotes; nothing is a dash.
+fn plain(value: &Value) -> String {
+    match value {
+        Value::Null => "-".to_owned(),
+        Value::String(text) if text.is_empty() => "-".to_owned(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// Rows under a head, lined up; the last column is as wide as it is.
+fn table(head: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
+    let mut lines = vec![head.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>()];
+    lines.extend(rows);
+    let width = |column: usize| {
+        let widths = lines.iter().filter_map(|line| line.get(column)).map(|text| text.chars().count());
+        widths.filter(|width| *width <= COLUMN_WIDTH_MAX).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..head.len()).map(width).collect();
+    let mut text = String::new();
+    for line in &lines {
+        let cells: Vec<String> = line.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}  ")).collect();
+        text.push_str(cells.concat().trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_table_is_lined_up_and_nothing_is_cut() {
+        let rows = [vec!["1".to_owned(), "x".repeat(60)], vec!["22".to_owned(), "y".to_owned()]];
+
+        assert_eq!(table(&["ID", "NAME"], rows.into_iter()), format!("ID  NAME\n1   {}\n22  y\n", "x".repeat(60)));
+    }
+
+    #[test]
+    fn an_import_says_what_was_refused_and_that_nothing_was_recorded() {
+        let refusal = json!({ "line": 3, "table": "unit", "id": "a", "code": "id_differs", "reason": "why" });
+        let value =
+            json!({ "written": 0, "unchanged": 0, "refused": 2, "refusals_not_shown": 1, "refusals": [refusal] });
+
+        let text = import(&value);
+
+        assert!(text.starts_with("line 3 unit a: why [id_differs]\n... and 1 more\n"), "{text}");
+        assert!(text.contains("Nothing was recorded."), "{text}");
+    }
+}

@@ -1,0 +1,250 @@
+//! `POST /enrol/v0`: a device proves a site's name and password once, and from then on its own key speaks for the site.
+
+mod password;
+mod throttle;
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::http::StatusCode;
+use protocol::edge::Signer as _;
+use protocol::ids::{JournalId, PublicKey};
+use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
+
+use crate::center::Center;
+use crate::clock;
+use crate::error::CentralError;
+use crate::hex;
+use crate::store::{SITE_NAME_BYTES_MAX, SiteKind};
+use crate::writer::WriteError;
+pub use password::{PASSWORD_BYTES_MAX, hash_password};
+use throttle::Throttle;
+
+/// Largest request, in bytes: a name and a password of the largest sizes in which every character is an escape, and the keys.
+pub const REQUEST_BYTES_MAX: usize = 16 * 1024;
+/// Enrolments that wait for one of `limits.enrolments_max` places at most; one more is told to come again.
+pub const WAITING_MAX: usize = 32;
+
+/// What a device asks.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EnrolRequest {
+    /// The site's login.
+    name: String,
+    password: String,
+    /// Of the device's key, as 64 hexadecimal digits.
+    public_key: String,
+    /// The device's journal, as 32 hexadecimal digits.
+    journal: String,
+    /// `standalone` or `mobile`.
+    r#type: String,
+}
+
+/// What a device is told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EnrolReply {
+    /// The site that it speaks for now.
+    pub site_id: u32,
+    /// Central's key, to be pinned; 64 hexadecimal digits.
+    pub central_key: String,
+    /// Generation of the name and password that were proved.
+    pub credential_generation: u32,
+}
+
+/// An enrolment that was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum EnrolError {
+    /// Not the JSON that is asked for.
+    #[error("the enrolment cannot be read: {0}")]
+    Malformed(String),
+    /// A field is not what it must be.
+    #[error("{field} must be {expected}")]
+    Field {
+        /// The field.
+        field: &'static str,
+        /// What it must be.
+        expected: &'static str,
+    },
+    /// Unknown name or wrong password: which, is not told.
+    #[error("the name or the password is wrong")]
+    Credentials,
+    /// The site is of another kind.
+    #[error("the site is registered as {registered}, the device says {found}; correct one of them")]
+    Type {
+        /// At central.
+        registered: &'static str,
+        /// By the device.
+        found: &'static str,
+    },
+    /// Too many wrong passwords for this name from this address.
+    #[error("too many wrong passwords for this name; try again in {wait_s} s")]
+    TooManyAttempts {
+        /// How long.
+        wait_s: u32,
+    },
+    /// Too many enrolments at once.
+    #[error("central has too many enrolments in hand; try again in a moment")]
+    Overloaded,
+    /// The server stops, or its store failed or refused.
+    #[error(transparent)]
+    Center(#[from] CentralError),
+}
+
+impl EnrolError {
+    /// The stable code.
+    pub fn code(&self) -> &str {
+        match self {
+            Self::Malformed(_) => "enrolment_malformed",
+            Self::Field { .. } => "enrolment_field",
+            Self::Credentials => "wrong_credentials",
+            Self::Type { .. } => "site_type_differs",
+            Self::TooManyAttempts { .. } => "too_many_attempts",
+            Self::Overloaded => "overloaded",
+            Self::Center(error) => &error.code,
+        }
+    }
+
+    /// The HTTP status.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::Malformed(_) | Self::Field { .. } => StatusCode::BAD_REQUEST,
+            Self::Credentials => StatusCode::FORBIDDEN,
+            Self::Type { .. } => StatusCode::CONFLICT,
+            Self::TooManyAttempts { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Center(error) => match error.exit {
+                crate::error::Exit::Refused => StatusCode::CONFLICT,
+                crate::error::Exit::Busy => StatusCode::SERVICE_UNAVAILABLE,
+                _ => StatusCode::INTERNAL_SERVER_ERROR,
+            },
+        }
+    }
+
+    /// Seconds to wait, if waiting helps.
+    pub fn retry_after_s(&self) -> Option<u32> {
+        match self {
+            Self::TooManyAttempts { wait_s } => Some(*wait_s),
+            Self::Overloaded => Some(1),
+            _ => None,
+        }
+    }
+}
+
+impl From<WriteError> for EnrolError {
+    fn from(error: WriteError) -> Self {
+        Self::Center(error.into())
+    }
+}
+
+/// See the module.
+pub struct Enrolment {
+    center: Arc<Center>,
+    throttle: Mutex<Throttle>,
+    /// A hash that no password has, so that an unknown name costs what a known one costs.
+    nobody: Arc<str>,
+    places: Semaphore,
+    queue: Semaphore,
+}
+
+impl Enrolment {
+    /// For a center.
+    ///
+    /// # Errors
+    /// Those of hashing.
+    pub fn new(center: Arc<Center>) -> Result<Self, CentralError> {
+        let chance = crate::entropy::bytes::<32>();
+        Ok(Self {
+            throttle: Mutex::new(Throttle::default()),
+            nobody: hash_password(center.settings().passwords, &hex::to_hex(&chance))?.into(),
+            places: Semaphore::new(center.settings().limits.enrolments_max),
+            queue: Semaphore::new(WAITING_MAX + center.settings().limits.enrolments_max),
+            center,
+        })
+    }
+
+    /// Enrols a device. Doing it again with the same key and journal changes nothing.
+    ///
+    /// # Errors
+    /// [`EnrolError`]; then nothing has changed but the memory of wrong passwords.
+    pub async fn enrol(&self, body: &[u8], address: Option<IpAddr>) -> Result<EnrolReply, EnrolError> {
+        let request: EnrolRequest =
+            serde_json::from_slice(body).map_err(|error| EnrolError::Malformed(error.to_string()))?;
+        let device = check(&request)?;
+        let address = address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        self.check_throttle(&request.name, address)?;
+        let _in_queue = self.queue.try_acquire().map_err(|_| EnrolError::Overloaded)?;
+        let _place = self.places.acquire().await.expect("the places are never closed");
+        // Others with the same name may have been wrong while this one waited.
+        self.check_throttle(&request.name, address)?;
+
+        let (name, password) = (request.name.clone(), request.password.clone());
+        let (center, nobody) = (Arc::clone(&self.center), Arc::clone(&self.nobody));
+        let proved = spawn_blocking(move || -> Result<_, EnrolError> {
+            let account = center.read(move |reading| reading.site_by_name(&name))?;
+            let hash = account.as_ref().map_or(&*nobody, |account| account.password_hash.as_str());
+            let is_right = password::is_password(hash, &password);
+            Ok(account.filter(|_| is_right))
+        });
+        let Some(account) = proved.await.map_err(|_| stopped())?? else {
+            self.lock().failed(&request.name, address, clock::monotonic_ms());
+            tracing::warn!(name = request.name, %address, "an enrolment with a wrong name or password");
+            return Err(EnrolError::Credentials);
+        };
+        self.lock().succeeded(&request.name, address);
+        if account.kind != device.kind {
+            return Err(EnrolError::Type { registered: account.kind.as_str(), found: device.kind.as_str() });
+        }
+        let site = account.id;
+        let enrolled = self.center.writer()?.run(move |batch| batch.enrol(site, &device.key, device.journal)).await;
+        self.center.key_changed(site);
+        let enrolled = enrolled?;
+        if enrolled.is_new {
+            tracing::info!(%site, key = %device.key, journal = %device.journal, "a device was enrolled");
+        }
+        Ok(EnrolReply {
+            site_id: site.0,
+            central_key: self.center.signer().public_key().to_string(),
+            credential_generation: enrolled.generation.0,
+        })
+    }
+
+    fn check_throttle(&self, name: &str, address: IpAddr) -> Result<(), EnrolError> {
+        match self.lock().wait_s(name, address, clock::monotonic_ms()) {
+            0 => Ok(()),
+            wait_s => Err(EnrolError::TooManyAttempts { wait_s }),
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Throttle> {
+        self.throttle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Device {
+    key: PublicKey,
+    journal: JournalId,
+    kind: SiteKind,
+}
+
+fn check(request: &EnrolRequest) -> Result<Device, EnrolError> {
+    if request.name.is_empty() || request.name.len() > SITE_NAME_BYTES_MAX {
+        return Err(EnrolError::Field { field: "name", expected: "a text of 1 to 100 bytes" });
+    }
+    if request.password.is_empty() || request.password.len() > PASSWORD_BYTES_MAX {
+        return Err(EnrolError::Field { field: "password", expected: "a text of 1 to 1024 bytes" });
+    }
+    let key = hex::from_hex(&request.public_key).map(PublicKey);
+    let key = key.ok_or(EnrolError::Field { field: "public_key", expected: "64 hexadecimal digits" })?;
+    let journal = hex::from_hex(&request.journal).map(JournalId);
+    let journal = journal.ok_or(EnrolError::Field { field: "journal", expected: "32 hexadecimal digits" })?;
+    let kind = SiteKind::of(&request.r#type).filter(|kind| *kind != SiteKind::Central);
+    let kind = kind.ok_or(EnrolError::Field { field: "type", expected: "standalone or mobile" })?;
+    Ok(Device { key, journal, kind })
+}
+
+fn stopped() -> EnrolError {
+    EnrolError::Center(WriteError::Stopping.into())
+}

@@ -1,0 +1,66 @@
+//! Passwords of sites, kept as Argon2id hashes in the PHC format, which names its own parameters.
+
+use argon2::password_hash::phc::PasswordHash;
+use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
+use argon2::{Algorithm, Argon2, Params, Version};
+
+use crate::entropy;
+use crate::error::{CentralError, Exit};
+use crate::settings::PasswordSettings;
+
+/// Longest password, in bytes: longer than anybody types, short enough not to be a burden.
+pub const PASSWORD_BYTES_MAX: usize = 1024;
+/// Bytes of a salt, as the format recommends.
+const SALT_BYTES: usize = 16;
+
+/// The hash to keep of a new password.
+///
+/// # Errors
+/// `password_length`; `password_settings` if Argon2 does not take the settings.
+pub fn hash_password(settings: PasswordSettings, password: &str) -> Result<String, CentralError> {
+    if password.is_empty() || password.len() > PASSWORD_BYTES_MAX {
+        let message = format!("the password has {} bytes; it must have 1 to {PASSWORD_BYTES_MAX}", password.len());
+        return Err(CentralError::refused("password_length", message, "Choose another one."));
+    }
+    let failed = |error: &dyn std::fmt::Display| {
+        let message = format!("the password cannot be hashed: {error}");
+        CentralError::new("password_settings", message, "Check [passwords] in central.toml.", Exit::Config)
+    };
+    let params = Params::new(settings.memory_kib, settings.rounds, 1, None).map_err(|error| failed(&error))?;
+    let argon2 = Argon2::new(Algorithm::Argon2id, Version::default(), params);
+    let salt = entropy::bytes::<SALT_BYTES>();
+    let hash: PasswordHash =
+        argon2.hash_password_with_salt(password.as_bytes(), &salt).map_err(|error| failed(&error))?;
+    Ok(hash.to_string())
+}
+
+/// Whether this is the password of a hash. A hash that cannot be read has none.
+pub(super) fn is_password(hash: &str, password: &str) -> bool {
+    let Ok(hash) = PasswordHash::new(hash) else { return false };
+    Argon2::default().verify_password(password.as_bytes(), &hash).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const QUICK: PasswordSettings = PasswordSettings { memory_kib: 64, rounds: 1 };
+
+    #[test]
+    fn a_password_fits_its_hash_and_no_other_and_two_hashes_of_it_differ() {
+        let hash = hash_password(QUICK, "correct horse").unwrap();
+
+        assert!(hash.starts_with("$argon2id$v=19$m=64,t=1,p=1$"), "{hash}");
+        assert!(is_password(&hash, "correct horse"));
+        assert!(!is_password(&hash, "correct horsf"));
+        assert!(!is_password("", "correct horse"));
+        assert_ne!(hash_password(QUICK, "correct horse").unwrap(), hash);
+    }
+
+    #[test]
+    fn an_empty_and_an_endless_password_are_refused() {
+        for password in ["", &"x".repeat(PASSWORD_BYTES_MAX + 1)] {
+            assert_eq!(hash_password(QUICK, password).unwrap_err().code, "password_length");
+        }
+    }
+}

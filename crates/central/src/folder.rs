@@ -1,0 +1,255 @@
+//! The data folder: who may open it, and what lies in it.
+//!
+//! | file | mode | |
+//! | --- | --- | --- |
+//! | `central.key` | 0600 | 32 bytes: the seed of central's signing key. Devices pin the public half, so it never changes |
+//! | `central.toml` | 0600 | settings |
+//! | `central.sqlite`, `-wal`, `-shm` | 0600 | the store |
+//! | `central.lock` | 0600 | locked by the one program that may write |
+//! | `admin.sock` | 0600 | where a running server takes verbs |
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use codec::Ed25519Signer;
+
+use crate::entropy;
+use crate::error::{CentralError, Exit};
+use crate::settings::{SETTINGS_TEXT, Settings};
+
+/// Only the owner: the folder holds a private key and people's data.
+const FOLDER_MODE: u32 = 0o700;
+const FILE_MODE: u32 = 0o600;
+const SEED_BYTES: usize = 32;
+
+/// Where things lie in a data folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FolderPaths {
+    root: PathBuf,
+}
+
+impl FolderPaths {
+    /// Of this folder.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    /// The folder itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The settings.
+    pub fn settings(&self) -> PathBuf {
+        self.root.join("central.toml")
+    }
+
+    /// The store.
+    pub fn store(&self) -> PathBuf {
+        self.root.join("central.sqlite")
+    }
+
+    /// Where a running server takes verbs.
+    pub fn socket(&self) -> PathBuf {
+        self.root.join("admin.sock")
+    }
+
+    fn key(&self) -> PathBuf {
+        self.root.join("central.key")
+    }
+
+    fn lock(&self) -> PathBuf {
+        self.root.join("central.lock")
+    }
+}
+
+/// A data folder that this program alone may write, until it is dropped.
+#[derive(Debug)]
+pub struct DataFolder {
+    paths: FolderPaths,
+    _lock: File,
+}
+
+impl DataFolder {
+    /// Makes a folder, or goes on with one whose making was cut short. The key comes last: a folder that has one is whole.
+    ///
+    /// `make_store` is called before the key is written.
+    ///
+    /// # Errors
+    /// `already_initialised`, `folder_in_use`, `folder_failed`, those of `make_store`.
+    pub fn initialise(
+        paths: &FolderPaths,
+        make_store: impl FnOnce(&DataFolder) -> Result<(), CentralError>,
+    ) -> Result<(Self, Ed25519Signer), CentralError> {
+        let failed = |error| failed("make", paths.root(), &error);
+        fs::DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(paths.root()).map_err(failed)?;
+        let folder = Self::lock(paths.clone())?;
+        if paths.key().exists() {
+            let message = format!("{} is a data folder already", paths.root().display());
+            return Err(CentralError::refused("already_initialised", message, "Use it, or name another folder."));
+        }
+        if !paths.settings().exists() {
+            write_whole(&paths.settings(), SETTINGS_TEXT.as_bytes())?;
+        }
+        // SQLite gives its other files the mode of the first.
+        OpenOptions::new().append(true).create(true).mode(FILE_MODE).open(paths.store()).map_err(failed)?;
+        make_store(&folder)?;
+        let seed = entropy::bytes::<SEED_BYTES>();
+        write_whole(&paths.key(), &seed)?;
+        Ok((folder, Ed25519Signer::from_seed(&seed)))
+    }
+
+    /// Takes the lock of a folder that `init` made.
+    ///
+    /// # Errors
+    /// `not_initialised`, `folder_in_use`, `store_missing`, `folder_failed`.
+    pub fn open(paths: FolderPaths) -> Result<Self, CentralError> {
+        check_initialised(&paths)?;
+        let folder = Self::lock(paths)?;
+        if !folder.paths.store().exists() {
+            let message = format!("the store {} is gone", folder.paths.store().display());
+            let advice = "Restore the whole folder from a backup. An empty store is not made in its place, because the sites \
+                          would take it for a central that was set back.";
+            return Err(CentralError::new("store_missing", message, advice, Exit::Disk));
+        }
+        Ok(folder)
+    }
+
+    /// Where things lie.
+    pub fn paths(&self) -> &FolderPaths {
+        &self.paths
+    }
+
+    /// Central's key.
+    ///
+    /// # Errors
+    /// `key_damaged`, `folder_failed`.
+    pub fn signer(&self) -> Result<Ed25519Signer, CentralError> {
+        let path = self.paths.key();
+        let mut bytes = Vec::new();
+        let file = File::open(&path).map_err(|error| failed("read", &path, &error))?;
+        file.take(SEED_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(|error| failed("read", &path, &error))?;
+        let Ok(seed) = <&[u8; SEED_BYTES]>::try_from(bytes.as_slice()) else {
+            let message = format!("{} has {} bytes or more; a key has {SEED_BYTES}", path.display(), bytes.len());
+            let advice = "Restore it from a backup. A new key would mean that every site has to enrol again.";
+            return Err(CentralError::new("key_damaged", message, advice, Exit::Disk));
+        };
+        Ok(Ed25519Signer::from_seed(seed))
+    }
+
+    /// The settings.
+    ///
+    /// # Errors
+    /// Those of [`Settings::load`].
+    pub fn settings(&self) -> Result<Settings, CentralError> {
+        Settings::load(&self.paths.settings())
+    }
+
+    fn lock(paths: FolderPaths) -> Result<Self, CentralError> {
+        let path = paths.lock();
+        let mut options = OpenOptions::new();
+        let file = options.read(true).write(true).create(true).truncate(false).mode(FILE_MODE).open(&path);
+        let file = file.map_err(|error| failed("open", &path, &error))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self { paths, _lock: file }),
+            Err(TryLockError::WouldBlock) => Err(CentralError::new(
+                "folder_in_use",
+                format!("another outpost-central has {} open", paths.root().display()),
+                "Verbs reach a running server by themselves; a second server needs a folder of its own.",
+                Exit::Busy,
+            )),
+            Err(TryLockError::Error(error)) => Err(failed("lock", &path, &error)),
+        }
+    }
+}
+
+/// Whether `init` has made this folder.
+///
+/// # Errors
+/// `not_initialised`.
+pub fn check_initialised(paths: &FolderPaths) -> Result<(), CentralError> {
+    if paths.key().exists() {
+        return Ok(());
+    }
+    let message = format!("{} is no data folder of outpost-central", paths.root().display());
+    let advice = format!("Check --data, or make it with `outpost-central init --data {}`.", paths.root().display());
+    Err(CentralError::new("not_initialised", message, advice, Exit::Config))
+}
+
+/// Writes a file that is there whole or not at all, also after a power cut.
+fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), CentralError> {
+    let failed = |error| failed("write", path, &error);
+    let temporary = path.with_extension("new");
+    let mut options = OpenOptions::new();
+    let mut file = options.write(true).create(true).truncate(true).mode(FILE_MODE).open(&temporary).map_err(failed)?;
+    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(failed)?;
+    fs::rename(&temporary, path).map_err(failed)?;
+    let folder = path.parent().expect("a file of the data folder has a folder");
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)
+}
+
+fn failed(what: &str, path: &Path, error: &std::io::Error) -> CentralError {
+    let advice = match error.kind() {
+        ErrorKind::PermissionDenied => "Run as the user that the folder belongs to.",
+        ErrorKind::StorageFull => "Free some space on the disk.",
+        _ => "Check the path and the disk.",
+    };
+    CentralError::new("folder_failed", format!("cannot {what} {}: {error}", path.display()), advice, Exit::Disk)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use protocol::edge::Signer as _;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    fn paths(folder: &tempfile::TempDir) -> FolderPaths {
+        FolderPaths::new(folder.path().join("central"))
+    }
+
+    fn make_store(folder: &DataFolder) -> Result<(), CentralError> {
+        fs::write(folder.paths().store(), "store").map_err(|error| failed("write", folder.paths().root(), &error))
+    }
+
+    #[test]
+    fn a_folder_is_made_once_for_its_owner_alone_and_keeps_its_key() {
+        let temporary = tempfile::tempdir().unwrap();
+        let paths = paths(&temporary);
+        let (folder, signer) = DataFolder::initialise(&paths, make_store).unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+
+        assert_eq!(mode(paths.root()), 0o700);
+        assert_eq!(mode(&paths.key()), 0o600);
+        assert_eq!(folder.signer().unwrap().public_key(), signer.public_key());
+        assert_eq!(folder.settings(), Ok(Settings::default()));
+        assert_eq!(DataFolder::open(paths.clone()).unwrap_err().code, "folder_in_use");
+        drop(folder);
+        assert_eq!(DataFolder::initialise(&paths, make_store).unwrap_err().code, "already_initialised");
+        assert!(DataFolder::open(paths).is_ok());
+    }
+
+    #[test]
+    fn an_init_that_was_cut_short_is_no_folder_and_can_be_done_again() {
+        let temporary = tempfile::tempdir().unwrap();
+        let paths = paths(&temporary);
+        let cut = CentralError::refused("cut", "cut", "");
+        assert_eq!(DataFolder::initialise(&paths, |_| Err(cut.clone())).unwrap_err(), cut);
+
+        assert_eq!(DataFolder::open(paths.clone()).unwrap_err().code, "not_initialised");
+        assert!(DataFolder::initialise(&paths, make_store).is_ok());
+    }
+
+    #[test]
+    fn a_store_that_is_gone_and_a_key_that_is_cut_are_told() {
+        let temporary = tempfile::tempdir().unwrap();
+        let paths = paths(&temporary);
+        drop(DataFolder::initialise(&paths, make_store).unwrap());
+        fs::write(paths.key(), "short").unwrap();
+        assert_eq!(DataFolder::open(paths.clone()).unwrap().signer().unwrap_err().code, "key_damaged");
+
+        fs::remove_file(paths.store()).unwrap();
+        assert_eq!(DataFolder::open(paths).unwrap_err().code, "store_missing");
+    }
+}

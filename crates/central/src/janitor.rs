@@ -1,0 +1,109 @@
+//! A thread that does what nobody waits for: judges what exchanges left, and prunes the log of entries in bounded steps.
+
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Weak};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crate::center::Center;
+use crate::clock;
+use crate::error::{CentralError, Exit};
+use crate::sync_api::JUDGE_MS_MAX;
+use crate::writer::WriteError;
+
+/// How often it looks for something to judge.
+const TICK_MS: u64 = 500;
+/// How often it looks for something to prune.
+const PRUNE_EVERY_MS: u64 = 60 * 60 * 1000;
+/// Entries pruned in one commit: a few milliseconds, so that exchanges hardly wait.
+pub const PRUNE_STEP_ENTRIES_MAX: u64 = 2_000;
+const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+
+/// Runs until it is dropped.
+pub struct Janitor {
+    stop: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Janitor {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// If the system has no thread left.
+    pub fn start(center: &Arc<Center>) -> Result<Self, CentralError> {
+        let (stop, stopped) = channel();
+        let center = Arc::downgrade(center);
+        let builder = std::thread::Builder::new().name("janitor".to_owned());
+        let thread = builder.spawn(move || work_until_stopped(&center, &stopped)).map_err(|error| {
+            let advice = "Raise the limit of threads of this user.";
+            CentralError::new("no_thread", format!("the janitor cannot start: {error}"), advice, Exit::Failed)
+        })?;
+        Ok(Self { stop: Some(stop), thread: Some(thread) })
+    }
+}
+
+impl Drop for Janitor {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the janitor ended by a mistake in the program");
+        }
+    }
+}
+
+fn work_until_stopped(center: &Weak<Center>, stopped: &Receiver<()>) {
+    let mut prune_at_ms = clock::monotonic_ms();
+    let mut wait_ms = 0;
+    loop {
+        match stopped.recv_timeout(Duration::from_millis(wait_ms)) {
+            Err(RecvTimeoutError::Timeout) => {}
+            Ok(()) | Err(RecvTimeoutError::Disconnected) => return,
+        }
+        let Some(center) = center.upgrade() else { return };
+        let now_ms = clock::monotonic_ms();
+        let worked = judge(&center).and_then(|has_more| {
+            let mut prunes_more = false;
+            if now_ms >= prune_at_ms {
+                prunes_more = prune(&center)?;
+                if !prunes_more {
+                    prune_at_ms = now_ms + PRUNE_EVERY_MS;
+                }
+            }
+            Ok(has_more || prunes_more)
+        });
+        wait_ms = match worked {
+            // Between two steps others have their turn: the writer takes what waits.
+            Ok(true) => 1,
+            Ok(false) => TICK_MS,
+            Err(WriteError::Stopping) => return,
+            Err(WriteError::Store(error)) => {
+                tracing::error!(code = error.code(), "the janitor failed, and tries again: {error}");
+                60_000
+            }
+        };
+    }
+}
+
+/// One step of judging; whether more is left.
+fn judge(center: &Center) -> Result<bool, WriteError> {
+    let Some(site) = center.next_to_judge() else { return Ok(false) };
+    let judged = center.write(move |batch| {
+        let deadline_ms = clock::monotonic_ms() + JUDGE_MS_MAX;
+        batch.judge(site, &mut || clock::monotonic_ms() < deadline_ms)
+    })?;
+    if judged.has_more && judged.groups > 0 {
+        center.judge_later(site);
+    }
+    Ok(true)
+}
+
+/// One step of pruning; whether more is left.
+fn prune(center: &Center) -> Result<bool, WriteError> {
+    let days = u64::from(center.settings().log.entry_log_days);
+    let before_ms = clock::wall_ms().saturating_sub(days * DAY_MS);
+    let pruned = center.write(move |batch| batch.prune(before_ms, PRUNE_STEP_ENTRIES_MAX))?;
+    if pruned > 0 {
+        tracing::info!(pruned, days, "pruned the log of entries");
+    }
+    Ok(pruned >= PRUNE_STEP_ENTRIES_MAX)
+}

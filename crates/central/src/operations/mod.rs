@@ -1,0 +1,38 @@
+//! The verbs, whoever asks: the same code serves the admin socket and a command that opens the folder itself.
+
+mod import;
+mod records;
+mod request;
+mod sites;
+mod status;
+
+use std::io::BufRead;
+
+pub(crate) use import::nameless_file;
+pub use import::{IMPORT_BATCH_EDITS_MAX, SPOOL_BYTES_MAX};
+pub use request::{Done, LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX, Progress, RecordsToList, Request, SiteToAdd};
+
+use crate::center::Center;
+use crate::error::CentralError;
+
+/// Carries out a verb. Blocks until it is done; `input` is read by `import` alone.
+///
+/// # Errors
+/// What the verb ended with; whether something was done is said by its text.
+pub fn perform(
+    center: &Center,
+    request: Request,
+    input: &mut dyn BufRead,
+    events: &mut dyn FnMut(Progress),
+) -> Result<Done, CentralError> {
+    match request {
+        Request::SiteAdd(site) => sites::add(center, site),
+        Request::SiteList => sites::list(center),
+        Request::SiteShow { site } => sites::show(center, &site),
+        Request::StoreAdd { store, site } => sites::give_store(center, &store, &site),
+        Request::StoreList => sites::list_stores(center),
+        Request::Import { continue_past_refused } => import::import(center, continue_past_refused, input, events),
+        Request::Records(which) => records::list(center, &which),
+        Request::Status => status::status(center),
+    }
+}

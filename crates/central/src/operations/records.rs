@@ -1,0 +1,70 @@
+//! Records as central has them.
+
+use serde_json::{Value, json};
+
+use super::request::{Done, LIST_LIMIT_MAX, RecordsToList};
+use super::sites::record_id;
+use crate::center::Center;
+use crate::error::{CentralError, Exit};
+use crate::store::RecordRow;
+
+pub(super) fn list(center: &Center, which: &RecordsToList) -> Result<Done, CentralError> {
+    if !(1..=LIST_LIMIT_MAX).contains(&which.limit) {
+        let message = format!("--limit {} must be 1 to {LIST_LIMIT_MAX}", which.limit);
+        return Err(CentralError::new("limit", message, "Page on with --after and the last id.", Exit::Usage));
+    }
+    let table = center.catalogue().table_by_name(&which.table).map_err(|error| {
+        CentralError::refused(error.code(), error.to_string(), "docs/data-types.md lists the tables.")
+    })?;
+    let table = table.name().to_owned();
+    if let Some(id) = &which.id {
+        return one(center, table, id);
+    }
+    let store = which.store.as_deref().map(record_id).transpose()?;
+    let mut after = which.after.as_deref().map(record_id).transpose()?;
+    let limit = which.limit;
+    let rows = center.read(move |reading| {
+        let mut rows = Vec::new();
+        loop {
+            let page = reading.records(&table, after.as_ref(), LIST_LIMIT_MAX.min(limit.max(100)))?;
+            let Some(last) = page.last() else { return Ok(rows) };
+            after = Some(last.id.clone());
+            let wanted = page.into_iter().filter(|row| store.is_none() || row.store == store);
+            rows.extend(wanted.take(limit as usize - rows.len()));
+            if rows.len() == limit as usize {
+                return Ok(rows);
+            }
+        }
+    })?;
+    // A full page may be the last one: then the next is empty.
+    let next = rows.last().filter(|_| rows.len() == limit as usize);
+    Ok(Done::ok(records_json(&which.table, &rows, next)))
+}
+
+fn one(center: &Center, table: String, id: &str) -> Result<Done, CentralError> {
+    let wanted = record_id(id)?;
+    let name = table.clone();
+    let row = center.read(move |reading| reading.record(&table, &wanted))?;
+    let Some(row) = row.filter(|row| row.data.is_some()) else {
+        let message = format!("there is no record {id} in {name} at central");
+        return Err(CentralError::refused("unknown_record", message, "Ids are spelled exactly as they were recorded."));
+    };
+    Ok(Done::ok(records_json(&name, &[row], None)))
+}
+
+fn records_json(table: &str, rows: &[RecordRow], next: Option<&RecordRow>) -> Value {
+    let records: Vec<Value> = rows
+        .iter()
+        .map(|row| {
+            let data: Value = row.data.as_deref().and_then(|data| serde_json::from_str(data).ok()).unwrap_or_default();
+            json!({
+                "table": table,
+                "id": row.id.as_str(),
+                "store": row.store.as_ref().map(protocol::ids::RecordId::as_str),
+                "position": row.position.0,
+                "data": data,
+            })
+        })
+        .collect();
+    json!({ "records": records, "next": next.map(|row| row.id.as_str()) })
+}

@@ -1,0 +1,122 @@
+//! What a person may ask of central, and what comes back: the same types whether the folder is opened directly or a running
+//! server is asked through its socket.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::error::Exit;
+
+/// Most records in one answer.
+pub const LIST_LIMIT_MAX: u32 = 1000;
+/// How many an answer holds when nobody says.
+pub const LIST_LIMIT_DEFAULT: u32 = 100;
+
+/// One thing to do. On the socket: the first line of `POST /v0/verbs`; for `import` the lines to import follow.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "verb", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Request {
+    /// Add a site.
+    SiteAdd(SiteToAdd),
+    /// All sites, central first.
+    SiteList,
+    /// One site.
+    SiteShow {
+        /// Its name, or its id.
+        site: String,
+    },
+    /// Give a store to a site.
+    StoreAdd {
+        /// The store's id.
+        store: String,
+        /// The site's name, or its id.
+        site: String,
+    },
+    /// All stores and who holds them.
+    StoreList,
+    /// Record central data: NDJSON lines follow.
+    Import {
+        /// Record the good lines and list the refused ones, instead of recording nothing when one is bad.
+        #[serde(default, rename = "continue")]
+        continue_past_refused: bool,
+    },
+    /// Records of a table in the order of their ids.
+    Records(RecordsToList),
+    /// Sites, queues and sizes.
+    Status,
+}
+
+/// A site to add.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SiteToAdd {
+    /// The login.
+    pub name: String,
+    /// Free text.
+    #[serde(default)]
+    pub code: String,
+    /// `standalone` or `mobile`.
+    pub kind: String,
+    /// Stores that it holds.
+    #[serde(default)]
+    pub stores: Vec<String>,
+    /// Kept as a hash alone.
+    pub password: String,
+}
+
+/// Which records.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RecordsToList {
+    /// The table's name.
+    pub table: String,
+    /// Only this one.
+    #[serde(default)]
+    pub id: Option<String>,
+    /// Only those of this store.
+    #[serde(default)]
+    pub store: Option<String>,
+    /// Begin after this id.
+    #[serde(default)]
+    pub after: Option<String>,
+    /// At most this many, 1 to [`LIST_LIMIT_MAX`].
+    #[serde(default = "limit_default")]
+    pub limit: u32,
+}
+
+const fn limit_default() -> u32 {
+    LIST_LIMIT_DEFAULT
+}
+
+/// A verb that was carried out.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Done {
+    /// What it found or did.
+    pub value: Value,
+    /// [`Exit::Ok`], or [`Exit::Partial`] if something was refused.
+    pub exit: Exit,
+}
+
+impl Done {
+    /// All of it was done.
+    pub fn ok(value: Value) -> Self {
+        Self { value, exit: Exit::Ok }
+    }
+}
+
+/// How far something long is; told while it runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "step", rename_all = "kebab-case")]
+pub enum Progress {
+    /// Lines are being checked; none is recorded yet.
+    Checking {
+        /// Lines so far.
+        lines: u64,
+    },
+    /// Lines are being recorded.
+    Recording {
+        /// Lines so far.
+        lines: u64,
+        /// Lines in all.
+        lines_total: u64,
+    },
+}

@@ -1,0 +1,137 @@
+//! Sites and the stores that they hold.
+
+use protocol::ids::{RecordId, SiteId};
+use serde_json::{Value, json};
+
+use super::request::{Done, SiteToAdd};
+use crate::center::Center;
+use crate::clock;
+use crate::enrolment::hash_password;
+use crate::error::{CentralError, Exit};
+use crate::store::{NewSite, Reading, SiteKind, SiteRow, StoreError, StoreRow};
+
+/// Stores read at once while all are listed.
+const STORES_PAGE: u32 = 500;
+
+pub(super) fn add(center: &Center, site: SiteToAdd) -> Result<Done, CentralError> {
+    let kind = SiteKind::of(&site.kind).filter(|kind| *kind != SiteKind::Central).ok_or_else(|| {
+        let message = format!("a site is standalone or mobile, not {:?}", site.kind);
+        CentralError::new("site_type", message, "Give --type standalone or --type mobile.", Exit::Usage)
+    })?;
+    let stores = site.stores.iter().map(|store| record_id(store)).collect::<Result<_, _>>()?;
+    let password_hash = hash_password(center.settings().passwords, &site.password)?;
+    let new = NewSite { name: site.name.clone(), code: site.code, kind, password_hash, stores };
+    let id = center.write(move |batch| batch.add_site(&new))?;
+    tracing::info!(site = id.0, name = site.name, "a site was added");
+    Ok(Done::ok(json!({ "id": id.0, "name": site.name })))
+}
+
+pub(super) fn list(center: &Center) -> Result<Done, CentralError> {
+    let sites = center.read(|reading| {
+        reading.at_once(|reading| {
+            all(reading)?.iter().map(|site| with_stores(reading, site)).collect::<Result<Vec<_>, StoreError>>()
+        })
+    })?;
+    Ok(Done::ok(json!({ "sites": sites })))
+}
+
+pub(super) fn show(center: &Center, site: &str) -> Result<Done, CentralError> {
+    let site = find(center, site)?;
+    Ok(Done::ok(center.read(move |reading| with_stores(reading, &site))?))
+}
+
+pub(super) fn give_store(center: &Center, store: &str, site: &str) -> Result<Done, CentralError> {
+    let id = record_id(store)?;
+    let site = find(center, site)?.id;
+    center.write(move |batch| batch.assign_store(&id, site))?;
+    tracing::info!(store, site = site.0, "a store was given to a site");
+    Ok(Done::ok(json!({ "store": store, "site": site.0 })))
+}
+
+pub(super) fn list_stores(center: &Center) -> Result<Done, CentralError> {
+    let (mut stores, names) = center.read(|reading| {
+        reading.at_once(|reading| {
+            let names: std::collections::BTreeMap<_, _> =
+                all(reading)?.into_iter().map(|site| (site.id, site.name)).collect();
+            let mut stores: Vec<StoreRow> = Vec::new();
+            loop {
+                let page = reading.stores(stores.last().map(|store| &store.id), STORES_PAGE)?;
+                let is_last = page.len() < STORES_PAGE as usize;
+                stores.extend(page);
+                if is_last {
+                    return Ok((stores, names));
+                }
+            }
+        })
+    })?;
+    stores.sort_by(|left, right| (left.site, &left.id).cmp(&(right.site, &right.id)));
+    let stores: Vec<Value> = stores
+        .iter()
+        .map(|store| {
+            let record: Value = serde_json::from_str(&store.data).unwrap_or_default();
+            json!({
+                "id": store.id.as_str(),
+                "name": record.get("name"),
+                "code": record.get("code"),
+                "site": store.site.0,
+                "site_name": names.get(&store.site),
+                "ownership": store.ownership.0,
+            })
+        })
+        .collect();
+    Ok(Done::ok(json!({ "stores": stores })))
+}
+
+/// Every site, central first.
+pub(super) fn all(reading: &mut Reading<'_>) -> Result<Vec<SiteRow>, StoreError> {
+    let central = reading.site(SiteId::CENTRAL)?;
+    Ok(central.into_iter().chain(reading.sites()?).collect())
+}
+
+/// A site as it is shown; never its password's hash.
+pub(super) fn site_json(site: &SiteRow) -> Value {
+    json!({
+        "id": site.id.0,
+        "name": site.name,
+        "code": site.code,
+        "type": site.kind.as_str(),
+        "is_enrolled": site.public_key.is_some(),
+        "public_key": site.public_key.map(|key| key.to_string()),
+        "credential_generation": site.generation.0,
+        "enrolled": site.enrolled_ms.map(clock::date_text),
+        "last_contact": site.last_contact_ms.map(clock::date_text),
+        "last_in_step": site.last_drained_ms.map(clock::date_text),
+        "journal": site.journal.map(|(id, _, _)| id.to_string()),
+        "received": site.journal.map(|(_, received, _)| received.0),
+        "judged": site.journal.map(|(_, _, judged)| judged.0),
+    })
+}
+
+fn with_stores(reading: &mut Reading<'_>, site: &SiteRow) -> Result<Value, StoreError> {
+    let stores = reading.stores_of(site.id)?;
+    let mut shown = site_json(site);
+    shown["stores"] = stores.iter().map(|(store, _)| Value::from(store.as_str())).collect();
+    Ok(shown)
+}
+
+/// A site by its name, or else by its id: names are free text, so a name of digits counts as a name.
+fn find(center: &Center, wanted: &str) -> Result<SiteRow, CentralError> {
+    let name = wanted.to_owned();
+    let found = center.read(move |reading| {
+        let by_name = reading.site_by_name(&name)?;
+        match name.parse() {
+            Ok(id) if by_name.is_none() => reading.site(SiteId(id)),
+            _ => Ok(by_name),
+        }
+    })?;
+    found.ok_or_else(|| {
+        let message = format!("there is no site {wanted:?}");
+        CentralError::refused("unknown_site", message, "`site list` shows all sites.")
+    })
+}
+
+pub(super) fn record_id(text: &str) -> Result<RecordId, CentralError> {
+    RecordId::new(text).map_err(|error| {
+        CentralError::new("record_id_length", error.to_string(), "Give the id of the record.", Exit::Usage)
+    })
+}

@@ -1,0 +1,60 @@
+//! `status`: sites, what waits for each, and sizes.
+
+use protocol::ids::SiteId;
+use serde_json::{Value, json};
+
+use super::request::Done;
+use super::sites::{all, site_json};
+use crate::center::Center;
+use crate::error::CentralError;
+use crate::store::{SiteStatus, Status, StoreError};
+
+pub(super) fn status(center: &Center) -> Result<Done, CentralError> {
+    let (status, sites, counts) = center.read(|reading| {
+        reading.at_once(|reading| {
+            let mut sites = Vec::new();
+            for site in all(reading)? {
+                sites.extend(reading.site_status(site.id)?);
+            }
+            Ok::<(Status, Vec<SiteStatus>, Vec<(String, u64)>), StoreError>((
+                reading.status()?,
+                sites,
+                reading.record_counts()?,
+            ))
+        })
+    })?;
+    let tables: serde_json::Map<String, Value> =
+        counts.into_iter().map(|(table, count)| (table, count.into())).collect();
+    Ok(Done::ok(json!({
+        "epoch": format!("{:016x}", status.epoch.0),
+        "position": status.position.0,
+        "remote_sites": status.sites,
+        "records": status.records,
+        "records_by_table": tables,
+        "waiting_entries": status.waiting_entries,
+        "set_aside": status.set_aside_entries,
+        "log_entries": status.log_entries,
+        "database_bytes": database_bytes(center),
+        "sites": sites.iter().map(site_status_json).collect::<Vec<_>>(),
+    })))
+}
+
+fn site_status_json(status: &SiteStatus) -> Value {
+    let mut shown = site_json(&status.site);
+    // Central pulls from nobody.
+    let is_central = status.site.id == SiteId::CENTRAL;
+    shown["rows_waiting"] = if is_central { Value::Null } else { status.rows_waiting.into() };
+    shown["control_rows_waiting"] = status.control_rows.into();
+    shown["unjudged_entries"] = status.unjudged_entries.into();
+    shown["waiting_entries"] = status.waiting_entries.into();
+    shown["set_aside"] = status.set_aside_entries.into();
+    shown
+}
+
+/// The store's file and its write-ahead log; `None` in memory.
+fn database_bytes(center: &Center) -> Option<u64> {
+    let store = center.paths()?.store();
+    let log = store.with_extension("sqlite-wal");
+    // A log that is not there counts nothing.
+    Some([store, log].iter().filter_map(|file| std::fs::metadata(file).ok()).map(|file| file.len()).sum())
+}

@@ -1,0 +1,173 @@
+//! The server: listens, and stops within [`STOP_MS_MAX`] when it is told to.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use tokio::net::{TcpListener, UnixListener};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::admin;
+use crate::center::Center;
+use crate::error::{CentralError, Exit};
+use crate::folder::FolderPaths;
+use crate::janitor::Janitor;
+use crate::store::Reading;
+use crate::sync_api::{PatientListener, Peer, SyncApi};
+
+/// Within this time after SIGTERM the program is gone.
+pub const STOP_MS_MAX: u64 = 5_000;
+/// For the running commit and for telling sites that central stops; what is left of [`STOP_MS_MAX`] is for the runtime.
+const FINISH_MS_MAX: u64 = 4_000;
+const RUNTIME_END_MS_MAX: u64 = 500;
+
+/// Serves until SIGTERM or SIGINT.
+///
+/// # Errors
+/// `listen_not_loopback`, `listen_failed`, `socket_failed`, those of opening the folder; `writer_failed` if the writing thread
+/// ended by a mistake in the program.
+pub fn serve(paths: FolderPaths, listen: SocketAddr, output: &mut dyn Write) -> Result<(), CentralError> {
+    if !listen.ip().is_loopback() {
+        let message = format!("{listen} is not a loopback address, and central does not encrypt yet");
+        let advice = "Listen on 127.0.0.1 or [::1], and put a proxy that does TLS in front where sites are elsewhere.";
+        return Err(CentralError::new("listen_not_loopback", message, advice, Exit::Config));
+    }
+    let center = Arc::new(Center::open(paths)?);
+    let writer = center.writer()?;
+    // Edits that were received before the last stop may lack a verdict.
+    for site in center.read(|reading: &mut Reading<'_>| reading.sites())? {
+        center.judge_later(site.id);
+    }
+    let janitor = Janitor::start(&center)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| {
+        let message = format!("the server cannot start: {error}");
+        CentralError::new("no_thread", message, "Raise the limit of threads of this user.", Exit::Failed)
+    })?;
+    let outcome = runtime.block_on(listen_until_stopped(&center, listen, output));
+    writer.stop();
+    // The janitor ends with the writer: its work is refused from now on.
+    let has_finished = runtime
+        .block_on(async { tokio::time::timeout(Duration::from_millis(FINISH_MS_MAX), writer.ended()).await.is_ok() });
+    runtime.shutdown_timeout(Duration::from_millis(RUNTIME_END_MS_MAX));
+    if has_finished {
+        drop(janitor);
+    } else {
+        tracing::warn!("a commit is not finished in time; it is undone when the store is opened again");
+        // Dropping these would wait for the commit. The process ends now, and with it the threads.
+        std::mem::forget((janitor, Arc::clone(&center), writer));
+    }
+    outcome
+}
+
+async fn listen_until_stopped(
+    center: &Arc<Center>,
+    listen: SocketAddr,
+    output: &mut dyn Write,
+) -> Result<(), CentralError> {
+    let (stop, stopped) = watch::channel(false);
+    let tcp = TcpListener::bind(listen).await.map_err(|error| listen_failed(listen, &error))?;
+    let address = tcp.local_addr().map_err(|error| listen_failed(listen, &error))?;
+    let socket = center.paths().expect("a server has a data folder").socket();
+    let unix = bind_socket(&socket)?;
+    let signals = Signals::new()?;
+
+    let limits = &center.settings().limits;
+    let timeouts = &center.settings().timeouts;
+    let idle_ms = 2 * timeouts.read_idle_ms.max(timeouts.write_idle_ms);
+    let tcp = PatientListener::new(tcp, limits.connections_max, idle_ms);
+    let sync_router = SyncApi::new(center)?.router();
+    let sites = tokio::spawn(serve_sites(tcp, sync_router.clone(), stopped.clone()));
+    let people = tokio::spawn(serve_people(unix, admin::router(Arc::clone(center)), stopped));
+
+    crate::commands::put(output, &format!("listening on http://{address}\n"))?;
+    tracing::info!(%address, socket = %socket.display(), "central is up");
+    let writer = center.writer()?;
+    let outcome = tokio::select! {
+        name = signals.wait() => {
+            tracing::info!("{name}: stopping");
+            Ok(())
+        }
+        () = writer.ended() => {
+            let message = "the thread that writes the store ended by a mistake in the program";
+            Err(CentralError::new("writer_failed", message, "Start it again and report the log.", Exit::Failed))
+        }
+    };
+    writer.stop();
+    stop.send_replace(true);
+    let ends = async { tokio::join!(sites, people) };
+    if tokio::time::timeout(Duration::from_millis(FINISH_MS_MAX / 2), ends).await.is_err() {
+        tracing::info!("connections that are still open are cut");
+    }
+    // A verb that comes now opens the folder itself once the lock is free.
+    let _ = std::fs::remove_file(&socket);
+    outcome
+}
+
+async fn serve_sites(listener: PatientListener, router: Router, stopped: watch::Receiver<bool>) {
+    let service = router.into_make_service_with_connect_info::<Peer>();
+    let served = axum::serve(listener, service).with_graceful_shutdown(until_set(stopped)).await;
+    if let Err(error) = served {
+        tracing::error!("listening for sites ended: {error}");
+    }
+}
+
+async fn serve_people(listener: UnixListener, router: Router, stopped: watch::Receiver<bool>) {
+    let served = axum::serve(listener, router).with_graceful_shutdown(until_set(stopped)).await;
+    if let Err(error) = served {
+        tracing::error!("listening on the admin socket ended: {error}");
+    }
+}
+
+async fn until_set(mut stopped: watch::Receiver<bool>) {
+    // A sender that is gone means stop as well.
+    let _ = stopped.wait_for(|is_stopped| *is_stopped).await;
+}
+
+struct Signals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, CentralError> {
+        let listen = |kind| {
+            signal(kind).map_err(|error| {
+                CentralError::new("signals_failed", format!("signals cannot be received: {error}"), "", Exit::Failed)
+            })
+        };
+        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+    }
+
+    async fn wait(mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}
+
+/// Binds the admin socket. One that is there is left over: whoever made it had the lock that this program holds now.
+fn bind_socket(path: &Path) -> Result<UnixListener, CentralError> {
+    let failed = |error: std::io::Error| {
+        let message = format!("the admin socket {} cannot be made: {error}", path.display());
+        let advice = "A socket's path has at most 107 bytes: choose a data folder with a shorter path.";
+        CentralError::new("socket_failed", message, advice, Exit::Config)
+    };
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
+        _ => {}
+    }
+    let listener = UnixListener::bind(path).map_err(failed)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
+    Ok(listener)
+}
+
+fn listen_failed(listen: SocketAddr, error: &std::io::Error) -> CentralError {
+    let message = format!("cannot listen on {listen}: {error}");
+    CentralError::new("listen_failed", message, "Choose another port with --listen, or 0 for any.", Exit::Busy)
+}

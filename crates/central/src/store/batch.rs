@@ -1,0 +1,99 @@
+//! A batch: jobs of many sites in one durable commit, each in a savepoint of its own.
+
+use domain::catalogue::Catalogue;
+use protocol::ids::SiteId;
+use sql::{Sql, SqlExt};
+
+use super::error::StoreError;
+use super::limits::{SITES_CACHED_MAX, StoreLimits};
+use super::state::{Journal, SiteState, State};
+use super::unsigned;
+
+/// The open batch. A call that fails is undone and leaves the rest of the batch as it is.
+pub struct Batch<'a> {
+    pub(super) sql: &'a mut dyn Sql,
+    pub(super) catalogue: &'a Catalogue,
+    pub(super) limits: &'a StoreLimits,
+    pub(super) state: &'a mut State,
+    pub(super) now_ms: u64,
+}
+
+impl Batch<'_> {
+    /// Runs one job: all of it or nothing.
+    pub(super) fn job<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        self.sql.savepoint("job")?;
+        let outcome = work(self).and_then(|value| {
+            self.write_state()?;
+            self.sql.release("job")?;
+            Ok(value)
+        });
+        if outcome.is_err() {
+            // The first error is the one to tell. Should this fail, the transaction counts as failed and cannot commit.
+            if self.sql.rollback_to("job").and_then(|()| self.sql.release("job")).is_ok() {
+                *self.state = State::load(self.sql)?;
+            }
+        }
+        outcome
+    }
+
+    /// A site that is there.
+    pub(super) fn site(&mut self, site: SiteId) -> Result<&mut SiteState, StoreError> {
+        if !self.state.sites.contains_key(&site) {
+            let loaded = SiteState::load(self.sql, self.state, site)?
+                .ok_or_else(|| StoreError::refused("unknown_site", &format!("central has no site {site}")))?;
+            if self.state.sites.len() >= SITES_CACHED_MAX {
+                self.write_state()?;
+                self.state.sites.clear();
+            }
+            self.state.sites.insert(site, loaded);
+        }
+        Ok(self.state.sites.get_mut(&site).expect("it was put there just now"))
+    }
+
+    /// The journal in which a site's edits come now.
+    pub(super) fn active_journal(&mut self, site: SiteId) -> Result<&mut Journal, StoreError> {
+        let state = self.site(site)?;
+        let is_enrolled = state.is_enrolled || site == SiteId::CENTRAL;
+        state.journal.as_mut().filter(|_| is_enrolled).ok_or_else(|| {
+            StoreError::refused("not_enrolled", &format!("no device is enrolled for site {site}: enrol it first"))
+        })
+    }
+
+    /// Writes what was only counted in memory.
+    fn write_state(&mut self) -> Result<(), StoreError> {
+        if self.state.position != self.state.position_stored {
+            self.sql
+                .execute("UPDATE counter SET value = ?1 WHERE name = 'position'", &[unsigned(self.state.position)])?;
+            self.state.position_stored = self.state.position;
+        }
+        for (id, site) in &mut self.state.sites {
+            if site.control_last != site.control_stored {
+                self.sql.execute(
+                    "UPDATE site SET control_last = ?2 WHERE id = ?1",
+                    &[id.0.into(), unsigned(site.control_last)],
+                )?;
+                site.control_stored = site.control_last;
+            }
+            if let Some(journal) = site.journal.as_mut().filter(|journal| journal.is_changed) {
+                journal.write(self.sql)?;
+                journal.is_changed = false;
+            }
+        }
+        Ok(())
+    }
+
+    /// The number of a scope, which is given when the scope is first used.
+    pub(super) fn scope_number(&mut self, scope: &domain::scope::Scope) -> Result<i64, StoreError> {
+        let id = scope.to_id();
+        if let Some(number) = self.state.scopes.get(&id) {
+            return Ok(*number);
+        }
+        let number = self.sql.query_integer("SELECT max(number) FROM scope", &[])?.unwrap_or(0) + 1;
+        self.sql.execute(
+            "INSERT INTO scope (number, id, name) VALUES (?1, ?2, ?3)",
+            &[number.into(), id.as_bytes().into(), (&scope.to_string()).into()],
+        )?;
+        self.state.scopes.insert(id, number);
+        Ok(number)
+    }
+}

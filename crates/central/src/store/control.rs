@@ -1,0 +1,179 @@
+//! The control lane of a site: rows are added as things happen to it, sent until it has acknowledged them, then forgotten
+//! (rule 5.9).
+
+use std::ops::ControlFlow;
+
+use protocol::control::{Control, ControlRow, EntryPlace, Grant, Image, Refused};
+use protocol::ids::{ControlNumber, JournalId, OwnershipNumber, Position, RecordId, Sequence, SiteId};
+use protocol::message;
+use sql::SqlExt;
+
+use super::batch::Batch;
+use super::error::StoreError;
+use super::judging::Reason;
+use super::records::Key;
+use super::unsigned;
+
+/// Bytes that a row takes in a reply beside its content, at most: number, code and length as varints.
+const ROW_ENVELOPE_BYTES: usize = 16;
+
+/// An entry of a site.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place {
+    pub(super) site: SiteId,
+    pub(super) journal: JournalId,
+    pub(super) sequence: Sequence,
+}
+
+impl Place {
+    fn entry(self) -> EntryPlace {
+        EntryPlace { journal: self.journal, sequence: self.sequence }
+    }
+}
+
+/// Rows for a reply.
+pub(super) struct ControlPage {
+    pub(super) rows: Vec<ControlRow>,
+    pub(super) has_more: bool,
+}
+
+impl Batch<'_> {
+    pub(super) fn tell_waiting(&mut self, place: Place) -> Result<(), StoreError> {
+        self.put(place.site, &Control::Waiting(place.entry()))
+    }
+
+    pub(super) fn tell_accepted(&mut self, place: Place) -> Result<(), StoreError> {
+        self.put(place.site, &Control::Accepted(place.entry()))
+    }
+
+    /// A refusal, with central's image of the record if the site has it in a scope.
+    pub(super) fn tell_refused(&mut self, place: Place, key: Option<&Key>, reason: &Reason) -> Result<(), StoreError> {
+        let image = match key {
+            Some(key) => self.image(place.site, key)?,
+            None => Image::NotHere,
+        };
+        let refused = Refused {
+            journal: place.journal,
+            sequence: place.sequence,
+            code: reason.code.clone(),
+            reason: reason.text.clone(),
+            image,
+        };
+        self.put(place.site, &Control::Refused(refused))
+    }
+
+    pub(super) fn tell_grant(
+        &mut self,
+        site: SiteId,
+        store: &RecordId,
+        number: OwnershipNumber,
+    ) -> Result<(), StoreError> {
+        let grant = Grant { store: store.as_str().to_owned(), ownership: number, is_held: true };
+        self.put(site, &Control::Grant(grant))
+    }
+
+    fn put(&mut self, site: SiteId, control: &Control) -> Result<(), StoreError> {
+        let (code, content) = control.to_parts();
+        let state = self.site(site)?;
+        state.control_last += 1;
+        let number = state.control_last;
+        let journal = state.journal.as_ref().map(|journal| (journal.number, journal.judged));
+        self.sql.execute(
+            "INSERT INTO control (site, number, code, content, journal, judged) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            &[
+                site.0.into(),
+                unsigned(number),
+                code.into(),
+                (&content).into(),
+                journal.map(|(number, _)| number).into(),
+                unsigned(journal.map_or(0, |(_, judged)| judged.0)),
+            ],
+        )?;
+        Ok(())
+    }
+
+    /// What the site shows instead of a refused edit.
+    fn image(&mut self, site: SiteId, key: &Key) -> Result<Image, StoreError> {
+        let Some(stored) = self.read_record(key)? else { return Ok(Image::NotHere) };
+        let Some(row) = stored.row else { return Ok(Image::NotHere) };
+        let scopes = self.site(site)?.scopes.clone();
+        let lanes = self.lanes_of(stored.number)?;
+        let is_in_scope = lanes.iter().any(|lane| {
+            !lane.is_tombstone && scopes.iter().any(|scope| self.state.scopes.get(scope) == Some(&lane.scope))
+        });
+        Ok(if is_in_scope {
+            Image::Here { position: Position(stored.position), row: row.to_bytes() }
+        } else {
+            Image::NotHere
+        })
+    }
+
+    /// Forgets the rows that a site has made durable.
+    pub(super) fn forget_control(&mut self, site: SiteId, acknowledged: ControlNumber) -> Result<(), StoreError> {
+        let last = self.site(site)?.control_last;
+        if acknowledged.0 > last {
+            let what = format!(
+                "site {site} has control rows up to {}, central gave {last}: central was set back to an older state",
+                acknowledged.0
+            );
+            return Err(StoreError::refused("central_set_back", &what));
+        }
+        if last > 0 {
+            self.sql.execute(
+                "DELETE FROM control WHERE site = ?1 AND number <= ?2",
+                &[site.0.into(), unsigned(acknowledged.0)],
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Rows that the site has not acknowledged. They follow each other without a gap.
+    pub(super) fn control_count(&mut self, site: SiteId) -> Result<u64, StoreError> {
+        let first = self.sql.query_integer("SELECT min(number) FROM control WHERE site = ?1", &[site.0.into()])?;
+        let last = self.site(site)?.control_last;
+        Ok(first.map_or(0, |first| last + 1 - first.cast_unsigned()))
+    }
+
+    /// As many rows as a reply carries, one at least.
+    pub(super) fn control_page(&mut self, site: SiteId) -> Result<ControlPage, StoreError> {
+        let bytes_max = self.limits.control_bytes_max;
+        let mut page = ControlPage { rows: Vec::new(), has_more: false };
+        let mut bytes = 0;
+        let sql = "SELECT number, code, content FROM control WHERE site = ?1 ORDER BY number";
+        self.sql.query(sql, &[site.0.into()], &mut |row| {
+            let content = row.blob(2)?;
+            bytes += content.len() + ROW_ENVELOPE_BYTES;
+            if bytes > bytes_max && !page.rows.is_empty() {
+                page.has_more = true;
+                return Ok(ControlFlow::Break(()));
+            }
+            let code = u16::try_from(row.integer(1)?).unwrap_or(u16::MAX);
+            page.rows.push(ControlRow { number: ControlNumber(row.unsigned(0)?), code, content: content.to_vec() });
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(page)
+    }
+
+    /// How far the journal may be called judged when rows up to `sent` have gone out: as far as it was when the next row was
+    /// given.
+    pub(super) fn judged_as_told(&mut self, site: SiteId, sent: ControlNumber) -> Result<Sequence, StoreError> {
+        let journal = self.active_journal(site)?.clone();
+        let next = self.sql.query_one(
+            "SELECT journal, judged FROM control WHERE site = ?1 AND number > ?2 ORDER BY number LIMIT 1",
+            &[site.0.into(), unsigned(sent.0)],
+            |row| Ok((row.optional_integer(0)?, row.unsigned(1)?)),
+        )?;
+        Ok(match next {
+            None => journal.judged,
+            Some((number, judged)) if number == Some(journal.number) => Sequence(judged).min(journal.judged),
+            // Given before this journal began.
+            Some(_) => Sequence::ZERO,
+        })
+    }
+}
+
+/// What fits a control row's reason.
+pub(super) fn reason_text(text: &str) -> String {
+    // SQL text holds no NUL, and a name inside the reason may.
+    message::truncate(&text.replace('\0', " "), protocol::limits::REASON_BYTES_MAX).to_owned()
+}

@@ -1,0 +1,61 @@
+//! The store's limits, each with its unit and its reason.
+
+use protocol::limits;
+
+/// A cursor that would move by less than this, in positions, without any row stays where it is, so that a quiet sync writes
+/// nothing on the device (`details.md`, "Scopes"). Reading past this many rows of the site's own takes a few milliseconds.
+pub const CURSOR_AGE_MAX: u64 = 10_000;
+/// Tokens given in answer to one used token that are remembered (rule 5.7).
+pub(super) const TOKENS_GIVEN_MAX: usize = 8;
+/// Sites whose state is kept in memory; at the limit all are read again. A site takes a few kilobytes.
+pub(super) const SITES_CACHED_MAX: usize = 1024;
+/// Page cache of the SQLite store, in bytes: the indexes of a million records fit.
+pub(super) const SQLITE_CACHE_BYTES: u32 = 64 * 1024 * 1024;
+/// Prepared statements of the SQLite store: there are about a hundred.
+pub(super) const SQLITE_STATEMENTS: usize = 160;
+/// Number in the header of an SQLite store: "OPCS".
+pub(super) const SQLITE_APPLICATION_ID: i32 = 0x4f50_4353;
+/// Days that judged entries stay in the log unless the configuration says otherwise.
+pub const ENTRY_LOG_DAYS_DEFAULT: u32 = 90;
+/// Most refused edits that an import tells one by one; the rest is only counted.
+pub const IMPORT_REFUSALS_TOLD_MAX: usize = 1000;
+/// Longest name or code of a site, in bytes.
+pub const SITE_NAME_BYTES_MAX: usize = 100;
+
+/// Limits that a test or a configuration may set lower.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoreLimits {
+    /// Entries of one group; a larger group is refused with `group_too_large`.
+    pub group_entries_max: usize,
+    /// Bytes of one group's entries; a larger group is refused with `group_too_large`.
+    pub group_bytes_max: usize,
+    /// Entries of one site that wait for headers; above it the oldest waiting group is refused with `header_missing`.
+    pub waiting_entries_max: u64,
+    /// Bytes of control rows in one reply; one row always comes.
+    pub control_bytes_max: usize,
+    /// Control rows that a site has not acknowledged; above it judging its entries pauses until it reads them.
+    pub control_rows_max: u64,
+    /// Refused entries of one journal that are kept beyond the age of the log; above it the oldest go with the rest.
+    pub set_aside_entries_max: u64,
+}
+
+impl Default for StoreLimits {
+    fn default() -> Self {
+        Self {
+            group_entries_max: limits::GROUP_ENTRIES_MAX,
+            group_bytes_max: limits::GROUP_BYTES_MAX,
+            waiting_entries_max: limits::WAITING_ENTRIES_MAX,
+            control_bytes_max: limits::CONTROL_BYTES_MAX,
+            control_rows_max: 100_000,
+            set_aside_entries_max: 10_000,
+        }
+    }
+}
+
+/// How an SQLite store is opened.
+pub fn sqlite_options() -> sql::Options {
+    let mut options = sql::Options::new(SQLITE_APPLICATION_ID, super::schema::VERSION);
+    options.cache_bytes = SQLITE_CACHE_BYTES;
+    options.statement_cache = SQLITE_STATEMENTS;
+    options
+}

@@ -1,0 +1,159 @@
+//! Central's store: what every site sent, central's verdicts, the records, and the lanes that sites read (architecture,
+//! section 4 and rules 5.8 to 5.17).
+//!
+//! Blocking. One [`Store`] owns the connection that writes: the work of many sites goes into one [`Store::batch`], which is one
+//! durable commit, and each call on the [`Batch`] stands or falls by itself. What a batch answers may be told to a site only
+//! when the batch is committed. [`Reading`] reads on the same connection or, through [`ReadStore`], on one of its own.
+//!
+//! Time and entropy are arguments. The SQL is portable (see crate `sql`); the engines are told apart nowhere in here.
+
+mod batch;
+mod conclude;
+mod control;
+mod error;
+mod import;
+mod judging;
+mod lanes;
+mod limits;
+mod pruning;
+mod reading;
+mod receive;
+mod records;
+mod schema;
+mod sites;
+mod state;
+mod status;
+mod text;
+mod view;
+mod waiting;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use domain::catalogue::Catalogue;
+use protocol::ids::{Epoch, JournalId, Position};
+use sql::{Durability, Param, Sql, SqlExt};
+
+pub use batch::Batch;
+pub use conclude::Judged;
+pub use error::{StoreError, answer};
+pub use import::{ImportMode, ImportRefusal, ImportReport};
+pub use limits::{
+    CURSOR_AGE_MAX, ENTRY_LOG_DAYS_DEFAULT, IMPORT_REFUSALS_TOLD_MAX, SITE_NAME_BYTES_MAX, StoreLimits, sqlite_options,
+};
+pub use reading::{Reading, RecordRow, SiteKind, SiteRow, StoreRow};
+pub use sites::{Enrolled, NewSite};
+use state::State;
+pub use status::{SetAside, SiteStatus, Status};
+
+/// What a start of central needs from chance.
+#[derive(Debug, Clone, Copy)]
+pub struct StartEntropy {
+    /// Names the stretch of central's time line that begins now (rule 5.12).
+    pub epoch: Epoch,
+    /// Central's own journal, if it has none yet.
+    pub journal: JournalId,
+}
+
+/// The store with the connection that writes.
+pub struct Store {
+    sql: Box<dyn Sql>,
+    catalogue: Arc<Catalogue>,
+    limits: StoreLimits,
+    state: State,
+}
+
+impl Store {
+    /// Opens a store, or makes one in an empty database, and begins a new epoch.
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`], also for a database of a newer program.
+    pub fn open(
+        mut sql: Box<dyn Sql>,
+        catalogue: Arc<Catalogue>,
+        limits: StoreLimits,
+        entropy: StartEntropy,
+        now_ms: u64,
+    ) -> Result<Self, StoreError> {
+        sql::migrate(&mut *sql, schema::MIGRATIONS)?;
+        sql.in_transaction(Durability::Full, |sql| state::start(sql, entropy, now_ms))?;
+        let state = State::load(&mut *sql)?;
+        Ok(Self { sql, catalogue, limits, state })
+    }
+
+    /// Runs the jobs of many sites in one durable commit. Each call on the batch that fails is undone alone.
+    ///
+    /// # Errors
+    /// If the batch cannot be begun or committed: then nothing of it is kept, and nothing that it answered may be told.
+    pub fn batch<T>(&mut self, now_ms: u64, work: impl FnOnce(&mut Batch<'_>) -> T) -> Result<T, StoreError> {
+        self.sql.begin(Durability::Full)?;
+        let value = work(&mut Batch {
+            sql: &mut *self.sql,
+            catalogue: &self.catalogue,
+            limits: &self.limits,
+            state: &mut self.state,
+            now_ms,
+        });
+        if let Err(error) = self.sql.commit() {
+            // The first error is the one to tell. Should the rollback fail too, the next begin is refused.
+            let _ = self.sql.rollback();
+            self.state = State::load(&mut *self.sql)?;
+            return Err(error.into());
+        }
+        Ok(value)
+    }
+
+    /// Reads on the connection that writes.
+    pub fn reading(&mut self) -> Reading<'_> {
+        Reading { sql: &mut *self.sql, catalogue: &self.catalogue }
+    }
+
+    /// The epoch of this start.
+    pub fn epoch(&self) -> Epoch {
+        self.state.epoch
+    }
+
+    /// Central's head.
+    pub fn position(&self) -> Position {
+        Position(self.state.position)
+    }
+
+    /// The tables that it knows.
+    pub fn catalogue(&self) -> &Arc<Catalogue> {
+        &self.catalogue
+    }
+
+    /// Takes the catalogue and gives the connection back, for a check or a copy.
+    pub fn into_sql(self) -> Box<dyn Sql> {
+        self.sql
+    }
+}
+
+/// A connection that only reads.
+pub struct ReadStore {
+    sql: Box<dyn Sql>,
+    catalogue: Arc<Catalogue>,
+}
+
+impl ReadStore {
+    /// Takes a connection to a store that is there.
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`] if the schema is not this program's.
+    pub fn open(mut sql: Box<dyn Sql>, catalogue: Arc<Catalogue>) -> Result<Self, StoreError> {
+        sql::check_migrations(&mut *sql, schema::MIGRATIONS)?;
+        Ok(Self { sql, catalogue })
+    }
+
+    /// Reads.
+    pub fn reading(&mut self) -> Reading<'_> {
+        Reading { sql: &mut *self.sql, catalogue: &self.catalogue }
+    }
+}
+
+/// A number that this program gave itself, so that it is far below 2^63.
+fn unsigned(number: u64) -> Param<'static> {
+    Param::Integer(i64::try_from(number).expect("numbers given here, and times, are far below 2^63"))
+}

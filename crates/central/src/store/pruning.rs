@@ -1,0 +1,135 @@
+//! The log of entries does not grow for ever: what is judged and old goes, in bounded steps. A journal's head and the floor below
+//! which the log was cut are kept for ever (rule 5.8).
+
+use std::ops::ControlFlow;
+
+use protocol::ids::{JournalId, Sequence, SiteId};
+use sql::SqlExt;
+
+use super::batch::Batch;
+use super::error::StoreError;
+use super::state::{JOURNAL_COLUMNS, Journal};
+use super::{text, unsigned};
+
+impl Batch<'_> {
+    /// Takes at most `entries_max` judged entries that came before a time out of the log, and says how many it took: when it
+    /// is fewer, nothing is left to take. What waits stays; what was refused stays until it is dismissed, or until a journal
+    /// has more of it than [`super::StoreLimits::set_aside_entries_max`].
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`].
+    pub fn prune(&mut self, before_ms: u64, entries_max: u64) -> Result<u64, StoreError> {
+        self.job(|batch| {
+            let mut pruned = 0;
+            for (site, journal) in batch.journals_with_log()? {
+                if pruned < entries_max {
+                    pruned += batch.prune_journal(site, journal, before_ms, entries_max - pruned)?;
+                }
+                if pruned < entries_max {
+                    pruned += batch.prune_set_aside(journal, before_ms, entries_max - pruned)?;
+                }
+            }
+            Ok(pruned)
+        })
+    }
+
+    /// Drops one refused entry that somebody has dealt with; whether it was there.
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`].
+    pub fn dismiss(&mut self, site: SiteId, journal: JournalId, sequence: Sequence) -> Result<bool, StoreError> {
+        self.job(|batch| {
+            let sql = "SELECT number, floor FROM journal WHERE site = ?1 AND id = ?2";
+            let key = [site.0.into(), (&journal.0).into()];
+            let Some((number, floor)) =
+                batch.sql.query_one(sql, &key, |row| Ok((row.integer(0)?, row.unsigned(1)?)))?
+            else {
+                return Ok(false);
+            };
+            // Above the floor the entry's hash is still needed to tell a duplicate from a fork: it is only not shown any more.
+            let sql = if sequence.0 <= floor {
+                "DELETE FROM entry WHERE journal = ?1 AND sequence = ?2 AND verdict = 2"
+            } else {
+                "UPDATE entry SET verdict = 3 WHERE journal = ?1 AND sequence = ?2 AND verdict = 2"
+            };
+            Ok(batch.sql.execute(sql, &[number.into(), sql::Param::unsigned(sequence.0)?])? > 0)
+        })
+    }
+
+    fn journals_with_log(&mut self) -> Result<Vec<(SiteId, i64)>, StoreError> {
+        let mut journals = Vec::new();
+        self.sql.query("SELECT site, number FROM journal ORDER BY number", &[], &mut |row| {
+            journals.push((text::site(row, 0)?, row.integer(1)?));
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(journals)
+    }
+
+    fn prune_journal(
+        &mut self,
+        site: SiteId,
+        number: i64,
+        before_ms: u64,
+        entries_max: u64,
+    ) -> Result<u64, StoreError> {
+        let mut journal = self.journal(site, number)?;
+        // Entries stand in the order in which they came, so the old ones are the first.
+        let last = self.sql.query_one(
+            "SELECT max(old.sequence) FROM (SELECT sequence, received_ms FROM entry
+                WHERE journal = ?1 AND sequence > ?2 AND sequence <= ?3 ORDER BY sequence LIMIT ?4) old
+             WHERE old.received_ms < ?5",
+            &[
+                number.into(),
+                unsigned(journal.floor.0),
+                unsigned(journal.judged.0),
+                sql::Param::unsigned(entries_max)?,
+                unsigned(before_ms),
+            ],
+            |row| row.optional_unsigned(0),
+        )?;
+        let Some(last) = last.flatten() else { return Ok(0) };
+        let passed = last - journal.floor.0;
+        self.sql.execute(
+            "DELETE FROM entry WHERE journal = ?1 AND sequence > ?2 AND sequence <= ?3 AND (verdict IS NULL OR verdict = 3)",
+            &[number.into(), unsigned(journal.floor.0), unsigned(last)],
+        )?;
+        journal.floor = Sequence(last);
+        journal.write(self.sql)?;
+        if let Some(cached) = self.state.sites.get_mut(&site).and_then(|state| state.journal.as_mut())
+            && cached.number == number
+        {
+            cached.floor = journal.floor;
+        }
+        Ok(passed)
+    }
+
+    /// Beyond the limit the oldest refused entries of a journal go too.
+    fn prune_set_aside(&mut self, number: i64, before_ms: u64, entries_max: u64) -> Result<u64, StoreError> {
+        let sql = "SELECT count(*) FROM entry WHERE journal = ?1 AND verdict = 2";
+        let count = self.sql.query_one(sql, &[number.into()], |row| row.unsigned(0))?.unwrap_or(0);
+        let excess = count.saturating_sub(self.limits.set_aside_entries_max).min(entries_max);
+        if excess == 0 {
+            return Ok(0);
+        }
+        Ok(self.sql.execute(
+            "DELETE FROM entry WHERE journal = ?1 AND verdict = 2 AND received_ms < ?2
+                AND sequence <= (SELECT floor FROM journal WHERE number = ?1)
+                AND sequence IN (SELECT sequence FROM entry WHERE journal = ?1 AND verdict = 2 ORDER BY sequence LIMIT ?3)",
+            &[number.into(), unsigned(before_ms), unsigned(excess)],
+        )?)
+    }
+
+    /// A journal as it is now, also if it is busy.
+    fn journal(&mut self, site: SiteId, number: i64) -> Result<Journal, StoreError> {
+        let cached = self.state.sites.get(&site).and_then(|state| state.journal.clone());
+        if let Some(journal) = cached.filter(|journal| journal.number == number) {
+            return Ok(journal);
+        }
+        let journal = self.sql.query_one(
+            &format!("SELECT {JOURNAL_COLUMNS} FROM journal WHERE number = ?1"),
+            &[number.into()],
+            Journal::read,
+        )?;
+        journal.ok_or_else(|| StoreError::Damaged(format!("journal {number} is gone")))
+    }
+}

@@ -1,0 +1,292 @@
+//! What can be read without writing: accounts, sites, stores, records.
+
+use std::ops::ControlFlow;
+
+use domain::catalogue::Catalogue;
+use protocol::ids::{
+    CredentialGeneration, Epoch, JournalId, OwnershipNumber, Position, PublicKey, RecordId, Sequence, SiteId,
+};
+use sql::{Row, Sql, SqlError, SqlErrorKind, SqlExt};
+
+use super::error::StoreError;
+use super::sites::STORE_TABLE;
+use super::{state, text};
+
+/// Reads one store.
+pub struct Reading<'a> {
+    pub(super) sql: &'a mut dyn Sql,
+    pub(super) catalogue: &'a Catalogue,
+}
+
+/// What kind of site (seed 003, "Site type").
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SiteKind {
+    /// The central server itself.
+    Central,
+    /// A desktop server or single-user desktop.
+    Standalone,
+    /// A tablet: it has one store.
+    Mobile,
+}
+
+impl SiteKind {
+    /// The word that configuration, database and reports use.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Central => "central",
+            Self::Standalone => "standalone",
+            Self::Mobile => "mobile",
+        }
+    }
+
+    /// The kind of a word.
+    pub fn of(word: &str) -> Option<Self> {
+        [Self::Central, Self::Standalone, Self::Mobile].into_iter().find(|kind| kind.as_str() == word)
+    }
+}
+
+/// A site as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SiteRow {
+    /// The id, never given again.
+    pub id: SiteId,
+    /// The login.
+    pub name: String,
+    /// Free text.
+    pub code: String,
+    /// What kind.
+    pub kind: SiteKind,
+    /// As the caller hashed it; never shown.
+    pub password_hash: String,
+    /// The key of the device that speaks for it.
+    pub public_key: Option<PublicKey>,
+    /// Rises when name or password changes.
+    pub generation: CredentialGeneration,
+    /// When its device was enrolled, in milliseconds since 1970.
+    pub enrolled_ms: Option<u64>,
+    /// The journal in which its edits come now, how far it is received, and how far it is judged.
+    pub journal: Option<(JournalId, Sequence, Sequence)>,
+    /// The last request that was answered, in milliseconds since 1970.
+    pub last_contact_ms: Option<u64>,
+    /// The last request at which nothing waited either way, in milliseconds since 1970.
+    pub last_drained_ms: Option<u64>,
+}
+
+/// A store and who holds it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreRow {
+    /// The store.
+    pub id: RecordId,
+    /// Its record as JSON.
+    pub data: String,
+    /// The site where it is active.
+    pub site: SiteId,
+    /// The number of that site's grant; 0 for a store that never left central.
+    pub ownership: OwnershipNumber,
+}
+
+/// A record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordRow {
+    /// The record.
+    pub id: RecordId,
+    /// Its data as JSON; `None` for one that was deleted.
+    pub data: Option<String>,
+    /// The store that it belongs to.
+    pub store: Option<RecordId>,
+    /// Position of its last change.
+    pub position: Position,
+}
+
+const SITE_COLUMNS: &str =
+    "SELECT site.id, site.name, site.code, site.kind, site.password_hash, site.public_key, site.generation,
+        site.enrolled_ms, journal.id, journal.received, journal.judged, contact.last_contact_ms, contact.last_drained_ms
+    FROM site LEFT JOIN journal ON journal.site = site.id AND journal.is_active = 1
+        LEFT JOIN contact ON contact.site = site.id";
+
+impl Reading<'_> {
+    /// Runs several reads on one state of the store.
+    ///
+    /// # Errors
+    /// Those of the reads; `Other` inside a batch.
+    pub fn at_once<T>(
+        &mut self,
+        work: impl FnOnce(&mut Reading<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let catalogue = self.catalogue;
+        self.sql.begin_read()?;
+        let outcome = work(&mut Reading { sql: &mut *self.sql, catalogue });
+        let ended = self.sql.end_read();
+        let value = outcome?;
+        ended?;
+        Ok(value)
+    }
+
+    /// The key of the device that speaks for a site; `None` for a site that is unknown or not enrolled.
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`].
+    pub fn site_key(&mut self, site: SiteId) -> Result<Option<PublicKey>, StoreError> {
+        let key = self
+            .sql
+            .query_one("SELECT public_key FROM site WHERE id = ?1", &[site.0.into()], |row| public_key(row, 0))?;
+        Ok(key.flatten())
+    }
+
+    /// One site.
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`].
+    pub fn site(&mut self, site: SiteId) -> Result<Option<SiteRow>, StoreError> {
+        let sql = format!("{SITE_COLUMNS} WHERE site.id = ?1");
+        Ok(self.sql.query_one(&sql, &[site.0.into()], read_site)?)
+    }
+
+    /// The site of a login.
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`].
+    pub fn site_by_name(&mut self, name: &str) -> Result<Option<SiteRow>, StoreError> {
+        let sql = format!("{SITE_COLUMNS} WHERE site.name = ?1");
+        Ok(self.sql.query_one(&sql, &[name.into()], read_site)?)
+    }
+
+    /// Every site but central, by id.
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`].
+    pub fn sites(&mut self) -> Result<Vec<SiteRow>, StoreError> {
+        let sql = format!("{SITE_COLUMNS} WHERE site.id <> ?1 ORDER BY site.id");
+        let mut sites = Vec::new();
+        self.sql.query(&sql, &[SiteId::CENTRAL.0.into()], &mut |row| {
+            sites.push(read_site(row)?);
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(sites)
+    }
+
+    /// Stores by id, `limit` of those behind `after`.
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`].
+    pub fn stores(&mut self, after: Option<&RecordId>, limit: u32) -> Result<Vec<StoreRow>, StoreError> {
+        let mut stores = Vec::new();
+        self.sql.query(
+            "SELECT record.id, record.data, store_site.site, store_site.ownership
+             FROM record LEFT JOIN store_site ON store_site.store = record.id
+             WHERE record.table_name = ?1 AND record.data IS NOT NULL AND record.id > ?2 ORDER BY record.id LIMIT ?3",
+            &[STORE_TABLE.into(), after.map_or("", RecordId::as_str).into(), limit.into()],
+            &mut |row| {
+                let site = row.optional_integer(2)?.map(|_| text::site(row, 2)).transpose()?;
+                let ownership = row.optional_integer(3)?.map(|_| text::small(row, 3)).transpose()?;
+                stores.push(StoreRow {
+                    id: text::record_id(row, 0)?,
+                    data: row.text(1)?.to_owned(),
+                    site: site.unwrap_or(SiteId::CENTRAL),
+                    ownership: OwnershipNumber(ownership.unwrap_or(0)),
+                });
+                Ok(ControlFlow::Continue(()))
+            },
+        )?;
+        Ok(stores)
+    }
+
+    /// The stores that a site holds, with the numbers of its grants.
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`].
+    pub fn stores_of(&mut self, site: SiteId) -> Result<Vec<(RecordId, OwnershipNumber)>, StoreError> {
+        let mut stores = Vec::new();
+        let sql = "SELECT store, ownership FROM store_site WHERE site = ?1 ORDER BY store";
+        self.sql.query(sql, &[site.0.into()], &mut |row| {
+            stores.push((text::record_id(row, 0)?, OwnershipNumber(text::small(row, 1)?)));
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(stores)
+    }
+
+    /// One record, also a deleted one. `table` is the catalogue's name.
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`].
+    pub fn record(&mut self, table: &str, id: &RecordId) -> Result<Option<RecordRow>, StoreError> {
+        let sql = "SELECT id, data, store, position FROM record WHERE table_name = ?1 AND id = ?2";
+        Ok(self.sql.query_one(sql, &[table.into(), id.as_str().into()], read_record)?)
+    }
+
+    /// Records of a table by id, `limit` of those behind `after`, without the deleted ones.
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`].
+    pub fn records(&mut self, table: &str, after: Option<&RecordId>, limit: u32) -> Result<Vec<RecordRow>, StoreError> {
+        let mut records = Vec::new();
+        self.sql.query(
+            "SELECT id, data, store, position FROM record
+             WHERE table_name = ?1 AND id > ?2 AND data IS NOT NULL ORDER BY id LIMIT ?3",
+            &[table.into(), after.map_or("", RecordId::as_str).into(), limit.into()],
+            &mut |row| {
+                records.push(read_record(row)?);
+                Ok(ControlFlow::Continue(()))
+            },
+        )?;
+        Ok(records)
+    }
+
+    /// How many records each table has, without the deleted ones. Reads every record's key.
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`].
+    pub fn record_counts(&mut self) -> Result<Vec<(String, u64)>, StoreError> {
+        let mut counts = Vec::new();
+        let sql =
+            "SELECT table_name, count(*) FROM record WHERE data IS NOT NULL GROUP BY table_name ORDER BY table_name";
+        self.sql.query(sql, &[], &mut |row| {
+            counts.push((row.text(0)?.to_owned(), row.unsigned(1)?));
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(counts)
+    }
+
+    /// Central's epoch and head.
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`].
+    pub fn head(&mut self) -> Result<(Epoch, Position), StoreError> {
+        Ok((state::epoch(self.sql)?, Position(state::position(self.sql)?)))
+    }
+}
+
+fn public_key(row: &dyn Row, column: usize) -> Result<Option<PublicKey>, SqlError> {
+    let key = row.optional_blob(column)?.map(PublicKey::try_from).transpose();
+    key.map_err(|_| SqlError::new(SqlErrorKind::Corrupt, "a site has a key that is not 32 bytes"))
+}
+
+fn read_site(row: &dyn Row) -> Result<SiteRow, SqlError> {
+    let kind = SiteKind::of(row.text(3)?);
+    let journal = match row.optional_blob(8)? {
+        Some(_) => Some((text::journal_id(row, 8)?, Sequence(row.unsigned(9)?), Sequence(row.unsigned(10)?))),
+        None => None,
+    };
+    Ok(SiteRow {
+        id: text::site(row, 0)?,
+        name: row.text(1)?.to_owned(),
+        code: row.text(2)?.to_owned(),
+        kind: kind.ok_or_else(|| SqlError::new(SqlErrorKind::Corrupt, "a site is of an unknown kind"))?,
+        password_hash: row.text(4)?.to_owned(),
+        public_key: public_key(row, 5)?,
+        generation: CredentialGeneration(text::small(row, 6)?),
+        enrolled_ms: row.optional_unsigned(7)?,
+        journal,
+        last_contact_ms: row.optional_unsigned(11)?,
+        last_drained_ms: row.optional_unsigned(12)?,
+    })
+}
+
+fn read_record(row: &dyn Row) -> Result<RecordRow, SqlError> {
+    Ok(RecordRow {
+        id: text::record_id(row, 0)?,
+        data: row.optional_text(1)?.map(str::to_owned),
+        store: text::optional_record_id(row, 2)?,
+        position: Position(row.unsigned(3)?),
+    })
+}

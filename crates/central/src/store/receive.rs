@@ -1,0 +1,316 @@
+//! A request comes in: its head, frames and parts of frames (rules 5.8 and 5.10). What is written here is the receipt once the
+//! batch is committed.
+
+use protocol::chain::{self, Predecessor, hash_of};
+use protocol::entry::Entry;
+use protocol::exchange::{PartKept, Received};
+use protocol::frame::{Frame, Placement};
+use protocol::ids::{Hash, JournalId, Sequence, SiteId};
+use protocol::limits;
+use protocol::message::{self, FramePart, FramePartState, RequestHead, ScopeCursor};
+use protocol::section;
+use sql::{Param, SqlExt};
+use std::ops::ControlFlow;
+
+use super::batch::Batch;
+use super::error::StoreError;
+use super::state::{self, insert_journal};
+use super::{text, unsigned};
+
+/// Most bytes of a sealed frame that comes in parts.
+const PARTS_BYTES_MAX: usize = limits::SECTION_BYTES_MAX + section::HEADER_BYTES;
+
+impl Batch<'_> {
+    /// Takes up an exchange: finds or changes the journal, forgets control rows that the site has, and keeps its cursors.
+    ///
+    /// # Errors
+    /// Refused with `unknown_site`, `not_enrolled`, `unknown_journal`, `journal_retired`, `fork`, `central_set_back`.
+    pub fn begin(&mut self, head: &RequestHead) -> Result<Received, StoreError> {
+        self.job(|batch| {
+            batch.find_journal(head)?;
+            batch.check_head(head)?;
+            batch.forget_control(head.site, head.control)?;
+            batch.keep_cursors(head.site, &head.cursors)?;
+            let journal = batch.active_journal(head.site)?;
+            Ok(Received { sequence: journal.received, hash: journal.received_hash })
+        })
+    }
+
+    /// Keeps a frame's entries.
+    ///
+    /// # Errors
+    /// Refused with `unknown_journal`, `gap` or `fork`.
+    pub fn store_frame(&mut self, site: SiteId, frame: &Frame) -> Result<Received, StoreError> {
+        self.job(|batch| {
+            let journal = batch.active_journal(site)?.clone();
+            if journal.id != frame.journal {
+                return Err(unknown_journal(site, frame.journal));
+            }
+            let stored = if frame.last() < journal.received && frame.last() > journal.floor {
+                batch.stored_hash(journal.number, frame.last())?
+            } else {
+                None
+            };
+            match frame.place(journal.received, journal.received_hash, stored) {
+                Placement::Gap => {
+                    let what = format!(
+                        "a frame begins at entry {}, but the journal is received up to {}; send from there",
+                        frame.first, journal.received
+                    );
+                    Err(StoreError::refused("gap", &what))
+                }
+                Placement::Fork => Err(fork(site, journal.id, frame.last())),
+                Placement::Duplicate => Ok(Received { sequence: journal.received, hash: journal.received_hash }),
+                Placement::Extends { skip } => {
+                    let entries = frame.entries.get(skip..).unwrap_or_default();
+                    batch.append(site, entries)
+                }
+            }
+        })
+    }
+
+    /// Keeps a part of a frame. One frame at a time: a part of another one starts over. The whole is given out once and is
+    /// then no longer kept here: what follows is [`Batch::store_frame`].
+    ///
+    /// # Errors
+    /// Refused with `unknown_journal` or `bad_part`.
+    pub fn store_part(&mut self, site: SiteId, part: &FramePart) -> Result<PartKept, StoreError> {
+        self.job(|batch| {
+            let journal = batch.active_journal(site)?.id;
+            if journal != part.journal {
+                return Err(unknown_journal(site, part.journal));
+            }
+            let total = part.total as usize;
+            let end = (part.offset as usize).checked_add(part.bytes.len());
+            if total > PARTS_BYTES_MAX || part.bytes.is_empty() || end.is_none_or(|end| end > total) {
+                let what =
+                    format!("a part lies outside its frame of {total} bytes, or that is above {PARTS_BYTES_MAX}");
+                return Err(StoreError::refused("bad_part", &what));
+            }
+            let kept = batch.part_state(site)?.filter(|(state, kept)| state.hash == part.hash && *kept == part.total);
+            let received = if let Some((state, _)) = kept {
+                state.received
+            } else {
+                batch.drop_parts(site)?;
+                0
+            };
+            if part.offset != received {
+                // The site learns how much there is and goes on from there.
+                return Ok(PartKept { state: FramePartState { hash: part.hash, received }, whole: None });
+            }
+            batch.append_part(site, part)
+        })
+    }
+
+    fn append_part(&mut self, site: SiteId, part: &FramePart) -> Result<PartKept, StoreError> {
+        let received = part.offset + u32::try_from(part.bytes.len()).expect("within the total, which is 32 bits");
+        self.sql.execute(
+            "INSERT INTO frame_part_piece (site, starts_at, bytes) VALUES (?1, ?2, ?3)",
+            &[site.0.into(), part.offset.into(), (&part.bytes).into()],
+        )?;
+        self.sql.execute(
+            "INSERT INTO frame_part (site, hash, total, received) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT (site) DO UPDATE SET received = excluded.received",
+            &[site.0.into(), (&part.hash.0).into(), part.total.into(), received.into()],
+        )?;
+        let state = FramePartState { hash: part.hash, received };
+        if received < part.total {
+            return Ok(PartKept { state, whole: None });
+        }
+        let mut whole = Vec::with_capacity(part.total as usize);
+        let pieces = "SELECT bytes FROM frame_part_piece WHERE site = ?1 ORDER BY starts_at";
+        self.sql.query(pieces, &[site.0.into()], &mut |row| {
+            whole.extend_from_slice(row.blob(0)?);
+            Ok(ControlFlow::Continue(()))
+        })?;
+        self.drop_parts(site)?;
+        if hash_of(&whole) != part.hash {
+            // Starting over is all that helps, so this is no refusal: that would bring the pieces back.
+            return Ok(PartKept { state: FramePartState { hash: part.hash, received: 0 }, whole: None });
+        }
+        Ok(PartKept { state, whole: Some(whole) })
+    }
+
+    /// What is kept of a frame in parts, and the length of the whole.
+    pub(super) fn part_state(&mut self, site: SiteId) -> Result<Option<(FramePartState, u32)>, StoreError> {
+        let sql = "SELECT hash, received, total FROM frame_part WHERE site = ?1";
+        Ok(self.sql.query_one(sql, &[site.0.into()], |row| {
+            Ok((FramePartState { hash: text::hash(row, 0)?, received: text::small(row, 1)? }, text::small(row, 2)?))
+        })?)
+    }
+
+    pub(super) fn drop_parts(&mut self, site: SiteId) -> Result<(), StoreError> {
+        self.sql.execute("DELETE FROM frame_part WHERE site = ?1", &[site.0.into()])?;
+        self.sql.execute("DELETE FROM frame_part_piece WHERE site = ?1", &[site.0.into()])?;
+        Ok(())
+    }
+
+    /// Adds entries behind what is received.
+    pub(super) fn append(&mut self, site: SiteId, entries: &[(Vec<u8>, Hash)]) -> Result<Received, StoreError> {
+        let journal = self.active_journal(site)?.clone();
+        let mut sequence = journal.received;
+        let mut hash = journal.received_hash;
+        for (bytes, after) in entries {
+            sequence = sequence.next();
+            hash = *after;
+            self.append_entry(journal.number, sequence, hash, bytes)?;
+        }
+        let journal = self.active_journal(site)?;
+        journal.received = sequence;
+        journal.received_hash = hash;
+        journal.is_changed = true;
+        Ok(Received { sequence, hash })
+    }
+
+    fn append_entry(&mut self, journal: i64, sequence: Sequence, hash: Hash, bytes: &[u8]) -> Result<(), StoreError> {
+        let entry = decode(bytes);
+        let table = entry.as_ref().map(|entry| self.catalogue.table_name(&entry.table));
+        self.sql.execute(
+            "INSERT INTO entry (journal, sequence, hash, bytes, table_name, record, received_ms)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            &[
+                journal.into(),
+                unsigned(sequence.0),
+                (&hash.0).into(),
+                bytes.into(),
+                table.as_deref().into(),
+                entry.as_ref().map(|entry| entry.record.as_str()).into(),
+                unsigned(self.now_ms),
+            ],
+        )?;
+        Ok(())
+    }
+
+    /// Makes sure that the head's journal is the site's active one.
+    fn find_journal(&mut self, head: &RequestHead) -> Result<(), StoreError> {
+        let active = self.active_journal(head.site)?.clone();
+        if active.id == head.journal {
+            return Ok(());
+        }
+        let retired = self.sql.query_integer(
+            "SELECT 1 FROM journal WHERE site = ?1 AND id = ?2",
+            &[head.site.0.into(), (&head.journal.0).into()],
+        )?;
+        if retired.is_some() {
+            let what =
+                format!("journal {} of site {} was closed; another device took its place", head.journal, head.site);
+            return Err(StoreError::refused("journal_retired", &what));
+        }
+        let Some(predecessor) = head.predecessor.filter(|predecessor| predecessor.journal == active.id) else {
+            return Err(unknown_journal(head.site, head.journal));
+        };
+        if !self.is_known_history(head.site, predecessor.sequence, predecessor.hash)? {
+            return Err(fork(head.site, active.id, predecessor.sequence));
+        }
+        self.replace_journal(head.site, head.journal, Some(&predecessor))
+    }
+
+    /// Closes the active journal, if there is one, and begins another.
+    pub(super) fn replace_journal(
+        &mut self,
+        site: SiteId,
+        journal: JournalId,
+        predecessor: Option<&Predecessor>,
+    ) -> Result<(), StoreError> {
+        if let Some(old) = self.site(site)?.journal.take() {
+            if old.is_changed {
+                old.write(self.sql)?;
+            }
+            self.sql.execute("UPDATE journal SET is_active = 0 WHERE number = ?1", &[old.number.into()])?;
+            self.site(site)?.has_unjudged_journal |= old.judged < old.received;
+        }
+        let genesis = chain::genesis(site, journal, predecessor);
+        let statement = predecessor.map(message::encode);
+        let journal = insert_journal(self.sql, site, journal, genesis, statement.as_deref())?;
+        self.site(site)?.journal = Some(journal);
+        Ok(())
+    }
+
+    /// That the head's hash is not of another history than the one known here, as far as that can be told.
+    fn check_head(&mut self, head: &RequestHead) -> Result<(), StoreError> {
+        if self.is_known_history(head.site, head.head, head.head_hash)? {
+            return Ok(());
+        }
+        Err(fork(head.site, head.journal, head.head))
+    }
+
+    /// Whether a place in the active journal is above what is received, or has this hash here.
+    fn is_known_history(&mut self, site: SiteId, sequence: Sequence, hash: Hash) -> Result<bool, StoreError> {
+        let journal = self.active_journal(site)?.clone();
+        if sequence > journal.received {
+            return Ok(true);
+        }
+        if sequence == journal.received {
+            return Ok(hash == journal.received_hash);
+        }
+        if sequence == Sequence::ZERO {
+            return Ok(hash == journal.genesis);
+        }
+        Ok(sequence > journal.floor && self.stored_hash(journal.number, sequence)? == Some(hash))
+    }
+
+    fn stored_hash(&mut self, journal: i64, sequence: Sequence) -> Result<Option<Hash>, StoreError> {
+        Ok(self.sql.query_one(
+            "SELECT hash FROM entry WHERE journal = ?1 AND sequence = ?2",
+            &[journal.into(), unsigned(sequence.0)],
+            |row| text::hash(row, 0),
+        )?)
+    }
+
+    /// Keeps the cursors that a site reports, exactly these: what it has lost may not count as there (rule 5.15).
+    fn keep_cursors(&mut self, site: SiteId, reported: &[ScopeCursor]) -> Result<(), StoreError> {
+        let scopes = self.site(site)?.scopes.clone();
+        let head = self.state.position;
+        let mut kept = std::collections::BTreeMap::new();
+        for ScopeCursor { scope, cursor } in reported {
+            let is_new = self.site(site)?.cursors.get(scope) != Some(cursor);
+            // A cursor of another time line proves nothing; `Reading::read_rows` says what is wrong with it.
+            if scopes.contains(scope) && (!is_new || state::contains(self.sql, cursor, head)?) {
+                kept.insert(scope.clone(), *cursor);
+            }
+        }
+        let before = std::mem::take(&mut self.site(site)?.cursors);
+        for scope in before.keys().filter(|scope| !kept.contains_key(*scope)) {
+            let key: [Param<'_>; 2] = [site.0.into(), scope.as_bytes().into()];
+            self.sql.execute("DELETE FROM site_cursor WHERE site = ?1 AND scope = ?2", &key)?;
+        }
+        for (scope, cursor) in kept.iter().filter(|(scope, cursor)| before.get(*scope) != Some(*cursor)) {
+            self.sql.execute(
+                "INSERT INTO site_cursor (site, scope, epoch, number, began) VALUES (?1, ?2, ?3, ?4, ?5)
+                 ON CONFLICT (site, scope) DO UPDATE SET epoch = excluded.epoch, number = excluded.number, began = excluded.began",
+                &[
+                    site.0.into(),
+                    scope.as_bytes().into(),
+                    cursor.epoch.0.cast_signed().into(),
+                    unsigned(cursor.number.0),
+                    unsigned(cursor.began.0),
+                ],
+            )?;
+        }
+        self.site(site)?.cursors = kept;
+        Ok(())
+    }
+}
+
+/// An entry that central can work with: one that decodes, without the character that SQL text cannot hold.
+pub(super) fn decode(bytes: &[u8]) -> Option<Entry> {
+    let entry = Entry::decode(bytes).ok()?;
+    let has_nul = match &entry.table {
+        protocol::ids::TableRef::Named(name) => name.contains('\0'),
+        protocol::ids::TableRef::Known(_) => false,
+    };
+    if has_nul || entry.record.as_str().contains('\0') { None } else { Some(entry) }
+}
+
+fn unknown_journal(site: SiteId, journal: JournalId) -> StoreError {
+    let what = format!("journal {journal} is not the one that site {site} is enrolled with: enrol the device again");
+    StoreError::refused("unknown_journal", &what)
+}
+
+fn fork(site: SiteId, journal: JournalId, sequence: Sequence) -> StoreError {
+    let what = format!(
+        "journal {journal} of site {site} has another history at entry {sequence} than the one received before: \
+         two devices write it, or one was set back"
+    );
+    StoreError::refused("fork", &what)
+}

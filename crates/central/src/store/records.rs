@@ -1,0 +1,206 @@
+//! Records and the lanes that they stand in (architecture, section 4 (8); rules 5.12, 5.15).
+
+use std::ops::ControlFlow;
+
+use domain::catalogue::Table;
+use domain::json;
+use domain::judge::Applied;
+use protocol::ids::{RecordId, SiteId, TableRef};
+use protocol::row::Row;
+use sql::{Param, SqlExt};
+
+use super::batch::Batch;
+use super::error::StoreError;
+use super::{text, unsigned};
+
+/// A record: the table as the catalogue calls it, and the id.
+pub(super) type Key = (TableRef, RecordId);
+
+/// A record as it is stored.
+#[derive(Debug, Clone)]
+pub(super) struct Stored {
+    pub(super) number: i64,
+    pub(super) position: u64,
+    pub(super) store: Option<RecordId>,
+    /// `None`: deleted.
+    pub(super) row: Option<Row>,
+}
+
+/// A row of a lane.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct LaneRow {
+    pub(super) scope: i64,
+    position: u64,
+    entered: u64,
+    pub(super) is_tombstone: bool,
+    echo_journal: Option<i64>,
+}
+
+/// Who writes a record.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Author {
+    pub(super) site: SiteId,
+    /// Number of the journal.
+    pub(super) journal: i64,
+}
+
+impl Batch<'_> {
+    /// The record, deleted ones too.
+    pub(super) fn read_record(&mut self, key: &Key) -> Result<Option<Stored>, StoreError> {
+        let Some(table) = self.catalogue.table(&key.0) else { return Ok(None) };
+        let found = self.sql.query_one(
+            "SELECT number, position, store, data FROM record WHERE table_name = ?1 AND id = ?2",
+            &[table.name().into(), key.1.as_str().into()],
+            |row| {
+                let row_of = |data| json::row_from_json(table, &key.1, data);
+                let read = row.optional_text(3)?.map(row_of).transpose();
+                Ok((row.integer(0)?, row.unsigned(1)?, text::optional_record_id(row, 2)?, read))
+            },
+        )?;
+        let Some((number, position, store, row)) = found else { return Ok(None) };
+        let row = row.map_err(|error| damaged_record(table, &key.1, &error))?;
+        Ok(Some(Stored { number, position, store, row }))
+    }
+
+    /// Whether a record is there (`Some(true)`) or was deleted, and its store.
+    pub(super) fn read_store_of(&mut self, key: &Key) -> Result<Option<(bool, Option<RecordId>)>, StoreError> {
+        Ok(self.sql.query_one(
+            "SELECT data IS NOT NULL, store FROM record WHERE table_name = ?1 AND id = ?2",
+            &[(&self.catalogue.table_name(&key.0)).into(), key.1.as_str().into()],
+            |row| Ok((row.integer(0)? != 0, text::optional_record_id(row, 1)?)),
+        )?)
+    }
+
+    /// Writes a record as the judge says, at the next position, into its lanes. `number` is that of the record if it is stored;
+    /// the one that it has afterwards is returned.
+    pub(super) fn write_record(
+        &mut self,
+        author: Author,
+        key: &Key,
+        applied: &Applied,
+        number: Option<i64>,
+    ) -> Result<i64, StoreError> {
+        let table = self.catalogue.table_or_stand_in(&key.0);
+        let position = self.state.next_position().0;
+        let data = applied.row.as_ref().map(|row| json::row_to_json(&table, &key.1, row));
+        let parent_table = applied.parent.as_ref().map(|(parent, _)| self.catalogue.table_name(parent));
+        let columns: [Param<'_>; 5] = [
+            data.as_deref().into(),
+            applied.store.as_ref().map(RecordId::as_str).into(),
+            unsigned(position),
+            parent_table.as_deref().into(),
+            applied.parent.as_ref().map(|(_, id)| id.as_str()).into(),
+        ];
+        let [data, store, at, parent_table, parent_id] = columns;
+        let (number, lanes) = if let Some(number) = number {
+            self.sql.execute(
+                "UPDATE record SET data = ?2, store = ?3, position = ?4, parent_table = ?5, parent_id = ?6 WHERE number = ?1",
+                &[number.into(), data, store, at, parent_table, parent_id],
+            )?;
+            (number, self.lanes_of(number)?)
+        } else {
+            let number = i64::try_from(position).expect("positions are far below 2^63");
+            self.sql.execute(
+                "INSERT INTO record (number, table_name, id, data, store, position, parent_table, parent_id)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+                &[number.into(), table.name().into(), key.1.as_str().into(), data, store, at, parent_table, parent_id],
+            )?;
+            (number, Vec::new())
+        };
+        let mut scopes = Vec::with_capacity(applied.scopes.len());
+        for scope in &applied.scopes {
+            let scope_number = self.scope_number(scope)?;
+            scopes.push(scope_number);
+            let before = lanes.iter().find(|lane| lane.scope == scope_number);
+            let echo = self.echo(author, &scope.to_id(), before)?;
+            self.put_lane_row(number, scope_number, position, before, applied.row.is_none(), echo)?;
+        }
+        // The record has left these scopes: their sites are told that it is gone there.
+        for before in lanes.iter().filter(|lane| !lane.is_tombstone && !scopes.contains(&lane.scope)) {
+            self.put_lane_row(number, before.scope, position, Some(before), true, None)?;
+        }
+        Ok(number)
+    }
+
+    pub(super) fn lanes_of(&mut self, record: i64) -> Result<Vec<LaneRow>, StoreError> {
+        let mut lanes = Vec::new();
+        let sql =
+            "SELECT scope, position, entered, is_tombstone, echo_journal FROM lane WHERE record = ?1 ORDER BY scope";
+        self.sql.query(sql, &[record.into()], &mut |row| {
+            lanes.push(LaneRow {
+                scope: row.integer(0)?,
+                position: row.unsigned(1)?,
+                entered: row.unsigned(2)?,
+                is_tombstone: row.integer(3)? != 0,
+                echo_journal: row.optional_integer(4)?,
+            });
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(lanes)
+    }
+
+    /// Rule 5.15: the author needs no copy of its own edit if what it had before was the newest: it had read the row before, or
+    /// wrote that itself, or there was none.
+    fn echo(
+        &mut self,
+        author: Author,
+        scope: &protocol::ids::ScopeId,
+        before: Option<&LaneRow>,
+    ) -> Result<Option<i64>, StoreError> {
+        if author.site == SiteId::CENTRAL {
+            return Ok(None);
+        }
+        let site = self.site(author.site)?;
+        // An entry of a journal that was closed: the device that speaks for the site now never had it.
+        let is_active = site.journal.as_ref().is_some_and(|journal| journal.number == author.journal);
+        let Some(cursor) = site.cursors.get(scope).filter(|_| is_active) else { return Ok(None) };
+        // A row of its own from before the lane was last begun counts only once it was read: the device may have begun again
+        // because it lost what it had.
+        let has_newest = before.is_none_or(|before| {
+            let is_own = before.echo_journal == Some(author.journal) && before.position > cursor.began.0;
+            before.position <= cursor.number.0 || is_own
+        });
+        Ok(has_newest.then_some(author.journal))
+    }
+
+    fn put_lane_row(
+        &mut self,
+        record: i64,
+        scope: i64,
+        position: u64,
+        before: Option<&LaneRow>,
+        is_tombstone: bool,
+        echo: Option<i64>,
+    ) -> Result<(), StoreError> {
+        let tombstone = i64::from(is_tombstone).into();
+        match before {
+            Some(before) => {
+                let entered = if before.is_tombstone { position } else { before.entered };
+                self.sql.execute(
+                    "UPDATE lane SET position = ?3, entered = ?4, is_tombstone = ?5, echo_journal = ?6
+                     WHERE scope = ?1 AND position = ?2",
+                    &[
+                        scope.into(),
+                        unsigned(before.position),
+                        unsigned(position),
+                        unsigned(entered),
+                        tombstone,
+                        echo.into(),
+                    ],
+                )?;
+            }
+            None => {
+                self.sql.execute(
+                    "INSERT INTO lane (scope, position, record, entered, is_tombstone, echo_journal)
+                     VALUES (?1, ?2, ?3, ?2, ?4, ?5)",
+                    &[scope.into(), unsigned(position), record.into(), tombstone, echo.into()],
+                )?;
+            }
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn damaged_record(table: &Table, id: &RecordId, error: &json::JsonError) -> StoreError {
+    StoreError::Damaged(format!("the data of {} {id} cannot be read: {error}", table.name()))
+}

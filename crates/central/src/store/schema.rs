@@ -1,0 +1,174 @@
+//! Tables of the store. `record` and the view `entry_log` are for people too: reports and users' own tools read them with SQL.
+//!
+//! Inside, a journal, a scope and a record are called by number. Positions, sequences and times (milliseconds since 1970) are
+//! whole numbers; an epoch is a random 64-bit number written as a signed one.
+
+use sql::Migration;
+
+/// Number of the last migration.
+pub(super) const VERSION: u32 = 1;
+
+/// Every step. A released one never changes.
+pub(super) const MIGRATIONS: &[Migration] = &[Migration { number: 1, name: "the store", ddl: FIRST }];
+
+const _: () = assert!(MIGRATIONS.len() == VERSION as usize, "each migration counts");
+
+/// A table's primary key is what it is read by. Notes on what is not plain:
+///
+/// - `entry.verdict`: empty for what is not judged yet (above `journal.judged`) and for what is plainly accepted (up to it); 1
+///   waits for a header; 2 refused. So accepting an entry costs no second write.
+/// - `record.data` is empty for a deleted record; its number is the position at which it was first written.
+/// - `lane`: only the newest row of a record stays. `echo_journal` is the journal that need not be told (rule 5.15).
+/// - `control.judged`: how far the site's journal was judged when the row was given. A reply that does not carry the row yet
+///   may not call anything behind that judged, or verdicts would come in another order than they were given.
+const FIRST: &str = "
+CREATE TABLE counter (name {text} PRIMARY KEY, value {bigint} NOT NULL) {keyed_table};
+INSERT INTO counter (name, value) VALUES ('position', 0);
+
+CREATE TABLE epoch (
+    number {bigint} PRIMARY KEY,
+    epoch {bigint} NOT NULL UNIQUE,
+    first_number {bigint} NOT NULL,
+    started_ms {bigint} NOT NULL
+) {table};
+
+CREATE TABLE site (
+    id {bigint} PRIMARY KEY,
+    name {text} NOT NULL UNIQUE,
+    code {text} NOT NULL,
+    kind {text} NOT NULL,
+    password_hash {text} NOT NULL,
+    public_key {blob},
+    generation {bigint} NOT NULL,
+    enrolled_ms {bigint},
+    control_last {bigint} NOT NULL
+) {table};
+
+CREATE TABLE contact (
+    site {bigint} PRIMARY KEY,
+    last_contact_ms {bigint} NOT NULL,
+    last_drained_ms {bigint},
+    token_used {blob},
+    tokens_given {blob} NOT NULL
+) {table};
+
+CREATE TABLE site_cursor (
+    site {bigint} NOT NULL,
+    scope {blob} NOT NULL,
+    epoch {bigint} NOT NULL,
+    number {bigint} NOT NULL,
+    began {bigint} NOT NULL,
+    PRIMARY KEY (site, scope)
+) {keyed_table};
+
+CREATE TABLE store_site (
+    store {text} PRIMARY KEY,
+    site {bigint} NOT NULL,
+    ownership {bigint} NOT NULL
+) {keyed_table};
+
+CREATE TABLE journal (
+    number {bigint} PRIMARY KEY,
+    site {bigint} NOT NULL,
+    id {blob} NOT NULL,
+    is_active {bigint} NOT NULL,
+    genesis {blob} NOT NULL,
+    received {bigint} NOT NULL,
+    received_hash {blob} NOT NULL,
+    judged {bigint} NOT NULL,
+    floor {bigint} NOT NULL,
+    is_refusing_group {bigint} NOT NULL,
+    predecessor {blob},
+    UNIQUE (site, id)
+) {table};
+
+CREATE TABLE entry (
+    journal {bigint} NOT NULL,
+    sequence {bigint} NOT NULL,
+    hash {blob} NOT NULL,
+    bytes {blob} NOT NULL,
+    table_name {text},
+    record {text},
+    verdict {bigint},
+    code {text},
+    reason {text},
+    received_ms {bigint} NOT NULL,
+    PRIMARY KEY (journal, sequence)
+) {keyed_table};
+CREATE INDEX entry_refused_record ON entry (table_name, record) WHERE verdict = 2;
+CREATE INDEX entry_refused ON entry (journal, sequence) WHERE verdict = 2;
+
+CREATE VIEW entry_log AS
+    SELECT journal.site AS site, journal.id AS journal, entry.sequence AS sequence, entry.table_name AS table_name,
+        entry.record AS record, entry.code AS code, entry.reason AS reason, entry.received_ms AS received_ms, entry.hash AS hash,
+        CASE WHEN entry.verdict = 1 THEN 'waiting' WHEN entry.verdict = 2 THEN 'refused'
+            WHEN entry.sequence <= journal.judged THEN 'accepted' ELSE 'received' END AS verdict
+    FROM entry JOIN journal ON journal.number = entry.journal;
+
+CREATE TABLE waiting (
+    journal {bigint} NOT NULL,
+    sequence {bigint} NOT NULL,
+    group_first {bigint} NOT NULL,
+    site {bigint} NOT NULL,
+    table_name {text} NOT NULL,
+    record {text} NOT NULL,
+    for_table {text} NOT NULL,
+    for_record {text} NOT NULL,
+    is_cancelled {bigint} NOT NULL,
+    PRIMARY KEY (journal, sequence)
+) {keyed_table};
+CREATE INDEX waiting_for ON waiting (for_table, for_record);
+CREATE INDEX waiting_record ON waiting (site, table_name, record);
+
+CREATE TABLE record (
+    number {bigint} PRIMARY KEY,
+    table_name {text} NOT NULL,
+    id {text} NOT NULL,
+    data {text},
+    store {text},
+    position {bigint} NOT NULL,
+    parent_table {text},
+    parent_id {text},
+    UNIQUE (table_name, id)
+) {table};
+
+CREATE TABLE scope (
+    number {bigint} PRIMARY KEY,
+    id {blob} NOT NULL UNIQUE,
+    name {text} NOT NULL
+) {table};
+
+CREATE TABLE lane (
+    scope {bigint} NOT NULL,
+    position {bigint} NOT NULL,
+    record {bigint} NOT NULL,
+    entered {bigint} NOT NULL,
+    is_tombstone {bigint} NOT NULL,
+    echo_journal {bigint},
+    PRIMARY KEY (scope, position)
+) {keyed_table};
+CREATE UNIQUE INDEX lane_record ON lane (record, scope);
+
+CREATE TABLE control (
+    site {bigint} NOT NULL,
+    number {bigint} NOT NULL,
+    code {bigint} NOT NULL,
+    content {blob} NOT NULL,
+    journal {bigint},
+    judged {bigint} NOT NULL,
+    PRIMARY KEY (site, number)
+) {keyed_table};
+
+CREATE TABLE frame_part (
+    site {bigint} PRIMARY KEY,
+    hash {blob} NOT NULL,
+    total {bigint} NOT NULL,
+    received {bigint} NOT NULL
+) {table};
+CREATE TABLE frame_part_piece (
+    site {bigint} NOT NULL,
+    starts_at {bigint} NOT NULL,
+    bytes {blob} NOT NULL,
+    PRIMARY KEY (site, starts_at)
+) {keyed_table};
+";

@@ -1,0 +1,268 @@
+//! What the writer keeps in memory: the head, who holds which store, scopes by number, and the sites that were busy lately.
+//! All of it is in the database too; after a failure it is read again.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+
+use domain::judge::Holding;
+use domain::scope::Scope;
+use protocol::chain;
+use protocol::ids::{Epoch, Hash, JournalId, OwnershipNumber, Position, RecordId, ScopeId, Sequence, SiteId};
+use protocol::message::Cursor;
+use sql::{Row, Sql, SqlExt};
+
+use super::error::StoreError;
+use super::{StartEntropy, text, unsigned};
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) epoch: Epoch,
+    /// Central's head, with what the open batch gave.
+    pub(super) position: u64,
+    pub(super) position_stored: u64,
+    pub(super) holdings: BTreeMap<RecordId, Holding>,
+    pub(super) scopes: BTreeMap<ScopeId, i64>,
+    pub(super) sites: BTreeMap<SiteId, SiteState>,
+    /// Entries that wait for headers, of all sites.
+    pub(super) waiting: u64,
+}
+
+/// One site, as the writer needs it at hand.
+#[derive(Debug, Clone)]
+pub(super) struct SiteState {
+    /// Whether a device speaks for it.
+    pub(super) is_enrolled: bool,
+    /// Last control row that was given.
+    pub(super) control_last: u64,
+    pub(super) control_stored: u64,
+    /// Its entries that wait for headers.
+    pub(super) waiting: u64,
+    pub(super) journal: Option<Journal>,
+    /// Set while an older journal has entries without a verdict.
+    pub(super) has_unjudged_journal: bool,
+    /// As the site last reported them.
+    pub(super) cursors: BTreeMap<ScopeId, Cursor>,
+    /// What it receives.
+    pub(super) scopes: Vec<ScopeId>,
+}
+
+/// One journal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Journal {
+    pub(super) number: i64,
+    pub(super) id: JournalId,
+    pub(super) is_active: bool,
+    pub(super) genesis: Hash,
+    pub(super) received: Sequence,
+    pub(super) received_hash: Hash,
+    pub(super) judged: Sequence,
+    /// The log begins above it.
+    pub(super) floor: Sequence,
+    /// Set while a group that is too large goes on.
+    pub(super) is_refusing_group: bool,
+    pub(super) is_changed: bool,
+}
+
+/// What [`Journal::read`] reads.
+pub(super) const JOURNAL_COLUMNS: &str =
+    "number, id, is_active, genesis, received, received_hash, judged, floor, is_refusing_group";
+
+/// Begins an epoch, and central's own site and journal if the database is new.
+pub(super) fn start(sql: &mut (dyn Sql + '_), entropy: StartEntropy, now_ms: u64) -> Result<(), StoreError> {
+    let first = position(sql)? + 1;
+    // Epoch 0 stands for "never read" in a cursor.
+    let epoch = entropy.epoch.0.max(1);
+    let last = sql.query_integer("SELECT max(number) FROM epoch", &[])?.unwrap_or(0);
+    sql.execute(
+        "INSERT INTO epoch (number, epoch, first_number, started_ms) VALUES (?1, ?2, ?3, ?4)",
+        &[(last + 1).into(), epoch.cast_signed().into(), unsigned(first), unsigned(now_ms)],
+    )?;
+    let central = SiteId::CENTRAL;
+    sql.execute(
+        "INSERT INTO site (id, name, code, kind, password_hash, generation, control_last)
+         VALUES (?1, 'central', '', 'central', '', 0, 0) ON CONFLICT (id) DO NOTHING",
+        &[central.0.into()],
+    )?;
+    let own = sql.query_integer("SELECT number FROM journal WHERE site = ?1 AND is_active = 1", &[central.0.into()])?;
+    if own.is_none() {
+        let genesis = chain::genesis(central, entropy.journal, None);
+        insert_journal(sql, central, entropy.journal, genesis, None)?;
+    }
+    Ok(())
+}
+
+/// Adds a journal that has nothing yet.
+pub(super) fn insert_journal(
+    sql: &mut (dyn Sql + '_),
+    site: SiteId,
+    id: JournalId,
+    genesis: Hash,
+    predecessor: Option<&[u8]>,
+) -> Result<Journal, StoreError> {
+    let number = sql.query_integer("SELECT max(number) FROM journal", &[])?.unwrap_or(0) + 1;
+    sql.execute(
+        "INSERT INTO journal
+            (number, site, id, is_active, genesis, received, received_hash, judged, floor, is_refusing_group, predecessor)
+         VALUES (?1, ?2, ?3, 1, ?4, 0, ?4, 0, 0, 0, ?5)",
+        &[number.into(), site.0.into(), (&id.0).into(), (&genesis.0).into(), predecessor.into()],
+    )?;
+    Ok(Journal {
+        number,
+        id,
+        is_active: true,
+        genesis,
+        received: Sequence::ZERO,
+        received_hash: genesis,
+        judged: Sequence::ZERO,
+        floor: Sequence::ZERO,
+        is_refusing_group: false,
+        is_changed: false,
+    })
+}
+
+/// Central's head as it is stored.
+pub(super) fn position(sql: &mut (dyn Sql + '_)) -> Result<u64, StoreError> {
+    let position = sql.query_one("SELECT value FROM counter WHERE name = 'position'", &[], |row| row.unsigned(0))?;
+    position.ok_or_else(|| StoreError::Damaged("the counter of positions is gone".to_owned()))
+}
+
+/// The epoch of the last start.
+pub(super) fn epoch(sql: &mut (dyn Sql + '_)) -> Result<Epoch, StoreError> {
+    let epoch = sql.query_integer("SELECT epoch FROM epoch ORDER BY number DESC LIMIT 1", &[])?;
+    epoch.map(|epoch| Epoch(epoch.cast_unsigned())).ok_or_else(|| StoreError::Damaged("there is no epoch".to_owned()))
+}
+
+/// Whether a cursor lies within what this store's epochs gave (rule 5.12).
+pub(super) fn contains(sql: &mut (dyn Sql + '_), cursor: &Cursor, head: u64) -> Result<bool, StoreError> {
+    if *cursor == Cursor::default() {
+        return Ok(true);
+    }
+    let range = sql.query_one(
+        "SELECT (SELECT min(later.first_number) FROM epoch later WHERE later.number > this.number)
+         FROM epoch this WHERE this.epoch = ?1",
+        &[cursor.epoch.0.cast_signed().into()],
+        |row| row.optional_unsigned(0),
+    )?;
+    let Some(next) = range else { return Ok(false) };
+    // From below there is no bound: a lane that is read in an epoch begins with rows of earlier ones.
+    let last = next.map_or(head, |next| next - 1);
+    Ok(cursor.number.0 <= last && cursor.began.0 <= last)
+}
+
+impl State {
+    /// Reads everything but the sites, which are read when they are needed.
+    pub(super) fn load(sql: &mut (dyn Sql + '_)) -> Result<Self, StoreError> {
+        let position = position(sql)?;
+        let mut holdings = BTreeMap::new();
+        sql.query("SELECT store, site, ownership FROM store_site", &[], &mut |row| {
+            let holding = Holding { site: text::site(row, 1)?, ownership: OwnershipNumber(text::small(row, 2)?) };
+            holdings.insert(text::record_id(row, 0)?, holding);
+            Ok(ControlFlow::Continue(()))
+        })?;
+        let mut scopes = BTreeMap::new();
+        sql.query("SELECT id, number FROM scope", &[], &mut |row| {
+            scopes.insert(text::scope(row, 0)?, row.integer(1)?);
+            Ok(ControlFlow::Continue(()))
+        })?;
+        let waiting = sql.query_one("SELECT count(*) FROM waiting", &[], |row| row.unsigned(0))?.unwrap_or(0);
+        Ok(Self {
+            epoch: epoch(sql)?,
+            position,
+            position_stored: position,
+            holdings,
+            scopes,
+            sites: BTreeMap::new(),
+            waiting,
+        })
+    }
+
+    /// The next position (rule 5.12: one counter, one writer).
+    pub(super) fn next_position(&mut self) -> Position {
+        self.position += 1;
+        Position(self.position)
+    }
+
+    /// What a site receives: what goes everywhere, and the stores that it holds.
+    pub(super) fn scopes_of(&self, site: SiteId) -> Vec<ScopeId> {
+        let held = self.holdings.iter().filter(|(_, holding)| holding.site == site);
+        let stores = held.map(|(store, _)| Scope::Store(store.clone()).to_id());
+        std::iter::once(Scope::AllSites.to_id()).chain(stores).collect()
+    }
+}
+
+impl SiteState {
+    /// Reads a site; `None` if there is none of this id.
+    pub(super) fn load(sql: &mut (dyn Sql + '_), state: &State, site: SiteId) -> Result<Option<Self>, StoreError> {
+        let id = site.0.into();
+        let found =
+            sql.query_one("SELECT control_last, public_key IS NOT NULL FROM site WHERE id = ?1", &[id], |row| {
+                Ok((row.unsigned(0)?, row.integer(1)? != 0))
+            })?;
+        let Some((control_last, is_enrolled)) = found else { return Ok(None) };
+        let waiting = sql.query_one("SELECT count(*) FROM waiting WHERE site = ?1", &[id], |row| row.unsigned(0))?;
+        let sql_active =
+            "SELECT number, id, is_active, genesis, received, received_hash, judged, floor, is_refusing_group
+             FROM journal WHERE site = ?1 AND is_active = 1";
+        let journal = sql.query_one(sql_active, &[id], Journal::read)?;
+        let unjudged = sql.query_integer(
+            "SELECT 1 FROM journal WHERE site = ?1 AND is_active = 0 AND judged < received LIMIT 1",
+            &[id],
+        )?;
+        let mut cursors = BTreeMap::new();
+        sql.query("SELECT scope, epoch, number, began FROM site_cursor WHERE site = ?1", &[id], &mut |row| {
+            let cursor = Cursor {
+                epoch: Epoch(row.integer(1)?.cast_unsigned()),
+                number: Position(row.unsigned(2)?),
+                began: Position(row.unsigned(3)?),
+            };
+            cursors.insert(text::scope(row, 0)?, cursor);
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(Some(Self {
+            is_enrolled,
+            control_last,
+            control_stored: control_last,
+            waiting: waiting.unwrap_or(0),
+            journal,
+            has_unjudged_journal: unjudged.is_some(),
+            cursors,
+            scopes: state.scopes_of(site),
+        }))
+    }
+}
+
+impl Journal {
+    /// Reads [`JOURNAL_COLUMNS`].
+    pub(super) fn read(row: &dyn Row) -> Result<Self, sql::SqlError> {
+        Ok(Self {
+            number: row.integer(0)?,
+            id: text::journal_id(row, 1)?,
+            is_active: row.integer(2)? != 0,
+            genesis: text::hash(row, 3)?,
+            received: Sequence(row.unsigned(4)?),
+            received_hash: text::hash(row, 5)?,
+            judged: Sequence(row.unsigned(6)?),
+            floor: Sequence(row.unsigned(7)?),
+            is_refusing_group: row.integer(8)? != 0,
+            is_changed: false,
+        })
+    }
+
+    /// Writes what changes as entries come and are judged.
+    pub(super) fn write(&self, sql: &mut (dyn Sql + '_)) -> Result<(), StoreError> {
+        sql.execute(
+            "UPDATE journal SET received = ?2, received_hash = ?3, judged = ?4, floor = ?5, is_refusing_group = ?6
+             WHERE number = ?1",
+            &[
+                self.number.into(),
+                unsigned(self.received.0),
+                (&self.received_hash.0).into(),
+                unsigned(self.judged.0),
+                unsigned(self.floor.0),
+                i64::from(self.is_refusing_group).into(),
+            ],
+        )?;
+        Ok(())
+    }
+}

@@ -1,0 +1,158 @@
+//! What the store promises, run on every engine, and a device that is just clever enough to be told it.
+
+mod device;
+mod drain;
+mod judging;
+mod lanes;
+mod receiving;
+mod sites;
+mod speed;
+
+use std::sync::Arc;
+
+use domain::catalogue::Catalogue;
+use domain::edit::Edit;
+use protocol::ids::{Epoch, JournalId, RecordId, SiteId, Token};
+use sql::{Sql, SqliteEngine};
+
+use super::*;
+pub(super) use device::Device;
+
+macro_rules! contract {
+    ($($promise:ident),* $(,)?) => {
+        mod sqlite_on_disk {
+            $(#[test]
+            fn $promise() {
+                let folder = tempfile::tempdir().unwrap();
+                super::$promise(&mut super::World::on_disk(folder.path()));
+            })*
+        }
+
+        mod sqlite_in_memory {
+            $(#[test]
+            fn $promise() {
+                super::$promise(&mut super::World::in_memory());
+            })*
+        }
+    };
+}
+pub(super) use contract;
+
+/// A central with a clock and a source of tokens.
+pub(super) struct World {
+    pub(super) store: Store,
+    pub(super) now_ms: u64,
+    chance: u8,
+}
+
+pub(super) const LIMITS: StoreLimits = StoreLimits {
+    group_entries_max: 5,
+    group_bytes_max: 4096,
+    waiting_entries_max: 6,
+    control_bytes_max: 65_536,
+    control_rows_max: 1000,
+    set_aside_entries_max: 2,
+};
+
+impl World {
+    pub(super) fn in_memory() -> Self {
+        Self::with(Box::new(SqliteEngine::in_memory().unwrap()), LIMITS)
+    }
+
+    pub(super) fn on_disk(folder: &std::path::Path) -> Self {
+        Self::with(Box::new(SqliteEngine::open(folder.join("central.db"), &sqlite_options()).unwrap()), LIMITS)
+    }
+
+    pub(super) fn with(sql: Box<dyn Sql>, limits: StoreLimits) -> Self {
+        let entropy = StartEntropy { epoch: Epoch(100), journal: JournalId([100; 16]) };
+        let store = Store::open(sql, Arc::new(Catalogue::embedded()), limits, entropy, 1).unwrap();
+        Self { store, now_ms: 1000, chance: 0 }
+    }
+
+    /// Stops central and starts it again, in an epoch of this number.
+    pub(super) fn restart(&mut self, epoch: u64) {
+        let entropy = StartEntropy { epoch: Epoch(epoch), journal: JournalId([200; 16]) };
+        let nowhere = Box::new(SqliteEngine::in_memory().unwrap());
+        let sql = std::mem::replace(&mut self.store.sql, nowhere);
+        self.store = Store::open(sql, Arc::new(Catalogue::embedded()), LIMITS, entropy, 1).unwrap();
+    }
+
+    pub(super) fn set_limits(&mut self, change: impl FnOnce(&mut StoreLimits)) {
+        change(&mut self.store.limits);
+    }
+
+    pub(super) fn token(&mut self) -> Token {
+        self.chance += 1;
+        Token([self.chance; 16])
+    }
+
+    /// One job that must succeed.
+    pub(super) fn job<T>(&mut self, work: impl FnOnce(&mut Batch<'_>) -> Result<T, StoreError>) -> T {
+        self.try_job(work).unwrap()
+    }
+
+    pub(super) fn try_job<T>(
+        &mut self,
+        work: impl FnOnce(&mut Batch<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.store.batch(self.now_ms, work).unwrap()
+    }
+
+    /// Imports lines "op table id data".
+    pub(super) fn import(&mut self, mode: ImportMode, lines: &[&str]) -> ImportReport {
+        let edits: Vec<Edit> = lines.iter().map(|line| edit(line)).collect();
+        self.job(|batch| batch.import(&mut edits.into_iter(), mode))
+    }
+
+    pub(super) fn write(&mut self, lines: &[&str]) {
+        let report = self.import(ImportMode::AllOrNothing, lines);
+        assert!(report.is_kept, "{:?}", report.refusals);
+    }
+
+    /// A site with the stores of its own.
+    pub(super) fn device(&mut self, stores: &[&str]) -> Device {
+        for store in stores {
+            self.write(&[&format!(r#"upsert store {store} {{"code":"{store}"}}"#)]);
+        }
+        let new = NewSite {
+            name: format!("site of {}", stores.join(" and ")),
+            code: String::new(),
+            kind: SiteKind::Standalone,
+            password_hash: "hash".to_owned(),
+            stores: stores.iter().map(|store| id(store)).collect(),
+        };
+        let site = self.job(|batch| batch.add_site(&new));
+        let journal = JournalId([u8::try_from(site.0).unwrap(); 16]);
+        self.job(|batch| batch.enrol(site, &protocol::ids::PublicKey([7; 32]), journal));
+        Device::new(site, journal)
+    }
+
+    /// The data of a record at central, or "deleted", or "unknown".
+    pub(super) fn data(&mut self, table: &str, record: &str) -> String {
+        match self.store.reading().record(table, &id(record)).unwrap() {
+            None => "unknown".to_owned(),
+            Some(row) => row.data.unwrap_or_else(|| "deleted".to_owned()),
+        }
+    }
+
+    pub(super) fn status(&mut self, device: &Device) -> SiteStatus {
+        self.store.reading().site_status(device.site).unwrap().unwrap()
+    }
+}
+
+pub(super) fn id(text: &str) -> RecordId {
+    RecordId::new(text).unwrap()
+}
+
+pub(super) fn edit(line: &str) -> Edit {
+    let mut words = line.splitn(4, ' ');
+    let (op, table, record) = (words.next().unwrap(), words.next().unwrap(), words.next().unwrap());
+    let data = words.next().map_or(String::new(), |data| format!(r#","data":{data}"#));
+    Edit::parse(&format!(r#"{{"table":"{table}","op":"{op}","id":"{record}"{data}}}"#)).unwrap()
+}
+
+pub(super) fn code<T: std::fmt::Debug>(result: Result<T, StoreError>) -> String {
+    result.unwrap_err().code().to_owned()
+}
+
+pub(super) const CENTRAL: SiteId = SiteId::CENTRAL;

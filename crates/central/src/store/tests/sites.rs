@@ -1,0 +1,207 @@
+//! Sites, stores, grants, and central's own edits.
+
+use protocol::control::Control;
+
+use super::*;
+
+contract!(
+    a_site_is_found_by_its_name_and_ids_rise,
+    a_taken_or_wrong_name_is_refused,
+    a_store_is_granted_once_and_its_record_says_where_it_is,
+    a_store_that_is_elsewhere_or_unknown_is_not_given,
+    a_mobile_site_has_one_store,
+    a_site_with_a_store_that_cannot_be_given_is_not_added,
+    a_site_without_a_device_is_not_enrolled,
+    an_import_is_all_or_nothing_unless_it_goes_on,
+    an_import_that_only_checks_keeps_nothing_and_sees_its_own_headers,
+    an_import_never_changes_where_a_store_is,
+    central_writes_the_data_of_stores_it_holds_and_of_no_others,
+    records_and_stores_are_listed_by_id,
+);
+
+fn new_site(name: &str, kind: SiteKind, stores: &[&str]) -> NewSite {
+    NewSite {
+        name: name.to_owned(),
+        code: "C".to_owned(),
+        kind,
+        password_hash: "$argon2".to_owned(),
+        stores: stores.iter().map(|store| id(store)).collect(),
+    }
+}
+
+fn add(world: &mut World, name: &str, kind: SiteKind, stores: &[&str]) -> Result<SiteId, StoreError> {
+    world.try_job(|batch| batch.add_site(&new_site(name, kind, stores)))
+}
+
+fn stores(world: &mut World, stores: &[&str]) {
+    for store in stores {
+        world.write(&[&format!(r#"upsert store {store} {{"code":"{store}","sync_id_remote_site":77}}"#)]);
+    }
+}
+
+fn a_site_is_found_by_its_name_and_ids_rise(world: &mut World) {
+    assert_eq!(add(world, "north", SiteKind::Standalone, &[]).unwrap(), SiteId(2));
+    assert_eq!(add(world, "south", SiteKind::Mobile, &[]).unwrap(), SiteId(3));
+
+    let site = world.store.reading().site_by_name("south").unwrap().unwrap();
+
+    assert_eq!((site.id, site.kind, site.password_hash.as_str()), (SiteId(3), SiteKind::Mobile, "$argon2"));
+    assert_eq!((site.public_key, site.journal), (None, None));
+    assert_eq!(world.store.reading().site_by_name("west").unwrap(), None);
+    assert_eq!(world.store.reading().sites().unwrap().len(), 2);
+}
+
+fn a_taken_or_wrong_name_is_refused(world: &mut World) {
+    add(world, "north", SiteKind::Standalone, &[]).unwrap();
+
+    for (name, expected) in [("north", "site_name_taken"), ("", "site_name"), ("a\0b", "site_name")] {
+        assert_eq!(code(add(world, name, SiteKind::Standalone, &[])), expected);
+    }
+    assert_eq!(code(add(world, &"x".repeat(SITE_NAME_BYTES_MAX + 1), SiteKind::Standalone, &[])), "site_name");
+    assert_eq!(code(add(world, "central", SiteKind::Standalone, &[])), "site_name_taken");
+}
+
+fn a_store_is_granted_once_and_its_record_says_where_it_is(world: &mut World) {
+    let mut device = world.device(&["S1"]);
+    assert!(world.data("store", "S1").contains(r#""sync_id_remote_site":2"#));
+    stores(world, &["S2"]);
+    assert!(world.data("store", "S2").contains(r#""sync_id_remote_site":1"#));
+    let site = device.site;
+    device.sync(world);
+
+    world.job(|batch| batch.assign_store(&id("S2"), site));
+    world.job(|batch| batch.assign_store(&id("S2"), site));
+
+    device.sync(world);
+    let grants: Vec<_> = device
+        .controls
+        .iter()
+        .filter_map(|control| match control {
+            Control::Grant(grant) => Some((grant.store.as_str(), grant.ownership.0, grant.is_held)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(grants, [("S1", 1, true), ("S2", 1, true)]);
+    assert!(device.data("store", "S2").contains(r#""sync_id_remote_site":2"#));
+    assert_eq!(device.scopes.len(), 3);
+    let held = world.store.reading().stores_of(site).unwrap();
+    assert_eq!(held.iter().map(|held| held.0.as_str()).collect::<Vec<_>>(), ["S1", "S2"]);
+}
+
+fn a_store_that_is_elsewhere_or_unknown_is_not_given(world: &mut World) {
+    world.device(&["S1"]);
+    let other = world.device(&["S2"]).site;
+
+    let elsewhere = world.try_job(|batch| batch.assign_store(&id("S1"), other)).unwrap_err();
+    assert_eq!(elsewhere.code(), "store_is_elsewhere");
+    assert!(elsewhere.to_string().contains("site 2"), "{elsewhere}");
+    assert_eq!(code(world.try_job(|batch| batch.assign_store(&id("S9"), other))), "unknown_store");
+    assert_eq!(code(world.try_job(|batch| batch.assign_store(&id("S1"), SiteId(9)))), "unknown_site");
+}
+
+fn a_mobile_site_has_one_store(world: &mut World) {
+    stores(world, &["S1", "S2"]);
+    let site = add(world, "tablet", SiteKind::Mobile, &["S1"]).unwrap();
+
+    assert_eq!(code(world.try_job(|batch| batch.assign_store(&id("S2"), site))), "mobile_site_has_store");
+}
+
+fn a_site_with_a_store_that_cannot_be_given_is_not_added(world: &mut World) {
+    stores(world, &["S1"]);
+
+    assert_eq!(code(add(world, "north", SiteKind::Standalone, &["S1", "S9"])), "unknown_store");
+
+    assert_eq!(world.store.reading().sites().unwrap(), []);
+    assert!(world.data("store", "S1").contains(r#""sync_id_remote_site":1"#));
+    assert_eq!(add(world, "north", SiteKind::Standalone, &["S1"]).unwrap(), SiteId(2));
+}
+
+fn a_site_without_a_device_is_not_enrolled(world: &mut World) {
+    let site = add(world, "north", SiteKind::Standalone, &[]).unwrap();
+    let device = Device::new(site, JournalId([1; 16]));
+
+    assert_eq!(world.store.reading().site_key(site).unwrap(), None);
+    assert_eq!(code(device.try_begin(world)), "not_enrolled");
+    assert_eq!(code(Device::new(SiteId(9), device.journal).try_begin(world)), "unknown_site");
+    world.job(|batch| batch.enrol(site, &protocol::ids::PublicKey([3; 32]), device.journal));
+    assert!(world.store.reading().site_key(site).unwrap().is_some());
+    assert!(device.try_begin(world).is_ok());
+}
+
+fn an_import_is_all_or_nothing_unless_it_goes_on(world: &mut World) {
+    let lines = [
+        r#"upsert item I1 {"code":"a"}"#,
+        r#"upsert nonsense I2 {"code":"a"}"#,
+        r#"patch item I3 {"code":"a"}"#,
+        r#"upsert item I1 {"code":"a"}"#,
+        r#"put item I5 {"ID":"other"}"#,
+    ];
+    let before = world.store.position();
+
+    let refused = world.import(ImportMode::AllOrNothing, &lines);
+
+    let codes: Vec<_> = refused.refusals.iter().map(|refusal| (refusal.index, refusal.code.as_str())).collect();
+    assert_eq!(codes, [(1, "unknown_table"), (2, "record_missing"), (4, "id_differs")]);
+    assert!(!refused.is_kept);
+    assert_eq!((world.data("item", "I1").as_str(), world.store.position()), ("unknown", before));
+    let kept = world.import(ImportMode::Continue, &lines);
+    assert_eq!((kept.written, kept.unchanged, kept.refused, kept.is_kept), (1, 1, 3, true));
+    assert_eq!(world.data("item", "I1"), r#"{"ID":"I1","code":"a"}"#);
+}
+
+fn an_import_that_only_checks_keeps_nothing_and_sees_its_own_headers(world: &mut World) {
+    stores(world, &["S1"]);
+    let lines = [r#"put transact T1 {"store_ID":"S1"}"#, r#"put trans_line L1 {"transaction_ID":"T1"}"#];
+
+    let checked = world.import(ImportMode::CheckOnly, &lines);
+
+    assert_eq!((checked.written, checked.refused, checked.is_kept), (2, 0, false));
+    assert_eq!(world.data("transact", "T1"), "unknown");
+    let alone = world.import(ImportMode::AllOrNothing, &lines[1..]);
+    assert_eq!(alone.refusals[0].code, "header_missing");
+}
+
+fn an_import_never_changes_where_a_store_is(world: &mut World) {
+    world.device(&["S1"]);
+
+    world.write(&[r#"upsert store S1 {"code":"new","sync_id_remote_site":77}"#]);
+
+    assert_eq!(world.data("store", "S1"), r#"{"ID":"S1","code":"new","sync_id_remote_site":2}"#);
+    let refused = world.import(ImportMode::AllOrNothing, &["delete store S1"]);
+    assert_eq!(refused.refusals[0].code, "store_is_held");
+}
+
+fn central_writes_the_data_of_stores_it_holds_and_of_no_others(world: &mut World) {
+    let mut device = world.device(&["S1"]);
+    stores(world, &["S2"]);
+    world.write(&[r#"put transact T2 {"store_ID":"S2"}"#]);
+
+    let refused = world.import(ImportMode::AllOrNothing, &[r#"put transact T1 {"store_ID":"S1"}"#]);
+
+    assert_eq!(refused.refusals[0].code, "not_store_holder");
+    let nowhere = world.import(ImportMode::AllOrNothing, &[r#"put transact T1 {"store_ID":"S9"}"#]);
+    assert_eq!(nowhere.refusals[0].code, "not_store_holder");
+    // The store's data comes with the store.
+    let site = device.site;
+    world.job(|batch| batch.assign_store(&id("S2"), site));
+    device.sync(world);
+    assert_eq!(device.data("transact", "T2"), world.data("transact", "T2"));
+    device.record(&[r#"patch transact T2 {"status":"fn"}"#]);
+    device.sync(world);
+    assert_eq!(device.told, []);
+}
+
+fn records_and_stores_are_listed_by_id(world: &mut World) {
+    world.device(&["S2"]);
+    stores(world, &["S1", "S3"]);
+
+    let mut reading = world.store.reading();
+
+    let first = reading.stores(None, 2).unwrap();
+    assert_eq!(first.iter().map(|row| (row.id.as_str(), row.site.0)).collect::<Vec<_>>(), [("S1", 1), ("S2", 2)]);
+    let rest = reading.records("store", Some(&id("S1")), 9).unwrap();
+    assert_eq!(rest.iter().map(|row| row.id.as_str()).collect::<Vec<_>>(), ["S2", "S3"]);
+    assert_eq!(reading.record_counts().unwrap(), [("store".to_owned(), 3)]);
+    let status = reading.status().unwrap();
+    assert_eq!((status.sites, status.records), (1, 3));
+}

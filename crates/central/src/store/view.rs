@@ -1,0 +1,129 @@
+//! What the judge sees: the store with the effect of the group's earlier entries. Nothing is written while a group is judged,
+//! so a group that is refused leaves nothing to undo.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use domain::judge::{Found, Header, Holding, View};
+use protocol::ids::{OwnershipNumber, RecordId, Sequence, SiteId, TableRef};
+use sql::SqlExt;
+
+use super::batch::Batch;
+use super::error::StoreError;
+use super::records::Key;
+use super::unsigned;
+
+/// Place of a group among those of its site: journal by number, then its first sequence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct GroupPlace {
+    pub(super) journal: i64,
+    pub(super) first: Sequence,
+}
+
+/// The store under one group.
+pub(super) struct GroupView<'v, 'a> {
+    batch: &'v mut Batch<'a>,
+    place: GroupPlace,
+    /// Records that a delete took back before they were ever here.
+    gone: &'v BTreeSet<Key>,
+    earlier: BTreeMap<Key, Found>,
+    /// Records of which the group's earlier entries took back what waits.
+    cancelled: BTreeSet<Key>,
+    /// Number of each record that was read; `None` for one that is not stored.
+    numbers: BTreeMap<Key, Option<i64>>,
+}
+
+impl<'v, 'a> GroupView<'v, 'a> {
+    pub(super) fn new(batch: &'v mut Batch<'a>, place: GroupPlace, gone: &'v BTreeSet<Key>) -> Self {
+        Self { batch, place, gone, earlier: BTreeMap::new(), cancelled: BTreeSet::new(), numbers: BTreeMap::new() }
+    }
+
+    /// Shows a record to the group's later entries as this.
+    pub(super) fn put(&mut self, key: Key, found: Found) {
+        self.earlier.insert(key, found);
+    }
+
+    /// Nothing waits for this record any more.
+    pub(super) fn cancel(&mut self, key: Key) {
+        self.cancelled.insert(key);
+    }
+
+    pub(super) fn into_numbers(self) -> BTreeMap<Key, Option<i64>> {
+        self.numbers
+    }
+}
+
+impl View for GroupView<'_, '_> {
+    type Error = StoreError;
+
+    fn record(&mut self, table: &TableRef, id: &RecordId) -> Result<Found, StoreError> {
+        let key = (table.clone(), id.clone());
+        if let Some(found) = self.earlier.get(&key) {
+            return Ok(found.clone());
+        }
+        let stored = self.batch.read_record(&key)?;
+        self.numbers.insert(key.clone(), stored.as_ref().map(|stored| stored.number));
+        Ok(match stored {
+            Some(stored) => match stored.row {
+                Some(row) => Found::Here { row, store: stored.store },
+                None => Found::Deleted { store: stored.store },
+            },
+            None if self.gone.contains(&key) => Found::Deleted { store: None },
+            None => Found::Unknown,
+        })
+    }
+
+    fn holding(&mut self, store: &RecordId) -> Result<Option<Holding>, StoreError> {
+        self.batch.holding(store)
+    }
+
+    fn is_waiting(&mut self, author: SiteId, table: &TableRef, id: &RecordId) -> Result<bool, StoreError> {
+        let key = (table.clone(), id.clone());
+        Ok(!self.cancelled.contains(&key) && self.batch.is_waiting(author, &key, self.place)?)
+    }
+
+    fn header(&mut self, table: &TableRef, id: &RecordId) -> Result<Header, StoreError> {
+        let key = (table.clone(), id.clone());
+        match self.earlier.get(&key) {
+            Some(Found::Here { store, .. }) => return Ok(Header::Here { store: store.clone() }),
+            Some(Found::Deleted { .. }) => return Ok(Header::Deleted),
+            Some(Found::Unknown) => return Ok(Header::Unknown),
+            None => {}
+        }
+        Ok(match self.batch.read_store_of(&key)? {
+            Some((true, store)) => Header::Here { store },
+            Some((false, _)) => Header::Deleted,
+            None if self.gone.contains(&key) => Header::Deleted,
+            None => Header::Unknown,
+        })
+    }
+}
+
+impl Batch<'_> {
+    /// Who holds a store. A store that was never given away is central's own, under number 0.
+    pub(super) fn holding(&mut self, store: &RecordId) -> Result<Option<Holding>, StoreError> {
+        if let Some(holding) = self.state.holdings.get(store) {
+            return Ok(Some(*holding));
+        }
+        let is_here = self.store_record(store)?.is_some_and(|(is_here, _)| is_here);
+        Ok(is_here.then_some(Holding { site: SiteId::CENTRAL, ownership: OwnershipNumber(0) }))
+    }
+
+    /// Whether entries of a site for a record wait in a group before a place.
+    pub(super) fn is_waiting(&mut self, site: SiteId, key: &Key, before: GroupPlace) -> Result<bool, StoreError> {
+        if self.state.waiting == 0 || self.site(site)?.waiting == 0 {
+            return Ok(false);
+        }
+        let found = self.sql.query_integer(
+            "SELECT 1 FROM waiting WHERE site = ?1 AND table_name = ?2 AND record = ?3 AND is_cancelled = 0
+                AND (journal < ?4 OR (journal = ?4 AND group_first < ?5)) LIMIT 1",
+            &[
+                site.0.into(),
+                (&self.catalogue.table_name(&key.0)).into(),
+                key.1.as_str().into(),
+                before.journal.into(),
+                unsigned(before.first.0),
+            ],
+        )?;
+        Ok(found.is_some())
+    }
+}

@@ -1,0 +1,93 @@
+//! The body of a request, piece by piece: within a size, and never silent for longer than the idle limit.
+
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::http::StatusCode;
+use http_body_util::BodyExt as _;
+
+/// A body that could not be read to its end.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum BodyError {
+    /// More bytes than allowed.
+    #[error("the request has more than {bytes_max} bytes")]
+    TooLarge {
+        /// The limit.
+        bytes_max: usize,
+    },
+    /// Nothing came for too long.
+    #[error("nothing of the request came for {idle_ms} ms")]
+    Idle {
+        /// The limit.
+        idle_ms: u64,
+    },
+    /// The connection broke.
+    #[error("the connection broke: {0}")]
+    Cut(String),
+}
+
+/// Status and stable code.
+pub(super) fn body_error(error: &BodyError) -> (StatusCode, &'static str) {
+    match error {
+        BodyError::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "request_too_large"),
+        BodyError::Idle { .. } => (StatusCode::REQUEST_TIMEOUT, "request_idle"),
+        BodyError::Cut(_) => (StatusCode::BAD_REQUEST, "truncated"),
+    }
+}
+
+/// See the module.
+pub(super) struct IncomingBody {
+    body: Body,
+    bytes: usize,
+    bytes_max: usize,
+    idle_ms: u64,
+    is_over: bool,
+}
+
+impl IncomingBody {
+    pub(super) fn new(body: Body, bytes_max: usize, idle_ms: u64) -> Self {
+        Self { body, bytes: 0, bytes_max, idle_ms, is_over: false }
+    }
+
+    /// The next bytes; `None` at the end that the request announced.
+    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, BodyError> {
+        if self.is_over {
+            return Ok(None);
+        }
+        loop {
+            let idle = Duration::from_millis(self.idle_ms);
+            let frame = tokio::time::timeout(idle, self.body.frame()).await;
+            let frame = frame.map_err(|_| self.end(BodyError::Idle { idle_ms: self.idle_ms }))?;
+            let Some(frame) = frame else {
+                self.is_over = true;
+                return Ok(None);
+            };
+            let frame = frame.map_err(|error| self.end(BodyError::Cut(error.to_string())))?;
+            let Ok(bytes) = frame.into_data() else { continue };
+            self.bytes += bytes.len();
+            if self.bytes > self.bytes_max {
+                return Err(self.end(BodyError::TooLarge { bytes_max: self.bytes_max }));
+            }
+            return Ok(Some(bytes));
+        }
+    }
+
+    /// All bytes.
+    pub(super) async fn whole(&mut self) -> Result<Vec<u8>, BodyError> {
+        let mut whole = Vec::new();
+        while let Some(bytes) = self.next().await? {
+            whole.extend_from_slice(&bytes);
+        }
+        Ok(whole)
+    }
+
+    /// Reads what is left within the size, and forgets it: a client that is still sending would not see an answer.
+    pub(super) async fn drain(&mut self) {
+        while let Ok(Some(_)) = self.next().await {}
+    }
+
+    fn end(&mut self, error: BodyError) -> BodyError {
+        self.is_over = true;
+        error
+    }
+}

@@ -1,0 +1,130 @@
+//! Connections of sites: bounded in number, and ended when neither side moves a byte for too long. That covers what the limits
+//! on bodies do not see: request heads, idle kept-alive connections, and clients that stop reading.
+
+use std::io::{self, Error, ErrorKind};
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::extract::connect_info::Connected;
+use axum::serve::{IncomingStream, Listener};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Sleep;
+
+/// See the module.
+pub struct PatientListener {
+    listener: TcpListener,
+    places: Arc<Semaphore>,
+    idle_ms: u64,
+}
+
+impl PatientListener {
+    /// Wraps a listener. `idle_ms` should lie above the limits on bodies, which can tell a client what was wrong.
+    pub fn new(listener: TcpListener, connections_max: usize, idle_ms: u64) -> Self {
+        Self { listener, places: Arc::new(Semaphore::new(connections_max)), idle_ms }
+    }
+}
+
+impl Listener for PatientListener {
+    type Io = PatientStream;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (PatientStream, SocketAddr) {
+        let place = Arc::clone(&self.places).acquire_owned().await.expect("the places are never closed");
+        let (stream, address) = Listener::accept(&mut self.listener).await;
+        // Replies go out in whole sections; waiting for more to fill a packet would only delay them.
+        let _ = stream.set_nodelay(true);
+        (PatientStream::new(stream, place, self.idle_ms), address)
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+}
+
+/// Where a connection comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Peer(pub SocketAddr);
+
+impl Connected<IncomingStream<'_, PatientListener>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, PatientListener>) -> Self {
+        Self(*stream.remote_addr())
+    }
+}
+
+/// A connection with an idle limit over both directions.
+pub struct PatientStream {
+    stream: TcpStream,
+    idle: Duration,
+    deadline: Pin<Box<Sleep>>,
+    has_moved: bool,
+    _place: OwnedSemaphorePermit,
+}
+
+impl PatientStream {
+    fn new(stream: TcpStream, place: OwnedSemaphorePermit, idle_ms: u64) -> Self {
+        let idle = Duration::from_millis(idle_ms);
+        Self { stream, idle, deadline: Box::pin(tokio::time::sleep(idle)), has_moved: false, _place: place }
+    }
+
+    /// Passes on what happened: progress is noted, waiting watches the deadline. A deadline that saw progress since it was set
+    /// is set once more, so a connection is ended after one to two idle times.
+    fn watched<T>(&mut self, context: &mut Context<'_>, poll: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if poll.is_ready() {
+            self.has_moved = true;
+            return poll;
+        }
+        while self.deadline.as_mut().poll(context).is_ready() {
+            if !std::mem::take(&mut self.has_moved) {
+                return Poll::Ready(Err(Error::new(ErrorKind::TimedOut, "the connection was idle for too long")));
+            }
+            let next = self.deadline.deadline() + self.idle;
+            self.deadline.as_mut().reset(next);
+        }
+        Poll::Pending
+    }
+}
+
+impl AsyncRead for PatientStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let poll = Pin::new(&mut self.stream).poll_read(context, buffer);
+        self.watched(context, poll)
+    }
+}
+
+impl AsyncWrite for PatientStream {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let poll = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.watched(context, poll)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // A flush of a socket is ready at once and moves no byte.
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let poll = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        self.watched(context, poll)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}

@@ -1,0 +1,191 @@
+//! What sites talk to: `POST /sync/v0` and `POST /enrol/v0` (`docs/sync-protocol.md`).
+//!
+//! An exchange is driven by one task ([`drive`]); the reply's sections go out as they are made. Memory is bounded by
+//! `limits.exchanges_max` times one section in and a few out; time is bounded by idle limits alone.
+
+mod body;
+mod drive;
+mod flights;
+mod listener;
+mod reply;
+
+use std::future::Future;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::connect_info::ConnectInfo;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::post;
+use protocol::limits::REQUEST_BYTES_MAX;
+use tokio::sync::Semaphore;
+
+use crate::center::Center;
+use crate::enrolment::{self, Enrolment};
+use body::{IncomingBody, body_error};
+pub(crate) use drive::JUDGE_MS_MAX;
+use flights::Flights;
+pub use listener::{PatientListener, Peer};
+use reply::{Reply, Start};
+
+/// How requests and replies of an exchange are called in HTTP.
+pub const CONTENT_TYPE: &str = "application/x-outpost";
+/// Says the code of a refusal or an error beside its body, for logs and for devices that cannot read the body.
+pub const CODE_HEADER: &str = "x-outpost-code";
+/// Seconds after which a site that found central full shall come again.
+pub const RETRY_AFTER_OVERLOAD_S: u32 = 5;
+
+/// What the handlers share.
+pub struct SyncApi {
+    center: Arc<Center>,
+    exchanges: Arc<Semaphore>,
+    flights: Arc<Flights>,
+    enrolment: Enrolment,
+}
+
+impl SyncApi {
+    /// For a center.
+    ///
+    /// # Errors
+    /// Those of hashing a password, which the enrolment of unknown names needs.
+    pub fn new(center: &Arc<Center>) -> Result<Self, crate::error::CentralError> {
+        Ok(Self {
+            exchanges: Arc::new(Semaphore::new(center.settings().limits.exchanges_max)),
+            flights: Arc::new(Flights::new(center.settings().timeouts.supersede_idle_ms)),
+            enrolment: Enrolment::new(Arc::clone(center))?,
+            center: Arc::clone(center),
+        })
+    }
+
+    /// Routes to it.
+    pub fn router(self) -> Router {
+        Router::new().route("/sync/v0", post(sync)).route("/enrol/v0", post(enrol)).with_state(Arc::new(self))
+    }
+}
+
+async fn sync(State(api): State<Arc<SyncApi>>, request: Request) -> Response {
+    let Ok(permit) = Arc::clone(&api.exchanges).try_acquire_owned() else {
+        let max = api.center.settings().limits.exchanges_max;
+        let message = format!("central has {max} exchanges in hand (limits.exchanges_max); come again");
+        return error_response(StatusCode::SERVICE_UNAVAILABLE, "overloaded", &message, Some(RETRY_AFTER_OVERLOAD_S));
+    };
+    if let Some(bytes) = announced_bytes(request.headers()).filter(|bytes| *bytes > REQUEST_BYTES_MAX as u64) {
+        let message = format!("the request announces {bytes} bytes; at most {REQUEST_BYTES_MAX} are taken");
+        return error_response(StatusCode::PAYLOAD_TOO_LARGE, "request_too_large", &message, None);
+    }
+    let (reply, start, pieces) = Reply::new(api.center.settings().timeouts.write_idle_ms);
+    let body = IncomingBody::new(request.into_body(), REQUEST_BYTES_MAX, api.center.settings().timeouts.read_idle_ms);
+    let (center, flights) = (Arc::clone(&api.center), Arc::clone(&api.flights));
+    answer_of(start, pieces, async move {
+        let _permit = permit;
+        drive::Drive::new(center, flights, body, reply).run().await;
+    })
+    .await
+}
+
+/// Lets an exchange run and gives its answer; a panic before the first byte is answered 500, one after it cuts the reply.
+async fn answer_of(
+    start: tokio::sync::oneshot::Receiver<Start>,
+    pieces: reply::Pieces,
+    exchange: impl Future<Output = ()> + Send + 'static,
+) -> Response {
+    tokio::spawn(exchange);
+    match start.await {
+        Ok(Start::Reply) => {
+            ([(header::CONTENT_TYPE, CONTENT_TYPE)], axum::body::Body::from_stream(pieces)).into_response()
+        }
+        Ok(Start::Refusal { refusal, bytes }) => {
+            let status = status_of(&refusal.code);
+            let mut response = (status, [(header::CONTENT_TYPE, CONTENT_TYPE)], bytes).into_response();
+            put_code(&mut response, &refusal.code, refusal.retry_after_s);
+            response
+        }
+        Ok(Start::Error { status, code, message, retry_after_s }) => {
+            error_response(status, code, &message, retry_after_s)
+        }
+        Err(_) => {
+            let message = "central made a mistake with this request; its log says more";
+            error_response(StatusCode::INTERNAL_SERVER_ERROR, "internal", message, None)
+        }
+    }
+}
+
+async fn enrol(State(api): State<Arc<SyncApi>>, request: Request) -> Response {
+    // Beside the network there is only the test without an address.
+    let address = request.extensions().get::<ConnectInfo<Peer>>().map(|info| info.0.0.ip());
+    let read_idle_ms = api.center.settings().timeouts.read_idle_ms;
+    let mut body = IncomingBody::new(request.into_body(), enrolment::REQUEST_BYTES_MAX, read_idle_ms);
+    let bytes = match body.whole().await {
+        Ok(bytes) => bytes,
+        Err(error) => {
+            let (status, code) = body_error(&error);
+            return error_response(status, code, &error.to_string(), None);
+        }
+    };
+    match api.enrolment.enrol(&bytes, address).await {
+        Ok(enrolled) => axum::Json(enrolled).into_response(),
+        Err(error) => error_response(error.status(), error.code(), &error.to_string(), error.retry_after_s()),
+    }
+}
+
+/// `{"code", "message"}`, with the code and the wait in headers too.
+pub(crate) fn error_response(status: StatusCode, code: &str, message: &str, retry_after_s: Option<u32>) -> Response {
+    let body = serde_json::json!({ "code": code, "message": message, "retry_after_s": retry_after_s });
+    let mut response = (status, axum::Json(body)).into_response();
+    put_code(&mut response, code, retry_after_s);
+    response
+}
+
+fn put_code(response: &mut Response, code: &str, retry_after_s: Option<u32>) {
+    if let Ok(code) = HeaderValue::from_str(code) {
+        response.headers_mut().insert(CODE_HEADER, code);
+    }
+    if let Some(seconds) = retry_after_s {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+}
+
+fn announced_bytes(headers: &HeaderMap) -> Option<u64> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// The HTTP status of a refusal.
+fn status_of(code: &str) -> StatusCode {
+    match code {
+        "site_busy" => StatusCode::TOO_MANY_REQUESTS,
+        "not_enrolled" | "unknown_site" => StatusCode::FORBIDDEN,
+        "truncated" | "bad_section" | "bad_frame" | "bad_part" | "bad_message" | "version" | "too_many_scopes" => {
+            StatusCode::BAD_REQUEST
+        }
+        "stopping" => StatusCode::SERVICE_UNAVAILABLE,
+        "store_failed" | "codec" => StatusCode::INTERNAL_SERVER_ERROR,
+        _ => StatusCode::CONFLICT,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http_body_util::BodyExt as _;
+
+    #[tokio::test]
+    async fn a_panic_before_the_first_byte_is_answered_and_one_after_it_cuts_the_reply() {
+        let (mut reply, start, pieces) = Reply::new(1000);
+        let response = answer_of(start, pieces, async move {
+            let _reply = &mut reply;
+            panic!("a mistake");
+        })
+        .await;
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+
+        let (mut reply, start, pieces) = Reply::new(1000);
+        let response = answer_of(start, pieces, async move {
+            reply.send(vec![1]).await.unwrap();
+            panic!("a mistake");
+        })
+        .await;
+        assert_eq!(response.status(), StatusCode::OK);
+        assert!(response.into_body().collect().await.is_err());
+    }
+}

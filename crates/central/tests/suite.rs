@@ -1,0 +1,16 @@
+//! Real server processes on loopback, asked by the smallest agent that keeps the protocol, by HTTP clients that do not, and by
+//! the command line.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
+mod support;
+
+#[path = "suite/enrolment.rs"]
+mod enrolment;
+#[path = "suite/exchange.rs"]
+mod exchange;
+#[path = "suite/hostile.rs"]
+mod hostile;
+#[path = "suite/process.rs"]
+mod process;
+#[path = "suite/verbs.rs"]
+mod verbs;

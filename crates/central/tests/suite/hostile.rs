@@ -1,0 +1,175 @@
+//! Requests that are wrong, endless, slow, or too many.
+
+use protocol::limits::REQUEST_BYTES_MAX;
+
+use crate::support::agent::Agent;
+use crate::support::folder::Folder;
+use crate::support::http::{Connection, HttpReply, post};
+use crate::support::wait::{timed, wait_for};
+
+fn refused(reply: &HttpReply) -> (u16, &str) {
+    (reply.status, reply.code())
+}
+
+#[test]
+fn requests_that_are_no_exchange_get_their_own_codes_and_change_nothing() {
+    let folder = Folder::new("");
+    let server = folder.serve();
+    let before = folder.json(&["status"], "");
+    for (body, code) in [
+        (&b"<html><body>Sign in</body></html>"[..], "bad_section"),
+        (b"", "truncated"),
+        (b"\x01", "truncated"),
+        (&[0x01, 0xff, 0xff, 0xff, 0xff], "bad_section"),
+        (&[0xff; 4096], "bad_section"),
+    ] {
+        let reply = post(server.address, "/sync/v0", body).unwrap();
+        assert_eq!(refused(&reply), (400, code), "{body:?}");
+        assert_eq!(reply.header("content-type"), Some("application/x-outpost"));
+    }
+
+    assert_eq!(folder.json(&["status"], ""), before);
+}
+
+#[test]
+fn a_request_above_the_limit_is_refused_whether_it_says_so_or_not() {
+    let folder = Folder::new("");
+    let server = folder.serve();
+    let announced = Connection::begin(server.address, "/sync/v0", REQUEST_BYTES_MAX + 1);
+    assert_eq!(refused(&announced.reply().unwrap()), (413, "request_too_large"));
+
+    let mut endless = Connection { stream: std::net::TcpStream::connect(server.address).unwrap() };
+    endless.send(b"POST /sync/v0 HTTP/1.1\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n").unwrap();
+    let mut head = vec![1];
+    head.extend_from_slice(&(1_u32 << 18).to_le_bytes());
+    let chunk = [format!("{:x}\r\n", 1 << 16).as_bytes(), &vec![0; 1 << 16], b"\r\n"].concat();
+    endless.send(&[format!("{:x}\r\n", head.len()).as_bytes(), &head, b"\r\n"].concat()).unwrap();
+    let sent = (0..1000).take_while(|_| endless.send(&chunk).is_ok()).count();
+    assert!(sent < 1000, "the server reads no more than its limit");
+}
+
+#[test]
+fn unsigned_altered_and_unknown_senders_are_refused_alike() {
+    let folder = Folder::new("");
+    folder.add_site("clinic", &[]);
+    let server = folder.serve();
+    let mut agent = Agent::enrol(server.address, "clinic", 1);
+    let good = agent.request();
+
+    // The head hash, which no decoder can find fault with.
+    let mut altered = good.clone();
+    let hash_at = good.windows(32).position(|window| *window == agent.head_hash().0).unwrap();
+    altered[hash_at] ^= 1;
+    assert_eq!(refused(&post(server.address, "/sync/v0", &altered).unwrap()), (403, "not_enrolled"));
+
+    let mut unsigned = good.clone();
+    unsigned[9..73].fill(0);
+    assert_eq!(refused(&post(server.address, "/sync/v0", &unsigned).unwrap()), (403, "not_enrolled"));
+
+    agent.site = protocol::ids::SiteId(77);
+    assert_eq!(refused(&agent.post_request(server.address)), (403, "not_enrolled"));
+
+    assert_eq!(refused(&post(server.address, "/sync/v0", &good[..good.len() - 1]).unwrap()), (400, "truncated"));
+    assert_eq!(post(server.address, "/sync/v0", &good).unwrap().status, 200);
+}
+
+#[test]
+fn an_altered_frame_is_refused_and_the_whole_one_is_taken_after_it() {
+    let folder = Folder::new("");
+    folder.add_site("clinic", &[]);
+    let server = folder.serve();
+    let mut agent = Agent::enrol(server.address, "clinic", 1);
+    agent.record_location("L1", "S1");
+    let mut altered = agent.request();
+    *altered.last_mut().unwrap() ^= 1;
+
+    let reply = post(server.address, "/sync/v0", &altered).unwrap();
+    assert_eq!(refused(&reply), (400, "bad_frame"));
+    assert_eq!(folder.json(&["site", "show", "clinic"], "")["received"], 0);
+    agent.sync_whole(server.address);
+}
+
+#[test]
+fn a_second_exchange_of_a_site_is_told_to_come_again_and_others_are_not() {
+    let folder = Folder::new("");
+    folder.add_site("clinic", &[]);
+    folder.add_site("hospital", &[]);
+    let server = folder.serve();
+    let mut agent = Agent::enrol(server.address, "clinic", 1);
+    agent.record_location("L1", "S1");
+    let request = agent.request();
+    // Which of the two comes first is not known: the one that is told to come again may be the open one.
+    let (mut open, busy) = wait_for("the open exchange to have the slot", || {
+        let mut open = Connection::begin(server.address, "/sync/v0", request.len());
+        open.send(&request[..request.len() - 1]).unwrap();
+        let reply = post(server.address, "/sync/v0", &request).unwrap();
+        (reply.status != 200).then_some((open, reply))
+    });
+    assert_eq!(refused(&busy), (429, "site_busy"));
+    assert_eq!(busy.header("retry-after"), Some("1"));
+    let mut other = Agent::enrol(server.address, "hospital", 2);
+    other.sync_whole(server.address);
+
+    open.send(&request[request.len() - 1..]).unwrap();
+    assert_eq!(open.reply().unwrap().status, 200);
+    agent.sync_whole(server.address);
+}
+
+#[test]
+fn a_silent_exchange_gives_way_to_the_sites_next_one() {
+    let folder = Folder::new("[timeouts]\nsupersede_idle_ms = 100\n");
+    folder.add_site("clinic", &[]);
+    let server = folder.serve();
+    let mut agent = Agent::enrol(server.address, "clinic", 1);
+    let request = agent.request();
+    let mut silent = Connection::begin(server.address, "/sync/v0", request.len() + 1);
+    silent.send(&request).unwrap();
+
+    wait_for("the silent exchange to give way", || {
+        Some(agent.sync(server.address)).filter(|outcome| outcome.failure.is_none())
+    });
+}
+
+#[test]
+fn a_client_that_sends_nothing_more_is_told_after_the_idle_time() {
+    let folder = Folder::new("[timeouts]\nread_idle_ms = 200\n");
+    let server = folder.serve();
+    let mut slow = Connection::begin(server.address, "/sync/v0", 1000);
+    slow.send(&[1, 0]).unwrap();
+
+    let (reply, took) = timed(|| slow.reply().unwrap());
+    assert_eq!(refused(&reply), (408, "request_idle"));
+    assert!(took.as_millis() >= 150, "{took:?}");
+}
+
+#[test]
+fn a_client_that_never_finishes_its_head_is_cut() {
+    let folder = Folder::new("[timeouts]\nread_idle_ms = 100\nwrite_idle_ms = 100\n");
+    let server = folder.serve();
+    let mut slow = Connection { stream: std::net::TcpStream::connect(server.address).unwrap() };
+    slow.stream.set_read_timeout(Some(crate::support::wait::DEADLINE)).unwrap();
+    slow.send(b"POST /sync/v0 HTTP/1.1\r\nHo").unwrap();
+
+    assert_eq!(slow.reply(), None);
+}
+
+#[test]
+fn more_exchanges_than_allowed_are_answered_503_with_retry_after() {
+    let folder = Folder::new("[limits]\nexchanges_max = 2\n");
+    let server = folder.serve();
+    let open = || {
+        let mut connection = Connection::begin(server.address, "/sync/v0", 1000);
+        connection.send(&[1]).unwrap();
+        connection
+    };
+    let (first, second) = (open(), open());
+
+    let reply = wait_for("both places to be taken", || {
+        post(server.address, "/sync/v0", b"x").filter(|reply| reply.status != 400)
+    });
+    assert_eq!(refused(&reply), (503, "overloaded"));
+    assert_eq!(reply.header("retry-after"), Some("5"));
+
+    drop((first, second));
+    wait_for("a place to be free", || post(server.address, "/sync/v0", b"x").filter(|reply| reply.status == 400));
+}

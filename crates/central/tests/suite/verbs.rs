@@ -1,0 +1,136 @@
+//! Verbs: on a stopped central and through the socket of a running one.
+
+use std::os::unix::fs::PermissionsExt as _;
+
+use crate::support::folder::Folder;
+use crate::support::{store_line, unit_line};
+
+/// What each verb says, with and without a server, is the same.
+fn exercise(folder: &Folder, tag: &str) {
+    let (store, unit) = (format!("S{tag}"), format!("U{tag}"));
+    let lines = format!("{}\n\n{}\n", store_line(&store), unit_line(&unit));
+    let first = folder.json(&["import", "-"], &lines);
+    let again = folder.json(&["import", "-"], &lines);
+    assert_eq!((first["written"].as_u64(), first["refused"].as_u64()), (Some(2), Some(0)));
+    assert_eq!((again["written"].as_u64(), again["unchanged"].as_u64()), (Some(0), Some(2)));
+
+    let name = format!("site {tag}");
+    let id = folder.add_site(&name, &["--code", "c", "--type", "mobile"]);
+    folder.json(&["store", "add", &store, "--site", &name], "");
+    let shown = folder.json(&["site", "show", &id.to_string()], "");
+    assert_eq!(shown["stores"][0], store.as_str());
+    assert!(!shown.to_string().contains("argon2"), "the hash is not shown");
+    let sites = folder.json(&["site", "list"], "");
+    assert_eq!(sites["sites"][0]["name"], "central");
+    let stores = folder.json(&["store", "list"], "");
+    assert!(stores["stores"].as_array().unwrap().iter().any(|each| each["id"] == store.as_str() && each["site"] == id));
+
+    let one = folder.json(&["records", "unit", "--id", &unit], "");
+    assert_eq!(one["records"][0]["data"]["units"], format!("unit {unit}"));
+    assert_eq!(folder.failure(&["records", "unit", "--id", "gone"], ""), (5, "unknown_record".to_owned()));
+    assert_eq!(folder.failure(&["records", "unti"], ""), (5, "unknown_table".to_owned()));
+    assert_eq!(folder.failure(&["records", "unit", "--limit", "0"], ""), (2, "limit".to_owned()));
+    assert_eq!(folder.failure(&["site", "show", "nobody"], ""), (5, "unknown_site".to_owned()));
+    assert_eq!(folder.failure(&["store", "add", "gone", "--site", &name], ""), (5, "unknown_store".to_owned()));
+    let password_file = folder.password_file();
+    let taken = ["site", "add", &name, "--password-file", password_file.to_str().unwrap()];
+    assert_eq!(folder.failure(&taken, ""), (5, "site_name_taken".to_owned()));
+}
+
+#[test]
+fn verbs_do_the_same_on_a_stopped_central_and_on_a_running_one() {
+    let folder = Folder::new("");
+    exercise(&folder, "1");
+    let server = folder.serve();
+    let mode = std::fs::metadata(folder.path().join("admin.sock")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    exercise(&folder, "2");
+    let status = folder.json(&["status"], "");
+    assert_eq!(status["remote_sites"], 2);
+    server.stop();
+    exercise(&folder, "3");
+    assert_eq!(folder.json(&["status"], "")["remote_sites"], 3);
+}
+
+#[test]
+fn looking_at_a_stopped_central_changes_nothing() {
+    let folder = Folder::new("");
+    folder.json(&["import", "-"], &unit_line("U1"));
+    let before = folder.json(&["status"], "");
+
+    assert_eq!(folder.json(&["status"], ""), before);
+}
+
+#[test]
+fn one_bad_line_and_nothing_is_imported_unless_told_to_continue() {
+    let folder = Folder::new("");
+    let lines = [
+        unit_line("U1"),
+        "{\"table\":\"unit\"".to_owned(),
+        r#"{"table":"nowhere","op":"upsert","id":"x","data":{}}"#.to_owned(),
+        r#"{"table":"unit","op":"upsert","id":"y","data":{"ID":"z"}}"#.to_owned(),
+        unit_line("U2"),
+    ]
+    .join("\n");
+    for server in [None, Some(folder.serve())] {
+        let output = folder.run(&["import", "-", "--json"], &lines);
+        assert_eq!(output.status.code(), Some(5));
+        let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let told: Vec<_> = report["refusals"].as_array().unwrap().iter().map(|each| each["line"].as_u64()).collect();
+        assert_eq!(told, [Some(2), Some(3), Some(4)]);
+        assert_eq!(report["refusals"][1]["code"], "unknown_table");
+        assert_eq!((report["written"].as_u64(), report["refused"].as_u64()), (Some(0), Some(3)));
+        assert_eq!(folder.json(&["records", "unit"], "")["records"].as_array().unwrap().len(), 0);
+        drop(server);
+    }
+
+    let output = folder.run(&["import", "-", "--continue"], &lines);
+    assert_eq!(output.status.code(), Some(3));
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("line 3 nowhere x: ") && text.ends_with("2 recorded, 0 unchanged, 3 refused\n"), "{text}");
+}
+
+#[test]
+fn the_headers_of_a_file_count_when_its_lines_are_checked() {
+    let folder = Folder::new("");
+    let line = r#"{"table":"list_master_line","op":"upsert","id":"ML","data":{"item_master_ID":"M"}}"#;
+    let header = r#"{"table":"list_master","op":"upsert","id":"M","data":{"description":"d"}}"#;
+
+    assert_eq!(folder.json(&["import", "-"], &format!("{header}\n{line}\n"))["written"], 2);
+}
+
+#[test]
+fn an_import_of_several_commits_is_listed_page_by_page() {
+    let folder = Folder::new("");
+    let lines: Vec<String> = (0..4_500).map(|number| unit_line(&format!("U{number:05}"))).collect();
+    let server = folder.serve();
+    assert_eq!(folder.json(&["import", "-"], &lines.join("\n"))["written"], 4_500);
+
+    let (mut after, mut count) = (None::<String>, 0);
+    loop {
+        let mut arguments = vec!["records", "unit", "--limit", "1000"];
+        arguments.extend(after.as_deref().map(|id| ["--after", id]).iter().flatten());
+        let page = folder.json(&arguments, "");
+        count += page["records"].as_array().unwrap().len();
+        after = page["next"].as_str().map(str::to_owned);
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!(count, 4_500);
+    drop(server);
+}
+
+#[test]
+fn folders_settings_and_addresses_that_cannot_be_used_have_their_own_codes() {
+    let folder = Folder::new("");
+    assert_eq!(folder.failure(&["init"], ""), (5, "already_initialised".to_owned()));
+    assert_eq!(folder.failure(&["serve", "--listen", "0.0.0.0:0"], ""), (6, "listen_not_loopback".to_owned()));
+    assert_eq!(folder.run(&["nonsense"], "").status.code(), Some(2));
+    std::fs::write(folder.path().join("central.toml"), "unknown = 1\n").unwrap();
+    assert_eq!(folder.failure(&["status"], ""), (6, "settings_wrong".to_owned()));
+    std::fs::remove_file(folder.path().join("central.toml")).unwrap();
+    assert_eq!(folder.failure(&["status"], ""), (6, "settings_missing".to_owned()));
+    std::fs::remove_dir_all(folder.path()).unwrap();
+    assert_eq!(folder.failure(&["status"], ""), (6, "not_initialised".to_owned()));
+}

@@ -1,0 +1,139 @@
+//! A data folder, verbs on it, and a server process for it.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::wait::wait_for;
+
+/// Password of every site.
+pub(crate) const PASSWORD: &str = "correct horse";
+
+/// Settings that make tests quick.
+const QUICK: &str = "[passwords]\nmemory_kib = 64\nrounds = 1\n";
+
+/// A data folder that goes with the test.
+pub(crate) struct Folder {
+    temporary: TempDir,
+}
+
+impl Folder {
+    /// Made by `init`, with cheap passwords and more settings if given.
+    pub(crate) fn new(settings: &str) -> Self {
+        let folder = Self { temporary: tempfile::tempdir().unwrap() };
+        assert_ok(&folder.run(&["init"], ""));
+        std::fs::write(folder.path().join("central.toml"), format!("{QUICK}{settings}")).unwrap();
+        std::fs::write(folder.password_file(), format!("{PASSWORD}\n")).unwrap();
+        folder
+    }
+
+    pub(crate) fn path(&self) -> PathBuf {
+        self.temporary.path().join("central")
+    }
+
+    pub(crate) fn password_file(&self) -> PathBuf {
+        self.temporary.path().join("password")
+    }
+
+    /// Runs a command with some standard input.
+    pub(crate) fn run(&self, arguments: &[&str], input: &str) -> Output {
+        let mut command = self.command(arguments);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        let input = input.to_owned();
+        let writing = std::thread::spawn(move || {
+            // A command that does not read is free to end.
+            let _ = stdin.write_all(input.as_bytes());
+        });
+        let output = child.wait_with_output().unwrap();
+        writing.join().unwrap();
+        output
+    }
+
+    /// Runs a verb that must succeed and gives its JSON.
+    pub(crate) fn json(&self, arguments: &[&str], input: &str) -> Value {
+        let output = self.run(&[arguments, &["--json"]].concat(), input);
+        assert_ok(&output);
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    /// Runs a verb that must fail; gives its exit code and error code.
+    pub(crate) fn failure(&self, arguments: &[&str], input: &str) -> (i32, String) {
+        let output = self.run(&[arguments, &["--json"]].concat(), input);
+        let error: Value = serde_json::from_slice(&output.stderr).unwrap_or_else(|_| panic!("no error: {output:?}"));
+        (output.status.code().unwrap(), error["error"]["code"].as_str().unwrap().to_owned())
+    }
+
+    /// Adds a site with the usual password; gives its id.
+    pub(crate) fn add_site(&self, name: &str, more: &[&str]) -> u32 {
+        let file = self.password_file();
+        let arguments = [&["site", "add", name, "--password-file", file.to_str().unwrap()], more].concat();
+        u32::try_from(self.json(&arguments, "")["id"].as_u64().unwrap()).unwrap()
+    }
+
+    /// Starts a server on a free port.
+    pub(crate) fn serve(&self) -> Server {
+        let log = std::fs::File::create(self.temporary.path().join("server.log")).unwrap();
+        let mut command = self.command(&["serve", "--listen", "127.0.0.1:0"]);
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let address = line.trim().strip_prefix("listening on http://").map(str::parse);
+        let Some(Ok(address)) = address else {
+            let log = std::fs::read_to_string(self.temporary.path().join("server.log")).unwrap();
+            panic!("the server did not start: {line:?}\n{log}");
+        };
+        Server { child, address }
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_outpost-central"));
+        command.args(arguments).arg("--data").arg(self.path()).env("OUTPOST_CENTRAL_LOG", "info");
+        command
+    }
+}
+
+/// A running server; killed with the test.
+pub(crate) struct Server {
+    child: Child,
+    pub(crate) address: SocketAddr,
+}
+
+impl Server {
+    pub(crate) fn kill_now(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    pub(crate) fn terminate(&self) {
+        let status = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
+        assert!(status.success());
+    }
+
+    /// Waits for its end; gives the exit code.
+    pub(crate) fn ended(mut self) -> Option<i32> {
+        wait_for("the server's end", || self.child.try_wait().unwrap()).code()
+    }
+
+    pub(crate) fn stop(self) {
+        self.terminate();
+        assert_eq!(self.ended(), Some(0));
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[track_caller]
+pub(crate) fn assert_ok(output: &Output) {
+    assert!(output.status.success(), "{output:?}");
+}

@@ -1,0 +1,16 @@
+//! What the tests stand on.
+
+pub(crate) mod agent;
+pub(crate) mod folder;
+pub(crate) mod http;
+pub(crate) mod wait;
+
+/// A store record with what the catalogue needs.
+pub(crate) fn store_line(id: &str) -> String {
+    format!(r#"{{"table":"store","op":"upsert","id":"{id}","data":{{"ID":"{id}","code":"{id}","name_ID":"N"}}}}"#)
+}
+
+/// A unit, which is central data.
+pub(crate) fn unit_line(id: &str) -> String {
+    format!(r#"{{"table":"unit","op":"upsert","id":"{id}","data":{{"ID":"{id}","units":"unit {id}"}}}}"#)
+}

@@ -1,0 +1,257 @@
+//! Sections: heads, control rows, frames, pages, their parts, a refusal.
+
+use codec::ZstdCodec;
+use protocol::chain::{self, Predecessor, genesis, hash_of};
+use protocol::control::{Control, ControlRow, EntryPlace, Grant, Image, Refused};
+use protocol::edge::Codec;
+use protocol::frame::{self, Frame, Run};
+use protocol::history::History;
+use protocol::ids::{
+    ControlNumber, CredentialGeneration, Epoch, Hash, JournalId, OwnershipNumber, Position, RecordId, ScopeId,
+    Sequence, TableRef, Token,
+};
+use protocol::message::{
+    Cursor, FramePart, FramePartState, PagePartState, Refusal, ReplyHead, RequestHead, ScopeCursor, encode,
+};
+use protocol::page::{self, PageHeader, PagePart, PageRow};
+use protocol::section::Kind;
+
+use super::{JOURNAL, SITE, Sample, message, opened, packings, records, sealed};
+
+fn scope() -> ScopeId {
+    ScopeId::new(b"\x02\x00s 1").unwrap()
+}
+
+fn cursor() -> Cursor {
+    Cursor { epoch: Epoch(0x0123_4567_89ab_cdef), number: Position(300), began: Position(5) }
+}
+
+fn request_head() -> RequestHead {
+    RequestHead {
+        version: 0,
+        site: SITE,
+        token: Token([0xb2; 16]),
+        journal: JOURNAL,
+        predecessor: Some(Predecessor {
+            journal: JournalId([0xc3; 16]),
+            sequence: Sequence(8),
+            hash: Hash([0xd4; 32]),
+            promised: Sequence(9),
+        }),
+        head: Sequence(300),
+        head_hash: Hash([0xe5; 32]),
+        generation: CredentialGeneration(1),
+        control: ControlNumber(2),
+        cursors: vec![ScopeCursor { scope: scope(), cursor: cursor() }],
+        page_bytes: 32_768,
+        reply_bytes: 1_048_576,
+        counts_rows: true,
+        page_part: Some(PagePartState { scope: scope(), hash: Hash([0xf6; 32]), received: 4096 }),
+    }
+}
+
+/// Hash of the request head that the replies answer.
+fn context() -> Hash {
+    hash_of(&encode(&request_head()))
+}
+
+fn controls() -> Vec<(&'static str, &'static str, Control)> {
+    let place = EntryPlace { journal: JOURNAL, sequence: Sequence(9) };
+    let refused = |image| {
+        Control::Refused(Refused {
+            journal: JOURNAL,
+            sequence: Sequence(9),
+            code: "store_not_held".to_owned(),
+            reason: "site 7 does not hold store S".to_owned(),
+            image,
+        })
+    };
+    let here = Image::Here { position: Position(300), row: records::row().to_bytes() };
+    let grant = Grant { store: "S".to_owned(), ownership: OwnershipNumber(1), is_held: true };
+    vec![
+        ("control_refused", "Control row 1: refused, with central's image", refused(here)),
+        ("control_refused_not_here", "Control row 1: refused, the record is not here", refused(Image::NotHere)),
+        ("control_waiting", "Control row 2: waiting", Control::Waiting(place)),
+        ("control_accepted", "Control row 3: accepted", Control::Accepted(place)),
+        ("control_grant", "Control row 4: grant", Control::Grant(grant)),
+    ]
+}
+
+fn control_row(control: &Control) -> ControlRow {
+    let (code, content) = control.to_parts();
+    ControlRow { number: ControlNumber(3), code, content }
+}
+
+fn of_control((name, comment, control): (&'static str, &'static str, Control)) -> Sample {
+    let bytes = encode(&control_row(&control));
+    let check = move |stored: &[u8]| {
+        let row: ControlRow = protocol::message::decode_part(stored).unwrap();
+        assert_eq!((row.number, Control::of(&row).as_ref()), (ControlNumber(3), Ok(&control)), "{name}");
+    };
+    Sample { name, comment, bytes, is_encoding_fixed: true, check: Box::new(check) }
+}
+
+fn reply_head() -> ReplyHead {
+    ReplyHead {
+        version: 0,
+        token: Token([0x17; 16]),
+        received: Sequence(300),
+        received_hash: Hash([0xe5; 32]),
+        judged: Sequence(299),
+        backed_up: Sequence(128),
+        epoch: Epoch(0x0123_4567_89ab_cdef),
+        position: Position(301),
+        admitted_bytes: 262_144,
+        frame_part: Some(FramePartState { hash: Hash([0x28; 32]), received: 8192 }),
+        control: controls().iter().map(|(_, _, control)| control_row(control)).collect(),
+        has_more_control: true,
+        rows_waiting: Some(300),
+        has_pages: true,
+    }
+}
+
+/// The journal's first entries with the hash after each.
+fn chained() -> Vec<(Vec<u8>, Hash)> {
+    let mut hash = genesis(SITE, JOURNAL, None);
+    let entries = records::group().into_iter().map(|entry| {
+        let bytes = entry.encode();
+        hash = chain::extend(hash, &bytes);
+        (bytes, hash)
+    });
+    entries.collect()
+}
+
+/// Two frames of one entry each, the second after the first.
+fn frames(codec: &mut dyn Codec) -> Vec<u8> {
+    let entries = chained();
+    let mut history = History::default();
+    let mut before = genesis(SITE, JOURNAL, None);
+    let mut bytes = Vec::new();
+    for (first, entry) in (1..).map(Sequence).zip(entries.chunks(1)) {
+        let packed = frame::pack(Run { journal: JOURNAL, first, before, entries: entry }, &history, codec).unwrap();
+        history.push(&packed.plain);
+        before = entry[0].1;
+        bytes.extend(sealed(Kind::Frame, Hash::NONE, &packed.body));
+    }
+    bytes
+}
+
+fn check_frames(stored: &[u8]) {
+    let mut history = History::default();
+    let mut before = genesis(SITE, JOURNAL, None);
+    for ((first, entry), body) in (1..).map(Sequence).zip(chained()).zip(opened(Kind::Frame, Hash::NONE, stored)) {
+        let frame = frame::unpack(&body, &mut history, &mut ZstdCodec::default()).unwrap();
+        assert_eq!(frame, Frame { journal: JOURNAL, first, before, entries: vec![entry] });
+        before = frame.after();
+    }
+    assert_eq!(before, chained()[1].1, "both frames were there");
+}
+
+fn rows() -> Vec<PageRow> {
+    let record = |id: &str| RecordId::new(id).unwrap();
+    vec![
+        PageRow {
+            table: TableRef::Known(11),
+            record: record("00112233445566778899AABBCCDDEEFF"),
+            position: Position(300),
+            row: Some(records::row()),
+        },
+        PageRow {
+            table: TableRef::Named("my_table".to_owned()),
+            record: record("a"),
+            position: Position(299),
+            row: None,
+        },
+    ]
+}
+
+fn page_header(packed: &page::Packed, part: Option<PagePart>) -> PageHeader {
+    PageHeader {
+        version: 0,
+        index: 0,
+        scope: scope(),
+        cursor: cursor(),
+        is_drained: true,
+        is_last: true,
+        is_complete: false,
+        rows: 2,
+        part,
+        compression: packed.compression,
+        dictionary: packed.dictionary,
+        plain_bytes: packed.plain_bytes,
+    }
+}
+
+fn page_section(header: &PageHeader, packed: &[u8]) -> Vec<u8> {
+    sealed(Kind::Page, context(), &[encode(header), packed.to_vec()].concat())
+}
+
+fn of_page(name: &'static str, comment: &'static str, is_encoding_fixed: bool, codec: &mut dyn Codec) -> Sample {
+    let packed = page::pack_rows(&rows(), &History::default(), codec).unwrap();
+    let bytes = page_section(&page_header(&packed, None), &packed.bytes);
+    let check = move |stored: &[u8]| {
+        let bodies = opened(Kind::Page, context(), stored);
+        let (header, rest) = page::read_header(&bodies[0]).unwrap();
+        assert_eq!((header.cursor, header.scope.clone(), header.part), (cursor(), scope(), None));
+        let found = page::unpack_rows(&header, rest, &mut History::default(), &mut ZstdCodec::default());
+        assert_eq!(found, Ok(rows()), "{name}");
+    };
+    Sample { name, comment, bytes, is_encoding_fixed, check: Box::new(check) }
+}
+
+fn page_part() -> Sample {
+    let [(_, mut unpacked), _] = packings();
+    let packed = page::pack_rows(&rows(), &History::default(), &mut *unpacked).unwrap();
+    let total = u32::try_from(packed.bytes.len()).unwrap();
+    let slice = packed.bytes[16..].to_vec();
+    let header = page_header(&packed, Some(PagePart { hash: hash_of(&packed.bytes), offset: 16, total }));
+    let bytes = page_section(&header, &slice);
+    let check = move |stored: &[u8]| {
+        let bodies = opened(Kind::Page, context(), stored);
+        assert_eq!(page::read_header(&bodies[0]), Ok((header.clone(), &slice[..])));
+    };
+    let comment = "Page in parts: the part from byte 16 to the end, section";
+    Sample { name: "page_part", comment, bytes, is_encoding_fixed: true, check: Box::new(check) }
+}
+
+fn frame_part() -> FramePart {
+    let [(_, mut unpacked), _] = packings();
+    let whole = frames(&mut *unpacked);
+    FramePart {
+        journal: JOURNAL,
+        first: Sequence(1),
+        hash: hash_of(&whole),
+        offset: 10,
+        total: u32::try_from(whole.len()).unwrap(),
+        bytes: whole[10..40].to_vec(),
+    }
+}
+
+pub(super) fn all() -> Vec<Sample> {
+    let mut refusal = Refusal::new("busy", "central is busy; come again later");
+    refusal.retry_after_s = Some(30);
+    let mut samples = vec![
+        message("request_head", "Request head, section", Kind::RequestHead, Hash::NONE, request_head()),
+        message("reply_head", "Reply head with each control row, section", Kind::ReplyHead, context(), reply_head()),
+        message("frame_part", "Part of a frame, section", Kind::FramePart, Hash::NONE, frame_part()),
+        message("refusal", "Refusal, section", Kind::Refusal, context(), refusal),
+        page_part(),
+    ];
+    samples.extend(controls().into_iter().map(of_control));
+    for (is_packed, mut codec) in packings() {
+        let (name, comment) = if is_packed {
+            ("frames_zstd", "Two frames, sections: zstd after built-in dictionary 0, then after the frame before")
+        } else {
+            ("frames", "Two frames, sections: not packed")
+        };
+        let bytes = frames(&mut *codec);
+        samples.push(Sample { name, comment, bytes, is_encoding_fixed: !is_packed, check: Box::new(check_frames) });
+        let (name, comment) = if is_packed {
+            ("page_zstd", "Page, section: zstd after built-in dictionary 0")
+        } else {
+            ("page", "Page, section: not packed")
+        };
+        samples.push(of_page(name, comment, !is_packed, &mut *codec));
+    }
+    samples
+}

@@ -1,0 +1,96 @@
+//! `list`: records of a table, page by page.
+
+use protocol::ids::RecordId;
+use serde_json::Value;
+
+use super::wording::{self, columns};
+use super::{Screen, page_through};
+use crate::error::AgentError;
+use crate::exit::Exit;
+use crate::operations::Performer;
+use crate::operations::Request;
+
+/// What to list.
+pub(super) struct First<'a> {
+    pub(super) table: &'a str,
+    pub(super) store: Option<&'a RecordId>,
+    pub(super) after: Option<&'a RecordId>,
+}
+
+/// Prints up to `limit` records. With JSON each page is one line.
+pub(super) fn run(
+    first: &First<'_>,
+    limit: u64,
+    performer: &dyn Performer,
+    screen: &mut Screen<'_>,
+) -> Result<Exit, AgentError> {
+    let request = |next: &Value, limit| Request::List {
+        table: first.table.to_owned(),
+        store: first.store.map(ToString::to_string),
+        after: next.as_str().map(ToOwned::to_owned).or_else(|| first.after.map(ToString::to_string)),
+        limit,
+    };
+    let next = page_through(limit, performer, request, |page| {
+        screen.result(page, text);
+        Ok(page["records"].as_array().map_or(0, Vec::len))
+    })?;
+    if !next.is_null() && !screen.is_json() {
+        screen.note(&format!("there are more: --after {}\n", wording::text(&next)));
+    }
+    Ok(Exit::Ok)
+}
+
+fn text(page: &Value) -> String {
+    let rows = page["records"].as_array().into_iter().flatten();
+    let cells = |record: &Value| {
+        vec![wording::text(&record["id"]), wording::text(&record["state"]), record["data"].to_string()]
+    };
+    columns(&rows.map(cells).collect::<Vec<_>>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::testing::{Scripted, printed};
+    use crate::operations::LIST_LIMIT_MAX;
+    use serde_json::json;
+
+    fn page(ids: &[&str], next: Option<&str>) -> Value {
+        let records: Vec<Value> = ids
+            .iter()
+            .map(|id| json!({ "table": "unit", "id": id, "state": "central", "data": { "ID": id, "n": 1.50 } }))
+            .collect();
+        json!({ "records": records, "next": next })
+    }
+
+    #[test]
+    fn pages_follow_each_other_up_to_the_limit() {
+        let performer = Scripted::new([page(&["a", "bcd"], Some("bcd")), page(&["e"], None)]);
+        let first = First { table: "unit", store: None, after: None };
+
+        let (exit, text) = printed(false, |screen| run(&first, 5000, &performer, screen));
+
+        assert_eq!(exit, Ok(Exit::Ok));
+        assert_eq!(
+            text,
+            "a    central  {\"ID\":\"a\",\"n\":1.5}\nbcd  central  {\"ID\":\"bcd\",\"n\":1.5}\ne  central  {\"ID\":\"e\",\"n\":1.5}\n"
+        );
+        let list = |after: Option<&str>, limit| Request::List {
+            table: "unit".into(),
+            store: None,
+            after: after.map(Into::into),
+            limit,
+        };
+        assert_eq!(*performer.asked.lock().unwrap(), [list(None, LIST_LIMIT_MAX), list(Some("bcd"), LIST_LIMIT_MAX)]);
+    }
+
+    #[test]
+    fn json_is_printed_as_it_came() {
+        let performer = Scripted::new([page(&["a"], Some("a"))]);
+        let first = First { table: "unit", store: None, after: None };
+
+        let (_, text) = printed(true, |screen| run(&first, 1, &performer, screen));
+
+        assert_eq!(text, format!("{}\n", page(&["a"], Some("a"))));
+    }
+}

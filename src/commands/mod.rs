@@ -1,0 +1,151 @@
+//! The verbs of the command line: each builds a request, takes it to whoever holds the data folder, and prints what comes back.
+//! The only part of the agent that prints.
+
+mod door;
+mod get;
+mod list;
+mod progress;
+mod queue;
+mod record;
+mod run;
+mod screen;
+mod set_aside;
+mod set_aside_export;
+mod status;
+mod sync;
+#[cfg(test)]
+mod testing;
+mod wording;
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+pub use screen::Screen;
+
+use crate::clock;
+use crate::command_line::{self, Command, SetAside};
+use crate::config::Config;
+use crate::device::PasswordSource;
+use crate::error::AgentError;
+use crate::exit::Exit;
+use crate::operations::{Input, Performer};
+use crate::operations::{LIST_LIMIT_MAX, Request};
+use progress::ProgressLine;
+
+/// The agent of this device where no daemon holds the data folder.
+pub trait Home {
+    /// Takes the data folder and opens it.
+    ///
+    /// # Errors
+    /// `folder_in_use` if another program has it; else what is wrong with the folder or the settings.
+    fn open(&self) -> Result<Arc<dyn Performer>, AgentError>;
+
+    /// Makes this device the one that speaks for a site. `None` leaves it to the settings. Returns `{"id","name","central"}`.
+    ///
+    /// # Errors
+    /// Central cannot be reached, or refuses.
+    fn enrol(
+        &self,
+        central: Option<&str>,
+        name: Option<&str>,
+        password: Option<&PasswordSource>,
+    ) -> Result<Value, AgentError>;
+}
+
+/// Carries out one command.
+///
+/// # Errors
+/// What the command says; the caller prints it and ends with its exit code.
+pub fn run(command: &Command, config: &Config, home: &dyn Home, screen: &mut Screen<'_>) -> Result<Exit, AgentError> {
+    match command {
+        Command::Enrol { central, name, password } => {
+            let site = home.enrol(central.as_deref(), name.as_deref(), password.as_ref())?;
+            screen.result(&site, |site| {
+                format!(
+                    "this device speaks for site {} ({}) at {}\n",
+                    site["id"],
+                    wording::text(&site["name"]),
+                    wording::text(&site["central"])
+                )
+            });
+            Ok(Exit::Ok)
+        }
+        Command::Initialise { wait_s } => sync::run(true, *wait_s, &*door::open(config, home)?, screen),
+        Command::Sync { wait_s } => sync::run(false, *wait_s, &*door::open(config, home)?, screen),
+        Command::Record(what) => {
+            let (request, mut input) = record::request(what, &config.data_folder)?;
+            let result = perform(&*door::open(config, home)?, request, &mut input, screen)?;
+            screen.result(&result, record::text);
+            Ok(record::exit(&result))
+        }
+        Command::Get { table, id } => {
+            let request = Request::Get { table: table.clone(), id: id.to_string() };
+            let result = perform(&*door::open(config, home)?, request, &mut Input::empty(), screen)?;
+            screen.result(&result, get::text);
+            Ok(Exit::Ok)
+        }
+        Command::List { table, store, after, limit } => {
+            let first = list::First { table, store: store.as_ref(), after: after.as_ref() };
+            list::run(&first, *limit, &*door::open(config, home)?, screen)
+        }
+        Command::Status => {
+            let result = perform(&*door::open(config, home)?, Request::Status, &mut Input::empty(), screen)?;
+            let now_ms = clock::wall_now().0;
+            screen.result(&result, |status| status::text(status, now_ms));
+            Ok(Exit::Ok)
+        }
+        Command::Queue { limit } => queue::run(*limit, &*door::open(config, home)?, screen),
+        Command::SetAside(SetAside::List { limit }) => set_aside::list(*limit, &*door::open(config, home)?, screen),
+        Command::SetAside(SetAside::Show { number }) => set_aside::show(*number, &*door::open(config, home)?, screen),
+        Command::SetAside(SetAside::Retry { number }) => set_aside::retry(*number, &*door::open(config, home)?, screen),
+        Command::SetAside(SetAside::Export { file }) => {
+            set_aside_export::run(file.as_deref(), &*door::open(config, home)?, screen)
+        }
+        Command::Run => run::run(config, home),
+        Command::Version => {
+            screen.print(concat!("outpost ", env!("CARGO_PKG_VERSION"), "\n"));
+            Ok(Exit::Ok)
+        }
+        Command::Help { verb } => {
+            screen.print(&command_line::help(*verb));
+            Ok(Exit::Ok)
+        }
+    }
+}
+
+/// Performs one request and shows its progress.
+fn perform(
+    performer: &dyn Performer,
+    request: Request,
+    input: &mut Input,
+    screen: &mut Screen<'_>,
+) -> Result<Value, AgentError> {
+    let mut line = ProgressLine::new(screen);
+    let result = performer.perform(request, input, &mut |progress| line.show(&progress));
+    line.clear();
+    result
+}
+
+/// Reads page after page, up to `limit` things in all: `request` makes the request for so many things behind the value of the
+/// last page's `next`, and `print` takes each page and says how many things it had. Returns the `next` of the last page.
+fn page_through(
+    limit: u64,
+    performer: &dyn Performer,
+    mut request: impl FnMut(&Value, u32) -> Request,
+    mut print: impl FnMut(&Value) -> Result<usize, AgentError>,
+) -> Result<Value, AgentError> {
+    let mut next = Value::Null;
+    let mut left = limit;
+    while left > 0 {
+        let limit = u32::try_from(left).unwrap_or(u32::MAX).min(LIST_LIMIT_MAX);
+        let page = performer.perform(request(&next, limit), &mut Input::empty(), &mut |_| {})?;
+        let count = print(&page)?;
+        left = left.saturating_sub(count as u64);
+        next = page["next"].clone();
+        if next.is_null() || count == 0 {
+            break;
+        }
+    }
+    Ok(next)
+}

@@ -1,0 +1,128 @@
+//! `set-aside list`, `show` and `retry`: refused edits.
+
+use serde_json::Value;
+
+use super::wording::{self, columns, moment};
+use super::{Screen, page_through, perform, record};
+use crate::clock;
+use crate::error::AgentError;
+use crate::exit::Exit;
+use crate::operations::Request;
+use crate::operations::{Input, Performer};
+
+/// Prints up to `limit` refused edits. With JSON each page is one line.
+pub(super) fn list(limit: u64, performer: &dyn Performer, screen: &mut Screen<'_>) -> Result<Exit, AgentError> {
+    let now_ms = clock::wall_now().0;
+    let mut count_total = 0;
+    let request = |next: &Value, limit| Request::SetAsideList { after: next.as_u64().unwrap_or_default(), limit };
+    let next = page_through(limit, performer, request, |page| {
+        screen.result(page, |page| list_text(page, now_ms));
+        let count = page["refused"].as_array().map_or(0, Vec::len);
+        count_total += count;
+        Ok(count)
+    })?;
+    if !screen.is_json() {
+        if count_total == 0 {
+            screen.print("nothing is set aside\n");
+        } else if !next.is_null() {
+            screen.note("there are more: raise --limit\n");
+        }
+    }
+    Ok(Exit::Ok)
+}
+
+/// Prints one refused edit whole.
+pub(super) fn show(number: u64, performer: &dyn Performer, screen: &mut Screen<'_>) -> Result<Exit, AgentError> {
+    let result = perform(performer, Request::SetAsideShow { number }, &mut Input::empty(), screen)?;
+    let now_ms = clock::wall_now().0;
+    screen.result(&result, |edit| show_text(edit, now_ms));
+    Ok(Exit::Ok)
+}
+
+/// Records one refused edit again.
+pub(super) fn retry(number: u64, performer: &dyn Performer, screen: &mut Screen<'_>) -> Result<Exit, AgentError> {
+    let request = Request::SetAsideRetry { numbers: vec![number] };
+    let result = perform(performer, request, &mut Input::empty(), screen)?;
+    screen.result(&result, record::text);
+    Ok(record::exit(&result))
+}
+
+fn list_text(page: &Value, now_ms: u64) -> String {
+    let rows = page["refused"].as_array().into_iter().flatten();
+    let cells = |edit: &Value| {
+        vec![
+            edit["number"].to_string(),
+            wording::text(&edit["operation"]),
+            wording::text(&edit["table"]),
+            wording::text(&edit["id"]),
+            format!("{} [{}]", wording::text(&edit["reason"]), wording::text(&edit["code"])),
+            refused_at(edit, now_ms),
+        ]
+    };
+    columns(&rows.map(cells).collect::<Vec<_>>())
+}
+
+fn show_text(edit: &Value, now_ms: u64) -> String {
+    let word = |name: &str| wording::text(&edit[name]);
+    format!(
+        "{}: {} of {} {}, sequence {}\nrefused: {} [{}]\nwhen: {}\ndata: {}\n",
+        edit["number"],
+        word("operation"),
+        word("table"),
+        word("id"),
+        edit["sequence"],
+        word("reason"),
+        word("code"),
+        refused_at(edit, now_ms),
+        edit["data"]
+    )
+}
+
+fn refused_at(edit: &Value, now_ms: u64) -> String {
+    edit["refused_at_ms"].as_u64().map(|ms| moment(ms, now_ms)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::testing::{Scripted, printed};
+    use serde_json::json;
+
+    fn refused() -> Value {
+        json!({ "number": 3, "sequence": 41, "table": "item", "id": "4F2A", "operation": "patch", "code": "not_yours",
+            "reason": "the store is active elsewhere", "refused_at_ms": 0 })
+    }
+
+    #[test]
+    fn refused_edits_are_listed_with_their_reasons() {
+        assert_eq!(
+            list_text(&json!({ "refused": [refused()], "next": null }), 60_000),
+            "3  patch  item  4F2A  the store is active elsewhere [not_yours]  1970-01-01T00:00:00Z (1 minute ago)\n"
+        );
+    }
+
+    #[test]
+    fn one_is_shown_with_its_data() {
+        let mut edit = refused();
+        edit["data"] = json!({ "price": 3 });
+
+        assert_eq!(
+            show_text(&edit, 60_000),
+            "3: patch of item 4F2A, sequence 41\nrefused: the store is active elsewhere [not_yours]\n\
+             when: 1970-01-01T00:00:00Z (1 minute ago)\ndata: {\"price\":3}\n"
+        );
+    }
+
+    #[test]
+    fn a_retry_is_told_as_recording_is() {
+        let recorded = json!({ "recorded": 1, "unchanged": 0, "first": 9, "last": 9, "refused": [] });
+        let performer = Scripted::new([recorded, json!({ "refused": [], "next": null })]);
+
+        let (exit, text) = printed(false, |screen| retry(3, &performer, screen));
+        let (_, empty) = printed(false, |screen| list(10, &performer, screen));
+
+        assert_eq!((exit, text.as_str()), (Ok(Exit::Ok), "recorded 1 edit, at sequence 9\n"));
+        assert_eq!(performer.asked.lock().unwrap()[0], Request::SetAsideRetry { numbers: vec![3] });
+        assert_eq!(empty, "nothing is set aside\n");
+    }
+}

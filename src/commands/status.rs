@@ -1,0 +1,143 @@
+//! `status`: the site, its queue and its last syncs.
+
+use std::fmt::Write as _;
+
+use serde_json::Value;
+
+use super::wording::{self, bytes, columns, count, moment, number};
+
+/// The whole status, a matter a line.
+pub(super) fn text(status: &Value, now_ms: u64) -> String {
+    let mut rows = vec![vec!["site".to_owned(), site(&status["site"])]];
+    let mut row = |name: &str, text: String| rows.push(vec![name.to_owned(), text]);
+    row("agent", agent(status));
+    row("queue", queue(&status["pending"], now_ms));
+    let amount = |name: &str| status[name].as_u64().unwrap_or_default();
+    if amount("waiting") > 0 {
+        row("waiting", format!("{} at central, for their headers", count(amount("waiting"), "edit")));
+    }
+    if amount("set_aside") > 0 {
+        row("set aside", format!("{} refused; see `outpost set-aside list`", count(amount("set_aside"), "edit")));
+    }
+    row("stores", stores(&status["grants"]));
+    for (name, field) in
+        [("last try", "last_attempt_ms"), ("last sync", "last_success_ms"), ("last drained", "last_drained_ms")]
+    {
+        row(name, status[field].as_u64().map_or_else(|| "never".to_owned(), |ms| moment(ms, now_ms)));
+    }
+    let failure = &status["last_failure"];
+    if !failure.is_null() {
+        row("last failure", format!("{} [{}]", wording::text(&failure["message"]), wording::text(&failure["code"])));
+    }
+    if let Some(ms) = status["next_sync_ms"].as_u64() {
+        row("next sync", moment(ms, now_ms));
+    }
+    let sequence = |name: &str| number(status[name].as_u64().unwrap_or_default());
+    let journal = bytes(status["journal"]["bytes"].as_u64().unwrap_or_default());
+    let (head, received, judged) = (sequence("head"), sequence("received"), sequence("judged"));
+    row("journal", format!("{journal}, up to sequence {head}; central has {received} and judged {judged}"));
+    let mut text = columns(&rows);
+    tables(&mut text, &status["tables"]);
+    text
+}
+
+fn site(site: &Value) -> String {
+    if site["enrolled"] == Value::Bool(false) || site.is_null() {
+        return "none yet; run `outpost enrol`".to_owned();
+    }
+    let kind = wording::text(&site["type"]);
+    let kind = if kind.is_empty() { kind } else { format!(", {kind}") };
+    format!("{} ({}){kind}, of {}", wording::text(&site["name"]), site["id"], wording::text(&site["central"]))
+}
+
+fn agent(status: &Value) -> String {
+    let words = match (status["daemon"] == Value::Bool(true), status["syncing"] == Value::Bool(true)) {
+        (false, _) => "no daemon runs; `outpost run` starts it",
+        (true, false) => "the daemon runs",
+        (true, true) => "the daemon runs and is syncing",
+    };
+    words.to_owned()
+}
+
+fn queue(pending: &Value, now_ms: u64) -> String {
+    let edits = pending["edits"].as_u64().unwrap_or_default();
+    if edits == 0 {
+        return "empty: central has everything".to_owned();
+    }
+    let size = bytes(pending["bytes"].as_u64().unwrap_or_default());
+    let oldest = pending["oldest_recorded_at_ms"]
+        .as_u64()
+        .map_or_else(String::new, |ms| format!(", the oldest of {}", moment(ms, now_ms)));
+    format!("{}, {size}{oldest}", count(edits, "edit"))
+}
+
+fn stores(grants: &Value) -> String {
+    let stores: Vec<String> = grants
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|grant| format!("{} (ownership {})", wording::text(&grant["store"]), grant["ownership"]))
+        .collect();
+    if stores.is_empty() { "none may be written here".to_owned() } else { stores.join(", ") }
+}
+
+fn tables(text: &mut String, tables: &Value) {
+    let tables = tables.as_array().map_or(&[][..], Vec::as_slice);
+    let records = |table: &Value| table["records"].as_u64().unwrap_or_default();
+    let total = tables.iter().map(records).sum();
+    let _infallible = writeln!(text, "\n{} in {}", count(total, "record"), count(tables.len() as u64, "table"));
+    let width = number(total).len();
+    for table in tables {
+        let _infallible = writeln!(text, "  {:>width$}  {}", number(records(table)), wording::text(&table["table"]));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_busy_site_is_told_whole() {
+        let status = json!({
+            "site": { "id": 2, "name": "Clinic", "central": "https://central.example", "enrolled": true, "type": "standalone" },
+            "pending": { "edits": 1200, "bytes": 81_234, "oldest_recorded_at_ms": 0 },
+            "received": 40, "judged": 38, "head": 1240, "waiting": 2, "set_aside": 1,
+            "grants": [{ "store": "4F2A", "ownership": 1 }, { "store": "9C00", "ownership": 3 }],
+            "last_attempt_ms": 3_590_000, "last_success_ms": 1_800_000, "last_drained_ms": null,
+            "last_failure": { "code": "offline", "message": "central does not answer" },
+            "next_sync_ms": 3_660_000, "journal": { "bytes": 2_000_000, "floor": 10 },
+            "tables": [{ "table": "item", "records": 5000 }, { "table": "unit", "records": 12 }], "daemon": true,
+            "syncing": false,
+        });
+
+        assert_eq!(
+            text(&status, 3_600_000),
+            "site          Clinic (2), standalone, of https://central.example\n\
+             agent         the daemon runs\n\
+             queue         1,200 edits, 81 kB, the oldest of 1970-01-01T00:00:00Z (1 hour ago)\n\
+             waiting       2 edits at central, for their headers\n\
+             set aside     1 edit refused; see `outpost set-aside list`\n\
+             stores        4F2A (ownership 1), 9C00 (ownership 3)\n\
+             last try      1970-01-01T00:59:50Z (10 seconds ago)\n\
+             last sync     1970-01-01T00:30:00Z (30 minutes ago)\n\
+             last drained  never\n\
+             last failure  central does not answer [offline]\n\
+             next sync     1970-01-01T01:01:00Z (in 1 minute)\n\
+             journal       2.0 MB, up to sequence 1,240; central has 40 and judged 38\n\
+             \n\
+             5,012 records in 2 tables\n  5,000  item\n     12  unit\n"
+        );
+    }
+
+    #[test]
+    fn a_new_site_says_what_to_do_first() {
+        let status = json!({ "site": { "enrolled": false }, "pending": { "edits": 0 }, "daemon": false });
+
+        let text = text(&status, 0);
+
+        assert!(text.starts_with("site          none yet; run `outpost enrol`\n"), "{text}");
+        assert!(text.contains("\nqueue         empty: central has everything\n"), "{text}");
+        assert!(text.ends_with("\n0 records in 0 tables\n"), "{text}");
+    }
+}

@@ -1,0 +1,125 @@
+//! `sync` and `initialise`: sessions that somebody waits for.
+
+use std::fmt::Write as _;
+
+use serde_json::Value;
+
+use super::wording::{self, bytes, count};
+use super::{Screen, perform};
+use crate::clock::{Waker, monotonic_now};
+use crate::error::AgentError;
+use crate::exit::Exit;
+use crate::operations::{Input, Performer};
+use crate::operations::{Request, SyncOptions};
+
+/// Pause between two rounds of tries with `--wait`, in milliseconds.
+const ROUND_PAUSE_MS: u64 = 5_000;
+
+/// Syncs; with `wait_s` it goes on for so long where trying again may help.
+pub(super) fn run(
+    is_initialise: bool,
+    wait_s: Option<u64>,
+    performer: &dyn Performer,
+    screen: &mut Screen<'_>,
+) -> Result<Exit, AgentError> {
+    let deadline = monotonic_now().plus(wait_s.unwrap_or_default().saturating_mul(1000));
+    let mut request = if is_initialise { Request::Initialise(options()) } else { Request::Sync(options()) };
+    loop {
+        let result = perform(performer, request, &mut Input::empty(), screen)?;
+        let exit = exit(&result);
+        let now = monotonic_now();
+        if !matches!(exit, Exit::Offline | Exit::Busy) || now >= deadline {
+            screen.result(&result, text);
+            return Ok(exit);
+        }
+        Waker::new().wait_until(Some(now.plus(ROUND_PAUSE_MS).min(deadline)));
+        // Initialising has begun: what follows goes on from there.
+        request = Request::Sync(options());
+    }
+}
+
+fn options() -> SyncOptions {
+    SyncOptions::default()
+}
+
+/// How far it came.
+fn text(result: &Value) -> String {
+    let amount = |name: &str| result[name].as_u64().unwrap_or_default();
+    let mut text = format!(
+        "sent {}, stored {}, in {} ({} out, {} in)\n",
+        count(amount("sent"), "edit"),
+        count(amount("stored"), "record"),
+        count(amount("requests"), "request"),
+        bytes(amount("bytes_out")),
+        bytes(amount("bytes_in"))
+    );
+    if amount("refused") > 0 {
+        let refused = count(amount("refused"), "edit");
+        let _infallible = writeln!(text, "central refused {refused}; see `outpost set-aside list`");
+    }
+    let failure = &result["failure"];
+    if !failure.is_null() {
+        let (message, code) = (wording::text(&failure["message"]), wording::text(&failure["code"]));
+        let _infallible = writeln!(text, "not everything went through: {message} [{code}]");
+        let advice = wording::text(&failure["advice"]);
+        if !advice.is_empty() {
+            let _infallible = writeln!(text, "{advice}");
+        }
+    }
+    text
+}
+
+/// A failure says itself how the program ends; one that does not came from the link.
+fn exit(result: &Value) -> Exit {
+    if result["outcome"] == "drained" {
+        return if result["refused"].as_u64().unwrap_or_default() > 0 { Exit::Partial } else { Exit::Ok };
+    }
+    let code = result["failure"]["exit"].as_u64().and_then(|code| u8::try_from(code).ok());
+    code.and_then(Exit::of_code).unwrap_or(Exit::Offline)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::testing::{Scripted, printed};
+    use serde_json::json;
+
+    fn drained(refused: u64) -> Value {
+        json!({ "outcome": "drained", "sent": 50, "stored": 1, "refused": refused, "requests": 3, "bytes_out": 4800,
+            "bytes_in": 900, "failure": null })
+    }
+
+    fn failed(exit: Exit) -> Value {
+        json!({ "outcome": "failed", "sent": 0, "stored": 0, "refused": 0, "requests": 1, "bytes_out": 0, "bytes_in": 0,
+            "failure": { "code": "offline", "message": "no answer", "advice": "Try again.", "exit": exit.code() } })
+    }
+
+    #[test]
+    fn the_end_of_a_sync_is_told_and_decides_the_exit() {
+        let line = "sent 50 edits, stored 1 record, in 3 requests (4.8 kB out, 900 B in)\n";
+        let refused = format!("{line}central refused 2 edits; see `outpost set-aside list`\n");
+        let failure = "sent 0 edits, stored 0 records, in 1 request (0 B out, 0 B in)\n\
+                       not everything went through: no answer [offline]\nTry again.\n";
+        for (result, expected, expected_exit) in [
+            (drained(0), line, Exit::Ok),
+            (drained(2), refused.as_str(), Exit::Partial),
+            (failed(Exit::Offline), failure, Exit::Offline),
+            (failed(Exit::Refused), failure, Exit::Refused),
+        ] {
+            let performer = Scripted::new([result]);
+            let (exit, text) = printed(false, |screen| run(false, None, &performer, screen));
+
+            assert_eq!((exit, text.as_str()), (Ok(expected_exit), expected));
+        }
+    }
+
+    #[test]
+    fn waiting_does_not_help_where_central_refuses() {
+        let performer = Scripted::new([failed(Exit::Refused)]);
+
+        let (exit, _) = printed(true, |screen| run(true, Some(60), &performer, screen));
+
+        assert_eq!(exit, Ok(Exit::Refused));
+        assert_eq!(*performer.asked.lock().unwrap(), [Request::Initialise(options())]);
+    }
+}

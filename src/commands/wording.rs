@@ -1,0 +1,194 @@
+//! Numbers, sizes, times and ages in words.
+
+use std::fmt::Write as _;
+
+use serde_json::Value;
+
+/// Milliseconds of a day.
+const DAY_MS: u64 = 86_400_000;
+
+/// `100000` is `100,000`.
+pub(super) fn number(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// `1 edit`, `2,000 edits`.
+pub(super) fn count(amount: u64, noun: &str) -> String {
+    format!("{} {noun}{}", number(amount), if amount == 1 { "" } else { "s" })
+}
+
+/// `812 kB`, with one digit behind the point below ten; units of 1,000.
+pub(super) fn bytes(bytes: u64) -> String {
+    let mut unit_bytes = 1;
+    let mut unit = "B";
+    for larger in ["kB", "MB", "GB", "TB"] {
+        // What would be rounded to 1,000 belongs to the next unit.
+        if bytes < unit_bytes * 1000 - unit_bytes / 2 {
+            break;
+        }
+        unit_bytes *= 1000;
+        unit = larger;
+    }
+    let tenths = (u128::from(bytes) * 10 + u128::from(unit_bytes) / 2) / u128::from(unit_bytes);
+    if unit == "B" {
+        format!("{bytes} B")
+    } else if tenths < 100 {
+        format!("{}.{} {unit}", tenths / 10, tenths % 10)
+    } else {
+        format!("{} {unit}", (u128::from(bytes) + u128::from(unit_bytes) / 2) / u128::from(unit_bytes))
+    }
+}
+
+/// Milliseconds since 1970 as `2026-11-21T05:03:09Z`.
+pub(super) fn time(ms: u64) -> String {
+    let (year, month, day) = date(ms / DAY_MS);
+    let seconds = ms % DAY_MS / 1000;
+    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", seconds / 3600, seconds / 60 % 60, seconds % 60)
+}
+
+/// Year, month and day of a number of days since 1970, by counting eras of 400 years that begin on 1 March, so that the leap
+/// day is the last of its year (Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms").
+fn date(days: u64) -> (u64, u64, u64) {
+    let from_era = days + 719_468;
+    let era = from_era / 146_097;
+    let day_of_era = from_era % 146_097;
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    (year_of_era + era * 400 + u64::from(month <= 2), month, day)
+}
+
+/// A length of time in its largest unit: `3 minutes`.
+pub(super) fn duration(ms: u64) -> String {
+    let units = [(DAY_MS, "day"), (3_600_000, "hour"), (60_000, "minute"), (1000, "second")];
+    units
+        .into_iter()
+        .find(|(unit_ms, _)| ms >= *unit_ms)
+        .map_or_else(|| "less than a second".to_owned(), |(unit_ms, unit)| count(ms / unit_ms, unit))
+}
+
+/// A moment, with its distance from now: `2026-11-21T05:03:09Z (3 minutes ago)`.
+pub(super) fn moment(ms: u64, now_ms: u64) -> String {
+    let distance =
+        if ms <= now_ms { format!("{} ago", duration(now_ms - ms)) } else { format!("in {}", duration(ms - now_ms)) };
+    format!("{} ({distance})", time(ms))
+}
+
+/// A text without the quotes of JSON; other values as JSON, and nothing for null.
+pub(super) fn text(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => visible(text),
+        Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => value.to_string(),
+    }
+}
+
+/// What comes from elsewhere moves no cursor and breaks no line.
+fn visible(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character.is_control() { shown.extend(character.escape_default()) } else { shown.push(character) }
+    }
+    shown
+}
+
+/// Rows in columns, each as wide as its widest cell; numbers are for the caller to align.
+pub(super) fn columns(rows: &[Vec<String>]) -> String {
+    let mut widths: Vec<usize> = Vec::new();
+    for row in rows {
+        for (index, cell) in row.iter().enumerate() {
+            let width = cell.chars().count();
+            match widths.get_mut(index) {
+                Some(widest) => *widest = width.max(*widest),
+                None => widths.push(width),
+            }
+        }
+    }
+    let mut text = String::new();
+    for row in rows {
+        let mut line = String::new();
+        for (cell, width) in row.iter().zip(&widths) {
+            let _infallible = write!(line, "{cell:<width$}  ");
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn numbers_have_their_thousands_apart() {
+        let numbers = [0, 7, 999, 1000, 100_000, 1_234_567].map(number);
+
+        assert_eq!(numbers, ["0", "7", "999", "1,000", "100,000", "1,234,567"]);
+        assert_eq!(count(1, "edit"), "1 edit");
+        assert_eq!(count(0, "edit"), "0 edits");
+    }
+
+    #[test]
+    fn sizes_are_rounded_to_two_digits_or_three() {
+        let sizes = [0, 999, 1000, 1249, 9949, 9950, 812_345, 999_499, 999_500, 12_000_000, u64::MAX].map(bytes);
+
+        let expected = [
+            "0 B",
+            "999 B",
+            "1.0 kB",
+            "1.2 kB",
+            "9.9 kB",
+            "10 kB",
+            "812 kB",
+            "999 kB",
+            "1.0 MB",
+            "12 MB",
+            "18446744 TB",
+        ];
+        assert_eq!(sizes, expected);
+    }
+
+    #[test]
+    fn times_are_right_at_leap_days_and_ends_of_years() {
+        for (ms, expected) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_782_399_999, "2000-02-28T23:59:59Z"),
+            (951_782_400_000, "2000-02-29T00:00:00Z"),
+            (1_709_164_800_000, "2024-02-29T00:00:00Z"),
+            (1_735_689_599_000, "2024-12-31T23:59:59Z"),
+            (1_795_237_389_000, "2026-11-21T05:03:09Z"),
+            (4_107_542_400_000, "2100-03-01T00:00:00Z"),
+        ] {
+            assert_eq!(time(ms), expected);
+        }
+    }
+
+    #[test]
+    fn ages_are_told_in_their_largest_unit() {
+        assert_eq!(duration(999), "less than a second");
+        assert_eq!(duration(1000), "1 second");
+        assert_eq!(duration(119_999), "1 minute");
+        assert_eq!(duration(3 * DAY_MS), "3 days");
+        assert_eq!(moment(0, 7_200_000), "1970-01-01T00:00:00Z (2 hours ago)");
+        assert_eq!(moment(5000, 0), "1970-01-01T00:00:05Z (in 5 seconds)");
+    }
+
+    #[test]
+    fn columns_line_up_and_control_characters_are_shown() {
+        let rows = [vec!["a".to_owned(), text(&json!("long\u{1b}[2J"))], vec!["bcd".to_owned(), "x".to_owned()]];
+
+        assert_eq!(columns(&rows), "a    long\\u{1b}[2J\nbcd  x\n");
+    }
+}

@@ -1,0 +1,31 @@
+//! What the server needs of a kind of connection.
+
+use std::io::{self, Read, Write};
+use std::time::Duration;
+
+/// One connection.
+pub trait Connection: Read + Write + Send {
+    /// How long one read and one write may stand still.
+    ///
+    /// # Errors
+    /// The connection does not take it.
+    fn set_idle_timeout(&self, idle: Duration) -> io::Result<()>;
+
+    /// Says that nothing more will be written.
+    ///
+    /// # Errors
+    /// The connection is gone already.
+    fn end_writing(&self) -> io::Result<()>;
+}
+
+/// Where connections come from.
+pub trait Listener: Send + Sync {
+    /// Waits for the next connection.
+    ///
+    /// # Errors
+    /// What the system says; the server goes on with the next one.
+    fn accept(&self) -> io::Result<Box<dyn Connection>>;
+
+    /// Nobody finds this listener any more, and a waiting [`accept`](Self::accept) returns. Called once.
+    fn close(&self);
+}

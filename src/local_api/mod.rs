@@ -1,0 +1,28 @@
+//! How applications and the other verbs reach a running agent: HTTP/1.1 over a Unix socket in the data folder.
+//!
+//! `POST /v0/VERB` carries a [`Request`](crate::operations::Request) and is answered by lines of JSON: progress as it happens,
+//! then one result or one error. `docs/local-api.md` is the description for those who call it. The server knows its
+//! listener only through [`listener::Listener`], so that another kind (loopback TCP) is another implementation and not
+//! another server.
+
+mod client;
+mod head;
+pub mod listener;
+mod reply;
+mod routes;
+mod server;
+mod socket;
+#[cfg(test)]
+mod tests;
+
+pub use client::SocketClient;
+pub(crate) use routes::stopping;
+pub use server::{CONNECTIONS_MAX, Server, ServerLimits};
+pub use socket::{SOCKET_PATH_BYTES_MAX, SocketError, SocketListener};
+
+/// The header that carries [`RecordOptions`](crate::operations::RecordOptions) as JSON, so that the body is the lines alone.
+pub const OPTIONS_HEADER: &str = "Outpost-Options";
+/// Largest head of a request or reply, in bytes: a handful of headers and the options.
+pub const HEAD_BYTES_MAX: usize = 8 * 1024;
+/// The prefix of every path: the version of this interface.
+const PATH_PREFIX: &str = "/v0/";

@@ -1,0 +1,150 @@
+//! The reply: lines of JSON, begun with the first of them, so that an error before any progress still has its HTTP status.
+
+use std::io::{self, Write};
+
+use serde_json::Value;
+
+use crate::error::AgentError;
+use crate::exit::Exit;
+use crate::operations::Progress;
+
+/// The reply to one request, being written.
+pub(super) struct Reply<'a> {
+    stream: &'a mut dyn Write,
+    state: State,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    NotBegun,
+    Begun,
+    /// Writing failed once: whoever asked is gone. The work goes on, unheard.
+    Gone,
+}
+
+impl<'a> Reply<'a> {
+    /// Nothing is written yet.
+    pub(super) fn new(stream: &'a mut dyn Write) -> Self {
+        Self { stream, state: State::NotBegun }
+    }
+
+    /// One step of something that runs.
+    pub(super) fn progress(&mut self, progress: &Progress) {
+        self.write_line(200, &serde_json::json!({ "progress": progress }).to_string());
+    }
+
+    /// The last line. Returns whether all of the reply could be written.
+    pub(super) fn finish(mut self, result: &Result<Value, AgentError>) -> bool {
+        match result {
+            Ok(value) => self.write_line(200, &serde_json::json!({ "result": value }).to_string()),
+            Err(error) => self.write_line(status_of(error), &error.to_json()),
+        }
+        self.state != State::Gone
+    }
+
+    /// The last line, with the status of the HTTP server itself.
+    pub(super) fn refuse(mut self, status: u16, error: &AgentError) {
+        self.write_line(status, &error.to_json());
+    }
+
+    fn write_line(&mut self, status: u16, line: &str) {
+        if self.state == State::Gone {
+            return;
+        }
+        let written = self.try_write_line(status, line);
+        self.state = if written.is_ok() { State::Begun } else { State::Gone };
+    }
+
+    fn try_write_line(&mut self, status: u16, line: &str) -> io::Result<()> {
+        if self.state == State::NotBegun {
+            let head = format!(
+                "HTTP/1.1 {status} {}\r\nContent-Type: application/x-ndjson\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n",
+                phrase(status)
+            );
+            self.stream.write_all(head.as_bytes())?;
+        }
+        self.stream.write_all(line.as_bytes())?;
+        self.stream.write_all(b"\n")?;
+        self.stream.flush()
+    }
+}
+
+/// The HTTP status of an error that comes before any progress.
+fn status_of(error: &AgentError) -> u16 {
+    if error.code.ends_with("_not_found") {
+        return 404;
+    }
+    match error.exit {
+        Exit::Usage => 400,
+        Exit::Refused => 403,
+        Exit::Ok | Exit::Failed | Exit::Partial | Exit::Config => 500,
+        Exit::Offline => 502,
+        Exit::Busy | Exit::Interrupted => 503,
+        Exit::Disk => 507,
+    }
+}
+
+fn phrase(status: u16) -> &'static str {
+    match status {
+        200 => "OK",
+        400 => "Bad Request",
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        408 => "Request Timeout",
+        411 => "Length Required",
+        413 => "Content Too Large",
+        431 => "Request Header Fields Too Large",
+        502 => "Bad Gateway",
+        503 => "Service Unavailable",
+        507 => "Insufficient Storage",
+        _ => "Internal Server Error",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_has_its_own_status_until_progress_was_sent() {
+        let full = Err(AgentError::new("disk_full", "full", "Delete something.", Exit::Disk));
+        let mut at_once = Vec::new();
+        let mut later = Vec::new();
+
+        assert!(Reply::new(&mut at_once).finish(&full));
+        let mut reply = Reply::new(&mut later);
+        reply.progress(&Progress::Checking { lines: 3 });
+        assert!(reply.finish(&full));
+
+        assert!(at_once.starts_with(b"HTTP/1.1 507 Insufficient Storage\r\n"));
+        let later = String::from_utf8(later).unwrap();
+        assert!(later.starts_with("HTTP/1.1 200 OK\r\n"));
+        let (_, body) = later.split_once("\r\n\r\n").unwrap();
+        let lines: Vec<&str> = body.lines().collect();
+        assert_eq!(lines[0], r#"{"progress":{"lines":3,"step":"checking"}}"#);
+        assert!(lines[1].starts_with(r#"{"error":{"#), "{}", lines[1]);
+    }
+
+    #[test]
+    fn a_reader_who_is_gone_is_written_to_once() {
+        struct Broken(u32);
+        impl Write for Broken {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                self.0 += 1;
+                Err(io::ErrorKind::BrokenPipe.into())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let mut broken = Broken(0);
+
+        let mut reply = Reply::new(&mut broken);
+        reply.progress(&Progress::Checking { lines: 3 });
+        reply.progress(&Progress::Checking { lines: 4 });
+
+        assert!(!reply.finish(&Ok(Value::Null)));
+        assert_eq!(broken.0, 1);
+    }
+}

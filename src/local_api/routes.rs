@@ -1,0 +1,239 @@
+//! One connection: a request is read, carried out and answered.
+
+use std::io::{Read, Write};
+use std::path::Path;
+
+use serde_json::{Map, Value};
+
+use super::head::{Head, HttpError, read_head};
+use super::listener::Connection;
+use super::reply::Reply;
+use super::server::{Performing, ServerLimits};
+use super::{OPTIONS_HEADER, PATH_PREFIX};
+use crate::error::AgentError;
+use crate::exit::Exit;
+use crate::operations::{Input, Performer};
+use crate::operations::{Progress, Request};
+
+/// Largest JSON body, in bytes: a retry of some thousand numbers.
+const BODY_BYTES_MAX: u64 = 64 * 1024;
+/// Most bytes that are read and thrown away after a refusal, so that the sender gets to read it.
+const DRAIN_BYTES_MAX: u64 = 256 * 1024;
+/// The verbs as they stand in paths, in the order of [`Request`].
+const VERBS: &[&str] = &[
+    "record",
+    "get",
+    "list",
+    "sync",
+    "initialise",
+    "status",
+    "queue",
+    "set-aside-list",
+    "set-aside-show",
+    "set-aside-retry",
+];
+
+/// What one connection may use.
+pub(super) struct Room<'a> {
+    pub(super) performer: &'a dyn Performer,
+    pub(super) folder: &'a Path,
+    pub(super) limits: &'a ServerLimits,
+}
+
+enum Asked {
+    Health,
+    Perform(Request, Input),
+}
+
+/// Reads one request and answers it. `begin` says whether anything may be begun; what it returns is held until the answer
+/// is written.
+pub(super) fn answer<'a>(
+    connection: &mut dyn Connection,
+    room: &Room<'_>,
+    begin: impl FnOnce() -> Option<Performing<'a>>,
+) {
+    if let Err(error) = connection.set_idle_timeout(room.limits.idle) {
+        log::warn!("a connection cannot be given a time limit and is closed error={error}");
+        return;
+    }
+    match read_request(connection, room) {
+        Ok(Asked::Health) => {
+            let health = serde_json::json!({ "state": "running", "version": env!("CARGO_PKG_VERSION") });
+            Reply::new(&mut Outgoing(connection)).finish(&Ok(health));
+        }
+        Ok(Asked::Perform(request, mut input)) => {
+            let Some(_performing) = begin() else {
+                Reply::new(&mut Outgoing(connection)).finish(&Err(stopping()));
+                return;
+            };
+            let mut outgoing = Outgoing(connection);
+            let mut reply = Reply::new(&mut outgoing);
+            let result =
+                room.performer.perform(request, &mut input, &mut |progress: Progress| reply.progress(&progress));
+            if !reply.finish(&result) {
+                log::info!("who asked left before the answer; what was asked was carried out to its end");
+            }
+        }
+        Err(error) => refuse(connection, error.0, &error.1),
+    }
+}
+
+/// The agent is going down and takes nothing new.
+pub(crate) fn stopping() -> AgentError {
+    AgentError::new(
+        "stopping",
+        "the agent is stopping and takes nothing new",
+        "Start it again, then repeat the request.",
+        Exit::Busy,
+    )
+}
+
+/// Answers a connection that is one too many.
+pub(super) fn refuse_connection(connection: &mut dyn Connection, limits: &ServerLimits) {
+    if connection.set_idle_timeout(limits.idle).is_ok() {
+        let error = HttpError::TooManyConnections { connections_max: limits.connections_max };
+        refuse(connection, Some(error.status()), &error.into());
+    }
+}
+
+/// A request that is not carried out: status and error; without a status nobody is left to tell.
+struct Refused(Option<u16>, AgentError);
+
+impl From<HttpError> for Refused {
+    fn from(error: HttpError) -> Self {
+        Self(error.is_answered().then(|| error.status()), error.into())
+    }
+}
+
+fn refuse(connection: &mut dyn Connection, status: Option<u16>, error: &AgentError) {
+    let Some(status) = status else { return };
+    Reply::new(&mut Outgoing(connection)).refuse(status, error);
+    // Closing with bytes unread could take the answer back from a sender that is still busy sending.
+    if connection.end_writing().is_ok() {
+        let _ = std::io::copy(&mut Incoming(connection).take(DRAIN_BYTES_MAX), &mut std::io::sink());
+    }
+}
+
+fn read_request(connection: &mut dyn Connection, room: &Room<'_>) -> Result<Asked, Refused> {
+    let (head, rest) = read_head(&mut Incoming(connection))?;
+    let unknown = || HttpError::UnknownPath { path: head.path.chars().take(100).collect() };
+    let verb = head.path.strip_prefix(PATH_PREFIX).ok_or_else(unknown)?;
+    if verb == "health" {
+        return if head.method == "GET" { Ok(Asked::Health) } else { Err(wrong_method(head, "GET").into()) };
+    }
+    let verb = VERBS.iter().find(|known| **known == verb).ok_or_else(unknown)?;
+    if head.method != "POST" {
+        return Err(wrong_method(head, "POST").into());
+    }
+    let announced = head.content_length.ok_or(HttpError::NoLength)?;
+    let is_record = *verb == "record";
+    let bytes_max = if is_record { room.limits.input_bytes_max } else { BODY_BYTES_MAX };
+    if announced > bytes_max {
+        return Err(HttpError::BodyTooLarge { bytes: announced, bytes_max }.into());
+    }
+    if !is_record && head.options.is_some() {
+        let reason = format!("{OPTIONS_HEADER} belongs to record; this verb takes its options in the body");
+        return Err(HttpError::NotARequest { reason }.into());
+    }
+    // What is wrong with the options is said before a long body comes.
+    let early = if is_record { Some(request(verb, head.options.as_deref().unwrap_or_default())?) } else { None };
+    if head.expects_continue {
+        let mut outgoing = Outgoing(connection);
+        outgoing.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").map_err(HttpError::of_read)?;
+    }
+    let mut body = rest.chain(Incoming(connection)).take(announced);
+    let memory_bytes_max = if is_record { room.limits.input_memory_bytes_max } else { BODY_BYTES_MAX };
+    let mut input = Input::from_stream(&mut body, room.folder, memory_bytes_max, announced).map_err(of_input)?;
+    if input.length_bytes() < announced {
+        return Err(HttpError::BodyCut { bytes: input.length_bytes(), announced }.into());
+    }
+    if let Some(request) = early {
+        return Ok(Asked::Perform(request, input));
+    }
+    let mut text = String::new();
+    input.read_to_string(&mut text).map_err(|error| HttpError::NotARequest { reason: error.to_string() })?;
+    Ok(Asked::Perform(request(verb, &text)?, Input::empty()))
+}
+
+/// A request from its verb and the JSON of its fields; nothing is the same as `{}`.
+fn request(verb: &str, fields: &str) -> Result<Request, HttpError> {
+    let wrong = |error: serde_json::Error| HttpError::NotARequest { reason: error.to_string() };
+    let mut fields: Map<String, Value> =
+        if fields.trim().is_empty() { Map::new() } else { serde_json::from_str(fields).map_err(wrong)? };
+    if fields.insert("verb".to_owned(), verb.into()).is_some() {
+        return Err(HttpError::NotARequest { reason: "the verb stands in the path and not in the body".to_owned() });
+    }
+    // serde looks for unknown fields everywhere but in a variant that has none.
+    if verb == "status" && fields.len() > 1 {
+        return Err(HttpError::NotARequest { reason: "status takes no fields".to_owned() });
+    }
+    serde_json::from_value(Value::Object(fields)).map_err(wrong)
+}
+
+fn wrong_method(head: Head, instead: &'static str) -> HttpError {
+    HttpError::Method { method: head.method, instead }
+}
+
+fn of_input(error: crate::operations::InputError) -> Refused {
+    match error {
+        crate::operations::InputError::Read(error) => HttpError::of_read(error).into(),
+        crate::operations::InputError::Keep(_) => Refused(Some(507), error.into()),
+        crate::operations::InputError::TooLarge { .. } => Refused(Some(413), error.into()),
+    }
+}
+
+/// The reading side of a connection; a trait object does not turn into another one by itself everywhere.
+struct Incoming<'a>(&'a mut dyn Connection);
+
+impl Read for Incoming<'_> {
+    fn read(&mut self, target: &mut [u8]) -> std::io::Result<usize> {
+        self.0.read(target)
+    }
+}
+
+/// The writing side.
+struct Outgoing<'a>(&'a mut dyn Connection);
+
+impl Write for Outgoing<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.0.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_verb_of_the_path_is_a_request() {
+        for verb in VERBS {
+            let fields = match *verb {
+                "get" => r#"{"table":"item","id":"x"}"#,
+                "list" => r#"{"table":"item","limit":7}"#,
+                "sync" | "initialise" => r#"{"tries_max":4}"#,
+                "queue" | "set-aside-list" => r#"{"after":12345678901,"limit":3}"#,
+                "set-aside-show" => r#"{"number":5}"#,
+                "set-aside-retry" => r#"{"numbers":[1,2]}"#,
+                _ => "",
+            };
+
+            let made = request(verb, fields);
+
+            let json = serde_json::to_value(made.unwrap()).unwrap();
+            assert_eq!(json["verb"], *verb);
+        }
+    }
+
+    #[test]
+    fn fields_that_do_not_belong_are_refused() {
+        for (verb, fields) in
+            [("get", "{}"), ("status", r#"{"x":1}"#), ("status", r#"{"verb":"sync"}"#), ("sync", "[]"), ("sync", "{")]
+        {
+            assert_eq!(request(verb, fields).unwrap_err().status(), 400, "{verb} {fields}");
+        }
+    }
+}

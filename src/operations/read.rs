@@ -1,0 +1,77 @@
+//! Reading records and the queue.
+
+use protocol::ids::{RecordId, Sequence};
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use crate::agent::Agent;
+use crate::error::AgentError;
+use crate::exit::Exit;
+use crate::local_copy::RecordView;
+
+pub(super) fn get(agent: &Agent, table: &str, id: &str) -> Result<Value, AgentError> {
+    let known = agent.catalogue().table_by_name(table).map_err(|error| unknown_table(&error))?;
+    let record = RecordId::new(id).map_err(|error| AgentError::new("bad_id", error.to_string(), "", Exit::Usage))?;
+    let found = agent.recorder()?.core().local.get(known, &record)?;
+    let found = found.ok_or_else(|| {
+        let message = format!("{table} {id} is not here");
+        AgentError::new(
+            "record_missing",
+            message,
+            "`outpost list` shows what is here; a sync may bring it.",
+            Exit::Failed,
+        )
+    })?;
+    record_json(table, &found)
+}
+
+pub(super) fn list(
+    agent: &Agent,
+    table: &str,
+    store: Option<&str>,
+    after: Option<&str>,
+    limit: u32,
+) -> Result<Value, AgentError> {
+    let known = agent.catalogue().table_by_name(table).map_err(|error| unknown_table(&error))?;
+    let records = agent.recorder()?.core().local.list(known, store, after, limit)?;
+    let next = records.next(|record| record.id.clone());
+    let records = records.items.iter().map(|record| record_json(table, record)).collect::<Result<Vec<_>, _>>()?;
+    Ok(json!({ "records": records, "next": next }))
+}
+
+pub(super) fn queue(agent: &Agent, after: u64, limit: u32) -> Result<Value, AgentError> {
+    let mut core = agent.recorder()?.core();
+    let edits = core.local.queue(Sequence(after), limit)?;
+    let next = edits.next(|edit| edit.sequence.0);
+    let edits: Vec<Value> = edits
+        .items
+        .iter()
+        .map(|edit| {
+            json!({
+                "sequence": edit.sequence.0,
+                "table": edit.table,
+                "id": edit.id,
+                "operation": edit.operation,
+                "state": edit.state.as_str(),
+                "recorded_at_ms": edit.recorded_at_ms,
+            })
+        })
+        .collect();
+    Ok(json!({ "edits": edits, "next": next }))
+}
+
+fn record_json(table: &str, record: &RecordView) -> Result<Value, AgentError> {
+    Ok(json!({ "table": table, "id": record.id, "state": record.state.as_str(), "data": data_json(&record.data)? }))
+}
+
+/// Stored data as a value; numbers keep their text.
+pub(super) fn data_json(data: &str) -> Result<Value, AgentError> {
+    let raw: Result<Box<RawValue>, _> = serde_json::from_str(data);
+    raw.and_then(serde_json::to_value).map_err(|error| {
+        AgentError::new("local_copy_content", format!("a record's data is not JSON: {error}"), "", Exit::Disk)
+    })
+}
+
+pub(super) fn unknown_table(error: &domain::catalogue::UnknownTable) -> AgentError {
+    AgentError::new(error.code(), error.to_string(), "", Exit::Usage)
+}

@@ -1,0 +1,72 @@
+//! The site at a glance.
+
+use serde_json::{Value, json};
+
+use crate::agent::Agent;
+use crate::error::AgentError;
+
+pub(super) fn status(agent: &Agent) -> Result<Value, AgentError> {
+    let (site, config) = {
+        let device = agent.device();
+        let kind = agent.config().device_kind.as_str();
+        let site = match &device.identity().enrolment {
+            Some(enrolment) => json!({
+                "id": enrolment.site.0,
+                "name": enrolment.site_name,
+                "central": agent.config().central_url.as_ref().unwrap_or(&enrolment.central_url).as_str(),
+                "enrolled": true,
+                "type": kind,
+            }),
+            None => json!({ "id": null, "name": null, "central": null, "enrolled": false, "type": kind }),
+        };
+        (site, agent.folder().display().to_string())
+    };
+    let Ok(recorder) = agent.recorder() else {
+        return Ok(json!({ "site": site, "data_folder": config, "daemon": false }));
+    };
+    let mut core = recorder.core();
+    let state = core.local.session_state()?;
+    let queue = core.local.queue_view()?;
+    let times = core.local.sync_times()?;
+    let (control_unknown, owed) = core.local.kept_counts()?;
+    let grants: Vec<Value> = core
+        .local
+        .grants()?
+        .into_iter()
+        .map(|(store, ownership)| json!({ "store": store, "ownership": ownership.0 }))
+        .collect();
+    let tables: Vec<Value> = core
+        .local
+        .table_counts()?
+        .into_iter()
+        .map(|count| json!({ "table": count.table, "records": count.records }))
+        .collect();
+    let head = core.shared.durable();
+    Ok(json!({
+        "site": site,
+        "data_folder": config,
+        "daemon": false,
+        "pending": {
+            "edits": head.sequence.0.saturating_sub(state.received.0),
+            "bytes": queue.bytes,
+            "oldest_recorded_at_ms": queue.oldest_recorded_at_ms,
+        },
+        "head": head.sequence.0,
+        "received": state.received.0,
+        "judged": state.judged.0,
+        "unjudged": queue.unjudged,
+        "waiting": queue.waiting,
+        "set_aside": core.local.set_aside_count()?,
+        "owed": owed,
+        "control_unknown": control_unknown,
+        "grants": grants,
+        "last_attempt_ms": times.attempt_ms,
+        "last_success_ms": times.success_ms,
+        "last_drained_ms": times.drained_ms,
+        "last_failure": times.failure.map(|(code, message)| json!({ "code": code, "message": message })),
+        "next_sync_ms": null,
+        "journal": { "id": head.journal.to_string(), "bytes": core.shared.bytes(), "floor": core.shared.floor().0 },
+        "repairs": agent.repairs().iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "tables": tables,
+    }))
+}

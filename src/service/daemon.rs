@@ -1,0 +1,194 @@
+//! The loop around the plan: waits, lets the session's thread work, and brings everything to its end.
+
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use protocol::schedule::Schedule;
+use serde_json::Value;
+
+use super::caller::Caller;
+use super::door::NextSync;
+use super::plan::{Outcome, Plan, Step, WAITING_MAX, Wake, Work};
+use crate::clock::{MonotonicMs, monotonic_now};
+use crate::entropy;
+use crate::error::AgentError;
+use crate::exit::Exit;
+use crate::local_api::{Server, stopping};
+use crate::operations::{Input, Performer};
+use crate::operations::{Progress, Request, SyncOptions};
+
+/// Wake-ups that may wait for the loop; it only ever does short things between two. Who comes then waits a moment.
+const WAKES_MAX: usize = 2 * WAITING_MAX;
+/// Longest single wait, in milliseconds: the system's timers stand still while a device sleeps.
+const WAIT_SLICE_MS_MAX: u64 = 15_000;
+/// How long a session may go on after the signal to stop, in milliseconds. Then it is abandoned.
+const SESSION_STOP_MS_MAX: u64 = 2_500;
+/// How long requests may go on after that, in milliseconds. Both together stay below the promised 5 seconds.
+const REQUESTS_STOP_MS_MAX: u64 = 1_500;
+
+const _: () = assert!(SESSION_STOP_MS_MAX + REQUESTS_STOP_MS_MAX < 5_000, "SIGTERM stops within 5 seconds");
+
+/// The channel of wake-ups.
+pub(super) fn wakes() -> (SyncSender<Wake<Caller>>, Receiver<Wake<Caller>>) {
+    sync_channel(WAKES_MAX)
+}
+
+/// Everything that the loop holds.
+pub(super) struct Daemon<'a> {
+    pub(super) performer: Arc<dyn Performer>,
+    pub(super) server: &'a Server,
+    pub(super) next_sync: Arc<Mutex<NextSync>>,
+    pub(super) sender: SyncSender<Wake<Caller>>,
+    pub(super) receiver: Receiver<Wake<Caller>>,
+    pub(super) schedule: Schedule,
+}
+
+impl Daemon<'_> {
+    /// Runs until the stop is complete.
+    pub(super) fn run(self) {
+        let mut plan = Plan::new(self.schedule, monotonic_now(), entropy::number());
+        let mut running: Vec<Caller> = Vec::new();
+        let mut stop_at: Option<MonotonicMs> = None;
+        loop {
+            self.show(&plan);
+            if stop_at.is_some() && !plan.is_running() {
+                break;
+            }
+            let Some(wake) = self.next_wake(stop_at.or(plan.next_at()), stop_at) else { break };
+            for step in plan.handle(wake, monotonic_now(), entropy::number()) {
+                match step {
+                    Step::Begin { work, callers } => {
+                        running.clone_from(&callers);
+                        self.begin(work, callers);
+                    }
+                    Step::RefuseStopping(caller) => caller.answer(Err(stopping())),
+                    Step::RefuseFull(caller) => caller.answer(Err(too_many())),
+                    Step::ReloadIsAbsent => log::warn!("settings are read at the start alone; restart the agent"),
+                    Step::Stop => {
+                        self.server.refuse_work();
+                        self.performer.stop();
+                        stop_at = Some(monotonic_now().plus(SESSION_STOP_MS_MAX));
+                    }
+                }
+            }
+            if !plan.is_running() {
+                running.clear();
+            }
+        }
+        if plan.is_running() {
+            log::warn!("the session hangs in the network and is abandoned; what it was about comes again");
+            for caller in running {
+                caller.answer(Err(stopping()));
+            }
+        }
+        if !self.server.wait_until_idle(monotonic_now().plus(REQUESTS_STOP_MS_MAX)) {
+            log::warn!("requests were cut off; what they had recorded is recorded");
+        }
+    }
+
+    /// The next wake-up; `None` if `give_up_at` passes first, or nobody is left who could send one.
+    fn next_wake(&self, until: Option<MonotonicMs>, give_up_at: Option<MonotonicMs>) -> Option<Wake<Caller>> {
+        let now = monotonic_now();
+        if give_up_at.is_some_and(|give_up_at| give_up_at <= now) {
+            return None;
+        }
+        let wait_ms = until.map_or(WAIT_SLICE_MS_MAX, |until| until.since(now).min(WAIT_SLICE_MS_MAX));
+        match self.receiver.recv_timeout(Duration::from_millis(wait_ms)) {
+            Ok(wake) => Some(wake),
+            Err(RecvTimeoutError::Timeout) => Some(Wake::Scheduled),
+            Err(RecvTimeoutError::Disconnected) => None,
+        }
+    }
+
+    fn show(&self, plan: &Plan<Caller>) {
+        let mut next_sync = self.next_sync.lock().unwrap_or_else(PoisonError::into_inner);
+        *next_sync = NextSync { at: plan.next_at(), is_running: plan.is_running() };
+    }
+
+    fn begin(&self, work: Work, callers: Vec<Caller>) {
+        let performer = Arc::clone(&self.performer);
+        let ending = Ending { sender: self.sender.clone(), outcome: Outcome::Failed { retry_after_ms: None } };
+        let refused = callers.clone();
+        let thread = std::thread::Builder::new()
+            .name("sync".to_owned())
+            .spawn(move || run_session(&*performer, work, &callers, ending));
+        if let Err(error) = thread {
+            // The closure is dropped unused, and `Ending` with it: the loop hears of it as of any failure.
+            log::error!("no thread can be started for a session error={error}");
+            for caller in refused {
+                caller.answer(Err(super::system("start a thread", &error)));
+            }
+        }
+    }
+}
+
+/// Tells the loop that the session is over, whatever way it ended.
+struct Ending {
+    sender: SyncSender<Wake<Caller>>,
+    outcome: Outcome,
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        // Without a loop the process is ending.
+        let _ = self.sender.send(Wake::Ended(self.outcome));
+    }
+}
+
+fn run_session(performer: &dyn Performer, work: Work, callers: &[Caller], mut ending: Ending) {
+    let options = SyncOptions { tries_max: work.tries_max };
+    let request = if work.is_initialise { Request::Initialise(options) } else { Request::Sync(options) };
+    let result = performer.perform(request, &mut Input::empty(), &mut |progress: Progress| {
+        for caller in callers {
+            caller.progress(&progress);
+        }
+    });
+    log_result(&result);
+    ending.outcome = outcome(&result);
+    for caller in callers {
+        caller.answer(result.clone());
+    }
+}
+
+fn outcome(result: &Result<Value, AgentError>) -> Outcome {
+    match result {
+        Ok(value) if value["outcome"] == "drained" => Outcome::Drained,
+        Ok(value) => Outcome::Failed { retry_after_ms: value["failure"]["retry_after_ms"].as_u64() },
+        Err(_) => Outcome::Failed { retry_after_ms: None },
+    }
+}
+
+fn log_result(result: &Result<Value, AgentError>) {
+    match result {
+        Ok(value) => {
+            let number = |name: &str| value[name].as_u64().unwrap_or_default();
+            let counts = format!(
+                "sent={} stored={} refused={} requests={} bytes_out={} bytes_in={}",
+                number("sent"),
+                number("stored"),
+                number("refused"),
+                number("requests"),
+                number("bytes_out"),
+                number("bytes_in")
+            );
+            let failure = &value["failure"];
+            if failure.is_null() {
+                log::info!("synced {counts}");
+            } else {
+                let text = |name: &str| failure[name].as_str().unwrap_or_default().to_owned();
+                log::warn!("the sync did not go through code={} message={:?} {counts}", text("code"), text("message"));
+            }
+        }
+        Err(error) => log::error!("the sync failed code={} message={:?}", error.code, error.message),
+    }
+}
+
+fn too_many() -> AgentError {
+    AgentError::new(
+        "too_many_callers",
+        format!("{WAITING_MAX} requests wait for the next sync already, which is the most"),
+        "Ask again in a few seconds.",
+        Exit::Busy,
+    )
+}

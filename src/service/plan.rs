@@ -1,0 +1,307 @@
+//! What the daemon does next: pure, so that a test can let years pass in a moment.
+
+use protocol::schedule::{Ended, Schedule};
+
+use crate::clock::MonotonicMs;
+use crate::operations::SYNC_TRIES_DEFAULT;
+
+/// Most callers that wait for the next session: as many as there can be connections.
+pub(super) const WAITING_MAX: usize = crate::local_api::CONNECTIONS_MAX;
+
+/// Why the loop wakes up. `C` is whoever waits for an answer.
+#[derive(Debug)]
+pub(super) enum Wake<C> {
+    /// The time that the plan named has come, or nearly.
+    Scheduled,
+    /// Somebody asks for a session and waits for its result.
+    Asked(Work, C),
+    /// The session that ran is over.
+    Ended(Outcome),
+    /// A signal came.
+    Signal(Signal),
+}
+
+/// The signals that mean something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Signal {
+    /// SIGUSR1.
+    SyncNow,
+    /// SIGTERM and SIGINT.
+    Stop,
+    /// SIGHUP.
+    Reload,
+}
+
+/// What a session is to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Work {
+    /// Fetch everything anew, which includes everything that a sync does.
+    pub(super) is_initialise: bool,
+    /// Sessions that may fail in a row before it gives up.
+    pub(super) tries_max: u32,
+}
+
+impl Work {
+    /// A sync by itself: the schedule repeats it, so it tries once.
+    pub(super) const SCHEDULED: Self = Self { is_initialise: false, tries_max: 1 };
+    /// A sync that somebody wants but does not watch.
+    pub(super) const WANTED: Self = Self { is_initialise: false, tries_max: SYNC_TRIES_DEFAULT };
+
+    /// One piece of work that does for both.
+    fn and(self, other: Self) -> Self {
+        Self {
+            is_initialise: self.is_initialise || other.is_initialise,
+            tries_max: self.tries_max.max(other.tries_max),
+        }
+    }
+}
+
+/// How a session ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// Everything went through.
+    Drained,
+    /// It did not.
+    Failed {
+        /// What central asked to wait at least, in milliseconds.
+        retry_after_ms: Option<u64>,
+    },
+}
+
+/// What the loop is to do about a wake-up.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Step<C> {
+    /// Start the session; its result goes to all callers.
+    Begin {
+        /// What it is to do.
+        work: Work,
+        /// Who waits for it.
+        callers: Vec<C>,
+    },
+    /// Tell this caller that the agent is stopping.
+    RefuseStopping(C),
+    /// Tell this caller that too many wait.
+    RefuseFull(C),
+    /// Say that settings are read at the start alone.
+    ReloadIsAbsent,
+    /// Bring everything to its end.
+    Stop,
+}
+
+/// The state of the loop.
+pub(super) struct Plan<C> {
+    schedule: Schedule,
+    next_at: Option<MonotonicMs>,
+    failures_in_a_row: u32,
+    is_running: bool,
+    is_stopping: bool,
+    next_work: Option<Work>,
+    waiting: Vec<C>,
+}
+
+impl<C> Plan<C> {
+    /// The first sync comes within a random part of the jitter, so that sites that get power together do not come together.
+    pub(super) fn new(schedule: Schedule, now: MonotonicMs, entropy: u64) -> Self {
+        let wait_ms =
+            schedule.wait_ms(Ended::Drained, entropy).zip(schedule.interval_ms).map(|(wait, interval)| wait - interval);
+        Self {
+            schedule,
+            next_at: wait_ms.map(|wait_ms| now.plus(wait_ms)),
+            failures_in_a_row: 0,
+            is_running: false,
+            is_stopping: false,
+            next_work: None,
+            waiting: Vec::new(),
+        }
+    }
+
+    /// When the schedule wants the next session; `None` while one runs, and on sites that sync only when asked.
+    pub(super) fn next_at(&self) -> Option<MonotonicMs> {
+        self.next_at
+    }
+
+    /// Whether a session runs.
+    pub(super) fn is_running(&self) -> bool {
+        self.is_running
+    }
+
+    /// Takes one wake-up in. `entropy` is any random number.
+    pub(super) fn handle(&mut self, wake: Wake<C>, now: MonotonicMs, entropy: u64) -> Vec<Step<C>> {
+        match wake {
+            Wake::Scheduled => {
+                if self.next_at.is_some_and(|next_at| next_at <= now) {
+                    self.want(Work::SCHEDULED)
+                } else {
+                    Vec::new()
+                }
+            }
+            Wake::Asked(_, caller) if self.is_stopping => vec![Step::RefuseStopping(caller)],
+            Wake::Asked(_, caller) if self.waiting.len() >= WAITING_MAX => vec![Step::RefuseFull(caller)],
+            Wake::Asked(work, caller) => {
+                self.waiting.push(caller);
+                self.want(work)
+            }
+            Wake::Signal(Signal::SyncNow) => self.want(Work::WANTED),
+            Wake::Signal(Signal::Reload) => vec![Step::ReloadIsAbsent],
+            Wake::Signal(Signal::Stop) => self.stop(),
+            Wake::Ended(outcome) => self.end(outcome, now, entropy),
+        }
+    }
+
+    /// A session is wanted: now, or after the one that runs. All who want one meanwhile share it.
+    fn want(&mut self, work: Work) -> Vec<Step<C>> {
+        if self.is_stopping {
+            return Vec::new();
+        }
+        let work = self.next_work.map_or(work, |wanted| wanted.and(work));
+        if self.is_running {
+            self.next_work = Some(work);
+            return Vec::new();
+        }
+        self.next_work = None;
+        self.next_at = None;
+        self.is_running = true;
+        vec![Step::Begin { work, callers: std::mem::take(&mut self.waiting) }]
+    }
+
+    fn end(&mut self, outcome: Outcome, now: MonotonicMs, entropy: u64) -> Vec<Step<C>> {
+        self.is_running = false;
+        let ended = match outcome {
+            Outcome::Drained => {
+                self.failures_in_a_row = 0;
+                Ended::Drained
+            }
+            Outcome::Failed { retry_after_ms } => {
+                self.failures_in_a_row = self.failures_in_a_row.saturating_add(1);
+                Ended::Failed { times: self.failures_in_a_row, retry_after_ms }
+            }
+        };
+        if self.is_stopping {
+            return Vec::new();
+        }
+        if let Some(work) = self.next_work.take() {
+            return self.want(work);
+        }
+        self.next_at = self.schedule.wait_ms(ended, entropy).map(|wait_ms| now.plus(wait_ms));
+        Vec::new()
+    }
+
+    fn stop(&mut self) -> Vec<Step<C>> {
+        if std::mem::replace(&mut self.is_stopping, true) {
+            return Vec::new();
+        }
+        self.next_at = None;
+        self.next_work = None;
+        let mut steps: Vec<Step<C>> = self.waiting.drain(..).map(Step::RefuseStopping).collect();
+        steps.push(Step::Stop);
+        steps
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SCHEDULE: Schedule =
+        Schedule { interval_ms: Some(300_000), jitter_percent: 10, backoff_first_ms: 5_000, backoff_max_ms: 600_000 };
+    const SYNC: Work = Work { is_initialise: false, tries_max: 2 };
+    const INITIALISE: Work = Work { is_initialise: true, tries_max: 1 };
+    const FAILED: Wake<u8> = Wake::Ended(Outcome::Failed { retry_after_ms: None });
+
+    fn at(ms: u64) -> MonotonicMs {
+        MonotonicMs(ms)
+    }
+
+    fn begin(work: Work, callers: &[u8]) -> Vec<Step<u8>> {
+        vec![Step::Begin { work, callers: callers.to_vec() }]
+    }
+
+    #[test]
+    fn the_first_sync_comes_within_the_jitter_and_the_next_an_interval_after_the_end() {
+        let mut plan = Plan::<u8>::new(SCHEDULE, at(1_000), 20_000);
+        assert_eq!(plan.next_at(), Some(at(21_000)));
+
+        assert_eq!(plan.handle(Wake::Scheduled, at(20_999), 0), []);
+        assert_eq!(plan.handle(Wake::Scheduled, at(21_000), 0), begin(Work::SCHEDULED, &[]));
+        assert_eq!(plan.next_at(), None);
+        assert_eq!(plan.handle(Wake::Scheduled, at(900_000), 0), []);
+        assert_eq!(plan.handle(Wake::Ended(Outcome::Drained), at(1_000_000), 7), []);
+        assert_eq!(plan.next_at(), Some(at(1_300_007)));
+    }
+
+    #[test]
+    fn failures_wait_longer_each_time_until_one_goes_through() {
+        let mut plan = Plan::<u8>::new(SCHEDULE, at(0), 0);
+        let mut waits = Vec::new();
+        for wake in [FAILED, FAILED, FAILED, Wake::Ended(Outcome::Drained), FAILED] {
+            let now = plan.next_at().unwrap();
+            plan.handle(Wake::Scheduled, now, 0);
+            plan.handle(wake, now, 0);
+            waits.push(plan.next_at().unwrap().since(now));
+        }
+
+        assert_eq!(waits, [5_000, 10_000, 20_000, 300_000, 5_000]);
+    }
+
+    #[test]
+    fn who_asks_while_a_session_runs_shares_the_next_one_with_all_others() {
+        let mut plan = Plan::new(SCHEDULE, at(0), 0);
+
+        assert_eq!(plan.handle(Wake::Asked(SYNC, 1), at(0), 0), begin(SYNC, &[1]));
+        for wake in [Wake::Asked(SYNC, 2), Wake::Signal(Signal::SyncNow), Wake::Asked(INITIALISE, 3)] {
+            assert_eq!(plan.handle(wake, at(1), 0), []);
+        }
+        let shared = Work { is_initialise: true, tries_max: SYNC_TRIES_DEFAULT };
+
+        assert_eq!(plan.handle(FAILED, at(2), 0), begin(shared, &[2, 3]));
+        assert_eq!(plan.handle(Wake::Ended(Outcome::Drained), at(3), 0), []);
+        assert!(!plan.is_running());
+    }
+
+    #[test]
+    fn a_signal_during_a_session_is_not_lost_and_several_are_one() {
+        let mut plan = Plan::<u8>::new(SCHEDULE, at(0), 0);
+        plan.handle(Wake::Signal(Signal::SyncNow), at(0), 0);
+        for _ in 0..5 {
+            assert_eq!(plan.handle(Wake::Signal(Signal::SyncNow), at(0), 0), []);
+        }
+
+        assert_eq!(plan.handle(Wake::Ended(Outcome::Drained), at(0), 0), begin(Work::WANTED, &[]));
+        assert_eq!(plan.handle(Wake::Ended(Outcome::Drained), at(0), 0), []);
+    }
+
+    #[test]
+    fn one_caller_more_than_may_wait_is_turned_away() {
+        let mut plan = Plan::new(SCHEDULE, at(0), 0);
+        plan.handle(Wake::Signal(Signal::SyncNow), at(0), 0);
+        for caller in 0..WAITING_MAX {
+            assert_eq!(plan.handle(Wake::Asked(SYNC, caller), at(0), 0), []);
+        }
+
+        assert_eq!(plan.handle(Wake::Asked(SYNC, 99), at(0), 0), [Step::RefuseFull(99)]);
+    }
+
+    #[test]
+    fn after_stop_nothing_begins_and_everyone_is_told() {
+        let mut plan = Plan::new(SCHEDULE, at(0), 0);
+        plan.handle(Wake::Asked(SYNC, 1), at(0), 0);
+        plan.handle(Wake::Asked(SYNC, 2), at(0), 0);
+
+        assert_eq!(plan.handle(Wake::Signal(Signal::Stop), at(0), 0), [Step::RefuseStopping(2), Step::Stop]);
+        assert_eq!(plan.handle(Wake::Signal(Signal::Stop), at(0), 0), []);
+        assert_eq!(plan.handle(Wake::Asked(SYNC, 3), at(0), 0), [Step::RefuseStopping(3)]);
+        assert_eq!(plan.handle(Wake::Signal(Signal::SyncNow), at(0), 0), []);
+        assert_eq!(plan.handle(FAILED, at(0), 0), []);
+        assert_eq!(plan.handle(Wake::Scheduled, at(u64::MAX), 0), []);
+        assert!(!plan.is_running());
+    }
+
+    #[test]
+    fn a_manual_site_waits_for_ever_and_says_that_it_does_not_reload() {
+        let mut plan = Plan::<u8>::new(Schedule { interval_ms: None, ..SCHEDULE }, at(0), 5);
+
+        assert_eq!(plan.next_at(), None);
+        assert_eq!(plan.handle(Wake::Scheduled, at(u64::MAX), 0), []);
+        assert_eq!(plan.handle(Wake::Signal(Signal::Reload), at(0), 0), [Step::ReloadIsAbsent]);
+    }
+}
