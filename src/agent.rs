@@ -226,6 +226,9 @@ impl Agent {
         if began != *learnt {
             core.local.remember_learnt(learnt)?;
         }
+        drop(core);
+        // The lock is given back between the steps, so that edits go on.
+        while recorder.core().local.sweep_step()? {}
         Ok(report)
     }
 

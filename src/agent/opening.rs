@@ -117,6 +117,7 @@ pub(super) fn open_recorder(
         device.replace_journal(journal)?;
     }
     carry_over(&mut shared, &mut local, repairs)?;
+    local.use_journal(Kind::Private, private.identity().journal)?;
     complete_groups(&mut private, shared.durable().sequence, repairs)?;
     Ok(Recorder::new(site, Arc::clone(catalogue), Core { shared, private, local })?)
 }
@@ -187,7 +188,8 @@ fn carry_over(
         return Ok(());
     }
     if identity.predecessor.is_none() {
-        return Ok(local.change_journal(identity.journal)?);
+        local.use_journal(Kind::Shared, identity.journal)?;
+        return Ok(());
     }
     let received = local.session_state()?.received;
     let mut salvaged = Vec::new();
@@ -210,7 +212,7 @@ fn carry_over(
         shared.sync()?;
     }
     let carried_over = salvaged.len() as u64;
-    local.change_journal(identity.journal)?;
+    local.use_journal(Kind::Shared, identity.journal)?;
     repairs.push(Repair::JournalReplaced { journal: identity.journal, carried_over, lost });
     Ok(())
 }
