@@ -3,6 +3,7 @@
 //!
 //! Read the ratios between the rows of one run, not the times: disks and machines differ by factors.
 #![allow(missing_docs, reason = "criterion's macros make functions without them")]
+#![expect(clippy::disallowed_methods, reason = "a measurement is of real time")]
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on panics")]
 
 use std::io::Write as _;

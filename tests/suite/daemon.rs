@@ -82,10 +82,10 @@ fn a_second_program_cannot_take_the_folder_and_reaches_the_daemon_instead() {
 fn edits_made_during_a_pull_survive_it() {
     let (central, data) = central_with_sites(3000, &["north"]);
     let mut agent = Agent::initialised(&central, "north");
-    let line = |quantity: u32| {
+    let stock = |quantity: u32| {
         json!({"table": "item_line", "op": "upsert", "id": "A", "data": {"ID": "A", "store_ID": data.stores[0], "quantity": quantity}}).to_string()
     };
-    agent.record(&line(1));
+    agent.record(&stock(1));
     agent.ok(&["sync"]);
     agent.start();
     // Everything comes again, slowly, while the record is edited.
@@ -101,7 +101,7 @@ fn edits_made_during_a_pull_survive_it() {
     let mut quantity = 1;
     while initialising.try_wait().unwrap().is_none() {
         quantity += 1;
-        agent.record(&line(quantity));
+        agent.record(&stock(quantity));
         assert_eq!(
             agent.json(&["get", "item_line", "A"])["data"]["quantity"],
             quantity,

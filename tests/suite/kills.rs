@@ -113,13 +113,12 @@ fn killing_central_while_it_receives_loses_nothing_and_doubles_nothing() {
     let mut numbers = Numbers::new(13);
     let mut expected: BTreeMap<String, u64> = BTreeMap::new();
     for round in 0..KILLS {
-        let lines: String = (0..40)
-            .map(|index| {
-                let number = round * 40 + index;
-                expected.insert(format!("KILL-{number:06}"), number);
-                format!("{}\n", stock_line(&data.stores[0], number))
-            })
-            .collect();
+        let mut lines = String::new();
+        for number in round * 40..(round + 1) * 40 {
+            expected.insert(format!("KILL-{number:06}"), number);
+            lines += &stock_line(&data.stores[0], number).to_string();
+            lines.push('\n');
+        }
         agent.record(&lines);
         agent.set_url(&central.url());
         let mut child = agent.command(&["sync"]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();

@@ -87,7 +87,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
 
     say("Every count is right.");
     if keeps {
-        play::hand_over(&programs, &root, central, link, [north, south])?;
+        play::hand_over(&programs, &root, central, link, &[north, south])?;
     }
     Ok(())
 }

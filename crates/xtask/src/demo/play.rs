@@ -317,10 +317,10 @@ pub(super) fn hand_over(
     root: &Path,
     central: Central,
     link: Link,
-    sites: [Site; 2],
+    sites: &[Site; 2],
 ) -> Result<()> {
     println!("\nEverything stays until you press Enter. Try, in another terminal:\n");
-    for site in &sites {
+    for site in sites {
         println!("   {} --config {} status", programs.agent.display(), site.settings.display());
     }
     println!("   {} --config {} list item --limit 5", programs.agent.display(), sites[1].settings.display());
