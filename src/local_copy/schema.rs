@@ -2,7 +2,7 @@
 
 use sql::Migration;
 
-/// Number in the file's header that says that it is a local copy: "OutL" in ASCII.
+/// Number in the file's header that says that it is a local copy: `OutL` in ASCII.
 pub const APPLICATION_ID: i32 = 0x4F75_744C;
 
 /// A step that was released is never changed.

@@ -72,7 +72,7 @@ fn what_was_not_committed_is_applied_again_and_what_was_is_not() {
         for _ in 0..2 {
             site.copy.begin_edits().unwrap();
             for (index, entry) in entries.iter().enumerate() {
-                site.reapply(Kind::Shared, index as u64 + 1, &entry).unwrap();
+                site.reapply(Kind::Shared, index as u64 + 1, entry).unwrap();
             }
             site.commit();
         }
