@@ -71,7 +71,7 @@ fn killing_the_agent_while_it_records_loses_no_acknowledged_edit_and_doubles_non
     for number in &acknowledged {
         assert!(here.contains_key(&format!("KILL-{number:06}")), "edit {number} was acknowledged and is not there");
     }
-    let synced = agent.json(&["sync"]);
+    let synced = agent.settle();
     assert_eq!(synced["sent"], here.len(), "each edit is one entry, none twice");
     same_records(&central, &agent, &["item_line"]);
 }
@@ -94,7 +94,7 @@ fn killing_the_agent_while_it_records_a_file_is_healed_by_the_same_command() {
         child.wait().unwrap();
     }
     agent.ok(&["record", "--file", file.to_str().unwrap()]);
-    agent.ok(&["sync"]);
+    agent.settle();
     same_records(&central, &agent, &STORE_TABLES);
 
     // What a device that was never killed has.
@@ -134,7 +134,7 @@ fn killing_central_while_it_receives_loses_nothing_and_doubles_nothing() {
         child.wait().unwrap();
     }
     agent.set_url(&central.url());
-    agent.ok(&["sync"]);
+    agent.settle();
 
     let there = central.records("item_line");
     assert_eq!(there.len(), expected.len());

@@ -12,6 +12,9 @@ use serde_json::{Value, json};
 use crate::link::Link;
 use crate::workspace;
 
+/// Syncs after which the demo gives up waiting for verdicts.
+const SETTLE_SYNCS_MAX: u32 = 200;
+
 /// Where the two programs were built.
 pub(super) struct Programs {
     agent: PathBuf,
@@ -267,6 +270,19 @@ impl Site {
     /// Syncs; it must go through.
     pub(super) fn sync(&self) -> Result<Value> {
         Ok(serde_json::from_str(&self.run(&["sync", "--json"], "")?)?)
+    }
+
+    /// Syncs until central has judged everything: on a slow machine verdicts come with a later reply.
+    pub(super) fn settle(&self) -> Result<Value> {
+        let first = self.sync()?;
+        let mut unjudged = first["unjudged"].clone();
+        for _ in 0..SETTLE_SYNCS_MAX {
+            if unjudged == 0 {
+                return Ok(first);
+            }
+            unjudged = self.sync()?["unjudged"].clone();
+        }
+        Err(anyhow!("central has not judged {unjudged} edits"))
     }
 
     /// Syncs; it may fail, and then says why.
