@@ -3,6 +3,7 @@
 //!
 //! Read the ratios between the rows of one run, not the times: disks and machines differ by factors.
 #![allow(missing_docs, reason = "criterion's macros make functions without them")]
+#![expect(clippy::disallowed_methods, reason = "a measurement is of real time")]
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on panics")]
 
 use std::io::Write as _;
@@ -15,7 +16,7 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use domain::catalogue::Catalogue;
 use domain::edit::{Edit, EditOp};
 use outpost::journal::{Identity, Journal, SledStorage};
-use outpost::local_copy::LocalCopy;
+use outpost::local_copy::{Kind, LocalCopy};
 use outpost::recorder::{Core, Group, Recorder};
 use protocol::control::{Control, ControlRow, Grant};
 use protocol::ids::{
@@ -50,7 +51,7 @@ fn recorder(folder: &Path) -> Recorder<SledStorage> {
     };
     let (shared, private) = (journal("journal", 1), journal("private", 2));
     let mut local = LocalCopy::open(&folder.join("local_copy.sqlite"), site, Arc::clone(&catalogue)).unwrap();
-    local.change_journal(JournalId([1; 16])).unwrap();
+    local.use_journal(Kind::Shared, JournalId([1; 16])).unwrap();
     let grant = Grant { store: STORE.to_owned(), ownership: OwnershipNumber(1), is_held: true };
     let (code, content) = Control::Grant(grant).to_parts();
     let reply = ReplyHead {

@@ -196,14 +196,13 @@ impl Agent {
         let mut line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
         let Line { transport, codec, learnt } = &mut *line;
         let enrolment = self.device().enrolment()?.clone();
-        let transport = match transport {
-            Some(transport) => transport,
-            None => {
-                let url = self.config.central_url.clone().unwrap_or_else(|| enrolment.central_url.clone());
-                let made = transport.insert(Transport::new(&self.config, url)?);
-                *self.interrupter.lock().unwrap_or_else(PoisonError::into_inner) = Some(made.interrupter());
-                made
-            }
+        let transport = if let Some(transport) = transport {
+            transport
+        } else {
+            let url = self.config.central_url.clone().unwrap_or_else(|| enrolment.central_url.clone());
+            let made = transport.insert(Transport::new(&self.config, url)?);
+            *self.interrupter.lock().unwrap_or_else(PoisonError::into_inner) = Some(made.interrupter());
+            made
         };
         let parties =
             Parties { site: enrolment.site, central: enrolment.central_key, generation: enrolment.generation };
@@ -226,6 +225,9 @@ impl Agent {
         if began != *learnt {
             core.local.remember_learnt(learnt)?;
         }
+        drop(core);
+        // The lock is given back between the steps, so that edits go on.
+        while recorder.core().local.sweep_step()? {}
         Ok(report)
     }
 

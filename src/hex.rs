@@ -16,7 +16,7 @@ pub fn array<const N: usize>(text: &str) -> Option<[u8; N]> {
 /// Reads any even number of digits; `None` for anything else.
 pub fn bytes(text: &str) -> Option<Vec<u8>> {
     let digits = text.as_bytes();
-    if digits.len() % 2 != 0 {
+    if !digits.len().is_multiple_of(2) {
         return None;
     }
     digits.chunks_exact(2).map(|pair| Some(digit(*pair.first()?)? << 4 | digit(*pair.get(1)?)?)).collect()

@@ -86,6 +86,7 @@ impl<S: Storage> Recorder<S> {
     /// [`RecordError`] if a journal or the local copy cannot be read or written.
     pub fn new(site: SiteId, catalogue: Arc<Catalogue>, mut core: Core<S>) -> Result<Self, RecordError> {
         catch_up(&mut core)?;
+        while core.local.sweep_step()? {}
         Ok(Self { site, catalogue, queue: Mutex::default(), core: Mutex::new(core) })
     }
 
@@ -206,15 +207,19 @@ fn try_commit<S: Storage>(
     core: &mut Core<S>,
     batch: &[Arc<Ticket>],
 ) -> Result<Vec<Result<Recorded, RecordError>>, RecordError> {
+    // A commit that failed behind its journal's sync left the local copy behind.
+    catch_up(core)?;
     core.local.begin_edits()?;
     let mut answers = Vec::with_capacity(batch.len());
     let (mut shared, mut private) = (Vec::new(), Vec::new());
+    let mut has_new_requests = false;
     for ticket in batch {
         let reserved = Reserved { shared: shared.len() as u64, private: private.len() as u64 };
         match prepare(catalogue, site, core, &ticket.group, reserved) {
             Ok(prepared) => {
                 shared.extend(prepared.shared);
                 private.extend(prepared.private);
+                has_new_requests |= ticket.group.request_id.is_some() && !prepared.recorded.was_recorded;
                 answers.push(Ok(prepared.recorded));
             }
             Err(RecordError::Refused(refusal)) => answers.push(Err(RecordError::Refused(refusal))),
@@ -230,7 +235,7 @@ fn try_commit<S: Storage>(
         core.shared.append(&shared)?;
         core.shared.sync()?;
     }
-    if shared.is_empty() && private.is_empty() && !core.local.has_new_requests() {
+    if shared.is_empty() && private.is_empty() && !has_new_requests {
         core.local.rollback_edits()?;
     } else {
         core.local.commit_edits(core.shared.durable().sequence, core.private.durable().sequence)?;
@@ -257,6 +262,7 @@ fn prepare<S: Storage>(
     }
     let shared_next = core.shared.durable().sequence.plus(reserved.shared).next();
     let private_next = core.private.durable().sequence.plus(reserved.private).next();
+    core.local.check_room(group.request_id)?;
     core.local.begin_group()?;
     match apply_group(catalogue, site, core, group, shared_next, private_next) {
         Ok(prepared) => {
@@ -364,7 +370,8 @@ fn catch_up<S: Storage>(core: &mut Core<S>) -> Result<(), RecordError> {
     for kind in [Kind::Private, Kind::Shared] {
         loop {
             let journal = if kind == Kind::Shared { &mut core.shared } else { &mut core.private };
-            let after = core.local.applied(kind)?.max(journal.floor());
+            core.local.skip_to(kind, journal.floor())?;
+            let after = core.local.applied(kind)?;
             let head = journal.durable().sequence;
             if after >= head {
                 break;
@@ -385,7 +392,8 @@ fn catch_up<S: Storage>(core: &mut Core<S>) -> Result<(), RecordError> {
                 let applied = core.local.effect_of(kind, &entry)?;
                 core.local.apply_entry(kind, stored.sequence, &entry, &applied, stored.note.recorded_at_ms)?;
                 if let Some(request_id) = stored.note.request_id {
-                    core.local.remember_request(request_id, Some((stored.sequence, stored.sequence)))?;
+                    let sequences = (kind == Kind::Shared).then_some((stored.sequence, stored.sequence));
+                    core.local.remember_request(request_id, sequences)?;
                 }
             }
             let (shared, private) = match kind {

@@ -233,6 +233,8 @@ impl<S: Storage> Steps<'_, S> {
                 }
                 Output::StorePage(page) => {
                     self.recorder.core().local.store_page(&page)?;
+                    // The lock is given back between the steps, so that edits go on.
+                    while page.is_drained && self.recorder.core().local.sweep_step()? {}
                     session.input(Input::Stored, tools);
                 }
                 Output::StorePart(part) => {

@@ -1,5 +1,10 @@
 //! Real programs against each other: what a user does, and what goes wrong on the way.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+#![expect(unreachable_pub, reason = "the same support serves benches and chores")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "waiting for real processes needs a real clock; nothing is ordered by it"
+)]
 
 mod support;
 

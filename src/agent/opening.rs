@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use domain::catalogue::Catalogue;
@@ -91,7 +91,7 @@ pub(super) fn open_recorder(
     repairs: &mut Vec<Repair>,
 ) -> Result<Recorder<SledStorage>, AgentError> {
     let layout = folder.layout();
-    let mut local = open_local_copy(layout.local_copy(), site, catalogue, repairs)?;
+    let mut local = open_local_copy(&layout.local_copy(), site, catalogue, repairs)?;
     let identity = (device.identity().journal, device.identity().private_journal);
     let mut shared = open_journal(
         || SledStorage::new(layout.journal()),
@@ -117,17 +117,18 @@ pub(super) fn open_recorder(
         device.replace_journal(journal)?;
     }
     carry_over(&mut shared, &mut local, repairs)?;
+    local.use_journal(Kind::Private, private.identity().journal)?;
     complete_groups(&mut private, shared.durable().sequence, repairs)?;
     Ok(Recorder::new(site, Arc::clone(catalogue), Core { shared, private, local })?)
 }
 
 fn open_local_copy(
-    path: PathBuf,
+    path: &Path,
     site: SiteId,
     catalogue: &Arc<Catalogue>,
     repairs: &mut Vec<Repair>,
 ) -> Result<LocalCopy, AgentError> {
-    match LocalCopy::open(&path, site, Arc::clone(catalogue)) {
+    match LocalCopy::open(path, site, Arc::clone(catalogue)) {
         Err(LocalCopyError::Damaged(reason)) => {
             log::error!("the local copy is damaged reason={reason:?}");
             let kept_as = path.with_extension(format!("damaged-{:08x}", entropy::number() >> 32));
@@ -135,13 +136,13 @@ fn open_local_copy(
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(not_set_aside(&error)),
                 Ok(()) | Err(_) => Ok(()),
             };
-            rename(path.clone(), kept_as.clone())?;
+            rename(path.to_path_buf(), kept_as.clone())?;
             for suffix in ["-wal", "-shm"] {
-                let beside = |path: &PathBuf| PathBuf::from(format!("{}{suffix}", path.display()));
-                rename(beside(&path), beside(&kept_as))?;
+                let beside = |path: &Path| PathBuf::from(format!("{}{suffix}", path.display()));
+                rename(beside(path), beside(&kept_as))?;
             }
             repairs.push(Repair::LocalCopyReplaced { kept_as });
-            Ok(LocalCopy::open(&path, site, Arc::clone(catalogue))?)
+            Ok(LocalCopy::open(path, site, Arc::clone(catalogue))?)
         }
         other => Ok(other?),
     }
@@ -187,7 +188,8 @@ fn carry_over(
         return Ok(());
     }
     if identity.predecessor.is_none() {
-        return Ok(local.change_journal(identity.journal)?);
+        local.use_journal(Kind::Shared, identity.journal)?;
+        return Ok(());
     }
     let received = local.session_state()?.received;
     let mut salvaged = Vec::new();
@@ -197,9 +199,9 @@ fn carry_over(
     shared.salvage(&mut |piece| {
         match piece {
             Salvaged::Entry(stored) if stored.sequence > received => salvaged.push(stored),
-            Salvaged::Entry(_) => {}
-            Salvaged::Lost(loss) if loss.last > received => lost.push(loss),
-            Salvaged::Lost(_) => {}
+            Salvaged::Lost(run) if run.last > received => lost.push(run),
+            // Central has it.
+            Salvaged::Entry(_) | Salvaged::Lost(_) => {}
         }
         ControlFlow::Continue(())
     })?;
@@ -210,7 +212,7 @@ fn carry_over(
         shared.sync()?;
     }
     let carried_over = salvaged.len() as u64;
-    local.change_journal(identity.journal)?;
+    local.use_journal(Kind::Shared, identity.journal)?;
     repairs.push(Repair::JournalReplaced { journal: identity.journal, carried_over, lost });
     Ok(())
 }

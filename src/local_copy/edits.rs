@@ -1,86 +1,96 @@
-//! Own edits: applied in a transaction that the recorder brackets, so that each group is checked against those before it.
+//! Own edits: groups in a transaction that the caller brackets, and the request ids that make repeated calls harmless.
 
-use std::sync::Arc;
-
-use domain::catalogue::{Catalogue, Table};
-use domain::judge::{Applied, Effect, Found, Header, Holding, View};
+use domain::apply::apply;
+use domain::judge::{Applied, Effect, Found, View};
 use protocol::entry::Entry;
-use protocol::ids::{OwnershipNumber, Position, RecordId, RequestId, Sequence, SiteId, TableRef};
-use protocol::row::Row;
-use sql::{Durability, Param, Sql, SqlExt as _};
+use protocol::ids::{Position, RecordId, RequestId, Sequence};
+use sql::{Durability, Param, SqlExt};
 
-use super::image::{self, Image, Source};
-use super::{Kind, LocalCopy, LocalCopyError, REQUESTS_KEPT_MAX, SET_ASIDE_MAX, write_state};
+use super::images::{Image, Key, state};
+use super::meta::{APPLIED_PRIVATE, APPLIED_SHARED};
+use super::settle::{canonical, operation_word};
+use super::{Kind, LocalCopy, LocalCopyError, limits};
+
+/// The savepoint of the open group.
+const GROUP: &str = "edit_group";
+
+/// First and last sequence of what a request recorded; `None` if all of it was private.
+pub type Sequences = Option<(Sequence, Sequence)>;
 
 impl LocalCopy {
-    /// Begins a transaction of own edits. It needs no full sync: the journal has them durably.
+    /// Opens the transaction that groups of edits are applied in. Its commit is safe against a kill, not against a power cut:
+    /// the journals are synced before it, and what is lost here is applied again.
     ///
     /// # Errors
-    /// [`LocalCopyError`] if SQLite fails.
+    /// Those of a write.
     pub fn begin_edits(&mut self) -> Result<(), LocalCopyError> {
         self.sql.begin(Durability::Process)?;
-        self.before_edits = Some(self.state);
+        self.applying = self.applied;
         Ok(())
     }
 
-    /// Ends it; the journals are applied up to these sequences.
+    /// Commits: the local copy holds the journals up to these sequences.
     ///
     /// # Errors
-    /// [`LocalCopyError`] if SQLite fails; nothing of the transaction is there then.
-    pub fn commit_edits(&mut self, applied: Sequence, applied_private: Sequence) -> Result<(), LocalCopyError> {
-        self.state.applied = applied;
-        self.state.applied_private = applied_private;
-        let written = write_state(self.sql.as_mut(), &self.state).and_then(|()| Ok(self.sql.commit()?));
-        if written.is_err() {
+    /// Those of a write; the transaction is over and nothing of it stays. The journals are ahead then, and
+    /// [`LocalCopyError::Gap`] refuses what comes next until they are applied again.
+    pub fn commit_edits(&mut self, shared: Sequence, private: Sequence) -> Result<(), LocalCopyError> {
+        let written = self
+            .set_number(APPLIED_SHARED, shared.0)
+            .and_then(|()| self.set_number(APPLIED_PRIVATE, private.0))
+            .and_then(|()| Ok(self.sql.commit()?));
+        if let Err(error) = written {
             let _ = self.rollback_edits();
+            return Err(error);
         }
-        self.before_edits = None;
-        written
+        self.applied.set(Kind::Shared, shared);
+        self.applied.set(Kind::Private, private);
+        self.applying = self.applied;
+        self.has_unsynced = true;
+        Ok(())
     }
 
-    /// Gives it up.
+    /// Gives up everything since [`LocalCopy::begin_edits`]. Harmless if nothing is open.
     ///
     /// # Errors
-    /// [`LocalCopyError`] if SQLite fails.
+    /// Those of a write.
     pub fn rollback_edits(&mut self) -> Result<(), LocalCopyError> {
-        if let Some(state) = self.before_edits.take() {
-            self.state = state;
-        }
+        self.applying = self.applied;
         Ok(self.sql.rollback()?)
     }
 
-    /// Begins a group within the transaction.
+    /// Begins a group inside the open transaction, which can be given up alone.
     ///
     /// # Errors
-    /// [`LocalCopyError::SetAsideFull`] at the limit of set-aside edits, else if SQLite fails.
+    /// Those of a write.
     pub fn begin_group(&mut self) -> Result<(), LocalCopyError> {
-        if self.set_aside_count()? >= SET_ASIDE_MAX {
-            return Err(LocalCopyError::SetAsideFull);
-        }
-        Ok(self.sql.savepoint("edit_group")?)
+        self.group = self.applying;
+        Ok(self.sql.savepoint(GROUP)?)
     }
 
     /// Keeps the group.
     ///
     /// # Errors
-    /// [`LocalCopyError`] if SQLite fails.
+    /// Those of a write.
     pub fn release_group(&mut self) -> Result<(), LocalCopyError> {
-        Ok(self.sql.release("edit_group")?)
+        Ok(self.sql.release(GROUP)?)
     }
 
-    /// Undoes the group.
+    /// Gives the group up; those before it stay.
     ///
     /// # Errors
-    /// [`LocalCopyError`] if SQLite fails.
+    /// Those of a write.
     pub fn rollback_group(&mut self) -> Result<(), LocalCopyError> {
-        self.sql.rollback_to("edit_group")?;
-        Ok(self.sql.release("edit_group")?)
+        self.applying = self.group;
+        self.sql.rollback_to(GROUP)?;
+        Ok(self.sql.release(GROUP)?)
     }
 
-    /// Applies an entry that the judge accepted, or that was journaled before. One at or below what is applied does nothing.
+    /// Applies an entry that was judged just now, inside the open transaction. At or below what is applied already it does
+    /// nothing.
     ///
     /// # Errors
-    /// [`LocalCopyError`] if SQLite fails.
+    /// [`LocalCopyError::Gap`] if an entry was left out; else those of a write.
     pub fn apply_entry(
         &mut self,
         kind: Kind,
@@ -89,98 +99,30 @@ impl LocalCopy {
         applied: &Applied,
         recorded_at_ms: u64,
     ) -> Result<(), LocalCopyError> {
-        let known = if kind == Kind::Shared { self.state.applied } else { self.state.applied_private };
-        if sequence <= known || applied.effect == Effect::Nothing {
+        if !self.is_next(kind, sequence)? {
             return Ok(());
         }
-        let table = self.catalogue.table_or_stand_in(&entry.table);
-        let sql = self.sql.as_mut();
-        let store = applied.store.as_ref().map(|store| store.as_str().to_owned());
-        let mut after = Image { row: applied.row.clone(), store, position: Position::ZERO };
-        if kind == Kind::Shared {
-            image::keep_base(sql, &table, &entry.record)?;
-            if let Some(base) = image::position_in(sql, Source::Base, &table, &entry.record)? {
-                after.position = base;
-            }
-            let bytes = entry.encode();
-            sql.execute(
-                "INSERT INTO pending (sequence, table_name, id, entry, recorded_at_ms, is_waiting)
-                 VALUES (?1, ?2, ?3, ?4, ?5, 0)",
-                &[
-                    Param::unsigned(sequence.0)?,
-                    table.name().into(),
-                    entry.record.as_str().into(),
-                    bytes.as_slice().into(),
-                    Param::unsigned(recorded_at_ms)?,
-                ],
-            )?;
-        }
-        image::write_record(sql, &table, &entry.record, &after)
+        let key = self.key(&entry.table, &entry.record);
+        let image = Image { row: applied.row.clone(), store: applied.store.clone(), position: Position::ZERO };
+        self.put_entry(kind, sequence, entry, &key, &image, recorded_at_ms)
     }
 
-    /// The sequences that a request gave, if it was recorded before: `Some(None)` if it had none.
+    /// What an entry of the journal does that was judged when it was recorded, and is not judged again: for entries that a crash
+    /// kept from being applied.
     ///
     /// # Errors
-    /// [`LocalCopyError`] if SQLite fails.
-    pub fn request(&mut self, request: RequestId) -> Result<Option<Option<(Sequence, Sequence)>>, LocalCopyError> {
-        let text = "SELECT first, last FROM request WHERE request_id = ?1";
-        let found = self.sql.query_one(text, &[request.0.as_slice().into()], |row| {
-            Ok((row.optional_unsigned(0)?, row.optional_unsigned(1)?))
-        })?;
-        Ok(found.map(|(first, last)| Some((Sequence(first?), Sequence(last?)))))
-    }
-
-    /// Whether the open transaction remembers a request that was not known before.
-    pub fn has_new_requests(&self) -> bool {
-        self.before_edits.as_ref().is_some_and(|before| before.requests_added < self.state.requests_added)
-    }
-
-    /// Remembers a request; of more than [`REQUESTS_KEPT_MAX`] the oldest goes.
-    ///
-    /// # Errors
-    /// [`LocalCopyError`] if SQLite fails.
-    pub fn remember_request(
-        &mut self,
-        request: RequestId,
-        sequences: Option<(Sequence, Sequence)>,
-    ) -> Result<(), LocalCopyError> {
-        self.state.requests_added += 1;
-        let added = self.state.requests_added;
-        let first = sequences.map(|sequences| Param::unsigned(sequences.0.0)).transpose()?;
-        let last = sequences.map(|sequences| Param::unsigned(sequences.1.0)).transpose()?;
-        self.sql.execute(
-            "INSERT INTO request (request_id, first, last, added) VALUES (?1, ?2, ?3, ?4)
-             ON CONFLICT (request_id) DO UPDATE SET last = excluded.last",
-            &[
-                request.0.as_slice().into(),
-                first.unwrap_or(Param::Null),
-                last.unwrap_or(Param::Null),
-                Param::unsigned(added)?,
-            ],
-        )?;
-        if let Some(oldest) = added.checked_sub(REQUESTS_KEPT_MAX) {
-            self.sql.execute("DELETE FROM request WHERE added <= ?1", &[Param::unsigned(oldest)?])?;
-        }
-        Ok(())
-    }
-
-    /// What an entry would do if nobody had to allow it: for entries that were journaled and judged before a crash.
-    ///
-    /// # Errors
-    /// [`LocalCopyError`] if SQLite fails.
+    /// Those of a read.
     pub fn effect_of(&mut self, kind: Kind, entry: &Entry) -> Result<Applied, LocalCopyError> {
-        let catalogue = Arc::clone(&self.catalogue);
-        let table = catalogue.table_or_stand_in(&entry.table);
-        let found = self.record(&entry.table, &entry.record)?;
-        let row = domain::apply::apply(&found, &entry.operation);
-        let stored = match found {
-            Found::Here { store, .. } => store,
-            Found::Deleted { .. } | Found::Unknown => None,
-        };
-        let store = match (&row, stored) {
-            (_, Some(store)) => Some(store),
-            (Some(row), None) => store_of(self.sql.as_mut(), &catalogue, &table, &entry.record, row)?,
-            (None, None) => None,
+        let key = self.key(&entry.table, &entry.record);
+        let found = self.record(key.table.reference(), &key.id)?;
+        let row = apply(&found, &canonical(&key, entry.operation.clone()));
+        let store = match (&found, &row, kind) {
+            (_, _, Kind::Private) => None,
+            (Found::Here { store: Some(store), .. } | Found::Deleted { store: Some(store) }, _, _) => {
+                Some(store.clone())
+            }
+            (_, Some(row), _) => self.store_of_row(&key, row, None)?,
+            (_, None, _) => None,
         };
         Ok(Applied {
             effect: Effect::Write,
@@ -193,52 +135,138 @@ impl LocalCopy {
             cancels_waiting: false,
         })
     }
-}
 
-fn store_of(
-    sql: &mut dyn Sql,
-    catalogue: &Catalogue,
-    table: &Table,
-    id: &RecordId,
-    row: &Row,
-) -> Result<Option<RecordId>, LocalCopyError> {
-    image::store_of(sql, catalogue, table, id, row)?.map(|store| image::record_id(&store)).transpose()
-}
+    /// Says that a journal has let go of entries up to here, which are not to be applied any more: central or the local copy
+    /// before this one had them. Nothing happens if more than that is applied already.
+    ///
+    /// # Errors
+    /// Those of a write.
+    pub fn skip_to(&mut self, kind: Kind, floor: Sequence) -> Result<(), LocalCopyError> {
+        if self.applied.get(kind) >= floor {
+            return Ok(());
+        }
+        self.transaction(Durability::Process, |copy| {
+            let name = match kind {
+                Kind::Shared => APPLIED_SHARED,
+                Kind::Private => APPLIED_PRIVATE,
+            };
+            copy.set_number(name, floor.0)?;
+            copy.applied.set(kind, floor);
+            Ok(())
+        })
+    }
 
-impl View for LocalCopy {
-    type Error = LocalCopyError;
+    /// What a request with this id recorded; `None` if it is not known, or so old that it is forgotten
+    /// ([`limits::REQUESTS_KEPT_MAX`]).
+    ///
+    /// # Errors
+    /// Those of a read.
+    pub fn request(&mut self, request_id: RequestId) -> Result<Option<Sequences>, LocalCopyError> {
+        let sql = "SELECT first_sequence, last_sequence FROM request WHERE request_id = ?1";
+        Ok(self.sql.query_one(sql, &[(&request_id.0).into()], |row| {
+            let sequences = row.optional_unsigned(0)?.zip(row.optional_unsigned(1)?);
+            Ok(sequences.map(|(first, last)| (Sequence(first), Sequence(last))))
+        })?)
+    }
 
-    fn record(&mut self, table: &TableRef, id: &RecordId) -> Result<Found, LocalCopyError> {
-        let table = self.catalogue.table_or_stand_in(table);
-        Ok(match image::read(self.sql.as_mut(), Source::Record, &table, id)? {
-            Some(Image { row: Some(row), store, .. }) => {
-                Found::Here { row, store: store.map(|store| image::record_id(&store)).transpose()? }
+    /// Remembers what a request recorded, inside the open transaction. Given again for the same id, the range grows.
+    ///
+    /// # Errors
+    /// Those of a write.
+    pub fn remember_request(&mut self, request_id: RequestId, sequences: Sequences) -> Result<(), LocalCopyError> {
+        let sequences = match (self.request(request_id)?, sequences) {
+            (Some(Some((first, last))), Some((new_first, new_last))) => {
+                Some((first.min(new_first), last.max(new_last)))
             }
-            Some(Image { row: None, .. }) | None => Found::Unknown,
-        })
+            (Some(known), None) => known,
+            (_, sequences) => sequences,
+        };
+        let number = self.sql.query_integer("SELECT max(number) FROM request", &[])?.unwrap_or(0) + 1;
+        let (first, last) = match sequences {
+            Some((first, last)) => (Param::unsigned(first.0)?, Param::unsigned(last.0)?),
+            None => (Param::Null, Param::Null),
+        };
+        self.sql.execute(
+            "INSERT INTO request (number, request_id, first_sequence, last_sequence) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT (request_id) DO UPDATE SET
+                 first_sequence = excluded.first_sequence, last_sequence = excluded.last_sequence",
+            &[number.into(), (&request_id.0).into(), first, last],
+        )?;
+        let kept = i64::try_from(limits::REQUESTS_KEPT_MAX).unwrap_or(i64::MAX);
+        self.sql.execute("DELETE FROM request WHERE number <= ?1", &[(number - kept).into()])?;
+        Ok(())
     }
 
-    fn holding(&mut self, store: &RecordId) -> Result<Option<Holding>, LocalCopyError> {
-        let text = "SELECT ownership FROM store_grant WHERE store = ?1";
-        let ownership = self.sql.query_one(text, &[store.as_str().into()], |row| row.unsigned(0))?;
-        Ok(ownership.map(|number| Holding {
-            site: self.site,
-            ownership: OwnershipNumber(u32::try_from(number).unwrap_or(u32::MAX)),
-        }))
+    /// Whether an entry is to be applied: false if it is already.
+    fn is_next(&self, kind: Kind, sequence: Sequence) -> Result<bool, LocalCopyError> {
+        let applied = self.applying.get(kind);
+        if sequence <= applied {
+            return Ok(false);
+        }
+        if sequence != applied.next() {
+            return Err(LocalCopyError::Gap { kind, applied, found: sequence });
+        }
+        Ok(true)
     }
 
-    fn is_waiting(&mut self, _: SiteId, _: &TableRef, _: &RecordId) -> Result<bool, LocalCopyError> {
-        Ok(false)
+    /// `after` is the record with the entry on top; its position is not read.
+    fn put_entry(
+        &mut self,
+        kind: Kind,
+        sequence: Sequence,
+        entry: &Entry,
+        key: &Key,
+        after: &Image,
+        recorded_at_ms: u64,
+    ) -> Result<(), LocalCopyError> {
+        if kind == Kind::Private {
+            self.put_merged(key, after, state::LOCAL)?;
+            self.applying.set(kind, sequence);
+            return Ok(());
+        }
+        self.keep_base(key)?;
+        let [table, id] = key.params();
+        self.sql.execute(
+            "INSERT INTO pending
+                 (journal, sequence, table_name, id, store, operation, entry, is_waiting, recorded_at_ms)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, ?8)",
+            &[
+                Param::unsigned(self.journal_number)?,
+                Param::unsigned(sequence.0)?,
+                table,
+                id,
+                after.store.as_ref().map(RecordId::as_str).into(),
+                operation_word(&entry.operation).into(),
+                (&entry.encode()).into(),
+                Param::unsigned(recorded_at_ms)?,
+            ],
+        )?;
+        self.put_own(key, after)?;
+        self.applying.set(kind, sequence);
+        Ok(())
     }
 
-    fn header(&mut self, table: &TableRef, id: &RecordId) -> Result<Header, LocalCopyError> {
-        let table = self.catalogue.table_or_stand_in(table);
-        let text = "SELECT store FROM record WHERE table_name = ?1 AND id = ?2";
-        let key = [table.name().into(), id.as_str().into()];
-        let store = self.sql.query_one(text, &key, |row| Ok(row.optional_text(0)?.map(str::to_owned)))?;
-        Ok(match store {
-            None => Header::Unknown,
-            Some(store) => Header::Here { store: store.map(|store| image::record_id(&store)).transpose()? },
-        })
+    /// Writes the record as it reads with an own entry: position and waiting stay as they are.
+    fn put_own(&mut self, key: &Key, after: &Image) -> Result<(), LocalCopyError> {
+        let sql = "SELECT position, state FROM record WHERE table_name = ?1 AND id = ?2";
+        let before = self.sql.query_one(sql, &key.params(), |row| Ok((row.unsigned(0)?, row.integer(1)?)))?;
+        let (position, state) = match before {
+            Some((position, state::WAITING)) => (Position(position), state::WAITING),
+            Some((position, _)) => (Position(position), state::PENDING),
+            None => (self.base_position(key)?, self.open_state(key)?),
+        };
+        self.put_merged(key, &Image { row: after.row.clone(), store: after.store.clone(), position }, state)
+    }
+
+    fn base_position(&mut self, key: &Key) -> Result<Position, LocalCopyError> {
+        let sql = "SELECT position FROM base WHERE table_name = ?1 AND id = ?2";
+        let position = self.sql.query_one(sql, &key.params(), |row| row.unsigned(0))?;
+        Ok(Position(position.unwrap_or(0)))
+    }
+
+    fn open_state(&mut self, key: &Key) -> Result<i64, LocalCopyError> {
+        let sql = "SELECT 1 FROM pending WHERE table_name = ?1 AND id = ?2 AND is_waiting <> 0 LIMIT 1";
+        let waits = self.sql.query_integer(sql, &key.params())?.is_some();
+        Ok(if waits { state::WAITING } else { state::PENDING })
     }
 }

@@ -1,25 +1,64 @@
-//! What the local copy answers when it cannot do what it was asked.
+//! What can go wrong with the local copy.
 
 use std::fmt;
 
+use protocol::ids::{JournalId, Sequence};
 use sql::{SqlError, SqlErrorKind};
 
+use super::{Kind, limits};
 use crate::error::Explained;
 use crate::exit::Exit;
 
-/// An answer of the local copy.
+/// A call on the local copy that failed. Nothing of the call was kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LocalCopyError {
-    /// SQLite finds the file damaged. It can be rebuilt: what is unsent is in the journal, the rest at central.
+    /// The file is damaged, or holds what this program never writes: make a new one from the journal and from central.
     Damaged(String),
-    /// What stands in it cannot be read as what it should be.
-    Content(String),
-    /// SQLite or the disk refuses.
+    /// The database says no for another reason.
     Sql(SqlError),
-    /// A part of a page does not go on where the last one ended.
-    PartOrder,
-    /// The set-aside is full.
-    SetAsideFull,
+    /// Entries of a journal were left out: apply what the journal has above `applied` first.
+    Gap {
+        /// Which journal.
+        kind: Kind,
+        /// The last entry that was applied.
+        applied: Sequence,
+        /// The entry that came.
+        found: Sequence,
+    },
+    /// A reply speaks of another journal than the one in use.
+    OtherJournal {
+        /// The journal in use.
+        expected: JournalId,
+        /// The one that the reply is for.
+        found: JournalId,
+    },
+    /// Refused edits have piled up; see [`limits::SET_ASIDE_MAX`].
+    SetAsideFull {
+        /// How many there are.
+        count: u64,
+    },
+    /// Control rows that this program does not understand have piled up; see [`limits::CONTROL_UNKNOWN_MAX`].
+    ControlUnknownFull,
+    /// The write-ahead log is above [`limits::LOG_BYTES_MAX`], because some program does not end its read.
+    LogFull {
+        /// Its size, in bytes.
+        bytes: u64,
+    },
+    /// A part of a page that does not go on where the last one ended, or is above the limits.
+    Part(&'static str),
+}
+
+impl LocalCopyError {
+    /// What this program can never have written, found in the file.
+    pub(super) fn damaged(what: impl fmt::Display) -> Self {
+        Self::Damaged(what.to_string())
+    }
+
+    /// Whether only a new file helps. The caller then moves the old one away, opens a new one, applies what the journals still
+    /// have and pulls from 0.
+    pub fn is_damage(&self) -> bool {
+        matches!(self, Self::Damaged(_))
+    }
 }
 
 impl From<SqlError> for LocalCopyError {
@@ -31,52 +70,84 @@ impl From<SqlError> for LocalCopyError {
     }
 }
 
-impl fmt::Display for LocalCopyError {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Damaged(reason) => write!(formatter, "the local copy is damaged: {reason}"),
-            Self::Content(reason) => write!(formatter, "the local copy holds something that it should not: {reason}"),
-            Self::Sql(error) => write!(formatter, "the local copy cannot be used: {error}"),
-            Self::PartOrder => formatter.write_str("a part of a page does not go on where the last one ended"),
-            Self::SetAsideFull => write!(
-                formatter,
-                "{} refused edits are set aside, which is the limit: nothing new is recorded",
-                super::SET_ASIDE_MAX
-            ),
-        }
-    }
-}
-
-impl std::error::Error for LocalCopyError {}
-
 impl Explained for LocalCopyError {
     fn code(&self) -> &str {
         match self {
             Self::Damaged(_) => "local_copy_damaged",
-            Self::Content(_) => "local_copy_content",
-            Self::Sql(error) if error.kind == SqlErrorKind::DiskFull => "disk_full",
-            Self::Sql(error) => error.code(),
-            Self::PartOrder => "part_order",
-            Self::SetAsideFull => "set_aside_full",
+            Self::Sql(error) => match error.kind {
+                SqlErrorKind::DiskFull => "disk_full",
+                SqlErrorKind::Busy => "local_copy_busy",
+                SqlErrorKind::Newer => "local_copy_newer",
+                SqlErrorKind::Foreign => "local_copy_foreign",
+                SqlErrorKind::Io | SqlErrorKind::ReadOnly => "local_copy_io",
+                SqlErrorKind::Corrupt | SqlErrorKind::Constraint | SqlErrorKind::Other => "local_copy_failed",
+            },
+            Self::Gap { .. } => "local_copy_behind",
+            Self::OtherJournal { .. } => "other_journal",
+            Self::SetAsideFull { .. } => "set_aside_full",
+            Self::ControlUnknownFull => "control_unknown_full",
+            Self::LogFull { .. } => "local_copy_log_full",
+            Self::Part(_) => "bad_part",
         }
     }
 
     fn advice(&self) -> &str {
         match self {
-            Self::Damaged(_) | Self::Content(_) => {
-                "Nothing unsent is lost: start the agent again, it rebuilds the copy from its journal and from central."
+            Self::Damaged(_) => {
+                "Start the agent again: it makes the local copy anew, from the journals and from central."
             }
             Self::Sql(error) => error.advice(),
-            Self::PartOrder => "Sync again.",
-            Self::SetAsideFull => "Look at them with `outpost set-aside list`; export or retry them.",
+            Self::Gap { .. } => "Open the data folder again: what is missing is applied then.",
+            Self::SetAsideFull { .. } => "Look at them with `outpost set-aside list`, then retry or export them.",
+            Self::ControlUnknownFull => "Install the newest version of this program.",
+            Self::LogFull { .. } => {
+                "Close the application that keeps the local copy open in a long read; reads should take seconds."
+            }
+            Self::OtherJournal { .. } | Self::Part(_) => "Sync again.",
         }
     }
 
     fn exit(&self) -> Exit {
         match self {
             Self::Sql(error) if error.kind == SqlErrorKind::Busy => Exit::Busy,
-            Self::SetAsideFull => Exit::Refused,
-            _ => Exit::Disk,
+            Self::Sql(_) | Self::Damaged(_) | Self::Gap { .. } | Self::LogFull { .. } => Exit::Disk,
+            Self::SetAsideFull { .. } => Exit::Refused,
+            Self::OtherJournal { .. } | Self::ControlUnknownFull | Self::Part(_) => Exit::Failed,
         }
     }
 }
+
+impl fmt::Display for LocalCopyError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Damaged(what) => write!(formatter, "the local copy is damaged: {what}"),
+            Self::Sql(error) => write!(formatter, "the local copy failed: {}", error.message),
+            Self::Gap { kind, applied, found } => write!(
+                formatter,
+                "entry {found} of the {} journal came to the local copy, which has applied it up to {applied}",
+                kind.as_str()
+            ),
+            Self::OtherJournal { expected, found } => {
+                write!(formatter, "a reply is for journal {found}, this site writes {expected}")
+            }
+            Self::SetAsideFull { count } => write!(
+                formatter,
+                "{count} refused edits are set aside, the limit is {}: new edits are not taken until there are fewer",
+                limits::SET_ASIDE_MAX
+            ),
+            Self::ControlUnknownFull => write!(
+                formatter,
+                "central has sent {} messages that this version does not understand",
+                limits::CONTROL_UNKNOWN_MAX
+            ),
+            Self::LogFull { bytes } => write!(
+                formatter,
+                "the write-ahead log of the local copy has {bytes} bytes, the limit is {}: a program has not ended its read",
+                limits::LOG_BYTES_MAX
+            ),
+            Self::Part(what) => write!(formatter, "a part of a page {what}"),
+        }
+    }
+}
+
+impl std::error::Error for LocalCopyError {}

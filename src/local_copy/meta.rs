@@ -1,46 +1,31 @@
-//! Small values by name: positions, times, what was learnt of the link.
+//! Small values that are kept beside the records: how far the journals are applied, when the last sync was.
 
-use protocol::ids::{Hash, JournalId};
-use protocol::message::FramePartState;
 use protocol::session::Link;
-use sql::{Durability, Sql, SqlExt as _};
+use sql::{Durability, Param, SqlExt};
 
-use super::{LocalCopy, LocalCopyError};
-use crate::hex;
+use super::{LocalCopy, LocalCopyError, limits};
 use crate::sync_runner::Learnt;
 
-pub(super) fn write(sql: &mut dyn Sql, name: &str, value: &str) -> Result<(), LocalCopyError> {
-    sql.execute(
-        "INSERT INTO meta (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-        &[name.into(), value.into()],
-    )?;
-    Ok(())
-}
+pub(super) const APPLIED_SHARED: &str = "applied_shared";
+pub(super) const APPLIED_PRIVATE: &str = "applied_private";
+pub(super) const RECEIVED: &str = "received";
+pub(super) const JUDGED: &str = "judged";
+pub(super) const BACKED_UP: &str = "backed_up";
+pub(super) const CONTROL: &str = "control";
+pub(super) const PRIVATE_JOURNAL: &str = "private_journal";
+const ATTEMPT_MS: &str = "sync_attempt_ms";
+const SUCCESS_MS: &str = "sync_success_ms";
+const DRAINED_MS: &str = "sync_drained_ms";
+const FAILURE_CODE: &str = "sync_failure_code";
+const FAILURE_MESSAGE: &str = "sync_failure_message";
+const LEARNT: &str = "learnt";
 
-pub(super) fn read(sql: &mut dyn Sql, name: &str) -> Result<Option<String>, LocalCopyError> {
-    Ok(sql.query_one("SELECT value FROM meta WHERE name = ?1", &[name.into()], |row| row.text(0).map(str::to_owned))?)
-}
-
-/// A number; 0 where nothing was written yet.
-pub(super) fn number(sql: &mut dyn Sql, name: &str) -> Result<u64, LocalCopyError> {
-    match read(sql, name)? {
-        None => Ok(0),
-        Some(text) => text.parse().map_err(|_| LocalCopyError::Content(format!("{name} is {text:?}, not a number"))),
-    }
-}
-
-pub(super) fn journal(sql: &mut dyn Sql) -> Result<Option<JournalId>, LocalCopyError> {
-    let Some(text) = read(sql, "journal")? else { return Ok(None) };
-    let bytes = hex::array::<16>(&text).ok_or_else(|| LocalCopyError::Content(format!("journal is {text:?}")))?;
-    Ok(Some(JournalId(bytes)))
-}
-
-/// The three times of syncing, and why the last one failed.
+/// The three times of syncing, by the wall clock: for people, nothing is ordered by it. In milliseconds since 1970.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SyncTimes {
     /// When a session last ended, well or not.
     pub attempt_ms: Option<u64>,
-    /// When one last ended well.
+    /// When one last ended well: every scope was drained, so the records are complete as of then.
     pub success_ms: Option<u64>,
     /// When the queue was last empty after one.
     pub drained_ms: Option<u64>,
@@ -48,57 +33,68 @@ pub struct SyncTimes {
     pub failure: Option<(String, String)>,
 }
 
+/// Size of the write-ahead log beside its limits. It grows while some program stays in an old read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogHealth {
+    /// Its size, in bytes.
+    pub bytes: u64,
+    /// Above [`limits::LOG_BYTES_WARNING`].
+    pub is_above_warning: bool,
+    /// Above [`limits::LOG_BYTES_MAX`]: pages are not stored.
+    pub is_above_limit: bool,
+}
+
 impl LocalCopy {
-    /// Keeps how a session ended.
+    /// Notes how a session ended: `None` if everything was pushed and every scope is drained. A scope that is being read again
+    /// and did not come in such a session holds nothing for this site any more; it is swept.
     ///
     /// # Errors
-    /// [`LocalCopyError`] if SQLite fails.
+    /// Those of a write.
     pub fn remember_sync(&mut self, now_ms: u64, failure: Option<(&str, &str)>) -> Result<(), LocalCopyError> {
-        let is_drained = failure.is_none()
-            && self.sql.query_integer("SELECT COUNT(*) FROM pending", &[])?.unwrap_or(0) == 0
-            && self.state.received >= self.state.applied;
-        let now = now_ms.to_string();
-        self.sql.in_transaction::<_, LocalCopyError>(Durability::Process, |sql| {
-            write(sql, "last_attempt_ms", &now)?;
-            write(sql, "last_failure_code", failure.map_or("", |failure| failure.0))?;
-            write(sql, "last_failure", failure.map_or("", |failure| failure.1))?;
-            if failure.is_none() {
-                write(sql, "last_success_ms", &now)?;
+        let is_queue_empty = self.sql.query_integer("SELECT 1 FROM pending LIMIT 1", &[])?.is_none();
+        self.transaction(Durability::Process, |copy| {
+            copy.set_number(ATTEMPT_MS, now_ms)?;
+            copy.set_content(FAILURE_CODE, failure.map(|failure| failure.0.as_bytes()))?;
+            copy.set_content(FAILURE_MESSAGE, failure.map(|failure| failure.1.as_bytes()))?;
+            if failure.is_some() {
+                return Ok(());
             }
-            if is_drained {
-                write(sql, "last_drained_ms", &now)?;
+            copy.set_number(SUCCESS_MS, now_ms)?;
+            if is_queue_empty {
+                copy.set_number(DRAINED_MS, now_ms)?;
             }
-            Ok(())
+            copy.begin_sweep_of_absent_scopes()
         })
     }
 
-    /// How the last sessions ended.
+    /// What [`LocalCopy::remember_sync`] noted.
     ///
     /// # Errors
-    /// [`LocalCopyError`] if SQLite fails.
+    /// Those of a read.
     pub fn sync_times(&mut self) -> Result<SyncTimes, LocalCopyError> {
-        let sql = self.sql.as_mut();
-        let mut time = |name| Ok::<_, LocalCopyError>(Some(number(sql, name)?).filter(|time| *time > 0));
-        let (attempt_ms, success_ms, drained_ms) =
-            (time("last_attempt_ms")?, time("last_success_ms")?, time("last_drained_ms")?);
-        let code = read(sql, "last_failure_code")?.filter(|code| !code.is_empty());
-        let message = read(sql, "last_failure")?.unwrap_or_default();
-        Ok(SyncTimes { attempt_ms, success_ms, drained_ms, failure: code.map(|code| (code, message)) })
+        let code = self.content(FAILURE_CODE)?;
+        let message = self.content(FAILURE_MESSAGE)?.unwrap_or_default();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).map_err(LocalCopyError::damaged);
+        Ok(SyncTimes {
+            attempt_ms: self.number(ATTEMPT_MS)?,
+            success_ms: self.number(SUCCESS_MS)?,
+            drained_ms: self.number(DRAINED_MS)?,
+            failure: match code {
+                Some(code) => Some((text(code)?, text(message)?)),
+                None => None,
+            },
+        })
     }
 
     /// What earlier sessions learnt of the link.
     ///
     /// # Errors
-    /// [`LocalCopyError`] if SQLite fails.
+    /// Those of a read.
     pub fn learnt(&mut self) -> Result<Learnt, LocalCopyError> {
-        let Some(text) = read(self.sql.as_mut(), "learnt")? else { return Ok(Learnt::default()) };
-        let mut words = text.split(' ');
-        let mut number = || words.next().and_then(|word| word.parse::<u32>().ok());
-        let (Some(target_bytes), Some(plain_percent)) = (number(), number()) else { return Ok(Learnt::default()) };
-        let received = number();
-        let frame_part = match (received, words.next().and_then(hex::array::<32>)) {
-            (Some(received), Some(hash)) => Some(FramePartState { hash: Hash(hash), received }),
-            _ => None,
+        let Some(content) = self.content(LEARNT)? else { return Ok(Learnt::default()) };
+        // Written by another version: it is learnt again.
+        let Ok((target_bytes, plain_percent, frame_part)) = postcard::from_bytes(&content) else {
+            return Ok(Learnt::default());
         };
         Ok(Learnt { link: Link::resume(target_bytes, plain_percent), frame_part })
     }
@@ -106,12 +102,55 @@ impl LocalCopy {
     /// Keeps what was learnt of the link for the next program; losing it does no harm.
     ///
     /// # Errors
-    /// [`LocalCopyError`] if SQLite fails.
+    /// Those of a write.
     pub fn remember_learnt(&mut self, learnt: &Learnt) -> Result<(), LocalCopyError> {
-        let mut text = format!("{} {}", learnt.link.target_bytes(), learnt.link.plain_percent());
-        if let Some(part) = &learnt.frame_part {
-            text += &format!(" {} {}", part.received, part.hash);
-        }
-        self.sql.in_transaction(Durability::Process, |sql| write(sql, "learnt", &text))
+        let content = (learnt.link.target_bytes(), learnt.link.plain_percent(), learnt.frame_part);
+        let content = protocol::message::encode(&content);
+        self.transaction(Durability::Process, |copy| copy.set_content(LEARNT, Some(&content)))
+    }
+
+    /// Size of the write-ahead log beside its limits.
+    ///
+    /// # Errors
+    /// If the file cannot be looked at.
+    pub fn log_health(&mut self) -> Result<LogHealth, LocalCopyError> {
+        let bytes = self.sql.log_bytes()?;
+        Ok(LogHealth {
+            bytes,
+            is_above_warning: bytes > limits::LOG_BYTES_WARNING,
+            is_above_limit: bytes > limits::LOG_BYTES_MAX,
+        })
+    }
+
+    pub(super) fn number(&mut self, name: &str) -> Result<Option<u64>, LocalCopyError> {
+        let found = self
+            .sql
+            .query_one("SELECT number FROM meta WHERE name = ?1", &[name.into()], |row| row.optional_unsigned(0))?;
+        Ok(found.flatten())
+    }
+
+    pub(super) fn set_number(&mut self, name: &str, number: u64) -> Result<(), LocalCopyError> {
+        self.sql.execute(
+            "INSERT INTO meta (name, number) VALUES (?1, ?2)
+             ON CONFLICT (name) DO UPDATE SET number = excluded.number",
+            &[name.into(), Param::unsigned(number)?],
+        )?;
+        Ok(())
+    }
+
+    pub(super) fn content(&mut self, name: &str) -> Result<Option<Vec<u8>>, LocalCopyError> {
+        let found = self.sql.query_one("SELECT content FROM meta WHERE name = ?1", &[name.into()], |row| {
+            Ok(row.optional_blob(0)?.map(<[u8]>::to_vec))
+        })?;
+        Ok(found.flatten())
+    }
+
+    pub(super) fn set_content(&mut self, name: &str, content: Option<&[u8]>) -> Result<(), LocalCopyError> {
+        self.sql.execute(
+            "INSERT INTO meta (name, content) VALUES (?1, ?2)
+             ON CONFLICT (name) DO UPDATE SET content = excluded.content",
+            &[name.into(), content.into()],
+        )?;
+        Ok(())
     }
 }

@@ -1,46 +1,58 @@
-//! The local copy: the records as this site knows them, in SQLite (architecture, section 4, step 4; `docs/local-copy.md`).
+//! The records as this site knows them: central's images with this site's pending entries on top.
 //!
-//! What is read is *central's image with this site's pending entries on top*. `record` holds that merged truth, so that reading
-//! is cheap and an application may read it with SQL. `base` holds central's image (or "not here") only for records that have
-//! pending entries; `pending` holds those entries until their verdict is final. The journal is the write-ahead log of all this:
-//! own edits need no full sync here, a page with its cursor does.
+//! | table | holds |
+//! | --- | --- |
+//! | `record` | what is read: the merged truth |
+//! | `base` | central's image, only for records that have pending entries |
+//! | `pending` | entries of the shared journal whose verdict is not final |
+//! | `membership`, `scope` | which scope holds which record, and how far each scope is read |
+//!
+//! What holds (rules 5.2, 5.3, 5.15 and 5.18, invariants 4 to 6 of `ARCHITECTURE.md`):
+//!
+//! - A record with entries above `judged`, or waiting ones, reads as its base with these entries on top, in their order.
+//! - When the last of them is final, the base row goes; accepted ones have become part of it, refused ones lie in `set_aside`.
+//! - An image replaces whole, and never one with a higher position.
+//! - A page and its cursor, and a reply's verdicts and its control cursor, are one durable transaction.
+//! - Own edits are committed without a sync of their own: the journals are their write-ahead log, and `applied` is stored with
+//!   them, so that what a power cut takes is applied again.
+//!
+//! A record is in `membership` of each scope that brought it, or of the scope that its own edit was routed to.
 
+mod control;
 mod edits;
+mod engine;
 mod error;
-mod image;
+mod images;
+mod journals;
+pub mod limits;
 mod meta;
-mod page;
-mod query;
-mod reply;
+mod pages;
+mod read;
+mod rebuild;
 mod schema;
 mod set_aside;
+mod settle;
+#[cfg(test)]
+mod tests;
+mod view;
 
-use std::path::Path;
 use std::sync::Arc;
 
 use domain::catalogue::Catalogue;
-use protocol::ids::{ControlNumber, JournalId, Sequence, SiteId};
-use protocol::message::{PagePartState, ScopeCursor};
-use sql::{Durability, Options, Sql, SqlExt as _, SqliteEngine};
+use protocol::ids::{JournalId, Sequence, SiteId};
+use sql::{Durability, SqlExt, check_migrations, migrate};
 
+pub use control::{SessionState, StoredReply};
+pub use edits::Sequences;
+pub use engine::Engine;
 pub use error::LocalCopyError;
-pub use meta::SyncTimes;
-pub use query::{PendingView, QueueView, RecordState, RecordView, TableCount};
-pub use reply::StoredReply;
+pub use meta::{LogHealth, SyncTimes};
+pub use read::{Listing, QueueEntry, QueueState, QueueView, RecordState, RecordView, TableCount, UnknownControl};
 pub use schema::{APPLICATION_ID, SCHEMA_VERSION};
-pub use set_aside::SetAsideView;
+pub use set_aside::{SetAside, SetAsideEntry};
 
-/// Requests that are remembered, so that a repeated call is known; the oldest go first.
-pub const REQUESTS_KEPT_MAX: u64 = 1_000_000;
-/// Refused edits that are kept. At the limit the agent records no new edits until somebody has looked at them.
-pub const SET_ASIDE_MAX: u64 = 100_000;
-/// Records that one step of a sweep looks at, so that no step holds up an edit for long.
-pub const SWEEP_STEP_ROWS: u32 = 500;
-/// Control rows of unknown codes that are kept; the oldest go first, with a warning.
-pub const CONTROL_UNKNOWN_MAX: u64 = 1000;
-
-/// Which journal an entry is of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Which of the site's journals.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     /// What goes to central.
     Shared,
@@ -48,151 +60,174 @@ pub enum Kind {
     Private,
 }
 
-/// What a session begins with.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SessionState {
-    /// How far central has received the journal.
-    pub received: Sequence,
-    /// How far verdicts are known.
-    pub judged: Sequence,
-    /// The last control row.
-    pub control: ControlNumber,
-    /// A cursor for each scope.
-    pub cursors: Vec<ScopeCursor>,
-    /// A page of which parts are kept.
-    pub page_part: Option<PagePartState>,
+impl Kind {
+    /// The word in messages.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Shared => "shared",
+            Self::Private => "private",
+        }
+    }
 }
 
-/// The records of a site. One owner; the recorder's lock guards it.
+/// One value for each journal.
+#[derive(Debug, Clone, Copy, Default)]
+struct PerKind<T> {
+    shared: T,
+    private: T,
+}
+
+impl<T: Copy> PerKind<T> {
+    fn get(&self, kind: Kind) -> T {
+        match kind {
+            Kind::Shared => self.shared,
+            Kind::Private => self.private,
+        }
+    }
+
+    fn set(&mut self, kind: Kind, value: T) {
+        match kind {
+            Kind::Shared => self.shared = value,
+            Kind::Private => self.private = value,
+        }
+    }
+}
+
+/// What is known of the shared journal at central.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Progress {
+    received: u64,
+    judged: u64,
+    backed_up: u64,
+    control: u64,
+}
+
+/// The local copy. One connection; the caller holds it behind a lock.
 pub struct LocalCopy {
-    sql: Box<dyn Sql>,
-    site: SiteId,
+    sql: Box<dyn Engine>,
     catalogue: Arc<Catalogue>,
-    state: State,
-    /// The state before the transaction of edits that is open.
-    before_edits: Option<State>,
-}
-
-/// Positions that are asked for all the time; written to `meta` in the transaction that changes them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-struct State {
-    applied: Sequence,
-    applied_private: Sequence,
-    received: Sequence,
-    judged: Sequence,
-    control: ControlNumber,
-    requests_added: u64,
+    site: SiteId,
+    /// Number of the shared journal in the table `journal`; 0 before one is in use.
+    journal_number: u64,
+    /// How far the journals are applied in what is committed.
+    applied: PerKind<Sequence>,
+    /// The same in the open transaction, and at the open group's begin.
+    applying: PerKind<Sequence>,
+    group: PerKind<Sequence>,
+    progress: Progress,
+    /// Whether something was committed that a power cut could take.
+    has_unsynced: bool,
 }
 
 impl LocalCopy {
-    /// Opens the file, or makes it.
+    /// Takes an engine, brings its tables up to date and reads how far everything is.
     ///
     /// # Errors
-    /// [`LocalCopyError::Damaged`] if SQLite finds it damaged: then it can be rebuilt from the journal and from central.
-    pub fn open(path: &Path, site: SiteId, catalogue: Arc<Catalogue>) -> Result<Self, LocalCopyError> {
-        let engine = SqliteEngine::open(path, &Options::new(APPLICATION_ID, SCHEMA_VERSION))?;
-        Self::new(Box::new(engine), site, catalogue)
-    }
-
-    /// Stands on a database that is open.
-    ///
-    /// # Errors
-    /// [`LocalCopyError`] if the tables cannot be made or read.
-    pub fn new(mut sql: Box<dyn Sql>, site: SiteId, catalogue: Arc<Catalogue>) -> Result<Self, LocalCopyError> {
-        sql::migrate(sql.as_mut(), schema::MIGRATIONS)?;
-        let mut copy = Self { sql, site, catalogue, state: State::default(), before_edits: None };
-        copy.state = copy.read_state()?;
-        copy.sweep()?;
+    /// [`LocalCopyError::Damaged`] for what this program never writes; else those of the engine.
+    pub fn new(mut sql: Box<dyn Engine>, site: SiteId, catalogue: Arc<Catalogue>) -> Result<Self, LocalCopyError> {
+        if check_migrations(&mut *sql, schema::MIGRATIONS).is_err() {
+            migrate(&mut *sql, schema::MIGRATIONS)?;
+        }
+        let mut copy = Self {
+            sql,
+            catalogue,
+            site,
+            journal_number: 0,
+            applied: PerKind::default(),
+            applying: PerKind::default(),
+            group: PerKind::default(),
+            progress: Progress::default(),
+            has_unsynced: true,
+        };
+        copy.load()?;
+        copy.rename_tables_that_became_known()?;
         Ok(copy)
     }
 
-    /// How far a journal is applied.
+    /// How far a journal is applied in what is committed; re-applying entries up to here does nothing.
     ///
     /// # Errors
-    /// None today; the signature leaves room for a copy that has to look.
+    /// None today.
     pub fn applied(&self, kind: Kind) -> Result<Sequence, LocalCopyError> {
-        Ok(match kind {
-            Kind::Shared => self.state.applied,
-            Kind::Private => self.state.applied_private,
+        Ok(self.applied.get(kind))
+    }
+
+    /// Reads the whole file and checks its structure. Takes as long as reading the file.
+    ///
+    /// # Errors
+    /// [`LocalCopyError::Damaged`] with what was found.
+    pub fn check(&mut self) -> Result<(), LocalCopyError> {
+        Ok(self.sql.check()?)
+    }
+
+    /// Makes all that was committed safe against a power cut; own edits are committed without a sync. To be called before a
+    /// journal lets go of what the local copy holds (invariant 4). Writes nothing if there is nothing to make safe.
+    ///
+    /// # Errors
+    /// Those of a write.
+    pub fn make_durable(&mut self) -> Result<(), LocalCopyError> {
+        if !self.has_unsynced {
+            return Ok(());
+        }
+        // A commit that syncs carries all commits before it; it needs something to write.
+        self.transaction(Durability::Full, |copy| {
+            let count = copy.number("synced_count")?.unwrap_or(0);
+            copy.set_number("synced_count", count + 1)
         })
     }
 
-    /// What a session begins with.
-    ///
-    /// # Errors
-    /// [`LocalCopyError`] if SQLite fails.
-    pub fn session_state(&mut self) -> Result<SessionState, LocalCopyError> {
-        let cursors = self.cursors()?;
-        let page_part = self.page_part_state()?;
-        let State { received, judged, control, .. } = self.state;
-        Ok(SessionState { received, judged, control, cursors, page_part })
-    }
-
-    /// Makes everything that was committed durable against power loss too.
-    ///
-    /// # Errors
-    /// [`LocalCopyError`] if the disk fails.
-    pub fn make_durable(&mut self) -> Result<(), LocalCopyError> {
-        // A full commit syncs the log, and with it every commit before.
-        self.sql.in_transaction(Durability::Full, |sql| meta::write(sql, "made_durable", "1"))
-    }
-
-    /// The journal whose sequences stand here, if any was ever applied.
-    ///
-    /// # Errors
-    /// [`LocalCopyError`] if SQLite fails.
-    pub fn journal(&mut self) -> Result<Option<JournalId>, LocalCopyError> {
-        meta::journal(self.sql.as_mut())
-    }
-
-    /// Begins with another journal: pending entries of the old one go, and what they covered shows again.
-    ///
-    /// # Errors
-    /// [`LocalCopyError`] if SQLite fails; nothing has changed then.
-    pub fn change_journal(&mut self, journal: JournalId) -> Result<(), LocalCopyError> {
-        let state = State {
-            applied_private: self.state.applied_private,
-            control: self.state.control,
-            requests_added: self.state.requests_added,
-            ..State::default()
+    /// Reads what the other fields repeat of the file.
+    fn load(&mut self) -> Result<(), LocalCopyError> {
+        self.journal_number =
+            self.sql.query_integer("SELECT max(number) FROM journal", &[])?.map_or(0, i64::cast_unsigned);
+        self.applied = PerKind {
+            shared: Sequence(self.number(meta::APPLIED_SHARED)?.unwrap_or(0)),
+            private: Sequence(self.number(meta::APPLIED_PRIVATE)?.unwrap_or(0)),
         };
-        let catalogue = Arc::clone(&self.catalogue);
-        self.sql.in_transaction::<_, LocalCopyError>(Durability::Full, |sql| {
-            image::restore_all_bases(sql, &catalogue)?;
-            meta::write(sql, "journal", &journal.to_string())?;
-            write_state(sql, &state)
-        })?;
-        self.state = state;
+        self.applying = self.applied;
+        self.progress = Progress {
+            received: self.number(meta::RECEIVED)?.unwrap_or(0),
+            judged: self.number(meta::JUDGED)?.unwrap_or(0),
+            backed_up: self.number(meta::BACKED_UP)?.unwrap_or(0),
+            control: self.number(meta::CONTROL)?.unwrap_or(0),
+        };
         Ok(())
     }
 
-    fn read_state(&mut self) -> Result<State, LocalCopyError> {
-        let sql = self.sql.as_mut();
-        Ok(State {
-            applied: Sequence(meta::number(sql, "applied")?),
-            applied_private: Sequence(meta::number(sql, "applied_private")?),
-            received: Sequence(meta::number(sql, "received")?),
-            judged: Sequence(meta::number(sql, "judged")?),
-            control: ControlNumber(meta::number(sql, "control")?),
-            requests_added: meta::number(sql, "requests_added")?,
-        })
+    /// Runs `work` in a transaction; on an error nothing of it stays, in the file or in memory.
+    fn transaction<T>(
+        &mut self,
+        durability: Durability,
+        work: impl FnOnce(&mut Self) -> Result<T, LocalCopyError>,
+    ) -> Result<T, LocalCopyError> {
+        self.sql.begin(durability)?;
+        let before = (self.journal_number, self.applied, self.progress);
+        let outcome = work(self).and_then(|value| {
+            self.sql.commit()?;
+            Ok(value)
+        });
+        if outcome.is_err() {
+            // The first error is the one to tell. Should the rollback fail too, the engine refuses the next begin.
+            let _ = self.sql.rollback();
+            (self.journal_number, self.applied, self.progress) = before;
+        } else {
+            self.has_unsynced = durability == Durability::Process;
+        }
+        self.applying = self.applied;
+        outcome
+    }
+
+    /// The shared journal in use; `None` before the first.
+    ///
+    /// # Errors
+    /// Those of a read.
+    pub fn journal(&mut self) -> Result<Option<JournalId>, LocalCopyError> {
+        let number = self.journal_number;
+        let bytes = self.sql.query_one(
+            "SELECT journal_id FROM journal WHERE number = ?1",
+            &[sql::Param::unsigned(number)?],
+            |row| Ok(row.blob(0)?.to_vec()),
+        )?;
+        bytes.map(|bytes| JournalId::try_from(bytes.as_slice()).map_err(LocalCopyError::damaged)).transpose()
     }
 }
-
-/// Writes the positions.
-fn write_state(sql: &mut dyn Sql, state: &State) -> Result<(), LocalCopyError> {
-    for (name, value) in [
-        ("applied", state.applied.0),
-        ("applied_private", state.applied_private.0),
-        ("received", state.received.0),
-        ("judged", state.judged.0),
-        ("control", state.control.0),
-        ("requests_added", state.requests_added),
-    ] {
-        meta::write(sql, name, &value.to_string())?;
-    }
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests;

@@ -1,51 +1,146 @@
-//! The tables of the local copy. `record` is what applications may read (`docs/local-copy.md`); the others are the agent's own.
+//! The tables, step by step. `docs/local-copy.md` says which of them an application may read.
 
 use sql::Migration;
 
-/// Marks the file as a local copy: "OutL".
+/// Number in the file's header that says that it is a local copy: `OutL` in ASCII.
 pub const APPLICATION_ID: i32 = 0x4F75_744C;
-/// The newest schema that this program knows.
+
+/// A step that was released is never changed.
+pub(super) const MIGRATIONS: &[Migration] = &[Migration { number: 1, name: "local copy", ddl: FIRST }];
+
+/// The newest schema, for the file's header.
 pub const SCHEMA_VERSION: u32 = 1;
 
-/// Steps from nothing to [`SCHEMA_VERSION`].
-pub(super) const MIGRATIONS: &[Migration] = &[Migration {
-    number: 1,
-    name: "records, base, pending, scopes, set-aside",
-    ddl: "
-        CREATE TABLE record (
-            table_name {text} NOT NULL, id {text} NOT NULL, data {text} NOT NULL, store {text}, position {bigint} NOT NULL,
-            PRIMARY KEY (table_name, id)
-        ) {keyed_table};
-        CREATE TABLE base (
-            table_name {text} NOT NULL, id {text} NOT NULL, data {text}, store {text}, position {bigint} NOT NULL,
-            PRIMARY KEY (table_name, id)
-        ) {keyed_table};
-        CREATE TABLE pending (
-            sequence {bigint} PRIMARY KEY, table_name {text} NOT NULL, id {text} NOT NULL, entry {blob} NOT NULL,
-            recorded_at_ms {bigint} NOT NULL, is_waiting {bigint} NOT NULL
-        ) {table};
-        CREATE INDEX pending_record ON pending (table_name, id, sequence);
-        CREATE TABLE scope (
-            number {bigint} PRIMARY KEY, scope {blob} NOT NULL UNIQUE, epoch {bigint} NOT NULL, cursor {bigint} NOT NULL,
-            began {bigint} NOT NULL, generation {bigint} NOT NULL, rebuild {bigint} NOT NULL
-        ) {table};
-        CREATE TABLE member (
-            table_name {text} NOT NULL, id {text} NOT NULL, scope {bigint} NOT NULL, generation {bigint} NOT NULL,
-            PRIMARY KEY (table_name, id, scope)
-        ) {keyed_table};
-        CREATE TABLE store_grant (store {text} PRIMARY KEY, ownership {bigint} NOT NULL) {keyed_table};
-        CREATE TABLE set_aside (
-            number {bigint} PRIMARY KEY, journal {blob} NOT NULL, sequence {bigint} NOT NULL, table_name {text} NOT NULL,
-            id {text} NOT NULL, entry {blob} NOT NULL, code {text} NOT NULL, reason {text} NOT NULL,
-            recorded_at_ms {bigint} NOT NULL
-        ) {table};
-        CREATE TABLE control_unknown (number {bigint} PRIMARY KEY, code {bigint} NOT NULL, content {blob} NOT NULL) {table};
-        CREATE TABLE request (
-            request_id {blob} PRIMARY KEY, first {bigint}, last {bigint}, added {bigint} NOT NULL
-        ) {keyed_table};
-        CREATE INDEX request_added ON request (added);
-        CREATE TABLE page_part (part_offset {bigint} PRIMARY KEY, bytes {blob} NOT NULL) {table};
-        CREATE TABLE owed (number {bigint} PRIMARY KEY, kind {text} NOT NULL, table_name {text} NOT NULL, id {text} NOT NULL) {table};
-        CREATE TABLE meta (name {text} PRIMARY KEY, value {text} NOT NULL) {keyed_table};
-    ",
-}];
+const FIRST: &str = "
+-- What is read: central's image with this site's pending entries on top.
+CREATE TABLE record (
+    table_name {text} NOT NULL,
+    id {text} NOT NULL,
+    store {text},
+    data {text} NOT NULL,
+    -- Of central's image below; 0 if central has sent none.
+    position {bigint} NOT NULL,
+    -- 0 as central has it, 1 with pending entries, 2 with entries that wait for a header, 3 never leaves the site.
+    state {bigint} NOT NULL,
+    PRIMARY KEY (table_name, id)
+) {keyed_table};
+CREATE INDEX record_by_store ON record (table_name, store, id);
+
+-- Central's image of the records that have pending entries, and only of these. No data: central does not have the record.
+CREATE TABLE base (
+    table_name {text} NOT NULL,
+    id {text} NOT NULL,
+    store {text},
+    data {text},
+    position {bigint} NOT NULL,
+    PRIMARY KEY (table_name, id)
+) {keyed_table};
+
+-- Entries of this site whose verdict is not final.
+CREATE TABLE pending (
+    -- The journal, as numbered in the table journal.
+    journal {bigint} NOT NULL,
+    sequence {bigint} NOT NULL,
+    table_name {text} NOT NULL,
+    id {text} NOT NULL,
+    -- The store that the record belongs to with this entry.
+    store {text},
+    operation {text} NOT NULL,
+    entry {blob} NOT NULL,
+    is_waiting {bigint} NOT NULL,
+    recorded_at_ms {bigint} NOT NULL,
+    PRIMARY KEY (journal, sequence)
+) {keyed_table};
+CREATE INDEX pending_by_record ON pending (table_name, id, journal, sequence);
+
+-- The shared journals of this site, in the order in which they were used.
+CREATE TABLE journal (
+    number {bigint} PRIMARY KEY,
+    journal_id {blob} NOT NULL UNIQUE
+) {table};
+
+-- The scopes of this site and how far each is read.
+CREATE TABLE scope (
+    number {bigint} PRIMARY KEY,
+    scope_id {blob} NOT NULL UNIQUE,
+    epoch {bigint} NOT NULL,
+    position {bigint} NOT NULL,
+    began {bigint} NOT NULL,
+    -- Raised by each read from 0; members of an older one were not seen since.
+    generation {bigint} NOT NULL,
+    -- 0 in order, 1 being read again from 0, 2 read again and being swept.
+    rebuild {bigint} NOT NULL,
+    swept_table {text} NOT NULL,
+    swept_id {text} NOT NULL
+) {table};
+
+-- Which scope holds which record.
+CREATE TABLE membership (
+    table_name {text} NOT NULL,
+    id {text} NOT NULL,
+    scope {bigint} NOT NULL,
+    generation {bigint} NOT NULL,
+    PRIMARY KEY (table_name, id, scope)
+) {keyed_table};
+
+-- Stores that this site may write.
+CREATE TABLE store_grant (
+    store {text} PRIMARY KEY,
+    ownership {bigint} NOT NULL
+) {keyed_table};
+
+CREATE TABLE set_aside (
+    number {bigint} PRIMARY KEY,
+    journal_id {blob} NOT NULL,
+    sequence {bigint} NOT NULL,
+    -- NULL with entry: the entry was not here any more when its refusal came.
+    table_name {text},
+    id {text},
+    operation {text},
+    entry {blob},
+    code {text} NOT NULL,
+    reason {text} NOT NULL,
+    recorded_at_ms {bigint} NOT NULL,
+    -- Under which it is recorded anew, so that a crash does not record it twice.
+    retry_request_id {blob} NOT NULL UNIQUE,
+    UNIQUE (journal_id, sequence)
+) {table};
+
+-- Control rows that this program does not understand.
+CREATE TABLE control_unknown (
+    number {bigint} PRIMARY KEY,
+    code {bigint} NOT NULL,
+    content {blob} NOT NULL
+) {table};
+
+-- What this site owes in answer to records that came (rule 5.14).
+CREATE TABLE owed (
+    number {bigint} PRIMARY KEY,
+    kind {text} NOT NULL,
+    table_name {text} NOT NULL,
+    id {text} NOT NULL,
+    UNIQUE (kind, table_name, id)
+) {table};
+
+CREATE TABLE request (
+    number {bigint} PRIMARY KEY,
+    request_id {blob} NOT NULL UNIQUE,
+    first_sequence {bigint},
+    last_sequence {bigint}
+) {table};
+
+-- A page that comes in parts; at most one.
+CREATE TABLE page_part (
+    part_offset {bigint} PRIMARY KEY,
+    scope_id {blob} NOT NULL,
+    hash {blob} NOT NULL,
+    total {bigint} NOT NULL,
+    content {blob} NOT NULL
+) {table};
+
+CREATE TABLE meta (
+    name {text} PRIMARY KEY,
+    number {bigint},
+    content {blob}
+) {keyed_table};
+";

@@ -1,95 +1,202 @@
-//! Refused edits: kept with their reason until somebody has looked at them (rule 5.3).
+//! Refused edits, kept with their reason until somebody has decided what to do with them (rule 5.3).
 
 use std::ops::ControlFlow;
 
 use domain::edit::{Edit, EditOp};
 use domain::json::row_to_json;
-use protocol::entry::Operation;
-use protocol::ids::Sequence;
-use sql::{Durability, Param, Row, SqlExt as _};
+use protocol::chain::hash_of;
+use protocol::control::Refused;
+use protocol::entry::{Entry, Operation};
+use protocol::ids::{JournalId, RecordId, RequestId, Sequence};
+use sql::{Durability, Param, Row, SqlError, SqlExt};
 
-use super::query::operation_word;
-use super::{LocalCopy, LocalCopyError, image};
+use super::read::{Listing, checked_limit};
+use super::{LocalCopy, LocalCopyError, limits};
 
-/// A refused edit.
+/// A refused edit, as lists show it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SetAsideView {
+pub struct SetAside {
     /// Its number here.
     pub number: u64,
-    /// Its place in the journal.
+    /// The journal that it was recorded in.
+    pub journal: JournalId,
+    /// Its place there.
     pub sequence: Sequence,
-    /// The edit as it can be recorded again.
-    pub edit: Edit,
-    /// put, patch or delete.
-    pub operation: &'static str,
-    /// The rule's code.
+    /// The record's table; `None` if the entry was not here any more when its refusal came. Central has it.
+    pub table: Option<String>,
+    /// The record.
+    pub id: Option<String>,
+    /// `put`, `patch` or `delete`.
+    pub operation: Option<String>,
+    /// Stable code of the rule.
     pub code: String,
-    /// The rule in words.
+    /// One sentence.
     pub reason: String,
-    /// When it was recorded.
+    /// When it was recorded, in milliseconds since 1970; 0 if that is not known.
     pub recorded_at_ms: u64,
 }
 
-const COLUMNS: &str = "SELECT number, sequence, table_name, id, entry, code, reason, recorded_at_ms FROM set_aside";
+/// A refused edit with its data.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SetAsideEntry {
+    /// What lists show.
+    pub about: SetAside,
+    /// The edit, to be exported, or to be recorded anew under [`SetAside::retry_request_id`] and then removed here.
+    pub edit: Option<Edit>,
+}
+
+impl SetAside {
+    /// The request id under which the edit is recorded anew: a crash before it is removed here does not record it twice.
+    pub fn retry_request_id(&self) -> RequestId {
+        retry_request_id(self.journal, self.sequence)
+    }
+}
+
+fn retry_request_id(journal: JournalId, sequence: Sequence) -> RequestId {
+    let mut text = b"set-aside".to_vec();
+    text.extend_from_slice(&journal.0);
+    text.extend_from_slice(&sequence.0.to_be_bytes());
+    let [first @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _] = hash_of(&text).0;
+    RequestId(first)
+}
+
+const COLUMNS: &str = "number, journal_id, sequence, table_name, id, operation, code, reason, recorded_at_ms";
 
 impl LocalCopy {
-    /// How many refused edits are kept.
+    /// Refused edits with numbers above `after`, in the order in which they were refused; at most `limit`.
     ///
     /// # Errors
-    /// [`LocalCopyError`] if SQLite fails.
+    /// Those of a read.
+    pub fn set_aside_list(&mut self, after: u64, limit: u32) -> Result<Listing<SetAside>, LocalCopyError> {
+        let sql = format!("SELECT {COLUMNS} FROM set_aside WHERE number > ?1 ORDER BY number LIMIT ?2");
+        let mut items = Vec::new();
+        let params = [Param::unsigned(after)?, checked_limit(limit)];
+        self.sql.query(&sql, &params, &mut |row| {
+            items.push(read_set_aside(row)?);
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(Listing::cut(items, limit))
+    }
+
+    /// One refused edit with its data; `None` if there is none of this number.
+    ///
+    /// # Errors
+    /// [`LocalCopyError::Damaged`] if the entry cannot be read; else those of a read.
+    pub fn set_aside_show(&mut self, number: u64) -> Result<Option<SetAsideEntry>, LocalCopyError> {
+        let sql = format!("SELECT {COLUMNS}, entry FROM set_aside WHERE number = ?1");
+        let found = self.sql.query_one(&sql, &[Param::unsigned(number)?], |row| {
+            Ok((read_set_aside(row)?, row.optional_blob(9)?.map(<[u8]>::to_vec)))
+        })?;
+        let Some((about, entry)) = found else { return Ok(None) };
+        let edit = match entry {
+            Some(entry) => Some(self.edit_of(&Entry::decode(&entry).map_err(LocalCopyError::damaged)?)),
+            None => None,
+        };
+        Ok(Some(SetAsideEntry { about, edit }))
+    }
+
+    /// How many refused edits there are.
+    ///
+    /// # Errors
+    /// Those of a read.
     pub fn set_aside_count(&mut self) -> Result<u64, LocalCopyError> {
-        Ok(self.sql.query_integer("SELECT COUNT(*) FROM set_aside", &[])?.unwrap_or(0).cast_unsigned())
+        let count = self.sql.query_integer("SELECT count(*) FROM set_aside", &[])?;
+        Ok(count.unwrap_or(0).cast_unsigned())
     }
 
-    /// Refused edits in the order of their numbers.
+    /// Lets a refused edit go, once it is recorded anew or somebody has said that it is not wanted. Durable. Whether it was
+    /// there.
     ///
     /// # Errors
-    /// [`LocalCopyError`] if SQLite fails.
-    pub fn set_aside_list(&mut self, after: u64, limit: u32) -> Result<Vec<SetAsideView>, LocalCopyError> {
-        let text = format!("{COLUMNS} WHERE number > ?1 ORDER BY number LIMIT ?2");
-        self.set_aside_rows(&text, &[Param::unsigned(after)?, limit.into()])
-    }
-
-    /// One refused edit.
-    ///
-    /// # Errors
-    /// [`LocalCopyError`] if SQLite fails.
-    pub fn set_aside_show(&mut self, number: u64) -> Result<Option<SetAsideView>, LocalCopyError> {
-        let text = format!("{COLUMNS} WHERE number = ?1");
-        Ok(self.set_aside_rows(&text, &[Param::unsigned(number)?])?.pop())
-    }
-
-    /// Lets go of a refused edit: it was recorded anew.
-    ///
-    /// # Errors
-    /// [`LocalCopyError`] if SQLite fails.
-    pub fn set_aside_remove(&mut self, number: u64) -> Result<(), LocalCopyError> {
-        self.sql.in_transaction::<_, LocalCopyError>(Durability::Full, |sql| {
-            sql.execute("DELETE FROM set_aside WHERE number = ?1", &[Param::unsigned(number)?])?;
-            Ok(())
+    /// Those of a write.
+    pub fn set_aside_remove(&mut self, number: u64) -> Result<bool, LocalCopyError> {
+        self.transaction(Durability::Full, |copy| {
+            let sql = "DELETE FROM set_aside WHERE number = ?1";
+            Ok(copy.sql.execute(sql, &[Param::unsigned(number)?])? > 0)
         })
     }
 
-    fn set_aside_rows(&mut self, text: &str, parameters: &[Param<'_>]) -> Result<Vec<SetAsideView>, LocalCopyError> {
-        let mut rows = Vec::new();
-        self.sql.query(text, parameters, &mut |row: &dyn Row| {
-            let texts = [row.text(2)?, row.text(3)?, row.text(5)?, row.text(6)?].map(str::to_owned);
-            rows.push((row.unsigned(0)?, Sequence(row.unsigned(1)?), texts, row.blob(4)?.to_vec(), row.unsigned(7)?));
-            Ok(ControlFlow::Continue(()))
-        })?;
-        let mut views = Vec::with_capacity(rows.len());
-        for (number, sequence, [name, id, code, reason], entry, recorded_at_ms) in rows {
-            let (table, id) = (image::table_named(&self.catalogue, &name), image::record_id(&id)?);
-            let operation = image::decode(&entry)?.operation;
-            let (op, data) = match &operation {
-                Operation::Put(row) => (EditOp::Put, Some(row_to_json(&table, &id, row))),
-                Operation::Patch(row) => (EditOp::Patch, Some(row_to_json(&table, &id, row))),
-                Operation::Delete => (EditOp::Delete, None),
-            };
-            let operation = operation_word(&operation);
-            let edit = Edit { table: name, op, id, data };
-            views.push(SetAsideView { number, sequence, edit, operation, code, reason, recorded_at_ms });
+    /// Whether a new group may be taken. Set-aside edits that are recorded anew go on at the limit: that is how there are fewer.
+    ///
+    /// # Errors
+    /// [`LocalCopyError::SetAsideFull`].
+    pub fn check_room(&mut self, request: Option<RequestId>) -> Result<(), LocalCopyError> {
+        let count = self.set_aside_count()?;
+        if count < limits::SET_ASIDE_MAX {
+            return Ok(());
         }
-        Ok(views)
+        if let Some(request) = request {
+            let sql = "SELECT 1 FROM set_aside WHERE retry_request_id = ?1";
+            if self.sql.query_integer(sql, &[(&request.0).into()])?.is_some() {
+                return Ok(());
+            }
+        }
+        Err(LocalCopyError::SetAsideFull { count })
     }
+
+    /// Copies a pending entry to set-aside with the verdict.
+    pub(super) fn set_aside_pending(&mut self, journal: u64, refused: &Refused) -> Result<(), LocalCopyError> {
+        self.sql.execute(
+            "INSERT INTO set_aside
+                 (number, journal_id, sequence, table_name, id, operation, entry, code, reason, recorded_at_ms,
+                  retry_request_id)
+             SELECT (SELECT coalesce(max(number), 0) + 1 FROM set_aside),
+                 ?2, sequence, table_name, id, operation, entry, ?4, ?5, recorded_at_ms, ?6
+             FROM pending WHERE journal = ?1 AND sequence = ?3
+             ON CONFLICT (journal_id, sequence) DO NOTHING",
+            &[
+                Param::unsigned(journal)?,
+                (&refused.journal.0).into(),
+                Param::unsigned(refused.sequence.0)?,
+                refused.code.as_str().into(),
+                refused.reason.as_str().into(),
+                (&retry_request_id(refused.journal, refused.sequence).0).into(),
+            ],
+        )?;
+        Ok(())
+    }
+
+    /// A refusal whose entry is not here, as after the local copy was made anew: the verdict is kept all the same.
+    pub(super) fn set_aside_without_entry(&mut self, refused: &Refused) -> Result<(), LocalCopyError> {
+        self.sql.execute(
+            "INSERT INTO set_aside (number, journal_id, sequence, code, reason, recorded_at_ms, retry_request_id)
+             SELECT coalesce(max(number), 0) + 1, ?1, ?2, ?3, ?4, 0, ?5 FROM set_aside WHERE true
+             ON CONFLICT (journal_id, sequence) DO NOTHING",
+            &[
+                (&refused.journal.0).into(),
+                Param::unsigned(refused.sequence.0)?,
+                refused.code.as_str().into(),
+                refused.reason.as_str().into(),
+                (&retry_request_id(refused.journal, refused.sequence).0).into(),
+            ],
+        )?;
+        Ok(())
+    }
+
+    fn edit_of(&self, entry: &Entry) -> Edit {
+        let table = self.catalogue.table_or_stand_in(&entry.table);
+        let (op, data) = match &entry.operation {
+            Operation::Put(row) => (EditOp::Put, Some(row_to_json(&table, &entry.record, row))),
+            Operation::Patch(row) => (EditOp::Patch, Some(row_to_json(&table, &entry.record, row))),
+            Operation::Delete => (EditOp::Delete, None),
+        };
+        Edit { table: table.name().to_owned(), op, id: RecordId::clone(&entry.record), data }
+    }
+}
+
+fn read_set_aside(row: &dyn Row) -> Result<SetAside, SqlError> {
+    let text = |index| Ok::<_, SqlError>(row.optional_text(index)?.map(str::to_owned));
+    let journal = JournalId::try_from(row.blob(1)?)
+        .map_err(|error| SqlError::new(sql::SqlErrorKind::Corrupt, format!("a journal's id: {error}")))?;
+    Ok(SetAside {
+        number: row.unsigned(0)?,
+        journal,
+        sequence: Sequence(row.unsigned(2)?),
+        table: text(3)?,
+        id: text(4)?,
+        operation: text(5)?,
+        code: row.text(6)?.to_owned(),
+        reason: row.text(7)?.to_owned(),
+        recorded_at_ms: row.unsigned(8)?,
+    })
 }

@@ -34,30 +34,25 @@ pub(super) fn list(
 ) -> Result<Value, AgentError> {
     let known = agent.catalogue().table_by_name(table).map_err(|error| unknown_table(&error))?;
     let records = agent.recorder()?.core().local.list(known, store, after, limit)?;
-    let next = (records.len() == limit as usize).then(|| records.last().map(|record| record.id.clone())).flatten();
-    let records = records.iter().map(|record| record_json(table, record)).collect::<Result<Vec<_>, _>>()?;
+    let next = records.next(|record| record.id.clone());
+    let records = records.items.iter().map(|record| record_json(table, record)).collect::<Result<Vec<_>, _>>()?;
     Ok(json!({ "records": records, "next": next }))
 }
 
 pub(super) fn queue(agent: &Agent, after: u64, limit: u32) -> Result<Value, AgentError> {
     let mut core = agent.recorder()?.core();
-    let received = core.local.session_state()?.received;
     let edits = core.local.queue(Sequence(after), limit)?;
-    let next = (edits.len() == limit as usize).then(|| edits.last().map(|edit| edit.sequence.0)).flatten();
+    let next = edits.next(|edit| edit.sequence.0);
     let edits: Vec<Value> = edits
+        .items
         .iter()
         .map(|edit| {
-            let state = match (edit.is_waiting, edit.sequence <= received) {
-                (true, _) => "waiting",
-                (false, true) => "sent",
-                (false, false) => "not_sent",
-            };
             json!({
                 "sequence": edit.sequence.0,
                 "table": edit.table,
                 "id": edit.id,
                 "operation": edit.operation,
-                "state": state,
+                "state": edit.state.as_str(),
                 "recorded_at_ms": edit.recorded_at_ms,
             })
         })

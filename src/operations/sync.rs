@@ -34,11 +34,13 @@ pub(super) fn sync(
     let refused_before = agent.recorder()?.core().local.set_aside_count()?;
     let (totals, failure) = run_sessions(agent, options, events)?;
     let refused = agent.recorder()?.core().local.set_aside_count()?.saturating_sub(refused_before);
+    let unjudged = agent.recorder()?.core().local.queue_view()?.unjudged;
     Ok(json!({
         "outcome": if failure.is_none() { "drained" } else { "failed" },
         "sent": totals.sent,
         "stored": totals.stored,
         "refused": refused,
+        "unjudged": unjudged,
         "requests": totals.requests,
         "bytes_out": totals.bytes_out,
         "bytes_in": totals.bytes_in,

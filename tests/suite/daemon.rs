@@ -21,6 +21,7 @@ fn the_verbs_reach_the_daemon_and_sigusr1_syncs_at_once() {
     assert!(agent.json(&["status"])["pending"]["edits"].as_u64().unwrap() > 0, "manual sites sync only when asked");
     agent.signal("USR1");
     wait_until("the queue is empty", || agent.json(&["status"])["pending"]["edits"] == 0);
+    agent.settle();
 
     same_records(&central, &agent, &STORE_TABLES);
     agent.signal("TERM");
@@ -38,7 +39,7 @@ fn sync_and_initialise_work_through_the_daemon() {
     agent.ok(&["initialise"]);
     assert_eq!(agent.records("item").len(), 30);
     agent.record(&edits(&data.stores[0], &data.items, &data.names, 100, 1));
-    assert_eq!(agent.json(&["sync"])["outcome"], "drained");
+    assert_eq!(agent.settle()["outcome"], "drained");
     same_records(&central, &agent, &STORE_TABLES);
 }
 
@@ -60,7 +61,7 @@ fn sigterm_stops_within_five_seconds_even_while_a_sync_hangs() {
 
     assert!(begin.elapsed() < Duration::from_secs(6), "{:?}", begin.elapsed());
     agent.set_url(&central.url());
-    agent.ok(&["sync"]);
+    agent.settle();
     same_records(&central, &agent, &STORE_TABLES);
 }
 
@@ -82,10 +83,10 @@ fn a_second_program_cannot_take_the_folder_and_reaches_the_daemon_instead() {
 fn edits_made_during_a_pull_survive_it() {
     let (central, data) = central_with_sites(3000, &["north"]);
     let mut agent = Agent::initialised(&central, "north");
-    let line = |quantity: u32| {
+    let stock = |quantity: u32| {
         json!({"table": "item_line", "op": "upsert", "id": "A", "data": {"ID": "A", "store_ID": data.stores[0], "quantity": quantity}}).to_string()
     };
-    agent.record(&line(1));
+    agent.record(&stock(1));
     agent.ok(&["sync"]);
     agent.start();
     // Everything comes again, slowly, while the record is edited.
@@ -101,7 +102,7 @@ fn edits_made_during_a_pull_survive_it() {
     let mut quantity = 1;
     while initialising.try_wait().unwrap().is_none() {
         quantity += 1;
-        agent.record(&line(quantity));
+        agent.record(&stock(quantity));
         assert_eq!(
             agent.json(&["get", "item_line", "A"])["data"]["quantity"],
             quantity,
@@ -111,6 +112,6 @@ fn edits_made_during_a_pull_survive_it() {
     assert!(quantity > 2, "the pull was over before an edit could be made");
 
     assert_eq!(agent.json(&["get", "item_line", "A"])["data"]["quantity"], quantity);
-    agent.ok(&["sync"]);
+    agent.settle();
     assert_eq!(central.records("item_line")["A"]["quantity"], quantity);
 }

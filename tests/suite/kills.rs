@@ -71,7 +71,7 @@ fn killing_the_agent_while_it_records_loses_no_acknowledged_edit_and_doubles_non
     for number in &acknowledged {
         assert!(here.contains_key(&format!("KILL-{number:06}")), "edit {number} was acknowledged and is not there");
     }
-    let synced = agent.json(&["sync"]);
+    let synced = agent.settle();
     assert_eq!(synced["sent"], here.len(), "each edit is one entry, none twice");
     same_records(&central, &agent, &["item_line"]);
 }
@@ -94,7 +94,7 @@ fn killing_the_agent_while_it_records_a_file_is_healed_by_the_same_command() {
         child.wait().unwrap();
     }
     agent.ok(&["record", "--file", file.to_str().unwrap()]);
-    agent.ok(&["sync"]);
+    agent.settle();
     same_records(&central, &agent, &STORE_TABLES);
 
     // What a device that was never killed has.
@@ -113,13 +113,12 @@ fn killing_central_while_it_receives_loses_nothing_and_doubles_nothing() {
     let mut numbers = Numbers::new(13);
     let mut expected: BTreeMap<String, u64> = BTreeMap::new();
     for round in 0..KILLS {
-        let lines: String = (0..40)
-            .map(|index| {
-                let number = round * 40 + index;
-                expected.insert(format!("KILL-{number:06}"), number);
-                format!("{}\n", stock_line(&data.stores[0], number))
-            })
-            .collect();
+        let mut lines = String::new();
+        for number in round * 40..(round + 1) * 40 {
+            expected.insert(format!("KILL-{number:06}"), number);
+            lines += &stock_line(&data.stores[0], number).to_string();
+            lines.push('\n');
+        }
         agent.record(&lines);
         agent.set_url(&central.url());
         let mut child = agent.command(&["sync"]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
@@ -135,7 +134,7 @@ fn killing_central_while_it_receives_loses_nothing_and_doubles_nothing() {
         child.wait().unwrap();
     }
     agent.set_url(&central.url());
-    agent.ok(&["sync"]);
+    agent.settle();
 
     let there = central.records("item_line");
     assert_eq!(there.len(), expected.len());

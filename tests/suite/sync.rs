@@ -60,7 +60,7 @@ fn edits_made_offline_reach_central_and_a_wiped_device_gets_them_back() {
     assert_eq!(agent.json(&["status"])["pending"]["edits"], recorded["recorded"]);
 
     link.set(Mood::Good);
-    let synced = agent.json(&["sync"]);
+    let synced = agent.settle();
     assert_eq!(synced["outcome"], "drained");
     assert_eq!(synced["sent"], recorded["recorded"]);
     assert_eq!(agent.json(&["status"])["pending"]["edits"], 0);
@@ -94,7 +94,7 @@ fn one_store_does_not_see_the_records_of_another() {
     let (north, south) = (Agent::initialised(&central, "north"), Agent::initialised(&central, "south"));
 
     north.record(&edits(&data.stores[0], &data.items, &data.names, 50, 1));
-    north.ok(&["sync"]);
+    north.settle();
     south.ok(&["sync"]);
 
     assert!(!north.records("item_line").is_empty());
@@ -106,7 +106,7 @@ fn a_sync_with_nothing_to_do_is_one_request() {
     let (central, data) = central_with_sites(10, &["north"]);
     let agent = Agent::initialised(&central, "north");
     agent.record(&edits(&data.stores[0], &data.items, &data.names, 30, 1));
-    agent.ok(&["sync"]);
+    agent.settle();
 
     let quiet = agent.json(&["sync"]);
 
@@ -154,7 +154,7 @@ fn a_refused_edit_is_set_aside_with_its_reason_and_shown_and_exported() {
     };
     // Two sites give the same id to records of two stores: the second to arrive is not its writer's to write.
     north.record(&stock(&data.stores[0], 1));
-    north.ok(&["sync"]);
+    north.settle();
     south.record(&stock(&data.stores[1], 2));
 
     let output = south.run(&["sync", "--json"], "");

@@ -128,6 +128,20 @@ impl Agent {
         (output.status.code().unwrap_or(-1), code.unwrap_or_else(|| panic!("no code on standard error: {error}")))
     }
 
+    /// Syncs until central has judged everything: on a slow machine verdicts come with a later reply.
+    pub fn settle(&self) -> Value {
+        let first = self.json(&["sync"]);
+        let mut unjudged = first["unjudged"].clone();
+        wait_until("central has judged everything", || {
+            let is_settled = unjudged == 0;
+            if !is_settled {
+                unjudged = self.json(&["sync"])["unjudged"].clone();
+            }
+            is_settled
+        });
+        first
+    }
+
     /// Records lines.
     pub fn record(&self, lines: &str) -> Value {
         let text = success(&self.run(&["record", "--file", "-", "--json"], lines));

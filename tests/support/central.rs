@@ -8,7 +8,7 @@ use std::process::{Child, Command, Output, Stdio};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{central_program, success, wait_until};
+use super::{central_program, success};
 
 /// A central server: its folder, and its process while it runs.
 pub struct Central {
@@ -131,11 +131,6 @@ impl Central {
     /// Its data folder.
     pub fn folder(&self) -> PathBuf {
         self.folder.path().join("central")
-    }
-
-    /// Waits until some condition on its status holds.
-    pub fn wait_for(&self, what: &str, mut holds: impl FnMut(&Self) -> bool) {
-        wait_until(what, || holds(self));
     }
 
     fn command(&self, arguments: &[&str]) -> Command {

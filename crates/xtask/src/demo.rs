@@ -60,7 +60,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
 
     say("5. It is back: the push goes on from there, then the pull.");
     link.set(Mood::Good);
-    let rest = north.sync()?;
+    let rest = north.settle()?;
     tell(&format!("{} more edits in {} requests", number(&rest, &["sent"]), number(&rest, &["requests"])));
     same("edits that wait in north's queue", 0, number(&north.status()?, &["pending", "edits"]))?;
     for table in ["item_line", "transact", "trans_line", "requisition", "requisition_line"] {
@@ -87,7 +87,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
 
     say("Every count is right.");
     if keeps {
-        play::hand_over(&programs, &root, central, link, [north, south])?;
+        play::hand_over(&programs, &root, central, link, &[north, south])?;
     }
     Ok(())
 }

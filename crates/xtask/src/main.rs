@@ -6,6 +6,7 @@ mod demo;
 #[path = "../../../tests/support/link.rs"]
 #[expect(
     clippy::unwrap_used,
+    clippy::disallowed_methods,
     dead_code,
     unreachable_pub,
     reason = "shared with the tests, where a failure ends the test"

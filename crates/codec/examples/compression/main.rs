@@ -99,9 +99,16 @@ fn send(entries: &[Vec<u8>], target: usize, dictionaries: Use, parameters: Param
             plain_bytes <= plain_target.min(FRAME_PLAIN_BYTES_TARGET_MAX)
         });
         let run_entries = rest.get(..fitting.count().max(1)).unwrap_or_default();
-        let after = run_entries.iter().fold(hash, |hash, entry| chain::extend(hash, entry));
         let first = Sequence(sent as u64 + 1);
-        let run = Run { journal: JournalId([7; 16]), first, before: hash, after, entries: run_entries };
+        let before = hash;
+        let chained: Vec<_> = run_entries
+            .iter()
+            .map(|entry| {
+                hash = chain::extend(hash, entry);
+                (entry.clone(), hash)
+            })
+            .collect();
+        let run = Run { journal: JournalId([7; 16]), first, before, entries: &chained };
         match dictionaries {
             Use::Nothing | Use::BuiltInAlways => history = History::default(),
             Use::Requests(most) if request_bytes.saturating_add(target) > most => {
@@ -111,13 +118,14 @@ fn send(entries: &[Vec<u8>], target: usize, dictionaries: Use, parameters: Param
             }
             Use::Previous(_) | Use::Requests(_) => {}
         }
-        let body = pack(run, &mut history, &mut codec)?;
+        let packed = pack(run, &history, &mut codec)?;
+        history.push(&packed.plain);
+        let body = packed.body;
         plain_target = plain_bytes * target / body.len();
         bytes += section::HEADER_BYTES + body.len();
         request_bytes = request_bytes.saturating_add(section::HEADER_BYTES + body.len());
         frames += 1;
         sent += run_entries.len();
-        hash = after;
     }
     let milliseconds = started.elapsed().as_millis();
     Ok(Sent { bytes, frames, milliseconds, context_bytes: codec.codec.context_bytes_peak() })

@@ -12,6 +12,9 @@ use serde_json::{Value, json};
 use crate::link::Link;
 use crate::workspace;
 
+/// Syncs after which the demo gives up waiting for verdicts.
+const SETTLE_SYNCS_MAX: u32 = 200;
+
 /// Where the two programs were built.
 pub(super) struct Programs {
     agent: PathBuf,
@@ -269,6 +272,19 @@ impl Site {
         Ok(serde_json::from_str(&self.run(&["sync", "--json"], "")?)?)
     }
 
+    /// Syncs until central has judged everything: on a slow machine verdicts come with a later reply.
+    pub(super) fn settle(&self) -> Result<Value> {
+        let first = self.sync()?;
+        let mut unjudged = first["unjudged"].clone();
+        for _ in 0..SETTLE_SYNCS_MAX {
+            if unjudged == 0 {
+                return Ok(first);
+            }
+            unjudged = self.sync()?["unjudged"].clone();
+        }
+        Err(anyhow!("central has not judged {unjudged} edits"))
+    }
+
     /// Syncs; it may fail, and then says why.
     pub(super) fn try_sync(&self) -> Result<Value> {
         let output = self.command(&["sync", "--json"]).output()?;
@@ -317,10 +333,10 @@ pub(super) fn hand_over(
     root: &Path,
     central: Central,
     link: Link,
-    sites: [Site; 2],
+    sites: &[Site; 2],
 ) -> Result<()> {
     println!("\nEverything stays until you press Enter. Try, in another terminal:\n");
-    for site in &sites {
+    for site in sites {
         println!("   {} --config {} status", programs.agent.display(), site.settings.display());
     }
     println!("   {} --config {} list item --limit 5", programs.agent.display(), sites[1].settings.display());

@@ -1,0 +1,261 @@
+//! What a reply's head says: receipt, verdicts, grants. One durable step with the control cursor (invariant 6).
+
+use protocol::control::{Control, ControlRow, EntryPlace, Grant, Image as ControlImage, Refused};
+use protocol::ids::{ControlNumber, Epoch, JournalId, OwnershipNumber, Position, ScopeId, Sequence};
+use protocol::message::{Cursor, PagePartState, ReplyHead, ScopeCursor};
+use protocol::row::Row as RecordRow;
+use sql::{Durability, Param, SqlExt};
+
+use super::images::{Image, Key};
+use super::meta::{BACKED_UP, CONTROL, JUDGED, RECEIVED};
+use super::settle::Final;
+use super::{LocalCopy, LocalCopyError, Progress, limits};
+
+/// What the local copy tells a session at its begin. All of it is durable.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SessionState {
+    /// How far central has received the shared journal.
+    pub received: Sequence,
+    /// How far verdicts are known.
+    pub judged: Sequence,
+    /// How far a backup of central's covers the journal (rule 5.5).
+    pub backed_up: Sequence,
+    /// The last control row.
+    pub control: ControlNumber,
+    /// A cursor for each scope that was read from.
+    pub cursors: Vec<ScopeCursor>,
+    /// A page of which some parts are here.
+    pub page_part: Option<PagePartState>,
+}
+
+/// What a reply's head brought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct StoredReply {
+    /// Whether anything was written: a quiet reply writes nothing.
+    pub is_changed: bool,
+    /// Entries that were set aside.
+    pub refused: u64,
+    /// Entries that wait for a header at central now.
+    pub waiting: u64,
+    /// Control rows that this program does not understand; they are kept and shown.
+    pub unknown: u64,
+}
+
+impl LocalCopy {
+    /// What a session begins with.
+    ///
+    /// # Errors
+    /// Those of a read.
+    pub fn session_state(&mut self) -> Result<SessionState, LocalCopyError> {
+        let mut cursors = Vec::new();
+        let mut broken = false;
+        self.sql.query(
+            "SELECT scope_id, epoch, position, began FROM scope WHERE position > 0 OR epoch <> 0 ORDER BY scope_id",
+            &[],
+            &mut |row| {
+                let cursor = Cursor {
+                    epoch: Epoch(row.integer(1)?.cast_unsigned()),
+                    number: Position(row.unsigned(2)?),
+                    began: Position(row.unsigned(3)?),
+                };
+                match ScopeId::new(row.blob(0)?) {
+                    Some(scope) => cursors.push(ScopeCursor { scope, cursor }),
+                    None => broken = true,
+                }
+                Ok(std::ops::ControlFlow::Continue(()))
+            },
+        )?;
+        if broken {
+            return Err(LocalCopyError::damaged("a scope's name is too long"));
+        }
+        Ok(SessionState {
+            received: Sequence(self.progress.received),
+            judged: Sequence(self.progress.judged),
+            backed_up: Sequence(self.progress.backed_up),
+            control: ControlNumber(self.progress.control),
+            cursors,
+            page_part: self.page_part_state()?,
+        })
+    }
+
+    /// Stores what a reply's head says, in one durable transaction; nothing is written if it says nothing new. Refused entries go
+    /// to set-aside and central's image takes their place; accepted ones become part of what central has.
+    ///
+    /// # Errors
+    /// [`LocalCopyError::OtherJournal`] for a reply about another journal; [`LocalCopyError::ControlUnknownFull`]; else those of a
+    /// write. Nothing is kept then, and the control rows come again.
+    pub fn store_reply(&mut self, journal: JournalId, reply: &ReplyHead) -> Result<StoredReply, LocalCopyError> {
+        match self.journal()? {
+            Some(expected) if expected != journal => {
+                return Err(LocalCopyError::OtherJournal { expected, found: journal });
+            }
+            Some(_) => {}
+            None => self.use_shared_journal(journal)?,
+        }
+        let before = self.progress;
+        let after = Progress {
+            received: before.received.max(reply.received.0),
+            judged: before.judged.max(reply.judged.0),
+            backed_up: before.backed_up.max(reply.backed_up.0),
+            control: reply.control.last().map_or(before.control, |row| row.number.0.max(before.control)),
+        };
+        // Journals before this one: central has judged all of it once it has nothing unjudged and nothing to say.
+        let ends_old = reply.judged >= reply.received && !reply.has_more_control && self.has_old_entries()?;
+        if after == before && !ends_old {
+            return Ok(StoredReply::default());
+        }
+        self.transaction(Durability::Full, |copy| {
+            let mut stored = StoredReply { is_changed: true, ..StoredReply::default() };
+            for row in reply.control.iter().filter(|row| row.number.0 > before.control) {
+                copy.store_control(row, &mut stored)?;
+            }
+            copy.settle(if ends_old {
+                Final::through_journal(copy.journal_number, after.judged)
+            } else {
+                Final::in_journal(copy.journal_number, after.judged)
+            })?;
+            copy.store_progress(after)?;
+            Ok(stored)
+        })
+    }
+
+    pub(super) fn store_progress(&mut self, after: Progress) -> Result<(), LocalCopyError> {
+        self.set_number(RECEIVED, after.received)?;
+        self.set_number(JUDGED, after.judged)?;
+        self.set_number(BACKED_UP, after.backed_up)?;
+        self.set_number(CONTROL, after.control)?;
+        self.progress = after;
+        Ok(())
+    }
+
+    fn store_control(&mut self, row: &ControlRow, stored: &mut StoredReply) -> Result<(), LocalCopyError> {
+        match Control::of(row) {
+            Ok(Control::Refused(refused)) => {
+                self.refuse(&refused)?;
+                stored.refused += 1;
+            }
+            Ok(Control::Waiting(place)) => {
+                self.set_waiting(place, true)?;
+                stored.waiting += 1;
+            }
+            Ok(Control::Accepted(place)) => self.set_waiting(place, false)?,
+            Ok(Control::Grant(grant)) => self.store_grant(&grant)?,
+            // A known code whose content cannot be read is as unknown as another code.
+            Ok(Control::Unknown) | Err(_) => {
+                self.keep_unknown(row)?;
+                stored.unknown += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// Rule 5.3: the entry goes to set-aside with its reason, and central's image takes its place.
+    fn refuse(&mut self, refused: &Refused) -> Result<(), LocalCopyError> {
+        let place = EntryPlace { journal: refused.journal, sequence: refused.sequence };
+        let Some((journal, key)) = self.pending_place(place)? else {
+            return self.set_aside_without_entry(refused);
+        };
+        self.set_aside_pending(journal, refused)?;
+        // The image shows the record after every earlier entry, so these must not be put on top of it once more.
+        self.settle_record(&key, Final::in_journal(journal, refused.sequence.0.saturating_sub(1)))?;
+        self.drop_pending(journal, refused.sequence)?;
+        self.take_refusal_image(&key, &refused.image)?;
+        self.merge_again(&key)
+    }
+
+    fn take_refusal_image(&mut self, key: &Key, image: &ControlImage) -> Result<(), LocalCopyError> {
+        match image {
+            // A scope that holds the record brings its tombstone itself; what a page brought since is newer than this.
+            ControlImage::NotHere if self.is_member(key)? => Ok(()),
+            ControlImage::NotHere => {
+                let position = self.base(key)?.map_or(Position::ZERO, |base| base.position);
+                self.replace_image(key, &Image { position, ..Image::NOT_HERE })?;
+                Ok(())
+            }
+            ControlImage::Here { position, row } => {
+                let Ok(row) = RecordRow::decode(row) else {
+                    // Central's own row cannot be read: what is here stays, and the next page of the record mends it.
+                    log::error!("central's image of {} {} cannot be read", key.table.name(), key.id);
+                    return Ok(());
+                };
+                let row = key.table.canonical(row);
+                let store = self.store_of_row(key, &row, None)?;
+                let is_member = self.is_member(key)?;
+                let image = Image { row: Some(row), store, position: *position };
+                if self.replace_image(key, &image)? && !is_member {
+                    self.join_own_scope(key, image.store.as_ref())?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn set_waiting(&mut self, place: EntryPlace, is_waiting: bool) -> Result<(), LocalCopyError> {
+        let Some((journal, key)) = self.pending_place(place)? else { return Ok(()) };
+        self.sql.execute(
+            "UPDATE pending SET is_waiting = ?3 WHERE journal = ?1 AND sequence = ?2",
+            &[Param::unsigned(journal)?, Param::unsigned(place.sequence.0)?, i64::from(is_waiting).into()],
+        )?;
+        self.merge_again(&key)
+    }
+
+    fn store_grant(&mut self, grant: &Grant) -> Result<(), LocalCopyError> {
+        if grant.is_held {
+            self.sql.execute(
+                "INSERT INTO store_grant (store, ownership) VALUES (?1, ?2)
+                 ON CONFLICT (store) DO UPDATE SET ownership = excluded.ownership",
+                &[grant.store.as_str().into(), grant.ownership.0.into()],
+            )?;
+        } else {
+            self.sql.execute("DELETE FROM store_grant WHERE store = ?1", &[grant.store.as_str().into()])?;
+        }
+        Ok(())
+    }
+
+    fn keep_unknown(&mut self, row: &ControlRow) -> Result<(), LocalCopyError> {
+        let count = self.sql.query_integer("SELECT count(*) FROM control_unknown", &[])?.unwrap_or(0);
+        if count.cast_unsigned() >= limits::CONTROL_UNKNOWN_MAX {
+            return Err(LocalCopyError::ControlUnknownFull);
+        }
+        self.sql.execute(
+            "INSERT INTO control_unknown (number, code, content) VALUES (?1, ?2, ?3) ON CONFLICT (number) DO NOTHING",
+            &[Param::unsigned(row.number.0)?, row.code.into(), (&row.content).into()],
+        )?;
+        Ok(())
+    }
+
+    /// The journal's number and the record of a pending entry; `None` if no such entry is pending.
+    fn pending_place(&mut self, place: EntryPlace) -> Result<Option<(u64, Key)>, LocalCopyError> {
+        let sql = "SELECT pending.journal, pending.table_name, pending.id FROM pending
+                   JOIN journal ON journal.number = pending.journal
+                   WHERE journal.journal_id = ?1 AND pending.sequence = ?2";
+        let params = [(&place.journal.0).into(), Param::unsigned(place.sequence.0)?];
+        let found = self
+            .sql
+            .query_one(sql, &params, |row| Ok((row.unsigned(0)?, row.text(1)?.to_owned(), row.text(2)?.to_owned())))?;
+        let Some((journal, table, id)) = found else { return Ok(None) };
+        Ok(Some((journal, self.key_by_name(&table, &id)?)))
+    }
+
+    fn drop_pending(&mut self, journal: u64, sequence: Sequence) -> Result<(), LocalCopyError> {
+        self.sql.execute(
+            "DELETE FROM pending WHERE journal = ?1 AND sequence = ?2",
+            &[Param::unsigned(journal)?, Param::unsigned(sequence.0)?],
+        )?;
+        Ok(())
+    }
+
+    /// The stores that this site may write, with the number of each grant.
+    ///
+    /// # Errors
+    /// Those of a read.
+    pub fn grants(&mut self) -> Result<Vec<(String, OwnershipNumber)>, LocalCopyError> {
+        let mut grants = Vec::new();
+        self.sql.query("SELECT store, ownership FROM store_grant ORDER BY store", &[], &mut |row| {
+            grants.push((row.text(0)?.to_owned(), row.unsigned(1)?));
+            Ok(std::ops::ControlFlow::Continue(()))
+        })?;
+        let number = |number| u32::try_from(number).map(OwnershipNumber).map_err(LocalCopyError::damaged);
+        grants.into_iter().map(|(store, ownership)| Ok((store, number(ownership)?))).collect()
+    }
+}

@@ -1,0 +1,55 @@
+//! The one file of the local copy that names SQLite: its file on disk, and the same in memory.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use domain::catalogue::Catalogue;
+use protocol::ids::SiteId;
+use sql::{Options, Sql, SqlError, SqliteEngine};
+
+use super::schema::{APPLICATION_ID, SCHEMA_VERSION};
+use super::{LocalCopy, LocalCopyError};
+
+/// What the local copy asks of an engine beside SQL.
+pub trait Engine: Sql {
+    /// Reads everything and checks its structure.
+    ///
+    /// # Errors
+    /// [`sql::SqlErrorKind::Corrupt`] with what was found.
+    fn check(&mut self) -> Result<(), SqlError>;
+
+    /// Size of the write-ahead log, in bytes.
+    ///
+    /// # Errors
+    /// [`sql::SqlErrorKind::Io`].
+    fn log_bytes(&self) -> Result<u64, SqlError>;
+}
+
+impl Engine for SqliteEngine {
+    fn check(&mut self) -> Result<(), SqlError> {
+        SqliteEngine::check(self)
+    }
+
+    fn log_bytes(&self) -> Result<u64, SqlError> {
+        self.wal_bytes()
+    }
+}
+
+impl LocalCopy {
+    /// Opens the local copy at `path`, or makes an empty one.
+    ///
+    /// # Errors
+    /// [`LocalCopyError::Damaged`]: move the file and those beside it away and open a new one. Else the disk's.
+    pub fn open(path: &Path, site: SiteId, catalogue: Arc<Catalogue>) -> Result<Self, LocalCopyError> {
+        let engine = SqliteEngine::open(path, &Options::new(APPLICATION_ID, SCHEMA_VERSION))?;
+        Self::new(Box::new(engine), site, catalogue)
+    }
+
+    /// An empty local copy that is gone when it is dropped.
+    ///
+    /// # Errors
+    /// Only if memory is short.
+    pub fn in_memory(site: SiteId, catalogue: Arc<Catalogue>) -> Result<Self, LocalCopyError> {
+        Self::new(Box::new(SqliteEngine::in_memory()?), site, catalogue)
+    }
+}

@@ -1,0 +1,275 @@
+//! Records, their bases and their membership: the small writes that everything else is made of.
+
+use std::sync::Arc;
+
+use domain::catalogue::{DataType, Table};
+use domain::json::{row_from_json, row_to_json};
+use domain::judge::{Found, Header};
+use domain::scope::Scope;
+use protocol::ids::{Position, RecordId, ScopeId, TableRef};
+use protocol::row::Row;
+use sql::{Param, SqlExt};
+
+use super::{LocalCopy, LocalCopyError};
+
+/// The values of `record.state`.
+pub(super) mod state {
+    pub(in super::super) const CENTRAL: i64 = 0;
+    pub(in super::super) const PENDING: i64 = 1;
+    pub(in super::super) const WAITING: i64 = 2;
+    pub(in super::super) const LOCAL: i64 = 3;
+}
+
+/// A record and what is needed to print it.
+#[derive(Clone)]
+pub(super) struct Key {
+    pub(super) table: Arc<Table>,
+    pub(super) id: RecordId,
+}
+
+impl Key {
+    pub(super) fn params(&self) -> [Param<'_>; 2] {
+        [self.table.name().into(), self.id.as_str().into()]
+    }
+}
+
+/// A record as one side has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Image {
+    /// `None`: not here.
+    pub(super) row: Option<Row>,
+    pub(super) store: Option<RecordId>,
+    pub(super) position: Position,
+}
+
+impl Image {
+    /// What central has of a record of which it has sent nothing.
+    pub(super) const NOT_HERE: Image = Image { row: None, store: None, position: Position::ZERO };
+
+    /// As the judge knows it.
+    pub(super) fn found(&self) -> Found {
+        match &self.row {
+            Some(row) => Found::Here { row: row.clone(), store: self.store.clone() },
+            None => Found::Unknown,
+        }
+    }
+}
+
+impl LocalCopy {
+    pub(super) fn key(&self, table: &TableRef, id: &RecordId) -> Key {
+        Key { table: self.catalogue.table_or_stand_in(table), id: id.clone() }
+    }
+
+    /// The key of a record by the names in the file.
+    pub(super) fn key_by_name(&self, table: &str, id: &str) -> Result<Key, LocalCopyError> {
+        let id = RecordId::new(id).map_err(LocalCopyError::damaged)?;
+        let reference = match self.catalogue.table_by_name(table) {
+            Ok(table) => table.reference().clone(),
+            // A number that no catalogue here knows, or a table that is not declared any more.
+            Err(_) => match table.strip_prefix("#t").and_then(|number| number.parse().ok()) {
+                Some(number) => TableRef::Known(number),
+                None => TableRef::Named(table.to_owned()),
+            },
+        };
+        Ok(self.key(&reference, &id))
+    }
+
+    /// The merged record; `None` if it does not read as here.
+    pub(super) fn merged(&mut self, key: &Key) -> Result<Option<Image>, LocalCopyError> {
+        self.image("SELECT data, store, position FROM record WHERE table_name = ?1 AND id = ?2", key)
+    }
+
+    /// Central's image under pending entries; `None` if the record has none pending.
+    pub(super) fn base(&mut self, key: &Key) -> Result<Option<Image>, LocalCopyError> {
+        self.image("SELECT data, store, position FROM base WHERE table_name = ?1 AND id = ?2", key)
+    }
+
+    fn image(&mut self, sql: &str, key: &Key) -> Result<Option<Image>, LocalCopyError> {
+        let found = self.sql.query_one(sql, &key.params(), |row| {
+            let data = row.optional_text(0)?.map(str::to_owned);
+            Ok((data, row.optional_text(1)?.map(str::to_owned), row.unsigned(2)?))
+        })?;
+        let Some((data, store, position)) = found else { return Ok(None) };
+        let row = data.map(|data| row_from_json(&key.table, &key.id, &data)).transpose();
+        Ok(Some(Image {
+            row: row.map_err(LocalCopyError::damaged)?,
+            store: store.map(|store| RecordId::new(&store)).transpose().map_err(LocalCopyError::damaged)?,
+            position: Position(position),
+        }))
+    }
+
+    pub(super) fn put_merged(&mut self, key: &Key, image: &Image, state: i64) -> Result<(), LocalCopyError> {
+        let [table, id] = key.params();
+        let Some(row) = &image.row else {
+            self.sql.execute("DELETE FROM record WHERE table_name = ?1 AND id = ?2", &[table, id])?;
+            return Ok(());
+        };
+        let data = row_to_json(&key.table, &key.id, row);
+        self.sql.execute(
+            "INSERT INTO record (table_name, id, store, data, position, state) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+             ON CONFLICT (table_name, id) DO UPDATE SET
+                 store = excluded.store, data = excluded.data, position = excluded.position, state = excluded.state",
+            &[
+                table,
+                id,
+                image.store.as_ref().map(RecordId::as_str).into(),
+                data.as_str().into(),
+                Param::unsigned(image.position.0)?,
+                state.into(),
+            ],
+        )?;
+        Ok(())
+    }
+
+    pub(super) fn put_base(&mut self, key: &Key, image: &Image) -> Result<(), LocalCopyError> {
+        let [table, id] = key.params();
+        let data = image.row.as_ref().map(|row| row_to_json(&key.table, &key.id, row));
+        self.sql.execute(
+            "INSERT INTO base (table_name, id, store, data, position) VALUES (?1, ?2, ?3, ?4, ?5)
+             ON CONFLICT (table_name, id) DO UPDATE SET
+                 store = excluded.store, data = excluded.data, position = excluded.position",
+            &[
+                table,
+                id,
+                image.store.as_ref().map(RecordId::as_str).into(),
+                data.as_deref().into(),
+                Param::unsigned(image.position.0)?,
+            ],
+        )?;
+        Ok(())
+    }
+
+    /// Keeps what is read now as the base of entries that come on top, unless there is a base already.
+    pub(super) fn keep_base(&mut self, key: &Key) -> Result<(), LocalCopyError> {
+        self.sql.execute(
+            "INSERT INTO base (table_name, id, store, data, position)
+             SELECT table_name, id, store, data, position FROM record WHERE table_name = ?1 AND id = ?2
+             ON CONFLICT (table_name, id) DO NOTHING",
+            &key.params(),
+        )?;
+        // Nothing to keep: either there is a base already, or the record is not here.
+        self.sql.execute(
+            "INSERT INTO base (table_name, id, position) VALUES (?1, ?2, 0) ON CONFLICT (table_name, id) DO NOTHING",
+            &key.params(),
+        )?;
+        Ok(())
+    }
+
+    /// Replaces central's image; one with a higher position stays (rule 5.15). Pending entries stay on top (rule 5.2).
+    /// Whether the image was taken.
+    pub(super) fn replace_image(&mut self, key: &Key, image: &Image) -> Result<bool, LocalCopyError> {
+        if let Some(base) = self.base(key)? {
+            if image.position < base.position {
+                return Ok(false);
+            }
+            self.put_base(key, image)?;
+            self.merge_again(key)?;
+            return Ok(true);
+        }
+        if self.merged_position(key)?.is_some_and(|position| image.position < position) {
+            return Ok(false);
+        }
+        self.put_merged(key, image, state::CENTRAL)?;
+        Ok(true)
+    }
+
+    fn merged_position(&mut self, key: &Key) -> Result<Option<Position>, LocalCopyError> {
+        let sql = "SELECT position FROM record WHERE table_name = ?1 AND id = ?2";
+        Ok(self.sql.query_one(sql, &key.params(), |row| row.unsigned(0))?.map(Position))
+    }
+
+    /// The store that a row of central's belongs to: what its scope says, else its own column, else its header's.
+    pub(super) fn store_of_row(
+        &mut self,
+        key: &Key,
+        row: &Row,
+        scope: Option<&Scope>,
+    ) -> Result<Option<RecordId>, LocalCopyError> {
+        if key.table.data_type_of(row) != DataType::Store {
+            return Ok(None);
+        }
+        if let Some(Scope::Store(store)) = scope {
+            return Ok(Some(store.clone()));
+        }
+        if let Some(store) = key.table.store_of(&key.id, row) {
+            return Ok(store.ok());
+        }
+        match (key.table.parent(), key.table.header_of(row)) {
+            (Some(parent), Some(Ok(header))) => {
+                let header = self.key(&parent.table, &header);
+                match self.merged_header(&header)? {
+                    Header::Here { store } => Ok(store),
+                    Header::Unknown | Header::Deleted => Ok(None),
+                }
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Whether a record is here, and the store that it belongs to.
+    pub(super) fn merged_header(&mut self, key: &Key) -> Result<Header, LocalCopyError> {
+        let sql = "SELECT store FROM record WHERE table_name = ?1 AND id = ?2";
+        let found = self.sql.query_one(sql, &key.params(), |row| Ok(row.optional_text(0)?.map(str::to_owned)))?;
+        let Some(store) = found else { return Ok(Header::Unknown) };
+        let store = store.map(|store| RecordId::new(&store)).transpose().map_err(LocalCopyError::damaged)?;
+        Ok(Header::Here { store })
+    }
+
+    /// The number of a scope in the file; it is made if it is new.
+    pub(super) fn scope_number(&mut self, scope: &ScopeId) -> Result<(i64, i64), LocalCopyError> {
+        let find = "SELECT number, generation FROM scope WHERE scope_id = ?1";
+        let read = |row: &dyn sql::Row| Ok((row.integer(0)?, row.integer(1)?));
+        if let Some(found) = self.sql.query_one(find, &[scope.as_bytes().into()], read)? {
+            return Ok(found);
+        }
+        let number = self.sql.query_integer("SELECT max(number) FROM scope", &[])?.unwrap_or(0) + 1;
+        self.sql.execute(
+            "INSERT INTO scope (number, scope_id, epoch, position, began, generation, rebuild, swept_table, swept_id)
+             VALUES (?1, ?2, 0, 0, 0, 0, 0, '', '')",
+            &[number.into(), scope.as_bytes().into()],
+        )?;
+        Ok((number, 0))
+    }
+
+    /// Notes that a scope holds a record, as seen in the scope's present reading.
+    pub(super) fn join(&mut self, key: &Key, (scope, generation): (i64, i64)) -> Result<(), LocalCopyError> {
+        let [table, id] = key.params();
+        self.sql.execute(
+            "INSERT INTO membership (table_name, id, scope, generation) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT (table_name, id, scope) DO UPDATE SET generation = excluded.generation
+             WHERE membership.generation <> excluded.generation",
+            &[table, id, scope.into(), generation.into()],
+        )?;
+        Ok(())
+    }
+
+    /// Notes that a scope does not hold a record any more; whether another one does.
+    pub(super) fn leave(&mut self, key: &Key, scope: i64) -> Result<bool, LocalCopyError> {
+        let [table, id] = key.params();
+        self.sql.execute(
+            "DELETE FROM membership WHERE table_name = ?1 AND id = ?2 AND scope = ?3",
+            &[table, id, scope.into()],
+        )?;
+        self.is_member(key)
+    }
+
+    pub(super) fn is_member(&mut self, key: &Key) -> Result<bool, LocalCopyError> {
+        let sql = "SELECT 1 FROM membership WHERE table_name = ?1 AND id = ?2 LIMIT 1";
+        Ok(self.sql.query_integer(sql, &key.params())?.is_some())
+    }
+
+    pub(super) fn leave_all(&mut self, key: &Key) -> Result<(), LocalCopyError> {
+        self.sql.execute("DELETE FROM membership WHERE table_name = ?1 AND id = ?2", &key.params())?;
+        Ok(())
+    }
+
+    /// Notes the scope that an own edit was routed to, since no page need bring it (rule 5.15, echo).
+    pub(super) fn join_own_scope(&mut self, key: &Key, store: Option<&RecordId>) -> Result<(), LocalCopyError> {
+        let scope = match store {
+            Some(store) => Scope::Store(store.clone()),
+            None => Scope::AllSites,
+        };
+        let numbers = self.scope_number(&scope.to_id())?;
+        self.join(key, numbers)
+    }
+}

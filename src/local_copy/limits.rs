@@ -1,0 +1,21 @@
+//! Limits of the local copy, each with its unit and its reason.
+
+/// Request ids that are remembered. A file of 100,000 edits, cut and recorded again, must find all of its lines; about 30 MB.
+/// The oldest go: a call repeated after that many others is taken for a new one.
+pub const REQUESTS_KEPT_MAX: u64 = 262_144;
+/// Refused edits that are set aside. Above it no new edits are taken; refusals of edits that are on their way are still stored,
+/// so there are never more than this and the edits in the queue. Nobody looks through more by hand.
+pub const SET_ASIDE_MAX: u64 = 10_000;
+/// Control rows of unknown codes. Above it a reply that brings another one is not stored and syncing stops until the program is
+/// updated: central sends a few for each change of this site's rights.
+pub const CONTROL_UNKNOWN_MAX: u64 = 1000;
+/// Rows that one step of a sweep looks at, so that edits wait a few milliseconds at most.
+pub const SWEEP_STEP_ROWS: u32 = 512;
+/// Pending entries that are settled at once, so that memory is bounded however long the backlog.
+pub(super) const SETTLE_BATCH: u32 = 256;
+/// Bytes of record data in one listing: the rest is read on from the last id.
+pub const LIST_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Size of the write-ahead log, in bytes, from which on it is worth a warning: four times what a checkpoint leaves.
+pub const LOG_BYTES_WARNING: u64 = 16 * 1024 * 1024;
+/// Size of the write-ahead log, in bytes, above which pages are not stored any more. Own edits still are: they are small.
+pub const LOG_BYTES_MAX: u64 = 128 * 1024 * 1024;

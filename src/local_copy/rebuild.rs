@@ -1,0 +1,197 @@
+//! Reading scopes again from 0, and letting go of what did not come again: mark and sweep (rule 5.18).
+
+use std::ops::ControlFlow;
+
+use domain::catalogue::Catalogue;
+use domain::json::row_from_json;
+use protocol::ids::{Position, RecordId, TableRef};
+use sql::{Durability, SqlExt};
+
+use super::images::Image;
+use super::{LocalCopy, LocalCopyError, limits};
+
+/// The values of `scope.rebuild`.
+const IN_ORDER: i64 = 0;
+const READING: i64 = 1;
+const SWEEPING: i64 = 2;
+
+/// A scope that is being swept, and how far.
+struct Sweep {
+    scope: i64,
+    generation: i64,
+    table: String,
+    id: String,
+}
+
+impl LocalCopy {
+    /// Sets every scope to be read again from 0, durably. Nothing is removed before its scope is drained again; what is pending
+    /// here stays, and is spared by the sweep.
+    ///
+    /// # Errors
+    /// Those of a write.
+    pub fn begin_rebuild(&mut self) -> Result<(), LocalCopyError> {
+        self.transaction(Durability::Full, |copy| {
+            copy.sql.execute(
+                "UPDATE scope SET epoch = 0, position = 0, began = 0, generation = generation + 1, rebuild = ?1,
+                     swept_table = '', swept_id = ''",
+                &[READING.into()],
+            )?;
+            copy.sql.execute("DELETE FROM page_part", &[])?;
+            Ok(())
+        })
+    }
+
+    /// One bounded step of sweeping what did not come again, looking at [`limits::SWEEP_STEP_ROWS`] members at most. Whether
+    /// there is more to do. To be called after opening and after each session until it gives `false`, with the lock given back
+    /// between the steps.
+    ///
+    /// # Errors
+    /// Those of a write; the step comes again.
+    pub fn sweep_step(&mut self) -> Result<bool, LocalCopyError> {
+        let Some(sweep) = self.next_sweep()? else { return Ok(false) };
+        let members = self.members_above(&sweep)?;
+        self.transaction(Durability::Process, |copy| {
+            let last = members.last().cloned();
+            for (table, id, generation) in members {
+                if generation < sweep.generation {
+                    copy.sweep_member(&table, &id, sweep.scope)?;
+                }
+            }
+            match last {
+                Some((table, id, _)) => copy.sql.execute(
+                    "UPDATE scope SET swept_table = ?2, swept_id = ?3 WHERE number = ?1",
+                    &[sweep.scope.into(), (&table).into(), (&id).into()],
+                )?,
+                None => copy.sql.execute(
+                    "UPDATE scope SET rebuild = ?2, swept_table = '', swept_id = '' WHERE number = ?1",
+                    &[sweep.scope.into(), IN_ORDER.into()],
+                )?,
+            };
+            Ok(())
+        })?;
+        Ok(true)
+    }
+
+    /// Whether some scope is being read again or swept: what is shown may be older than what central has.
+    ///
+    /// # Errors
+    /// Those of a read.
+    pub fn is_rebuilding(&mut self) -> Result<bool, LocalCopyError> {
+        Ok(self.sql.query_integer("SELECT 1 FROM scope WHERE rebuild <> 0 LIMIT 1", &[])?.is_some())
+    }
+
+    /// A scope was drained: if it was being read again, what did not come is to go.
+    pub(super) fn begin_sweep(&mut self, scope: i64) -> Result<(), LocalCopyError> {
+        self.sql.execute(
+            "UPDATE scope SET rebuild = ?2 WHERE number = ?1 AND rebuild = ?3",
+            &[scope.into(), SWEEPING.into(), READING.into()],
+        )?;
+        Ok(())
+    }
+
+    /// Everything was drained: a scope that is still being read again does not come any more.
+    pub(super) fn begin_sweep_of_absent_scopes(&mut self) -> Result<(), LocalCopyError> {
+        let sql = "UPDATE scope SET rebuild = ?1 WHERE rebuild = ?2";
+        self.sql.execute(sql, &[SWEEPING.into(), READING.into()])?;
+        Ok(())
+    }
+
+    fn next_sweep(&mut self) -> Result<Option<Sweep>, LocalCopyError> {
+        let sql =
+            "SELECT number, generation, swept_table, swept_id FROM scope WHERE rebuild = ?1 ORDER BY number LIMIT 1";
+        Ok(self.sql.query_one(sql, &[SWEEPING.into()], |row| {
+            Ok(Sweep {
+                scope: row.integer(0)?,
+                generation: row.integer(1)?,
+                table: row.text(2)?.to_owned(),
+                id: row.text(3)?.to_owned(),
+            })
+        })?)
+    }
+
+    /// Members of any scope behind the place where the sweep is; those of other scopes are given as seen.
+    fn members_above(&mut self, sweep: &Sweep) -> Result<Vec<(String, String, i64)>, LocalCopyError> {
+        let mut members = Vec::new();
+        self.sql.query(
+            "SELECT table_name, id, max(CASE WHEN scope = ?3 THEN generation ELSE -1 END)
+             FROM membership WHERE (table_name, id) > (?1, ?2)
+             GROUP BY table_name, id ORDER BY table_name, id LIMIT ?4",
+            &[(&sweep.table).into(), (&sweep.id).into(), sweep.scope.into(), limits::SWEEP_STEP_ROWS.into()],
+            &mut |row| {
+                let generation = match row.integer(2)? {
+                    -1 => i64::MAX,
+                    generation => generation,
+                };
+                members.push((row.text(0)?.to_owned(), row.text(1)?.to_owned(), generation));
+                Ok(ControlFlow::Continue(()))
+            },
+        )?;
+        Ok(members)
+    }
+
+    /// The scope does not hold the record any more. It goes if no other does, unless entries are pending: then it stays as it is
+    /// until their verdict.
+    fn sweep_member(&mut self, table: &str, id: &str, scope: i64) -> Result<(), LocalCopyError> {
+        let key = self.key_by_name(table, id)?;
+        if self.leave(&key, scope)? || self.base(&key)?.is_some() {
+            return Ok(());
+        }
+        self.sql.execute("DELETE FROM record WHERE table_name = ?1 AND id = ?2", &key.params())?;
+        Ok(())
+    }
+
+    /// Records of a table that had only a number when they came are filed under its name once the catalogue knows it.
+    pub(super) fn rename_tables_that_became_known(&mut self) -> Result<(), LocalCopyError> {
+        let mut numbered: Vec<String> = Vec::new();
+        let sql = "SELECT DISTINCT table_name FROM record WHERE table_name >= '#t' AND table_name < '#u'";
+        self.sql.query(sql, &[], &mut |row| {
+            numbered.push(row.text(0)?.to_owned());
+            Ok(ControlFlow::Continue(()))
+        })?;
+        for old in numbered {
+            let known = old.strip_prefix("#t").and_then(|number| number.parse().ok()).map(TableRef::Known);
+            if let Some(reference) = known.filter(|reference| self.catalogue.table(reference).is_some()) {
+                while self.rename_some(&old, &reference)? {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Renames some records of a table; whether there were any. Whoever brought them, they are central's: this site writes
+    /// nothing into tables that it does not know.
+    fn rename_some(&mut self, old: &str, reference: &TableRef) -> Result<bool, LocalCopyError> {
+        let mut batch = Vec::new();
+        self.sql.query(
+            "SELECT id, data, position FROM record WHERE table_name = ?1 ORDER BY id LIMIT 64",
+            &[old.into()],
+            &mut |row| {
+                batch.push((row.text(0)?.to_owned(), row.text(1)?.to_owned(), row.unsigned(2)?));
+                Ok(ControlFlow::Continue(()))
+            },
+        )?;
+        if batch.is_empty() {
+            return Ok(false);
+        }
+        let stand_in = Catalogue::embedded().table_or_stand_in(&TableRef::Named(old.to_owned()));
+        self.transaction(Durability::Process, |copy| {
+            for (id_text, data, position) in &batch {
+                let id = RecordId::new(id_text).map_err(LocalCopyError::damaged)?;
+                let key = copy.key(reference, &id);
+                let row = row_from_json(&stand_in, &id, data).map_err(LocalCopyError::damaged)?;
+                // Its columns were printed as `#57`, which is read as column 57.
+                let row = key.table.canonical(row);
+                let store = copy.store_of_row(&key, &row, None)?;
+                let image = Image { row: Some(row), store, position: Position(*position) };
+                copy.replace_image(&key, &image)?;
+                copy.sql
+                    .execute("DELETE FROM record WHERE table_name = ?1 AND id = ?2", &[old.into(), id_text.into()])?;
+                copy.sql.execute(
+                    "UPDATE membership SET table_name = ?3 WHERE table_name = ?1 AND id = ?2",
+                    &[old.into(), id_text.into(), key.table.name().into()],
+                )?;
+            }
+            Ok(())
+        })?;
+        Ok(true)
+    }
+}

@@ -1,0 +1,237 @@
+//! Putting pending entries on top of a base, and making accepted ones part of it.
+
+use std::ops::ControlFlow;
+
+use domain::apply::apply;
+use domain::judge::Header;
+use protocol::entry::{Entry, Operation};
+use protocol::ids::RecordId;
+use sql::{Param, SqlError, SqlExt};
+
+use super::images::{Image, Key, state};
+use super::{LocalCopy, LocalCopyError, limits};
+
+/// Which entries are final unless they wait: those of `journal` up to `judged`, and all of the journals from `oldest` to before
+/// `journal`.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Final {
+    pub(super) oldest: u64,
+    pub(super) journal: u64,
+    pub(super) judged: u64,
+}
+
+impl Final {
+    /// Nothing is.
+    const NOTHING: Final = Final::in_journal(0, 0);
+
+    /// Only entries of one journal.
+    pub(super) const fn in_journal(journal: u64, judged: u64) -> Self {
+        Self { oldest: journal, journal, judged }
+    }
+
+    /// Those, and everything of the journals before.
+    pub(super) const fn through_journal(journal: u64, judged: u64) -> Self {
+        Self { oldest: 0, journal, judged }
+    }
+
+    fn params(self) -> Result<[Param<'static>; 3], SqlError> {
+        Ok([Param::unsigned(self.journal)?, Param::unsigned(self.judged)?, Param::unsigned(self.oldest)?])
+    }
+
+    fn covers(self, journal: u64, sequence: u64, is_waiting: bool) -> bool {
+        !is_waiting
+            && journal >= self.oldest
+            && (journal < self.journal || journal == self.journal && sequence <= self.judged)
+    }
+}
+
+/// What a walk over the pending entries of one record finds.
+struct Walk {
+    base: Image,
+    merged: Image,
+    /// Not final, and how many of these wait.
+    open: u64,
+    waiting: u64,
+}
+
+impl LocalCopy {
+    /// Reads the record anew: its base with its pending entries on top. Without pending entries the base becomes the record.
+    pub(super) fn merge_again(&mut self, key: &Key) -> Result<(), LocalCopyError> {
+        self.settle_record(key, Final::NOTHING)
+    }
+
+    /// Makes every accepted entry part of its record's base.
+    pub(super) fn settle(&mut self, until: Final) -> Result<(), LocalCopyError> {
+        let [journal, judged, oldest] = until.params()?;
+        loop {
+            let mut batch: Vec<(String, String)> = Vec::new();
+            self.sql.query(
+                "SELECT table_name, id FROM pending
+                 WHERE is_waiting = 0 AND journal >= ?3 AND (journal < ?1 OR (journal = ?1 AND sequence <= ?2))
+                 ORDER BY journal, sequence LIMIT ?4",
+                &[journal, judged, oldest, limits::SETTLE_BATCH.into()],
+                &mut |row| {
+                    batch.push((row.text(0)?.to_owned(), row.text(1)?.to_owned()));
+                    Ok(ControlFlow::Continue(()))
+                },
+            )?;
+            if batch.is_empty() {
+                return Ok(());
+            }
+            batch.sort_unstable();
+            batch.dedup();
+            for (table, id) in batch {
+                let key = self.key_by_name(&table, &id)?;
+                if !self.settle_whole_record(&key, until)? {
+                    self.settle_record(&key, until)?;
+                }
+            }
+        }
+    }
+
+    /// The usual case: everything that is pending of the record is accepted, so what is read is what central has.
+    fn settle_whole_record(&mut self, key: &Key, until: Final) -> Result<bool, LocalCopyError> {
+        let [table, id] = key.params();
+        let [journal, judged, oldest] = until.params()?;
+        let open = self.sql.query_integer(
+            "SELECT 1 FROM pending WHERE table_name = ?1 AND id = ?2
+             AND (is_waiting <> 0 OR journal < ?5 OR journal > ?3 OR (journal = ?3 AND sequence > ?4)) LIMIT 1",
+            &[table, id, journal, judged, oldest],
+        )?;
+        if open.is_some() {
+            return Ok(false);
+        }
+        self.sql.execute("DELETE FROM pending WHERE table_name = ?1 AND id = ?2", &key.params())?;
+        self.sql.execute("DELETE FROM base WHERE table_name = ?1 AND id = ?2", &key.params())?;
+        self.sql.execute("UPDATE record SET state = 0 WHERE table_name = ?1 AND id = ?2", &key.params())?;
+        match self.merged_header(key)? {
+            Header::Here { store } => self.join_own_scope(key, store.as_ref())?,
+            Header::Unknown | Header::Deleted => self.leave_all(key)?,
+        }
+        Ok(true)
+    }
+
+    /// The general case: folds accepted entries into the base and puts the others on top of it again. The entries are read one
+    /// by one, however many a record has.
+    pub(super) fn settle_record(&mut self, key: &Key, until: Final) -> Result<(), LocalCopyError> {
+        let Some(base) = self.base(key)? else { return self.refuse_pending_without_base(key) };
+        let accepted = self.walk(key, base, until)?;
+        let folded = accepted.base;
+        if accepted.open == 0 {
+            self.sql.execute("DELETE FROM base WHERE table_name = ?1 AND id = ?2", &key.params())?;
+        } else {
+            self.put_base(key, &folded)?;
+        }
+        let [table, id] = key.params();
+        let [journal, judged, oldest] = until.params()?;
+        let settled = self.sql.execute(
+            "DELETE FROM pending WHERE table_name = ?1 AND id = ?2
+             AND is_waiting = 0 AND journal >= ?5 AND (journal < ?3 OR (journal = ?3 AND sequence <= ?4))",
+            &[table, id, journal, judged, oldest],
+        )?;
+        let state = match (accepted.open, accepted.waiting) {
+            (0, _) => state::CENTRAL,
+            (_, 0) => state::PENDING,
+            _ => state::WAITING,
+        };
+        self.put_merged(key, &accepted.merged, state)?;
+        if settled > 0 {
+            match &folded.row {
+                Some(_) => self.join_own_scope(key, folded.store.as_ref())?,
+                None => self.leave_all(key)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn refuse_pending_without_base(&mut self, key: &Key) -> Result<(), LocalCopyError> {
+        let sql = "SELECT 1 FROM pending WHERE table_name = ?1 AND id = ?2 LIMIT 1";
+        if self.sql.query_integer(sql, &key.params())?.is_none() {
+            return Ok(());
+        }
+        let name = key.table.name();
+        Err(LocalCopyError::damaged(format_args!("{name} {} has pending entries and no base", key.id)))
+    }
+
+    /// Two passes: accepted entries first, as central has applied them, then the others on top.
+    fn walk(&mut self, key: &Key, base: Image, until: Final) -> Result<Walk, LocalCopyError> {
+        let mut walk = Walk { base: base.clone(), merged: base, open: 0, waiting: 0 };
+        self.visit_pending(key, &mut |journal, sequence, is_waiting, step| {
+            if until.covers(journal, sequence, is_waiting) {
+                step.put_on(&mut walk.base);
+            } else {
+                walk.open += 1;
+                walk.waiting += u64::from(is_waiting);
+            }
+        })?;
+        walk.merged = walk.base.clone();
+        self.visit_pending(key, &mut |journal, sequence, is_waiting, step| {
+            if !until.covers(journal, sequence, is_waiting) {
+                step.put_on(&mut walk.merged);
+            }
+        })?;
+        Ok(walk)
+    }
+
+    fn visit_pending(&mut self, key: &Key, visit: &mut dyn FnMut(u64, u64, bool, Step)) -> Result<(), LocalCopyError> {
+        let mut broken = None;
+        self.sql.query(
+            "SELECT journal, sequence, is_waiting, entry, store FROM pending
+             WHERE table_name = ?1 AND id = ?2 ORDER BY journal, sequence",
+            &key.params(),
+            &mut |row| {
+                let step = Entry::decode(row.blob(3)?)
+                    .map_err(LocalCopyError::damaged)
+                    .and_then(|entry| Step::of(key, entry, row.optional_text(4).map_err(LocalCopyError::from)?));
+                match step {
+                    Ok(step) => visit(row.unsigned(0)?, row.unsigned(1)?, row.integer(2)? != 0, step),
+                    Err(error) => {
+                        broken = Some(error);
+                        return Ok(ControlFlow::Break(()));
+                    }
+                }
+                Ok(ControlFlow::Continue(()))
+            },
+        )?;
+        broken.map_or(Ok(()), Err)
+    }
+}
+
+/// One pending entry, ready to be put on an image.
+struct Step {
+    operation: Operation,
+    store: Option<RecordId>,
+}
+
+impl Step {
+    fn of(key: &Key, entry: Entry, store: Option<&str>) -> Result<Self, LocalCopyError> {
+        let operation = canonical(key, entry.operation);
+        let store = store.map(RecordId::new).transpose().map_err(LocalCopyError::damaged)?;
+        Ok(Self { operation, store })
+    }
+
+    fn put_on(&self, image: &mut Image) {
+        image.row = apply(&image.found(), &self.operation);
+        if image.row.is_some() {
+            image.store.clone_from(&self.store);
+        }
+    }
+}
+
+/// The operation with numbers for columns that the catalogue has come to know.
+pub(super) fn canonical(key: &Key, operation: Operation) -> Operation {
+    match operation {
+        Operation::Put(row) => Operation::Put(key.table.canonical(row)),
+        Operation::Patch(row) => Operation::Patch(key.table.canonical(row)),
+        Operation::Delete => Operation::Delete,
+    }
+}
+
+/// The word in the file for what an entry does.
+pub(super) fn operation_word(operation: &Operation) -> &'static str {
+    match operation {
+        Operation::Put(_) => "put",
+        Operation::Patch(_) => "patch",
+        Operation::Delete => "delete",
+    }
+}

@@ -1,0 +1,8 @@
+//! What must hold, each by the number of its rule; on disk and in memory.
+
+mod model;
+mod reading;
+mod rebuilding;
+mod recording;
+mod site;
+mod verdicts;

@@ -1,0 +1,118 @@
+//! Rule 5.18: mark and sweep, unsent edits spared.
+
+use domain::edit::EditOp;
+use protocol::control::Image;
+
+use super::super::RecordState;
+use super::super::limits::SWEEP_STEP_ROWS;
+use super::site::*;
+
+fn drain(site: &mut Site, rows: Vec<protocol::page::PageRow>) {
+    let page = site.page_of(&store_scope(), rows, true);
+    site.store_page(&page).unwrap();
+}
+
+fn sweep(site: &mut Site) -> usize {
+    let mut steps = 0;
+    while site.copy.sweep_step().unwrap() {
+        steps += 1;
+    }
+    steps
+}
+
+#[test]
+fn what_does_not_come_again_goes_and_what_is_pending_stays() {
+    on_both(|site| {
+        for id in ["gone", "kept", "patched"] {
+            site.page(vec![image(id, 1, r#"{"comment":"old"}"#)]);
+        }
+        site.patch("patched", r#"{"comment":"mine"}"#);
+        site.put("new", r#"{"comment":"mine"}"#);
+        assert!(site.try_edit(EditOp::Put, "pref", "L", r#"{"item":"window"}"#));
+
+        site.copy.begin_rebuild().unwrap();
+        assert!(site.copy.session_state().unwrap().cursors.is_empty());
+        assert!(site.copy.is_rebuilding().unwrap());
+        assert_eq!(sweep(site), 0, "nothing goes before the scope is drained again");
+        site.reopen();
+        drain(site, vec![image("kept", 1, r#"{"comment":"old"}"#)]);
+        assert!(sweep(site) > 0);
+
+        assert_eq!((site.shown("gone"), site.shown("kept")), ("-".to_owned(), r#"{"comment":"old"}"#.to_owned()));
+        assert_eq!(
+            (site.shown("patched"), site.shown("new")),
+            (r#"{"comment":"mine"}"#.to_owned(), r#"{"comment":"mine"}"#.to_owned())
+        );
+        assert!(site.view("pref", "L").is_some());
+        assert!(!site.copy.is_rebuilding().unwrap());
+        // The verdicts decide about what was spared.
+        let refused = site.refused(1, Image::NotHere);
+        site.reply(2, &[refused]);
+        assert_eq!((site.shown("patched"), site.state("new")), ("-".to_owned(), Some(RecordState::Central)));
+    });
+}
+
+#[test]
+fn an_edit_that_is_accepted_during_a_rebuild_is_not_swept() {
+    on_both(|site| {
+        site.page(vec![image("P", 1, "{}")]);
+        site.put("Q", "{}");
+        site.copy.begin_rebuild().unwrap();
+        site.reply(1, &[]);
+        drain(site, vec![image("P", 1, "{}")]);
+        sweep(site);
+
+        assert_eq!((site.shown("P"), site.shown("Q")), ("{}".to_owned(), "{}".to_owned()));
+    });
+}
+
+#[test]
+fn a_sweep_goes_in_bounded_steps_and_goes_on_after_a_crash() {
+    let mut site = Site::on_disk();
+    let count = usize::try_from(SWEEP_STEP_ROWS).unwrap() * 2 + 10;
+    let rows = |from: usize| (from..count).map(|index| image(&format!("R{index:05}"), 1, "{}")).collect::<Vec<_>>();
+    site.page(rows(0));
+    site.copy.begin_rebuild().unwrap();
+    drain(&mut site, rows(count - 3));
+
+    assert!(site.copy.sweep_step().unwrap());
+    site.reopen();
+    assert!(site.count("record") > i64::from(SWEEP_STEP_ROWS));
+    assert_eq!(sweep(&mut site), 3, "two more steps and one that finds the end");
+
+    assert_eq!(site.count("record"), 3);
+    assert_eq!(site.count("membership"), 3);
+}
+
+#[test]
+fn a_record_in_another_scope_stays() {
+    on_both(|site| {
+        site.page(vec![image("P", 1, "{}")]);
+        let partners = domain::scope::Scope::StorePartners(record_id(STORE)).to_id();
+        let page = site.page_of(&partners, vec![image("P", 1, "{}")], true);
+        site.store_page(&page).unwrap();
+        site.copy.begin_rebuild().unwrap();
+        let page = site.page_of(&partners, vec![image("P", 1, "{}")], true);
+        site.store_page(&page).unwrap();
+        drain(site, Vec::new());
+        sweep(site);
+
+        assert_eq!((site.shown("P"), site.count("membership")), ("{}".to_owned(), 1));
+    });
+}
+
+#[test]
+fn a_scope_that_does_not_come_any_more_is_swept_once_everything_is_drained() {
+    on_both(|site| {
+        site.page(vec![image("P", 1, "{}")]);
+        site.copy.begin_rebuild().unwrap();
+
+        site.copy.remember_sync(5, Some(("offline", "no route"))).unwrap();
+        sweep(site);
+        assert_eq!(site.shown("P"), "{}");
+
+        site.copy.remember_sync(6, None).unwrap();
+        sweep(site);
+        assert_eq!((site.shown("P"), site.copy.is_rebuilding().unwrap()), ("-".to_owned(), false));
+    });
+}

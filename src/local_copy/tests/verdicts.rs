@@ -1,0 +1,378 @@
+//! Rules 5.2, 5.3 and 5.15: pages never hide what is newer here, refusals are reverted, images replace whole.
+
+use domain::judge::View;
+use domain::scope::Scope;
+use protocol::control::{Control, ControlRow, Grant, Image};
+use protocol::ids::{ControlNumber, JournalId, OwnershipNumber, Sequence};
+
+use super::super::limits::CONTROL_UNKNOWN_MAX;
+use super::super::{Kind, LocalCopyError, RecordState};
+use super::site::*;
+
+#[test]
+fn a_page_never_hides_a_pending_put_patch_or_delete() {
+    on_both(|site| {
+        site.page(vec![
+            image("P", 1, r#"{"comment":"c1"}"#),
+            image("Q", 2, r#"{"comment":"c1"}"#),
+            image("R", 3, "{}"),
+        ]);
+        site.put("P", r#"{"comment":"mine"}"#);
+        site.patch("Q", r#"{"comment":"mine"}"#);
+        site.delete("R");
+
+        site.page(vec![
+            image("P", 11, r#"{"comment":"c2"}"#),
+            image("Q", 12, r#"{"comment":"c2","their_ref":"new"}"#),
+            image("R", 13, r#"{"comment":"c2"}"#),
+        ]);
+
+        assert_eq!(site.shown("P"), r#"{"comment":"mine"}"#);
+        assert_eq!(site.shown("Q"), r#"{"comment":"mine","their_ref":"new"}"#);
+        assert_eq!(site.shown("R"), "-");
+        assert_eq!(site.state("Q"), Some(RecordState::Pending));
+
+        site.reply(3, &[]);
+
+        assert_eq!(site.shown("Q"), r#"{"comment":"mine","their_ref":"new"}"#);
+        assert_eq!(site.state("Q"), Some(RecordState::Central));
+        assert_eq!((site.count("base"), site.count("pending"), site.shown("R")), (0, 0, "-".to_owned()));
+    });
+}
+
+#[test]
+fn a_refused_edit_goes_to_set_aside_and_centrals_image_takes_its_place() {
+    on_both(|site| {
+        site.page(vec![image("P", 1, r#"{"comment":"c1"}"#)]);
+        site.patch("P", r#"{"comment":"mine"}"#);
+        let refused = site.refused(1, here("P", 5, r#"{"comment":"c5"}"#));
+
+        let stored = site.reply(1, &[refused]);
+
+        assert_eq!((stored.refused, site.shown("P")), (1, r#"{"comment":"c5"}"#.to_owned()));
+        assert_eq!(site.state("P"), Some(RecordState::Central));
+        assert_eq!((site.count("base"), site.count("pending")), (0, 0));
+        let list = site.copy.set_aside_list(0, 10).unwrap();
+        assert_eq!((list.items.len(), list.has_more), (1, false));
+        assert_eq!(list.items[0].code, "not_store_holder");
+        assert_eq!((list.items[0].sequence, list.items[0].recorded_at_ms), (Sequence(1), 1001));
+        let entry = site.copy.set_aside_show(list.items[0].number).unwrap().unwrap();
+        assert_eq!(entry.edit.unwrap().data.unwrap(), r#"{"ID":"P","comment":"mine"}"#);
+    });
+}
+
+#[test]
+fn a_refused_new_record_goes_when_central_does_not_have_it() {
+    on_both(|site| {
+        site.put("P", r#"{"comment":"mine"}"#);
+        let refused = site.refused(1, Image::NotHere);
+
+        site.reply(1, &[refused]);
+
+        assert_eq!((site.shown("P"), site.count("base"), site.count("membership")), ("-".to_owned(), 0, 0));
+    });
+}
+
+#[test]
+fn a_refusal_in_the_middle_leaves_the_edits_before_and_after_it() {
+    on_both(|site| {
+        site.put("P", r#"{"comment":"one"}"#);
+        site.patch("P", r#"{"their_ref":"two"}"#);
+        site.patch("P", r#"{"hold":true}"#);
+        // Central's image shows the first edit and not the third.
+        let refused = site.refused(2, here("P", 9, r#"{"comment":"one"}"#));
+
+        site.reply(2, &[refused]);
+
+        assert_eq!(site.shown("P"), r#"{"hold":true,"comment":"one"}"#);
+        assert_eq!(site.state("P"), Some(RecordState::Pending));
+        site.reply(3, &[]);
+        assert_eq!(site.shown("P"), r#"{"hold":true,"comment":"one"}"#);
+        assert_eq!(site.state("P"), Some(RecordState::Central));
+    });
+}
+
+#[test]
+fn an_image_that_came_with_a_refusal_is_not_overwritten_by_older_accepted_edits() {
+    on_both(|site| {
+        site.put("P", r#"{"comment":"one"}"#);
+        site.patch("P", r#"{"their_ref":"two"}"#);
+        // Between the two central changed the column that the first one wrote.
+        let refused = site.refused(2, here("P", 9, r#"{"comment":"central"}"#));
+
+        site.reply(2, &[refused]);
+
+        assert_eq!(site.shown("P"), r#"{"comment":"central"}"#);
+    });
+}
+
+#[test]
+fn a_refused_group_goes_whole() {
+    on_both(|site| {
+        site.put("P", r#"{"comment":"one"}"#);
+        site.patch("P", r#"{"their_ref":"two"}"#);
+        let rows = [site.refused(1, Image::NotHere), site.refused(2, Image::NotHere)];
+
+        site.reply(2, &rows);
+
+        assert_eq!((site.shown("P"), site.copy.set_aside_count().unwrap()), ("-".to_owned(), 2));
+        assert_eq!(site.count("base"), 0);
+    });
+}
+
+#[test]
+fn an_image_with_a_lower_position_is_ignored() {
+    on_both(|site| {
+        site.page(vec![image("P", 9, r#"{"comment":"c9"}"#)]);
+        site.page(vec![image("P", 8, r#"{"comment":"c8"}"#)]);
+        assert_eq!(site.shown("P"), r#"{"comment":"c9"}"#);
+
+        site.patch("P", r#"{"hold":true}"#);
+        site.page(vec![image("P", 8, r#"{"comment":"c8"}"#)]);
+        assert_eq!(site.shown("P"), r#"{"hold":true,"comment":"c9"}"#);
+
+        let refused = site.refused(1, here("P", 7, r#"{"comment":"c7"}"#));
+        site.reply(1, &[refused]);
+        assert_eq!(site.shown("P"), r#"{"comment":"c9"}"#);
+    });
+}
+
+#[test]
+fn a_tombstone_under_a_pending_patch_hides_the_record_until_the_verdict() {
+    on_both(|site| {
+        site.page(vec![image("P", 1, r#"{"comment":"c1"}"#), image("Q", 1, r#"{"comment":"c1"}"#)]);
+        site.patch("P", r#"{"comment":"mine"}"#);
+        site.put("Q", r#"{"comment":"mine"}"#);
+
+        site.page(vec![tombstone("P", 2), tombstone("Q", 3)]);
+
+        // As central merges them: a patch of what is gone changes nothing, a put makes it anew.
+        assert_eq!((site.shown("P"), site.shown("Q")), ("-".to_owned(), r#"{"comment":"mine"}"#.to_owned()));
+        assert_eq!(site.copy.queue_view().unwrap().unjudged, 0);
+        assert_eq!(site.copy.queue(Sequence(0), 9).unwrap().items.len(), 2);
+        let refused = site.refused(1, Image::NotHere);
+        site.reply(2, &[refused]);
+        assert_eq!((site.shown("P"), site.shown("Q")), ("-".to_owned(), r#"{"comment":"mine"}"#.to_owned()));
+        assert_eq!(site.copy.set_aside_count().unwrap(), 1);
+    });
+}
+
+#[test]
+fn a_waiting_entry_stays_on_top_until_it_is_accepted() {
+    on_both(|site| {
+        site.page(vec![image("P", 1, r#"{"comment":"c1"}"#)]);
+        site.patch("P", r#"{"comment":"mine"}"#);
+        let place = site.place(1);
+
+        site.reply(1, &[Control::Waiting(place)]);
+        assert_eq!(site.state("P"), Some(RecordState::Waiting));
+        site.page(vec![image("P", 5, r#"{"comment":"c5"}"#)]);
+        assert_eq!(site.shown("P"), r#"{"comment":"mine"}"#);
+        site.patch("P", r#"{"their_ref":"more"}"#);
+        assert_eq!(site.state("P"), Some(RecordState::Waiting));
+        assert_eq!(site.copy.queue_view().unwrap().waiting, 1);
+
+        site.reply(2, &[Control::Accepted(place)]);
+        assert_eq!(site.shown("P"), r#"{"comment":"mine","their_ref":"more"}"#);
+        assert_eq!((site.state("P"), site.count("base")), (Some(RecordState::Central), 0));
+    });
+}
+
+#[test]
+fn a_waiting_entry_that_is_refused_is_reverted() {
+    on_both(|site| {
+        site.put("P", r#"{"comment":"mine"}"#);
+        let (place, refused) = (site.place(1), site.refused(1, Image::NotHere));
+        site.reply(1, &[Control::Waiting(place)]);
+
+        site.reply(1, &[refused]);
+
+        assert_eq!((site.shown("P"), site.copy.set_aside_count().unwrap()), ("-".to_owned(), 1));
+    });
+}
+
+#[test]
+fn a_record_that_a_scope_brought_is_not_taken_away_by_an_older_refusal() {
+    on_both(|site| {
+        site.put("P", r#"{"comment":"mine"}"#);
+        site.page(vec![image("P", 5, r#"{"comment":"c5"}"#)]);
+        let refused = site.refused(1, Image::NotHere);
+
+        site.reply(1, &[refused]);
+
+        assert_eq!(site.shown("P"), r#"{"comment":"c5"}"#);
+    });
+}
+
+#[test]
+fn a_quiet_reply_writes_nothing() {
+    on_both(|site| {
+        site.put("P", "{}");
+        site.reply(1, &[]);
+        site.copy.make_durable().unwrap();
+        let log = site.copy.log_health().unwrap().bytes;
+
+        let stored = site.reply(1, &[]);
+        site.copy.make_durable().unwrap();
+
+        assert!(!stored.is_changed);
+        assert_eq!(site.copy.log_health().unwrap().bytes, log);
+    });
+}
+
+#[test]
+fn control_rows_that_came_before_are_not_carried_out_again() {
+    on_both(|site| {
+        site.put("P", "{}");
+        let refused = site.refused(1, Image::NotHere);
+        let head = site.reply_head(1, &[refused]);
+        site.copy.store_reply(JOURNAL, &head).unwrap();
+        let number = site.copy.set_aside_list(0, 1).unwrap().items[0].number;
+        site.copy.set_aside_remove(number).unwrap();
+
+        assert!(!site.copy.store_reply(JOURNAL, &head).unwrap().is_changed);
+        assert_eq!(site.copy.set_aside_count().unwrap(), 0);
+        // Not even with a new one behind it.
+        let mut longer = site.reply_head(
+            1,
+            &[Control::Grant(Grant { store: "T".to_owned(), ownership: OwnershipNumber(3), is_held: true })],
+        );
+        longer.control.insert(0, head.control[0].clone());
+        assert_eq!(site.copy.store_reply(JOURNAL, &longer).unwrap().refused, 0);
+        assert_eq!((site.copy.set_aside_count().unwrap(), site.copy.grants().unwrap().len()), (0, 2));
+    });
+}
+
+#[test]
+fn unknown_control_rows_are_kept_and_shown() {
+    on_both(|site| {
+        let mut head = site.reply_head(0, &[]);
+        head.control.push(ControlRow { number: ControlNumber(2), code: 999, content: vec![1, 2] });
+        head.control.push(ControlRow { number: ControlNumber(3), code: 1, content: vec![255] });
+
+        let stored = site.copy.store_reply(JOURNAL, &head).unwrap();
+
+        assert_eq!(stored.unknown, 2);
+        let shown = site.copy.unknown_control(0, 10).unwrap().items;
+        assert_eq!(shown.iter().map(|row| (row.number, row.code)).collect::<Vec<_>>(), [(2, 999), (3, 1)]);
+        assert_eq!(site.copy.session_state().unwrap().control, ControlNumber(3));
+    });
+}
+
+#[test]
+fn unknown_control_rows_above_the_limit_stop_the_cursor() {
+    let mut site = Site::in_memory();
+    let mut head = site.reply_head(0, &[]);
+    let row = |number| ControlRow { number: ControlNumber(number), code: 999, content: Vec::new() };
+    head.control = (2..2 + CONTROL_UNKNOWN_MAX).map(row).collect();
+    site.copy.store_reply(JOURNAL, &head).unwrap();
+    let before = site.copy.session_state().unwrap().control;
+
+    head.control = vec![row(before.0 + 1)];
+
+    assert_eq!(site.copy.store_reply(JOURNAL, &head), Err(LocalCopyError::ControlUnknownFull));
+    assert_eq!(site.copy.session_state().unwrap().control, before);
+}
+
+#[test]
+fn a_grant_that_is_taken_away_is_gone() {
+    on_both(|site| {
+        assert!(site.copy.holding(&record_id(STORE)).unwrap().is_some());
+        assert_eq!(site.copy.grants().unwrap(), [(STORE.to_owned(), OwnershipNumber(1))]);
+
+        site.reply(
+            0,
+            &[Control::Grant(Grant { store: "S".to_owned(), ownership: OwnershipNumber(2), is_held: false })],
+        );
+
+        assert!(site.copy.holding(&record_id(STORE)).unwrap().is_none());
+    });
+}
+
+#[test]
+fn a_refusal_without_its_entry_is_kept_all_the_same() {
+    on_both(|site| {
+        let mut refused = site.refused(5, Image::NotHere);
+        if let Control::Refused(refused) = &mut refused {
+            refused.journal = JournalId([9; 16]);
+        }
+
+        site.reply(0, &[refused]);
+
+        let entry = site.copy.set_aside_show(1).unwrap().unwrap();
+        assert_eq!((entry.about.table, entry.edit), (None, None));
+    });
+}
+
+#[test]
+fn a_record_goes_only_when_no_scope_holds_it() {
+    on_both(|site| {
+        let partners = Scope::StorePartners(record_id(STORE)).to_id();
+        let page = site.page_of(&partners, vec![image("P", 1, "{}")], false);
+        site.store_page(&page).unwrap();
+        site.page(vec![image("P", 1, "{}")]);
+
+        site.page(vec![tombstone("P", 2)]);
+        assert_ne!(site.shown("P"), "-");
+
+        let page = site.page_of(&partners, vec![tombstone("P", 2)], false);
+        site.store_page(&page).unwrap();
+        assert_eq!(site.shown("P"), "-");
+    });
+}
+
+#[test]
+fn an_accepted_own_record_is_in_the_scope_it_was_routed_to() {
+    on_both(|site| {
+        site.put("P", "{}");
+        site.reply(1, &[]);
+
+        site.page(vec![tombstone("P", 2)]);
+
+        assert_eq!(site.shown("P"), "-");
+    });
+}
+
+#[test]
+fn a_reply_for_another_journal_is_refused() {
+    on_both(|site| {
+        let head = site.reply_head(0, &[]);
+        let other = JournalId([9; 16]);
+
+        assert_eq!(
+            site.copy.store_reply(other, &head),
+            Err(LocalCopyError::OtherJournal { expected: JOURNAL, found: other })
+        );
+    });
+}
+
+#[test]
+fn under_a_new_journal_unreceived_entries_come_again_and_received_ones_stay() {
+    on_both(|site| {
+        site.put("P", r#"{"comment":"received"}"#);
+        site.reply(0, &[]);
+        site.put("Q", r#"{"comment":"salvaged"}"#);
+        let salvaged = site.journal.pop().unwrap();
+        site.journal = vec![salvaged.clone()];
+        site.journal_id = JournalId([9; 16]);
+
+        assert!(site.copy.use_journal(Kind::Shared, site.journal_id).unwrap());
+        assert!(!site.copy.use_journal(Kind::Shared, site.journal_id).unwrap());
+        assert_eq!((site.shown("P"), site.shown("Q")), (r#"{"comment":"received"}"#.to_owned(), "-".to_owned()));
+        assert_eq!(site.copy.applied(Kind::Shared).unwrap(), Sequence(0));
+        site.copy.begin_edits().unwrap();
+        site.reapply(Kind::Shared, 1, &salvaged).unwrap();
+        site.commit();
+        assert_eq!(site.shown("Q"), r#"{"comment":"salvaged"}"#);
+
+        // The verdict of the old journal's entry comes under its own name.
+        let mut refused = site.refused(1, Image::NotHere);
+        if let Control::Refused(refused) = &mut refused {
+            refused.journal = JOURNAL;
+        }
+        site.reply(0, &[refused]);
+        assert_eq!((site.shown("P"), site.copy.set_aside_count().unwrap()), ("-".to_owned(), 1));
+        site.reply(1, &[]);
+        assert_eq!((site.state("Q"), site.count("pending")), (Some(RecordState::Central), 0));
+    });
+}

@@ -1,0 +1,56 @@
+//! What the judge reads when an edit is recorded.
+
+use domain::judge::{Found, Header, Holding, View};
+use protocol::ids::{OwnershipNumber, RecordId, SiteId, TableRef};
+use sql::SqlExt;
+
+use super::{LocalCopy, LocalCopyError};
+
+impl View for LocalCopy {
+    type Error = LocalCopyError;
+
+    fn record(&mut self, table: &TableRef, id: &RecordId) -> Result<Found, LocalCopyError> {
+        let key = self.key(table, id);
+        if let Some(image) = self.merged(&key)? {
+            return Ok(image.found());
+        }
+        // Not here: if an own entry took it away, its store decides who may write it.
+        let sql = "SELECT store, operation FROM pending WHERE table_name = ?1 AND id = ?2
+                   ORDER BY journal DESC, sequence DESC LIMIT 1";
+        let last = self.sql.query_one(sql, &key.params(), |row| {
+            Ok((row.optional_text(0)?.map(str::to_owned), row.text(1)? == "delete"))
+        })?;
+        match last {
+            Some((store, true)) => {
+                let store = store.map(|store| RecordId::new(&store)).transpose().map_err(LocalCopyError::damaged)?;
+                Ok(Found::Deleted { store })
+            }
+            Some((_, false)) | None => Ok(Found::Unknown),
+        }
+    }
+
+    fn holding(&mut self, store: &RecordId) -> Result<Option<Holding>, LocalCopyError> {
+        let sql = "SELECT ownership FROM store_grant WHERE store = ?1";
+        let number = self.sql.query_one(sql, &[store.as_str().into()], |row| row.unsigned(0))?;
+        let Some(number) = number else { return Ok(None) };
+        let number = u32::try_from(number).map_err(LocalCopyError::damaged)?;
+        Ok(Some(Holding { site: self.site, ownership: OwnershipNumber(number) }))
+    }
+
+    /// Waiting is central's affair: here a line without a header is refused at once.
+    fn is_waiting(&mut self, _author: SiteId, _table: &TableRef, _id: &RecordId) -> Result<bool, LocalCopyError> {
+        Ok(false)
+    }
+
+    fn header(&mut self, table: &TableRef, id: &RecordId) -> Result<Header, LocalCopyError> {
+        let key = self.key(table, id);
+        match self.merged_header(&key)? {
+            Header::Unknown => Ok(match self.record(table, id)? {
+                Found::Deleted { .. } => Header::Deleted,
+                Found::Here { store, .. } => Header::Here { store },
+                Found::Unknown => Header::Unknown,
+            }),
+            header => Ok(header),
+        }
+    }
+}
