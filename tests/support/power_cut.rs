@@ -5,6 +5,7 @@
 //! the agent or the kernel still tries, and what was not written lives in memory alone. Then the agent is killed and the image
 //! is copied; the copy is the disk as it comes back: its journal is replayed when it is mounted, and the agent opens on it.
 //! What this cannot show is a drive that loses its own write cache.
+#![expect(clippy::disallowed_methods, reason = "the rig waits for other processes, of which nothing tells")]
 
 use std::collections::BTreeSet;
 use std::error::Error;
@@ -146,7 +147,7 @@ pub fn run(
             finish("kill", &["-s", "USR1", &daemon.id().to_string()])?;
         }
         let sent = std::thread::scope(|scope| {
-            let recorder = scope.spawn(|| record_until_gone(&socket, &mut next, heard));
+            let recorder = scope.spawn(|| record_until_gone(&socket, &mut next, &heard));
             wait_a_while(&acknowledgements, random % CUT_WITHIN_US);
             let cut = disk.cut(&mut daemon);
             let sent = recorder.join().map_err(|_| "the recording thread failed")?;
@@ -322,7 +323,7 @@ fn stock_line(number: u64) -> Value {
 }
 
 /// Records one request after the other through the daemon's socket until the daemon is gone; every fifth is a group.
-fn record_until_gone(socket: &Path, next: &mut u64, heard: Sender<()>) -> Vec<Sent> {
+fn record_until_gone(socket: &Path, next: &mut u64, heard: &Sender<()>) -> Vec<Sent> {
     let mut sent = Vec::new();
     loop {
         let numbers = *next..*next + if sent.len() % 5 == 4 { 6 } else { 1 };

@@ -8,6 +8,8 @@ use crate::workspace;
 
 /// How many cuts unless `--cycles` says otherwise.
 const CYCLES: u64 = 40;
+/// How many findings are printed; one bad cut has hundreds, all of one kind.
+const FINDINGS_SHOWN_MAX: usize = 10;
 /// Exit status where it cannot be run, the one by which test programs say that they were skipped.
 const NOT_RUN: i32 = 77;
 
@@ -38,7 +40,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let programs = workspace::build_programs()?;
     let figures = run_cycles(&disk, &programs, cycles, is_control, &mut |line| println!("{line}"))
         .map_err(|error| anyhow!("the rig failed: {error}"))?;
-    for finding in &figures.findings {
+    for finding in figures.findings.iter().take(FINDINGS_SHOWN_MAX) {
         println!("   {finding}");
     }
     println!(
