@@ -9,6 +9,7 @@ use crate::support::power_cut::{Disk, Programs, run};
 const CYCLES: u64 = 3;
 
 /// Some cycles, or nothing where loop devices or root are missing.
+#[expect(clippy::print_stderr, reason = "what was not run has to be seen")]
 fn cut(cycles: u64, without_syncs: bool) -> Option<Vec<String>> {
     let disk = match Disk::make() {
         Ok(disk) => disk,

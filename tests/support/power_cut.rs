@@ -94,13 +94,17 @@ impl Disk {
     /// Cuts the power under a daemon, and mounts what the disk held at that moment.
     fn cut(&self, daemon: &mut Child) -> Outcome<()> {
         let (ground, image, copy) = (self.path("ground"), self.path("ground/image"), self.path("copy"));
-        finish("fsfreeze", &["-f", &ground])?;
-        daemon.kill()?;
-        finish("cp", &["--sparse=auto", &image, &copy])?;
-        // The proof that the copy is of one moment: nothing was written meanwhile.
-        finish("cmp", &[&image, &copy])?;
-        finish("fsfreeze", &["-u", &ground])?;
+        let frozen = finish("fsfreeze", &["-f", &ground]);
+        let killed = daemon.kill();
+        // The comparison proves that the copy is of one moment: nothing was written meanwhile.
+        let copied = finish("cp", &["--sparse=auto", &image, &copy]).and_then(|_| finish("cmp", &[&image, &copy]));
+        // Whatever failed, a frozen disk or a living daemon would keep the other thread waiting for ever.
+        let thawed = finish("fsfreeze", &["-u", &ground]);
         daemon.wait()?;
+        killed?;
+        for step in [frozen, copied, thawed] {
+            step?;
+        }
         finish("umount", &[&self.path("disk")])?;
         finish("cp", &["--sparse=auto", &copy, &image])?;
         self.mount()
