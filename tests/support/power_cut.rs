@@ -106,7 +106,8 @@ impl Disk {
             step?;
         }
         finish("umount", &[&self.path("disk")])?;
-        finish("cp", &["--sparse=auto", &copy, &image])?;
+        // A new file: a mount namespace of another program may still hold the old disk, which then writes to the old one.
+        finish("cp", &["--remove-destination", "--sparse=auto", &copy, &image])?;
         self.mount()
     }
 }
@@ -114,8 +115,9 @@ impl Disk {
 impl Drop for Disk {
     fn drop(&mut self) {
         let [ground, disk] = ["ground", "disk"].map(|name| self.path(name));
+        // Lazily, for the same reason: the devices go as soon as nobody holds them.
         for (program, arguments) in
-            [("fsfreeze", vec!["-u", &ground]), ("umount", vec![&disk]), ("umount", vec![&ground])]
+            [("fsfreeze", vec!["-u", &ground]), ("umount", vec!["-l", &disk]), ("umount", vec!["-l", &ground])]
         {
             let _ = finish(program, &arguments);
         }
