@@ -16,5 +16,7 @@ mod bad_link;
 mod daemon;
 #[path = "suite/kills.rs"]
 mod kills;
+#[path = "suite/power_cut.rs"]
+mod power_cut;
 #[path = "suite/sync.rs"]
 mod sync;

@@ -4,6 +4,7 @@ pub mod agent;
 pub mod central;
 pub mod corpus;
 pub mod link;
+pub mod power_cut;
 
 use std::path::PathBuf;
 use std::process::Output;

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::demo::play::{Central, Site, item_line, items, offline_work};
 use crate::link::{Link, Mood};
+use crate::workspace;
 
 /// Runs the demo. `--keep` leaves everything running and prints commands to try.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
@@ -18,7 +19,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         [word] if word == "--keep" => true,
         _ => bail!("the demo knows one option: --keep"),
     };
-    let programs = play::build()?;
+    let programs = workspace::build_programs()?;
     let folder = tempfile::Builder::new().prefix("outpost-demo-").disable_cleanup(keeps).tempdir()?;
     let root = PathBuf::from(folder.path());
 

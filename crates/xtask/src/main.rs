@@ -12,6 +12,10 @@ mod demo;
     reason = "shared with the tests, where a failure ends the test"
 )]
 mod link;
+mod power_cut;
+#[path = "../../../tests/support/power_cut.rs"]
+#[expect(unreachable_pub, reason = "shared with the tests")]
+mod power_cut_rig;
 mod size;
 mod tidy;
 mod workspace;
@@ -32,6 +36,11 @@ const CHORES: &[Chore] = &[
     Chore { name: "demo", about: "run the main job in front of you; --keep leaves it running", run: demo::run },
     Chore { name: "tidy", about: "check the rules that neither the compiler nor clippy knows", run: tidy::run },
     Chore { name: "size", about: "build the agent as it ships and hold its size against the budget", run: size::run },
+    Chore {
+        name: "power-cut",
+        about: "cut the power under a recording agent; --cycles N, --control",
+        run: power_cut::run,
+    },
 ];
 
 fn main() -> ExitCode {
@@ -62,7 +71,7 @@ fn dispatch(arguments: &[String]) -> Result<()> {
 fn help() -> String {
     let about_help = ("help", "this list");
     let lines = CHORES.iter().map(|chore| (chore.name, chore.about)).chain([about_help]);
-    let lines: Vec<_> = lines.map(|(name, about)| format!("  {name:<8} {about}")).collect();
+    let lines: Vec<_> = lines.map(|(name, about)| format!("  {name:<9} {about}")).collect();
     format!("usage: cargo xtask CHORE [ARGUMENTS]\n\n{}\n", lines.join("\n"))
 }
 

@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::power_cut_rig::Programs;
 
 /// The repository's root folder.
 pub(crate) fn root() -> PathBuf {
@@ -16,6 +18,18 @@ pub(crate) fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(root()).stdin(Stdio::null());
     command
+}
+
+/// Builds both programs, each for itself as they ship, and tells where they are.
+pub(crate) fn build_programs() -> Result<Programs> {
+    for package in ["outpost", "central"] {
+        println!("building {package} ...");
+        let status = cargo().args(["build", "--quiet", "--bins", "--package", package]).status()?;
+        ensure!(status.success(), "{package} could not be built");
+    }
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
+    let folder = target.join("debug");
+    Ok(Programs { agent: folder.join("outpost"), central: folder.join("outpost-central") })
 }
 
 /// git in `folder`. A clone that belongs to another user is read all the same (CI runs as root); the variables that git

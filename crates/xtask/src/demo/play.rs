@@ -10,28 +10,10 @@ use anyhow::{Context as _, Result, anyhow, ensure};
 use serde_json::{Value, json};
 
 use crate::link::Link;
-use crate::workspace;
+use crate::power_cut_rig::Programs;
 
 /// Syncs after which the demo gives up waiting for verdicts.
 const SETTLE_SYNCS_MAX: u32 = 200;
-
-/// Where the two programs were built.
-pub(super) struct Programs {
-    agent: PathBuf,
-    central: PathBuf,
-}
-
-/// Builds both programs, each for itself as they ship.
-pub(super) fn build() -> Result<Programs> {
-    for package in ["outpost", "central"] {
-        println!("building {package} ...");
-        let status = workspace::cargo().args(["build", "--quiet", "--bins", "--package", package]).status()?;
-        ensure!(status.success(), "{package} could not be built");
-    }
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace::root().join("target"), PathBuf::from);
-    let folder = target.join("debug");
-    Ok(Programs { agent: folder.join("outpost"), central: folder.join("outpost-central") })
-}
 
 /// Central data as lines of edits.
 pub(super) struct Data {
