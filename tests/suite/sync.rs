@@ -222,3 +222,24 @@ fn local_data_never_leaves_the_site() {
     assert_eq!(agent.json(&["get", "pref", "P1"])["data"]["data"], "x");
     assert!(central.records("pref").is_empty());
 }
+
+#[test]
+fn a_damaged_local_copy_is_rebuilt_and_the_site_works_on() {
+    let (central, data) = central_with_sites(200, &["north"]);
+    let agent = Agent::initialised(&central, "north");
+    agent.record(&edits(&data.stores[0], &data.items, &data.names, 300, 1));
+    agent.settle();
+    agent.record(&edits(&data.stores[0], &data.items, &data.names, 100, 2));
+    let unsent = agent.json(&["status"])["pending"]["edits"].as_u64().unwrap();
+    let path = agent.data().join("local_copy.sqlite");
+    let length = usize::try_from(std::fs::metadata(&path).unwrap().len()).unwrap();
+    std::fs::write(&path, vec![0xA5; length]).unwrap();
+
+    let synced = agent.settle();
+
+    assert!(synced["sent"].as_u64().unwrap() >= unsent, "what was not sent lay in the journal: {synced}");
+    same_records(&central, &agent, &STORE_TABLES);
+    same_records(&central, &agent, &["item", "store", "name"]);
+    let stock = json!({"table": "item_line", "op": "upsert", "id": "AFTER", "data": {"ID": "AFTER", "store_ID": data.stores[0]}});
+    assert_eq!(agent.record(&stock.to_string())["recorded"], 1);
+}

@@ -5,7 +5,7 @@ use protocol::chain::{self, Predecessor, hash_of};
 use protocol::entry::Entry;
 use protocol::exchange::{PartKept, Received};
 use protocol::frame::{Frame, Placement};
-use protocol::ids::{Hash, JournalId, Sequence, SiteId};
+use protocol::ids::{ControlNumber, Hash, JournalId, Sequence, SiteId};
 use protocol::limits;
 use protocol::message::{self, FramePart, FramePartState, RequestHead, ScopeCursor};
 use protocol::section;
@@ -30,6 +30,9 @@ impl Batch<'_> {
             batch.find_journal(head)?;
             batch.check_head(head)?;
             batch.forget_control(head.site, head.control)?;
+            if head.control == ControlNumber(0) {
+                batch.tell_forgotten_grants(head.site)?;
+            }
             batch.keep_cursors(head.site, &head.cursors)?;
             let journal = batch.active_journal(head.site)?;
             Ok(Received { sequence: journal.received, hash: journal.received_hash })

@@ -144,6 +144,19 @@ impl Batch<'_> {
         self.drop_parts(site)?;
         // Verdicts on what another device wrote mean nothing to this one; refused entries stay in set-aside.
         self.sql.execute("DELETE FROM control WHERE site = ?1", &[site.0.into()])?;
+        self.tell_grants(site)
+    }
+
+    /// A device that has no control row although its grants were told and forgotten has lost its local copy: it is told again.
+    pub(super) fn tell_forgotten_grants(&mut self, site: SiteId) -> Result<(), StoreError> {
+        const GRANTS: &str = "SELECT COUNT(*) FROM control WHERE site = ?1 AND code = 4";
+        if self.sql.query_integer(GRANTS, &[site.0.into()])?.unwrap_or(0) > 0 {
+            return Ok(());
+        }
+        self.tell_grants(site)
+    }
+
+    fn tell_grants(&mut self, site: SiteId) -> Result<(), StoreError> {
         let held = self.state.holdings.iter().filter(|(_, holding)| holding.site == site);
         let grants: Vec<_> = held.map(|(store, holding)| (store.clone(), holding.ownership)).collect();
         for (store, ownership) in grants {

@@ -8,6 +8,7 @@ contract!(
     a_site_is_found_by_its_name_and_ids_rise,
     a_taken_or_wrong_name_is_refused,
     a_store_is_granted_once_and_its_record_says_where_it_is,
+    a_device_that_lost_its_local_copy_is_told_its_grants_again,
     a_store_that_is_elsewhere_or_unknown_is_not_given,
     a_mobile_site_has_one_store,
     a_site_with_a_store_that_cannot_be_given_is_not_added,
@@ -86,6 +87,21 @@ fn a_store_is_granted_once_and_its_record_says_where_it_is(world: &mut World) {
     assert_eq!(device.scopes.len(), 3);
     let held = world.store.reading().stores_of(site).unwrap();
     assert_eq!(held.iter().map(|held| held.0.as_str()).collect::<Vec<_>>(), ["S1", "S2"]);
+}
+
+fn a_device_that_lost_its_local_copy_is_told_its_grants_again(world: &mut World) {
+    let mut device = world.device(&["S1"]);
+    device.sync(world);
+    device.sync(world);
+    device.control = 0;
+    device.controls.clear();
+    device.cursors.clear();
+
+    device.sync(world);
+    device.sync(world);
+
+    let grants = device.controls.iter().filter(|control| matches!(control, Control::Grant(_))).count();
+    assert_eq!(grants, 1, "told again, and once");
 }
 
 fn a_store_that_is_elsewhere_or_unknown_is_not_given(world: &mut World) {
