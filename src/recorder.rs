@@ -1,12 +1,13 @@
 //! Recording edits: check, journal, make durable, show (architecture, section 4, steps 1 to 4).
 //!
-//! Groups that arrive together share one sync: whoever gets the lock first takes everything that queues, and the others find
-//! their answer when they get it. The order within a commit: the local copy takes the edits in an open transaction, so that each
+//! Groups that arrive together share one sync: whoever finds nobody at work takes everything that queues, and the others are
+//! woken to their answers. The order within a commit: the local copy takes the edits in an open transaction, so that each
 //! group is checked against those before it; the journals take them; the journals are synced; the transaction is committed. A
 //! crash between loses nothing: what is in a journal and not in the local copy is applied again at opening.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use domain::apply::operation_for;
 use domain::catalogue::Catalogue;
@@ -19,6 +20,7 @@ use protocol::limits;
 use protocol::row::Row;
 
 use crate::error::AgentError;
+use crate::exit::Exit;
 use crate::journal::storage::Storage;
 use crate::journal::{Draft, Journal, Note};
 use crate::local_copy::{Kind, LocalCopy};
@@ -31,6 +33,9 @@ pub use error::{EditRefusal, RecordError};
 pub const COMMIT_GROUPS_MAX: usize = 256;
 /// Groups that may queue for recording; one more is told to come again.
 pub const QUEUE_GROUPS_MAX: usize = 10_000;
+
+/// Turns that a commit gives away while it hopes for company; each is microseconds, a sync is a hundred times that.
+const PATIENCE_YIELDS_MAX: usize = 50;
 
 /// Edits that are recorded and judged together.
 #[derive(Debug, Clone)]
@@ -70,7 +75,8 @@ pub struct Core<S: Storage> {
 pub struct Recorder<S: Storage> {
     site: SiteId,
     catalogue: Arc<Catalogue>,
-    queue: Mutex<VecDeque<Arc<Ticket>>>,
+    line: Mutex<Line>,
+    committed: Condvar,
     core: Mutex<Core<S>>,
 }
 
@@ -87,7 +93,7 @@ impl<S: Storage> Recorder<S> {
     pub fn new(site: SiteId, catalogue: Arc<Catalogue>, mut core: Core<S>) -> Result<Self, RecordError> {
         catch_up(&mut core)?;
         while core.local.sweep_step()? {}
-        Ok(Self { site, catalogue, queue: Mutex::default(), core: Mutex::new(core) })
+        Ok(Self { site, catalogue, line: Mutex::default(), committed: Condvar::new(), core: Mutex::new(core) })
     }
 
     /// The journals and the local copy, for reading and for what a session stores.
@@ -109,11 +115,11 @@ impl<S: Storage> Recorder<S> {
         let tickets: Vec<_> =
             groups.into_iter().map(|group| Arc::new(Ticket { group, answer: Mutex::new(None) })).collect();
         {
-            let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-            if queue.len() + tickets.len() > QUEUE_GROUPS_MAX {
+            let mut line = self.line();
+            if line.queue.len() + tickets.len() > QUEUE_GROUPS_MAX {
                 return tickets.iter().map(|_| Err(RecordError::QueueFull)).collect();
             }
-            queue.extend(tickets.iter().cloned());
+            line.queue.extend(tickets.iter().cloned());
         }
         tickets.iter().map(|ticket| self.wait(ticket)).collect()
     }
@@ -150,23 +156,78 @@ impl<S: Storage> Recorder<S> {
         result
     }
 
+    /// Waits for a ticket's answer. Whoever finds nobody at work commits what queues, its own ticket among it.
     fn wait(&self, ticket: &Ticket) -> Result<Recorded, RecordError> {
+        let mut line = self.line();
         loop {
-            let mut core = self.core();
             if let Some(answer) = ticket.answer.lock().unwrap_or_else(PoisonError::into_inner).take() {
                 return answer;
             }
-            let batch: Vec<_> = {
-                let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-                let count = queue.len().min(COMMIT_GROUPS_MAX);
-                queue.drain(..count).collect()
-            };
-            let answers = commit(&self.catalogue, self.site, &mut core, &batch);
-            for (ticket, answer) in batch.iter().zip(answers) {
-                *ticket.answer.lock().unwrap_or_else(PoisonError::into_inner) = Some(answer);
+            if line.is_committing {
+                line = self.committed.wait(line).unwrap_or_else(PoisonError::into_inner);
+                continue;
             }
+            line.is_committing = true;
+            let awaited = line.last_batch;
+            drop(line);
+            self.let_others_queue(awaited);
+            self.commit_line();
+            line = self.line();
+            line.is_committing = false;
+            self.committed.notify_all();
         }
     }
+
+    /// Those who were answered last are about to come again; a moment's patience lets them share this sync.
+    fn let_others_queue(&self, awaited: usize) {
+        for _ in 0..PATIENCE_YIELDS_MAX {
+            if self.line().queue.len() >= awaited {
+                return;
+            }
+            std::thread::yield_now();
+        }
+    }
+
+    fn commit_line(&self) {
+        let mut core = self.core();
+        let batch: Vec<_> = {
+            let mut line = self.line();
+            let count = line.queue.len().min(COMMIT_GROUPS_MAX);
+            line.last_batch = count;
+            line.queue.drain(..count).collect()
+        };
+        // A panic is a broken invariant; those who wait must hear of it instead of waiting for ever.
+        let committed = AssertUnwindSafe(|| commit(&self.catalogue, self.site, &mut core, &batch));
+        let answers = catch_unwind(committed).unwrap_or_else(|_| {
+            let _ = core.local.rollback_edits();
+            batch.iter().map(|_| Err(RecordError::Device(broken()))).collect()
+        });
+        for (ticket, answer) in batch.iter().zip(answers) {
+            *ticket.answer.lock().unwrap_or_else(PoisonError::into_inner) = Some(answer);
+        }
+    }
+
+    fn line(&self) -> MutexGuard<'_, Line> {
+        self.line.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn broken() -> AgentError {
+    AgentError::new(
+        "recording_broke",
+        "recording failed because of a mistake in the program",
+        "Start the agent again; what was acknowledged before is safe. Report this with the log.",
+        Exit::Failed,
+    )
+}
+
+/// Who waits to be recorded.
+#[derive(Default)]
+struct Line {
+    queue: VecDeque<Arc<Ticket>>,
+    is_committing: bool,
+    /// Groups of the last commit.
+    last_batch: usize,
 }
 
 /// Sequences that groups of the same commit have taken already.
@@ -405,3 +466,6 @@ fn catch_up<S: Storage>(core: &mut Core<S>) -> Result<(), RecordError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;
