@@ -86,7 +86,7 @@ fn groups_of_many_threads_each_get_sequences_of_their_own_and_are_all_there() {
     });
 
     assert_eq!(sequences.lock().unwrap().len(), 200);
-    let mut core = recorder.core();
+    let core = recorder.core();
     assert_eq!(core.shared.durable().sequence, Sequence(400));
     assert_eq!(core.local.applied(Kind::Shared).unwrap(), Sequence(400));
 }
@@ -104,7 +104,7 @@ fn a_refused_group_leaves_nothing_behind_and_its_neighbours_are_recorded() {
     let codes: Vec<_> = answers
         .iter()
         .map(|answer| match answer {
-            Ok(recorded) => recorded.edits.to_string(),
+            Ok(done) => done.edits.to_string(),
             Err(RecordError::Refused(refusal)) => format!("{} {}", refusal.index, refusal.code),
             Err(other) => panic!("{other}"),
         })
@@ -118,9 +118,9 @@ fn the_private_part_of_a_mixed_group_names_the_shared_sequence_that_completes_it
     let recorder = recorder();
     let local = put("pref", "P", r#"{"item":"window","data":"x"}"#);
 
-    let recorded = recorder.record(group(vec![local, stock("A", STORE)])).unwrap();
+    let answer = recorder.record(group(vec![local, stock("A", STORE)])).unwrap();
 
-    assert_eq!((recorded.edits, recorded.sequences), (2, Some((Sequence(1), Sequence(1)))));
+    assert_eq!((answer.edits, answer.sequences), (2, Some((Sequence(1), Sequence(1)))));
     let mut completes = None;
     let mut core = recorder.core();
     core.private
