@@ -13,7 +13,7 @@ const HEAD_BYTES_MAX: usize = 16 * 1024;
 /// Longest line of an answer, in bytes: [`crate::operations::LIST_LIMIT_MAX`] records of the largest size.
 const LINE_BYTES_MAX: u64 = 2 * 1024 * 1024 * 1024;
 
-/// Asks the server that listens on a socket. `None` if none listens.
+/// Asks the server that listens on a socket. `None` if none listens, or if it went away over a verb that only looks.
 ///
 /// # Errors
 /// What the verb ended with; `server_lost` if the answer was cut: then whether the verb was carried out is not known.
@@ -31,6 +31,8 @@ pub fn ask(
     let sent = send(&stream, request, input);
     match (receive(stream, events), sent) {
         (Ok(done), _) => Ok(Some(done)),
+        // A server that is stopping drops whoever comes late: who only looks may look again, at the folder itself.
+        (Err(error), _) if error.code == "server_lost" && request.only_looks() => Ok(None),
         // A server that refuses early does not read the rest: its answer says more than the broken pipe.
         (Err(error), Ok(())) => Err(error),
         (Err(error), Err(_)) if error.code != "server_lost" => Err(error),

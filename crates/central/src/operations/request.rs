@@ -45,6 +45,16 @@ pub enum Request {
     Status,
 }
 
+impl Request {
+    /// Whether the verb changes nothing, so that asking twice does no harm.
+    pub fn only_looks(&self) -> bool {
+        match self {
+            Self::SiteList | Self::SiteShow { .. } | Self::StoreList { .. } | Self::Records(_) | Self::Status => true,
+            Self::SiteAdd(_) | Self::StoreAdd { .. } | Self::Import { .. } => false,
+        }
+    }
+}
+
 /// A site to add.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
