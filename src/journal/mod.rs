@@ -14,6 +14,7 @@
 //! - After any storage error the handle refuses everything until the journal is opened again.
 //!
 //! Bytes on disk: `docs/journal-format.md`. Engines: [`sled_storage`] and, for tests and the simulator, [`fake_storage`].
+#![cfg_attr(not(test), deny(clippy::indexing_slicing))]
 
 mod error;
 pub mod fake_storage;

@@ -4,6 +4,7 @@
 //! then one result or one error. `docs/local-api.md` is the description for those who call it. The server knows its
 //! listener only through [`listener::Listener`], so that another kind (loopback TCP) is another implementation and not
 //! another server.
+#![cfg_attr(not(test), deny(clippy::indexing_slicing))]
 
 mod client;
 mod head;

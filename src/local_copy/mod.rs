@@ -17,6 +17,7 @@
 //!   them, so that what a power cut takes is applied again.
 //!
 //! A record is in `membership` of each scope that brought it, or of the scope that its own edit was routed to.
+#![cfg_attr(not(test), deny(clippy::indexing_slicing))]
 
 mod control;
 mod edits;

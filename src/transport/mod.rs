@@ -3,6 +3,7 @@
 //! One connection at a time, kept alive between the requests of a session. No cookies, no compression (what travels is packed
 //! already), no redirects: a redirect is another host that wants to be central. Resolving and connecting have limits, reading
 //! and writing have idle limits, and nothing has a total one: a slow link may take as long as it moves.
+#![cfg_attr(not(test), deny(clippy::indexing_slicing))]
 
 mod enrol;
 mod error;

@@ -1,6 +1,7 @@
 //! What mSupply means: the tables and who may write them, records as JSON and as rows, the scopes that a record travels in, and
 //! the judge that both the agent and central ask. Knows no file, clock, thread or random source.
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), deny(clippy::indexing_slicing))]
 
 pub mod apply;
 pub mod catalogue;

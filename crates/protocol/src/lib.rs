@@ -2,6 +2,7 @@
 //! two machines that exchange them. Knows no file, socket, clock, thread or random source; time and entropy are arguments.
 #![no_std]
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), deny(clippy::indexing_slicing))]
 extern crate alloc;
 #[cfg(test)]
 extern crate std;

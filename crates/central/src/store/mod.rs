@@ -6,6 +6,7 @@
 //! when the batch is committed. [`Reading`] reads on the same connection or, through [`ReadStore`], on one of its own.
 //!
 //! Time and entropy are arguments. The SQL is portable (see crate `sql`); the engines are told apart nowhere in here.
+#![cfg_attr(not(test), deny(clippy::indexing_slicing))]
 
 mod batch;
 mod conclude;

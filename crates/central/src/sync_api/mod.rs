@@ -2,6 +2,7 @@
 //!
 //! An exchange is driven by one task ([`drive`]); the reply's sections go out as they are made. Memory is bounded by
 //! `limits.exchanges_max` times one section in and a few out; time is bounded by idle limits alone.
+#![cfg_attr(not(test), deny(clippy::indexing_slicing))]
 
 mod body;
 mod drive;
