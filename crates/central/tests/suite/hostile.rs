@@ -159,17 +159,23 @@ fn more_exchanges_than_allowed_are_answered_503_with_retry_after() {
     let server = folder.serve();
     let open = || {
         let mut connection = Connection::begin(server.address, "/sync/v0", 1000);
-        connection.send(&[1]).unwrap();
+        // One that comes too late is cut off, which is no matter here.
+        let _ = connection.send(&[1]);
         connection
     };
-    let (first, second) = (open(), open());
+    let mut held = vec![open(), open()];
 
     let reply = wait_for("both places to be taken", || {
-        post(server.address, "/sync/v0", b"x").filter(|reply| reply.status != 400)
+        let probe = post(server.address, "/sync/v0", b"x").filter(|reply| reply.status != 400);
+        if probe.is_none() {
+            // The probe itself may have had the place that one of them came for.
+            held.push(open());
+        }
+        probe
     });
     assert_eq!(refused(&reply), (503, "overloaded"));
     assert_eq!(reply.header("retry-after"), Some("5"));
 
-    drop((first, second));
+    drop(held);
     wait_for("a place to be free", || post(server.address, "/sync/v0", b"x").filter(|reply| reply.status == 400));
 }
