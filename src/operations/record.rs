@@ -59,7 +59,7 @@ pub(super) fn record(
         record_group(agent, &mut lines, base, &mut result)?;
     } else {
         if lines_total > 1 && !options.continue_past_refused {
-            check(agent, &mut lines, base, &mut result, events)?;
+            check(agent, &mut lines, base, events)?;
         }
         record_lines(agent, options, &mut lines, base, &mut result, events)?;
     }
@@ -113,7 +113,6 @@ fn check(
     agent: &Agent,
     lines: &mut Lines<'_>,
     base: Option<Hash>,
-    result: &mut RecordResult,
     events: &mut dyn FnMut(Progress),
 ) -> Result<(), AgentError> {
     let lines_total = lines.count();
@@ -146,7 +145,6 @@ fn check(
         .collect();
     let code = first.code.clone();
     let message = format!("{} of {lines_total} lines are refused:\n{}", bad_lines.refused_count, listed.join("\n"));
-    *result = RecordResult::default();
     Err(AgentError::new(
         &code,
         message,
