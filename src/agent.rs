@@ -18,14 +18,14 @@ use crate::data_folder::DataFolder;
 use crate::device::{Device, Enrolment};
 use crate::error::AgentError;
 use crate::exit::Exit;
-use crate::journal::SledStorage;
+use crate::journal::{JournalLimits, SledStorage};
 use crate::recorder::Recorder;
 use crate::sync_runner::{Learnt, Parties, Report, SyncRunner, TokenStore};
 use crate::transport::{EnrolRequest, Interrupter, Transport};
 
 mod opening;
 
-pub use opening::Repair;
+pub use opening::{Places, Repair, open_recorder};
 
 /// An agent that owns its data folder until it is dropped. Shared by threads.
 pub struct Agent {
@@ -73,7 +73,16 @@ impl Agent {
         let mut device = Device::open_or_make(&folder.layout().identity())?;
         let mut repairs = Vec::new();
         let recorder = match device.identity().enrolment.as_ref().map(|enrolment| enrolment.site) {
-            Some(site) => Some(opening::open_recorder(&config, &folder, &mut device, site, &catalogue, &mut repairs)?),
+            Some(site) => {
+                let limits = JournalLimits {
+                    journal_bytes_max: config.limits.journal_bytes_max,
+                    disk_reserve_bytes: config.limits.disk_reserve_bytes,
+                    ..JournalLimits::default()
+                };
+                let layout = folder.layout();
+                let mut places = opening::FolderPlaces { layout, device: &mut device, site, catalogue: &catalogue };
+                Some(open_recorder(&mut places, site, &catalogue, limits, &mut repairs)?)
+            }
             None => None,
         };
         for repair in &repairs {
@@ -206,10 +215,8 @@ impl Agent {
         };
         let parties =
             Parties { site: enrolment.site, central: enrolment.central_key, generation: enrolment.generation };
-        let began = *learnt;
-        let report = SyncRunner {
+        SyncRunner {
             recorder,
-            exchanger: transport,
             codec,
             signer: &self.signer,
             verifier: &Ed25519Verifier,
@@ -217,18 +224,7 @@ impl Agent {
             parties,
             acknowledged_tail_bytes_max: self.config.limits.acknowledged_tail_bytes_max,
         }
-        .run(learnt, progress)?;
-        let now_ms = clock::wall_now().0;
-        let failure = report.failure.as_ref().map(|failure| (failure.code.as_str(), failure.message.as_str()));
-        let mut core = recorder.core();
-        core.local.remember_sync(now_ms, failure)?;
-        if began != *learnt {
-            core.local.remember_learnt(learnt)?;
-        }
-        drop(core);
-        // The lock is given back between the steps, so that edits go on.
-        while recorder.core().local.sweep_step()? {}
-        Ok(report)
+        .run(transport, learnt, &|| clock::wall_now().0, progress)
     }
 
     /// Asks everything that waits to end, and breaks off an exchange that is running: what central has received stays received.

@@ -95,12 +95,14 @@ pub struct SessionFailure {
     pub exit: Exit,
 }
 
-/// Everything that a session needs.
+/// Everything that a session needs but the way to central.
+///
+/// [`SyncRunner::run`] carries a session to its end over a blocking [`Exchanger`]. Whoever moves bytes in another way takes the
+/// steps one by one: [`SyncRunner::begin`], then [`SyncRunner::next`] until it is finished, with [`SyncRunner::take_reply`] and
+/// [`SyncRunner::end_reply`] or [`SyncRunner::exchange_failed`] for each exchange, then [`SyncRunner::conclude`].
 pub struct SyncRunner<'a, S: Storage> {
     /// The journals and the local copy.
     pub recorder: &'a Recorder<S>,
-    /// The way to central.
-    pub exchanger: &'a mut dyn Exchanger,
     /// Packs and unpacks.
     pub codec: &'a mut dyn Codec,
     /// This device's key.
@@ -115,62 +117,175 @@ pub struct SyncRunner<'a, S: Storage> {
     pub acknowledged_tail_bytes_max: u64,
 }
 
+/// What a session under way needs.
+#[derive(Debug)]
+pub enum Next {
+    /// Send these bytes as one request, and hand over what comes.
+    Exchange(Vec<u8>),
+    /// Nothing: it is over.
+    Finished(Outcome),
+}
+
 impl<S: Storage> SyncRunner<'_, S> {
-    /// Runs one session to its end. Tells its summary after each step.
+    /// Runs one session to its end. Tells its summary after each step. `now_ms` is asked for the wall clock, for people.
     ///
     /// # Errors
     /// [`AgentError`] if the device itself fails (journal, local copy, disk); a session that central or the link ends is a [`Report`].
-    pub fn run(&mut self, learnt: &mut Learnt, progress: &mut dyn FnMut(&Summary)) -> Result<Report, AgentError> {
-        let start = self.start(*learnt)?;
-        let mut tools = Tools { codec: self.codec, signer: self.signer, verifier: self.verifier };
-        let mut session = Session::begin(start, &mut tools);
-        let mut steps = Steps { recorder: self.recorder, tokens: self.tokens };
+    pub fn run(
+        &mut self,
+        exchanger: &mut dyn Exchanger,
+        learnt: &mut Learnt,
+        now_ms: &dyn Fn() -> u64,
+        progress: &mut dyn FnMut(&Summary),
+    ) -> Result<Report, AgentError> {
+        let mut session = self.begin(*learnt)?;
         let mut failure = None;
         let outcome = loop {
+            let request = match self.next(&mut session)? {
+                Next::Exchange(request) => request,
+                Next::Finished(outcome) => break outcome,
+            };
+            let mut error = None;
+            let mut finished = None;
+            let result = exchanger.exchange(&request, &mut |bytes| {
+                match self.take_reply(&mut session, bytes) {
+                    Ok(None) => {
+                        progress(session.summary());
+                        return ControlFlow::Continue(());
+                    }
+                    Ok(Some(outcome)) => finished = Some(outcome),
+                    Err(problem) => error = Some(problem),
+                }
+                ControlFlow::Break(())
+            });
+            if let Some(error) = error {
+                return Err(error);
+            }
+            if let Some(outcome) = finished {
+                break outcome;
+            }
+            match result {
+                Ok(()) => self.end_reply(&mut session),
+                Err(problem) => {
+                    self.exchange_failed(&mut session, &problem);
+                    failure = Some(problem);
+                }
+            }
+            progress(session.summary());
+        };
+        self.conclude(learnt, outcome, failure, now_ms())
+    }
+
+    /// Begins a session from what is durable here.
+    ///
+    /// # Errors
+    /// Those of reading the local copy.
+    pub fn begin(&mut self, learnt: Learnt) -> Result<Session, AgentError> {
+        let start = self.start(learnt)?;
+        Ok(Session::begin(start, &mut self.tools()))
+    }
+
+    /// Carries out what the session asks for until it needs an exchange, or is over. To be called at its begin and after each end
+    /// of an exchange.
+    ///
+    /// # Errors
+    /// Those of reading the journal.
+    pub fn next(&mut self, session: &mut Session) -> Result<Next, AgentError> {
+        loop {
             match session.output() {
                 Some(Output::ReadJournal { after, through, bytes_max }) => {
                     let (before, entries) = read_journal(&mut self.recorder.core(), after, through, bytes_max)?;
-                    session.input(Input::Entries { before, entries }, &mut tools);
+                    session.input(Input::Entries { before, entries }, &mut self.tools());
                 }
-                Some(Output::Exchange(request)) => {
-                    let mut error = None;
-                    let mut finished = None;
-                    let result = self.exchanger.exchange(&request, &mut |bytes| {
-                        session.input(Input::Reply(bytes), &mut tools);
-                        match steps.drain(&mut session, &mut tools) {
-                            Ok(None) => {
-                                progress(session.summary());
-                                return ControlFlow::Continue(());
-                            }
-                            Ok(Some(outcome)) => finished = Some(outcome),
-                            Err(problem) => error = Some(problem),
-                        }
-                        ControlFlow::Break(())
-                    });
-                    if let Some(error) = error {
-                        return Err(error);
-                    }
-                    if let Some(outcome) = finished {
-                        break outcome;
-                    }
-                    match result {
-                        Ok(()) => session.input(Input::ReplyEnd, &mut tools),
-                        Err(problem) => {
-                            session.input(Input::ExchangeFailed(&problem.message), &mut tools);
-                            failure = Some(problem);
-                        }
-                    }
-                    progress(session.summary());
-                }
-                Some(Output::Finished(outcome)) => break outcome,
+                Some(Output::Exchange(request)) => return Ok(Next::Exchange(request)),
+                Some(Output::Finished(outcome)) => return Ok(Next::Finished(outcome)),
                 Some(Output::StoreReply(_) | Output::StorePage(_) | Output::StorePart(_)) | None => {
                     unreachable!("a session stores only what a reply brought, and always asks for something")
                 }
             }
-        };
-        *learnt = Learnt { link: outcome.link, frame_part: outcome.frame_part };
+        }
+    }
+
+    /// Takes bytes of the reply and stores what they complete. The outcome if the session is over: the rest of the reply is not
+    /// wanted.
+    ///
+    /// # Errors
+    /// Those of storing. The session is of no use afterwards.
+    pub fn take_reply(&mut self, session: &mut Session, bytes: &[u8]) -> Result<Option<Outcome>, AgentError> {
+        session.input(Input::Reply(bytes), &mut self.tools());
+        self.store(session)
+    }
+
+    /// The reply ended as its transport says it should.
+    pub fn end_reply(&mut self, session: &mut Session) {
+        session.input(Input::ReplyEnd, &mut self.tools());
+    }
+
+    /// The exchange did not come to its end.
+    pub fn exchange_failed(&mut self, session: &mut Session, failure: &ExchangeFailure) {
+        session.input(Input::ExchangeFailed(&failure.message), &mut self.tools());
+    }
+
+    /// Lets go of what is safe elsewhere, and keeps for the next session what this one learnt. `failure` says in the transport's
+    /// words why the last exchange failed, if it did.
+    ///
+    /// # Errors
+    /// Those of the journals and of the local copy.
+    pub fn conclude(
+        &mut self,
+        learnt: &mut Learnt,
+        outcome: Outcome,
+        failure: Option<ExchangeFailure>,
+        now_ms: u64,
+    ) -> Result<Report, AgentError> {
+        let began = std::mem::replace(learnt, Learnt { link: outcome.link, frame_part: outcome.frame_part });
         self.prune()?;
-        Ok(report(outcome, failure))
+        let report = report(outcome, failure);
+        let failure = report.failure.as_ref().map(|failure| (failure.code.as_str(), failure.message.as_str()));
+        let mut core = self.recorder.core();
+        core.local.remember_sync(now_ms, failure)?;
+        if began != *learnt {
+            core.local.remember_learnt(learnt)?;
+        }
+        drop(core);
+        // The lock is given back between the steps, so that edits go on.
+        while self.recorder.core().local.sweep_step()? {}
+        Ok(report)
+    }
+
+    fn tools(&mut self) -> Tools<'_> {
+        Tools { codec: self.codec, signer: self.signer, verifier: self.verifier }
+    }
+
+    /// Stores until the session waits for bytes; its outcome if it is over.
+    fn store(&mut self, session: &mut Session) -> Result<Option<Outcome>, AgentError> {
+        while let Some(output) = session.output() {
+            match output {
+                Output::StoreReply(reply) => {
+                    let mut core = self.recorder.core();
+                    let journal = core.shared.identity().journal;
+                    core.local.store_reply(journal, &reply)?;
+                    drop(core);
+                    self.tokens.store_token(reply.token)?;
+                    session.input(Input::Stored, &mut self.tools());
+                }
+                Output::StorePage(page) => {
+                    self.recorder.core().local.store_page(&page)?;
+                    // The lock is given back between the steps, so that edits go on.
+                    while page.is_drained && self.recorder.core().local.sweep_step()? {}
+                    session.input(Input::Stored, &mut self.tools());
+                }
+                Output::StorePart(part) => {
+                    let whole = self.recorder.core().local.store_part(&part)?;
+                    session.input(Input::PartStored(whole), &mut self.tools());
+                }
+                Output::Finished(outcome) => return Ok(Some(outcome)),
+                Output::ReadJournal { .. } | Output::Exchange(_) => {
+                    unreachable!("a session asks for the next request only after the reply's end")
+                }
+            }
+        }
+        Ok(None)
     }
 
     fn start(&self, learnt: Learnt) -> Result<Start, AgentError> {
@@ -209,45 +324,6 @@ impl<S: Storage> SyncRunner<'_, S> {
             core.private.prune(private, 0)?;
         }
         Ok(())
-    }
-}
-
-/// What a reply asks to be stored.
-struct Steps<'a, S: Storage> {
-    recorder: &'a Recorder<S>,
-    tokens: &'a mut dyn TokenStore,
-}
-
-impl<S: Storage> Steps<'_, S> {
-    /// Stores until the session waits for bytes; its outcome if it is over.
-    fn drain(&mut self, session: &mut Session, tools: &mut Tools<'_>) -> Result<Option<Outcome>, AgentError> {
-        while let Some(output) = session.output() {
-            match output {
-                Output::StoreReply(reply) => {
-                    let mut core = self.recorder.core();
-                    let journal = core.shared.identity().journal;
-                    core.local.store_reply(journal, &reply)?;
-                    drop(core);
-                    self.tokens.store_token(reply.token)?;
-                    session.input(Input::Stored, tools);
-                }
-                Output::StorePage(page) => {
-                    self.recorder.core().local.store_page(&page)?;
-                    // The lock is given back between the steps, so that edits go on.
-                    while page.is_drained && self.recorder.core().local.sweep_step()? {}
-                    session.input(Input::Stored, tools);
-                }
-                Output::StorePart(part) => {
-                    let whole = self.recorder.core().local.store_part(&part)?;
-                    session.input(Input::PartStored(whole), tools);
-                }
-                Output::Finished(outcome) => return Ok(Some(outcome)),
-                Output::ReadJournal { .. } | Output::Exchange(_) => {
-                    unreachable!("a session asks for the next request only after the reply's end")
-                }
-            }
-        }
-        Ok(None)
     }
 }
 

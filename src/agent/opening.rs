@@ -9,14 +9,13 @@ use domain::catalogue::Catalogue;
 use protocol::entry::Entry;
 use protocol::ids::{JournalId, Sequence, SiteId};
 
-use crate::config::Config;
-use crate::data_folder::DataFolder;
+use crate::data_folder::Layout;
 use crate::device::Device;
 use crate::entropy;
 use crate::error::AgentError;
 use crate::exit::Exit;
 use crate::journal::{
-    Draft, Identity, Journal, JournalError, JournalLimits, Loss, Opening, Salvaged, SledStorage, Stored,
+    Draft, Identity, Journal, JournalError, JournalLimits, Loss, Opening, Salvaged, SledStorage, Storage, Stored,
 };
 use crate::local_copy::{Kind, LocalCopy, LocalCopyError};
 use crate::recorder::{Core, Recorder};
@@ -81,40 +80,111 @@ impl fmt::Display for Repair {
     }
 }
 
-/// Opens both journals and the local copy, in step.
-pub(super) fn open_recorder(
-    config: &Config,
-    folder: &DataFolder,
-    device: &mut Device,
+/// Where the parts of an agent lie, and what names them: its data folder, or the simulator's disk.
+pub trait Places {
+    /// What the journals stand on.
+    type Storage: Storage;
+
+    /// The storage of a journal.
+    fn storage(&self, kind: Kind) -> Self::Storage;
+
+    /// Opens the local copy, or makes an empty one.
+    ///
+    /// # Errors
+    /// As [`LocalCopy::open`].
+    fn open_local_copy(&mut self) -> Result<LocalCopy, LocalCopyError>;
+
+    /// Moves a damaged local copy away, never to be deleted by the agent; says where to.
+    ///
+    /// # Errors
+    /// [`AgentError`] if it cannot be moved.
+    fn set_local_copy_aside(&mut self) -> Result<PathBuf, AgentError>;
+
+    /// The id under which the device makes a journal, if it is not there yet.
+    fn journal_id(&self, kind: Kind) -> JournalId;
+
+    /// Makes another id of the shared journal durable.
+    ///
+    /// # Errors
+    /// [`AgentError`] if it cannot be written.
+    fn replace_journal_id(&mut self, journal: JournalId) -> Result<(), AgentError>;
+
+    /// A random id for a journal.
+    fn fresh_journal_id(&mut self) -> JournalId;
+}
+
+/// The data folder, with the device whose identity lies in it.
+pub(super) struct FolderPlaces<'a> {
+    pub(super) layout: &'a Layout,
+    pub(super) device: &'a mut Device,
+    pub(super) site: SiteId,
+    pub(super) catalogue: &'a Arc<Catalogue>,
+}
+
+impl Places for FolderPlaces<'_> {
+    type Storage = SledStorage;
+
+    fn storage(&self, kind: Kind) -> SledStorage {
+        SledStorage::new(match kind {
+            Kind::Shared => self.layout.journal(),
+            Kind::Private => self.layout.private_journal(),
+        })
+    }
+
+    fn open_local_copy(&mut self) -> Result<LocalCopy, LocalCopyError> {
+        LocalCopy::open(&self.layout.local_copy(), self.site, Arc::clone(self.catalogue))
+    }
+
+    fn set_local_copy_aside(&mut self) -> Result<PathBuf, AgentError> {
+        let path = self.layout.local_copy();
+        let kept_as = path.with_extension(format!("damaged-{:08x}", entropy::number() >> 32));
+        let rename = |from: PathBuf, to: PathBuf| match std::fs::rename(&from, &to) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(not_set_aside(&error)),
+            Ok(()) | Err(_) => Ok(()),
+        };
+        rename(path.clone(), kept_as.clone())?;
+        for suffix in ["-wal", "-shm"] {
+            let beside = |path: &Path| PathBuf::from(format!("{}{suffix}", path.display()));
+            rename(beside(&path), beside(&kept_as))?;
+        }
+        Ok(kept_as)
+    }
+
+    fn journal_id(&self, kind: Kind) -> JournalId {
+        match kind {
+            Kind::Shared => self.device.identity().journal,
+            Kind::Private => self.device.identity().private_journal,
+        }
+    }
+
+    fn replace_journal_id(&mut self, journal: JournalId) -> Result<(), AgentError> {
+        Ok(self.device.replace_journal(journal)?)
+    }
+
+    fn fresh_journal_id(&mut self) -> JournalId {
+        JournalId(entropy::bytes())
+    }
+}
+
+/// Opens both journals and the local copy, in step, and says what had to be mended.
+///
+/// # Errors
+/// [`AgentError`]: something is damaged beyond what can be mended, or the disk fails.
+pub fn open_recorder<P: Places>(
+    places: &mut P,
     site: SiteId,
     catalogue: &Arc<Catalogue>,
+    limits: JournalLimits,
     repairs: &mut Vec<Repair>,
-) -> Result<Recorder<SledStorage>, AgentError> {
-    let layout = folder.layout();
-    let mut local = open_local_copy(&layout.local_copy(), site, catalogue, repairs)?;
-    let identity = (device.identity().journal, device.identity().private_journal);
-    let mut shared = open_journal(
-        || SledStorage::new(layout.journal()),
-        Identity { site, journal: identity.0, predecessor: None },
-        local.applied(Kind::Shared)?,
-        repairs,
-    )?;
-    let mut private = open_journal(
-        || SledStorage::new(layout.private_journal()),
-        Identity { site, journal: identity.1, predecessor: None },
-        local.applied(Kind::Private)?,
-        repairs,
-    )?;
-    let limits = JournalLimits {
-        journal_bytes_max: config.limits.journal_bytes_max,
-        disk_reserve_bytes: config.limits.disk_reserve_bytes,
-        ..JournalLimits::default()
-    };
+) -> Result<Recorder<P::Storage>, AgentError> {
+    let mut local = open_local_copy(places, repairs)?;
+    let mut shared = open_journal(places, Kind::Shared, site, &local, repairs)?;
+    let mut private = open_journal(places, Kind::Private, site, &local, repairs)?;
     shared.set_limits(limits);
     private.set_limits(limits);
     let journal = shared.identity().journal;
-    if device.identity().journal != journal {
-        device.replace_journal(journal)?;
+    if places.journal_id(Kind::Shared) != journal {
+        places.replace_journal_id(journal)?;
     }
     carry_over(&mut shared, &mut local, repairs)?;
     local.use_journal(Kind::Private, private.identity().journal)?;
@@ -122,47 +192,38 @@ pub(super) fn open_recorder(
     Ok(Recorder::new(site, Arc::clone(catalogue), Core { shared, private, local })?)
 }
 
-fn open_local_copy(
-    path: &Path,
-    site: SiteId,
-    catalogue: &Arc<Catalogue>,
-    repairs: &mut Vec<Repair>,
-) -> Result<LocalCopy, AgentError> {
-    match LocalCopy::open(path, site, Arc::clone(catalogue)) {
+fn open_local_copy<P: Places>(places: &mut P, repairs: &mut Vec<Repair>) -> Result<LocalCopy, AgentError> {
+    match places.open_local_copy() {
         Err(LocalCopyError::Damaged(reason)) => {
             log::error!("the local copy is damaged reason={reason:?}");
-            let kept_as = path.with_extension(format!("damaged-{:08x}", entropy::number() >> 32));
-            let rename = |from: PathBuf, to: PathBuf| match std::fs::rename(&from, &to) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(not_set_aside(&error)),
-                Ok(()) | Err(_) => Ok(()),
-            };
-            rename(path.to_path_buf(), kept_as.clone())?;
-            for suffix in ["-wal", "-shm"] {
-                let beside = |path: &Path| PathBuf::from(format!("{}{suffix}", path.display()));
-                rename(beside(path), beside(&kept_as))?;
-            }
+            let kept_as = places.set_local_copy_aside()?;
             repairs.push(Repair::LocalCopyReplaced { kept_as });
-            Ok(LocalCopy::open(path, site, Arc::clone(catalogue))?)
+            Ok(places.open_local_copy()?)
         }
         other => Ok(other?),
     }
 }
 
 /// Opens a journal, makes it if it never was, or puts another in the place of a damaged one. `applied` proves that it was there.
-fn open_journal(
-    storage: impl Fn() -> SledStorage,
-    identity: Identity,
-    applied: Sequence,
+fn open_journal<P: Places>(
+    places: &mut P,
+    kind: Kind,
+    site: SiteId,
+    local: &LocalCopy,
     repairs: &mut Vec<Repair>,
-) -> Result<Journal<SledStorage>, AgentError> {
-    match Journal::open(storage()) {
+) -> Result<Journal<P::Storage>, AgentError> {
+    let applied = local.applied(kind)?;
+    match Journal::open(places.storage(kind)) {
         Ok((journal, opening)) => {
             if opening != Opening::default() {
                 repairs.push(Repair::Journal(opening));
             }
             Ok(journal)
         }
-        Err(JournalError::Missing) if applied == Sequence::ZERO => Ok(Journal::create(storage(), identity)?),
+        Err(JournalError::Missing) if applied == Sequence::ZERO => {
+            let identity = Identity { site, journal: places.journal_id(kind), predecessor: None };
+            Ok(Journal::create(places.storage(kind), identity)?)
+        }
         Err(JournalError::Missing) => Err(AgentError::new(
             "journal_missing",
             format!("the journal is gone, and {applied} entries of it were recorded"),
@@ -171,15 +232,16 @@ fn open_journal(
         )),
         Err(JournalError::Damaged(report)) => {
             log::error!("a journal is damaged report={report:?}");
-            Ok(Journal::replace_damaged(storage(), identity.site, JournalId(entropy::bytes()))?)
+            let journal = places.fresh_journal_id();
+            Ok(Journal::replace_damaged(places.storage(kind), site, journal)?)
         }
         Err(error) => Err(error.into()),
     }
 }
 
 /// Journals anew what a damaged predecessor still gives and central has not received. Goes on where a crash broke it off.
-fn carry_over(
-    shared: &mut Journal<SledStorage>,
+fn carry_over<S: Storage>(
+    shared: &mut Journal<S>,
     local: &mut LocalCopy,
     repairs: &mut Vec<Repair>,
 ) -> Result<(), AgentError> {
@@ -263,8 +325,8 @@ fn groups(stored: &[Stored]) -> Vec<Vec<Draft>> {
 }
 
 /// Removes the private part of a group whose shared part never became durable (`details.md`, "Mixed group").
-fn complete_groups(
-    private: &mut Journal<SledStorage>,
+fn complete_groups<S: Storage>(
+    private: &mut Journal<S>,
     shared: Sequence,
     repairs: &mut Vec<Repair>,
 ) -> Result<(), AgentError> {

@@ -12,7 +12,7 @@
 mod caller;
 mod daemon;
 mod door;
-mod plan;
+pub mod plan;
 mod signals;
 #[cfg(test)]
 mod tests;

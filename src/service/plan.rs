@@ -6,11 +6,11 @@ use crate::clock::MonotonicMs;
 use crate::operations::SYNC_TRIES_DEFAULT;
 
 /// Most callers that wait for the next session: as many as there can be connections.
-pub(super) const WAITING_MAX: usize = crate::local_api::CONNECTIONS_MAX;
+pub const WAITING_MAX: usize = crate::local_api::CONNECTIONS_MAX;
 
 /// Why the loop wakes up. `C` is whoever waits for an answer.
 #[derive(Debug)]
-pub(super) enum Wake<C> {
+pub enum Wake<C> {
     /// The time that the plan named has come, or nearly.
     Scheduled,
     /// Somebody asks for a session and waits for its result.
@@ -23,7 +23,7 @@ pub(super) enum Wake<C> {
 
 /// The signals that mean something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Signal {
+pub enum Signal {
     /// SIGUSR1.
     SyncNow,
     /// SIGTERM and SIGINT.
@@ -34,18 +34,18 @@ pub(super) enum Signal {
 
 /// What a session is to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Work {
+pub struct Work {
     /// Fetch everything anew, which includes everything that a sync does.
-    pub(super) is_initialise: bool,
+    pub is_initialise: bool,
     /// Sessions that may fail in a row before it gives up.
-    pub(super) tries_max: u32,
+    pub tries_max: u32,
 }
 
 impl Work {
     /// A sync by itself: the schedule repeats it, so it tries once.
-    pub(super) const SCHEDULED: Self = Self { is_initialise: false, tries_max: 1 };
+    pub const SCHEDULED: Self = Self { is_initialise: false, tries_max: 1 };
     /// A sync that somebody wants but does not watch.
-    pub(super) const WANTED: Self = Self { is_initialise: false, tries_max: SYNC_TRIES_DEFAULT };
+    pub const WANTED: Self = Self { is_initialise: false, tries_max: SYNC_TRIES_DEFAULT };
 
     /// One piece of work that does for both.
     fn and(self, other: Self) -> Self {
@@ -58,7 +58,7 @@ impl Work {
 
 /// How a session ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub enum Outcome {
     /// Everything went through.
     Drained,
     /// It did not.
@@ -70,7 +70,7 @@ pub(super) enum Outcome {
 
 /// What the loop is to do about a wake-up.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Step<C> {
+pub enum Step<C> {
     /// Start the session; its result goes to all callers.
     Begin {
         /// What it is to do.
@@ -89,7 +89,7 @@ pub(super) enum Step<C> {
 }
 
 /// The state of the loop.
-pub(super) struct Plan<C> {
+pub struct Plan<C> {
     schedule: Schedule,
     next_at: Option<MonotonicMs>,
     failures_in_a_row: u32,
@@ -101,7 +101,7 @@ pub(super) struct Plan<C> {
 
 impl<C> Plan<C> {
     /// The first sync comes within a random part of the jitter, so that sites that get power together do not come together.
-    pub(super) fn new(schedule: Schedule, now: MonotonicMs, entropy: u64) -> Self {
+    pub fn new(schedule: Schedule, now: MonotonicMs, entropy: u64) -> Self {
         let wait_ms =
             schedule.wait_ms(Ended::Drained, entropy).zip(schedule.interval_ms).map(|(wait, interval)| wait - interval);
         Self {
@@ -116,17 +116,17 @@ impl<C> Plan<C> {
     }
 
     /// When the schedule wants the next session; `None` while one runs, and on sites that sync only when asked.
-    pub(super) fn next_at(&self) -> Option<MonotonicMs> {
+    pub fn next_at(&self) -> Option<MonotonicMs> {
         self.next_at
     }
 
     /// Whether a session runs.
-    pub(super) fn is_running(&self) -> bool {
+    pub fn is_running(&self) -> bool {
         self.is_running
     }
 
     /// Takes one wake-up in. `entropy` is any random number.
-    pub(super) fn handle(&mut self, wake: Wake<C>, now: MonotonicMs, entropy: u64) -> Vec<Step<C>> {
+    pub fn handle(&mut self, wake: Wake<C>, now: MonotonicMs, entropy: u64) -> Vec<Step<C>> {
         match wake {
             Wake::Scheduled => {
                 if self.next_at.is_some_and(|next_at| next_at <= now) {
