@@ -62,6 +62,30 @@ impl FakeStorage {
         disk.fail_at = Some(disk.calls + call);
     }
 
+    /// Takes back what [`FakeStorage::crash_at`] and [`FakeStorage::fail_at`] have in store.
+    pub fn clear_faults(&self) {
+        let mut disk = self.disk();
+        disk.crash_at = None;
+        disk.fail_at = None;
+    }
+
+    /// Cuts the power now: every call fails until [`FakeStorage::restart`].
+    pub fn cut_power(&self) {
+        let mut disk = self.disk();
+        disk.is_off = true;
+        disk.unfinished = None;
+    }
+
+    /// Whether the power is off.
+    pub fn is_off(&self) -> bool {
+        self.disk().is_off
+    }
+
+    /// Numbers of the segments of the journal in use.
+    pub fn segment_numbers(&self) -> Vec<u64> {
+        self.disk().folders.get(&Place::Live).map(|folder| folder.segments.keys().copied().collect()).unwrap_or_default()
+    }
+
     /// Says how many bytes are free. At 0 the next sync answers that the disk is full.
     pub fn set_free_bytes(&self, bytes: u64) {
         self.disk().free_bytes = bytes;
