@@ -30,7 +30,7 @@ mod tests;
 #[derive(Debug)]
 pub struct SqliteEngine {
     connection: Connection,
-    /// `None` in memory.
+    /// `None` in memory and on a disk of the program's own.
     path: Option<PathBuf>,
     read_only: bool,
     /// What `PRAGMA synchronous` was last set to.
@@ -79,6 +79,30 @@ impl SqliteEngine {
         let connection = Connection::open_with_flags(&path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)
             .map_err(|error| named(translate(&error, "open")))?;
         let engine = Self { path: Some(path.clone()), read_only: options.read_only, ..Self::on(connection) };
+        engine.prepare_disk(options).map_err(named)?;
+        Ok(engine)
+    }
+
+    /// Opens the database `name` on a disk of the program's own, which is registered with SQLite as `disk`; unless it
+    /// is to be read only, makes it if it is not there. No file of the machine is touched.
+    ///
+    /// # Errors
+    /// As [`SqliteEngine::open`], and [`SqlErrorKind::Io`] if no disk of that name is registered.
+    pub fn open_on(disk: &str, name: &str, options: &Options) -> Result<Self, SqlError> {
+        let named = |error: SqlError| SqlError::new(error.kind, format!("{name} on {disk}: {}", error.message));
+        let access = if options.read_only {
+            OpenFlags::SQLITE_OPEN_READ_ONLY
+        } else {
+            OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE
+        };
+        let connection = Connection::open_with_flags_and_vfs(name, access | OpenFlags::SQLITE_OPEN_NO_MUTEX, disk)
+            .map_err(|error| {
+                let error = translate(&error, "open");
+                // SQLite knows no kind of its own for an unknown disk.
+                let kind = if error.kind == SqlErrorKind::Other { SqlErrorKind::Io } else { error.kind };
+                named(SqlError::new(kind, error.message))
+            })?;
+        let engine = Self { read_only: options.read_only, ..Self::on(connection) };
         engine.prepare_disk(options).map_err(named)?;
         Ok(engine)
     }
@@ -133,8 +157,8 @@ impl SqliteEngine {
         Err(SqlError::new(SqlErrorKind::Corrupt, format!("the check found: {}", findings.join("; "))))
     }
 
-    /// Size of the write-ahead log, bytes; 0 if there is none. It grows while a reader, in any program, stays in an
-    /// old state.
+    /// Size of the write-ahead log, bytes; 0 if there is none and on a disk of the program's own, which knows its files
+    /// itself. It grows while a reader, in any program, stays in an old state.
     ///
     /// # Errors
     /// [`SqlErrorKind::Io`] if the file cannot be looked at.

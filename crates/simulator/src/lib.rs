@@ -1,0 +1,3 @@
+//! Agents and central in one thread, on virtual time, with disks and networks that fail.
+
+pub mod disk;
