@@ -1,0 +1,403 @@
+//! One device: the real agent on a fake disk. What survives a power cut lies in [`Device`], what does not in [`Live`].
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use codec::{Ed25519Signer, Ed25519Verifier, ZstdCodec};
+use domain::catalogue::Catalogue;
+use outpost::agent::{Places, Repair, open_recorder};
+use outpost::clock::MonotonicMs;
+use outpost::error::AgentError;
+use outpost::exit::Exit;
+use outpost::journal::JournalLimits;
+use outpost::journal::fake_storage::FakeStorage;
+use outpost::local_copy::{APPLICATION_ID, Kind, LocalCopy, LocalCopyError, SCHEMA_VERSION};
+use outpost::recorder::Recorder;
+use outpost::service::plan::Plan;
+use outpost::sync_runner::{ExchangeFailure, Learnt, Next, Parties, Report, SyncRunner, TokenStore};
+use protocol::ids::{CredentialGeneration, JournalId, PublicKey, Sequence, SiteId, Token};
+use protocol::schedule::Schedule;
+use protocol::session::Session;
+use sql::{Options, SqliteEngine};
+
+use crate::disk::Disk;
+use crate::random::Random;
+
+/// Name of the local copy on the device's disk.
+pub const LOCAL_COPY: &str = "local_copy.sqlite";
+
+/// A device and its disk.
+pub struct Device {
+    /// The site that it speaks for.
+    pub site: SiteId,
+    /// The shared journal's part of the disk.
+    pub shared: FakeStorage,
+    /// The private journal's part.
+    pub private: FakeStorage,
+    /// The local copy's part.
+    pub disk: Disk,
+    /// Small files that are replaced whole.
+    pub identity: Identity,
+    /// The running agent.
+    pub live: Option<Live>,
+    /// When it may be started again, in virtual milliseconds.
+    pub down_until_ms: u64,
+    /// How far its wall clock is off, in milliseconds.
+    pub clock_off_ms: i64,
+    /// How often it was opened, so that what was meant for an earlier life does not reach a later one.
+    pub life: u64,
+    signer: Ed25519Signer,
+    settings: Settings,
+}
+
+/// What a device keeps in small files.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    /// Seed of its key.
+    pub seed: [u8; 32],
+    /// The shared journal.
+    pub journal: JournalId,
+    /// The private one.
+    pub private_journal: JournalId,
+    /// The last token.
+    pub token: Token,
+    /// Whether central knows this key.
+    pub is_enrolled: bool,
+}
+
+impl Identity {
+    /// A new device.
+    pub fn fresh(random: &mut Random) -> Self {
+        Self {
+            seed: random.bytes(),
+            journal: JournalId(random.bytes()),
+            private_journal: JournalId(random.bytes()),
+            token: Token::NONE,
+            is_enrolled: false,
+        }
+    }
+}
+
+/// What does not change while a run lasts.
+#[derive(Clone)]
+pub struct Settings {
+    /// The tables, those that only this device declares among them.
+    pub catalogue: Arc<Catalogue>,
+    /// Limits of both journals.
+    pub limits: JournalLimits,
+    /// When it syncs by itself.
+    pub schedule: Schedule,
+    /// Bytes of the journal that stay although central has them.
+    pub acknowledged_tail_bytes_max: u64,
+    /// Central's key.
+    pub central: PublicKey,
+}
+
+/// A running agent.
+pub struct Live {
+    /// The journals and the local copy.
+    pub recorder: Recorder<FakeStorage>,
+    /// When the next session comes.
+    pub plan: Plan<()>,
+    /// The session under way.
+    pub session: Option<Underway>,
+    learnt: Learnt,
+}
+
+/// A session under way.
+pub struct Underway {
+    /// The machine.
+    pub session: Session,
+    /// The journal's head when it began.
+    pub head: Sequence,
+    /// The exchange that it waits for.
+    pub connection: u64,
+    failure: Option<ExchangeFailure>,
+}
+
+/// What a session wants next.
+pub enum Step {
+    /// More bytes of the reply.
+    Waits,
+    /// A request goes out.
+    Sends(Vec<u8>),
+    /// It is over.
+    Over(Box<Report>),
+}
+
+impl Device {
+    /// A device with an empty disk.
+    pub fn new(site: SiteId, settings: Settings, random: &mut Random) -> Self {
+        let identity = Identity::fresh(random);
+        Self {
+            site,
+            shared: FakeStorage::new(),
+            private: FakeStorage::new(),
+            disk: Disk::new(random.number()),
+            signer: Ed25519Signer::from_seed(&identity.seed),
+            identity,
+            live: None,
+            down_until_ms: 0,
+            clock_off_ms: 0,
+            life: 0,
+            settings,
+        }
+    }
+
+    /// The tables as this device knows them.
+    pub fn catalogue(&self) -> &Arc<Catalogue> {
+        &self.settings.catalogue
+    }
+
+    /// Its key.
+    pub fn signer(&self) -> &Ed25519Signer {
+        &self.signer
+    }
+
+    /// Everything on it is gone; a new identity takes its place.
+    pub fn wipe(&mut self, random: &mut Random) {
+        self.disk.crash();
+        self.live = None;
+        let fresh = Device::new(self.site, self.settings.clone(), random);
+        *self = Self { life: self.life + 1, clock_off_ms: self.clock_off_ms, ..fresh };
+    }
+
+    /// Starts the agent.
+    ///
+    /// # Errors
+    /// What opening says.
+    pub fn open(&mut self, now_ms: u64, random: &mut Random) -> Result<Vec<Repair>, AgentError> {
+        self.life += 1;
+        let mut repairs = Vec::new();
+        let catalogue = Arc::clone(&self.settings.catalogue);
+        let mut places = DiskPlaces {
+            shared: self.shared.clone(),
+            private: self.private.clone(),
+            disk: self.disk.clone(),
+            identity: &mut self.identity,
+            site: self.site,
+            catalogue: &catalogue,
+            random,
+        };
+        let recorder = open_recorder(&mut places, self.site, &catalogue, self.settings.limits, &mut repairs)?;
+        let learnt = recorder.core().local.learnt()?;
+        let plan = Plan::new(self.settings.schedule, MonotonicMs(now_ms), random.number());
+        self.live = Some(Live { recorder, plan, session: None, learnt });
+        Ok(repairs)
+    }
+
+    /// Whether a fault has cut the power.
+    pub fn is_off(&self) -> bool {
+        self.shared.is_off() || self.private.is_off() || self.disk.is_off()
+    }
+
+    /// Power is gone, and comes back with any legal part of what was not synced.
+    pub fn cut_power(&mut self, random: &mut Random) {
+        // The disk goes first: what the agent would do at its end must not reach it.
+        self.shared.cut_power();
+        self.private.cut_power();
+        self.disk.crash();
+        self.live = None;
+        self.shared.restart(random.number());
+        self.private.restart(random.number());
+        self.disk.restart(&mut |below| random.below(below));
+    }
+
+    /// The process is gone; what it had written stays.
+    pub fn kill(&mut self, random: &mut Random) {
+        // What lies in sled's own buffers goes with the process, so for the journals a kill is as a power cut.
+        self.shared.cut_power();
+        self.private.cut_power();
+        self.disk.kill();
+        self.live = None;
+        self.shared.restart(random.number());
+        self.private.restart(random.number());
+    }
+
+    /// No fault is left in store.
+    pub fn heal(&self) {
+        self.shared.clear_faults();
+        self.private.clear_faults();
+        self.disk.clear_faults();
+        self.shared.set_free_bytes(1 << 40);
+        self.private.set_free_bytes(1 << 40);
+        self.disk.set_free_bytes(None);
+    }
+
+    /// Begins a session.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn begin_session(&mut self, codec: &mut ZstdCodec, wall_ms: u64) -> Result<Step, AgentError> {
+        let head = self.live().recorder.core().shared.durable().sequence;
+        let learnt = self.live().learnt;
+        let session = self.with_runner(codec, |runner, _| runner.begin(learnt))?;
+        self.live_mut().session = Some(Underway { session, head, connection: 0, failure: None });
+        self.go_on(codec, wall_ms)
+    }
+
+    /// Bytes of a reply came.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn take_reply(&mut self, codec: &mut ZstdCodec, bytes: &[u8], wall_ms: u64) -> Result<Step, AgentError> {
+        let Some(mut underway) = self.live_mut().session.take() else { return Ok(Step::Waits) };
+        let outcome = self.with_runner(codec, |runner, _| runner.take_reply(&mut underway.session, bytes))?;
+        match outcome {
+            None => {
+                self.live_mut().session = Some(underway);
+                Ok(Step::Waits)
+            }
+            Some(outcome) => self.conclude(codec, outcome, underway.failure, wall_ms),
+        }
+    }
+
+    /// The reply came to its end, or the exchange failed.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn end_exchange(
+        &mut self,
+        codec: &mut ZstdCodec,
+        failure: Option<ExchangeFailure>,
+        wall_ms: u64,
+    ) -> Result<Step, AgentError> {
+        let Some(mut underway) = self.live_mut().session.take() else { return Ok(Step::Waits) };
+        self.with_runner(codec, |runner, _| {
+            match &failure {
+                None => runner.end_reply(&mut underway.session),
+                Some(failure) => runner.exchange_failed(&mut underway.session, failure),
+            }
+            Ok(())
+        })?;
+        underway.failure = failure;
+        self.live_mut().session = Some(underway);
+        self.go_on(codec, wall_ms)
+    }
+
+    fn go_on(&mut self, codec: &mut ZstdCodec, wall_ms: u64) -> Result<Step, AgentError> {
+        let Some(mut underway) = self.live_mut().session.take() else { return Ok(Step::Waits) };
+        match self.with_runner(codec, |runner, _| runner.next(&mut underway.session))? {
+            Next::Exchange(request) => {
+                self.live_mut().session = Some(underway);
+                Ok(Step::Sends(request))
+            }
+            Next::Finished(outcome) => self.conclude(codec, outcome, underway.failure, wall_ms),
+        }
+    }
+
+    fn conclude(
+        &mut self,
+        codec: &mut ZstdCodec,
+        outcome: protocol::session::Outcome,
+        failure: Option<ExchangeFailure>,
+        wall_ms: u64,
+    ) -> Result<Step, AgentError> {
+        let report = self.with_runner(codec, |runner, learnt| runner.conclude(learnt, outcome, failure, wall_ms))?;
+        Ok(Step::Over(Box::new(report)))
+    }
+
+    fn with_runner<T>(
+        &mut self,
+        codec: &mut ZstdCodec,
+        work: impl FnOnce(&mut SyncRunner<'_, FakeStorage>, &mut Learnt) -> Result<T, AgentError>,
+    ) -> Result<T, AgentError> {
+        let live = self.live.as_mut().expect("only a running agent has sessions");
+        let mut runner = SyncRunner {
+            recorder: &live.recorder,
+            codec,
+            signer: &self.signer,
+            verifier: &Ed25519Verifier,
+            tokens: &mut self.identity,
+            parties: Parties {
+                site: self.site,
+                central: self.settings.central,
+                generation: CredentialGeneration(1),
+            },
+            acknowledged_tail_bytes_max: self.settings.acknowledged_tail_bytes_max,
+        };
+        work(&mut runner, &mut live.learnt)
+    }
+
+    /// The running agent.
+    ///
+    /// # Panics
+    /// If it does not run.
+    pub fn live(&self) -> &Live {
+        self.live.as_ref().expect("whoever asks has seen that it runs")
+    }
+
+    /// As [`Device::live`], to change it.
+    ///
+    /// # Panics
+    /// If it does not run.
+    pub fn live_mut(&mut self) -> &mut Live {
+        self.live.as_mut().expect("whoever asks has seen that it runs")
+    }
+}
+
+impl TokenStore for Identity {
+    fn token(&self) -> Token {
+        self.token
+    }
+
+    fn store_token(&mut self, token: Token) -> Result<(), AgentError> {
+        self.token = token;
+        Ok(())
+    }
+}
+
+/// The fake disk as the agent's folder.
+struct DiskPlaces<'a> {
+    shared: FakeStorage,
+    private: FakeStorage,
+    disk: Disk,
+    identity: &'a mut Identity,
+    site: SiteId,
+    catalogue: &'a Arc<Catalogue>,
+    random: &'a mut Random,
+}
+
+impl Places for DiskPlaces<'_> {
+    type Storage = FakeStorage;
+
+    fn storage(&self, kind: Kind) -> FakeStorage {
+        match kind {
+            Kind::Shared => self.shared.clone(),
+            Kind::Private => self.private.clone(),
+        }
+    }
+
+    fn open_local_copy(&mut self) -> Result<LocalCopy, LocalCopyError> {
+        let options = Options::new(APPLICATION_ID, SCHEMA_VERSION);
+        let engine = SqliteEngine::open_on(&self.disk.vfs_name(), LOCAL_COPY, &options)?;
+        LocalCopy::new(Box::new(engine), self.site, Arc::clone(self.catalogue))
+    }
+
+    fn set_local_copy_aside(&mut self) -> Result<PathBuf, AgentError> {
+        let kept_as = format!("{LOCAL_COPY}.damaged-{:08x}", self.random.number() >> 32);
+        if self.disk.is_off() {
+            return Err(AgentError::new("disk_error", "the power is off", "", Exit::Disk));
+        }
+        for suffix in ["", "-wal", "-journal"] {
+            self.disk.rename(&format!("{LOCAL_COPY}{suffix}"), &format!("{kept_as}{suffix}"));
+        }
+        Ok(PathBuf::from(kept_as))
+    }
+
+    fn journal_id(&self, kind: Kind) -> JournalId {
+        match kind {
+            Kind::Shared => self.identity.journal,
+            Kind::Private => self.identity.private_journal,
+        }
+    }
+
+    fn replace_journal_id(&mut self, journal: JournalId) -> Result<(), AgentError> {
+        self.identity.journal = journal;
+        Ok(())
+    }
+
+    fn fresh_journal_id(&mut self) -> JournalId {
+        JournalId(self.random.bytes())
+    }
+}

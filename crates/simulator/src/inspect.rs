@@ -1,0 +1,190 @@
+//! Reads central's store past central itself, so that the oracles see what is on its disk and not what it says.
+
+use std::ops::ControlFlow;
+
+use central::store::sqlite_options;
+use protocol::ids::{Hash, JournalId, SiteId};
+use sql::{Param, Sql, SqlError, SqliteEngine};
+
+use crate::centre::STORE;
+use crate::disk::Disk;
+
+/// A connection that only reads.
+pub struct Inspector {
+    disk: Disk,
+    engine: Option<SqliteEngine>,
+}
+
+/// A journal as central has it.
+#[derive(Debug, Clone)]
+pub struct JournalRow {
+    /// Central's number for it.
+    pub number: i64,
+    /// Whose.
+    pub site: SiteId,
+    /// Its id.
+    pub id: JournalId,
+    /// How far it is received.
+    pub received: u64,
+    /// The hash there.
+    pub received_hash: Vec<u8>,
+    /// How far it is judged.
+    pub judged: u64,
+    /// How far the log is pruned.
+    pub floor: u64,
+    /// Whether edits still come in it.
+    pub is_active: bool,
+}
+
+/// An entry as central has it.
+#[derive(Debug, Clone)]
+pub struct EntryRow {
+    /// Its sequence.
+    pub sequence: u64,
+    /// The hash after it.
+    pub hash: Hash,
+    /// 1 waits, 2 refused, 3 refused and dismissed.
+    pub verdict: Option<i64>,
+    /// Why it was refused.
+    pub code: Option<String>,
+}
+
+/// A record as central has it.
+#[derive(Debug, Clone)]
+pub struct RecordRow {
+    /// The table's name.
+    pub table: String,
+    /// The id.
+    pub id: String,
+    /// Its data; `None` once deleted.
+    pub data: Option<String>,
+    /// Whose it is.
+    pub store: Option<String>,
+    /// Where it was last changed.
+    pub position: u64,
+}
+
+impl Inspector {
+    /// Of a disk.
+    pub fn new(disk: Disk) -> Self {
+        Self { disk, engine: None }
+    }
+
+    /// To be called when the disk was crashed: connections do not live on.
+    pub fn close(&mut self) {
+        self.engine = None;
+    }
+
+    /// Every journal.
+    ///
+    /// # Errors
+    /// Those of a read.
+    pub fn journals(&mut self) -> Result<Vec<JournalRow>, SqlError> {
+        let mut journals = Vec::new();
+        self.engine()?.query(
+            "SELECT number, site, id, received, received_hash, judged, floor, is_active FROM journal ORDER BY number",
+            &[],
+            &mut |row| {
+                journals.push(JournalRow {
+                    number: row.integer(0)?,
+                    site: SiteId(u32::try_from(row.integer(1)?).unwrap_or(0)),
+                    id: JournalId::try_from(row.blob(2)?).unwrap_or(JournalId([0; 16])),
+                    received: row.unsigned(3)?,
+                    received_hash: row.blob(4)?.to_vec(),
+                    judged: row.unsigned(5)?,
+                    floor: row.unsigned(6)?,
+                    is_active: row.integer(7)? != 0,
+                });
+                Ok(ControlFlow::Continue(()))
+            },
+        )?;
+        Ok(journals)
+    }
+
+    /// Entries of a journal behind one.
+    ///
+    /// # Errors
+    /// Those of a read.
+    pub fn entries(&mut self, journal: i64, after: u64) -> Result<Vec<EntryRow>, SqlError> {
+        let mut entries = Vec::new();
+        self.engine()?.query(
+            "SELECT sequence, hash, verdict, code FROM entry WHERE journal = ?1 AND sequence > ?2 ORDER BY sequence",
+            &[journal.into(), Param::unsigned(after)?],
+            &mut |row| {
+                entries.push(EntryRow {
+                    sequence: row.unsigned(0)?,
+                    hash: Hash::try_from(row.blob(1)?).unwrap_or(Hash::NONE),
+                    verdict: row.optional_integer(2)?,
+                    code: row.optional_text(3)?.map(str::to_owned),
+                });
+                Ok(ControlFlow::Continue(()))
+            },
+        )?;
+        Ok(entries)
+    }
+
+    /// Records that changed behind a position.
+    ///
+    /// # Errors
+    /// Those of a read.
+    pub fn records(&mut self, after: u64) -> Result<Vec<RecordRow>, SqlError> {
+        let mut records = Vec::new();
+        self.engine()?.query(
+            "SELECT table_name, id, data, store, position FROM record WHERE position > ?1 ORDER BY position",
+            &[Param::unsigned(after)?],
+            &mut |row| {
+                records.push(RecordRow {
+                    table: row.text(0)?.to_owned(),
+                    id: row.text(1)?.to_owned(),
+                    data: row.optional_text(2)?.map(str::to_owned),
+                    store: row.optional_text(3)?.map(str::to_owned),
+                    position: row.unsigned(4)?,
+                });
+                Ok(ControlFlow::Continue(()))
+            },
+        )?;
+        Ok(records)
+    }
+
+    /// Central's head as it is on the disk.
+    ///
+    /// # Errors
+    /// Those of a read.
+    pub fn position(&mut self) -> Result<u64, SqlError> {
+        let mut position = 0;
+        self.engine()?.query("SELECT value FROM counter WHERE name = 'position'", &[], &mut |row| {
+            position = row.unsigned(0)?;
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(position)
+    }
+
+    /// What waits whose header is here: table, id and header of each.
+    ///
+    /// # Errors
+    /// Those of a read.
+    pub fn waiting_in_vain(&mut self) -> Result<Vec<(String, String, String)>, SqlError> {
+        let mut waiting = Vec::new();
+        self.engine()?.query(
+            "SELECT waiting.table_name, waiting.record, waiting.for_record FROM waiting JOIN record
+                ON record.table_name = waiting.for_table AND record.id = waiting.for_record
+             WHERE record.data IS NOT NULL AND waiting.table_name <> waiting.for_table",
+            &[],
+            &mut |row| {
+                waiting.push((row.text(0)?.to_owned(), row.text(1)?.to_owned(), row.text(2)?.to_owned()));
+                Ok(ControlFlow::Continue(()))
+            },
+        )?;
+        Ok(waiting)
+    }
+
+    fn engine(&mut self) -> Result<&mut SqliteEngine, SqlError> {
+        match &mut self.engine {
+            Some(engine) => Ok(engine),
+            empty => {
+                let engine = SqliteEngine::open_on(&self.disk.vfs_name(), STORE, &sqlite_options().read_only())?;
+                Ok(empty.insert(engine))
+            }
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! Swarm testing: each seed draws its own mix of faults, sizes and rates, so that rare combinations come up.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use crate::random::Random;
+
+/// What kind of world a run plays in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Profile {
+    /// Nothing fails.
+    Calm,
+    /// A satellite link: 600 ms there, 30 kbit/s, and cuts.
+    Edge,
+    /// A link that is up for 10 s and down for 60 s.
+    Cuts,
+    /// Power cuts, kills and failing disks on both sides.
+    Crash,
+    /// All of it, with damage, forged edits and forged requests.
+    Hostile,
+}
+
+impl Profile {
+    /// Every profile, in the order in which a swarm goes through them.
+    pub const ALL: [Profile; 5] = [Self::Calm, Self::Edge, Self::Cuts, Self::Crash, Self::Hostile];
+
+    /// The word on the command line.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Calm => "calm",
+            Self::Edge => "edge",
+            Self::Cuts => "cuts",
+            Self::Crash => "crash",
+            Self::Hostile => "hostile",
+        }
+    }
+
+    /// The profile of a word.
+    pub fn of(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|profile| profile.as_str() == word)
+    }
+}
+
+macro_rules! faults {
+    ($($(#[$doc:meta])* $name:ident = $word:literal,)*) => {
+        /// What can go wrong. Each can be left out by its word, which is how a failing run is made smaller.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum Fault { $($(#[$doc])* $name,)* }
+
+        impl Fault {
+            /// Every fault.
+            pub const ALL: &'static [Fault] = &[$(Fault::$name,)*];
+
+            /// The word on the command line.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Fault::$name => $word,)* }
+            }
+        }
+    };
+}
+
+faults! {
+    /// No connection can be made.
+    NoRoute = "no-route",
+    /// A connection breaks at any byte, either way.
+    Cut = "cut",
+    /// Central commits, and the reply is lost.
+    ReplyLost = "reply-lost",
+    /// The device is gone and central does not notice.
+    HalfOpen = "half-open",
+    /// Bytes vanish and both sides wait.
+    BlackHole = "black-hole",
+    /// A captive portal or proxy answers instead of central.
+    Portal = "portal",
+    /// A proxy sends a request twice.
+    Twice = "twice",
+    /// A copy of an old request arrives late.
+    LateCopy = "late-copy",
+    /// Bytes come a few at a time.
+    Drip = "drip",
+    /// A bit flips on the way.
+    Garble = "garble",
+    /// The device loses power at a write.
+    DevicePower = "device-power",
+    /// The agent is killed.
+    DeviceKill = "device-kill",
+    /// A write or sync of the device's disk fails.
+    DeviceIo = "device-io",
+    /// The device's disk is full for a while.
+    DeviceFull = "device-full",
+    /// A segment of the journal or a page of the local copy is damaged.
+    DeviceDamage = "device-damage",
+    /// The local copy is gone, the journal is not.
+    LocalCopyLost = "local-copy-lost",
+    /// Central loses power at a write.
+    CentralPower = "central-power",
+    /// Central is killed.
+    CentralKill = "central-kill",
+    /// A write or sync of central's disk fails.
+    CentralIo = "central-io",
+    /// Central's disk is full for a while.
+    CentralFull = "central-full",
+    /// A clock jumps: 1970, 2038, back, years off.
+    Clock = "clock",
+    /// A device sleeps for weeks.
+    Sleep = "sleep",
+    /// Somebody fetches everything anew.
+    Initialise = "initialise",
+    /// A device is wiped, enrolled again and initialised.
+    Wipe = "wipe",
+    /// Edits that central must refuse.
+    ForgedEdit = "forged-edit",
+    /// Lines that reach central before their headers.
+    LineFirst = "line-first",
+    /// Requests with forged frames, signatures or journals.
+    ForgedRequest = "forged-request",
+    /// Old entries are pruned from central's log.
+    Prune = "prune",
+}
+
+impl Fault {
+    /// The fault of a word.
+    pub fn of(word: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|fault| fault.as_str() == word)
+    }
+
+    /// Whether a profile may draw it.
+    fn is_in(self, profile: Profile) -> bool {
+        use Fault as F;
+        let link = matches!(
+            self,
+            F::NoRoute | F::Cut | F::ReplyLost | F::HalfOpen | F::BlackHole | F::Twice | F::LateCopy | F::Drip
+        );
+        match profile {
+            Profile::Calm => matches!(self, F::Initialise | F::LineFirst),
+            Profile::Edge => link || matches!(self, F::Portal | F::Sleep | F::LineFirst),
+            Profile::Cuts => matches!(self, F::ReplyLost | F::HalfOpen | F::Twice | F::Portal | F::Drip | F::LineFirst),
+            Profile::Crash => {
+                link || !matches!(self, F::Garble | F::DeviceDamage | F::ForgedEdit | F::ForgedRequest | F::Portal)
+            }
+            Profile::Hostile => true,
+        }
+    }
+}
+
+/// Everything that a seed draws before the run begins.
+#[derive(Debug, Clone)]
+pub struct Mix {
+    /// The profile.
+    pub profile: Profile,
+    /// What may go wrong.
+    pub faults: BTreeSet<Fault>,
+    /// How often, in a thousand chances.
+    pub fault_permille: u64,
+    /// Remote sites.
+    pub sites: usize,
+    /// Stores of each site.
+    pub stores_per_site: usize,
+    /// How long things go wrong, in virtual milliseconds.
+    pub chaos_ms: u64,
+    /// Mean time between two bursts of edits at a site, in virtual milliseconds.
+    pub burst_every_ms: u64,
+    /// Groups in a burst, at most.
+    pub burst_groups_max: u64,
+    /// Edits in a group, at most; a few are larger.
+    pub group_edits_max: u64,
+    /// Bytes of the longest text in a record.
+    pub text_bytes_max: u64,
+    /// Time between two syncs by schedule, in milliseconds.
+    pub interval_ms: u64,
+    /// One way, in milliseconds.
+    pub latency_ms: u64,
+    /// What the link carries, in bytes a second.
+    pub bytes_per_s: u64,
+    /// The link is up and down by turns, in milliseconds each.
+    pub up_down_ms: Option<(u64, u64)>,
+    /// Entries of a journal's segment, so that small runs have several.
+    pub segment_entries_max: u64,
+    /// Bytes of the journal that stay although central has them.
+    pub acknowledged_tail_bytes_max: u64,
+    /// Entries that may wait for headers at central.
+    pub waiting_entries_max: u64,
+    /// Groups that central judges before it answers, at most.
+    pub judged_groups_max: u64,
+    /// Control rows in one reply, in bytes.
+    pub control_bytes_max: usize,
+    /// Records of central data to begin with.
+    pub central_records: u64,
+}
+
+impl Mix {
+    /// Draws a mix for a profile.
+    pub fn draw(profile: Profile, random: &mut Random) -> Self {
+        let share = *random.pick(&[300, 600, 900]);
+        let faults =
+            Fault::ALL.iter().copied().filter(|fault| fault.is_in(profile) && random.chance(share)).collect();
+        let is_edge = profile == Profile::Edge;
+        Self {
+            profile,
+            faults,
+            fault_permille: *random.pick(&[20, 60, 150, 300]),
+            sites: usize::try_from(random.range(1, 3)).unwrap_or(1),
+            stores_per_site: usize::try_from(random.range(1, 2)).unwrap_or(1),
+            chaos_ms: random.range(10, 90) * 60_000,
+            burst_every_ms: *random.pick(&[20_000, 120_000, 400_000]),
+            burst_groups_max: *random.pick(&[2, 5, 20]),
+            group_edits_max: *random.pick(&[1, 4, 10]),
+            text_bytes_max: *random.pick(&[20, 60, 60, 2_000]),
+            interval_ms: *random.pick(&[60_000, 300_000, 900_000]),
+            latency_ms: if is_edge { 600 } else { *random.pick(&[1, 20, 200]) },
+            bytes_per_s: if is_edge { 3_750 } else { *random.pick(&[3_750, 50_000, 1_000_000]) },
+            up_down_ms: (profile == Profile::Cuts).then_some((10_000, 60_000)),
+            segment_entries_max: *random.pick(&[3, 20, 5_000]),
+            acknowledged_tail_bytes_max: *random.pick(&[0, 0, 2_000, 1_000_000]),
+            waiting_entries_max: *random.pick(&[3, 10_000, 10_000]),
+            judged_groups_max: *random.pick(&[1, 3, 1_000_000]),
+            control_bytes_max: *random.pick(&[200, 65_536]),
+            central_records: random.range(0, 40),
+        }
+    }
+
+    /// Whether something may go wrong in this way.
+    pub fn has(&self, fault: Fault) -> bool {
+        self.faults.contains(&fault)
+    }
+
+    /// Whether it goes wrong now.
+    pub fn strikes(&self, fault: Fault, random: &mut Random) -> bool {
+        self.has(fault) && random.chance(self.fault_permille)
+    }
+}
+
+impl fmt::Display for Mix {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            formatter,
+            "profile={} sites={} stores_per_site={} chaos_min={} fault_permille={} faults=",
+            self.profile.as_str(),
+            self.sites,
+            self.stores_per_site,
+            self.chaos_ms / 60_000,
+            self.fault_permille
+        )?;
+        for (index, fault) in self.faults.iter().enumerate() {
+            write!(formatter, "{}{}", if index == 0 { "" } else { "," }, fault.as_str())?;
+        }
+        Ok(())
+    }
+}

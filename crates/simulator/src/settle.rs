@@ -1,0 +1,352 @@
+//! The end of a run: nothing goes wrong any more, everything drains within the bound of invariant 10, and every copy is compared
+//! with the model and with every other.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use domain::catalogue::DataType;
+
+use crate::centre::Said;
+use crate::device::Step;
+use crate::model::{Columns, Expected, Key, Violation, violation};
+use crate::world::World;
+
+/// Sessions for each site until it is drained: 2 and the longest chain of waits, which is one (a line and its header).
+const SESSIONS_MAX: u64 = 3;
+/// Requests of one session, at most: more is a session that does not end.
+const REQUESTS_MAX: u64 = 100_000;
+
+impl World {
+    /// Faults end, everybody syncs, and everything is compared.
+    ///
+    /// # Errors
+    /// The first invariant that does not hold.
+    pub fn settle(&mut self) -> Result<(), Violation> {
+        self.heal()?;
+        for round in 1..=SESSIONS_MAX {
+            for index in 0..self.devices.len() {
+                self.sync_calmly(index)?;
+            }
+            self.judge_rest()?;
+            self.note(format_args!("round {round} is over"));
+        }
+        self.check_central_log()?;
+        for index in 0..self.devices.len() {
+            self.check_device(index)?;
+        }
+        self.check_central_fold()
+    }
+
+    /// Everything is up, and what was in store to go wrong is taken back.
+    fn heal(&mut self) -> Result<(), Violation> {
+        self.is_chaos = false;
+        self.note(format_args!("faults end"));
+        self.forget_events();
+        self.centre.disk.clear_faults();
+        self.centre.disk.set_free_bytes(None);
+        self.centre.clock_off_ms = 0;
+        self.is_centre_excused = false;
+        if let Some(live) = &self.centre.live {
+            for connection in live.connections() {
+                self.centre.forget(connection);
+            }
+        }
+        // What an earlier error left behind is what a supervisor's restart clears.
+        self.inspector.close();
+        self.centre.kill();
+        self.start_centre()?;
+        for index in 0..self.devices.len() {
+            if let Some(until_ms) = self.asleep_until_ms.get_mut(index) {
+                *until_ms = 0;
+            }
+            if let Some(device) = self.devices.get_mut(index) {
+                device.heal();
+                device.kill(&mut self.random);
+            }
+            // A damaged device may first have to be replaced.
+            for _ in 0..3 {
+                let is_live = self.devices.get(index).is_some_and(|device| device.live.is_some());
+                if !is_live {
+                    self.open_device(index)?;
+                }
+            }
+            if self.devices.get(index).is_none_or(|device| device.live.is_none()) {
+                return violation("10", format!("device {index} does not come up though nothing is wrong"));
+            }
+            self.excused.remove(&index);
+            let rest = self.with_office(index, |desk, office, random| desk.rest(office, random)).unwrap_or_default();
+            // Grants come with the first session; until then nothing may be written.
+            if self.is_granted(index) {
+                self.record(index, rest)?;
+            }
+        }
+        self.forget_events();
+        Ok(())
+    }
+
+    fn is_granted(&self, index: usize) -> bool {
+        let device = self.devices.get(index);
+        device.and_then(|device| self.model.sites.get(&device.site)).is_some_and(|model| model.is_granted)
+    }
+
+    /// One session over a link that does nothing wrong.
+    fn sync_calmly(&mut self, index: usize) -> Result<(), Violation> {
+        let wall_ms = self.device_wall_ms(index);
+        let Some(device) = self.devices.get_mut(index) else { return Ok(()) };
+        let mut step = device.begin_session(&mut self.codec, wall_ms);
+        for _ in 0..REQUESTS_MAX {
+            match step {
+                Ok(Step::Sends(request)) => {
+                    self.check_request(index, &request)?;
+                    step = self.exchange_calmly(index, request)?;
+                }
+                Ok(Step::Over(report)) => {
+                    if let Some(failure) = &report.failure {
+                        let what = format!("device {index}: a calm session ends with {}: {}", failure.code, failure.message);
+                        return violation("10", what);
+                    }
+                    self.note(format_args!("device {index} drained"));
+                    self.counts.sessions += 1;
+                    self.counts.drained += 1;
+                    self.check_floor(index)?;
+                    self.check_drained(index)?;
+                    return self.check_view(index, false);
+                }
+                Ok(Step::Waits) => return violation("10", format!("device {index} waits for nothing")),
+                Err(error) => return violation("1", format!("device {index} fails though nothing is wrong: {error}")),
+            }
+        }
+        violation("10", format!("a session of device {index} does not end"))
+    }
+
+    fn exchange_calmly(
+        &mut self,
+        index: usize,
+        request: Vec<u8>,
+    ) -> Result<Result<Step, outpost::error::AgentError>, Violation> {
+        self.last_connection += 1;
+        let connection = self.last_connection;
+        if let Some(underway) = self.devices.get_mut(index).and_then(|device| device.live_mut().session.as_mut()) {
+            underway.connection = connection;
+        }
+        let mut said = self.centre.feed(connection, Some(request), self.now_ms, &mut self.codec, &mut self.random);
+        said.extend(self.centre.feed(connection, None, self.now_ms, &mut self.codec, &mut self.random));
+        while self.centre.has_jobs() {
+            let wall_ms = self.wall_ms(0);
+            let (more, is_committed) = self.centre.commit(self.now_ms, wall_ms, &mut self.codec, &mut self.random);
+            if !is_committed {
+                return violation("10", "a commit of central fails though nothing is wrong");
+            }
+            self.after_commit()?;
+            said.extend(more);
+        }
+        let wall_ms = self.device_wall_ms(index);
+        let mut step = Ok(Step::Waits);
+        for said in said {
+            let Some(device) = self.devices.get_mut(index) else { break };
+            step = match said {
+                Said::Bytes(_, bytes) | Said::Refused(_, _, bytes) => device.take_reply(&mut self.codec, &bytes, wall_ms),
+                Said::End(_) => device.end_exchange(&mut self.codec, None, wall_ms),
+                Said::Failed(_) => return violation("10", "central fails though nothing is wrong"),
+            };
+            if !matches!(step, Ok(Step::Waits)) {
+                break;
+            }
+            self.check_pushed_before_pulled(index)?;
+        }
+        Ok(step)
+    }
+
+    /// What was left to be judged later is judged.
+    fn judge_rest(&mut self) -> Result<(), Violation> {
+        let sites: Vec<_> = self.devices.iter().map(|device| device.site).collect();
+        for site in sites {
+            let wall_ms = self.wall_ms(0);
+            let Some(live) = &mut self.centre.live else { return violation("10", "central is not up") };
+            match live.store.batch(wall_ms, |batch| batch.judge(site, &mut || true)) {
+                Ok(Ok(_)) => self.after_commit()?,
+                Ok(Err(error)) | Err(error) => {
+                    return violation("10", format!("central cannot judge though nothing is wrong: {error}"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Invariants 3 and 10 on the whole log of entries, with every verdict.
+    fn check_central_log(&mut self) -> Result<(), Violation> {
+        self.inspector.close();
+        let failed = |error: sql::SqlError| violation("3", format!("central's store cannot be read: {error}"));
+        let journals = self.inspector.journals().or_else(|error| failed(error).map(|()| Vec::new()))?;
+        for journal in journals.iter().filter(|journal| journal.site.0 > 1) {
+            let entries = self.inspector.entries(journal.number, journal.floor);
+            let entries = entries.or_else(|error| failed(error).map(|()| Vec::new()))?;
+            if journal.is_active && journal.judged != journal.received {
+                let what = format!("journal {} is judged up to {} of {}", journal.id, journal.judged, journal.received);
+                return violation("10", what);
+            }
+            let Some((_, log)) = self.model.site(journal.site).log_of(journal.id) else {
+                return violation("3", format!("central has a journal {} that no device has", journal.id));
+            };
+            if journal.is_active && journal.received != log.head() {
+                let what = format!("central has {} of {} entries of {}", journal.received, log.head(), journal.id);
+                return violation("10", what);
+            }
+            for entry in &entries {
+                let Some(known) = log.entry(entry.sequence) else {
+                    return violation("3", format!("central has entry {} that no device has", entry.sequence));
+                };
+                if known.hash != entry.hash {
+                    return violation("3", format!("central has another entry {} than the device", entry.sequence));
+                }
+                let is_refused = matches!(entry.verdict, Some(2 | 3));
+                match known.expected {
+                    Expected::Accepted if is_refused => {
+                        let what = format!("entry {} of {:?} is refused: {:?}", entry.sequence, known.key, entry.code);
+                        return violation("3", what);
+                    }
+                    Expected::Refused if !is_refused => {
+                        return violation("8", format!("a forged entry {} of {:?} is not refused", entry.sequence, known.key));
+                    }
+                    Expected::Accepted | Expected::Refused | Expected::Either => {}
+                }
+                if is_refused {
+                    log.refused.insert(entry.sequence);
+                    self.counts.refused += 1;
+                }
+            }
+        }
+        let waiting = self.inspector.waiting_in_vain().or_else(|error| failed(error).map(|()| Vec::new()))?;
+        match waiting.first() {
+            Some((table, id, header)) => violation("10", format!("{table} {id} waits, and its header {header} is here")),
+            None => Ok(()),
+        }
+    }
+
+    /// A device at rest: nothing is unsent or unjudged, refusals lie in set-aside, and what it shows is what central has.
+    fn check_device(&mut self, index: usize) -> Result<(), Violation> {
+        let Some(device) = self.devices.get(index) else { return Ok(()) };
+        let site = device.site;
+        let queue = device.live().recorder.core().local.queue_view();
+        let queue = queue.or_else(|error| violation("10", format!("device {index}: {error}")))?;
+        if queue.unsent != 0 || queue.unjudged != 0 {
+            return violation("10", format!("device {index} is not drained: {queue:?}"));
+        }
+        let set_aside = self.set_aside_of(index)?;
+        for (journal, sequence) in &set_aside {
+            let model = self.model.site(site);
+            let is_refused = model.log_of(*journal).is_some_and(|(_, log)| log.refused.contains(sequence));
+            // The log at central may be pruned; what it still knows has to agree.
+            let is_known = model.log_of(*journal).is_some_and(|(_, log)| !log.refused.is_empty());
+            if !is_refused && is_known && self.is_in_central_log(*journal, *sequence)? {
+                return violation("3", format!("device {index} set entry {sequence} aside, central did not refuse it"));
+            }
+        }
+        self.compare_with_central(index)?;
+        self.check_view(index, true)
+    }
+
+    fn is_in_central_log(&mut self, journal: protocol::ids::JournalId, sequence: u64) -> Result<bool, Violation> {
+        let failed = |error: sql::SqlError| violation("3", format!("central's store cannot be read: {error}"));
+        let journals = self.inspector.journals().or_else(|error| failed(error).map(|()| Vec::new()))?;
+        Ok(journals.iter().any(|row| row.id == journal && row.floor < sequence))
+    }
+
+    /// Record by record, both ways.
+    fn compare_with_central(&mut self, index: usize) -> Result<(), Violation> {
+        let failed = |error: sql::SqlError| violation("3", format!("central's store cannot be read: {error}"));
+        let Some(device) = self.devices.get(index) else { return Ok(()) };
+        let (site, catalogue) = (device.site, Arc::clone(device.catalogue()));
+        let stores = self.model.site(site).stores.clone();
+        let waiting = self.waiting_keys(index)?;
+        let records = self.inspector.records(0).or_else(|error| failed(error).map(|()| Vec::new()))?;
+        let mut expected: BTreeMap<Key, String> = BTreeMap::new();
+        for record in records {
+            let Some(data) = record.data else { continue };
+            let is_for_site = match &record.store {
+                Some(store) => stores.contains(store),
+                None => true,
+            };
+            if is_for_site {
+                expected.insert((record.table, record.id), data);
+            }
+        }
+        let mut found: BTreeSet<Key> = BTreeSet::new();
+        for table in catalogue.tables() {
+            let device = self.devices.get(index);
+            let Some(device) = device else { return Ok(()) };
+            let mut after: Option<String> = None;
+            loop {
+                let listing = device.live().recorder.core().local.list(table, None, after.as_deref(), 1_000);
+                let listing = listing.or_else(|error| violation("10", format!("device {index}: {error}")))?;
+                after = listing.items.last().map(|item| item.id.clone());
+                for item in &listing.items {
+                    let key = (table.name().to_owned(), item.id.clone());
+                    let is_local = table.data_type() == DataType::Local || item.state.as_str() == "local";
+                    if is_local || waiting.contains(&key) {
+                        continue;
+                    }
+                    match expected.get(&key) {
+                        Some(data) if *data == item.data => {}
+                        there => {
+                            let what = format!("device {index} has {key:?} as {}, central as {there:?}", item.data);
+                            return violation("10", what);
+                        }
+                    }
+                    found.insert(key);
+                }
+                if !listing.has_more {
+                    break;
+                }
+            }
+        }
+        for key in expected.keys() {
+            let is_undeclared = catalogue.table_by_name(&key.0).is_err();
+            if !is_undeclared && !found.contains(key) && !waiting.contains(key) {
+                return violation("10", format!("device {index} lacks {key:?}, which central has for it"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Records of a device with entries that wait for a header for ever.
+    fn waiting_keys(&mut self, index: usize) -> Result<BTreeSet<Key>, Violation> {
+        let Some(device) = self.devices.get(index) else { return Ok(BTreeSet::new()) };
+        let listing = device.live().recorder.core().local.queue(protocol::ids::Sequence::ZERO, 10_000);
+        let listing = listing.or_else(|error| violation("10", format!("device {index}: {error}")))?;
+        Ok(listing.items.iter().map(|item| (item.table.clone(), item.id.clone())).collect())
+    }
+
+    /// Central's records are what its log makes of them: the sites' accepted edits, each once and in order.
+    fn check_central_fold(&mut self) -> Result<(), Violation> {
+        let catalogue = Arc::clone(self.centre.catalogue());
+        let sites: Vec<_> = self.model.sites.keys().copied().collect();
+        for site in sites {
+            let waiting = self.waiting_at_central(site)?;
+            let keys: Vec<Key> = self.model.site(site).by_key.keys().cloned().collect();
+            for key in keys {
+                let is_store_data =
+                    catalogue.table_by_name(&key.0).is_ok_and(|table| table.data_type() == DataType::Store);
+                if !is_store_data || waiting.contains(&key) {
+                    continue;
+                }
+                let expected: Option<Columns> =
+                    self.model.site(site).folded(&key, &|log, sequence| log.refused.contains(&sequence));
+                let there = self.model.versions.get(&key).and_then(|versions| versions.last()).cloned();
+                let there = match there {
+                    Some(version) => self.columns_at_central(&catalogue, &key, &version)?,
+                    None => None,
+                };
+                if there != expected {
+                    return violation("3", format!("central has {key:?} as {there:?}, it has to be {expected:?}"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn waiting_at_central(&mut self, site: protocol::ids::SiteId) -> Result<BTreeSet<Key>, Violation> {
+        let index = self.devices.iter().position(|device| device.site == site);
+        index.map_or(Ok(BTreeSet::new()), |index| self.waiting_keys(index))
+    }
+}

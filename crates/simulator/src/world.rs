@@ -1,0 +1,406 @@
+//! The world: devices, central, the links between them, and what happens when, in one thread on virtual time.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use central::store::{ImportMode, NewSite, SiteKind, StoreLimits};
+use codec::ZstdCodec;
+use domain::catalogue::{Catalogue, DataType, DeclaredTable};
+use domain::edit::{Edit, EditOp};
+use outpost::journal::JournalLimits;
+use protocol::ids::{RecordId, SiteId};
+use protocol::schedule::Schedule;
+
+use crate::centre::Centre;
+use crate::device::{Device, Settings};
+use crate::inspect::Inspector;
+use crate::mix::Mix;
+use crate::model::{Model, Violation, violation};
+use crate::random::Random;
+use crate::trace::Trace;
+use crate::traffic::Connection;
+use crate::work::{Desk, FOREIGN_TABLE, Office, central_edit};
+
+/// The wall clock at virtual time 0: 2026-01-05, in milliseconds since 1970.
+const WALL_BEGIN_MS: u64 = 1_767_571_200_000;
+/// More events than any run has: one that does not end is a failure too.
+const EVENTS_MAX: u64 = 2_000_000;
+
+/// Something that happens at a moment.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// People at a site edit.
+    Burst(usize),
+    /// A device's schedule.
+    Wake(usize),
+    /// A device is started, if it is down.
+    DeviceUp(usize),
+    /// Bytes reach central, or the end of the request.
+    ToCentral(u64, Option<Vec<u8>>),
+    /// Central notices that a connection is gone.
+    CentralCut(u64),
+    /// Bytes reach the device, or the end of the reply.
+    ToDevice(u64, Option<Vec<u8>>),
+    /// The device notices that a connection is gone; with the code that its transport gives.
+    DeviceCut(u64, &'static str),
+    /// Whether a connection was silent for too long.
+    DeviceIdle(u64, u64),
+    /// Central commits what waits.
+    Commit,
+    /// Central judges what exchanges left.
+    Judge,
+    /// Central's own people edit, and its janitor works.
+    CentralWork,
+    /// Central is started, if it is down.
+    CentralUp,
+    /// Something may go wrong.
+    Mischief,
+}
+
+/// Everything.
+pub struct World {
+    /// What this seed drew.
+    pub mix: Mix,
+    /// The only chance.
+    pub random: Random,
+    /// Virtual time, in milliseconds.
+    pub now_ms: u64,
+    /// What is to come.
+    queue: BTreeMap<(u64, u64), Event>,
+    scheduled: u64,
+    /// The devices, by index.
+    pub devices: Vec<Device>,
+    /// What their people remember.
+    pub desks: Vec<Desk>,
+    /// Whether somebody damaged a device's disk since it last opened whole.
+    pub damaged: BTreeSet<usize>,
+    /// Devices whose local copy is gone since they last opened: what was only there is lost.
+    pub local_copy_gone: BTreeSet<usize>,
+    /// Devices that sleep, until when.
+    pub asleep_until_ms: Vec<u64>,
+    /// Whether faults may be in store for a device or central: an error is no surprise then.
+    pub excused: BTreeSet<usize>,
+    /// The same for central.
+    pub is_centre_excused: bool,
+    /// Central.
+    pub centre: Centre,
+    /// Reads central's store for the oracles.
+    pub inspector: Inspector,
+    /// Ids of central's own records by table.
+    pub central_records: Vec<(String, String)>,
+    /// Connections under way.
+    pub connections: BTreeMap<u64, Connection>,
+    /// The last number that was given to a connection.
+    pub last_connection: u64,
+    /// Copies of old requests, to come late.
+    pub old_requests: Vec<Vec<u8>>,
+    /// What must be so.
+    pub model: Model,
+    /// What happened.
+    pub trace: Trace,
+    /// Packs for everybody: it keeps nothing between two calls.
+    pub codec: ZstdCodec,
+    /// Whether things still go wrong.
+    pub is_chaos: bool,
+    /// Counts for people.
+    pub counts: Counts,
+}
+
+/// What a run did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Edits that were acknowledged.
+    pub edits: u64,
+    /// Sessions that ended.
+    pub sessions: u64,
+    /// Sessions that drained.
+    pub drained: u64,
+    /// Commits of central.
+    pub commits: u64,
+    /// Power cuts and kills, on both sides.
+    pub crashes: u64,
+    /// Refused entries.
+    pub refused: u64,
+    /// Other faults that struck.
+    pub faults: u64,
+}
+
+impl World {
+    /// Makes the world of a seed, with every site enrolled.
+    ///
+    /// # Errors
+    /// If that fails although nothing goes wrong yet.
+    pub fn new(mix: Mix, mut random: Random, is_printing: bool) -> Result<Self, Violation> {
+        let known = Arc::new(Catalogue::embedded());
+        let declared = DeclaredTable {
+            name: FOREIGN_TABLE.to_owned(),
+            r#type: DataType::Store,
+            id_column: None,
+            store_column: Some("store_ID".to_owned()),
+            parent: None,
+        };
+        let with_declared = Catalogue::embedded().with_declared(vec![declared]);
+        let Ok(device_catalogue) = with_declared else { return violation("setup", "the declared table is refused") };
+        let limits = StoreLimits {
+            waiting_entries_max: mix.waiting_entries_max,
+            control_bytes_max: mix.control_bytes_max,
+            ..StoreLimits::default()
+        };
+        let centre = Centre::new(known, limits, mix.judged_groups_max, &mut random);
+        let inspector = Inspector::new(centre.disk.clone());
+        let mut world = Self {
+            now_ms: 0,
+            queue: BTreeMap::new(),
+            scheduled: 0,
+            devices: Vec::new(),
+            desks: Vec::new(),
+            damaged: BTreeSet::new(),
+            local_copy_gone: BTreeSet::new(),
+            asleep_until_ms: Vec::new(),
+            excused: BTreeSet::new(),
+            is_centre_excused: false,
+            centre,
+            inspector,
+            central_records: Vec::new(),
+            connections: BTreeMap::new(),
+            last_connection: 0,
+            old_requests: Vec::new(),
+            model: Model::default(),
+            trace: Trace::new(is_printing),
+            codec: ZstdCodec::default(),
+            is_chaos: true,
+            counts: Counts::default(),
+            mix,
+            random,
+        };
+        let mix = world.mix.clone();
+        world.note(format_args!("mix {mix}"));
+        world.start_centre()?;
+        world.make_sites(&Arc::new(device_catalogue))?;
+        Ok(world)
+    }
+
+    /// Lets everything happen until things stop going wrong.
+    ///
+    /// # Errors
+    /// The first invariant that does not hold.
+    pub fn run(&mut self) -> Result<(), Violation> {
+        for index in 0..self.devices.len() {
+            self.open_device(index)?;
+            let wait_ms = self.random.below(self.mix.burst_every_ms);
+            self.after(wait_ms, Event::Burst(index));
+        }
+        self.after(1_000, Event::CentralWork);
+        self.after(5_000, Event::Mischief);
+        let end_ms = self.mix.chaos_ms;
+        let mut events = 0;
+        while let Some(((at_ms, number), _)) = self.queue.first_key_value().map(|(key, _)| (*key, ())) {
+            if at_ms > end_ms {
+                break;
+            }
+            let Some(event) = self.queue.remove(&(at_ms, number)) else { break };
+            self.now_ms = at_ms;
+            self.happen(event)?;
+            events += 1;
+            if events > EVENTS_MAX {
+                return violation("10", "the run does not end");
+            }
+        }
+        self.now_ms = end_ms;
+        Ok(())
+    }
+
+    /// Nothing of what was to come comes any more.
+    pub fn forget_events(&mut self) {
+        self.queue.clear();
+        self.connections.clear();
+    }
+
+    fn happen(&mut self, event: Event) -> Result<(), Violation> {
+        match event {
+            Event::Burst(index) => {
+                self.burst(index)?;
+                let wait_ms = self.random.below(2 * self.mix.burst_every_ms);
+                self.after(wait_ms, Event::Burst(index));
+                Ok(())
+            }
+            Event::Wake(index) => self.wake(index),
+            Event::DeviceUp(index) => self.device_up(index),
+            Event::ToCentral(connection, bytes) => self.bytes_to_central(connection, bytes),
+            Event::CentralCut(connection) => {
+                self.centre.forget(connection);
+                Ok(())
+            }
+            Event::ToDevice(connection, bytes) => self.bytes_to_device(connection, bytes),
+            Event::DeviceCut(connection, code) => self.device_cut(connection, code),
+            Event::DeviceIdle(connection, progress) => self.device_idle(connection, progress),
+            Event::Commit => self.commit(),
+            Event::Judge => self.judge(),
+            Event::CentralWork => self.central_work(),
+            Event::CentralUp => self.centre_up(),
+            Event::Mischief => self.mischief(),
+        }
+    }
+
+    /// Lets something happen later.
+    pub fn after(&mut self, wait_ms: u64, event: Event) {
+        self.at(self.now_ms + wait_ms, event);
+    }
+
+    /// Lets something happen at a moment.
+    pub fn at(&mut self, at_ms: u64, event: Event) {
+        self.scheduled += 1;
+        self.queue.insert((at_ms.max(self.now_ms), self.scheduled), event);
+    }
+
+    /// Notes what happened.
+    pub fn note(&mut self, text: std::fmt::Arguments<'_>) {
+        self.trace.note(self.now_ms, text);
+    }
+
+    /// A wall clock that is off by so much.
+    pub fn wall_ms(&self, off_ms: i64) -> u64 {
+        (WALL_BEGIN_MS + self.now_ms).saturating_add_signed(off_ms)
+    }
+
+    /// A device's wall clock.
+    pub fn device_wall_ms(&self, index: usize) -> u64 {
+        self.wall_ms(self.devices.get(index).map_or(0, |device| device.clock_off_ms))
+    }
+
+    /// What the people of a site work with.
+    pub fn with_office<T>(
+        &mut self,
+        index: usize,
+        work: impl FnOnce(&mut Desk, &Office<'_>, &mut Random) -> T,
+    ) -> Option<T> {
+        let wall_ms = self.device_wall_ms(index);
+        let device = self.devices.get(index)?;
+        let site = device.site;
+        let stores = self.model.sites.get(&site)?.stores.clone();
+        let others = self.model.sites.values().filter(|other| other.site != site);
+        let foreign_stores: Vec<String> = others.flat_map(|other| other.stores.clone()).collect();
+        let office = Office {
+            catalogue: device.catalogue(),
+            mix: &self.mix,
+            stores: &stores,
+            foreign_stores: &foreign_stores,
+            central: &self.central_records,
+            site: site.0,
+            wall_ms,
+        };
+        Some(work(self.desks.get_mut(index)?, &office, &mut self.random))
+    }
+
+    fn make_sites(&mut self, catalogue: &Arc<Catalogue>) -> Result<(), Violation> {
+        let mut stores = Vec::new();
+        for site in 0..self.mix.sites {
+            let names = (0..self.mix.stores_per_site).map(|store| format!("store-{}-{store}", site + 2));
+            stores.push(names.collect::<Vec<_>>());
+        }
+        let edits: Vec<Edit> = stores
+            .iter()
+            .flatten()
+            .map(|id| Edit {
+                table: "store".to_owned(),
+                op: EditOp::Put,
+                id: RecordId::new(id).expect("it is short"),
+                data: Some(format!("{{\"name\":\"{id}\",\"code\":\"{id}\"}}")),
+            })
+            .collect();
+        self.import(edits)?;
+        for (index, stores) in stores.into_iter().enumerate() {
+            let new = NewSite {
+                name: format!("site-{index}"),
+                code: String::new(),
+                kind: SiteKind::Standalone,
+                password_hash: "not asked for here".to_owned(),
+                stores: stores.iter().map(|id| RecordId::new(id).expect("it is short")).collect(),
+            };
+            let wall_ms = self.wall_ms(0);
+            let Some(live) = &mut self.centre.live else { return violation("setup", "central is not up") };
+            let added = live.store.batch(wall_ms, |batch| batch.add_site(&new));
+            let site = match added {
+                Ok(Ok(site)) => site,
+                Ok(Err(error)) | Err(error) => return violation("setup", format!("a site is refused: {error}")),
+            };
+            self.model.add_site(site, stores);
+            self.add_device(site, catalogue);
+        }
+        for _ in 0..self.mix.central_records {
+            let edit =
+                central_edit(self.centre.catalogue(), &self.mix, &self.central_records, &mut self.random);
+            self.import(vec![edit])?;
+        }
+        self.after_commit()
+    }
+
+    fn add_device(&mut self, site: SiteId, catalogue: &Arc<Catalogue>) {
+        let settings = Settings {
+            catalogue: Arc::clone(catalogue),
+            limits: JournalLimits {
+                segment_entries_max: self.mix.segment_entries_max,
+                disk_reserve_bytes: 1_000,
+                ..JournalLimits::default()
+            },
+            schedule: Schedule {
+                interval_ms: Some(self.mix.interval_ms),
+                jitter_percent: 10,
+                backoff_first_ms: 5_000,
+                backoff_max_ms: 300_000,
+            },
+            acknowledged_tail_bytes_max: self.mix.acknowledged_tail_bytes_max,
+            central: protocol::edge::Signer::public_key(self.centre.signer()),
+        };
+        self.devices.push(Device::new(site, settings, &mut self.random));
+        self.desks.push(Desk::default());
+        self.asleep_until_ms.push(0);
+    }
+
+    /// Central's own edits, each a commit of its own.
+    ///
+    /// # Errors
+    /// If an edit is refused that has to be taken.
+    pub fn import(&mut self, edits: Vec<Edit>) -> Result<(), Violation> {
+        let wall_ms = self.wall_ms(self.centre.clock_off_ms);
+        let Some(live) = &mut self.centre.live else { return Ok(()) };
+        let mut given = edits.clone().into_iter();
+        let outcome = live.store.batch(wall_ms, |batch| batch.import(&mut given, ImportMode::AllOrNothing));
+        match outcome {
+            Ok(Ok(report)) if report.is_kept => {
+                for edit in edits {
+                    self.note_import(&edit)?;
+                }
+                self.counts.commits += 1;
+                Ok(())
+            }
+            // A delete of what is not there, for one.
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) | Err(error) => self.central_failed("import", &error.to_string()),
+        }
+    }
+
+    fn note_import(&mut self, edit: &Edit) -> Result<(), Violation> {
+        self.note(format_args!("central {} {} {}", edit.op.as_str(), edit.table, edit.id));
+        let key = (edit.table.clone(), edit.id.as_str().to_owned());
+        if !self.central_records.contains(&key) && edit.table != "store" {
+            self.central_records.push(key);
+        }
+        self.after_commit()
+    }
+
+    /// A call on central's store failed: no surprise only while its disk is at fault.
+    ///
+    /// # Errors
+    /// The surprise.
+    pub fn central_failed(&mut self, what: &str, error: &str) -> Result<(), Violation> {
+        self.note(format_args!("central fails: {what}: {error}"));
+        if self.centre.disk.is_off() {
+            return self.crash_centre();
+        }
+        if self.is_centre_excused {
+            return Ok(());
+        }
+        violation("1", format!("central fails although nothing is wrong with its disk: {what}: {error}"))
+    }
+}
