@@ -82,14 +82,20 @@ impl Disk {
         state.faults.fail_read_at = Some(state.reads + nth);
     }
 
-    /// Takes back the faults that have not happened yet.
+    /// Takes back the crash and the errors that have not happened yet.
     pub fn clear_faults(&self) {
         self.state().faults = state::Faults::default();
     }
 
     /// Syncs say that all is well and do nothing: a disk that no program can be safe on.
     pub fn set_lying_syncs(&self, are_lies: bool) {
-        self.state().faults.has_lying_syncs = are_lies;
+        self.state().has_lying_syncs = are_lies;
+    }
+
+    /// What a sync that failed did not write is passed over by later syncs, as on Linux: only what is written again gets
+    /// to the disk. Off at first.
+    pub fn set_forgetful_syncs(&self, are_forgetful: bool) {
+        self.state().has_forgetful_syncs = are_forgetful;
     }
 
     /// How much room is left; `None` for no end of it. Freed bytes add to it.
@@ -140,7 +146,7 @@ impl Disk {
     pub fn truncate(&self, file: &str, bytes: u64) -> bool {
         self.state().named(file).filter(|content| content.len() > bytes).is_some_and(|content| {
             content.set_len(bytes, true);
-            content.sync();
+            content.settle();
             true
         })
     }

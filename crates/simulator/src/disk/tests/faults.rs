@@ -85,6 +85,11 @@ fn readers_see_one_state_while_another_connection_writes() {
     early.end_read().unwrap();
     assert!(writer.checkpoint().unwrap());
     assert_eq!((number(&mut early), wal_bytes(&disk)), (Some(5), 0));
+    writer.begin(Durability::Full).unwrap();
+    writer.execute("UPDATE mark SET number = 6", &[]).unwrap();
+    writer.commit().unwrap();
+    assert!(wal_bytes(&disk) > 4096);
+    assert_eq!(writer.wal_bytes().unwrap(), wal_bytes(&disk));
 }
 
 #[test]
