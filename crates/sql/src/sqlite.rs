@@ -232,10 +232,7 @@ impl SqliteEngine {
             "PRAGMA wal_autocheckpoint = {WAL_AUTOCHECKPOINT_PAGES}; \
              PRAGMA journal_size_limit = {JOURNAL_SIZE_LIMIT_BYTES}"
         ))?;
-        let mode: String = self
-            .connection
-            .query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))
-            .map_err(|error| translate(&error, "PRAGMA journal_mode = WAL"))?;
+        let mode = self.switch_log_on().map_err(|error| translate(&error, "PRAGMA journal_mode = WAL"))?;
         if mode != "wal" {
             return Err(SqlError::new(
                 SqlErrorKind::Io,
@@ -246,6 +243,18 @@ impl SqliteEngine {
             self.run(&format!("PRAGMA application_id = {}", options.application_id))?;
         }
         Ok(())
+    }
+
+    /// Returns the journal mode. The change is written only after the row that names it: whoever reads just that row
+    /// misses an error, and goes on with a rollback journal, whose deletion SQLite does not sync.
+    fn switch_log_on(&self) -> rusqlite::Result<String> {
+        let mut statement = self.connection.prepare("PRAGMA journal_mode = WAL")?;
+        let mut rows = statement.query([])?;
+        let mut mode = String::new();
+        while let Some(row) = rows.next()? {
+            mode = row.get(0)?;
+        }
+        Ok(mode)
     }
 
     /// Returns whether the database is still empty.

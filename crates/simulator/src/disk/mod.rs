@@ -67,19 +67,19 @@ impl Disk {
     /// carried out; it and all after it fail until [`Disk::restart`].
     pub fn crash_at(&self, nth: u64) {
         let mut state = self.state();
-        state.faults.crash_at = Some(state.calls + nth);
+        state.faults.crash = Some(state.calls + nth);
     }
 
     /// The `nth` of the calls that change or sync something fails and does nothing; 1 is the next.
     pub fn fail_at(&self, nth: u64) {
         let mut state = self.state();
-        state.faults.fail_at = Some(state.calls + nth);
+        state.faults.error = Some(state.calls + nth);
     }
 
     /// The `nth` read fails; 1 is the next.
     pub fn fail_read_at(&self, nth: u64) {
         let mut state = self.state();
-        state.faults.fail_read_at = Some(state.reads + nth);
+        state.faults.read_error = Some(state.reads + nth);
     }
 
     /// Takes back the crash and the errors that have not happened yet.

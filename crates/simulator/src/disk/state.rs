@@ -60,9 +60,9 @@ struct File {
 /// Numbers of calls at which something goes wrong.
 #[derive(Debug, Default)]
 pub(super) struct Faults {
-    pub(super) crash_at: Option<u64>,
-    pub(super) fail_at: Option<u64>,
-    pub(super) fail_read_at: Option<u64>,
+    pub(super) crash: Option<u64>,
+    pub(super) error: Option<u64>,
+    pub(super) read_error: Option<u64>,
 }
 
 #[derive(Debug, Default)]
@@ -148,7 +148,7 @@ impl State {
     pub(super) fn read(&mut self, handle: &Handle, offset: u64, into: &mut [u8]) -> Result<usize, Refusal> {
         self.refuse_unless_alive(handle.start)?;
         self.reads += 1;
-        if self.faults.fail_read_at == Some(self.reads) {
+        if self.faults.read_error == Some(self.reads) {
             return Err(Refusal::Failed);
         }
         let bytes = self.file(handle.file).content.bytes();
@@ -365,7 +365,7 @@ impl State {
     pub(super) fn start_anew(&mut self) {
         self.start += 1;
         self.is_off = false;
-        self.faults.crash_at = None;
+        self.faults.crash = None;
         let mut regions = 0;
         for file in self.files.values_mut() {
             file.locks = Locks::default();
@@ -432,10 +432,10 @@ impl State {
     /// out, and nobody hears so.
     fn count_change(&mut self) -> Result<bool, Refusal> {
         self.calls += 1;
-        if self.faults.fail_at == Some(self.calls) {
+        if self.faults.error == Some(self.calls) {
             return Err(Refusal::Failed);
         }
-        self.is_off = self.faults.crash_at == Some(self.calls);
+        self.is_off = self.faults.crash == Some(self.calls);
         Ok(self.is_off)
     }
 
