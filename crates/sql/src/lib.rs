@@ -29,7 +29,7 @@ pub use error::{SqlError, SqlErrorKind};
 pub use migration::{Migration, check_migrations, migrate};
 pub use options::{
     BUSY_TIMEOUT_MS_DEFAULT, CACHE_BYTES_DEVICE, CACHE_BYTES_MIN, CHECK_FINDINGS_MAX, JOURNAL_SIZE_LIMIT_BYTES,
-    Options, STATEMENT_CACHE_DEFAULT, WAL_AUTOCHECKPOINT_PAGES,
+    LOG_BYTES_PRAGMA, Options, STATEMENT_CACHE_DEFAULT, WAL_AUTOCHECKPOINT_PAGES,
 };
 pub use row::Row;
 pub use sqlite::SqliteEngine;

@@ -26,6 +26,9 @@ pub const JOURNAL_SIZE_LIMIT_BYTES: u32 = 4 * 1024 * 1024;
 /// How many findings a check of a damaged file collects before it stops.
 pub const CHECK_FINDINGS_MAX: u32 = 8;
 
+/// The pragma by which a disk of the program's own says how long the write-ahead log is, as text: the number of bytes.
+pub const LOG_BYTES_PRAGMA: &str = "outpost_log_bytes";
+
 /// How to open a database on disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {

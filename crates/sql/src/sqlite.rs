@@ -7,14 +7,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::types::{ToSqlOutput, ValueRef};
-use rusqlite::{Connection, ErrorCode, OpenFlags, ToSql, ffi, params_from_iter};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, ToSql, ffi, params_from_iter};
 
 use crate::ddl;
 use crate::engine::{Durability, Sql, Visit};
 use crate::error::{SqlError, SqlErrorKind};
 use crate::file::{create_durably, io_error, plain_path};
 use crate::options::{
-    CACHE_BYTES_MIN, CHECK_FINDINGS_MAX, JOURNAL_SIZE_LIMIT_BYTES, Options, STATEMENT_CACHE_DEFAULT,
+    CACHE_BYTES_MIN, CHECK_FINDINGS_MAX, JOURNAL_SIZE_LIMIT_BYTES, LOG_BYTES_PRAGMA, Options, STATEMENT_CACHE_DEFAULT,
     WAL_AUTOCHECKPOINT_PAGES,
 };
 use crate::row::Row;
@@ -84,7 +84,8 @@ impl SqliteEngine {
     }
 
     /// Opens the database `name` on a disk of the program's own, which is registered with SQLite as `disk`; unless it
-    /// is to be read only, makes it if it is not there. No file of the machine is touched.
+    /// is to be read only, makes it if it is not there. No file of the machine is touched. The disk answers
+    /// [`LOG_BYTES_PRAGMA`].
     ///
     /// # Errors
     /// As [`SqliteEngine::open`], and [`SqlErrorKind::Io`] if no disk of that name is registered.
@@ -157,13 +158,13 @@ impl SqliteEngine {
         Err(SqlError::new(SqlErrorKind::Corrupt, format!("the check found: {}", findings.join("; "))))
     }
 
-    /// Size of the write-ahead log, bytes; 0 if there is none and on a disk of the program's own, which knows its files
-    /// itself. It grows while a reader, in any program, stays in an old state.
+    /// Size of the write-ahead log, bytes; 0 if there is none. It grows while a reader, in any program, stays in an
+    /// old state.
     ///
     /// # Errors
     /// [`SqlErrorKind::Io`] if the file cannot be looked at.
     pub fn wal_bytes(&self) -> Result<u64, SqlError> {
-        let Some(path) = &self.path else { return Ok(0) };
+        let Some(path) = &self.path else { return self.wal_bytes_by_pragma() };
         let mut log = path.clone().into_os_string();
         log.push("-wal");
         match fs::metadata(&log) {
@@ -183,6 +184,18 @@ impl SqliteEngine {
         self.refuse_unless_idle("a checkpoint")?;
         self.refuse_read_only()?;
         Ok(self.read_integer("PRAGMA wal_checkpoint(TRUNCATE)")? == 0)
+    }
+
+    /// A database in memory has no log, and SQLite passes over a pragma that no disk answers.
+    fn wal_bytes_by_pragma(&self) -> Result<u64, SqlError> {
+        let sql = format!("PRAGMA {LOG_BYTES_PRAGMA}");
+        let answer: Option<String> = self
+            .connection
+            .query_row(&sql, [], |row| row.get(0))
+            .optional()
+            .map_err(|error| translate(&error, &sql))?;
+        let number = answer.map_or(Ok(0), |text| text.parse());
+        number.map_err(|error| SqlError::new(SqlErrorKind::Io, format!("the size of the write-ahead log: {error}")))
     }
 
     fn on(connection: Connection) -> Self {
@@ -219,10 +232,7 @@ impl SqliteEngine {
             "PRAGMA wal_autocheckpoint = {WAL_AUTOCHECKPOINT_PAGES}; \
              PRAGMA journal_size_limit = {JOURNAL_SIZE_LIMIT_BYTES}"
         ))?;
-        let mode: String = self
-            .connection
-            .query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))
-            .map_err(|error| translate(&error, "PRAGMA journal_mode = WAL"))?;
+        let mode = self.switch_log_on().map_err(|error| translate(&error, "PRAGMA journal_mode = WAL"))?;
         if mode != "wal" {
             return Err(SqlError::new(
                 SqlErrorKind::Io,
@@ -233,6 +243,18 @@ impl SqliteEngine {
             self.run(&format!("PRAGMA application_id = {}", options.application_id))?;
         }
         Ok(())
+    }
+
+    /// Returns the journal mode. The change is written only after the row that names it: whoever reads just that row
+    /// misses an error, and goes on with a rollback journal, whose deletion SQLite does not sync.
+    fn switch_log_on(&self) -> rusqlite::Result<String> {
+        let mut statement = self.connection.prepare("PRAGMA journal_mode = WAL")?;
+        let mut rows = statement.query([])?;
+        let mut mode = String::new();
+        while let Some(row) = rows.next()? {
+            mode = row.get(0)?;
+        }
+        Ok(mode)
     }
 
     /// Returns whether the database is still empty.

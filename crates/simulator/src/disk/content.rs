@@ -1,6 +1,6 @@
 //! What one file holds, and what a power cut may leave of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 /// What a disk writes whole, bytes.
@@ -24,6 +24,8 @@ pub(super) struct Content {
     changes: Vec<Change>,
     /// The number of the last change.
     point: u64,
+    /// Changes up to this one were given up by a sync that failed: later syncs do not write them.
+    given_up: u64,
 }
 
 /// One change, with what it replaced.
@@ -90,8 +92,23 @@ impl Content {
         self.bytes.resize(index(length), 0);
     }
 
-    /// Everything so far is on disk.
+    /// Everything so far is on disk, but for what an earlier sync gave up and nobody wrote again.
     pub(super) fn sync(&mut self) {
+        if self.changes.first().is_some_and(|change| change.point <= self.given_up) {
+            self.keep_what_was_given_up();
+        } else {
+            self.changes.clear();
+        }
+    }
+
+    /// A sync failed, and the system takes what it could not write for written, as Linux does: programs go on to see it,
+    /// and later syncs pass over it.
+    pub(super) fn give_up(&mut self) {
+        self.given_up = self.point;
+    }
+
+    /// Everything is on disk as it is.
+    pub(super) fn settle(&mut self) {
         self.changes.clear();
     }
 
@@ -147,7 +164,7 @@ impl Content {
             return false;
         };
         *byte ^= 1 << (bit % 8);
-        self.sync();
+        self.settle();
         true
     }
 
@@ -164,6 +181,35 @@ impl Content {
             sectors,
             before: self.bytes[start..end].to_vec(),
         });
+    }
+
+    /// Leaves, as changes of single sectors, what was given up and not written again. The length is the file system's
+    /// own and was synced.
+    fn keep_what_was_given_up(&mut self) {
+        let changes = std::mem::take(&mut self.changes);
+        let rewritten: BTreeSet<u64> = changes
+            .iter()
+            .filter(|change| change.point > self.given_up)
+            .flat_map(|change| change.sectors.clone())
+            .collect();
+        let length = self.len();
+        for change in changes.iter().filter(|change| change.point <= self.given_up) {
+            for (number, sector) in change.sectors.clone().enumerate() {
+                if rewritten.contains(&sector) || sector * SECTOR_BYTES >= length {
+                    continue;
+                }
+                let start = (number * size_of::<Sector>()).min(change.before.len());
+                let end = (start + size_of::<Sector>()).min(change.before.len());
+                self.changes.push(Change {
+                    point: change.point,
+                    is_cut: false,
+                    length_before: length,
+                    length_after: length,
+                    sectors: sector..sector + 1,
+                    before: change.before[start..end].to_vec(),
+                });
+            }
+        }
     }
 
     /// What a sector holds after the power cut. `numbers` are the changes to it.

@@ -67,29 +67,35 @@ impl Disk {
     /// carried out; it and all after it fail until [`Disk::restart`].
     pub fn crash_at(&self, nth: u64) {
         let mut state = self.state();
-        state.faults.crash_at = Some(state.calls + nth);
+        state.faults.crash = Some(state.calls + nth);
     }
 
     /// The `nth` of the calls that change or sync something fails and does nothing; 1 is the next.
     pub fn fail_at(&self, nth: u64) {
         let mut state = self.state();
-        state.faults.fail_at = Some(state.calls + nth);
+        state.faults.error = Some(state.calls + nth);
     }
 
     /// The `nth` read fails; 1 is the next.
     pub fn fail_read_at(&self, nth: u64) {
         let mut state = self.state();
-        state.faults.fail_read_at = Some(state.reads + nth);
+        state.faults.read_error = Some(state.reads + nth);
     }
 
-    /// Takes back the faults that have not happened yet.
+    /// Takes back the crash and the errors that have not happened yet.
     pub fn clear_faults(&self) {
         self.state().faults = state::Faults::default();
     }
 
     /// Syncs say that all is well and do nothing: a disk that no program can be safe on.
     pub fn set_lying_syncs(&self, are_lies: bool) {
-        self.state().faults.has_lying_syncs = are_lies;
+        self.state().has_lying_syncs = are_lies;
+    }
+
+    /// What a sync that failed did not write is passed over by later syncs, as on Linux: only what is written again gets
+    /// to the disk. Off at first.
+    pub fn set_forgetful_syncs(&self, are_forgetful: bool) {
+        self.state().has_forgetful_syncs = are_forgetful;
     }
 
     /// How much room is left; `None` for no end of it. Freed bytes add to it.
@@ -140,7 +146,7 @@ impl Disk {
     pub fn truncate(&self, file: &str, bytes: u64) -> bool {
         self.state().named(file).filter(|content| content.len() > bytes).is_some_and(|content| {
             content.set_len(bytes, true);
-            content.sync();
+            content.settle();
             true
         })
     }

@@ -60,11 +60,9 @@ struct File {
 /// Numbers of calls at which something goes wrong.
 #[derive(Debug, Default)]
 pub(super) struct Faults {
-    pub(super) crash_at: Option<u64>,
-    pub(super) fail_at: Option<u64>,
-    pub(super) fail_read_at: Option<u64>,
-    /// Syncs answer well and do nothing.
-    pub(super) has_lying_syncs: bool,
+    pub(super) crash: Option<u64>,
+    pub(super) error: Option<u64>,
+    pub(super) read_error: Option<u64>,
 }
 
 #[derive(Debug, Default)]
@@ -82,6 +80,10 @@ pub(super) struct State {
     pub(super) calls: u64,
     pub(super) reads: u64,
     pub(super) faults: Faults,
+    /// Syncs answer well and do nothing.
+    pub(super) has_lying_syncs: bool,
+    /// What a failed sync did not write is passed over by later ones.
+    pub(super) has_forgetful_syncs: bool,
     pub(super) free_bytes: Option<u64>,
     pub(super) wall_ms: u64,
     pub(super) random: u64,
@@ -146,7 +148,7 @@ impl State {
     pub(super) fn read(&mut self, handle: &Handle, offset: u64, into: &mut [u8]) -> Result<usize, Refusal> {
         self.refuse_unless_alive(handle.start)?;
         self.reads += 1;
-        if self.faults.fail_read_at == Some(self.reads) {
+        if self.faults.read_error == Some(self.reads) {
             return Err(Refusal::Failed);
         }
         let bytes = self.file(handle.file).content.bytes();
@@ -188,10 +190,17 @@ impl State {
 
     pub(super) fn sync(&mut self, handle: &mut Handle) -> Result<(), Refusal> {
         self.refuse_unless_alive(handle.start)?;
-        if self.count_change()? {
-            return Err(Refusal::Failed);
+        match self.count_change() {
+            Ok(false) => {}
+            Ok(true) => return Err(Refusal::Failed),
+            Err(refusal) => {
+                if self.has_forgetful_syncs {
+                    self.file(handle.file).content.give_up();
+                }
+                return Err(refusal);
+            }
         }
-        if self.faults.has_lying_syncs {
+        if self.has_lying_syncs {
             return Ok(());
         }
         self.file(handle.file).content.sync();
@@ -207,6 +216,12 @@ impl State {
         Ok(())
     }
 
+    /// Length of the file whose name is that of the open one with `suffix` behind it; 0 if there is none.
+    pub(super) fn beside(&self, handle: &Handle, suffix: &str) -> u64 {
+        let name = handle.name.as_ref().and_then(|name| self.names.get(&format!("{name}{suffix}")));
+        name.map_or(0, |file| self.files[file].content.len())
+    }
+
     pub(super) fn len(&mut self, handle: &Handle) -> Result<u64, Refusal> {
         self.refuse_unless_alive(handle.start)?;
         Ok(self.file(handle.file).content.len())
@@ -220,7 +235,7 @@ impl State {
         if is_cut {
             return Err(Refusal::Failed);
         }
-        if is_synced && !self.faults.has_lying_syncs {
+        if is_synced && !self.has_lying_syncs {
             self.sync_folder(name);
             self.forget_unreachable();
         }
@@ -350,7 +365,7 @@ impl State {
     pub(super) fn start_anew(&mut self) {
         self.start += 1;
         self.is_off = false;
-        self.faults.crash_at = None;
+        self.faults.crash = None;
         let mut regions = 0;
         for file in self.files.values_mut() {
             file.locks = Locks::default();
@@ -417,10 +432,10 @@ impl State {
     /// out, and nobody hears so.
     fn count_change(&mut self) -> Result<bool, Refusal> {
         self.calls += 1;
-        if self.faults.fail_at == Some(self.calls) {
+        if self.faults.error == Some(self.calls) {
             return Err(Refusal::Failed);
         }
-        self.is_off = self.faults.crash_at == Some(self.calls);
+        self.is_off = self.faults.crash == Some(self.calls);
         Ok(self.is_off)
     }
 

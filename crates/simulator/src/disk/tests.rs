@@ -8,6 +8,7 @@ use super::Disk;
 
 mod faults;
 mod power;
+mod survival;
 mod work;
 
 const DATABASE: &str = "site/local.db";

@@ -393,15 +393,29 @@ unsafe extern "C" fn check_reserved(file: *mut ffi::sqlite3_file, out: *mut c_in
 }
 
 unsafe extern "C" fn control(file: *mut ffi::sqlite3_file, verb: c_int, argument: *mut c_void) -> c_int {
-    if verb != ffi::SQLITE_FCNTL_HAS_MOVED {
-        return ffi::SQLITE_NOTFOUND;
+    // SAFETY: SQLite passes an open file.
+    let owned = unsafe { owned(file) };
+    match verb {
+        ffi::SQLITE_FCNTL_HAS_MOVED => {
+            // SAFETY: with this verb SQLite passes a place for an int.
+            unsafe { *argument.cast::<c_int>() = c_int::from(lock(&owned.boot.state).has_moved(&owned.handle)) };
+            ffi::SQLITE_OK
+        }
+        ffi::SQLITE_FCNTL_PRAGMA => {
+            // SAFETY: with this verb SQLite passes three strings: a place for the answer, which it frees itself and
+            // which is therefore made by its allocator, the name, and the value or null.
+            unsafe {
+                let strings = argument.cast::<*mut c_char>();
+                if text(*strings.add(1)) != Some(sql::LOG_BYTES_PRAGMA) {
+                    return ffi::SQLITE_NOTFOUND;
+                }
+                let log_bytes = lock(&owned.boot.state).beside(&owned.handle, "-wal");
+                *strings = ffi::sqlite3_mprintf(c"%lld".as_ptr(), log_bytes);
+            }
+            ffi::SQLITE_OK
+        }
+        _ => ffi::SQLITE_NOTFOUND,
     }
-    // SAFETY: SQLite passes an open file, and with this verb a place for an int.
-    unsafe {
-        let owned = owned(file);
-        *argument.cast::<c_int>() = c_int::from(lock(&owned.boot.state).has_moved(&owned.handle));
-    }
-    ffi::SQLITE_OK
 }
 
 unsafe extern "C" fn sector_size(_: *mut ffi::sqlite3_file) -> c_int {
