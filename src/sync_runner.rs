@@ -302,7 +302,8 @@ impl<S: Storage> SyncRunner<'_, S> {
             predecessor,
             head: head.sequence,
             head_hash: head.hash,
-            received: state.received,
+            // A local copy that was lost does not know what central has; what the journal let go of central does have.
+            received: state.received.max(core.shared.floor()),
             control: state.control,
             cursors: state.cursors,
             page_part: state.page_part,

@@ -3,7 +3,7 @@
 use outpost::clock::MonotonicMs;
 use outpost::error::AgentError;
 use outpost::journal::fake_storage::{FakeStorage, SegmentDamage};
-use outpost::recorder::RecordError;
+use outpost::recorder::{Group, RecordError};
 use outpost::service::plan::{Outcome, Step as PlanStep, Wake};
 use outpost::sync_runner::Report;
 use protocol::ids::JournalId;
@@ -83,6 +83,11 @@ impl World {
             let mut core = device.live().recorder.core();
             core.shared.append(&drafts).and_then(|_| core.shared.sync().map(|_| ()))
         };
+        if outcome.is_ok() {
+            // The recorder notices at its next commit that the local copy lacks something.
+            let nothing = Group { edits: Vec::new(), request_id: None, recorded_at_ms: 0 };
+            let _ = device.live().recorder.record(nothing);
+        }
         let site = device.site;
         self.model.site(site).attempted_groups += 1;
         match outcome {

@@ -159,6 +159,19 @@ impl Inspector {
         Ok(position)
     }
 
+    /// Records with entries that wait for a header: table and id.
+    ///
+    /// # Errors
+    /// Those of a read.
+    pub fn waiting(&mut self) -> Result<Vec<(String, String)>, SqlError> {
+        let mut waiting = Vec::new();
+        self.engine()?.query("SELECT DISTINCT table_name, record FROM waiting", &[], &mut |row| {
+            waiting.push((row.text(0)?.to_owned(), row.text(1)?.to_owned()));
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(waiting)
+    }
+
     /// What waits whose header is here: table, id and header of each.
     ///
     /// # Errors

@@ -192,12 +192,24 @@ impl SiteModel {
         let mut columns = None;
         for (index, sequence) in self.by_key.get(key).map(Vec::as_slice).unwrap_or_default() {
             let Some(log) = self.logs.get(*index) else { continue };
-            let Some(entry) = log.entry(*sequence).filter(|entry| !entry.is_lost && !entry.is_moved) else { continue };
+            // One that central has after all is not lost, whatever the device had to think.
+            let is_here = |entry: &&Logged| *sequence <= log.committed || !entry.is_lost && !entry.is_moved;
+            let Some(entry) = log.entry(*sequence).filter(is_here) else { continue };
             if !is_out(log, *sequence) {
                 columns = entry.change.on(columns);
             }
         }
         columns
+    }
+
+    /// Whether a device before this one left entries whose verdict may still change what central has.
+    pub fn is_unsettled(&self, key: &Key) -> bool {
+        let newest = self.logs.len().saturating_sub(1);
+        let entries = self.by_key.get(key).map(Vec::as_slice).unwrap_or_default();
+        entries.iter().any(|(index, sequence)| {
+            let entry = self.logs.get(*index).and_then(|log| log.entry(*sequence));
+            *index < newest && entry.is_some_and(|entry| entry.expected != Expected::Accepted)
+        })
     }
 
     /// A private record as it must read.

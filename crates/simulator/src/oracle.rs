@@ -357,6 +357,7 @@ impl World {
     fn check_headers(&mut self, index: usize) -> Result<(), Violation> {
         let Some(device) = self.devices.get(index) else { return Ok(()) };
         let catalogue = std::sync::Arc::clone(device.catalogue());
+        let Some(model) = self.model.sites.get(&device.site) else { return Ok(()) };
         let mut core = device.live().recorder.core();
         for table in catalogue.tables().filter(|table| table.parent().is_some()) {
             let Some(parent) = table.parent() else { continue };
@@ -374,7 +375,9 @@ impl World {
                 let found = core.local.get(header_table, &header);
                 let found = found.or_else(|error| violation("6", format!("device {index}: {error}")))?;
                 let key = (header_table.name().to_owned(), header.as_str().to_owned());
-                if found.is_none() && self.is_at_central(&key) {
+                // One that the site itself deletes is still at central until that is through.
+                let is_kept = model.folded(&key, &|_, _| false).is_some();
+                if found.is_none() && is_kept && self.is_at_central(&key) {
                     return violation("5.16", format!("device {index} has line {id} before its header {header}"));
                 }
             }
@@ -572,6 +575,9 @@ impl World {
         let Some(device) = self.devices.get(index) else { return Ok(()) };
         let site = device.site;
         let model = self.model.site(site);
+        if model.is_unsettled(key) {
+            return Ok(());
+        }
         let told = model.folded(key, &|log, sequence| set_aside.contains(&(log.id, sequence)));
         // A refusal may have been told to a local copy that is gone.
         let known = model.folded(key, &|log, sequence| {
@@ -606,12 +612,10 @@ impl World {
         };
         let found = self.shown(index, key)?;
         let Some(versions) = self.model.versions.get(key) else { return Ok(()) };
-        let read = versions.iter().rev().find(|version| version.position <= cursor.number);
-        let Some(read) = read else { return Ok(()) };
-        for version in versions.iter().filter(|version| version.position >= read.position) {
-            if self.columns_at_central(&catalogue, key, version)? == found {
-                return Ok(());
-            }
+        // A record that changed behind the cursor has left its place below it, and may never have been read there.
+        let Some(newest) = versions.last().filter(|newest| newest.position <= cursor.number) else { return Ok(()) };
+        if self.columns_at_central(&catalogue, key, newest)? == found {
+            return Ok(());
         }
         violation("6", format!("device {index} read up to {} and shows {key:?} as {found:?}", cursor.number))
     }

@@ -143,16 +143,19 @@ impl World {
         let wall_ms = self.device_wall_ms(index);
         let mut step = Ok(Step::Waits);
         for said in said {
+            let before = self.rows_stored(index);
             let Some(device) = self.devices.get_mut(index) else { break };
             step = match said {
                 Said::Bytes(_, bytes) | Said::Refused(_, _, bytes) => device.take_reply(&mut self.codec, &bytes, wall_ms),
                 Said::End(_) => device.end_exchange(&mut self.codec, None, wall_ms),
                 Said::Failed(_) => return violation("10", "central fails though nothing is wrong"),
             };
+            if self.rows_stored(index) > before {
+                self.check_pushed_before_pulled(index)?;
+            }
             if !matches!(step, Ok(Step::Waits)) {
                 break;
             }
-            self.check_pushed_before_pulled(index)?;
         }
         Ok(step)
     }
@@ -321,8 +324,8 @@ impl World {
     fn check_central_fold(&mut self) -> Result<(), Violation> {
         let catalogue = Arc::clone(self.centre.catalogue());
         let sites: Vec<_> = self.model.sites.keys().copied().collect();
+        let waiting = self.waiting_at_central()?;
         for site in sites {
-            let waiting = self.waiting_at_central(site)?;
             let keys: Vec<Key> = self.model.site(site).by_key.keys().cloned().collect();
             for key in keys {
                 let is_store_data =
@@ -345,8 +348,10 @@ impl World {
         Ok(())
     }
 
-    fn waiting_at_central(&mut self, site: protocol::ids::SiteId) -> Result<BTreeSet<Key>, Violation> {
-        let index = self.devices.iter().position(|device| device.site == site);
-        index.map_or(Ok(BTreeSet::new()), |index| self.waiting_keys(index))
+    fn waiting_at_central(&mut self) -> Result<BTreeSet<Key>, Violation> {
+        match self.inspector.waiting() {
+            Ok(waiting) => Ok(waiting.into_iter().collect()),
+            Err(error) => violation("3", format!("central's store cannot be read: {error}")),
+        }
     }
 }

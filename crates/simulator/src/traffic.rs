@@ -350,7 +350,7 @@ impl World {
         }
     }
 
-    fn rows_stored(&self, index: usize) -> u64 {
+    pub(crate) fn rows_stored(&self, index: usize) -> u64 {
         let live = self.devices.get(index).and_then(|device| device.live.as_ref());
         let session = live.and_then(|live| live.session.as_ref());
         session.map_or(0, |underway| underway.session.summary().rows_stored)

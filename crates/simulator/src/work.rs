@@ -165,7 +165,7 @@ impl Desk {
             let Ok(table) = office.catalogue.table_by_name(&name) else { return };
             let mut columns = Vec::new();
             let names: Vec<&str> = free_columns(table).collect();
-            for _ in 0..random.range(1, 3) {
+            for _ in 0..random.range(1, 3).min(names.len() as u64) {
                 columns.push(format!("{:?}:{}", random.pick(&names), value(office.mix, random)));
             }
             columns.sort_unstable();
