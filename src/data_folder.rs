@@ -7,6 +7,7 @@
 //! | `journal/` | `journal`: what goes to central | 0700 |
 //! | `private/` | `journal`: entries that never leave the site | 0700 |
 //! | `local_copy.sqlite` | `local_copy`, with its write-ahead log beside it | 0600 |
+//! | `damage-noted` | the agent: what it found damaged while it ran; mended and removed at the next opening | 0600 |
 //! | `agent.sock` | the daemon, unless a setting puts it elsewhere | 0600 |
 
 use std::fmt;
@@ -56,6 +57,17 @@ impl Layout {
     /// The SQLite file of the local copy. An application may open it read-only.
     pub fn local_copy(&self) -> PathBuf {
         self.root.join("local_copy.sqlite")
+    }
+
+    /// What a running agent found damaged, for the next opening to mend.
+    pub fn suspicion(&self) -> PathBuf {
+        self.root.join("damage-noted")
+    }
+
+    /// Whether anything of a site was ever recorded here.
+    pub fn has_records(&self) -> bool {
+        let marks = [self.journal(), self.private_journal()].map(|journal| journal.join("mark"));
+        marks.iter().chain([&self.local_copy()]).any(|path| path.exists())
     }
 
     /// The lock file.

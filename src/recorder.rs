@@ -7,6 +7,7 @@
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use domain::apply::operation_for;
@@ -26,8 +27,10 @@ use crate::journal::{Draft, Journal, Note};
 use crate::local_copy::{Kind, LocalCopy};
 
 mod error;
+mod mending;
 
 pub use error::{EditRefusal, RecordError};
+pub use mending::cut_incomplete_group;
 
 /// Groups that share one sync at most, so that nobody waits long behind a flood.
 pub const COMMIT_GROUPS_MAX: usize = 256;
@@ -78,6 +81,8 @@ pub struct Recorder<S: Storage> {
     line: Mutex<Line>,
     committed: Condvar,
     core: Mutex<Core<S>>,
+    /// Whether the last try to open a failed journal again failed too, so that each trouble is logged once.
+    is_mending: AtomicBool,
 }
 
 struct Ticket {
@@ -93,13 +98,37 @@ impl<S: Storage> Recorder<S> {
     pub fn new(site: SiteId, catalogue: Arc<Catalogue>, mut core: Core<S>) -> Result<Self, RecordError> {
         catch_up(&mut core)?;
         while core.local.sweep_step()? {}
-        Ok(Self { site, catalogue, line: Mutex::default(), committed: Condvar::new(), core: Mutex::new(core) })
+        Ok(Self {
+            site,
+            catalogue,
+            line: Mutex::default(),
+            committed: Condvar::new(),
+            core: Mutex::new(core),
+            is_mending: AtomicBool::new(false),
+        })
     }
 
-    /// The journals and the local copy, for reading and for what a session stores.
+    /// The journals and the local copy, for reading and for what a session stores. A journal whose storage failed is opened
+    /// again first; as long as that does not work, it answers with `journal_poisoned`.
     pub fn core(&self) -> MutexGuard<'_, Core<S>> {
         // A panic while the lock was held is a broken invariant that has been reported; the data below has its own checks.
-        self.core.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut core = self.core.lock().unwrap_or_else(PoisonError::into_inner);
+        match mending::mend(&mut core) {
+            Ok(false) => {}
+            Ok(true) => {
+                self.is_mending.store(false, Ordering::Relaxed);
+                log::warn!(
+                    "a journal was opened again after an error; it holds what was acknowledged durable={}",
+                    core.shared.durable().sequence
+                );
+            }
+            Err(error) => {
+                if !self.is_mending.swap(true, Ordering::Relaxed) {
+                    log::error!("a journal cannot be opened again yet code={} message={error}", error.code());
+                }
+            }
+        }
+        core
     }
 
     /// Records a group: durable when this returns.
@@ -287,6 +316,7 @@ fn try_commit<S: Storage>(
             Err(error) => return Err(error),
         }
     }
+    let filled = (core.shared.fill().level(), core.private.fill().level());
     // The private part of a mixed group is written first and names the shared sequence that completes it (`details.md`).
     if !private.is_empty() {
         core.private.append(&private)?;
@@ -296,9 +326,16 @@ fn try_commit<S: Storage>(
         core.shared.append(&shared)?;
         core.shared.sync()?;
     }
+    mending::warn_of_fill(&core.shared, filled.0);
+    mending::warn_of_fill(&core.private, filled.1);
     if shared.is_empty() && private.is_empty() && !has_new_requests {
         core.local.rollback_edits()?;
     } else {
+        for (kind, head) in [(Kind::Shared, core.shared.durable()), (Kind::Private, core.private.durable())] {
+            if head.sequence > core.local.applied_through(kind) {
+                core.local.note_applied_hash(kind, head.sequence, head.hash)?;
+            }
+        }
         core.local.commit_edits(core.shared.durable().sequence, core.private.durable().sequence)?;
     }
     Ok(answers)
@@ -448,6 +485,9 @@ fn catch_up<S: Storage>(core: &mut Core<S>) -> Result<(), RecordError> {
             })?;
             let last = batch.last().map_or(head, |stored| stored.sequence);
             core.local.begin_edits()?;
+            if let Some(stored) = batch.last() {
+                core.local.note_applied_hash(kind, stored.sequence, stored.hash)?;
+            }
             for stored in &batch {
                 let entry = Entry::decode(&stored.entry).map_err(RecordError::Entry)?;
                 let applied = core.local.effect_of(kind, &entry)?;
