@@ -26,6 +26,8 @@ use crate::transport::{EnrolRequest, Interrupter, Transport};
 mod agreement;
 mod carrying_over;
 mod opening;
+#[cfg(test)]
+mod tests;
 
 pub use opening::{Places, Repair, Suspicion, open_recorder};
 

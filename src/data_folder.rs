@@ -108,6 +108,28 @@ impl DataFolder {
         Ok(DataFolder { layout, _lock: lock })
     }
 
+    /// Keeps others from using a folder as long as the result lives, and changes nothing in it. A folder without a lock file was
+    /// never used, or was copied without it: there is nobody to keep away.
+    ///
+    /// # Errors
+    /// [`DataFolderError::InUse`] at once if another program owns it, else [`DataFolderError::File`].
+    pub fn hold(root: &Path) -> Result<Option<File>, DataFolderError> {
+        let path = Layout::of(root).lock();
+        let mut lock = match File::open(&path) {
+            Ok(lock) => lock,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(FileError::Io { action: "open", path, source }.into()),
+        };
+        match lock.try_lock() {
+            Ok(()) => Ok(Some(lock)),
+            Err(TryLockError::WouldBlock) => {
+                Err(DataFolderError::InUse { folder: root.to_path_buf(), process: read_process(&mut lock) })
+            }
+            // A file system without locks, such as one that is mounted read-only over a network.
+            Err(TryLockError::Error(_)) => Ok(None),
+        }
+    }
+
     /// Where things are in it.
     pub fn layout(&self) -> &Layout {
         &self.layout

@@ -401,6 +401,8 @@ fn apply_group<S: Storage>(
             Verdict::Wait { .. } => return Err(EditRefusal::waiting(index).into()),
         };
         entry.ownership = applied.ownership;
+        // As the journal will have it: what is pending is what is journaled anew where the journal loses an entry.
+        entry.is_group_end = index + 1 == group.edits.len();
         let (drafts, kind, next) = if applied.is_private {
             (&mut private, Kind::Private, private_next)
         } else {
@@ -413,13 +415,16 @@ fn apply_group<S: Storage>(
         if bytes > limits::GROUP_BYTES_MAX {
             return Err(EditRefusal::group_bytes(bytes).into());
         }
-        drafts.push(Draft { entry: encoded, is_group_end: false, note: note.clone() });
+        drafts.push(Draft { entry: encoded, is_group_end: entry.is_group_end, note: note.clone() });
         recorded.edits += 1;
     }
-    end_group(&mut shared);
+    let has_late_end = end_group(&mut shared);
     end_group(&mut private);
     if !shared.is_empty() {
         let last = Sequence(shared_next.0 + shared.len() as u64 - 1);
+        if has_late_end && let Some(draft) = shared.last() {
+            core.local.replace_pending_entry(last, &draft.entry)?;
+        }
         recorded.sequences = Some((shared_next, last));
         for draft in &mut private {
             draft.note.completes = Some(last);
@@ -428,12 +433,13 @@ fn apply_group<S: Storage>(
     Ok(Prepared { shared, private, recorded })
 }
 
-/// Marks the last entry as the group's end, in its bytes and beside them.
-fn end_group(drafts: &mut [Draft]) {
-    if let Some(last) = drafts.last_mut() {
-        last.is_group_end = true;
-        Entry::mark_group_end(&mut last.entry);
-    }
+/// Marks the last entry as the group's end, in its bytes and beside them. Whether that was not known when it was made: the edits
+/// behind it changed nothing, or went to the other journal.
+fn end_group(drafts: &mut [Draft]) -> bool {
+    let Some(last) = drafts.last_mut().filter(|last| !last.is_group_end) else { return false };
+    last.is_group_end = true;
+    Entry::mark_group_end(&mut last.entry);
+    true
 }
 
 /// The entry that does what the edit asks, or `None` if the record already is as it wants.

@@ -18,6 +18,7 @@
 
 mod error;
 pub mod fake_storage;
+mod inspect;
 mod mark;
 mod open;
 mod piece;
@@ -38,6 +39,7 @@ use protocol::ids::{Hash, JournalId, RequestId, Sequence, SiteId};
 use protocol::limits;
 
 pub use error::{Damage, DamageReport, JournalError};
+pub use inspect::{Found, Inspection, Promise, inspect, inspect_identity};
 pub use open::Opening;
 pub use piece::PieceFault;
 pub use reopen::{FILL_HALF_PERCENT, FILL_HIGH_PERCENT, Fill, FillLevel};

@@ -115,7 +115,7 @@ impl LocalCopy {
                 Final::in_journal(copy.journal_number, after.judged)
             };
             if copy.is_after_loss()? {
-                copy.forget_judged(until)?;
+                copy.forget_judged(until, reply.has_pages)?;
             } else {
                 copy.settle(until)?;
             }

@@ -107,6 +107,23 @@ impl LocalCopy {
         self.put_entry(kind, sequence, entry, &key, &image, recorded_at_ms)
     }
 
+    /// Replaces the bytes of an entry of the open transaction by those that are journaled.
+    ///
+    /// # Errors
+    /// Those of a write.
+    pub fn replace_pending_entry(&mut self, sequence: Sequence, entry: &[u8]) -> Result<(), LocalCopyError> {
+        self.sql.execute(
+            "UPDATE pending SET entry = ?3, checksum = ?4 WHERE journal = ?1 AND sequence = ?2",
+            &[
+                Param::unsigned(self.journal_number)?,
+                Param::unsigned(sequence.0)?,
+                entry.into(),
+                checksum::of_entry(entry).into(),
+            ],
+        )?;
+        Ok(())
+    }
+
     /// What an entry of the journal does that was judged when it was recorded, and is not judged again: for entries that a crash
     /// kept from being applied.
     ///
