@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use codec::{Ed25519Signer, Ed25519Verifier, ZstdCodec};
 use domain::catalogue::Catalogue;
-use protocol::ids::{SiteId, Token};
+use protocol::ids::{ControlNumber, SiteId, Token};
 use protocol::schedule::Schedule;
 use protocol::session::Summary;
 use zeroize::Zeroizing;
@@ -23,9 +23,13 @@ use crate::recorder::Recorder;
 use crate::sync_runner::{Learnt, Parties, Report, SyncRunner, TokenStore};
 use crate::transport::{EnrolRequest, Interrupter, Transport};
 
+mod agreement;
+mod carrying_over;
 mod opening;
+#[cfg(test)]
+mod tests;
 
-pub use opening::{Places, Repair, open_recorder};
+pub use opening::{Places, Repair, Suspicion, open_recorder};
 
 /// An agent that owns its data folder until it is dropped. Shared by threads.
 pub struct Agent {
@@ -70,7 +74,11 @@ impl Agent {
     pub fn open(config: Config) -> Result<Self, AgentError> {
         let folder = DataFolder::open(&config.data_folder)?;
         let catalogue = Arc::new(config.catalogue()?);
-        let mut device = Device::open_or_make(&folder.layout().identity())?;
+        let layout = folder.layout();
+        if Device::open(&layout.identity())?.is_none() && layout.has_records() {
+            return Err(agreement::identity_missing(&layout.identity()));
+        }
+        let mut device = Device::open_or_make(&layout.identity())?;
         let mut repairs = Vec::new();
         let recorder = match device.identity().enrolment.as_ref().map(|enrolment| enrolment.site) {
             Some(site) => {
@@ -79,8 +87,8 @@ impl Agent {
                     disk_reserve_bytes: config.limits.disk_reserve_bytes,
                     ..JournalLimits::default()
                 };
-                let layout = folder.layout();
-                let mut places = opening::FolderPlaces { layout, device: &mut device, site, catalogue: &catalogue };
+                let mut places =
+                    opening::FolderPlaces { layout, device: &mut device, site, catalogue: &catalogue, aside: None };
                 Some(open_recorder(&mut places, site, &catalogue, limits, &mut repairs)?)
             }
             None => None,
@@ -88,6 +96,8 @@ impl Agent {
         for repair in &repairs {
             log::warn!("{repair}");
         }
+        // What was suspected has been looked at and mended.
+        let _ = std::fs::remove_file(layout.suspicion());
         let learnt = match &recorder {
             Some(recorder) => recorder.core().local.learnt()?,
             None => Learnt::default(),
@@ -227,6 +237,16 @@ impl Agent {
         .run(transport, learnt, &|| clock::wall_now().0, progress)
     }
 
+    /// Notes what was found damaged, so that the next opening looks for it and mends it: opening checks no more than it must.
+    pub fn note_damage(&self, error: &AgentError) {
+        if matches!(error.code.as_str(), "journal_damaged" | "local_copy_damaged") {
+            let path = self.folder.layout().suspicion();
+            if let Err(problem) = crate::durable_file::replace_private(&path, error.code.as_bytes()) {
+                log::error!("what was found damaged cannot be noted message={problem}");
+            }
+        }
+    }
+
     /// Asks everything that waits to end, and breaks off an exchange that is running: what central has received stays received.
     pub fn begin_stopping(&self) {
         self.is_stopping.store(true, Ordering::SeqCst);
@@ -263,6 +283,10 @@ impl TokenStore for DeviceTokens<'_> {
 
     fn store_token(&mut self, token: Token) -> Result<(), AgentError> {
         Ok(self.0.device().keep_token(token)?)
+    }
+
+    fn note_control(&mut self, control: ControlNumber) -> Result<(), AgentError> {
+        Ok(self.0.device().keep_control(control)?)
     }
 }
 

@@ -7,6 +7,7 @@
 //! | `journal/` | `journal`: what goes to central | 0700 |
 //! | `private/` | `journal`: entries that never leave the site | 0700 |
 //! | `local_copy.sqlite` | `local_copy`, with its write-ahead log beside it | 0600 |
+//! | `damage-noted` | the agent: what it found damaged while it ran; mended and removed at the next opening | 0600 |
 //! | `agent.sock` | the daemon, unless a setting puts it elsewhere | 0600 |
 
 use std::fmt;
@@ -58,6 +59,17 @@ impl Layout {
         self.root.join("local_copy.sqlite")
     }
 
+    /// What a running agent found damaged, for the next opening to mend.
+    pub fn suspicion(&self) -> PathBuf {
+        self.root.join("damage-noted")
+    }
+
+    /// Whether anything of a site was ever recorded here.
+    pub fn has_records(&self) -> bool {
+        let marks = [self.journal(), self.private_journal()].map(|journal| journal.join("mark"));
+        marks.iter().chain([&self.local_copy()]).any(|path| path.exists())
+    }
+
     /// The lock file.
     pub fn lock(&self) -> PathBuf {
         self.root.join("lock")
@@ -94,6 +106,28 @@ impl DataFolder {
             durable_file::make_folder(&folder)?;
         }
         Ok(DataFolder { layout, _lock: lock })
+    }
+
+    /// Keeps others from using a folder as long as the result lives, and changes nothing in it. A folder without a lock file was
+    /// never used, or was copied without it: there is nobody to keep away.
+    ///
+    /// # Errors
+    /// [`DataFolderError::InUse`] at once if another program owns it, else [`DataFolderError::File`].
+    pub fn hold(root: &Path) -> Result<Option<File>, DataFolderError> {
+        let path = Layout::of(root).lock();
+        let mut lock = match File::open(&path) {
+            Ok(lock) => lock,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(FileError::Io { action: "open", path, source }.into()),
+        };
+        match lock.try_lock() {
+            Ok(()) => Ok(Some(lock)),
+            Err(TryLockError::WouldBlock) => {
+                Err(DataFolderError::InUse { folder: root.to_path_buf(), process: read_process(&mut lock) })
+            }
+            // A file system without locks, such as one that is mounted read-only over a network.
+            Err(TryLockError::Error(_)) => Ok(None),
+        }
     }
 
     /// Where things are in it.

@@ -12,6 +12,7 @@ pub mod device;
 pub mod durable_file;
 pub mod entropy;
 pub mod error;
+pub mod examine;
 pub mod exit;
 pub mod hex;
 pub mod journal;

@@ -7,6 +7,7 @@
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use domain::apply::operation_for;
@@ -26,8 +27,10 @@ use crate::journal::{Draft, Journal, Note};
 use crate::local_copy::{Kind, LocalCopy};
 
 mod error;
+mod mending;
 
 pub use error::{EditRefusal, RecordError};
+pub use mending::cut_incomplete_group;
 
 /// Groups that share one sync at most, so that nobody waits long behind a flood.
 pub const COMMIT_GROUPS_MAX: usize = 256;
@@ -78,6 +81,8 @@ pub struct Recorder<S: Storage> {
     line: Mutex<Line>,
     committed: Condvar,
     core: Mutex<Core<S>>,
+    /// Whether the last try to open a failed journal again failed too, so that each trouble is logged once.
+    is_mending: AtomicBool,
 }
 
 struct Ticket {
@@ -93,13 +98,37 @@ impl<S: Storage> Recorder<S> {
     pub fn new(site: SiteId, catalogue: Arc<Catalogue>, mut core: Core<S>) -> Result<Self, RecordError> {
         catch_up(&mut core)?;
         while core.local.sweep_step()? {}
-        Ok(Self { site, catalogue, line: Mutex::default(), committed: Condvar::new(), core: Mutex::new(core) })
+        Ok(Self {
+            site,
+            catalogue,
+            line: Mutex::default(),
+            committed: Condvar::new(),
+            core: Mutex::new(core),
+            is_mending: AtomicBool::new(false),
+        })
     }
 
-    /// The journals and the local copy, for reading and for what a session stores.
+    /// The journals and the local copy, for reading and for what a session stores. A journal whose storage failed is opened
+    /// again first; as long as that does not work, it answers with `journal_poisoned`.
     pub fn core(&self) -> MutexGuard<'_, Core<S>> {
         // A panic while the lock was held is a broken invariant that has been reported; the data below has its own checks.
-        self.core.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut core = self.core.lock().unwrap_or_else(PoisonError::into_inner);
+        match mending::mend(&mut core) {
+            Ok(false) => {}
+            Ok(true) => {
+                self.is_mending.store(false, Ordering::Relaxed);
+                log::warn!(
+                    "a journal was opened again after an error; it holds what was acknowledged durable={}",
+                    core.shared.durable().sequence
+                );
+            }
+            Err(error) => {
+                if !self.is_mending.swap(true, Ordering::Relaxed) {
+                    log::error!("a journal cannot be opened again yet code={} message={error}", error.code());
+                }
+            }
+        }
+        core
     }
 
     /// Records a group: durable when this returns.
@@ -287,6 +316,7 @@ fn try_commit<S: Storage>(
             Err(error) => return Err(error),
         }
     }
+    let filled = (core.shared.fill().level(), core.private.fill().level());
     // The private part of a mixed group is written first and names the shared sequence that completes it (`details.md`).
     if !private.is_empty() {
         core.private.append(&private)?;
@@ -296,9 +326,16 @@ fn try_commit<S: Storage>(
         core.shared.append(&shared)?;
         core.shared.sync()?;
     }
+    mending::warn_of_fill(&core.shared, filled.0);
+    mending::warn_of_fill(&core.private, filled.1);
     if shared.is_empty() && private.is_empty() && !has_new_requests {
         core.local.rollback_edits()?;
     } else {
+        for (kind, head) in [(Kind::Shared, core.shared.durable()), (Kind::Private, core.private.durable())] {
+            if head.sequence > core.local.applied_through(kind) {
+                core.local.note_applied_hash(kind, head.sequence, head.hash)?;
+            }
+        }
         core.local.commit_edits(core.shared.durable().sequence, core.private.durable().sequence)?;
     }
     Ok(answers)
@@ -364,6 +401,8 @@ fn apply_group<S: Storage>(
             Verdict::Wait { .. } => return Err(EditRefusal::waiting(index).into()),
         };
         entry.ownership = applied.ownership;
+        // As the journal will have it: what is pending is what is journaled anew where the journal loses an entry.
+        entry.is_group_end = index + 1 == group.edits.len();
         let (drafts, kind, next) = if applied.is_private {
             (&mut private, Kind::Private, private_next)
         } else {
@@ -376,13 +415,16 @@ fn apply_group<S: Storage>(
         if bytes > limits::GROUP_BYTES_MAX {
             return Err(EditRefusal::group_bytes(bytes).into());
         }
-        drafts.push(Draft { entry: encoded, is_group_end: false, note: note.clone() });
+        drafts.push(Draft { entry: encoded, is_group_end: entry.is_group_end, note: note.clone() });
         recorded.edits += 1;
     }
-    end_group(&mut shared);
+    let has_late_end = end_group(&mut shared);
     end_group(&mut private);
     if !shared.is_empty() {
         let last = Sequence(shared_next.0 + shared.len() as u64 - 1);
+        if has_late_end && let Some(draft) = shared.last() {
+            core.local.replace_pending_entry(last, &draft.entry)?;
+        }
         recorded.sequences = Some((shared_next, last));
         for draft in &mut private {
             draft.note.completes = Some(last);
@@ -391,12 +433,13 @@ fn apply_group<S: Storage>(
     Ok(Prepared { shared, private, recorded })
 }
 
-/// Marks the last entry as the group's end, in its bytes and beside them.
-fn end_group(drafts: &mut [Draft]) {
-    if let Some(last) = drafts.last_mut() {
-        last.is_group_end = true;
-        Entry::mark_group_end(&mut last.entry);
-    }
+/// Marks the last entry as the group's end, in its bytes and beside them. Whether that was not known when it was made: the edits
+/// behind it changed nothing, or went to the other journal.
+fn end_group(drafts: &mut [Draft]) -> bool {
+    let Some(last) = drafts.last_mut().filter(|last| !last.is_group_end) else { return false };
+    last.is_group_end = true;
+    Entry::mark_group_end(&mut last.entry);
+    true
 }
 
 /// The entry that does what the edit asks, or `None` if the record already is as it wants.
@@ -448,6 +491,9 @@ fn catch_up<S: Storage>(core: &mut Core<S>) -> Result<(), RecordError> {
             })?;
             let last = batch.last().map_or(head, |stored| stored.sequence);
             core.local.begin_edits()?;
+            if let Some(stored) = batch.last() {
+                core.local.note_applied_hash(kind, stored.sequence, stored.hash)?;
+            }
             for stored in &batch {
                 let entry = Entry::decode(&stored.entry).map_err(RecordError::Entry)?;
                 let applied = core.local.effect_of(kind, &entry)?;

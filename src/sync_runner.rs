@@ -4,7 +4,7 @@
 use std::ops::ControlFlow;
 
 use protocol::edge::{Codec, Signer, Verifier};
-use protocol::ids::{CredentialGeneration, Hash, PublicKey, Sequence, SiteId, Token};
+use protocol::ids::{ControlNumber, CredentialGeneration, Hash, PublicKey, Sequence, SiteId, Token};
 use protocol::message::FramePartState;
 use protocol::session::{Advice, Failure, Input, Link, Outcome, Output, Session, Start, Summary, Tools};
 
@@ -51,6 +51,14 @@ pub trait TokenStore {
     /// # Errors
     /// What the disk says.
     fn store_token(&mut self, token: Token) -> Result<(), AgentError>;
+
+    /// Notes outside of the local copy how far the control lane is durable in it, so that a copy that was set back is noticed.
+    ///
+    /// # Errors
+    /// What the disk says.
+    fn note_control(&mut self, _control: ControlNumber) -> Result<(), AgentError> {
+        Ok(())
+    }
 }
 
 /// Who speaks to whom.
@@ -266,6 +274,9 @@ impl<S: Storage> SyncRunner<'_, S> {
                     let journal = core.shared.identity().journal;
                     core.local.store_reply(journal, &reply)?;
                     drop(core);
+                    if let Some(last) = reply.control.last() {
+                        self.tokens.note_control(last.number)?;
+                    }
                     self.tokens.store_token(reply.token)?;
                     session.input(Input::Stored, &mut self.tools());
                 }
@@ -318,10 +329,12 @@ impl<S: Storage> SyncRunner<'_, S> {
         let received = core.local.session_state()?.received;
         let through = received.min(core.local.applied(Kind::Shared)?);
         let private = core.local.applied(Kind::Private)?;
-        let has_tail = core.shared.bytes() > self.acknowledged_tail_bytes_max && through > core.shared.floor();
+        // What is kept beyond need gives way before edits are refused: a quarter of the limit is enough for it.
+        let keep_bytes = self.acknowledged_tail_bytes_max.min(core.shared.fill().limit_bytes / 4);
+        let has_tail = core.shared.bytes() > keep_bytes && through > core.shared.floor();
         if has_tail || private > core.private.floor() {
             core.local.make_durable()?;
-            core.shared.prune(through, self.acknowledged_tail_bytes_max)?;
+            core.shared.prune(through, keep_bytes)?;
             core.private.prune(private, 0)?;
         }
         Ok(())

@@ -6,22 +6,19 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use domain::catalogue::Catalogue;
-use protocol::entry::Entry;
-use protocol::ids::{JournalId, Sequence, SiteId};
+use protocol::ids::{ControlNumber, JournalId, Sequence, SiteId};
+
+use super::agreement::{self, Standing};
+use super::carrying_over::carry_over;
 
 use crate::data_folder::Layout;
 use crate::device::Device;
 use crate::entropy;
 use crate::error::AgentError;
 use crate::exit::Exit;
-use crate::journal::{
-    Draft, Identity, Journal, JournalError, JournalLimits, Loss, Opening, Salvaged, SledStorage, Storage, Stored,
-};
+use crate::journal::{Identity, Journal, JournalError, JournalLimits, Loss, Opening, SledStorage, Storage};
 use crate::local_copy::{Kind, LocalCopy, LocalCopyError};
-use crate::recorder::{Core, Recorder};
-
-/// Salvaged entries that are journaled anew in one step.
-const SALVAGE_STEP_ENTRIES: usize = 500;
+use crate::recorder::{Core, Recorder, cut_incomplete_group};
 
 /// Something that was not as it should be, and what became of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +33,37 @@ pub enum Repair {
         carried_over: u64,
         /// Acknowledged entries that cannot be read; those that central had received are safe there.
         lost: Vec<Loss>,
+    },
+    /// The same with the private journal, whose entries never leave the site.
+    PrivateJournalReplaced {
+        /// The new journal.
+        journal: JournalId,
+        /// Entries that were read from the old one and journaled anew; the local copy holds those before them.
+        carried_over: u64,
+        /// Acknowledged entries that cannot be read and that the local copy does not have.
+        lost: Vec<Loss>,
+    },
+    /// A journal was older than what is known of it. It was set aside, and goes on under a new id; what that carried over and
+    /// what is lost stands beside this.
+    JournalSetBack {
+        /// Which journal.
+        kind: Kind,
+        /// Its last entry.
+        durable: Sequence,
+        /// The last entry that is known to have been in it.
+        known: Sequence,
+    },
+    /// The local copy was older than the rest. It was set aside; it is built anew from the journals and from central.
+    LocalCopySetBack {
+        /// Where the old file lies.
+        kept_as: PathBuf,
+    },
+    /// There is a new local copy, and local data that the private journal had let go of has no other place.
+    LocalData {
+        /// The last entry of the private journal that is not there any more.
+        floor: Sequence,
+        /// Records of local data that were read from the old file.
+        rescued: u64,
     },
     /// A damaged local copy was set aside; it is built anew from the journal and from central.
     LocalCopyReplaced {
@@ -70,6 +98,33 @@ impl fmt::Display for Repair {
                 }
                 Ok(())
             }
+            Self::PrivateJournalReplaced { journal, carried_over, lost } => {
+                write!(
+                    formatter,
+                    "the journal of local data was set aside or gone, it goes on as {journal}: carried_over={carried_over}"
+                )?;
+                for loss in lost {
+                    write!(formatter, " lost={}-{}", loss.first, loss.last)?;
+                }
+                Ok(())
+            }
+            Self::JournalSetBack { kind, durable, known } => write!(
+                formatter,
+                "the {} journal was set back: it ends at {durable}, and entries up to {known} are known; it was set aside",
+                kind.as_str()
+            ),
+            Self::LocalCopySetBack { kept_as } => {
+                write!(
+                    formatter,
+                    "the local copy was set back and is built anew; the old file is {}",
+                    kept_as.display()
+                )
+            }
+            Self::LocalData { floor, rescued } => write!(
+                formatter,
+                "local data recorded up to entry {floor} of the private journal was in the local copy alone: rescued={rescued} \
+                 records from the old file, others are lost"
+            ),
             Self::LocalCopyReplaced { kept_as } => {
                 write!(formatter, "the local copy was damaged and is built anew; the old file is {}", kept_as.display())
             }
@@ -111,6 +166,54 @@ pub trait Places {
 
     /// A random id for a journal.
     fn fresh_journal_id(&mut self) -> JournalId;
+
+    /// Makes another id of the private journal durable.
+    ///
+    /// # Errors
+    /// [`AgentError`] if it cannot be written.
+    fn replace_private_journal_id(&mut self, _journal: JournalId) -> Result<(), AgentError> {
+        Ok(())
+    }
+
+    /// Whether both journals were made before.
+    fn were_journals_made(&self) -> bool {
+        false
+    }
+
+    /// Notes that both journals are there.
+    ///
+    /// # Errors
+    /// [`AgentError`] if it cannot be written.
+    fn note_journals(&mut self) -> Result<(), AgentError> {
+        Ok(())
+    }
+
+    /// The last control row that is known to have been durable in the local copy.
+    fn control(&self) -> ControlNumber {
+        ControlNumber(0)
+    }
+
+    /// What was found wrong while the agent ran.
+    fn suspicion(&self) -> Suspicion {
+        Suspicion::default()
+    }
+
+    /// Puts into a new local copy the local data that one that was set aside just now still gives; how many records.
+    ///
+    /// # Errors
+    /// Those of writing the new copy. What cannot be read of the old one is left out.
+    fn rescue_local_data(&mut self, _local: &mut LocalCopy) -> Result<u64, LocalCopyError> {
+        Ok(0)
+    }
+}
+
+/// What a running agent has found damaged; the next opening looks closer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Suspicion {
+    /// Every entry of the journals is to be checked.
+    pub journals: bool,
+    /// The local copy is damaged.
+    pub local_copy: bool,
 }
 
 /// The data folder, with the device whose identity lies in it.
@@ -119,6 +222,8 @@ pub(super) struct FolderPlaces<'a> {
     pub(super) device: &'a mut Device,
     pub(super) site: SiteId,
     pub(super) catalogue: &'a Arc<Catalogue>,
+    /// The local copy that was set aside just now.
+    pub(super) aside: Option<PathBuf>,
 }
 
 impl Places for FolderPlaces<'_> {
@@ -147,6 +252,7 @@ impl Places for FolderPlaces<'_> {
             let beside = |path: &Path| PathBuf::from(format!("{}{suffix}", path.display()));
             rename(beside(&path), beside(&kept_as))?;
         }
+        self.aside = Some(kept_as.clone());
         Ok(kept_as)
     }
 
@@ -164,6 +270,36 @@ impl Places for FolderPlaces<'_> {
     fn fresh_journal_id(&mut self) -> JournalId {
         JournalId(entropy::bytes())
     }
+
+    fn replace_private_journal_id(&mut self, journal: JournalId) -> Result<(), AgentError> {
+        Ok(self.device.replace_private_journal(journal)?)
+    }
+
+    fn were_journals_made(&self) -> bool {
+        self.device.identity().has_journals
+    }
+
+    fn note_journals(&mut self) -> Result<(), AgentError> {
+        Ok(self.device.note_journals()?)
+    }
+
+    fn control(&self) -> ControlNumber {
+        self.device.control()
+    }
+
+    fn suspicion(&self) -> Suspicion {
+        let noted = std::fs::read_to_string(self.layout.suspicion()).unwrap_or_default();
+        Suspicion { journals: noted.contains("journal"), local_copy: noted.contains("local_copy") }
+    }
+
+    fn rescue_local_data(&mut self, local: &mut LocalCopy) -> Result<u64, LocalCopyError> {
+        let Some(aside) = self.aside.take() else { return Ok(0) };
+        // One that does not even open gives nothing; it stays for whoever knows better.
+        match LocalCopy::open(&aside, self.site, Arc::clone(self.catalogue)) {
+            Ok(mut old) => local.take_local_data(&mut old),
+            Err(_) => Ok(0),
+        }
+    }
 }
 
 /// Opens both journals and the local copy, in step, and says what had to be mended.
@@ -178,173 +314,141 @@ pub fn open_recorder<P: Places>(
     repairs: &mut Vec<Repair>,
 ) -> Result<Recorder<P::Storage>, AgentError> {
     let mut local = open_local_copy(places, repairs)?;
-    let mut shared = open_journal(places, Kind::Shared, site, &local, repairs)?;
-    let mut private = open_journal(places, Kind::Private, site, &local, repairs)?;
+    let mut shared = open_journal(places, Kind::Shared, site, &mut local, repairs)?;
+    let mut private = open_journal(places, Kind::Private, site, &mut local, repairs)?;
+    places.note_journals()?;
     shared.set_limits(limits);
     private.set_limits(limits);
-    let journal = shared.identity().journal;
-    if places.journal_id(Kind::Shared) != journal {
-        places.replace_journal_id(journal)?;
+    if agreement::known_journal(&mut local, Kind::Shared)?.is_none() {
+        begin_new_local_copy(places, &shared, &private, &mut local, repairs)?;
     }
-    carry_over(&mut shared, &mut local, repairs)?;
-    local.use_journal(Kind::Private, private.identity().journal)?;
-    complete_groups(&mut private, shared.durable().sequence, repairs)?;
+    carry_over(places, Kind::Shared, &mut shared, &mut local, repairs)?;
+    carry_over(places, Kind::Private, &mut private, &mut local, repairs)?;
+    let applied = local.applied_through(Kind::Private);
+    if let Some(kept) = cut_incomplete_group(&mut private, &shared, applied)? {
+        repairs.push(Repair::PrivateGroupRemoved { kept });
+    }
     Ok(Recorder::new(site, Arc::clone(catalogue), Core { shared, private, local })?)
 }
 
+/// A local copy that knows of no journal, beside journals that have entries, comes after one that was lost.
+fn begin_new_local_copy<P: Places>(
+    places: &mut P,
+    shared: &Journal<P::Storage>,
+    private: &Journal<P::Storage>,
+    local: &mut LocalCopy,
+    repairs: &mut Vec<Repair>,
+) -> Result<(), AgentError> {
+    if shared.durable().sequence > Sequence::ZERO || shared.identity().predecessor.is_some() {
+        local.begin_after_loss()?;
+    }
+    let rescued = places.rescue_local_data(local)?;
+    let floor = private.floor();
+    if floor > Sequence::ZERO || rescued > 0 {
+        repairs.push(Repair::LocalData { floor, rescued });
+    }
+    Ok(())
+}
+
 fn open_local_copy<P: Places>(places: &mut P, repairs: &mut Vec<Repair>) -> Result<LocalCopy, AgentError> {
-    match places.open_local_copy() {
+    let opened = match places.open_local_copy() {
+        Ok(_) if places.suspicion().local_copy => {
+            Err(LocalCopyError::Damaged("it was found damaged while the agent ran".to_owned()))
+        }
+        opened => opened,
+    };
+    let mut local = match opened {
         Err(LocalCopyError::Damaged(reason)) => {
             log::error!("the local copy is damaged reason={reason:?}");
             let kept_as = places.set_local_copy_aside()?;
             repairs.push(Repair::LocalCopyReplaced { kept_as });
-            Ok(places.open_local_copy()?)
+            places.open_local_copy()?
         }
-        other => Ok(other?),
+        other => other?,
+    };
+    // Central forgets what a site has acknowledged: a copy that lacks it would never hear those verdicts again.
+    if local.journal()?.is_some() && local.session_state()?.control < places.control() {
+        local = set_back_local_copy(places, local, repairs)?;
     }
+    Ok(local)
 }
 
-/// Opens a journal, makes it if it never was, or puts another in the place of a damaged one. `applied` proves that it was there.
+fn set_back_local_copy<P: Places>(
+    places: &mut P,
+    local: LocalCopy,
+    repairs: &mut Vec<Repair>,
+) -> Result<LocalCopy, AgentError> {
+    drop(local);
+    let kept_as = places.set_local_copy_aside()?;
+    repairs.push(Repair::LocalCopySetBack { kept_as });
+    Ok(places.open_local_copy()?)
+}
+
+/// Opens a journal, makes it if it never was, or puts another in the place of one that is damaged or too old.
 fn open_journal<P: Places>(
     places: &mut P,
     kind: Kind,
     site: SiteId,
-    local: &LocalCopy,
+    local: &mut LocalCopy,
     repairs: &mut Vec<Repair>,
 ) -> Result<Journal<P::Storage>, AgentError> {
-    let applied = local.applied(kind)?;
-    match Journal::open(places.storage(kind)) {
-        Ok((journal, opening)) => {
-            if opening != Opening::default() {
-                repairs.push(Repair::Journal(opening));
-            }
-            Ok(journal)
+    let opened = Journal::open(places.storage(kind)).and_then(|(mut journal, opening)| {
+        if places.suspicion().journals {
+            journal.read(journal.floor(), &mut |_| ControlFlow::Continue(()))?;
         }
-        Err(JournalError::Missing) if applied == Sequence::ZERO => {
-            let identity = Identity { site, journal: places.journal_id(kind), predecessor: None };
-            Ok(Journal::create(places.storage(kind), identity)?)
-        }
-        Err(JournalError::Missing) => Err(AgentError::new(
-            "journal_missing",
-            format!("the journal is gone, and {applied} entries of it were recorded"),
-            "Put the folder back if you have it. Else move the data folder away, enrol and initialise: what central has comes back.",
-            Exit::Disk,
-        )),
+        Ok((journal, opening))
+    });
+    let (mut journal, opening) = match opened {
+        Ok(opened) => opened,
+        Err(JournalError::Missing) => return make_journal(places, kind, site, local, repairs),
         Err(JournalError::Damaged(report)) => {
             log::error!("a journal is damaged report={report:?}");
             let journal = places.fresh_journal_id();
-            Ok(Journal::replace_damaged(places.storage(kind), site, journal)?)
+            return Ok(Journal::replace_damaged(places.storage(kind), site, journal)?);
         }
-        Err(error) => Err(error.into()),
+        Err(error) => return Err(error.into()),
+    };
+    if opening != Opening::default() {
+        repairs.push(Repair::Journal(opening));
+    }
+    match agreement::compare(&mut journal, kind, site, places.journal_id(kind), local)? {
+        Standing::Together => Ok(journal),
+        Standing::JournalSetBack(known) => {
+            repairs.push(Repair::JournalSetBack { kind, durable: journal.durable().sequence, known });
+            drop(journal);
+            let journal = places.fresh_journal_id();
+            Ok(Journal::replace_set_back(places.storage(kind), site, journal, known)?)
+        }
+        Standing::LocalCopySetBack => {
+            let old = std::mem::replace(local, LocalCopy::in_memory(site, Arc::new(Catalogue::embedded()))?);
+            *local = set_back_local_copy(places, old, repairs)?;
+            Ok(journal)
+        }
     }
 }
 
-/// Journals anew what a damaged predecessor still gives and central has not received. Goes on where a crash broke it off.
-fn carry_over<S: Storage>(
-    shared: &mut Journal<S>,
+/// Makes a journal that is not there, where that is known to be in order.
+fn make_journal<P: Places>(
+    places: &mut P,
+    kind: Kind,
+    site: SiteId,
     local: &mut LocalCopy,
     repairs: &mut Vec<Repair>,
-) -> Result<(), AgentError> {
-    let identity = *shared.identity();
-    if local.journal()? == Some(identity.journal) {
-        return Ok(());
+) -> Result<Journal<P::Storage>, AgentError> {
+    let applied = local.applied_through(kind);
+    let is_known = agreement::known_journal(local, kind)?.is_some();
+    if applied == Sequence::ZERO && !places.were_journals_made() {
+        let identity = Identity { site, journal: places.journal_id(kind), predecessor: None };
+        return Ok(Journal::create(places.storage(kind), identity)?);
     }
-    if identity.predecessor.is_none() {
-        local.use_journal(Kind::Shared, identity.journal)?;
-        return Ok(());
+    if kind == Kind::Shared || !is_known {
+        return Err(agreement::missing(kind, applied));
     }
-    let received = local.session_state()?.received;
-    let mut salvaged = Vec::new();
-    let mut lost = Vec::new();
-    // Before this point nothing new can be recorded, so what the new journal holds is what an earlier try carried over.
-    let done = shared.durable().sequence.0;
-    shared.salvage(&mut |piece| {
-        match piece {
-            Salvaged::Entry(stored) if stored.sequence > received => salvaged.push(stored),
-            Salvaged::Lost(run) if run.last > received => lost.push(run),
-            // Central has it.
-            Salvaged::Entry(_) | Salvaged::Lost(_) => {}
-        }
-        ControlFlow::Continue(())
-    })?;
-    recover_from_local_copy(local, &mut salvaged, &mut lost)?;
-    let rest = salvaged.get(usize::try_from(done).unwrap_or(usize::MAX)..).unwrap_or_default();
-    for step in groups(rest).chunks(SALVAGE_STEP_ENTRIES) {
-        shared.append(&step.concat())?;
-        shared.sync()?;
-    }
-    let carried_over = salvaged.len() as u64;
-    local.use_journal(Kind::Shared, identity.journal)?;
-    repairs.push(Repair::JournalReplaced { journal: identity.journal, carried_over, lost });
-    Ok(())
-}
-
-/// What the journal has lost the local copy may still have: it keeps each entry until its verdict is final.
-fn recover_from_local_copy(
-    local: &mut LocalCopy,
-    salvaged: &mut Vec<Stored>,
-    lost: &mut Vec<Loss>,
-) -> Result<(), AgentError> {
-    let mut still_lost: Vec<Loss> = Vec::new();
-    for loss in lost.drain(..) {
-        for sequence in (loss.first.0..=loss.last.0).map(Sequence) {
-            if let Some(entry) = local.pending_entry(sequence)? {
-                let is_group_end = Entry::ends_group(&entry).unwrap_or(true);
-                let note = crate::journal::Note::default();
-                let hash = protocol::ids::Hash::NONE;
-                salvaged.push(Stored { sequence, entry, is_group_end, note, hash_before: hash, hash });
-            } else if let Some(last) = still_lost.last_mut().filter(|last| last.last.next() == sequence) {
-                last.last = sequence;
-            } else {
-                still_lost.push(Loss { first: sequence, last: sequence });
-            }
-        }
-    }
-    salvaged.sort_by_key(|stored| stored.sequence);
-    *lost = still_lost;
-    Ok(())
-}
-
-/// Drafts by group; a group whose end was lost ends where it breaks off.
-fn groups(stored: &[Stored]) -> Vec<Vec<Draft>> {
-    let mut groups: Vec<Vec<Draft>> = Vec::new();
-    let mut open = false;
-    for entry in stored {
-        let draft = Draft { entry: entry.entry.clone(), is_group_end: entry.is_group_end, note: entry.note.clone() };
-        match groups.last_mut().filter(|_| open) {
-            Some(group) => group.push(draft),
-            None => groups.push(vec![draft]),
-        }
-        open = !entry.is_group_end;
-    }
-    if let Some(last) = groups.last_mut().and_then(|group| group.last_mut()) {
-        last.is_group_end = true;
-        Entry::mark_group_end(&mut last.entry);
-    }
-    groups
-}
-
-/// Removes the private part of a group whose shared part never became durable (`details.md`, "Mixed group").
-fn complete_groups<S: Storage>(
-    private: &mut Journal<S>,
-    shared: Sequence,
-    repairs: &mut Vec<Repair>,
-) -> Result<(), AgentError> {
-    let mut kept = private.floor();
-    let mut is_incomplete = false;
-    private.read(private.floor(), &mut |stored| {
-        if stored.note.completes.is_some_and(|completes| completes > shared) {
-            is_incomplete = true;
-            return ControlFlow::Break(());
-        }
-        kept = stored.sequence;
-        ControlFlow::Continue(())
-    })?;
-    if is_incomplete {
-        private.truncate_after(kept)?;
-        repairs.push(Repair::PrivateGroupRemoved { kept });
-    }
-    Ok(())
+    // The local copy has what was in it. The id goes first: a crash between finds nothing there and comes here again.
+    let journal = places.fresh_journal_id();
+    places.replace_private_journal_id(journal)?;
+    repairs.push(Repair::PrivateJournalReplaced { journal, carried_over: 0, lost: Vec::new() });
+    Ok(Journal::create(places.storage(kind), Identity { site, journal, predecessor: None })?)
 }
 
 fn not_set_aside(error: &std::io::Error) -> AgentError {

@@ -118,6 +118,13 @@ pub enum Command {
     },
     /// Look after refused edits.
     SetAside(SetAside),
+    /// Check the data folder.
+    Verify,
+    /// Write out what can be read of the data folder.
+    Salvage {
+        /// The folder to make.
+        out: PathBuf,
+    },
     /// Print the version.
     Version,
     /// Explain a verb, or everything.
@@ -251,6 +258,10 @@ fn command(scanned: &mut Scanned) -> Result<Command, UsageError> {
         "status" => Command::Status,
         "queue" => Command::Queue { limit: limit(scanned)? },
         "set-aside" => Command::SetAside(set_aside(scanned)?),
+        "verify" => Command::Verify,
+        "salvage" => Command::Salvage {
+            out: scanned.path("out").ok_or(UsageError::Missing { verb: "salvage", what: "--out FOLDER" })?,
+        },
         "version" => Command::Version,
         "help" => Command::Help { verb: help_verb(scanned)? },
         _ => unreachable!("{verb} is in the list of verbs and not here"),

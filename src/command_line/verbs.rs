@@ -141,6 +141,24 @@ pub(super) const VERBS: &[Verb] = &[
                silently.",
         options: &[LIMIT],
     },
+    Verb {
+        name: "verify",
+        arguments: "",
+        summary: "check the data folder and say what is damaged",
+        help: "Reads every entry of both journals, the local copy and the identity, and whether they belong together. Changes \
+               nothing, and works where the agent does not start. Stop the daemon first. Ends with 0 if everything is whole, with 7 \
+               if something is damaged.",
+        options: &[],
+    },
+    Verb {
+        name: "salvage",
+        arguments: "",
+        summary: "write out what can be read of a damaged data folder",
+        help: "Writes entries, records, refused edits and a list of what is lost as lines of JSON into a new folder; bytes that \
+               cannot be read as an edit as they are. Changes nothing in the data folder. Stop the daemon first. Ends with 0 if \
+               nothing is lost, with 7 if something is.",
+        options: &[with_value("out", "FOLDER", "the folder to make and write to")],
+    },
     Verb { name: "version", arguments: "", summary: "print the version", help: "", options: &[] },
     Verb { name: "help", arguments: "[VERB]", summary: "explain everything, or one verb", help: "", options: &[] },
 ];

@@ -2,6 +2,7 @@
 //! The only part of the agent that prints.
 
 mod door;
+mod examine;
 mod get;
 mod list;
 mod progress;
@@ -102,6 +103,8 @@ pub fn run(command: &Command, config: &Config, home: &dyn Home, screen: &mut Scr
         Command::SetAside(SetAside::Export { file }) => {
             set_aside_export::run(file.as_deref(), &*door::open(config, home)?, screen)
         }
+        Command::Verify => examine::verify(config, screen),
+        Command::Salvage { out } => examine::salvage(config, out, screen),
         Command::Run => run::run(config, home),
         Command::Version => {
             screen.print(concat!("outpost ", env!("CARGO_PKG_VERSION"), "\n"));

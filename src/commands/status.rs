@@ -38,6 +38,10 @@ pub(super) fn text(status: &Value, now_ms: u64) -> String {
     let journal = bytes(status["journal"]["bytes"].as_u64().unwrap_or_default());
     let (head, received, judged) = (sequence("head"), sequence("received"), sequence("judged"));
     row("journal", format!("{journal}, up to sequence {head}; central has {received} and judged {judged}"));
+    for (name, field) in [("journal", "journal"), ("local data", "private_journal")] {
+        let warnings = [fill(&status[field]), failed(&status[field])];
+        rows.extend(warnings.into_iter().flatten().map(|warning| vec![format!("{name} !"), warning]));
+    }
     let mut text = columns(&rows);
     tables(&mut text, &status["tables"]);
     text
@@ -83,6 +87,26 @@ fn stores(grants: &Value) -> String {
         .map(|grant| format!("{} (ownership {})", wording::text(&grant["store"]), grant["ownership"]))
         .collect();
     if stores.is_empty() { "none may be written here".to_owned() } else { stores.join(", ") }
+}
+
+/// A warning where a journal is near its limit.
+fn fill(journal: &Value) -> Option<String> {
+    let share = format!(
+        "{} % of its limit of {} is used",
+        journal["percent"],
+        bytes(journal["bytes_max"].as_u64().unwrap_or_default())
+    );
+    match journal["level"].as_str() {
+        Some("half") => Some(format!("{share}; sync with central to make room")),
+        Some("high") => Some(format!("{share}; sync with central soon, or edits will be refused")),
+        Some("full") => Some(format!("{share}; edits are refused until a sync makes room")),
+        _ => None,
+    }
+}
+
+fn failed(journal: &Value) -> Option<String> {
+    let words = "the disk failed under it; edits are refused until it can be opened again, see the log";
+    (journal["failed"] == Value::Bool(true)).then(|| words.to_owned())
 }
 
 fn tables(text: &mut String, tables: &Value) {
@@ -134,6 +158,25 @@ mod tests {
              \n\
              5,012 records in 2 tables\n  5,000  item\n     12  unit\n"
         );
+    }
+
+    #[test]
+    fn a_journal_near_its_limit_is_warned_of() {
+        let level =
+            |level: &str, percent: u64| json!({ "level": level, "percent": percent, "bytes_max": 1_000_000_000 });
+
+        assert_eq!(fill(&level("low", 49)), None);
+        assert_eq!(
+            fill(&level("half", 50)).unwrap(),
+            "50 % of its limit of 1.0 GB is used; sync with central to make room"
+        );
+        assert!(fill(&level("high", 80)).unwrap().ends_with("sync with central soon, or edits will be refused"));
+        assert!(fill(&level("full", 100)).unwrap().ends_with("edits are refused until a sync makes room"));
+        let status = json!({ "site": { "enrolled": false }, "journal": level("high", 81),
+            "private_journal": { "failed": true } });
+        let text = text(&status, 0);
+        assert!(text.contains("\njournal !     81 % of"), "{text}");
+        assert!(text.contains("\nlocal data !  the disk failed"), "{text}");
     }
 
     #[test]

@@ -27,6 +27,9 @@ pub struct Identity {
     pub private_journal: JournalId,
     /// What central said; `None` before the first enrolment.
     pub enrolment: Option<Enrolment>,
+    /// Whether the journals were made. One that is not there then is lost: an empty one in its place would use its sequences
+    /// again.
+    pub has_journals: bool,
 }
 
 /// What central said when this device was enrolled.
@@ -52,6 +55,8 @@ struct Line {
     journal: String,
     private_journal: String,
     enrolment: Option<EnrolmentFields>,
+    #[serde(default)]
+    has_journals: bool,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -66,7 +71,7 @@ struct EnrolmentFields {
 
 impl Identity {
     pub(super) fn fresh(journal: JournalId, private_journal: JournalId) -> Self {
-        Self { journal, private_journal, enrolment: None }
+        Self { journal, private_journal, enrolment: None, has_journals: false }
     }
 
     pub(super) fn read(folder: &Path) -> Result<Option<Identity>, DeviceError> {
@@ -91,6 +96,7 @@ impl Identity {
                 central_key: enrolment.central_key.to_string(),
                 credential_generation: enrolment.generation.0,
             }),
+            has_journals: self.has_journals,
         };
         let line = serde_json::to_string(&line).expect("texts and numbers are always JSON");
         format!("{line}\n{CHECKSUM_LABEL}{:08x}\n", crc32fast::hash(line.as_bytes())).into_bytes()
@@ -127,6 +133,7 @@ impl Line {
             journal: JournalId(hex::array(&self.journal)?),
             private_journal: JournalId(hex::array(&self.private_journal)?),
             enrolment,
+            has_journals: self.has_journals,
         })
     }
 }

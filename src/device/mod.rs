@@ -6,6 +6,7 @@
 //! | --- | --- |
 //! | `key` | `outpost-key-0` and a line feed (14), seed of the ed25519 key (32), CRC-32 of what is before it (4, little-endian) |
 //! | `identity` | a line of JSON with the fields of [`Identity`], then `crc32 ` and the CRC-32 of that line in 8 hexadecimal digits |
+//! | `control` | `outpost-control-0` and a line feed (18), the last control row that the local copy had made durable (8, little-endian), CRC-32 (4) |
 //! | `token` | `outpost-token-0` and a line feed (16), token (16), CRC-32 of what is before it (4, little-endian) |
 //!
 //! Two phases: key and journal ids are made first and are durable before the first request names them, so that an enrolment
@@ -23,7 +24,7 @@ use std::path::{Path, PathBuf};
 
 use codec::Ed25519Signer;
 use protocol::edge::Signer as _;
-use protocol::ids::{JournalId, PublicKey, Token};
+use protocol::ids::{ControlNumber, JournalId, PublicKey, Token};
 use zeroize::Zeroizing;
 
 pub use error::DeviceError;
@@ -36,6 +37,10 @@ const KEY_NAME: &str = "key";
 const KEY_MAGIC: &[u8; 14] = b"outpost-key-0\n";
 const KEY_BYTES: usize = 14 + 32 + 4;
 
+const CONTROL_NAME: &str = "control";
+const CONTROL_MAGIC: &[u8; 18] = b"outpost-control-0\n";
+const CONTROL_BYTES: usize = 18 + 8 + 4;
+
 const TOKEN_NAME: &str = "token";
 const TOKEN_MAGIC: &[u8; 16] = b"outpost-token-0\n";
 const TOKEN_BYTES: usize = 16 + 16 + 4;
@@ -47,6 +52,7 @@ pub struct Device {
     signer: Ed25519Signer,
     identity: Identity,
     token: Token,
+    control: ControlNumber,
 }
 
 impl Device {
@@ -59,7 +65,8 @@ impl Device {
         match (key, identity) {
             (Some(signer), Some(identity)) => {
                 let token = read_token(folder)?;
-                Ok(Some(Device { folder: folder.to_path_buf(), signer, identity, token }))
+                let control = read_control(folder)?;
+                Ok(Some(Device { folder: folder.to_path_buf(), signer, identity, token, control }))
             }
             (None, Some(_)) => Err(DeviceError::KeyMissing { path: folder.join(KEY_NAME) }),
             (Some(_) | None, None) => Ok(None),
@@ -82,7 +89,7 @@ impl Device {
         };
         let identity = Identity::fresh(JournalId(entropy::bytes()), JournalId(entropy::bytes()));
         identity.write(folder)?;
-        Ok(Device { folder: folder.to_path_buf(), signer, identity, token: Token::NONE })
+        Ok(Device { folder: folder.to_path_buf(), signer, identity, token: Token::NONE, control: ControlNumber(0) })
     }
 
     /// What signs for this device.
@@ -122,6 +129,45 @@ impl Device {
     /// [`DeviceError`]; then the device is as it was.
     pub fn replace_journal(&mut self, journal: JournalId) -> Result<(), DeviceError> {
         self.change(|identity| identity.journal = journal)
+    }
+
+    /// Goes on under another private journal, after damage. Durable when it returns.
+    ///
+    /// # Errors
+    /// [`DeviceError`]; then the device is as it was.
+    pub fn replace_private_journal(&mut self, journal: JournalId) -> Result<(), DeviceError> {
+        self.change(|identity| identity.private_journal = journal)
+    }
+
+    /// Notes that both journals were made. Durable when it returns.
+    ///
+    /// # Errors
+    /// [`DeviceError`]; then the device is as it was.
+    pub fn note_journals(&mut self) -> Result<(), DeviceError> {
+        if self.identity.has_journals {
+            return Ok(());
+        }
+        self.change(|identity| identity.has_journals = true)
+    }
+
+    /// The last control row that a local copy had made durable: one that has fewer was set back, and central does not repeat what
+    /// it has forgotten since.
+    pub fn control(&self) -> ControlNumber {
+        self.control
+    }
+
+    /// Notes a control row that the local copy has made durable.
+    ///
+    /// # Errors
+    /// [`DeviceError`]; then the device is as it was.
+    pub fn keep_control(&mut self, control: ControlNumber) -> Result<(), DeviceError> {
+        if control == self.control {
+            return Ok(());
+        }
+        let bytes = checked(CONTROL_MAGIC, &control.0.to_le_bytes());
+        durable_file::replace_private(&self.folder.join(CONTROL_NAME), &bytes)?;
+        self.control = control;
+        Ok(())
     }
 
     /// The token to show in the next request; [`Token::NONE`] before the first reply.
@@ -165,11 +211,26 @@ fn read_key(folder: &Path) -> Result<Option<Ed25519Signer>, DeviceError> {
     Ok(Some(Ed25519Signer::from_seed(&seed)))
 }
 
+/// A token that cannot be read is none: central asks a device without one who it is, and recording does not need it.
 fn read_token(folder: &Path) -> Result<Token, DeviceError> {
     let path = folder.join(TOKEN_NAME);
     let Some(bytes) = durable_file::read_private(&path, TOKEN_BYTES)? else { return Ok(Token::NONE) };
-    let content = unchecked(TOKEN_MAGIC, &bytes).ok_or(DeviceError::Damaged { path: path.clone() })?;
-    Token::try_from(content).map_err(|_| DeviceError::Damaged { path })
+    let token = unchecked(TOKEN_MAGIC, &bytes).and_then(|content| Token::try_from(content).ok());
+    Ok(token.unwrap_or_else(|| {
+        log::warn!("the token cannot be read and counts as lost path={}", path.display());
+        Token::NONE
+    }))
+}
+
+/// As a token: without the number a local copy that was set back may go unnoticed, and nothing else changes.
+fn read_control(folder: &Path) -> Result<ControlNumber, DeviceError> {
+    let path = folder.join(CONTROL_NAME);
+    let Some(bytes) = durable_file::read_private(&path, CONTROL_BYTES)? else { return Ok(ControlNumber(0)) };
+    let number = unchecked(CONTROL_MAGIC, &bytes).and_then(|content| content.try_into().ok()).map(u64::from_le_bytes);
+    Ok(ControlNumber(number.unwrap_or_else(|| {
+        log::warn!("the number of the last control row cannot be read path={}", path.display());
+        0
+    })))
 }
 
 /// Content between its magic bytes and its checksum.

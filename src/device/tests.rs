@@ -87,7 +87,7 @@ fn each_flipped_bit_of_each_file_is_noticed() {
     let mut device = Device::open_or_make(&folder).unwrap();
     device.enrol(enrolment()).unwrap();
     device.keep_token(Token([5; 16])).unwrap();
-    for name in ["key", "identity", "token"] {
+    for name in ["key", "identity"] {
         let path = folder.join(name);
         let good = std::fs::read(&path).unwrap();
         for at in 0..good.len() {
@@ -103,6 +103,31 @@ fn each_flipped_bit_of_each_file_is_noticed() {
         std::fs::write(&path, &good).unwrap();
     }
     assert!(Device::open(&folder).unwrap().is_some());
+}
+
+#[test]
+fn a_token_or_control_number_that_cannot_be_read_is_lost_and_the_device_goes_on() {
+    let (_root, folder) = folder();
+    let mut device = Device::open_or_make(&folder).unwrap();
+    device.keep_token(Token([5; 16])).unwrap();
+    device.keep_control(ControlNumber(9)).unwrap();
+    assert_eq!(Device::open(&folder).unwrap().unwrap().control(), ControlNumber(9));
+    for name in ["token", "control"] {
+        let path = folder.join(name);
+        let good = std::fs::read(&path).unwrap();
+        for at in 0..good.len() {
+            let mut bytes = good.clone();
+            bytes[at] ^= 1 << (at % 8);
+            for damaged in [&bytes[..], &good[..at]] {
+                std::fs::write(&path, damaged).unwrap();
+                let device = Device::open(&folder).unwrap().unwrap();
+                let is_lost =
+                    if name == "token" { device.token() == Token::NONE } else { device.control() == ControlNumber(0) };
+                assert!(is_lost, "{name}, byte {at}");
+            }
+        }
+        std::fs::write(&path, &good).unwrap();
+    }
 }
 
 #[test]

@@ -11,18 +11,20 @@
 //! - Entries lie in segments of bounded size, each a folder of its own; only the head and the one being read are open.
 //! - Damage is never skipped. If a segment's bytes still hold all its entries it is rebuilt, proved by the hash chain;
 //!   otherwise the journal says what is damaged, and [`Journal::replace_damaged`] goes on under a new id.
-//! - After any storage error the handle refuses everything until the journal is opened again.
+//! - After any storage error the handle refuses everything until [`Journal::reopen`] or until the journal is opened again.
 //!
 //! Bytes on disk: `docs/journal-format.md`. Engines: [`sled_storage`] and, for tests and the simulator, [`fake_storage`].
 #![cfg_attr(not(test), deny(clippy::indexing_slicing))]
 
 mod error;
 pub mod fake_storage;
+mod inspect;
 mod mark;
 mod open;
 mod piece;
 mod prune;
 mod read;
+mod reopen;
 mod salvage;
 pub mod sled_storage;
 pub mod storage;
@@ -37,8 +39,10 @@ use protocol::ids::{Hash, JournalId, RequestId, Sequence, SiteId};
 use protocol::limits;
 
 pub use error::{Damage, DamageReport, JournalError};
+pub use inspect::{Found, Inspection, Promise, inspect, inspect_identity};
 pub use open::Opening;
 pub use piece::PieceFault;
+pub use reopen::{FILL_HALF_PERCENT, FILL_HIGH_PERCENT, Fill, FillLevel};
 pub use salvage::{Loss, Salvaged};
 pub use sled_storage::SledStorage;
 pub use storage::{Storage, StorageError};

@@ -39,14 +39,33 @@ impl<S: Storage> Journal<S> {
     ///
     /// # Errors
     /// [`JournalError::Missing`] if nothing is there; storage errors leave either the old or the new state.
-    pub fn replace_damaged(mut storage: S, site: SiteId, journal: JournalId) -> Result<Self, JournalError> {
+    pub fn replace_damaged(storage: S, site: SiteId, journal: JournalId) -> Result<Self, JournalError> {
+        Self::replace(storage, site, journal, Sequence::ZERO)
+    }
+
+    /// The same for a journal that is whole and older than it should be: somebody knows of entries up to `known`, so their
+    /// sequences may never be used again. They count as acknowledged and, where they are not here, as lost.
+    ///
+    /// # Errors
+    /// As [`Journal::replace_damaged`].
+    pub fn replace_set_back(
+        storage: S,
+        site: SiteId,
+        journal: JournalId,
+        known: Sequence,
+    ) -> Result<Self, JournalError> {
+        Self::replace(storage, site, journal, known)
+    }
+
+    fn replace(mut storage: S, site: SiteId, journal: JournalId, known: Sequence) -> Result<Self, JournalError> {
         let numbers = storage.segments(&Place::Live)?;
         let content = storage.read_mark(&Place::Live)?;
         if numbers.is_empty() && content.is_none() {
             return Err(JournalError::Missing);
         }
         let old = content.as_deref().and_then(mark::read_slots).map(|slots| slots.mark);
-        let predecessor = survey(&mut storage, old.as_ref(), &numbers)?;
+        let mut predecessor = survey(&mut storage, old.as_ref(), &numbers)?;
+        predecessor.promised = predecessor.promised.max(known);
         let mark = Mark::empty(Identity { site, journal, predecessor: Some(predecessor) });
         storage.replace_all(&aside_name(journal), &mark::first_content(&mark))?;
         Ok(Journal::open(storage)?.0)

@@ -47,17 +47,26 @@ const COPYING_SUFFIX: &str = ".copying";
 #[derive(Debug)]
 pub struct SledStorage {
     root: PathBuf,
+    /// Whether nothing is to be put in order, because whoever looks must not change anything.
+    is_only_looking: bool,
 }
 
 impl SledStorage {
     /// Uses the folder `root`, which is made when the journal is. Beside it lie, when there are any, `root.new` while it is being
     /// replaced and the folders that were set aside, `root.<name>`.
     pub fn new(root: impl Into<PathBuf>) -> SledStorage {
-        SledStorage { root: root.into() }
+        SledStorage { root: root.into(), is_only_looking: false }
+    }
+
+    /// The same for whoever only looks: listing the segments changes nothing, whatever a crash left half done.
+    pub fn to_look_at(root: impl Into<PathBuf>) -> SledStorage {
+        SledStorage { root: root.into(), is_only_looking: true }
     }
 
     fn place(&self, place: &Place) -> PathBuf {
         match place {
+            // A crash between the two renames of a replacement.
+            Place::Live if self.is_only_looking && !self.root.exists() => with_suffix(&self.root, NEW_SUFFIX),
             Place::Live => self.root.clone(),
             Place::Aside(name) => with_suffix(&self.root, &format!(".{name}")),
         }
@@ -95,14 +104,18 @@ impl Storage for SledStorage {
     type Mark = PlainFile;
 
     fn segments(&mut self, place: &Place) -> Result<Vec<u64>, StorageError> {
-        if *place == Place::Live {
+        if *place == Place::Live && !self.is_only_looking {
             self.tidy()?;
         }
         let mut numbers: Vec<u64> = entries(&self.place(place))?
             .iter()
-            .filter_map(|(_, name)| name.strip_prefix(SEGMENT_PREFIX)?.parse().ok())
+            .filter_map(|(_, name)| {
+                let name = name.strip_suffix(OLD_SUFFIX).filter(|_| self.is_only_looking).unwrap_or(name);
+                name.strip_prefix(SEGMENT_PREFIX)?.parse().ok()
+            })
             .collect();
         numbers.sort_unstable();
+        numbers.dedup();
         Ok(numbers)
     }
 
@@ -170,7 +183,11 @@ impl Storage for SledStorage {
     fn read_raw(&mut self, place: &Place, number: u64, visit: &mut dyn FnMut(&[u8])) -> Result<(), StorageError> {
         let folder = segment_in(&self.place(place), number);
         read_raw_file(&folder.join(DATA_FILE), visit)?;
-        read_raw_file(&with_suffix(&folder, COPY_SUFFIX), visit)
+        read_raw_file(&with_suffix(&folder, COPY_SUFFIX), visit)?;
+        if self.is_only_looking && !folder.exists() {
+            read_raw_file(&with_suffix(&folder, OLD_SUFFIX).join(DATA_FILE), visit)?;
+        }
+        Ok(())
     }
 
     /// Of the data file alone, since it is asked at each sync; what lies beside it is a few kB.

@@ -216,6 +216,14 @@ impl Scan {
     }
 }
 
+impl Scan {
+    /// Index and bytes of the pieces that were found of one entry.
+    pub(super) fn pieces_of(&self, sequence: Sequence) -> Vec<(u16, Vec<u8>)> {
+        let range = Key::first_of(sequence.0)..Key::first_of(sequence.next().0);
+        self.pieces.range(range).map(|(key, value)| (key.piece, value.clone())).collect()
+    }
+}
+
 /// The header in a segment's bytes.
 pub(super) fn header_raw<S: Storage>(storage: &mut S, number: u64) -> Result<Option<SegmentHeader>, StorageError> {
     let mut header = None;

@@ -101,7 +101,7 @@ impl LocalCopy {
         };
         // Journals before this one: central has judged all of it once it has nothing unjudged and nothing to say.
         let ends_old = reply.judged >= reply.received && !reply.has_more_control && self.has_old_entries()?;
-        if after == before && !ends_old {
+        if after == before && !ends_old && !self.is_after_loss()? {
             return Ok(StoredReply::default());
         }
         self.transaction(Durability::Full, |copy| {
@@ -109,11 +109,16 @@ impl LocalCopy {
             for row in reply.control.iter().filter(|row| row.number.0 > before.control) {
                 copy.store_control(row, &mut stored)?;
             }
-            copy.settle(if ends_old {
+            let until = if ends_old {
                 Final::through_journal(copy.journal_number, after.judged)
             } else {
                 Final::in_journal(copy.journal_number, after.judged)
-            })?;
+            };
+            if copy.is_after_loss()? {
+                copy.forget_judged(until, reply.has_pages)?;
+            } else {
+                copy.settle(until)?;
+            }
             copy.store_progress(after)?;
             Ok(stored)
         })

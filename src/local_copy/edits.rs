@@ -9,7 +9,7 @@ use sql::{Durability, Param, SqlExt};
 use super::images::{Image, Key, state};
 use super::meta::{APPLIED_PRIVATE, APPLIED_SHARED};
 use super::settle::{canonical, operation_word};
-use super::{Kind, LocalCopy, LocalCopyError, limits};
+use super::{Kind, LocalCopy, LocalCopyError, checksum, limits};
 
 /// The savepoint of the open group.
 const GROUP: &str = "edit_group";
@@ -105,6 +105,23 @@ impl LocalCopy {
         let key = self.key(&entry.table, &entry.record);
         let image = Image { row: applied.row.clone(), store: applied.store.clone(), position: Position::ZERO };
         self.put_entry(kind, sequence, entry, &key, &image, recorded_at_ms)
+    }
+
+    /// Replaces the bytes of an entry of the open transaction by those that are journaled.
+    ///
+    /// # Errors
+    /// Those of a write.
+    pub fn replace_pending_entry(&mut self, sequence: Sequence, entry: &[u8]) -> Result<(), LocalCopyError> {
+        self.sql.execute(
+            "UPDATE pending SET entry = ?3, checksum = ?4 WHERE journal = ?1 AND sequence = ?2",
+            &[
+                Param::unsigned(self.journal_number)?,
+                Param::unsigned(sequence.0)?,
+                entry.into(),
+                checksum::of_entry(entry).into(),
+            ],
+        )?;
+        Ok(())
     }
 
     /// What an entry of the journal does that was judged when it was recorded, and is not judged again: for entries that a crash
@@ -225,11 +242,12 @@ impl LocalCopy {
             return Ok(());
         }
         self.keep_base(key)?;
+        let encoded = entry.encode();
         let [table, id] = key.params();
         self.sql.execute(
             "INSERT INTO pending
-                 (journal, sequence, table_name, id, store, operation, entry, is_waiting, recorded_at_ms)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, ?8)",
+                 (journal, sequence, table_name, id, store, operation, entry, is_waiting, recorded_at_ms, checksum)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, ?8, ?9)",
             &[
                 Param::unsigned(self.journal_number)?,
                 Param::unsigned(sequence.0)?,
@@ -237,8 +255,9 @@ impl LocalCopy {
                 id,
                 after.store.as_ref().map(RecordId::as_str).into(),
                 operation_word(&entry.operation).into(),
-                (&entry.encode()).into(),
+                (&encoded).into(),
                 Param::unsigned(recorded_at_ms)?,
+                checksum::of_entry(&encoded).into(),
             ],
         )?;
         self.put_own(key, after)?;

@@ -10,7 +10,7 @@ use protocol::ids::{Position, RecordId, ScopeId, TableRef};
 use protocol::row::Row;
 use sql::{Param, SqlExt};
 
-use super::{LocalCopy, LocalCopyError};
+use super::{LocalCopy, LocalCopyError, checksum};
 
 /// The values of `record.state`.
 pub(super) mod state {
@@ -76,20 +76,24 @@ impl LocalCopy {
 
     /// The merged record; `None` if it does not read as here.
     pub(super) fn merged(&mut self, key: &Key) -> Result<Option<Image>, LocalCopyError> {
-        self.image("SELECT data, store, position FROM record WHERE table_name = ?1 AND id = ?2", key)
+        self.image("SELECT data, store, position, checksum FROM record WHERE table_name = ?1 AND id = ?2", key)
     }
 
     /// Central's image under pending entries; `None` if the record has none pending.
     pub(super) fn base(&mut self, key: &Key) -> Result<Option<Image>, LocalCopyError> {
-        self.image("SELECT data, store, position FROM base WHERE table_name = ?1 AND id = ?2", key)
+        self.image("SELECT data, store, position, checksum FROM base WHERE table_name = ?1 AND id = ?2", key)
     }
 
     fn image(&mut self, sql: &str, key: &Key) -> Result<Option<Image>, LocalCopyError> {
         let found = self.sql.query_one(sql, &key.params(), |row| {
             let data = row.optional_text(0)?.map(str::to_owned);
-            Ok((data, row.optional_text(1)?.map(str::to_owned), row.unsigned(2)?))
+            let store = row.optional_text(1)?.map(str::to_owned);
+            Ok((data, store, row.unsigned(2)?, row.optional_integer(3)?))
         })?;
-        let Some((data, store, position)) = found else { return Ok(None) };
+        let Some((data, store, position, found)) = found else { return Ok(None) };
+        let (table, id) = (key.table.name(), key.id.as_str());
+        let right = checksum::of_row(table, id, store.as_deref(), data.as_deref(), position);
+        checksum::check(found, right, format_args!("record {table} {id}"))?;
         let row = data.map(|data| row_from_json(&key.table, &key.id, &data)).transpose();
         Ok(Some(Image {
             row: row.map_err(LocalCopyError::damaged)?,
@@ -105,17 +109,22 @@ impl LocalCopy {
             return Ok(());
         };
         let data = row_to_json(&key.table, &key.id, row);
+        let store = image.store.as_ref().map(RecordId::as_str);
+        let checksum = checksum::of_row(key.table.name(), key.id.as_str(), store, Some(&data), image.position.0);
         self.sql.execute(
-            "INSERT INTO record (table_name, id, store, data, position, state) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+            "INSERT INTO record (table_name, id, store, data, position, state, checksum)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
              ON CONFLICT (table_name, id) DO UPDATE SET
-                 store = excluded.store, data = excluded.data, position = excluded.position, state = excluded.state",
+                 store = excluded.store, data = excluded.data, position = excluded.position, state = excluded.state,
+                 checksum = excluded.checksum",
             &[
                 table,
                 id,
-                image.store.as_ref().map(RecordId::as_str).into(),
+                store.into(),
                 data.as_str().into(),
                 Param::unsigned(image.position.0)?,
                 state.into(),
+                checksum.into(),
             ],
         )?;
         Ok(())
@@ -124,17 +133,14 @@ impl LocalCopy {
     pub(super) fn put_base(&mut self, key: &Key, image: &Image) -> Result<(), LocalCopyError> {
         let [table, id] = key.params();
         let data = image.row.as_ref().map(|row| row_to_json(&key.table, &key.id, row));
+        let store = image.store.as_ref().map(RecordId::as_str);
+        let checksum = checksum::of_row(key.table.name(), key.id.as_str(), store, data.as_deref(), image.position.0);
         self.sql.execute(
-            "INSERT INTO base (table_name, id, store, data, position) VALUES (?1, ?2, ?3, ?4, ?5)
+            "INSERT INTO base (table_name, id, store, data, position, checksum) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
              ON CONFLICT (table_name, id) DO UPDATE SET
-                 store = excluded.store, data = excluded.data, position = excluded.position",
-            &[
-                table,
-                id,
-                image.store.as_ref().map(RecordId::as_str).into(),
-                data.as_deref().into(),
-                Param::unsigned(image.position.0)?,
-            ],
+                 store = excluded.store, data = excluded.data, position = excluded.position,
+                 checksum = excluded.checksum",
+            &[table, id, store.into(), data.as_deref().into(), Param::unsigned(image.position.0)?, checksum.into()],
         )?;
         Ok(())
     }
@@ -142,8 +148,8 @@ impl LocalCopy {
     /// Keeps what is read now as the base of entries that come on top, unless there is a base already.
     pub(super) fn keep_base(&mut self, key: &Key) -> Result<(), LocalCopyError> {
         self.sql.execute(
-            "INSERT INTO base (table_name, id, store, data, position)
-             SELECT table_name, id, store, data, position FROM record WHERE table_name = ?1 AND id = ?2
+            "INSERT INTO base (table_name, id, store, data, position, checksum)
+             SELECT table_name, id, store, data, position, checksum FROM record WHERE table_name = ?1 AND id = ?2
              ON CONFLICT (table_name, id) DO NOTHING",
             &key.params(),
         )?;

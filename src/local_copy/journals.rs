@@ -2,11 +2,18 @@
 
 use std::ops::ControlFlow;
 
-use protocol::ids::{JournalId, Sequence};
+use protocol::ids::{Hash, JournalId, Sequence};
 use sql::{Durability, Param, SqlExt};
 
 use super::meta::{APPLIED_PRIVATE, APPLIED_SHARED, PRIVATE_JOURNAL};
-use super::{Kind, LocalCopy, LocalCopyError, Progress, limits};
+use super::{Kind, LocalCopy, LocalCopyError, Progress, checksum, limits};
+
+const fn applied_hash_name(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Shared => "applied_shared_hash",
+        Kind::Private => "applied_private_hash",
+    }
+}
 
 impl LocalCopy {
     /// Says which journal of a kind is in use. To be called when the journals are open, before anything is applied.
@@ -44,6 +51,44 @@ impl LocalCopy {
                 Ok(known.is_some())
             }
         }
+    }
+
+    /// The private journal in use; `None` before the first.
+    ///
+    /// # Errors
+    /// Those of a read.
+    pub fn private_journal(&mut self) -> Result<Option<JournalId>, LocalCopyError> {
+        let bytes = self.content(PRIVATE_JOURNAL)?;
+        bytes.map(|bytes| JournalId::try_from(bytes.as_slice()).map_err(LocalCopyError::damaged)).transpose()
+    }
+
+    /// How far a journal is applied, as [`LocalCopy::applied`] says.
+    pub fn applied_through(&self, kind: Kind) -> Sequence {
+        self.applied.get(kind)
+    }
+
+    /// The journal's hash after the last applied entry; `None` if that was never noted for this entry.
+    ///
+    /// # Errors
+    /// Those of a read.
+    pub fn applied_hash(&mut self, kind: Kind) -> Result<Option<Hash>, LocalCopyError> {
+        let Some(content) = self.content(applied_hash_name(kind))? else { return Ok(None) };
+        let Some((sequence, hash)) = content.split_first_chunk::<8>() else { return Ok(None) };
+        if u64::from_le_bytes(*sequence) != self.applied.get(kind).0 {
+            return Ok(None);
+        }
+        Ok(Hash::try_from(hash).ok())
+    }
+
+    /// Notes in the open transaction what the journal's hash is after the entry up to which it will be applied, so that a
+    /// journal with other entries is not taken for this one at the next opening.
+    ///
+    /// # Errors
+    /// Those of a write.
+    pub fn note_applied_hash(&mut self, kind: Kind, sequence: Sequence, hash: Hash) -> Result<(), LocalCopyError> {
+        let mut content = sequence.0.to_le_bytes().to_vec();
+        content.extend_from_slice(&hash.0);
+        self.set_content(applied_hash_name(kind), Some(&content))
     }
 
     pub(super) fn use_shared_journal(&mut self, journal: JournalId) -> Result<(), LocalCopyError> {
@@ -97,13 +142,31 @@ impl LocalCopy {
         }
     }
 
-    /// The bytes of a pending entry of the shared journal in use: what the journal has lost may still be here.
+    /// The pending entries of the shared journal in use from one sequence to another, with their bytes: what the journal has lost
+    /// may still be here. As many as are pending between, at most.
     ///
     /// # Errors
     /// Those of a read.
-    pub fn pending_entry(&mut self, sequence: Sequence) -> Result<Option<Vec<u8>>, LocalCopyError> {
-        let sql = "SELECT entry FROM pending WHERE journal = ?1 AND sequence = ?2";
-        let place = [Param::unsigned(self.journal_number)?, Param::unsigned(sequence.0)?];
-        Ok(self.sql.query_one(sql, &place, |row| Ok(row.blob(0)?.to_vec()))?)
+    pub fn pending_entries(
+        &mut self,
+        first: Sequence,
+        last: Sequence,
+    ) -> Result<Vec<(Sequence, Vec<u8>)>, LocalCopyError> {
+        let mut entries = Vec::new();
+        // SQL has no numbers above this one, and no journal has entries there.
+        let bounded = |sequence: Sequence| Param::Integer(i64::try_from(sequence.0).unwrap_or(i64::MAX));
+        self.sql.query(
+            "SELECT sequence, entry, checksum FROM pending WHERE journal = ?1 AND sequence BETWEEN ?2 AND ?3 ORDER BY sequence",
+            &[Param::unsigned(self.journal_number)?, bounded(first), bounded(last)],
+            &mut |row| {
+                // What cannot be trusted counts as lost.
+                let entry = row.blob(1)?;
+                if row.optional_integer(2)?.is_none_or(|found| found == checksum::of_entry(entry)) {
+                    entries.push((Sequence(row.unsigned(0)?), entry.to_vec()));
+                }
+                Ok(ControlFlow::Continue(()))
+            },
+        )?;
+        Ok(entries)
     }
 }

@@ -19,11 +19,13 @@
 //! A record is in `membership` of each scope that brought it, or of the scope that its own edit was routed to.
 #![cfg_attr(not(test), deny(clippy::indexing_slicing))]
 
+mod checksum;
 mod control;
 mod edits;
 mod engine;
 mod error;
 mod images;
+mod inspect;
 mod journals;
 pub mod limits;
 mod meta;
@@ -47,6 +49,7 @@ pub use control::{SessionState, StoredReply};
 pub use edits::Sequences;
 pub use engine::Engine;
 pub use error::LocalCopyError;
+pub use inspect::FoundRecord;
 pub use meta::{LogHealth, SyncTimes};
 pub use read::{Listing, QueueEntry, QueueState, QueueView, RecordState, RecordView, TableCount, UnknownControl};
 pub use schema::{APPLICATION_ID, SCHEMA_VERSION};

@@ -7,7 +7,7 @@ use protocol::ids::{RecordId, Sequence};
 use sql::{Param, Row, SqlError, SqlErrorKind, SqlExt};
 
 use super::images::state;
-use super::{LocalCopy, LocalCopyError, limits};
+use super::{LocalCopy, LocalCopyError, checksum, limits};
 
 /// A page of a listing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,7 +62,7 @@ impl RecordState {
         }
     }
 
-    fn of(number: i64) -> Result<Self, SqlError> {
+    pub(super) fn of(number: i64) -> Result<Self, SqlError> {
         match number {
             state::CENTRAL => Ok(Self::Central),
             state::PENDING => Ok(Self::Pending),
@@ -162,7 +162,7 @@ pub struct UnknownControl {
     pub content: Vec<u8>,
 }
 
-const RECORD_COLUMNS: &str = "id, store, data, state";
+const RECORD_COLUMNS: &str = "id, store, data, state, position, checksum";
 
 impl LocalCopy {
     /// One record; `None` if it is not here.
@@ -171,7 +171,8 @@ impl LocalCopy {
     /// Those of a read.
     pub fn get(&mut self, table: &Table, id: &RecordId) -> Result<Option<RecordView>, LocalCopyError> {
         let sql = format!("SELECT {RECORD_COLUMNS} FROM record WHERE table_name = ?1 AND id = ?2");
-        Ok(self.sql.query_one(&sql, &[table.name().into(), id.as_str().into()], read_record)?)
+        let found = self.sql.query_one(&sql, &[table.name().into(), id.as_str().into()], read_record)?;
+        found.map(|found| found.checked(table.name())).transpose()
     }
 
     /// Records of a table in the order of their ids, behind `after`, at most `limit` and at most [`limits::LIST_BYTES_MAX`] of
@@ -194,7 +195,7 @@ impl LocalCopy {
         let sql = format!(
             "SELECT {RECORD_COLUMNS} FROM record WHERE table_name = ?1 AND id > ?2 AND {condition} ORDER BY id LIMIT ?3"
         );
-        let mut items: Vec<RecordView> = Vec::new();
+        let mut items: Vec<Unchecked> = Vec::new();
         let mut bytes = 0;
         let mut is_cut = false;
         let params = [table.name().into(), after.unwrap_or("").into(), checked_limit(limit), store];
@@ -207,7 +208,9 @@ impl LocalCopy {
             items.push(read_record(row)?);
             Ok(ControlFlow::Continue(()))
         })?;
-        let mut listing = Listing::cut(items, limit);
+        let items: Result<Vec<RecordView>, LocalCopyError> =
+            items.into_iter().map(|found| found.checked(table.name())).collect();
+        let mut listing = Listing::cut(items?, limit);
         listing.has_more |= is_cut;
         Ok(listing)
     }
@@ -311,11 +314,28 @@ impl LocalCopy {
     }
 }
 
-fn read_record(row: &dyn Row) -> Result<RecordView, SqlError> {
-    Ok(RecordView {
+/// A record with what proves it.
+struct Unchecked {
+    view: RecordView,
+    position: u64,
+    checksum: Option<i64>,
+}
+
+impl Unchecked {
+    fn checked(self, table: &str) -> Result<RecordView, LocalCopyError> {
+        let RecordView { id, store, data, .. } = &self.view;
+        let right = checksum::of_row(table, id, store.as_deref(), Some(data), self.position);
+        checksum::check(self.checksum, right, format_args!("record {table} {id}"))?;
+        Ok(self.view)
+    }
+}
+
+fn read_record(row: &dyn Row) -> Result<Unchecked, SqlError> {
+    let view = RecordView {
         id: row.text(0)?.to_owned(),
         store: row.optional_text(1)?.map(str::to_owned),
         data: row.text(2)?.to_owned(),
         state: RecordState::of(row.integer(3)?)?,
-    })
+    };
+    Ok(Unchecked { view, position: row.unsigned(4)?, checksum: row.optional_integer(5)? })
 }

@@ -8,12 +8,16 @@ use protocol::ids::{Position, RecordId, TableRef};
 use sql::{Durability, SqlExt};
 
 use super::images::Image;
+use super::settle::Final;
 use super::{LocalCopy, LocalCopyError, limits};
 
 /// The values of `scope.rebuild`.
 const IN_ORDER: i64 = 0;
 const READING: i64 = 1;
 const SWEEPING: i64 = 2;
+
+/// Name of the number that is 1 until the first pages come after the copy was lost.
+const IS_AFTER_LOSS: &str = "is_after_loss";
 
 /// A scope that is being swept, and how far.
 struct Sweep {
@@ -70,6 +74,37 @@ impl LocalCopy {
             Ok(())
         })?;
         Ok(true)
+    }
+
+    /// Says that this copy begins anew beside journals that were there before it. What central said of their entries is not known
+    /// any more and does not come again, so until pages begin to come, entries that central has judged just go: its images, which
+    /// are all read from the beginning, say what became of them.
+    ///
+    /// # Errors
+    /// Those of a write.
+    pub fn begin_after_loss(&mut self) -> Result<(), LocalCopyError> {
+        self.transaction(Durability::Full, |copy| copy.set_number(IS_AFTER_LOSS, 1))
+    }
+
+    /// Whether no pages have begun to come since [`LocalCopy::begin_after_loss`].
+    pub(super) fn is_after_loss(&mut self) -> Result<bool, LocalCopyError> {
+        Ok(self.number(IS_AFTER_LOSS)? == Some(1))
+    }
+
+    /// Lets go of the entries that central has judged, without making them part of what central has. `has_pages`: what comes from
+    /// now on is read behind all of this.
+    pub(super) fn forget_judged(&mut self, until: Final, has_pages: bool) -> Result<(), LocalCopyError> {
+        if has_pages {
+            self.set_number(IS_AFTER_LOSS, 0)?;
+        }
+        while let Some(batch) = self.final_records(until)? {
+            for (table, id) in batch {
+                let key = self.key_by_name(&table, &id)?;
+                self.drop_final(&key, until)?;
+                self.merge_again(&key)?;
+            }
+        }
+        Ok(())
     }
 
     /// Whether some scope is being read again or swept: what is shown may be older than what central has.

@@ -6,10 +6,21 @@ use sql::Migration;
 pub const APPLICATION_ID: i32 = 0x4F75_744C;
 
 /// A step that was released is never changed.
-pub(super) const MIGRATIONS: &[Migration] = &[Migration { number: 1, name: "local copy", ddl: FIRST }];
+pub(super) const MIGRATIONS: &[Migration] = &[
+    Migration { number: 1, name: "local copy", ddl: FIRST },
+    Migration { number: 2, name: "checksums", ddl: CHECKSUMS },
+];
 
 /// The newest schema, for the file's header.
-pub const SCHEMA_VERSION: u32 = 1;
+pub const SCHEMA_VERSION: u32 = 2;
+
+const CHECKSUMS: &str = "
+-- CRC-32 of the other columns but state; NULL in rows of before.
+ALTER TABLE record ADD COLUMN checksum {bigint};
+ALTER TABLE base ADD COLUMN checksum {bigint};
+-- Of the entry alone.
+ALTER TABLE pending ADD COLUMN checksum {bigint};
+";
 
 const FIRST: &str = "
 -- What is read: central's image with this site's pending entries on top.

@@ -9,7 +9,7 @@ use protocol::ids::RecordId;
 use sql::{Param, SqlError, SqlExt};
 
 use super::images::{Image, Key, state};
-use super::{LocalCopy, LocalCopyError, limits};
+use super::{LocalCopy, LocalCopyError, checksum, limits};
 
 /// Which entries are final unless they wait: those of `journal` up to `judged`, and all of the journals from `oldest` to before
 /// `journal`.
@@ -62,24 +62,7 @@ impl LocalCopy {
 
     /// Makes every accepted entry part of its record's base.
     pub(super) fn settle(&mut self, until: Final) -> Result<(), LocalCopyError> {
-        let [journal, judged, oldest] = until.params()?;
-        loop {
-            let mut batch: Vec<(String, String)> = Vec::new();
-            self.sql.query(
-                "SELECT table_name, id FROM pending
-                 WHERE is_waiting = 0 AND journal >= ?3 AND (journal < ?1 OR (journal = ?1 AND sequence <= ?2))
-                 ORDER BY journal, sequence LIMIT ?4",
-                &[journal, judged, oldest, limits::SETTLE_BATCH.into()],
-                &mut |row| {
-                    batch.push((row.text(0)?.to_owned(), row.text(1)?.to_owned()));
-                    Ok(ControlFlow::Continue(()))
-                },
-            )?;
-            if batch.is_empty() {
-                return Ok(());
-            }
-            batch.sort_unstable();
-            batch.dedup();
+        while let Some(batch) = self.final_records(until)? {
             for (table, id) in batch {
                 let key = self.key_by_name(&table, &id)?;
                 if !self.settle_whole_record(&key, until)? {
@@ -87,6 +70,37 @@ impl LocalCopy {
                 }
             }
         }
+        Ok(())
+    }
+
+    /// Some records of which entries are final; `None` when there are none left.
+    pub(super) fn final_records(&mut self, until: Final) -> Result<Option<Vec<(String, String)>>, LocalCopyError> {
+        let [journal, judged, oldest] = until.params()?;
+        let mut batch: Vec<(String, String)> = Vec::new();
+        self.sql.query(
+            "SELECT table_name, id FROM pending
+             WHERE is_waiting = 0 AND journal >= ?3 AND (journal < ?1 OR (journal = ?1 AND sequence <= ?2))
+             ORDER BY journal, sequence LIMIT ?4",
+            &[journal, judged, oldest, limits::SETTLE_BATCH.into()],
+            &mut |row| {
+                batch.push((row.text(0)?.to_owned(), row.text(1)?.to_owned()));
+                Ok(ControlFlow::Continue(()))
+            },
+        )?;
+        batch.sort_unstable();
+        batch.dedup();
+        Ok(Some(batch).filter(|batch| !batch.is_empty()))
+    }
+
+    /// Deletes a record's final entries; how many there were.
+    pub(super) fn drop_final(&mut self, key: &Key, until: Final) -> Result<u64, LocalCopyError> {
+        let [table, id] = key.params();
+        let [journal, judged, oldest] = until.params()?;
+        Ok(self.sql.execute(
+            "DELETE FROM pending WHERE table_name = ?1 AND id = ?2
+             AND is_waiting = 0 AND journal >= ?5 AND (journal < ?3 OR (journal = ?3 AND sequence <= ?4))",
+            &[table, id, journal, judged, oldest],
+        )?)
     }
 
     /// The usual case: everything that is pending of the record is accepted, so what is read is what central has.
@@ -122,13 +136,7 @@ impl LocalCopy {
         } else {
             self.put_base(key, &folded)?;
         }
-        let [table, id] = key.params();
-        let [journal, judged, oldest] = until.params()?;
-        let settled = self.sql.execute(
-            "DELETE FROM pending WHERE table_name = ?1 AND id = ?2
-             AND is_waiting = 0 AND journal >= ?5 AND (journal < ?3 OR (journal = ?3 AND sequence <= ?4))",
-            &[table, id, journal, judged, oldest],
-        )?;
+        let settled = self.drop_final(key, until)?;
         let state = match (accepted.open, accepted.waiting) {
             (0, _) => state::CENTRAL,
             (_, 0) => state::PENDING,
@@ -176,12 +184,14 @@ impl LocalCopy {
     fn visit_pending(&mut self, key: &Key, visit: &mut dyn FnMut(u64, u64, bool, Step)) -> Result<(), LocalCopyError> {
         let mut broken = None;
         self.sql.query(
-            "SELECT journal, sequence, is_waiting, entry, store FROM pending
+            "SELECT journal, sequence, is_waiting, entry, store, checksum FROM pending
              WHERE table_name = ?1 AND id = ?2 ORDER BY journal, sequence",
             &key.params(),
             &mut |row| {
-                let step = Entry::decode(row.blob(3)?)
-                    .map_err(LocalCopyError::damaged)
+                let bytes = row.blob(3)?;
+                let what = format_args!("pending entry {}", row.unsigned(1)?);
+                let step = checksum::check(row.optional_integer(5)?, checksum::of_entry(bytes), what)
+                    .and_then(|()| Entry::decode(bytes).map_err(LocalCopyError::damaged))
                     .and_then(|entry| Step::of(key, entry, row.optional_text(4).map_err(LocalCopyError::from)?));
                 match step {
                     Ok(step) => visit(row.unsigned(0)?, row.unsigned(1)?, row.integer(2)? != 0, step),

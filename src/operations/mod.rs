@@ -14,6 +14,7 @@ use serde_json::Value;
 
 pub use input::{INPUT_BYTES_MAX, INPUT_MEMORY_BYTES_MAX, Input, InputError};
 pub use performer::{Performer, no_events};
+pub(crate) use read::data_json;
 pub use record::REFUSED_LISTED_MAX;
 pub use request::{
     LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX, Progress, RecordOptions, Request, SYNC_TRIES_DEFAULT, SyncOptions,

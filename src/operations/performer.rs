@@ -35,7 +35,7 @@ impl Performer for Agent {
         input: &mut Input,
         events: &mut dyn FnMut(Progress),
     ) -> Result<Value, AgentError> {
-        perform(self, request, input, events)
+        perform(self, request, input, events).inspect_err(|error| self.note_damage(error))
     }
 
     fn stop(&self) {

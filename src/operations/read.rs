@@ -65,7 +65,7 @@ fn record_json(table: &str, record: &RecordView) -> Result<Value, AgentError> {
 }
 
 /// Stored data as a value; numbers keep their text.
-pub(super) fn data_json(data: &str) -> Result<Value, AgentError> {
+pub(crate) fn data_json(data: &str) -> Result<Value, AgentError> {
     let raw: Result<Box<RawValue>, _> = serde_json::from_str(data);
     raw.and_then(serde_json::to_value).map_err(|error| {
         AgentError::new("local_copy_content", format!("a record's data is not JSON: {error}"), "", Exit::Disk)

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::agent::Agent;
 use crate::error::AgentError;
+use crate::journal::{Journal, Storage};
 
 pub(super) fn status(agent: &Agent) -> Result<Value, AgentError> {
     let (site, config) = {
@@ -65,8 +66,24 @@ pub(super) fn status(agent: &Agent) -> Result<Value, AgentError> {
         "last_drained_ms": times.drained_ms,
         "last_failure": times.failure.map(|(code, message)| json!({ "code": code, "message": message })),
         "next_sync_ms": null,
-        "journal": { "id": head.journal.to_string(), "bytes": core.shared.bytes(), "floor": core.shared.floor().0 },
+        "journal": journal(&core.shared),
+        "private_journal": journal(&core.private),
         "repairs": agent.repairs().iter().map(ToString::to_string).collect::<Vec<_>>(),
         "tables": tables,
     }))
+}
+
+/// How far a journal goes and how near its limit it is.
+fn journal<S: Storage>(journal: &Journal<S>) -> Value {
+    let fill = journal.fill();
+    json!({
+        "id": journal.identity().journal.to_string(),
+        "bytes": fill.bytes,
+        "bytes_max": fill.limit_bytes,
+        "percent": fill.percent(),
+        "level": fill.level().as_str(),
+        "floor": journal.floor().0,
+        // Until it could be opened again after an error of the disk.
+        "failed": journal.is_poisoned(),
+    })
 }

@@ -144,3 +144,108 @@ fn a_repeated_request_records_nothing_twice() {
     assert_eq!(first.sequences, second.sequences);
     assert_eq!(recorder.core().shared.durable().sequence, Sequence(1));
 }
+
+/// The recorder and the disk of its shared journal.
+fn recorder_with_disk() -> (Recorder<FakeStorage>, FakeStorage) {
+    let recorder = recorder();
+    let mut core = recorder.core();
+    let disk = FakeStorage::new();
+    let identity = *core.shared.identity();
+    core.shared = Journal::create(disk.clone(), identity).unwrap();
+    drop(core);
+    (recorder, disk)
+}
+
+#[test]
+fn recording_goes_on_after_any_error_of_the_journal_without_a_restart() {
+    for call in 1..12 {
+        let (recorder, disk) = recorder_with_disk();
+        recorder.record(group(vec![stock("before", STORE)])).unwrap();
+        disk.fail_at(call);
+        let mut acknowledged = vec!["before".to_owned()];
+        let mut errors = 0;
+        for number in 0..6 {
+            let id = format!("edit-{number}");
+            match recorder.record(group(vec![stock(&id, STORE)])) {
+                Ok(_) => acknowledged.push(id),
+                Err(RecordError::Device(error)) => {
+                    assert_eq!(error.code, "journal_storage", "call {call}");
+                    errors += 1;
+                }
+                Err(other) => panic!("{other}"),
+            }
+        }
+
+        assert_eq!(errors, 1, "call {call}: one error, and the next edit is recorded");
+        let mut core = recorder.core();
+        let mut journaled = Vec::new();
+        core.shared
+            .read(Sequence::ZERO, &mut |stored| {
+                journaled.push(Entry::decode(&stored.entry).unwrap().record.to_string());
+                std::ops::ControlFlow::Continue(())
+            })
+            .unwrap();
+        assert_eq!(journaled, acknowledged, "call {call}: what was refused is not there either");
+        assert_eq!(core.local.applied(Kind::Shared).unwrap(), core.shared.durable().sequence);
+    }
+}
+
+#[test]
+fn a_disk_that_was_full_is_used_again_when_there_is_room() {
+    let (recorder, disk) = recorder_with_disk();
+    recorder.core().shared.set_limits(crate::journal::JournalLimits { disk_reserve_bytes: 0, ..Default::default() });
+    recorder.record(group(vec![stock("A", STORE)])).unwrap();
+    let code = |answer: Result<Recorded, RecordError>| match answer {
+        Ok(_) => "recorded".to_owned(),
+        Err(RecordError::Device(error)) => error.code,
+        Err(other) => panic!("{other}"),
+    };
+    disk.set_free_bytes(600);
+    let mut codes = Vec::new();
+    for number in 0..12 {
+        codes.push(code(recorder.record(group(vec![stock(&format!("full-{number}"), STORE)]))));
+    }
+    assert!(codes.contains(&"disk_full".to_owned()), "{codes:?}");
+
+    disk.set_free_bytes(1 << 30);
+
+    assert_eq!(code(recorder.record(group(vec![stock("B", STORE)]))), "recorded");
+}
+
+#[test]
+fn the_private_part_of_a_group_goes_when_its_shared_part_was_not_recorded() {
+    let (recorder, disk) = recorder_with_disk();
+    let local = |id: &str| put("pref", id, r#"{"item":"window","data":"x"}"#);
+    recorder.record(group(vec![local("P1"), stock("A", STORE)])).unwrap();
+    disk.fail_at(1);
+    assert!(recorder.record(group(vec![local("P2"), stock("B", STORE)])).is_err());
+
+    let core = recorder.core();
+
+    assert_eq!((core.private.durable().sequence, core.shared.durable().sequence), (Sequence(1), Sequence(1)));
+}
+
+/// A shared journal that was replaced counts from 1, and every older private group names a sequence far above it.
+#[test]
+fn private_entries_of_groups_from_before_a_replaced_journal_stay() {
+    let recorder = recorder();
+    let local = |id: &str| put("pref", id, r#"{"item":"window","data":"x"}"#);
+    for number in 0..5 {
+        let edits = vec![local(&format!("P{number}")), stock(&format!("A{number}"), STORE)];
+        recorder.record(group(edits)).unwrap();
+    }
+    let mut core = recorder.core();
+    let core = &mut *core;
+    let predecessor = protocol::chain::Predecessor {
+        journal: core.shared.identity().journal,
+        sequence: Sequence(5),
+        hash: Hash::NONE,
+        promised: Sequence(5),
+    };
+    let identity = Identity { site: SiteId(2), journal: JournalId([9; 16]), predecessor: Some(predecessor) };
+    let replaced = Journal::create(FakeStorage::new(), identity).unwrap();
+
+    let cut = cut_incomplete_group(&mut core.private, &replaced, Sequence::ZERO).unwrap();
+
+    assert_eq!((cut, core.private.durable().sequence), (None, Sequence(5)));
+}

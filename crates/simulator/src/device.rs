@@ -15,7 +15,7 @@ use outpost::local_copy::{APPLICATION_ID, Kind, LocalCopy, LocalCopyError, SCHEM
 use outpost::recorder::Recorder;
 use outpost::service::plan::Plan;
 use outpost::sync_runner::{ExchangeFailure, Learnt, Next, Parties, Report, SyncRunner, TokenStore};
-use protocol::ids::{CredentialGeneration, JournalId, PublicKey, Sequence, SiteId, Token};
+use protocol::ids::{ControlNumber, CredentialGeneration, JournalId, PublicKey, Sequence, SiteId, Token};
 use protocol::schedule::Schedule;
 use protocol::session::Session;
 use sql::{Options, SqliteEngine};
@@ -61,6 +61,10 @@ pub struct Identity {
     pub private_journal: JournalId,
     /// The last token.
     pub token: Token,
+    /// The last control row that the local copy has durably.
+    pub control: ControlNumber,
+    /// Whether both journals were made.
+    pub has_journals: bool,
     /// Whether central knows this key.
     pub is_enrolled: bool,
 }
@@ -73,6 +77,8 @@ impl Identity {
             journal: JournalId(random.bytes()),
             private_journal: JournalId(random.bytes()),
             token: Token::NONE,
+            control: ControlNumber(0),
+            has_journals: false,
             is_enrolled: false,
         }
     }
@@ -345,6 +351,11 @@ impl TokenStore for Identity {
         self.token = token;
         Ok(())
     }
+
+    fn note_control(&mut self, control: ControlNumber) -> Result<(), AgentError> {
+        self.control = control;
+        Ok(())
+    }
 }
 
 /// The fake disk as the agent's folder.
@@ -399,5 +410,23 @@ impl Places for DiskPlaces<'_> {
 
     fn fresh_journal_id(&mut self) -> JournalId {
         JournalId(self.random.bytes())
+    }
+
+    fn replace_private_journal_id(&mut self, journal: JournalId) -> Result<(), AgentError> {
+        self.identity.private_journal = journal;
+        Ok(())
+    }
+
+    fn were_journals_made(&self) -> bool {
+        self.identity.has_journals
+    }
+
+    fn note_journals(&mut self) -> Result<(), AgentError> {
+        self.identity.has_journals = true;
+        Ok(())
+    }
+
+    fn control(&self) -> ControlNumber {
+        self.identity.control
     }
 }

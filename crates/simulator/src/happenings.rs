@@ -483,7 +483,6 @@ impl World {
         model.is_complete = false;
         model.is_granted = false;
         self.damaged.insert(index);
-        self.local_copy_gone.insert(index);
         Ok(())
     }
 
@@ -497,6 +496,7 @@ impl World {
         model.is_complete = false;
         model.is_granted = false;
         model.private = None;
+        model.private_base.clear();
         model.private_by_key.clear();
         model.attempted_groups = 0;
         self.damaged.remove(&index);

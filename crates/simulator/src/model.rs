@@ -136,6 +136,8 @@ pub struct SiteModel {
     pub private: Option<Log>,
     /// Where the entries of a record stand: log and sequence, in order.
     pub by_key: BTreeMap<Key, Vec<(usize, u64)>>,
+    /// Private records as the journals before the one in use left them.
+    pub private_base: BTreeMap<Key, Option<Columns>>,
     /// Private entries by record.
     pub private_by_key: BTreeMap<Key, Vec<u64>>,
     /// Cursors that the device reported since it last began anew.
@@ -215,7 +217,7 @@ impl SiteModel {
     /// A private record as it must read.
     pub fn private_record(&self, key: &Key) -> Option<Columns> {
         let log = self.private.as_ref()?;
-        let mut columns = None;
+        let mut columns = self.private_base.get(key).cloned().flatten();
         for sequence in self.private_by_key.get(key).map(Vec::as_slice).unwrap_or_default() {
             if let Some(entry) = log.entry(*sequence).filter(|entry| !entry.is_lost) {
                 columns = entry.change.on(columns);
@@ -266,6 +268,7 @@ impl Model {
                 logs: Vec::new(),
                 private: None,
                 by_key: BTreeMap::new(),
+                private_base: BTreeMap::new(),
                 private_by_key: BTreeMap::new(),
                 reported: BTreeMap::new(),
                 is_complete: false,

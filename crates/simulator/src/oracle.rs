@@ -123,21 +123,16 @@ impl World {
         let is_damaged = self.damaged.contains(&index);
         for repair in repairs {
             self.note(format_args!("device {index}: {repair}"));
+            let is_damage = !matches!(repair, Repair::Journal(_) | Repair::PrivateGroupRemoved { .. });
+            if is_damage && !is_damaged {
+                return violation("1", format!("device {index} finds damage that nobody did: {repair}"));
+            }
             match repair {
-                Repair::JournalReplaced { .. } | Repair::LocalCopyReplaced { .. } if !is_damaged => {
-                    return violation("1", format!("device {index} finds damage that nobody did: {repair}"));
-                }
                 Repair::JournalReplaced { journal, lost, .. } => self.check_replaced(index, *journal, lost)?,
-                Repair::LocalCopyReplaced { .. } => {
-                    self.local_copy_gone.insert(index);
-                    if let Some(site) = self.devices.get(index).map(|device| device.site) {
-                        let model = self.model.site(site);
-                        model.reported.clear();
-                        model.is_complete = false;
-                        model.is_granted = false;
-                    }
-                }
-                Repair::Journal(_) | Repair::PrivateGroupRemoved { .. } => {}
+                Repair::PrivateJournalReplaced { journal, lost, .. } => self.private_replaced(index, *journal, lost),
+                Repair::LocalCopyReplaced { .. } | Repair::LocalCopySetBack { .. } => self.local_copy_replaced(index),
+                Repair::LocalData { floor, .. } => self.local_data_lost(index, floor.0),
+                Repair::JournalSetBack { .. } | Repair::Journal(_) | Repair::PrivateGroupRemoved { .. } => {}
             }
         }
         self.check_journal(index)?;
@@ -150,6 +145,39 @@ impl World {
             self.model.site(site).attempted_groups = 0;
         }
         Ok(())
+    }
+
+    /// The device knows nothing any more of what it had read.
+    fn local_copy_replaced(&mut self, index: usize) {
+        if let Some(site) = self.devices.get(index).map(|device| device.site) {
+            let model = self.model.site(site);
+            model.reported.clear();
+            model.is_complete = false;
+            model.is_granted = false;
+        }
+    }
+
+    /// What never left the site was only in the local copy, once its journal had let go of it.
+    fn local_data_lost(&mut self, index: usize, floor: u64) {
+        if let Some(site) = self.devices.get(index).map(|device| device.site)
+            && let Some(log) = &mut self.model.site(site).private
+        {
+            (1..).zip(&mut log.entries).for_each(|(sequence, entry)| entry.is_lost |= sequence <= floor);
+        }
+    }
+
+    /// The private journal goes on under another id: what it named as lost is lost, everything else is among the records.
+    fn private_replaced(&mut self, index: usize, journal: JournalId, lost: &[Loss]) {
+        let Some(site) = self.devices.get(index).map(|device| device.site) else { return };
+        let model = self.model.site(site);
+        let Some(log) = &mut model.private else { return };
+        for (sequence, entry) in (1..).zip(&mut log.entries) {
+            entry.is_lost |= lost.iter().any(|loss| (loss.first.0..=loss.last.0).contains(&sequence));
+        }
+        let keys: Vec<Key> = model.private_by_key.keys().cloned().collect();
+        model.private_base = keys.into_iter().map(|key| (key.clone(), model.private_record(&key))).collect();
+        model.private_by_key = model.private_base.keys().map(|key| (key.clone(), Vec::new())).collect();
+        model.private = Some(new_log(journal));
     }
 
     fn check_journal(&mut self, index: usize) -> Result<(), Violation> {
@@ -202,37 +230,19 @@ impl World {
     fn check_private_journal(&mut self, index: usize) -> Result<(), Violation> {
         let Some(device) = self.devices.get(index) else { return Ok(()) };
         let site = device.site;
-        let (id, durable, floor) = {
+        let (id, durable) = {
             let core = device.live().recorder.core();
-            (core.private.identity().journal, core.private.durable().sequence.0, core.private.floor().0)
+            (core.private.identity().journal, core.private.durable().sequence.0)
         };
-        let is_gone = self.local_copy_gone.remove(&index);
-        let is_damaged = self.damaged.contains(&index);
         let model = self.model.site(site);
-        match &model.private {
-            Some(log) if log.id == id => {
-                if durable < log.acknowledged {
-                    let acknowledged = log.acknowledged;
-                    let what = format!("device {index} has private entries up to {durable}, {acknowledged} were acknowledged");
-                    return violation("1", what);
-                }
-                // What never left the site was only in the local copy, once its journal had let go of it.
-                if is_gone && let Some(log) = &mut model.private {
-                    (1..).zip(&mut log.entries).for_each(|(sequence, entry)| entry.is_lost |= sequence <= floor);
-                }
-            }
-            Some(_) if !is_damaged => {
-                return violation("2", format!("device {index} goes on in private journal {id} without a word"));
-            }
-            // A new one counts from 1; what was in the one before is looked for among the records.
-            Some(_) => model.private = None,
-            None => {}
+        let log = model.private.get_or_insert_with(|| new_log(id));
+        if log.id != id {
+            return violation("2", format!("device {index} goes on in private journal {id} without a word"));
         }
-        if model.private.is_none() {
-            model.private_by_key.clear();
-            let mut log = new_log(id);
-            log.acknowledged = 0;
-            model.private = Some(log);
+        if durable < log.acknowledged {
+            let acknowledged = log.acknowledged;
+            let what = format!("device {index} has private entries up to {durable}, {acknowledged} were acknowledged");
+            return violation("1", what);
         }
         self.note_private(index)
     }

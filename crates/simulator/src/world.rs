@@ -74,8 +74,6 @@ pub struct World {
     pub desks: Vec<Desk>,
     /// Whether somebody damaged a device's disk since it last opened whole.
     pub damaged: BTreeSet<usize>,
-    /// Devices whose local copy is gone since they last opened: what was only there is lost.
-    pub local_copy_gone: BTreeSet<usize>,
     /// Devices that sleep, until when.
     pub asleep_until_ms: Vec<u64>,
     /// Whether faults may be in store for a device or central: an error is no surprise then.
@@ -155,7 +153,6 @@ impl World {
             devices: Vec::new(),
             desks: Vec::new(),
             damaged: BTreeSet::new(),
-            local_copy_gone: BTreeSet::new(),
             asleep_until_ms: Vec::new(),
             excused: BTreeSet::new(),
             is_centre_excused: false,

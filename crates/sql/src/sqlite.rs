@@ -228,6 +228,7 @@ impl SqliteEngine {
         if self.read_only {
             return Ok(());
         }
+        self.refuse_damaged_version()?;
         self.run(&format!(
             "PRAGMA wal_autocheckpoint = {WAL_AUTOCHECKPOINT_PAGES}; \
              PRAGMA journal_size_limit = {JOURNAL_SIZE_LIMIT_BYTES}"
@@ -257,6 +258,28 @@ impl SqliteEngine {
         Ok(mode)
     }
 
+    /// The header says which version of the format may read and write the file; one above ours makes SQLite read only, without a
+    /// word. There is no such version, so it is a bit that decayed.
+    fn refuse_damaged_version(&self) -> Result<(), SqlError> {
+        let is_readonly =
+            self.connection.is_readonly("main").map_err(|error| translate(&error, "look at the database"))?;
+        if !is_readonly {
+            return Ok(());
+        }
+        let mut header = Vec::new();
+        if let Some(path) = &self.path {
+            let file = fs::File::open(path).map_err(|error| io_error("cannot open the database file", &error))?;
+            std::io::Read::read_to_end(&mut std::io::Read::take(file, 20), &mut header)
+                .map_err(|error| io_error("cannot read the database file", &error))?;
+        }
+        let is_damaged = header.get(18..20).is_some_and(|versions| versions.iter().any(|version| *version > 2));
+        Err(if is_damaged {
+            SqlError::new(SqlErrorKind::Corrupt, "the header names a version of the file format that does not exist")
+        } else {
+            SqlError::new(SqlErrorKind::ReadOnly, "the file may not be written")
+        })
+    }
+
     /// Returns whether the database is still empty.
     fn refuse_foreign_or_newer(&self, options: &Options) -> Result<bool, SqlError> {
         let application_id = self.application_id()?;
@@ -279,6 +302,12 @@ impl SqliteEngine {
             };
         }
         if version > i64::from(options.schema_version_max) {
+            // The same number stands in a table: where that is not newer, a bit of the header has decayed.
+            let applied = self.read_integer("SELECT max(number) FROM applied_migrations").unwrap_or(version);
+            if applied <= i64::from(options.schema_version_max) {
+                let text = format!("the header names schema version {version}, and {applied} was applied");
+                return Err(SqlError::new(SqlErrorKind::Corrupt, text));
+            }
             return Err(SqlError::new(
                 SqlErrorKind::Newer,
                 format!(

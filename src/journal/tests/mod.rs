@@ -8,6 +8,7 @@ mod corruption;
 mod crash;
 mod golden;
 mod model;
+mod reopening;
 
 use std::ops::ControlFlow;
 

@@ -96,8 +96,9 @@ fn what_a_journal_has_let_go_of_is_skipped() {
         site.copy.begin_edits().unwrap();
         site.reapply(Kind::Shared, 10, &entry).unwrap();
         site.copy.commit_edits(Sequence(10), Sequence(0)).unwrap();
-        assert_eq!(site.copy.pending_entry(Sequence(10)).unwrap(), Some(entry.encode()));
-        assert_eq!(site.copy.pending_entry(Sequence(9)).unwrap(), None);
+        let (second, end) = (Sequence(9), Sequence(u64::MAX));
+        assert_eq!(site.copy.pending_entries(second, end).unwrap(), [(Sequence(10), entry.encode())]);
+        assert_eq!(site.copy.pending_entries(Sequence(11), end).unwrap(), []);
     });
 }
 

@@ -1,0 +1,146 @@
+//! After a journal was replaced: what its predecessor still gives is journaled anew, and what it does not is named.
+
+use std::ops::ControlFlow;
+
+use protocol::entry::Entry;
+use protocol::ids::{Hash, Sequence};
+
+use super::agreement::known_journal;
+use super::opening::{Places, Repair};
+use crate::error::AgentError;
+use crate::journal::{Draft, Journal, Loss, Note, Salvaged, Storage, Stored};
+use crate::local_copy::{Kind, LocalCopy};
+
+/// Salvaged entries that are journaled anew in one step.
+const SALVAGE_STEP_ENTRIES: usize = 500;
+
+/// Carries over what is to be carried over, once: the identity names the new journal when that is done. Goes on where a crash
+/// broke it off. Afterwards identity and local copy speak of this journal.
+pub(super) fn carry_over<P: Places>(
+    places: &mut P,
+    kind: Kind,
+    journal: &mut Journal<P::Storage>,
+    local: &mut LocalCopy,
+    repairs: &mut Vec<Repair>,
+) -> Result<(), AgentError> {
+    let identity = *journal.identity();
+    let known = known_journal(local, kind)?;
+    let is_named = places.journal_id(kind) == identity.journal;
+    if !is_named && known != Some(identity.journal) && identity.predecessor.is_some() {
+        // What is safe elsewhere: at central, or in the local copy.
+        let safe = match (kind, known) {
+            (_, None) => Sequence::ZERO,
+            (Kind::Shared, Some(_)) => local.session_state()?.received,
+            (Kind::Private, Some(_)) => local.applied_through(Kind::Private),
+        };
+        let (carried_over, lost) = journal_anew(kind, journal, local, safe)?;
+        repairs.push(match kind {
+            Kind::Shared => Repair::JournalReplaced { journal: identity.journal, carried_over, lost },
+            Kind::Private => Repair::PrivateJournalReplaced { journal: identity.journal, carried_over, lost },
+        });
+    }
+    // Before the local copy forgets how far central had received the old journal: a crash between carries nothing over twice.
+    if !is_named {
+        match kind {
+            Kind::Shared => places.replace_journal_id(identity.journal)?,
+            Kind::Private => places.replace_private_journal_id(identity.journal)?,
+        }
+    }
+    local.use_journal(kind, identity.journal)?;
+    Ok(())
+}
+
+fn journal_anew<S: Storage>(
+    kind: Kind,
+    journal: &mut Journal<S>,
+    local: &mut LocalCopy,
+    safe: Sequence,
+) -> Result<(u64, Vec<Loss>), AgentError> {
+    let mut salvaged = Vec::new();
+    let mut lost = Vec::new();
+    // Before this point nothing new can be recorded, so what the new journal holds is what an earlier try carried over.
+    let done = journal.durable().sequence.0;
+    journal.salvage(&mut |piece| {
+        match piece {
+            Salvaged::Entry(stored) if stored.sequence > safe => salvaged.push(stored),
+            Salvaged::Lost(run) if run.last > safe => {
+                lost.push(Loss { first: run.first.max(safe.next()), last: run.last });
+            }
+            Salvaged::Entry(_) | Salvaged::Lost(_) => {}
+        }
+        ControlFlow::Continue(())
+    })?;
+    if kind == Kind::Shared {
+        recover_from_local_copy(local, &mut salvaged, &mut lost)?;
+    }
+    let rest = salvaged.get(usize::try_from(done).unwrap_or(usize::MAX)..).unwrap_or_default();
+    for step in groups(rest, kind).chunks(SALVAGE_STEP_ENTRIES) {
+        journal.append(&step.concat())?;
+        journal.sync()?;
+    }
+    Ok((salvaged.len() as u64, lost))
+}
+
+/// What the journal has lost the local copy may still have: it keeps each entry until its verdict is final.
+fn recover_from_local_copy(
+    local: &mut LocalCopy,
+    salvaged: &mut Vec<Stored>,
+    lost: &mut Vec<Loss>,
+) -> Result<(), AgentError> {
+    let mut still_lost: Vec<Loss> = Vec::new();
+    for loss in lost.drain(..) {
+        let mut next = loss.first;
+        for (sequence, entry) in local.pending_entries(loss.first, loss.last)? {
+            if sequence > next {
+                still_lost.push(Loss { first: next, last: Sequence(sequence.0 - 1) });
+            }
+            next = sequence.next();
+            let is_group_end = Entry::ends_group(&entry).unwrap_or(true);
+            let (note, hash) = (Note::default(), Hash::NONE);
+            salvaged.push(Stored { sequence, entry, is_group_end, note, hash_before: hash, hash });
+        }
+        if next <= loss.last {
+            still_lost.push(Loss { first: next, last: loss.last });
+        }
+    }
+    salvaged.sort_by_key(|stored| stored.sequence);
+    *lost = still_lost;
+    Ok(())
+}
+
+/// Drafts by group; a group whose end was lost ends where it breaks off.
+fn groups(stored: &[Stored], kind: Kind) -> Vec<Vec<Draft>> {
+    let mut groups: Vec<Vec<Draft>> = Vec::new();
+    let mut open_until: Option<Sequence> = None;
+    for entry in stored {
+        let mut note = entry.note.clone();
+        if kind == Kind::Private {
+            // The entry that it names was in a journal that may have been replaced since; what is salvaged was acknowledged.
+            note.completes = None;
+        }
+        let draft = Draft { entry: entry.entry.clone(), is_group_end: entry.is_group_end, note };
+        match groups.last_mut() {
+            Some(group) if open_until.map(Sequence::next) == Some(entry.sequence) => group.push(draft),
+            last => {
+                if open_until.is_some()
+                    && let Some(group) = last
+                {
+                    end_group(group);
+                }
+                groups.push(vec![draft]);
+            }
+        }
+        open_until = (!entry.is_group_end).then_some(entry.sequence);
+    }
+    if let Some(last) = groups.last_mut() {
+        end_group(last);
+    }
+    groups
+}
+
+fn end_group(group: &mut [Draft]) {
+    if let Some(last) = group.last_mut().filter(|last| !last.is_group_end) {
+        last.is_group_end = true;
+        Entry::mark_group_end(&mut last.entry);
+    }
+}
