@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use domain::catalogue::Catalogue;
-use protocol::ids::{ControlNumber, JournalId, Sequence, SiteId};
+use protocol::chain::Predecessor;
+use protocol::ids::{ControlNumber, Hash, JournalId, Sequence, SiteId};
 
 use super::agreement::{self, Standing};
 use super::carrying_over::carry_over;
@@ -122,8 +123,8 @@ impl fmt::Display for Repair {
             }
             Self::LocalData { floor, rescued } => write!(
                 formatter,
-                "local data recorded up to entry {floor} of the private journal was in the local copy alone: rescued={rescued} \
-                 records from the old file, others are lost"
+                "local data recorded up to entry {floor} of the private journal, or in one before it, was in the local copy alone: \
+                 rescued={rescued} records from the old file, others are lost"
             ),
             Self::LocalCopyReplaced { kept_as } => {
                 write!(formatter, "the local copy was damaged and is built anew; the old file is {}", kept_as.display())
@@ -192,6 +193,12 @@ pub trait Places {
     fn control(&self) -> ControlNumber {
         ControlNumber(0)
     }
+
+    /// Notes it.
+    ///
+    /// # Errors
+    /// [`AgentError`] if it cannot be written.
+    fn note_control(&mut self, control: ControlNumber) -> Result<(), AgentError>;
 
     /// What was found wrong while the agent ran.
     fn suspicion(&self) -> Suspicion {
@@ -287,6 +294,10 @@ impl Places for FolderPlaces<'_> {
         self.device.control()
     }
 
+    fn note_control(&mut self, control: ControlNumber) -> Result<(), AgentError> {
+        Ok(self.device.keep_control(control)?)
+    }
+
     fn suspicion(&self) -> Suspicion {
         let noted = std::fs::read_to_string(self.layout.suspicion()).unwrap_or_default();
         Suspicion { journals: noted.contains("journal"), local_copy: noted.contains("local_copy") }
@@ -339,12 +350,15 @@ fn begin_new_local_copy<P: Places>(
     local: &mut LocalCopy,
     repairs: &mut Vec<Repair>,
 ) -> Result<(), AgentError> {
+    // What was known of the copy before does not hold for this one, which has read nothing of the control lane yet.
+    places.note_control(ControlNumber(0))?;
     if shared.durable().sequence > Sequence::ZERO || shared.identity().predecessor.is_some() {
         local.begin_after_loss()?;
     }
     let rescued = places.rescue_local_data(local)?;
     let floor = private.floor();
-    if floor > Sequence::ZERO || rescued > 0 {
+    let was_replaced = private.identity().predecessor.is_some();
+    if floor > Sequence::ZERO || was_replaced || rescued > 0 {
         repairs.push(Repair::LocalData { floor, rescued });
     }
     Ok(())
@@ -445,10 +459,11 @@ fn make_journal<P: Places>(
         return Err(agreement::missing(kind, applied));
     }
     // The local copy has what was in it. The id goes first: a crash between finds nothing there and comes here again.
-    let journal = places.fresh_journal_id();
+    let (before, journal) = (places.journal_id(kind), places.fresh_journal_id());
     places.replace_private_journal_id(journal)?;
     repairs.push(Repair::PrivateJournalReplaced { journal, carried_over: 0, lost: Vec::new() });
-    Ok(Journal::create(places.storage(kind), Identity { site, journal, predecessor: None })?)
+    let predecessor = Predecessor { journal: before, sequence: applied, hash: Hash::NONE, promised: applied };
+    Ok(Journal::create(places.storage(kind), Identity { site, journal, predecessor: Some(predecessor) })?)
 }
 
 fn not_set_aside(error: &std::io::Error) -> AgentError {

@@ -429,4 +429,9 @@ impl Places for DiskPlaces<'_> {
     fn control(&self) -> ControlNumber {
         self.identity.control
     }
+
+    fn note_control(&mut self, control: ControlNumber) -> Result<(), AgentError> {
+        self.identity.control = control;
+        Ok(())
+    }
 }

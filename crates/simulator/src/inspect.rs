@@ -123,6 +123,20 @@ impl Inspector {
         Ok(entries)
     }
 
+    /// Sequences of a journal that are refused.
+    ///
+    /// # Errors
+    /// Those of a read.
+    pub fn refused(&mut self, journal: i64) -> Result<Vec<u64>, SqlError> {
+        let mut refused = Vec::new();
+        let sql = "SELECT sequence FROM entry WHERE journal = ?1 AND verdict = 2 ORDER BY sequence";
+        self.engine()?.query(sql, &[journal.into()], &mut |row| {
+            refused.push(row.unsigned(0)?);
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(refused)
+    }
+
     /// Records that changed behind a position.
     ///
     /// # Errors

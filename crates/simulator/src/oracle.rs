@@ -159,9 +159,9 @@ impl World {
 
     /// What never left the site was only in the local copy, once its journal had let go of it.
     fn local_data_lost(&mut self, index: usize, floor: u64) {
-        if let Some(site) = self.devices.get(index).map(|device| device.site)
-            && let Some(log) = &mut self.model.site(site).private
-        {
+        let Some(site) = self.devices.get(index).map(|device| device.site) else { return };
+        self.model.site(site).private_base.clear();
+        if let Some(log) = &mut self.model.site(site).private {
             (1..).zip(&mut log.entries).for_each(|(sequence, entry)| entry.is_lost |= sequence <= floor);
         }
     }
@@ -429,10 +429,21 @@ impl World {
             "not_enrolled",
         ];
         let Some(failure) = failure else { return Ok(()) };
+        // A journal that was replaced twice without a word to central in between: the device is enrolled again, as it is told.
+        if failure.code == "unknown_journal" && self.is_twice_replaced(index) {
+            return self.enrol(index).map(|_| ());
+        }
         if USUAL.contains(&failure.code.as_str()) {
             return Ok(());
         }
         violation("10", format!("device {index}: a session ended with {}: {}", failure.code, failure.message))
+    }
+
+    fn is_twice_replaced(&self, index: usize) -> bool {
+        let model = self.devices.get(index).and_then(|device| self.model.sites.get(&device.site));
+        let logs = model.map(|model| model.logs.as_slice()).unwrap_or_default();
+        // The journal before the one in use was never heard of at central.
+        logs.len() > 2 && logs.iter().rev().take(2).all(|log| log.committed == 0)
     }
 
     /// What holds when a session says that everything went through.
@@ -441,8 +452,11 @@ impl World {
         let site = device.site;
         let grants = device.live().recorder.core().local.grants();
         let grants = grants.or_else(|error| violation("10", format!("device {index}: {error}")))?;
+        let state = device.live().recorder.core().local.session_state();
+        let state = state.or_else(|error| violation("10", format!("device {index}: {error}")))?;
         let model = self.model.site(site);
-        model.is_complete = true;
+        // What central has not judged yet is in no lane: a local copy that was lost does not have it back yet.
+        model.is_complete |= state.judged >= state.received;
         model.is_granted = grants.len() == model.stores.len();
         if !model.is_granted {
             let what = format!("device {index} drained and holds {grants:?}, its stores are {:?}", model.stores);
@@ -488,6 +502,8 @@ impl World {
                 let (received, committed) = (journal.received, log.committed);
                 return violation("3", format!("central has {received} entries of {}, it had {committed}", journal.id));
             }
+            let refused = self.inspector.refused(journal.number);
+            log.refused.extend(refused.or_else(|error| violation("3", format!("central's log cannot be read: {error}")))?);
             if journal.received == log.committed {
                 continue;
             }

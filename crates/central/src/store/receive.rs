@@ -188,7 +188,7 @@ impl Batch<'_> {
     fn find_journal(&mut self, head: &RequestHead) -> Result<(), StoreError> {
         let active = self.active_journal(head.site)?.clone();
         if active.id == head.journal {
-            return Ok(());
+            return self.settle_genesis(head);
         }
         let retired = self.sql.query_integer(
             "SELECT 1 FROM journal WHERE site = ?1 AND id = ?2",
@@ -206,6 +206,23 @@ impl Batch<'_> {
             return Err(fork(head.site, active.id, predecessor.sequence));
         }
         self.replace_journal(head.site, head.journal, Some(&predecessor))
+    }
+
+    /// A journal that a device enrolled with may follow a damaged one: its first head says so, and that begins its chain.
+    fn settle_genesis(&mut self, head: &RequestHead) -> Result<(), StoreError> {
+        let Some(predecessor) = head.predecessor else { return Ok(()) };
+        let journal = self.active_journal(head.site)?;
+        let genesis = chain::genesis(head.site, head.journal, Some(&predecessor));
+        if journal.received != Sequence::ZERO || journal.genesis == genesis {
+            return Ok(());
+        }
+        (journal.genesis, journal.received_hash) = (genesis, genesis);
+        let number = journal.number;
+        self.sql.execute(
+            "UPDATE journal SET genesis = ?2, received_hash = ?2, predecessor = ?3 WHERE number = ?1",
+            &[number.into(), (&genesis.0).into(), (&message::encode(&predecessor)).into()],
+        )?;
+        Ok(())
     }
 
     /// Closes the active journal, if there is one, and begins another.

@@ -12,6 +12,7 @@ contract!(
     a_frame_behind_a_gap_is_refused,
     a_head_of_another_history_is_a_fork,
     an_unknown_journal_is_refused_unless_it_follows_the_known_one,
+    a_journal_enrolled_anew_may_follow_a_damaged_one_that_central_never_heard_of,
     a_retired_journal_is_refused,
     an_incomplete_tail_of_a_closed_journal_is_set_aside,
     a_frame_in_parts_comes_together_whatever_is_sent_twice,
@@ -111,6 +112,27 @@ fn an_unknown_journal_is_refused_unless_it_follows_the_known_one(world: &mut Wor
     assert!(world.data("transact", "T8").contains("S1"));
     // What was received of the old journal is judged too.
     assert!(world.data("transact", "T2").contains("S1"));
+}
+
+/// The simulator's find: a journal was damaged twice with no contact between, and enrolling again did not help.
+fn a_journal_enrolled_anew_may_follow_a_damaged_one_that_central_never_heard_of(world: &mut World) {
+    let device = with_entries(world, 1);
+    let mut unheard = device;
+    unheard.journal = JournalId([70; 16]);
+    let (mut next, predecessor) = successor(&unheard, 1, 1);
+    next.record(&[&put(8)]);
+    let mut head = next.head();
+    head.predecessor = Some(predecessor);
+    assert_eq!(code(world.try_job(|batch| batch.begin(&head))), "unknown_journal");
+
+    world.job(|batch| batch.enrol(next.site, &PublicKey([8; 32]), next.journal));
+    let received = world.job(|batch| batch.begin(&head));
+
+    assert_eq!((received.sequence, received.hash), (Sequence(0), next.genesis));
+    assert!(next.try_send(world, 0, 1).is_ok());
+    // Once something is received the beginning is settled.
+    head.predecessor = Some(Predecessor { promised: Sequence(9), ..predecessor });
+    assert_eq!(world.job(|batch| batch.begin(&head)).hash, next.hash(1));
 }
 
 fn a_retired_journal_is_refused(world: &mut World) {
