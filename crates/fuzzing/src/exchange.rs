@@ -22,6 +22,9 @@ use crate::program::Program;
 /// Reads that find rows, in one run.
 const READS_MAX: usize = 40;
 
+/// The last position that a store can give.
+const POSITION_MAX: u64 = i64::MAX.cast_unsigned();
+
 /// One request, and its reply if there is one.
 pub(crate) fn exchange(bytes: &[u8]) {
     let mut program = Program::new(bytes);
@@ -143,8 +146,10 @@ impl Center {
         let count = program.below(6).min(read.rows_max);
         let mut rows: Vec<PageRow> = Vec::new();
         let mut number = read.from.cursor.number.0;
-        for _ in 0..count {
-            number = number.saturating_add(1);
+        // A store counts in signed numbers, and above their end there is no row.
+        let room = POSITION_MAX.saturating_sub(number);
+        for _ in 0..count.min(usize::try_from(room).unwrap_or(usize::MAX)) {
+            number += 1;
             let size = usize::from(program.short());
             let text = "x".repeat(if size > 65_500 { 1_000_000 } else { size });
             let row = Row::new(vec![(ColumnRef::Known(0), Value::Text(text))]).ok();
