@@ -76,13 +76,12 @@ impl<S: Storage> Journal<S> {
             }
             let scan = Scan::of(&mut self.storage, &place, number)?;
             while next <= end {
-                let (flow, last) = match scan.entry(next) {
-                    Some(stored) => (losses.entry(stored), next),
-                    None => {
-                        // In one step: a damaged mark may promise more entries than anybody could count through.
-                        let last = scan.next_after(next).map_or(end, |found| Sequence(found.0 - 1).min(end));
-                        (losses.lost_until(next, last), last)
-                    }
+                let (flow, last) = if let Some(stored) = scan.entry(next) {
+                    (losses.entry(stored), next)
+                } else {
+                    // In one step: a damaged mark may promise more entries than anybody could count through.
+                    let last = scan.next_after(next).map_or(end, |found| Sequence(found.0 - 1).min(end));
+                    (losses.lost_until(next, last), last)
                 };
                 if flow.is_break() {
                     return Ok(());
