@@ -65,7 +65,10 @@ fn wire() -> io::Result<()> {
         let length = both.get(1..5).and_then(|length| length.try_into().ok()).map_or(0, u32::from_le_bytes) as usize;
         put("frame", name, &behind(0, &both[HEADER_BYTES..HEADER_BYTES + length]))?;
     }
-    put("frame", "chained", &[1, 5, 2, 7, 3, b'a', b'b', b'c', 0])?;
+    put("frame", "chained", &[1, 5, 2, 7, 0, 3, b'a', b'b', b'c', 0])?;
+    put("frame", "wrong_hash_after", &[1, 5, 2, 7, 7, 3, b'a', b'b', b'c', 0])?;
+    // 254 means any four bytes, here 254 again: one entry more than a frame may have, all of them empty.
+    put("frame", "one_entry_too_many", &[1, 5, 254, 254, 0, 0, 0, 7, 0, 0])?;
     put(
         "frame",
         "altered",
@@ -102,6 +105,27 @@ fn machines() -> io::Result<()> {
     )?;
     put("session", "parts", &[0, 1, 0, 1, 4, 0, 255, 4, 3, 0, 0, 1, 1, 5, 7, 4, 0, 5, 0, 1, 2, 3, 4, 1, 1, 3, 2, 2])?;
     put("session", "refusal", &[device, &[255, 1, 1, 7, 3, b'n', b'o', b'.', 1, 60]].concat())?;
+    let pushed: &[u8] = &[0, 0, 2, 20, 30, 0, 255, 255];
+    put(
+        "session",
+        "page_before_receipt",
+        &[pushed, &[2, 2, 0, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 1, 3, 0, 6, 5, 0]].concat(),
+    )?;
+    put(
+        "session",
+        "part_from_the_middle",
+        &[pushed, &[2, 0, 0, 1, 1, 5, 0, 5, 0, 4, 1, 2, 3, 4, 1, 0, 2, 0, 2]].concat(),
+    )?;
+    put(
+        "session",
+        "part_of_4_gib",
+        &[pushed, &[2, 0, 0, 1, 1, 6, 0, 1, 9, 0, 255, 0, 0, 0, 0, 5, 0, 3, 1, 2, 3]].concat(),
+    )?;
+    put(
+        "session",
+        "control_at_the_last_number",
+        &[pushed, &[1, 2, 255, 0, 1, 0, 0, 0, 0, 0, 2, 1, 0, 1, 0, 0, 0, 0]].concat(),
+    )?;
     let head: &[u8] = &[2, 2, 0, 3, 1, 4, 0, 6, 0, 255, 1, 0, 0];
     put(
         "exchange",
