@@ -126,23 +126,32 @@ fn machines() -> io::Result<()> {
         "control_at_the_last_number",
         &[pushed, &[1, 2, 255, 0, 1, 0, 0, 0, 0, 0, 2, 1, 0, 1, 0, 0, 0, 0]].concat(),
     )?;
-    let head: &[u8] = &[2, 2, 0, 3, 1, 4, 0, 6, 0, 255, 1, 0, 0];
-    put(
-        "exchange",
-        "frames",
-        &[head, &[2, 0, 1, 3, b'a', b'b', b'c', 1, b'd', 0, 0, 2, b'e', b'f'], &[0; 40]].concat(),
-    )?;
-    put(
-        "exchange",
-        "parts",
-        &[head, &[1, 2, 0, 9, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 3, 100, 100, 100, 100], &[1; 60]].concat(),
-    )?;
-    put(
-        "exchange",
-        "rows",
-        &[&[2, 0, 0, 0, 0, 255, 1, 0, 0, 0, 0, 0, 0], &[3; 10][..], &[250, 255, 0, 1, 40, 7, 5, 0, 1].repeat(12)]
-            .concat(),
-    )?;
+    exchanges()
+}
+
+/// A request (its head first, then how many sections, then these, then a cut and the size of its pieces), then what the store
+/// answers: two bytes for each question, then what the answer holds.
+fn exchanges() -> io::Result<()> {
+    let head: &[u8] = &[2, 0, 0, 2, 0, 0, 1, 0, 0];
+    let sent: &[u8] = &[0, 0, 0, 0, 9];
+    let begun: &[u8] = &[0, 0, 0, 0, 0];
+    let concluded = |received: u8| [0, 0, 0, 0, 2, received, 0, 0, 0];
+    let rows: &[u8] =
+        &[0, 0, 3, 10, 0, 20, 0, 30, 0, 0, 0, 0, 0, 0, 0, 2, 10, 0, 10, 0, 0, 0, 0, 0, 0, 0, 1, 9, 0, 1, 0, 0, 0];
+    let frame: &[u8] = &[1, 0, 1, 1, b'a', 1, b'b'];
+    let stored: &[u8] = &[0, 0, 0];
+    put("exchange", "frame_and_rows", &[head, frame, &sent[1..], begun, stored, &concluded(2), rows].concat())?;
+    put("exchange", "rows", &[head, sent, begun, &concluded(2), rows].concat())?;
+    put("exchange", "rows_before_receipt", &[head, sent, begun, &concluded(1), rows].concat())?;
+    let beyond: &[u8] = &[1, 0, 2, 1, b'a', 1, b'b', 1, b'c'];
+    put("exchange", "frame_beyond_head", &[head, beyond, &sent[1..], begun, stored].concat())?;
+    let part: &[u8] = &[1, 3, 1, 1, 9, 0, 255, 3, 1, 2, 3];
+    put("exchange", "part_of_4_gib", &[head, part, &sent[1..], begun, stored].concat())?;
+    let parts: &[u8] = &[1, 2, 0, 9, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 3, 100, 100, 100, 100];
+    put("exchange", "parts", &[head, parts, &sent[1..], begun, &[0; 12], &concluded(2), rows].concat())?;
+    let budget_of_8_kib: &[u8] = &[2, 0, 0, 2, 0, 0, 0, 254, 0, 32, 0, 0, 0, 0];
+    let large_row: &[u8] = &[0, 0, 1, 255, 255, 0, 0];
+    put("exchange", "large_row", &[budget_of_8_kib, sent, begun, &concluded(2), large_row].concat())?;
     put("exchange", "rubbish", b"\x01\x05<html\x00")
 }
 
@@ -186,6 +195,7 @@ fn journal() -> io::Result<()> {
     for (name, alterations) in [
         ("whole", &[0][..]),
         ("bytes_over_an_entry", &[1, 0, 0, 0, 1, 30, 0, 2, 9, 9]),
+        ("bytes_over_a_note", &[1, 0, 0, 0, 1, 56, 0, 2, 9, 9]),
         ("forged_entry", &[1, 0, 1, 0, 1, 30, 0, 2, 9, 9]),
         ("value_lost", &[1, 2, 1, 1]),
         ("value_elsewhere", &[1, 3, 7, 0, 0, 0, 1]),

@@ -30,7 +30,10 @@ pub(crate) fn journal(bytes: &[u8]) {
     let mut program = Program::new(bytes);
     let entries = entries(&mut program);
     let mut disk = written(&entries);
+    let whole_mark = disk.mark.clone();
     let is_forged = alter(&mut disk, &mut program);
+    // The newer slot alone knows of the last sync: with it and the tail lost at once, a shorter journal is what there is.
+    let is_promise_kept = disk.mark == whole_mark;
     let storage = match put_back(&disk) {
         Ok(storage) => storage,
         Err(error) => panic!("the disk in memory takes any bytes: {error}"),
@@ -42,7 +45,8 @@ pub(crate) fn journal(bytes: &[u8]) {
                 check_chain(found);
                 if !is_forged {
                     assert_given(found, &entries);
-                    assert!(found.len() == entries.len(), "{} of {} entries", found.len(), entries.len());
+                    let is_all = found.len() == entries.len();
+                    assert!(is_all || !is_promise_kept, "{} of {} entries", found.len(), entries.len());
                 }
             }
             read.map(drop)
