@@ -120,7 +120,8 @@ pub(crate) fn frame(bytes: &[u8]) {
 }
 
 /// One entry more than a frame may have.
-const PAST_COUNT: u32 = limits::FRAME_ENTRIES_MAX as u32 + 1;
+const PAST_COUNT: u32 = 8193;
+const _: () = assert!(PAST_COUNT as usize == limits::FRAME_ENTRIES_MAX + 1);
 
 /// Any plain bytes under a header that fits them: what comes out is what a plain reading of the bytes gives.
 fn chained_frame(program: &mut Program<'_>) {
