@@ -148,6 +148,16 @@ impl Config {
         Self::of_values(file, &mut values)
     }
 
+    /// Checks the text of a file without its environment.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn of_text(path: &Path, text: &str) -> Result<Config, ConfigError> {
+        let mut values = source::Values::default();
+        values.add_file(path, text)?;
+        Self::of_values(Some(path.to_path_buf()), &mut values)
+    }
+
     /// mSupply's tables and those that are declared here.
     ///
     /// # Errors

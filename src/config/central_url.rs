@@ -10,6 +10,9 @@ pub struct CentralUrl {
     host: String,
 }
 
+/// What may stand in an address beside letters and digits (RFC 3986: unreserved, sub-delims, and what separates the parts).
+const ADDRESS_MARKS: &[u8] = b"-._~%!$&'()*+,;=:/[]";
+
 impl CentralUrl {
     /// Checks an address such as `https://central.example.org` or `http://127.0.0.1:8080/outpost`.
     ///
@@ -29,11 +32,17 @@ impl CentralUrl {
         if rest.contains(['?', '#', '@', '\\', '"', '<', '>']) {
             return Err("may have a host, a port and a path, but no user, query or fragment");
         }
+        if !rest.bytes().all(|byte| byte.is_ascii_alphanumeric() || ADDRESS_MARKS.contains(&byte)) {
+            return Err("has a character that no address may have");
+        }
         let rest = rest.trim_end_matches('/');
         let authority = rest.split('/').next().unwrap_or_default();
         let host = host_of(authority)?;
         if !is_https && !is_loopback(host) {
             return Err("is plain http to another machine; that is never allowed, because passwords would be readable");
+        }
+        if rest.split('/').skip(1).any(|part| part.contains(['[', ']'])) {
+            return Err("has a [ or ] behind its host");
         }
         let scheme = if is_https { "https" } else { "http" };
         Ok(CentralUrl { text: format!("{scheme}://{rest}"), host: host.to_owned() })
@@ -71,7 +80,13 @@ fn host_of(authority: &str) -> Result<&str, &'static str> {
     if host.is_empty() {
         return Err("has no host");
     }
-    if port.is_some_and(|port| !port.parse::<u16>().is_ok_and(|port| port > 0)) {
+    if !authority.starts_with('[') && !host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte)) {
+        return Err("has a host of other characters than letters, digits, dashes and dots");
+    }
+    // A sign before the digits would parse as a number, but not as a port.
+    let is_port =
+        |port: &str| port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse().is_ok_and(|port: u16| port > 0);
+    if port.is_some_and(|port| !is_port(port)) {
         return Err("has a port that is no number from 1 to 65535");
     }
     Ok(host)
@@ -121,6 +136,12 @@ mod tests {
             "https:///path",
             "https://host:0",
             "https://host:port",
+            // Found by fuzzing: these passed here, and every request failed later.
+            "https://host:+80",
+            "https://{}",
+            "https://a%b",
+            "https://host/a|b",
+            "https://host/[x]",
             "https://user:secret@host",
             "https://host/?query",
             "https://a b",

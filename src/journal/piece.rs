@@ -173,6 +173,7 @@ pub(super) fn decode_prefix(bytes: &[u8]) -> Option<(Piece<'_>, usize)> {
     let is_sound = version == VERSION
         && flags & !KNOWN_FLAGS == 0
         && index < count
+        && sequence.0 < u64::MAX
         && checked.len() + CRC_BYTES <= VALUE_BYTES_MAX
         && crc32fast::hash(checked) == crc;
     is_sound.then_some((Piece { flags, index, count, sequence, entry_bytes, body }, checked.len() + CRC_BYTES))
@@ -283,6 +284,10 @@ impl Assembler {
         let follows = piece.index == partial.next_index
             && (piece.flags, piece.count, piece.entry_bytes) == (partial.flags, partial.count, partial.entry_bytes);
         if !follows {
+            return Err(PieceFault::Misplaced);
+        }
+        // Before memory is taken: a piece says how long its entry is, and all of them say the same.
+        if partial.entry.len() + piece.body.len() > partial.entry_bytes as usize {
             return Err(PieceFault::Misplaced);
         }
         partial.next_index += 1;

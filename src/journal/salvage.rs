@@ -95,14 +95,17 @@ impl<S: Storage> Journal<S> {
             }
             let scan = Scan::of(&mut self.storage, &place, number)?;
             while next <= end {
-                let flow = match scan.entry(next) {
-                    Some(stored) => losses.entry(stored),
-                    None => losses.lost(next),
+                let (flow, last) = if let Some(stored) = scan.entry(next) {
+                    (losses.entry(stored), next)
+                } else {
+                    // In one step: a damaged mark may promise more entries than anybody could count through.
+                    let last = scan.next_after(next).map_or(end, |found| Sequence(found.0 - 1).min(end));
+                    (losses.lost_until(next, last), last)
                 };
                 if flow.is_break() {
                     return Ok(());
                 }
-                next = next.next();
+                next = last.next();
             }
         }
         if next <= predecessor.promised && losses.lost_until(next, predecessor.promised).is_break() {
@@ -128,10 +131,6 @@ impl Losses<'_> {
     fn entry(&mut self, stored: Stored) -> ControlFlow<()> {
         self.close()?;
         (self.visit)(Salvaged::Entry(stored))
-    }
-
-    fn lost(&mut self, sequence: Sequence) -> ControlFlow<()> {
-        self.lost_until(sequence, sequence)
     }
 
     fn lost_until(&mut self, first: Sequence, last: Sequence) -> ControlFlow<()> {

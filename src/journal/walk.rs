@@ -203,6 +203,11 @@ impl Scan {
         self.pieces.last_key_value().map(|(key, _)| Sequence(key.sequence))
     }
 
+    /// The next sequence above one of which anything was found.
+    pub(super) fn next_after(&self, sequence: Sequence) -> Option<Sequence> {
+        self.pieces.range(Key::first_of(sequence.next().0)..).next().map(|(key, _)| Sequence(key.sequence))
+    }
+
     /// One entry, if all its pieces were found.
     pub(super) fn entry(&self, sequence: Sequence) -> Option<Stored> {
         let mut assembler = Assembler::new(sequence, None);

@@ -11,7 +11,7 @@ use crate::error::AgentError;
 use crate::exit::Exit;
 
 /// The lines that are not empty.
-pub(super) struct Lines<'a> {
+pub struct Lines<'a> {
     input: &'a mut Input,
     count: u64,
     hash: Hash,
@@ -19,7 +19,10 @@ pub(super) struct Lines<'a> {
 
 impl<'a> Lines<'a> {
     /// Reads everything once.
-    pub(super) fn survey(input: &'a mut Input) -> Result<Self, AgentError> {
+    ///
+    /// # Errors
+    /// `line_too_long`, `not_utf8` with the line's number, `input_unreadable`.
+    pub fn survey(input: &'a mut Input) -> Result<Self, AgentError> {
         let mut lines = Self { input, count: 0, hash: Hash::NONE };
         let mut reader = lines.reader()?;
         let (mut count, mut hash) = (0, Hash::NONE);
@@ -32,30 +35,37 @@ impl<'a> Lines<'a> {
     }
 
     /// How many there are.
-    pub(super) fn count(&self) -> u64 {
+    pub fn count(&self) -> u64 {
         self.count
     }
 
     /// Hash of all of them.
-    pub(super) fn hash(&self) -> Hash {
+    pub fn hash(&self) -> Hash {
         self.hash
     }
 
     /// Reads from the first line.
-    pub(super) fn reader(&mut self) -> Result<LineReader<'_>, AgentError> {
+    ///
+    /// # Errors
+    /// `input_unreadable`.
+    pub fn reader(&mut self) -> Result<LineReader<'_>, AgentError> {
         self.input.rewind().map_err(|error| unreadable(&error))?;
         Ok(LineReader { input: self.input, number: 0 })
     }
 }
 
 /// Reads lines with their numbers, from 1; empty ones are passed over and not counted.
-pub(super) struct LineReader<'a> {
+pub struct LineReader<'a> {
     input: &'a mut Input,
     number: u64,
 }
 
 impl LineReader<'_> {
-    pub(super) fn next_line(&mut self) -> Result<Option<(u64, String)>, AgentError> {
+    /// The next line, without the blanks around it; `None` at the end.
+    ///
+    /// # Errors
+    /// As [`Lines::survey`].
+    pub fn next_line(&mut self) -> Result<Option<(u64, String)>, AgentError> {
         loop {
             let mut line = Vec::new();
             let limit = LINE_BYTES_MAX as u64 + 2;

@@ -13,6 +13,7 @@ mod sync;
 use serde_json::Value;
 
 pub use input::{INPUT_BYTES_MAX, INPUT_MEMORY_BYTES_MAX, Input, InputError};
+pub use lines::{LineReader, Lines};
 pub use performer::{Performer, no_events};
 pub(crate) use read::data_json;
 pub use record::REFUSED_LISTED_MAX;

@@ -311,12 +311,19 @@ fn read_value(kind: u8, reader: &mut Reader<'_>) -> Result<Value, DecodeError> {
         12 => {
             let [high, middle, low] = reader.array()?;
             let packed = u32::from_be_bytes([0, high, middle, low]);
+            // A fifth digit would make a text that is no date, and longer than the bytes it came in.
+            if packed >> 9 > YEAR_MAX {
+                return Err(DecodeError::Invalid("a date has a year of more than four digits"));
+            }
             Value::Text(format!("{:04}-{:02}-{:02}", packed >> 9, packed >> 5 & 15, packed & 31))
         }
         13 => Value::Text(String::new()),
         value => return Err(DecodeError::Unknown { what: "kind of value", value }),
     })
 }
+
+/// The last year of four digits.
+const YEAR_MAX: u32 = 9999;
 
 /// Decimal places above this stay text: more digits do not fit 64 bits anyway.
 const SCALE_MAX: u8 = 18;
@@ -417,6 +424,18 @@ mod tests {
         ] {
             comes_back(Value::Text(text.to_string()));
         }
+    }
+
+    /// A row of 512 such dates grew by 4,608 bytes when it was written again, past the limit of a record.
+    #[test]
+    fn a_date_beyond_the_year_9999_is_refused() {
+        let row = |year: u32| {
+            let [_, high, middle, low] = (year << 9 | 1 << 5 | 1).to_be_bytes();
+            Row::decode(&[1, 12, high, middle, low])
+        };
+
+        assert_eq!(row(9999).unwrap().columns()[0].1, Value::Text("9999-01-01".to_string()));
+        assert!(row(10_000).is_err());
     }
 
     #[test]

@@ -6,6 +6,7 @@
 mod contract;
 mod corruption;
 mod crash;
+mod forged;
 mod golden;
 mod model;
 mod reopening;

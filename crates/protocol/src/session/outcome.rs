@@ -99,6 +99,8 @@ impl Failure {
         match self {
             Self::Cut(_) => "offline",
             Self::NotCentral(_) => "not_central",
+            // A central that gives no code still gets one where codes are counted and shown.
+            Self::Refused(refusal) if refusal.code.is_empty() => "refused",
             Self::Refused(refusal) => &refusal.code,
             Self::Message(MessageError::Version { .. }) => "version",
             Self::Message(_) | Self::Page(_) | Self::Rule(_) => "bad_reply",

@@ -1,0 +1,4 @@
+//! The agent's settings.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| fuzzing::run("agent_settings", bytes));
