@@ -14,6 +14,10 @@ mod bad_input;
 mod bad_link;
 #[path = "suite/daemon.rs"]
 mod daemon;
+#[path = "suite/examine.rs"]
+mod examine;
+#[path = "suite/full_disk.rs"]
+mod full_disk;
 #[path = "suite/kills.rs"]
 mod kills;
 #[path = "suite/power_cut.rs"]

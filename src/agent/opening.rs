@@ -193,6 +193,14 @@ pub trait Places {
         ControlNumber(0)
     }
 
+    /// Forgets it, because the local copy begins anew.
+    ///
+    /// # Errors
+    /// [`AgentError`] if it cannot be written.
+    fn reset_control(&mut self) -> Result<(), AgentError> {
+        Ok(())
+    }
+
     /// What was found wrong while the agent ran.
     fn suspicion(&self) -> Suspicion {
         Suspicion::default()
@@ -287,6 +295,10 @@ impl Places for FolderPlaces<'_> {
         self.device.control()
     }
 
+    fn reset_control(&mut self) -> Result<(), AgentError> {
+        Ok(self.device.keep_control(ControlNumber(0))?)
+    }
+
     fn suspicion(&self) -> Suspicion {
         let noted = std::fs::read_to_string(self.layout.suspicion()).unwrap_or_default();
         Suspicion { journals: noted.contains("journal"), local_copy: noted.contains("local_copy") }
@@ -342,6 +354,7 @@ fn begin_new_local_copy<P: Places>(
     if shared.durable().sequence > Sequence::ZERO || shared.identity().predecessor.is_some() {
         local.begin_after_loss()?;
     }
+    places.reset_control()?;
     let rescued = places.rescue_local_data(local)?;
     let floor = private.floor();
     if floor > Sequence::ZERO || rescued > 0 {

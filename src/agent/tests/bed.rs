@@ -56,6 +56,14 @@ impl Bed {
         bed
     }
 
+    /// A folder that was kept of another bed, with what was recorded there.
+    pub(super) fn of_kept(kept: &Path, recorded: &BTreeMap<(String, String), String>) -> Bed {
+        let folder = tempfile::tempdir().unwrap();
+        let bed = Bed { folder, history: BTreeMap::new(), recorded: recorded.clone(), control: 1 };
+        copy(kept, &bed.root());
+        bed
+    }
+
     pub(super) fn root(&self) -> PathBuf {
         self.folder.path().join("data")
     }

@@ -83,9 +83,7 @@ fn each(what: &[(&str, Box<dyn Fn(&Path)>)]) {
     let original = site();
     let kept = original.keep("");
     for (name, damage) in what {
-        let mut bed = Bed::new();
-        bed.recorded.clone_from(&original.recorded);
-        bed.put_back("", &kept);
+        let mut bed = Bed::of_kept(&kept, &original.recorded);
         damage(&bed.root());
         check(&mut bed, name);
     }
@@ -161,7 +159,7 @@ fn bits_flipped_anywhere_in_the_local_copy_never_read_as_another_value() {
     for at in [0_u64, 16, 18, 24, 28, 40, 60, 63, 92, 96, 100, 103, 105] {
         cases.push(("a bit of the header", Box::new(move |root| flip(&root.join("local_copy.sqlite"), at))));
     }
-    for part in 0..60_u64 {
+    for part in 0..40_u64 {
         cases.push((
             "a bit of a page",
             Box::new(move |root| {
@@ -205,9 +203,7 @@ fn a_log_of_the_local_copy_that_is_damaged_or_gone_costs_nothing() {
         ("a bit of a frame", |path| flip(path, 32 + 24 + 200)),
     ];
     for (what, damage) in damages {
-        let mut bed = Bed::new();
-        bed.recorded.clone_from(&live.recorded);
-        bed.put_back("", &kept);
+        let mut bed = Bed::of_kept(&kept, &live.recorded);
         damage(&bed.root().join(wal));
 
         let repairs = check(&mut bed, what);

@@ -164,7 +164,9 @@ fn a_local_copy_that_is_gone_shows_what_was_not_sent_and_awaits_the_rest_from_ce
     drop(agent);
     bed.remove("local_copy.sqlite");
 
+    drop(bed.open().unwrap());
     let agent = bed.open().unwrap();
+    assert_eq!(agent.repairs(), [], "it is new once, also before the next sync");
     bed.assert_all_there(&agent);
     bed.grant(&agent);
     bed.reply(&agent, 1, &[]);
