@@ -22,5 +22,7 @@ mod full_disk;
 mod kills;
 #[path = "suite/power_cut.rs"]
 mod power_cut;
+#[path = "suite/put_back.rs"]
+mod put_back;
 #[path = "suite/sync.rs"]
 mod sync;
