@@ -237,7 +237,7 @@ fn a_mixed_group_that_the_full_journal_refuses_leaves_nothing_behind() {
     let refused = recorder.record(group(vec![local("P1", "y"), stock("B", STORE)]));
 
     assert!(matches!(refused, Err(RecordError::Device(error)) if error.code == "journal_full"));
-    recorder.core().shared.set_limits(Default::default());
+    recorder.core().shared.set_limits(crate::journal::JournalLimits::default());
     recorder.record(group(vec![stock("C", STORE)])).unwrap();
     let mut core = recorder.core();
     assert_eq!((core.private.durable().sequence, core.shared.durable().sequence), (Sequence(1), Sequence(2)));

@@ -142,7 +142,8 @@ fn a_journal_that_is_gone_is_not_begun_anew_and_what_was_not_sent_is_salvaged() 
         .lines()
         .map(|line| {
             let entry: Value = serde_json::from_str(line).unwrap();
-            json!({"table": entry["table"], "op": entry["op"], "id": entry["id"], "data": entry["data"]}).to_string() + "\n"
+            json!({"table": entry["table"], "op": entry["op"], "id": entry["id"], "data": entry["data"]}).to_string()
+                + "\n"
         })
         .collect();
     agent.record(&edits);

@@ -52,7 +52,7 @@ fn check(bed: &mut Bed, what: &str) -> Vec<Repair> {
         let recorded = bed.recorded.clone();
         let mut codes = Vec::new();
         for ((table, id), data) in &recorded {
-            let found = bed.read(&agent, table, id);
+            let found = Bed::read(&agent, table, id);
             let is_right = serde_json::from_str::<serde_json::Value>(&found).ok() == serde_json::from_str(data).ok();
             if !is_right {
                 codes.push((id.clone(), found));
@@ -72,14 +72,17 @@ fn check(bed: &mut Bed, what: &str) -> Vec<Repair> {
         assert!(codes.is_empty() || names_losses, "{what}: {codes:?} are lost and nobody says so: {repairs:?}");
         bed.grant(&agent);
         bed.record(&agent, "afterwards", what);
-        assert_ne!(bed.read(&agent, "item_line", "afterwards"), "-", "{what}");
+        assert_ne!(Bed::read(&agent, "item_line", "afterwards"), "-", "{what}");
         return repairs;
     }
     panic!("{what}: it is damaged again after each start")
 }
 
+/// What is done to a folder, and its name.
+type Damage = (&'static str, Box<dyn Fn(&Path)>);
+
 /// Copies of the site's folder, one for each kind of damage.
-fn each(what: &[(&str, Box<dyn Fn(&Path)>)]) {
+fn each(what: &[Damage]) {
     let original = site();
     let kept = original.keep("");
     for (name, damage) in what {
@@ -92,8 +95,6 @@ fn each(what: &[(&str, Box<dyn Fn(&Path)>)]) {
 fn segment(root: &Path, journal: &str) -> PathBuf {
     root.join(journal).join("segment-00000000000000000001")
 }
-
-type Damage = (&'static str, Box<dyn Fn(&Path)>);
 
 #[test]
 fn bits_flipped_anywhere_in_the_journals_are_mended_or_named() {
@@ -196,11 +197,11 @@ fn a_log_of_the_local_copy_that_is_damaged_or_gone_costs_nothing() {
     let wal = "local_copy.sqlite-wal";
     assert!(length(&kept.join(wal)) > 4096, "there is a log");
     drop(agent);
-    let damages: [(&str, fn(&Path)); 4] = [
-        ("gone", |path| fs::remove_file(path).unwrap()),
-        ("emptied", |path| cut(path, 0)),
-        ("a bit of its header", |path| flip(path, 10)),
-        ("a bit of a frame", |path| flip(path, 32 + 24 + 200)),
+    let damages: [Damage; 4] = [
+        ("gone", Box::new(|path| fs::remove_file(path).unwrap())),
+        ("emptied", Box::new(|path| cut(path, 0))),
+        ("a bit of its header", Box::new(|path| flip(path, 10))),
+        ("a bit of a frame", Box::new(|path| flip(path, 32 + 24 + 200))),
     ];
     for (what, damage) in damages {
         let mut bed = Bed::of_kept(&kept, &live.recorded);
