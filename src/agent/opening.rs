@@ -329,13 +329,17 @@ pub fn open_recorder<P: Places>(
     let mut shared = open_journal(places, Kind::Shared, site, &mut local, repairs)?;
     let mut private = open_journal(places, Kind::Private, site, &mut local, repairs)?;
     places.note_journals()?;
-    shared.set_limits(limits);
-    private.set_limits(limits);
+    // What is carried over was recorded before, and a journal that is full must not keep the agent from opening.
+    let without_limit = JournalLimits { journal_bytes_max: u64::MAX, ..limits };
+    shared.set_limits(without_limit);
+    private.set_limits(without_limit);
     if agreement::known_journal(&mut local, Kind::Shared)?.is_none() {
         begin_new_local_copy(places, &shared, &private, &mut local, repairs)?;
     }
     carry_over(places, Kind::Shared, &mut shared, &mut local, repairs)?;
     carry_over(places, Kind::Private, &mut private, &mut local, repairs)?;
+    shared.set_limits(limits);
+    private.set_limits(limits);
     let applied = local.applied_through(Kind::Private);
     if let Some(kept) = cut_incomplete_group(&mut private, &shared, applied)? {
         repairs.push(Repair::PrivateGroupRemoved { kept });

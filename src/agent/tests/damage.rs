@@ -249,3 +249,35 @@ fn damage_in_an_old_segment_that_is_noted_while_the_agent_runs_is_mended_at_the_
     drop(agent);
     assert_eq!(bed.open().unwrap().repairs(), []);
 }
+
+#[test]
+fn a_large_journal_is_carried_over_in_steps_and_its_groups_stay_whole() {
+    let mut bed = Bed::new();
+    let agent = bed.open().unwrap();
+    for number in 0..7_u64 {
+        let edits = (0..200).map(|line| {
+            let id = format!("G{number}-{line}");
+            let text =
+                format!(r#"{{"table":"item_line","op":"put","id":"{id}","data":{{"ID":"{id}","store_ID":"S1"}}}}"#);
+            domain::edit::Edit::parse(&text).unwrap()
+        });
+        let group = crate::recorder::Group { edits: edits.collect(), request_id: None, recorded_at_ms: 0 };
+        agent.recorder().unwrap().record(group).unwrap();
+    }
+    drop(agent);
+    fs::remove_file(bed.layout().journal().join("mark")).unwrap();
+
+    let agent = bed.open().unwrap();
+
+    assert!(matches!(agent.repairs(), [Repair::JournalReplaced { carried_over: 1400, lost, .. }] if lost.is_empty()));
+    let mut ends = Vec::new();
+    let mut core = agent.recorder().unwrap().core();
+    let visit = &mut |stored: crate::journal::Stored| {
+        if stored.is_group_end {
+            ends.push(stored.sequence.0);
+        }
+        std::ops::ControlFlow::Continue(())
+    };
+    core.shared.read(protocol::ids::Sequence::ZERO, visit).unwrap();
+    assert_eq!(ends, (1..=7).map(|group| group * 200).collect::<Vec<_>>());
+}

@@ -7,6 +7,7 @@ mod contract;
 mod corruption;
 mod crash;
 mod golden;
+mod inspecting;
 mod model;
 mod reopening;
 
