@@ -23,7 +23,7 @@ use protocol::row::Row;
 use crate::error::AgentError;
 use crate::exit::Exit;
 use crate::journal::storage::Storage;
-use crate::journal::{Draft, Journal, Note};
+use crate::journal::{Draft, Head, Journal, Note};
 use crate::local_copy::{Kind, LocalCopy};
 
 mod error;
@@ -125,6 +125,20 @@ impl<S: Storage> Recorder<S> {
             Err(error) => {
                 if !self.is_mending.swap(true, Ordering::Relaxed) {
                     log::error!("a journal cannot be opened again yet code={} message={error}", error.code());
+                }
+                return core;
+            }
+        }
+        // A commit that failed behind its journal's sync left the local copy behind; whoever reads has to see what was recorded.
+        let is_behind = |kind, head: Head| core.local.applied_through(kind) < head.sequence;
+        if is_behind(Kind::Shared, core.shared.durable()) || is_behind(Kind::Private, core.private.durable()) {
+            match catch_up(&mut core) {
+                Ok(()) => self.is_mending.store(false, Ordering::Relaxed),
+                Err(error) => {
+                    let _ = core.local.rollback_edits();
+                    if !self.is_mending.swap(true, Ordering::Relaxed) {
+                        log::error!("the local copy cannot be brought up to date yet message={error}");
+                    }
                 }
             }
         }
@@ -322,23 +336,48 @@ fn try_commit<S: Storage>(
         core.private.append(&private)?;
         core.private.sync()?;
     }
-    if !shared.is_empty() {
-        core.shared.append(&shared)?;
-        core.shared.sync()?;
+    if !shared.is_empty()
+        && let Err(error) = core.shared.append(&shared).and_then(|_| core.shared.sync())
+    {
+        // Else the next shared entry, of another group, would be taken for the one that completes these.
+        let applied = core.local.applied_through(Kind::Private);
+        if let Err(problem) = cut_incomplete_group(&mut core.private, &core.shared, applied) {
+            log::error!("the private part of a group that failed is still there message={problem}");
+        }
+        return Err(error.into());
     }
     mending::warn_of_fill(&core.shared, filled.0);
     mending::warn_of_fill(&core.private, filled.1);
     if shared.is_empty() && private.is_empty() && !has_new_requests {
         core.local.rollback_edits()?;
-    } else {
-        for (kind, head) in [(Kind::Shared, core.shared.durable()), (Kind::Private, core.private.durable())] {
-            if head.sequence > core.local.applied_through(kind) {
-                core.local.note_applied_hash(kind, head.sequence, head.hash)?;
-            }
+    } else if let Err(error) = commit_local(core) {
+        if shared.is_empty() && private.is_empty() {
+            return Err(error);
         }
-        core.local.commit_edits(core.shared.durable().sequence, core.private.durable().sequence)?;
+        // Durable is recorded, whatever becomes of the local copy: it is brought up to date from the journals.
+        log::error!("the local copy could not take edits that are recorded; it is tried again message={error}");
     }
     Ok(answers)
+}
+
+/// Commits what the journals hold for good.
+fn commit_local<S: Storage>(core: &mut Core<S>) -> Result<(), RecordError> {
+    let noted = note_heads(core);
+    if noted.is_err() {
+        let _ = core.local.rollback_edits();
+    }
+    noted?;
+    core.local.commit_edits(core.shared.durable().sequence, core.private.durable().sequence)?;
+    Ok(())
+}
+
+fn note_heads<S: Storage>(core: &mut Core<S>) -> Result<(), RecordError> {
+    for (kind, head) in [(Kind::Shared, core.shared.durable()), (Kind::Private, core.private.durable())] {
+        if head.sequence > core.local.applied_through(kind) {
+            core.local.note_applied_hash(kind, head.sequence, head.hash)?;
+        }
+    }
+    Ok(())
 }
 
 /// Checks a group and applies it to the local copy's open transaction; undone again if one edit is refused.

@@ -14,9 +14,15 @@ mod bad_input;
 mod bad_link;
 #[path = "suite/daemon.rs"]
 mod daemon;
+#[path = "suite/examine.rs"]
+mod examine;
+#[path = "suite/full_disk.rs"]
+mod full_disk;
 #[path = "suite/kills.rs"]
 mod kills;
 #[path = "suite/power_cut.rs"]
 mod power_cut;
+#[path = "suite/put_back.rs"]
+mod put_back;
 #[path = "suite/sync.rs"]
 mod sync;

@@ -11,8 +11,10 @@ use crate::error::AgentError;
 use crate::journal::{Draft, Journal, Loss, Note, Salvaged, Storage, Stored};
 use crate::local_copy::{Kind, LocalCopy};
 
-/// Salvaged entries that are journaled anew in one step.
-const SALVAGE_STEP_ENTRIES: usize = 500;
+/// Entries that are held and journaled anew in one step; a group may go on beyond it.
+const STEP_ENTRIES: usize = 500;
+/// Bytes of entries after which a step ends likewise, so that memory does not grow with the journal (invariant 13).
+const STEP_BYTES: usize = 2 * 1024 * 1024;
 
 /// Carries over what is to be carried over, once: the identity names the new journal when that is done. Goes on where a crash
 /// broke it off. Afterwards identity and local copy speak of this journal.
@@ -56,56 +58,92 @@ fn journal_anew<S: Storage>(
     local: &mut LocalCopy,
     safe: Sequence,
 ) -> Result<(u64, Vec<Loss>), AgentError> {
-    let mut salvaged = Vec::new();
-    let mut lost = Vec::new();
     // Before this point nothing new can be recorded, so what the new journal holds is what an earlier try carried over.
-    let done = journal.durable().sequence.0;
-    journal.salvage(&mut |piece| {
-        match piece {
-            Salvaged::Entry(stored) if stored.sequence > safe => salvaged.push(stored),
-            Salvaged::Lost(run) if run.last > safe => {
-                lost.push(Loss { first: run.first.max(safe.next()), last: run.last });
-            }
-            Salvaged::Entry(_) | Salvaged::Lost(_) => {}
+    let mut done = journal.durable().sequence.0;
+    let (mut after, mut carried_over, mut lost) = (safe, 0, Vec::new());
+    loop {
+        let mut step = Step::read(journal, after)?;
+        if kind == Kind::Shared {
+            step.recover_from(local)?;
         }
-        ControlFlow::Continue(())
-    })?;
-    if kind == Kind::Shared {
-        recover_from_local_copy(local, &mut salvaged, &mut lost)?;
-    }
-    let rest = salvaged.get(usize::try_from(done).unwrap_or(usize::MAX)..).unwrap_or_default();
-    for step in groups(rest, kind).chunks(SALVAGE_STEP_ENTRIES) {
-        journal.append(&step.concat())?;
+        carried_over += step.entries.len() as u64;
+        let skipped = done.min(step.entries.len() as u64);
+        done -= skipped;
+        let rest = step.entries.get(usize::try_from(skipped).unwrap_or(usize::MAX)..).unwrap_or_default();
+        for group in groups(rest, kind) {
+            journal.append(&group)?;
+        }
         journal.sync()?;
+        join(&mut lost, step.lost);
+        let Some(last) = step.last else { return Ok((carried_over, lost)) };
+        after = last;
     }
-    Ok((salvaged.len() as u64, lost))
 }
 
-/// What the journal has lost the local copy may still have: it keeps each entry until its verdict is final.
-fn recover_from_local_copy(
-    local: &mut LocalCopy,
-    salvaged: &mut Vec<Stored>,
-    lost: &mut Vec<Loss>,
-) -> Result<(), AgentError> {
-    let mut still_lost: Vec<Loss> = Vec::new();
-    for loss in lost.drain(..) {
-        let mut next = loss.first;
-        for (sequence, entry) in local.pending_entries(loss.first, loss.last)? {
-            if sequence > next {
-                still_lost.push(Loss { first: next, last: Sequence(sequence.0 - 1) });
+/// A part of a replaced journal, of bounded size whatever the journal's: a loss, or whole groups.
+struct Step {
+    entries: Vec<Stored>,
+    lost: Vec<Loss>,
+    /// The last entry that it covers; `None` behind the end.
+    last: Option<Sequence>,
+}
+
+impl Step {
+    fn read<S: Storage>(journal: &mut Journal<S>, after: Sequence) -> Result<Step, AgentError> {
+        let mut step = Step { entries: Vec::new(), lost: Vec::new(), last: None };
+        let mut bytes = 0;
+        journal.salvage_after(after, &mut |piece| match piece {
+            Salvaged::Entry(stored) => {
+                bytes += stored.entry.len();
+                step.last = Some(stored.sequence);
+                let is_group_end = stored.is_group_end;
+                step.entries.push(stored);
+                let is_full = step.entries.len() >= STEP_ENTRIES || bytes >= STEP_BYTES;
+                if is_full && is_group_end { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             }
-            next = sequence.next();
-            let is_group_end = Entry::ends_group(&entry).unwrap_or(true);
-            let (note, hash) = (Note::default(), Hash::NONE);
-            salvaged.push(Stored { sequence, entry, is_group_end, note, hash_before: hash, hash });
+            Salvaged::Lost(run) => {
+                step.last = Some(run.last);
+                step.lost.push(run);
+                let is_open = step.entries.last().is_some_and(|last| !last.is_group_end);
+                // What the local copy has of the run may belong to the group before it.
+                if is_open { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            }
+        })?;
+        Ok(step)
+    }
+
+    /// What the journal has lost the local copy may still have: it keeps each entry until its verdict is final.
+    fn recover_from(&mut self, local: &mut LocalCopy) -> Result<(), AgentError> {
+        let mut still_lost: Vec<Loss> = Vec::new();
+        for loss in self.lost.drain(..) {
+            let mut next = loss.first;
+            for (sequence, entry) in local.pending_entries(loss.first, loss.last)? {
+                if sequence > next {
+                    still_lost.push(Loss { first: next, last: Sequence(sequence.0 - 1) });
+                }
+                next = sequence.next();
+                let is_group_end = Entry::ends_group(&entry).unwrap_or(true);
+                let (note, hash) = (Note::default(), Hash::NONE);
+                self.entries.push(Stored { sequence, entry, is_group_end, note, hash_before: hash, hash });
+            }
+            if next <= loss.last {
+                still_lost.push(Loss { first: next, last: loss.last });
+            }
         }
-        if next <= loss.last {
-            still_lost.push(Loss { first: next, last: loss.last });
+        self.entries.sort_by_key(|stored| stored.sequence);
+        self.lost = still_lost;
+        Ok(())
+    }
+}
+
+/// Adds runs to those before them; neighbours become one.
+fn join(lost: &mut Vec<Loss>, more: Vec<Loss>) {
+    for run in more {
+        match lost.last_mut().filter(|last| last.last.next() == run.first) {
+            Some(last) => last.last = run.last,
+            None => lost.push(run),
         }
     }
-    salvaged.sort_by_key(|stored| stored.sequence);
-    *lost = still_lost;
-    Ok(())
 }
 
 /// Drafts by group; a group whose end was lost ends where it breaks off.

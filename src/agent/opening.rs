@@ -194,11 +194,13 @@ pub trait Places {
         ControlNumber(0)
     }
 
-    /// Notes it.
+    /// Forgets it, because the local copy begins anew.
     ///
     /// # Errors
     /// [`AgentError`] if it cannot be written.
-    fn note_control(&mut self, control: ControlNumber) -> Result<(), AgentError>;
+    fn reset_control(&mut self) -> Result<(), AgentError> {
+        Ok(())
+    }
 
     /// What was found wrong while the agent ran.
     fn suspicion(&self) -> Suspicion {
@@ -294,8 +296,8 @@ impl Places for FolderPlaces<'_> {
         self.device.control()
     }
 
-    fn note_control(&mut self, control: ControlNumber) -> Result<(), AgentError> {
-        Ok(self.device.keep_control(control)?)
+    fn reset_control(&mut self) -> Result<(), AgentError> {
+        Ok(self.device.keep_control(ControlNumber(0))?)
     }
 
     fn suspicion(&self) -> Suspicion {
@@ -328,13 +330,17 @@ pub fn open_recorder<P: Places>(
     let mut shared = open_journal(places, Kind::Shared, site, &mut local, repairs)?;
     let mut private = open_journal(places, Kind::Private, site, &mut local, repairs)?;
     places.note_journals()?;
-    shared.set_limits(limits);
-    private.set_limits(limits);
+    // What is carried over was recorded before, and a journal that is full must not keep the agent from opening.
+    let without_limit = JournalLimits { journal_bytes_max: u64::MAX, ..limits };
+    shared.set_limits(without_limit);
+    private.set_limits(without_limit);
     if agreement::known_journal(&mut local, Kind::Shared)?.is_none() {
         begin_new_local_copy(places, &shared, &private, &mut local, repairs)?;
     }
     carry_over(places, Kind::Shared, &mut shared, &mut local, repairs)?;
     carry_over(places, Kind::Private, &mut private, &mut local, repairs)?;
+    shared.set_limits(limits);
+    private.set_limits(limits);
     let applied = local.applied_through(Kind::Private);
     if let Some(kept) = cut_incomplete_group(&mut private, &shared, applied)? {
         repairs.push(Repair::PrivateGroupRemoved { kept });
@@ -350,11 +356,10 @@ fn begin_new_local_copy<P: Places>(
     local: &mut LocalCopy,
     repairs: &mut Vec<Repair>,
 ) -> Result<(), AgentError> {
-    // What was known of the copy before does not hold for this one, which has read nothing of the control lane yet.
-    places.note_control(ControlNumber(0))?;
     if shared.durable().sequence > Sequence::ZERO || shared.identity().predecessor.is_some() {
         local.begin_after_loss()?;
     }
+    places.reset_control()?;
     let rescued = places.rescue_local_data(local)?;
     let floor = private.floor();
     let was_replaced = private.identity().predecessor.is_some();

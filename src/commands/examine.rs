@@ -1,5 +1,6 @@
 //! `verify` and `salvage`: look at the data folder of this device without opening it.
 
+use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -66,11 +67,11 @@ fn salvage_text(summary: &Value) -> String {
     );
     if amount("entries_raw") > 0 {
         let raw = entries(amount("entries_raw"));
-        text.push_str(&format!("not readable as edits, and written as bytes: {raw}\n"));
+        let _infallible = writeln!(text, "not readable as edits, and written as bytes: {raw}");
     }
     if amount("lost") > 0 {
         let lost = entries(amount("entries_lost"));
-        text.push_str(&format!("lost: {lost}; lost.ndjson names everything that cannot be read\n"));
+        let _infallible = writeln!(text, "lost: {lost}; lost.ndjson names everything that cannot be read");
     }
     text
 }

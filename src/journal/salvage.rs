@@ -77,6 +77,18 @@ impl<S: Storage> Journal<S> {
     /// # Errors
     /// Storage errors. Damage is told as [`Salvaged::Lost`].
     pub fn salvage(&mut self, visit: &mut dyn FnMut(Salvaged) -> ControlFlow<()>) -> Result<(), JournalError> {
+        self.salvage_after(Sequence::ZERO, visit)
+    }
+
+    /// The same from behind an entry on.
+    ///
+    /// # Errors
+    /// As [`Journal::salvage`].
+    pub fn salvage_after(
+        &mut self,
+        after: Sequence,
+        visit: &mut dyn FnMut(Salvaged) -> ControlFlow<()>,
+    ) -> Result<(), JournalError> {
         let Some(predecessor) = self.mark.identity.predecessor else { return Ok(()) };
         let place = Place::Aside(aside_name(self.mark.identity.journal));
         let numbers = self.storage.segments(&place)?;
@@ -86,7 +98,7 @@ impl<S: Storage> Journal<S> {
         }
         let old = content.as_deref().and_then(mark::read_slots).map(|slots| slots.mark);
         let mut losses = Losses { visit, open: None };
-        let mut next = start(old.as_ref(), &numbers).next();
+        let mut next = start(old.as_ref(), &numbers).max(after).next();
         for (index, &number) in numbers.iter().enumerate() {
             let end = numbers.get(index + 1).map_or(predecessor.promised.0, |&next| next - 1);
             let end = Sequence(end.min(predecessor.promised.0));

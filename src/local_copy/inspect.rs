@@ -52,7 +52,8 @@ impl LocalCopy {
             if let Some(last) = batch.last() {
                 // Damage may put rows out of order; going back would never end.
                 let goes_on = (&last.table, &last.view.id) > (&table, &id);
-                (table.clone_from(&last.table), id.clone_from(&last.view.id));
+                table.clone_from(&last.table);
+                id.clone_from(&last.view.id);
                 batch.into_iter().for_each(&mut *visit);
                 if !goes_on {
                     return Err(LocalCopyError::damaged("records are not in the order of their ids"));

@@ -225,6 +225,27 @@ fn the_private_part_of_a_group_goes_when_its_shared_part_was_not_recorded() {
     assert_eq!((core.private.durable().sequence, core.shared.durable().sequence), (Sequence(1), Sequence(1)));
 }
 
+/// The private part is written first; a refusal of the shared part comes behind it.
+#[test]
+fn a_mixed_group_that_the_full_journal_refuses_leaves_nothing_behind() {
+    let recorder = recorder();
+    let local = |id: &str, data: &str| put("pref", id, &format!(r#"{{"item":"window","data":"{data}"}}"#));
+    recorder.record(group(vec![local("P1", "x"), stock("A", STORE)])).unwrap();
+    let limits = crate::journal::JournalLimits { journal_bytes_max: 10, ..Default::default() };
+    recorder.core().shared.set_limits(limits);
+
+    let refused = recorder.record(group(vec![local("P1", "y"), stock("B", STORE)]));
+
+    assert!(matches!(refused, Err(RecordError::Device(error)) if error.code == "journal_full"));
+    recorder.core().shared.set_limits(crate::journal::JournalLimits::default());
+    recorder.record(group(vec![stock("C", STORE)])).unwrap();
+    let mut core = recorder.core();
+    assert_eq!((core.private.durable().sequence, core.shared.durable().sequence), (Sequence(1), Sequence(2)));
+    let table = Catalogue::embedded();
+    let pref = core.local.get(table.table_by_name("pref").unwrap(), &RecordId::new("P1").unwrap()).unwrap();
+    assert!(pref.unwrap().data.contains(r#""data":"x""#));
+}
+
 /// A shared journal that was replaced counts from 1, and every older private group names a sequence far above it.
 #[test]
 fn private_entries_of_groups_from_before_a_replaced_journal_stay() {

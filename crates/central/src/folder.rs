@@ -108,8 +108,9 @@ impl DataFolder {
     pub fn open(paths: FolderPaths) -> Result<Self, CentralError> {
         check_initialised(&paths)?;
         let folder = Self::lock(paths)?;
-        if !folder.paths.store().exists() {
-            let message = format!("the store {} is gone", folder.paths.store().display());
+        // An empty file would be taken for a new store.
+        if fs::metadata(folder.paths.store()).map_or(0, |metadata| metadata.len()) == 0 {
+            let message = format!("the store {} is gone or empty", folder.paths.store().display());
             let advice = "Restore the whole folder from a backup. An empty store is not made in its place, because the sites \
                           would take it for a central that was set back.";
             return Err(CentralError::new("store_missing", message, advice, Exit::Disk));

@@ -4,6 +4,8 @@
 
 mod support;
 
+#[path = "suite/damage.rs"]
+mod damage;
 #[path = "suite/enrolment.rs"]
 mod enrolment;
 #[path = "suite/exchange.rs"]

@@ -430,8 +430,8 @@ impl Places for DiskPlaces<'_> {
         self.identity.control
     }
 
-    fn note_control(&mut self, control: ControlNumber) -> Result<(), AgentError> {
-        self.identity.control = control;
+    fn reset_control(&mut self) -> Result<(), AgentError> {
+        self.identity.control = ControlNumber(0);
         Ok(())
     }
 }

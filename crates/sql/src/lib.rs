@@ -14,6 +14,7 @@
 //! - every write is inside a transaction, and after a failed statement only a rollback, whole or to a savepoint, goes
 //!   on. Every engine enforces both, so that what passes on one passes on all.
 
+mod checksum;
 mod ddl;
 mod engine;
 mod error;
@@ -24,6 +25,7 @@ mod row;
 mod sqlite;
 mod value;
 
+pub use checksum::{check_row, row_checksum};
 pub use engine::{Durability, Sql, SqlExt, Visit};
 pub use error::{SqlError, SqlErrorKind};
 pub use migration::{Migration, check_migrations, migrate};

@@ -56,6 +56,14 @@ impl Bed {
         bed
     }
 
+    /// A folder that was kept of another bed, with what was recorded there.
+    pub(super) fn of_kept(kept: &Path, recorded: &BTreeMap<(String, String), String>) -> Bed {
+        let folder = tempfile::tempdir().unwrap();
+        let bed = Bed { folder, history: BTreeMap::new(), recorded: recorded.clone(), control: 1 };
+        copy(kept, &bed.root());
+        bed
+    }
+
     pub(super) fn root(&self) -> PathBuf {
         self.folder.path().join("data")
     }
@@ -162,7 +170,7 @@ impl Bed {
     }
 
     /// A record as it reads now: its data, "-" if it is not here, or the code of the error.
-    pub(super) fn read(&self, agent: &Agent, table: &str, id: &str) -> String {
+    pub(super) fn read(agent: &Agent, table: &str, id: &str) -> String {
         let request = Request::Get { table: table.to_owned(), id: id.to_owned() };
         match agent.perform(request, &mut Input::empty(), &mut no_events) {
             Ok(record) => record["data"].to_string(),
@@ -174,7 +182,7 @@ impl Bed {
     /// That every record reads as it was recorded.
     pub(super) fn assert_all_there(&self, agent: &Agent) {
         for ((table, id), data) in &self.recorded {
-            let found: Value = serde_json::from_str(&self.read(agent, table, id)).unwrap_or(Value::Null);
+            let found: Value = serde_json::from_str(&Self::read(agent, table, id)).unwrap_or(Value::Null);
             let wanted: Value = serde_json::from_str(data).unwrap();
             assert_eq!(found, wanted, "{table} {id}");
         }
@@ -215,7 +223,7 @@ impl Bed {
     }
 
     /// Lets the journals go of what the local copy and central hold, as after a session.
-    pub(super) fn prune(&self, agent: &Agent, through: u64) {
+    pub(super) fn prune(agent: &Agent, through: u64) {
         let mut core = agent.recorder().unwrap().core();
         core.local.make_durable().unwrap();
         core.shared.prune(Sequence(through), 0).unwrap();

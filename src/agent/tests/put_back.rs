@@ -140,7 +140,7 @@ fn a_local_copy_from_before_a_verdict_is_built_anew_and_shows_no_refused_edit() 
         image: Image::NotHere,
     };
     bed.reply(&agent, 2, &[Control::Refused(refused)]);
-    assert_eq!(bed.read(&agent, "item_line", "refused"), "-");
+    assert_eq!(Bed::read(&agent, "item_line", "refused"), "-");
     drop(agent);
     bed.remove("local_copy.sqlite");
     bed.put_back("local_copy.sqlite", &kept);
@@ -151,7 +151,7 @@ fn a_local_copy_from_before_a_verdict_is_built_anew_and_shows_no_refused_edit() 
     assert!(matches!(agent.repairs(), [Repair::LocalCopySetBack { .. }]), "{:?}", agent.repairs());
     // The next reply says again how far central has judged; what became of it comes with the pages.
     bed.reply(&agent, 2, &[]);
-    assert_eq!(bed.read(&agent, "item_line", "refused"), "-");
+    assert_eq!(Bed::read(&agent, "item_line", "refused"), "-");
 }
 
 #[test]
@@ -164,13 +164,15 @@ fn a_local_copy_that_is_gone_shows_what_was_not_sent_and_awaits_the_rest_from_ce
     drop(agent);
     bed.remove("local_copy.sqlite");
 
+    drop(bed.open().unwrap());
     let agent = bed.open().unwrap();
+    assert_eq!(agent.repairs(), [], "it is new once, also before the next sync");
     bed.assert_all_there(&agent);
     bed.grant(&agent);
     bed.reply(&agent, 1, &[]);
 
-    assert_ne!(bed.read(&agent, "item_line", "unsent"), "-");
-    assert_eq!(bed.read(&agent, "item_line", "sent"), "-", "central's image comes with its page");
+    assert_ne!(Bed::read(&agent, "item_line", "unsent"), "-");
+    assert_eq!(Bed::read(&agent, "item_line", "sent"), "-", "central's image comes with its page");
     bed.record(&agent, "unsent", "2");
     drop(agent);
     bed.recorded.remove(&("item_line".to_owned(), "sent".to_owned()));
@@ -242,15 +244,15 @@ fn local_data_that_is_lost_with_the_local_copy_is_named() {
     for number in 0..5 {
         bed.record_local(&agent, &format!("L{number}"), "1");
     }
-    bed.prune(&agent, 0);
+    Bed::prune(&agent, 0);
     drop(agent);
     bed.remove("local_copy.sqlite");
 
     let agent = bed.open().unwrap();
 
     assert_eq!(agent.repairs(), [Repair::LocalData { floor: Sequence(4), rescued: 0 }]);
-    assert_eq!(bed.read(&agent, "pref", "L0"), "-");
-    assert_ne!(bed.read(&agent, "pref", "L4"), "-");
+    assert_eq!(Bed::read(&agent, "pref", "L0"), "-");
+    assert_ne!(Bed::read(&agent, "pref", "L4"), "-");
 }
 
 #[test]

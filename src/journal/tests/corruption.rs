@@ -168,6 +168,39 @@ fn flipped_and_zeroed_bytes_anywhere_in_a_sled_file_are_survived_or_named() {
     }
 }
 
+/// The engine's segments are 64 KiB each and begin with a header of their own.
+#[test]
+fn a_flipped_bit_in_the_header_of_each_of_the_engines_segments_costs_nothing() {
+    for number in [301, HEAD] {
+        for header in 0..4 {
+            let outcomes = on_sled("header of an engine's segment", number, |segment| {
+                let at = (header * 64 * 1024).min(data_length(segment) - 64 * 1024);
+                overwrite(&segment.join("db"), at + header * 3, |byte| byte ^ 2, 1);
+            });
+            assert_eq!(outcomes, [Outcome::AllThere, Outcome::AllThere], "segment {number}, header {header}");
+        }
+    }
+}
+
+/// The value that says whose segment it is, in every place where the engine keeps it.
+#[test]
+fn a_segment_whose_own_header_is_unreadable_is_rebuilt_from_its_entries() {
+    for number in [301, HEAD] {
+        let outcomes = on_sled("the segment's header entry", number, |segment| {
+            let path = segment.join("db");
+            let mut bytes = fs::read(&path).unwrap();
+            let starts: Vec<usize> =
+                (0..bytes.len() - 6).filter(|at| bytes[*at..].starts_with(&[0xF1, 0x6F, 0x70, 0x9E, 0, 128])).collect();
+            assert!(!starts.is_empty());
+            for start in starts {
+                bytes[start + 40] ^= 1;
+            }
+            fs::write(&path, bytes).unwrap();
+        });
+        assert_eq!(outcomes, [Outcome::AllThere, Outcome::AllThere], "segment {number}");
+    }
+}
+
 #[test]
 fn truncated_sled_files_are_survived_or_named() {
     for number in [301, HEAD] {

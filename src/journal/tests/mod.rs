@@ -8,6 +8,7 @@ mod corruption;
 mod crash;
 mod forged;
 mod golden;
+mod inspecting;
 mod model;
 mod reopening;
 

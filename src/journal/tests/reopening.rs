@@ -74,9 +74,9 @@ fn an_error_or_a_cut_while_opening_again_loses_nothing_acknowledged() {
             disk.fail_at(2);
             assert!(record_until_error(&mut journal, 30..32, &mut all), "{what}");
             if is_cut {
-                disk.crash_at(call)
+                disk.crash_at(call);
             } else {
-                disk.fail_at(call)
+                disk.fail_at(call);
             }
 
             let (again, well) = (journal.reopen(), disk.clone());

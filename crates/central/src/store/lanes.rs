@@ -14,7 +14,7 @@ use sql::{Param, Row, SqlError, SqlExt};
 use super::error::StoreError;
 use super::limits::CURSOR_AGE_MAX;
 use super::reading::Reading;
-use super::records::damaged_record;
+use super::records::{check_record, damaged_record};
 use super::{state, text, unsigned};
 
 /// Bytes of a row on a page beside its id and columns, at most: flags, position, table.
@@ -41,7 +41,7 @@ struct Ready {
 
 const LANE_COLUMNS: &str =
     "SELECT lane.position, record.number, record.table_name, record.id, lane.is_tombstone, record.data,
-        record.parent_table, record.parent_id, lane.echo_journal
+        record.parent_table, record.parent_id, lane.echo_journal, record.store, record.position, record.checksum
     FROM lane JOIN record ON record.number = lane.record";
 
 impl Reading<'_> {
@@ -279,6 +279,8 @@ fn lane_key(scope: i64, journal: i64, cursor: &Cursor) -> Result<[Param<'static>
 
 fn read_found(row: &dyn Row) -> Result<Found, SqlError> {
     let is_tombstone = row.integer(4)? != 0;
+    let content = (row.optional_text(9)?, row.optional_text(5)?, row.unsigned(10)?);
+    check_record(row.optional_integer(11)?, row.text(2)?, row.text(3)?, content)?;
     let data = row.optional_text(5)?.filter(|_| !is_tombstone);
     let parent = match (row.optional_text(6)?, row.optional_text(7)?) {
         (Some(table), Some(id)) if !is_tombstone => Some((table.to_owned(), id.to_owned())),

@@ -9,6 +9,7 @@ use protocol::ids::{
 use sql::{Row, Sql, SqlError, SqlErrorKind, SqlExt};
 
 use super::error::StoreError;
+use super::records::check_record;
 use super::sites::STORE_TABLE;
 use super::{state, text};
 
@@ -172,13 +173,16 @@ impl Reading<'_> {
     pub fn stores(&mut self, after: Option<&RecordId>, limit: u32) -> Result<Vec<StoreRow>, StoreError> {
         let mut stores = Vec::new();
         self.sql.query(
-            "SELECT record.id, record.data, store_site.site, store_site.ownership
+            "SELECT record.id, record.data, store_site.site, store_site.ownership, record.store, record.position,
+                 record.checksum
              FROM record LEFT JOIN store_site ON store_site.store = record.id
              WHERE record.table_name = ?1 AND record.data IS NOT NULL AND record.id > ?2 ORDER BY record.id LIMIT ?3",
             &[STORE_TABLE.into(), after.map_or("", RecordId::as_str).into(), limit.into()],
             &mut |row| {
                 let site = row.optional_integer(2)?.map(|_| text::site(row, 2)).transpose()?;
                 let ownership = row.optional_integer(3)?.map(|_| text::small(row, 3)).transpose()?;
+                let content = (row.optional_text(4)?, row.optional_text(1)?, row.unsigned(5)?);
+                check_record(row.optional_integer(6)?, STORE_TABLE, row.text(0)?, content)?;
                 stores.push(StoreRow {
                     id: text::record_id(row, 0)?,
                     data: row.text(1)?.to_owned(),
@@ -210,8 +214,8 @@ impl Reading<'_> {
     /// # Errors
     /// [`StoreError::Sql`].
     pub fn record(&mut self, table: &str, id: &RecordId) -> Result<Option<RecordRow>, StoreError> {
-        let sql = "SELECT id, data, store, position FROM record WHERE table_name = ?1 AND id = ?2";
-        Ok(self.sql.query_one(sql, &[table.into(), id.as_str().into()], read_record)?)
+        let sql = "SELECT id, data, store, position, checksum FROM record WHERE table_name = ?1 AND id = ?2";
+        Ok(self.sql.query_one(sql, &[table.into(), id.as_str().into()], |row| read_record(table, row))?)
     }
 
     /// Records of a table by id, `limit` of those behind `after`, without the deleted ones.
@@ -221,11 +225,11 @@ impl Reading<'_> {
     pub fn records(&mut self, table: &str, after: Option<&RecordId>, limit: u32) -> Result<Vec<RecordRow>, StoreError> {
         let mut records = Vec::new();
         self.sql.query(
-            "SELECT id, data, store, position FROM record
+            "SELECT id, data, store, position, checksum FROM record
              WHERE table_name = ?1 AND id > ?2 AND data IS NOT NULL ORDER BY id LIMIT ?3",
             &[table.into(), after.map_or("", RecordId::as_str).into(), limit.into()],
             &mut |row| {
-                records.push(read_record(row)?);
+                records.push(read_record(table, row)?);
                 Ok(ControlFlow::Continue(()))
             },
         )?;
@@ -282,7 +286,9 @@ fn read_site(row: &dyn Row) -> Result<SiteRow, SqlError> {
     })
 }
 
-fn read_record(row: &dyn Row) -> Result<RecordRow, SqlError> {
+fn read_record(table: &str, row: &dyn Row) -> Result<RecordRow, SqlError> {
+    let content = (row.optional_text(2)?, row.optional_text(1)?, row.unsigned(3)?);
+    check_record(row.optional_integer(4)?, table, row.text(0)?, content)?;
     Ok(RecordRow {
         id: text::record_id(row, 0)?,
         data: row.optional_text(1)?.map(str::to_owned),

@@ -7,7 +7,7 @@ use domain::json;
 use domain::judge::Applied;
 use protocol::ids::{RecordId, SiteId, TableRef};
 use protocol::row::Row;
-use sql::{Param, SqlExt};
+use sql::{Param, SqlError, SqlExt};
 
 use super::batch::Batch;
 use super::error::StoreError;
@@ -49,9 +49,11 @@ impl Batch<'_> {
     pub(super) fn read_record(&mut self, key: &Key) -> Result<Option<Stored>, StoreError> {
         let Some(table) = self.catalogue.table(&key.0) else { return Ok(None) };
         let found = self.sql.query_one(
-            "SELECT number, position, store, data FROM record WHERE table_name = ?1 AND id = ?2",
+            "SELECT number, position, store, data, checksum FROM record WHERE table_name = ?1 AND id = ?2",
             &[table.name().into(), key.1.as_str().into()],
             |row| {
+                let stored = (row.optional_text(2)?, row.optional_text(3)?, row.unsigned(1)?);
+                check_record(row.optional_integer(4)?, table.name(), key.1.as_str(), stored)?;
                 let row_of = |data| json::row_from_json(table, &key.1, data);
                 let read = row.optional_text(3)?.map(row_of).transpose();
                 Ok((row.integer(0)?, row.unsigned(1)?, text::optional_record_id(row, 2)?, read))
@@ -84,26 +86,40 @@ impl Batch<'_> {
         let position = self.state.next_position().0;
         let data = applied.row.as_ref().map(|row| json::row_to_json(&table, &key.1, row));
         let parent_table = applied.parent.as_ref().map(|(parent, _)| self.catalogue.table_name(parent));
-        let columns: [Param<'_>; 5] = [
+        let store = applied.store.as_ref().map(RecordId::as_str);
+        let checksum = record_checksum(table.name(), key.1.as_str(), (store, data.as_deref(), position));
+        let columns: [Param<'_>; 6] = [
+            checksum.into(),
             data.as_deref().into(),
-            applied.store.as_ref().map(RecordId::as_str).into(),
+            store.into(),
             unsigned(position),
             parent_table.as_deref().into(),
             applied.parent.as_ref().map(|(_, id)| id.as_str()).into(),
         ];
-        let [data, store, at, parent_table, parent_id] = columns;
+        let [checksum, data, store, at, parent_table, parent_id] = columns;
         let (number, lanes) = if let Some(number) = number {
             self.sql.execute(
-                "UPDATE record SET data = ?2, store = ?3, position = ?4, parent_table = ?5, parent_id = ?6 WHERE number = ?1",
-                &[number.into(), data, store, at, parent_table, parent_id],
+                "UPDATE record SET data = ?2, store = ?3, position = ?4, parent_table = ?5, parent_id = ?6, checksum = ?7
+                 WHERE number = ?1",
+                &[number.into(), data, store, at, parent_table, parent_id, checksum],
             )?;
             (number, self.lanes_of(number)?)
         } else {
             let number = i64::try_from(position).expect("positions are far below 2^63");
             self.sql.execute(
-                "INSERT INTO record (number, table_name, id, data, store, position, parent_table, parent_id)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-                &[number.into(), table.name().into(), key.1.as_str().into(), data, store, at, parent_table, parent_id],
+                "INSERT INTO record (number, table_name, id, data, store, position, parent_table, parent_id, checksum)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+                &[
+                    number.into(),
+                    table.name().into(),
+                    key.1.as_str().into(),
+                    data,
+                    store,
+                    at,
+                    parent_table,
+                    parent_id,
+                    checksum,
+                ],
             )?;
             (number, Vec::new())
         };
@@ -199,6 +215,18 @@ impl Batch<'_> {
         }
         Ok(())
     }
+}
+
+/// Store, data and position of a record.
+type Content<'a> = (Option<&'a str>, Option<&'a str>, u64);
+
+fn record_checksum(table: &str, id: &str, (store, data, position): Content<'_>) -> i64 {
+    sql::row_checksum(&[Some(table), Some(id), store, data], position)
+}
+
+/// That a record reads as it was written.
+pub(super) fn check_record(found: Option<i64>, table: &str, id: &str, content: Content<'_>) -> Result<(), SqlError> {
+    sql::check_row(found, record_checksum(table, id, content), format_args!("record {table} {id}"))
 }
 
 pub(super) fn damaged_record(table: &Table, id: &RecordId, error: &json::JsonError) -> StoreError {

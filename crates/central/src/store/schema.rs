@@ -6,10 +6,16 @@
 use sql::Migration;
 
 /// Number of the last migration.
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 
 /// Every step. A released one never changes.
-pub(super) const MIGRATIONS: &[Migration] = &[Migration { number: 1, name: "the store", ddl: FIRST }];
+pub(super) const MIGRATIONS: &[Migration] = &[
+    Migration { number: 1, name: "the store", ddl: FIRST },
+    Migration { number: 2, name: "checksums", ddl: CHECKSUMS },
+];
+
+/// Of table, id, store, data and position: what a report or a site reads is what was written. Empty in rows of before.
+const CHECKSUMS: &str = "ALTER TABLE record ADD COLUMN checksum {bigint};";
 
 const _: () = assert!(MIGRATIONS.len() == VERSION as usize, "each migration counts");
 
