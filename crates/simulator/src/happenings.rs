@@ -482,6 +482,7 @@ impl World {
         model.reported.clear();
         model.is_complete = false;
         model.is_granted = false;
+        model.has_forgotten = true;
         self.damaged.insert(index);
         Ok(())
     }

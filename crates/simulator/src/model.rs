@@ -146,6 +146,8 @@ pub struct SiteModel {
     pub is_complete: bool,
     /// Whether it was granted its stores since it last began anew.
     pub is_granted: bool,
+    /// Whether the device lost its local copy: what waits at central is not shown there any more.
+    pub has_forgotten: bool,
     /// Groups that were handed over and not acknowledged since the journal was last opened.
     pub attempted_groups: u64,
 }
@@ -204,13 +206,13 @@ impl SiteModel {
         columns
     }
 
-    /// Whether a device before this one left entries whose verdict may still change what central has.
+    /// Whether entries that the device does not have any more may still change what central has.
     pub fn is_unsettled(&self, key: &Key) -> bool {
         let newest = self.logs.len().saturating_sub(1);
         let entries = self.by_key.get(key).map(Vec::as_slice).unwrap_or_default();
         entries.iter().any(|(index, sequence)| {
             let entry = self.logs.get(*index).and_then(|log| log.entry(*sequence));
-            *index < newest && entry.is_some_and(|entry| entry.expected != Expected::Accepted)
+            (*index < newest || self.has_forgotten) && entry.is_some_and(|entry| entry.expected != Expected::Accepted)
         })
     }
 
@@ -273,6 +275,7 @@ impl Model {
                 reported: BTreeMap::new(),
                 is_complete: false,
                 is_granted: false,
+                has_forgotten: false,
                 attempted_groups: 0,
             },
         );

@@ -38,6 +38,9 @@ impl World {
             match answer {
                 Ok(recorded) => {
                     let shared = recorded.sequences.map_or(0, |(first, last)| last.0 + 1 - first.0);
+                    let last = recorded.sequences.map_or(0, |(_, last)| last.0);
+                    let log = self.model.site(site).log();
+                    log.acknowledged = log.acknowledged.max(if recorded.was_recorded { 0 } else { last });
                     self.counts.edits += recorded.edits;
                     if !recorded.was_recorded && shared > 0 {
                         acknowledged.push((shared, expected));
@@ -65,13 +68,17 @@ impl World {
         is_all: bool,
     ) -> Result<(), Violation> {
         let Some(device) = self.devices.get(index) else { return Ok(()) };
-        if device.is_off() {
+        if device.shared.is_off() || device.private.is_off() {
             // What was acknowledged in the same breath is looked for when the device is up again.
             return if groups.is_empty() { Ok(()) } else { violation("1", "edits were acknowledged without power") };
         }
         let (site, catalogue) = (device.site, std::sync::Arc::clone(device.catalogue()));
         let head = self.model.site(site).log().head();
-        let news = read_journal(index, device, Kind::Shared, head)?;
+        let news = match read_journal(index, device, Kind::Shared, head) {
+            // The power went while the oracle read: what is there is seen when the device is up again.
+            Err(_) if device.is_off() => return Ok(()),
+            news => news?,
+        };
         let mut sizes = groups.iter().copied();
         let mut left = sizes.next();
         let mut acknowledged = 0;
@@ -104,7 +111,11 @@ impl World {
         let Some(device) = self.devices.get(index) else { return Ok(()) };
         let (site, catalogue) = (device.site, std::sync::Arc::clone(device.catalogue()));
         let known = self.model.site(site).private.as_ref().map_or(0, crate::model::Log::head);
-        for stored in read_journal(index, device, Kind::Private, known)? {
+        let news = match read_journal(index, device, Kind::Private, known) {
+            Err(_) if device.is_off() => return Ok(()),
+            news => news?,
+        };
+        for stored in news {
             let entry = logged(&catalogue, &stored.entry, stored.hash, Expected::Either)?;
             let model = self.model.site(site);
             let key = entry.key.clone();
@@ -154,6 +165,7 @@ impl World {
             model.reported.clear();
             model.is_complete = false;
             model.is_granted = false;
+            model.has_forgotten = true;
         }
     }
 
@@ -192,8 +204,8 @@ impl World {
         if log.id != id {
             return violation("2", format!("device {index} goes on in journal {id} without a word"));
         }
-        if durable < log.head() {
-            let head = log.head();
+        if durable < log.head().max(log.acknowledged) {
+            let head = log.head().max(log.acknowledged);
             return violation("1", format!("device {index} has entries up to {durable}, {head} were durable"));
         }
         if floor > log.committed {

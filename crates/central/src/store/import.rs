@@ -175,7 +175,8 @@ impl Batch<'_> {
         let received = self.append(site, &[(bytes, hash)])?;
         self.active_journal(site)?.judged = received.sequence;
         if applied.effect == Effect::Write {
-            self.write_record(Author { site, journal: journal.number }, &key, &applied, number)?;
+            let author = Author { site, journal: journal.number, sequence: received.sequence };
+            self.write_record(author, &key, &applied, number)?;
         }
         if self.state.waiting > 0 {
             self.settle(vec![Change { site, key, is_gone: false, is_cancelled: false }])?;

@@ -310,7 +310,7 @@ impl Batch<'_> {
         mut numbers: Numbers,
         changes: &mut Vec<Change>,
     ) -> Result<(), StoreError> {
-        let author = Author { site: group.site, journal: group.journal };
+        let author = Author { site: group.site, journal: group.journal, sequence: group.place().first };
         for Accepted { key, applied, is_gone } in accepted {
             if applied.cancels_waiting {
                 self.cancel_waiting(group.site, &key, group.place())?;

@@ -289,6 +289,12 @@ impl Batch<'_> {
                 kept.insert(scope.clone(), *cursor);
             }
         }
+        if scopes.iter().any(|scope| !kept.contains_key(scope)) {
+            let journal = self.active_journal(site)?;
+            if journal.echo_after != journal.received {
+                (journal.echo_after, journal.is_changed) = (journal.received, true);
+            }
+        }
         let before = std::mem::take(&mut self.site(site)?.cursors);
         for scope in before.keys().filter(|scope| !kept.contains_key(*scope)) {
             let key: [Param<'_>; 2] = [site.0.into(), scope.as_bytes().into()];

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use domain::catalogue::Table;
 use domain::json;
 use domain::judge::Applied;
-use protocol::ids::{RecordId, SiteId, TableRef};
+use protocol::ids::{RecordId, Sequence, SiteId, TableRef};
 use protocol::row::Row;
 use sql::{Param, SqlError, SqlExt};
 
@@ -42,6 +42,8 @@ pub(super) struct Author {
     pub(super) site: SiteId,
     /// Number of the journal.
     pub(super) journal: i64,
+    /// The first entry of the group.
+    pub(super) sequence: Sequence,
 }
 
 impl Batch<'_> {
@@ -168,7 +170,11 @@ impl Batch<'_> {
         }
         let site = self.site(author.site)?;
         // An entry of a journal that was closed: the device that speaks for the site now never had it.
-        let is_active = site.journal.as_ref().is_some_and(|journal| journal.number == author.journal);
+        // One that came before the site last began anew: the device may have lost it with its local copy, and let its journal go
+        // of it, before it was judged.
+        let is_active = site.journal.as_ref().is_some_and(|journal| {
+            journal.number == author.journal && author.sequence > journal.echo_after
+        });
         let Some(cursor) = site.cursors.get(scope).filter(|_| is_active) else { return Ok(None) };
         // A row of its own from before the lane was last begun counts only once it was read: the device may have begun again
         // because it lost what it had.

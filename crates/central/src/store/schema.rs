@@ -6,13 +6,18 @@
 use sql::Migration;
 
 /// Number of the last migration.
-pub(super) const VERSION: u32 = 2;
+pub(super) const VERSION: u32 = 3;
 
 /// Every step. A released one never changes.
 pub(super) const MIGRATIONS: &[Migration] = &[
     Migration { number: 1, name: "the store", ddl: FIRST },
     Migration { number: 2, name: "checksums", ddl: CHECKSUMS },
+    Migration { number: 3, name: "echo", ddl: ECHO },
 ];
+
+/// How far the journal was received when its site last began to read a lane from 0: what came before then the device may have lost
+/// with its local copy, whenever it is judged.
+const ECHO: &str = "ALTER TABLE journal ADD COLUMN echo_after {bigint} NOT NULL DEFAULT 0;";
 
 /// Of table, id, store, data and position: what a report or a site reads is what was written. Empty in rows of before.
 const CHECKSUMS: &str = "ALTER TABLE record ADD COLUMN checksum {bigint};";

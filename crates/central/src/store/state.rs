@@ -61,12 +61,14 @@ pub(super) struct Journal {
     pub(super) floor: Sequence,
     /// Set while a group that is too large goes on.
     pub(super) is_refusing_group: bool,
+    /// Entries up to here the device may not have any more (rule 5.15).
+    pub(super) echo_after: Sequence,
     pub(super) is_changed: bool,
 }
 
 /// What [`Journal::read`] reads.
 pub(super) const JOURNAL_COLUMNS: &str =
-    "number, id, is_active, genesis, received, received_hash, judged, floor, is_refusing_group";
+    "number, id, is_active, genesis, received, received_hash, judged, floor, is_refusing_group, echo_after";
 
 /// Begins an epoch, and central's own site and journal if the database is new.
 pub(super) fn start(sql: &mut (dyn Sql + '_), entropy: StartEntropy, now_ms: u64) -> Result<(), StoreError> {
@@ -117,6 +119,7 @@ pub(super) fn insert_journal(
         judged: Sequence::ZERO,
         floor: Sequence::ZERO,
         is_refusing_group: false,
+        echo_after: Sequence::ZERO,
         is_changed: false,
     })
 }
@@ -202,7 +205,7 @@ impl SiteState {
         let Some((control_last, is_enrolled)) = found else { return Ok(None) };
         let waiting = sql.query_one("SELECT count(*) FROM waiting WHERE site = ?1", &[id], |row| row.unsigned(0))?;
         let sql_active =
-            "SELECT number, id, is_active, genesis, received, received_hash, judged, floor, is_refusing_group
+            "SELECT number, id, is_active, genesis, received, received_hash, judged, floor, is_refusing_group, echo_after
              FROM journal WHERE site = ?1 AND is_active = 1";
         let journal = sql.query_one(sql_active, &[id], Journal::read)?;
         let unjudged = sql.query_integer(
@@ -245,6 +248,7 @@ impl Journal {
             judged: Sequence(row.unsigned(6)?),
             floor: Sequence(row.unsigned(7)?),
             is_refusing_group: row.integer(8)? != 0,
+            echo_after: Sequence(row.unsigned(9)?),
             is_changed: false,
         })
     }
@@ -252,7 +256,8 @@ impl Journal {
     /// Writes what changes as entries come and are judged.
     pub(super) fn write(&self, sql: &mut (dyn Sql + '_)) -> Result<(), StoreError> {
         sql.execute(
-            "UPDATE journal SET received = ?2, received_hash = ?3, judged = ?4, floor = ?5, is_refusing_group = ?6
+            "UPDATE journal SET received = ?2, received_hash = ?3, judged = ?4, floor = ?5, is_refusing_group = ?6,
+                echo_after = ?7
              WHERE number = ?1",
             &[
                 self.number.into(),
@@ -261,6 +266,7 @@ impl Journal {
                 unsigned(self.judged.0),
                 unsigned(self.floor.0),
                 i64::from(self.is_refusing_group).into(),
+                unsigned(self.echo_after.0),
             ],
         )?;
         Ok(())

@@ -17,6 +17,7 @@ contract!(
     rule_5_15_an_edit_made_while_the_lane_was_first_read_is_sent,
     rule_5_15_a_device_that_begins_again_gets_everything,
     rule_5_15_an_own_row_from_before_the_device_began_again_proves_nothing,
+    rule_5_15_what_came_before_the_device_began_again_is_sent_whenever_it_is_judged,
     rule_5_15_an_edit_of_a_closed_journal_is_sent_to_its_successor,
     rule_5_15_own_rows_move_an_old_cursor,
     rule_5_16_a_header_comes_before_its_line_also_on_a_later_page,
@@ -176,6 +177,23 @@ fn rule_5_15_a_device_that_begins_again_gets_everything(world: &mut World) {
     device.record(&[r#"patch transact T1 {"status":"fn"}"#]);
     assert_eq!(device.sync(world), 0);
     assert_eq!(device.data("transact", "T1"), world.data("transact", "T1"));
+}
+
+/// The simulator's find: a line waited at central while its device lost the local copy and let its journal go of the line.
+fn rule_5_15_what_came_before_the_device_began_again_is_sent_whenever_it_is_judged(world: &mut World) {
+    let mut device = world.device(&["S1"]);
+    device.sync(world);
+    device.record(&[r#"put trans_line L1 {"transaction_ID":"T1"}"#]);
+    device.sync(world);
+    device.wipe_copy();
+    device.sync(world);
+    device.sync(world);
+    assert_eq!(device.data("trans_line", "L1"), "not here");
+
+    device.record(&[r#"put transact T1 {"store_ID":"S1"}"#]);
+    assert_eq!(device.sync(world), 1);
+
+    assert_eq!(device.data("trans_line", "L1"), world.data("trans_line", "L1"));
 }
 
 fn rule_5_15_an_own_row_from_before_the_device_began_again_proves_nothing(world: &mut World) {
