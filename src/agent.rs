@@ -89,13 +89,15 @@ impl Agent {
                 };
                 let mut places =
                     opening::FolderPlaces { layout, device: &mut device, site, catalogue: &catalogue, aside: None };
-                Some(open_recorder(&mut places, site, &catalogue, limits, &mut repairs)?)
+                let opened = open_recorder(&mut places, site, &catalogue, limits, &mut repairs);
+                // What was mended stays mended and is not found again, whether or not the rest opens.
+                for repair in &repairs {
+                    log::warn!("{repair}");
+                }
+                Some(opened?)
             }
             None => None,
         };
-        for repair in &repairs {
-            log::warn!("{repair}");
-        }
         // What was suspected has been looked at and mended.
         let _ = std::fs::remove_file(layout.suspicion());
         let learnt = match &recorder {

@@ -302,6 +302,8 @@ impl<S: Storage> SyncRunner<'_, S> {
     fn start(&self, learnt: Learnt) -> Result<Start, AgentError> {
         let mut core = self.recorder.core();
         let state = core.local.session_state()?;
+        // Nothing of central's is here: it has told nothing yet, or the local copy that knew it is gone.
+        let is_silent = state.cursors.is_empty();
         let head = core.shared.durable();
         let predecessor = core.shared.identity().predecessor;
         Ok(Start {
@@ -315,6 +317,7 @@ impl<S: Storage> SyncRunner<'_, S> {
             head_hash: head.hash,
             // A local copy that was lost does not know what central has; what the journal let go of central does have.
             received: state.received.max(core.shared.floor()),
+            is_unsure: state.received == Sequence::ZERO && is_silent,
             control: state.control,
             cursors: state.cursors,
             page_part: state.page_part,

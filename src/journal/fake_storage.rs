@@ -69,6 +69,11 @@ impl FakeStorage {
         disk.fail_at = None;
     }
 
+    /// While it is held, calls are not counted and no fault strikes: for whoever only looks.
+    pub fn hold_faults(&self, is_held: bool) {
+        self.disk().is_held = is_held;
+    }
+
     /// Cuts the power now: every call fails until [`FakeStorage::restart`].
     pub fn cut_power(&self) {
         let mut disk = self.disk();
@@ -163,6 +168,7 @@ struct Disk {
     crash_at: Option<u64>,
     fail_at: Option<u64>,
     is_off: bool,
+    is_held: bool,
     /// How often it was started, so that handles from before a crash are known.
     starts: u64,
 }
@@ -177,6 +183,7 @@ impl Default for Disk {
             crash_at: None,
             fail_at: None,
             is_off: false,
+            is_held: false,
             starts: 0,
         }
     }
@@ -186,6 +193,9 @@ impl Disk {
     /// Counts a call that changes something and fails it if it is its turn.
     fn count(&mut self, action: &str) -> Result<(), StorageError> {
         self.check_power(action)?;
+        if self.is_held {
+            return Ok(());
+        }
         self.calls += 1;
         if self.crash_at == Some(self.calls) {
             self.is_off = true;

@@ -92,6 +92,7 @@ impl Device {
             head: self.head(),
             head_hash: self.hash_at(self.head()),
             received: self.received.min(self.head()),
+            is_unsure: false,
             control: self.control,
             cursors: self.scope_cursors(),
             page_part: self.part.as_ref().map(|part| part.0.clone()),

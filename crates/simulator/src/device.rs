@@ -46,6 +46,8 @@ pub struct Device {
     pub clock_off_ms: i64,
     /// How often it was opened, so that what was meant for an earlier life does not reach a later one.
     pub life: u64,
+    /// What was mended since the agent last came up, also when the rest did not open.
+    repairs: Vec<Repair>,
     signer: Ed25519Signer,
     settings: Settings,
 }
@@ -146,6 +148,7 @@ impl Device {
             down_until_ms: 0,
             clock_off_ms: 0,
             life: 0,
+            repairs: Vec::new(),
             settings,
         }
     }
@@ -174,7 +177,6 @@ impl Device {
     /// What opening says.
     pub fn open(&mut self, now_ms: u64, random: &mut Random) -> Result<Vec<Repair>, AgentError> {
         self.life += 1;
-        let mut repairs = Vec::new();
         let catalogue = Arc::clone(&self.settings.catalogue);
         let mut places = DiskPlaces {
             shared: self.shared.clone(),
@@ -185,11 +187,11 @@ impl Device {
             catalogue: &catalogue,
             random,
         };
-        let recorder = open_recorder(&mut places, self.site, &catalogue, self.settings.limits, &mut repairs)?;
+        let recorder = open_recorder(&mut places, self.site, &catalogue, self.settings.limits, &mut self.repairs)?;
         let learnt = recorder.core().local.learnt()?;
         let plan = Plan::new(self.settings.schedule, MonotonicMs(now_ms), random.number());
         self.live = Some(Live { recorder, plan, session: None, learnt });
-        Ok(repairs)
+        Ok(std::mem::take(&mut self.repairs))
     }
 
     /// Whether a fault has cut the power.

@@ -75,8 +75,8 @@ impl World {
         let (site, catalogue) = (device.site, std::sync::Arc::clone(device.catalogue()));
         let head = self.model.site(site).log().head();
         let news = match read_journal(index, device, Kind::Shared, head) {
-            // The power went while the oracle read: what is there is seen when the device is up again.
-            Err(_) if device.is_off() => return Ok(()),
+            // The disk fails while the oracle reads: what is there is seen when the device is up again.
+            Err(_) if device.is_off() || self.excused.contains(&index) || self.damaged.contains(&index) => return Ok(()),
             news => news?,
         };
         let mut sizes = groups.iter().copied();
@@ -112,7 +112,7 @@ impl World {
         let (site, catalogue) = (device.site, std::sync::Arc::clone(device.catalogue()));
         let known = self.model.site(site).private.as_ref().map_or(0, crate::model::Log::head);
         let news = match read_journal(index, device, Kind::Private, known) {
-            Err(_) if device.is_off() => return Ok(()),
+            Err(_) if device.is_off() || self.excused.contains(&index) || self.damaged.contains(&index) => return Ok(()),
             news => news?,
         };
         for stored in news {
@@ -732,10 +732,13 @@ fn read_journal(
         return Ok(Vec::new());
     }
     let mut entries = Vec::new();
+    let storages = [&device.shared, &device.private];
+    storages.iter().for_each(|storage| storage.hold_faults(true));
     let read = journal.read(after, &mut |stored| {
         entries.push(stored);
         ControlFlow::Continue(())
     });
+    storages.iter().for_each(|storage| storage.hold_faults(false));
     match read {
         Ok(()) => Ok(entries),
         Err(error) => violation("1", format!("device {index} cannot read its {} journal: {error}", kind.as_str())),

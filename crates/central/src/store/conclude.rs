@@ -50,6 +50,10 @@ impl Batch<'_> {
                 if head.counts_rows { Some(reading.rows_waiting(journal.number, &scopes)?) } else { None };
             let is_drained = head.head <= journal.received && reading.is_drained(journal.number, &scopes)?;
             batch.note_contact(head, token, is_drained)?;
+            let active = batch.active_journal(site)?;
+            if active.told != active.received {
+                (active.told, active.is_changed) = (active.received, true);
+            }
             let reply = ReplyHead {
                 version: message::VERSION,
                 token,
@@ -88,6 +92,21 @@ impl Batch<'_> {
             ScopeCursor { scope, cursor }
         });
         Ok(with_cursor.collect())
+    }
+
+    /// A device that shows the last token has stored the reply that gave it, and so has heard its receipt (rule 5.7).
+    pub(super) fn note_heard(&mut self, head: &RequestHead) -> Result<(), StoreError> {
+        let journal = self.active_journal(head.site)?.clone();
+        if journal.heard == journal.told {
+            return Ok(());
+        }
+        let sql = "SELECT tokens_given FROM contact WHERE site = ?1";
+        let given = self.sql.query_one(sql, &[head.site.0.into()], |row| Ok(row.blob(0)?.to_vec()))?;
+        if given.is_some_and(|given| given.ends_with(&head.token.0)) {
+            let journal = self.active_journal(head.site)?;
+            (journal.heard, journal.is_changed) = (journal.told, true);
+        }
+        Ok(())
     }
 
     /// Keeps the token and the time: the one thing that a quiet exchange writes. Nothing is refused by tokens yet.

@@ -13,7 +13,7 @@ use super::{text, unsigned};
 
 impl Batch<'_> {
     /// Takes at most `entries_max` judged entries that came before a time out of the log, and says how many it took: when it
-    /// is fewer, nothing is left to take. What waits stays; what was refused stays until it is dismissed, or until a journal
+    /// is fewer, nothing is left to take. What waits stays, and what its device may send again; what was refused stays until it is dismissed, or until a journal
     /// has more of it than [`super::StoreLimits::set_aside_entries_max`].
     ///
     /// # Errors
@@ -73,6 +73,8 @@ impl Batch<'_> {
         entries_max: u64,
     ) -> Result<u64, StoreError> {
         let mut journal = self.journal(site, number)?;
+        // What a device may send again, because it never heard that it was received, must be told from another history.
+        let through = if journal.is_active && site != SiteId::CENTRAL { journal.judged.min(journal.heard) } else { journal.judged };
         // Entries stand in the order in which they came, so the old ones are the first.
         let last = self.sql.query_one(
             "SELECT max(old.sequence) FROM (SELECT sequence, received_ms FROM entry
@@ -81,7 +83,7 @@ impl Batch<'_> {
             &[
                 number.into(),
                 unsigned(journal.floor.0),
-                unsigned(journal.judged.0),
+                unsigned(through.0),
                 sql::Param::unsigned(entries_max)?,
                 unsigned(before_ms),
             ],

@@ -34,6 +34,7 @@ impl Batch<'_> {
                 batch.tell_forgotten_grants(head.site)?;
             }
             batch.keep_cursors(head.site, &head.cursors)?;
+            batch.note_heard(head)?;
             let journal = batch.active_journal(head.site)?;
             Ok(Received { sequence: journal.received, hash: journal.received_hash })
         })

@@ -12,12 +12,17 @@ pub(super) const VERSION: u32 = 3;
 pub(super) const MIGRATIONS: &[Migration] = &[
     Migration { number: 1, name: "the store", ddl: FIRST },
     Migration { number: 2, name: "checksums", ddl: CHECKSUMS },
-    Migration { number: 3, name: "echo", ddl: ECHO },
+    Migration { number: 3, name: "what a device knows", ddl: HEARD },
 ];
 
-/// How far the journal was received when its site last began to read a lane from 0: what came before then the device may have lost
-/// with its local copy, whenever it is judged.
-const ECHO: &str = "ALTER TABLE journal ADD COLUMN echo_after {bigint} NOT NULL DEFAULT 0;";
+/// What central knows of what a device knows, by journal. `echo_after`: how far it was received when the site last began to read a
+/// lane from 0; what came before then the device may have lost with its local copy, whenever it is judged. `told`: how far the
+/// last reply said that it is received. `heard`: how far the device is known to have heard it, by the token it shows.
+const HEARD: &str = "
+ALTER TABLE journal ADD COLUMN echo_after {bigint} NOT NULL DEFAULT 0;
+ALTER TABLE journal ADD COLUMN told {bigint} NOT NULL DEFAULT 0;
+ALTER TABLE journal ADD COLUMN heard {bigint} NOT NULL DEFAULT 0;
+";
 
 /// Of table, id, store, data and position: what a report or a site reads is what was written. Empty in rows of before.
 const CHECKSUMS: &str = "ALTER TABLE record ADD COLUMN checksum {bigint};";

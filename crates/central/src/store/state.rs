@@ -63,12 +63,16 @@ pub(super) struct Journal {
     pub(super) is_refusing_group: bool,
     /// Entries up to here the device may not have any more (rule 5.15).
     pub(super) echo_after: Sequence,
+    /// The receipt of the last reply.
+    pub(super) told: Sequence,
+    /// The receipt that the device is known to have heard: what is above it may come again.
+    pub(super) heard: Sequence,
     pub(super) is_changed: bool,
 }
 
 /// What [`Journal::read`] reads.
 pub(super) const JOURNAL_COLUMNS: &str =
-    "number, id, is_active, genesis, received, received_hash, judged, floor, is_refusing_group, echo_after";
+    "number, id, is_active, genesis, received, received_hash, judged, floor, is_refusing_group, echo_after, told, heard";
 
 /// Begins an epoch, and central's own site and journal if the database is new.
 pub(super) fn start(sql: &mut (dyn Sql + '_), entropy: StartEntropy, now_ms: u64) -> Result<(), StoreError> {
@@ -120,6 +124,8 @@ pub(super) fn insert_journal(
         floor: Sequence::ZERO,
         is_refusing_group: false,
         echo_after: Sequence::ZERO,
+        told: Sequence::ZERO,
+        heard: Sequence::ZERO,
         is_changed: false,
     })
 }
@@ -205,7 +211,7 @@ impl SiteState {
         let Some((control_last, is_enrolled)) = found else { return Ok(None) };
         let waiting = sql.query_one("SELECT count(*) FROM waiting WHERE site = ?1", &[id], |row| row.unsigned(0))?;
         let sql_active =
-            "SELECT number, id, is_active, genesis, received, received_hash, judged, floor, is_refusing_group, echo_after
+            "SELECT number, id, is_active, genesis, received, received_hash, judged, floor, is_refusing_group, echo_after, told, heard
              FROM journal WHERE site = ?1 AND is_active = 1";
         let journal = sql.query_one(sql_active, &[id], Journal::read)?;
         let unjudged = sql.query_integer(
@@ -249,6 +255,8 @@ impl Journal {
             floor: Sequence(row.unsigned(7)?),
             is_refusing_group: row.integer(8)? != 0,
             echo_after: Sequence(row.unsigned(9)?),
+            told: Sequence(row.unsigned(10)?),
+            heard: Sequence(row.unsigned(11)?),
             is_changed: false,
         })
     }
@@ -257,7 +265,7 @@ impl Journal {
     pub(super) fn write(&self, sql: &mut (dyn Sql + '_)) -> Result<(), StoreError> {
         sql.execute(
             "UPDATE journal SET received = ?2, received_hash = ?3, judged = ?4, floor = ?5, is_refusing_group = ?6,
-                echo_after = ?7
+                echo_after = ?7, told = ?8, heard = ?9
              WHERE number = ?1",
             &[
                 self.number.into(),
@@ -267,6 +275,8 @@ impl Journal {
                 unsigned(self.floor.0),
                 i64::from(self.is_refusing_group).into(),
                 unsigned(self.echo_after.0),
+                unsigned(self.told.0),
+                unsigned(self.heard.0),
             ],
         )?;
         Ok(())

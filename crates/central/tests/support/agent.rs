@@ -207,6 +207,7 @@ impl Agent {
             head: self.head(),
             head_hash: self.hash_at(self.head()),
             received: self.received,
+            is_unsure: false,
             control: self.control,
             cursors: cursors.map(|(scope, cursor)| ScopeCursor { scope: scope.clone(), cursor: *cursor }).collect(),
             page_part: None,

@@ -58,6 +58,9 @@ pub struct Start {
     pub head_hash: Hash,
     /// How far central is known to have received the journal.
     pub received: Sequence,
+    /// Whether central never said so, as after the local copy was lost: then it is asked before anything is sent, because what
+    /// it has forgotten by age it could not tell from another history.
+    pub is_unsure: bool,
     /// The last control row that was stored.
     pub control: ControlNumber,
     /// The cursors that were stored.
@@ -241,7 +244,8 @@ impl Session {
 
     /// Reads the journal if something is to be pushed, else asks for what central has.
     fn next_request(&mut self, tools: &mut Tools<'_>) {
-        if self.received >= self.start.head {
+        let is_unsure = core::mem::take(&mut self.start.is_unsure);
+        if self.received >= self.start.head || is_unsure {
             self.send(&[], 0, tools);
             return;
         }

@@ -191,7 +191,8 @@ fn rule_5_15_what_came_before_the_device_began_again_is_sent_whenever_it_is_judg
     assert_eq!(device.data("trans_line", "L1"), "not here");
 
     device.record(&[r#"put transact T1 {"store_ID":"S1"}"#]);
-    assert_eq!(device.sync(world), 1);
+    // The line, and its header before it.
+    assert_eq!(device.sync(world), 2);
 
     assert_eq!(device.data("trans_line", "L1"), world.data("trans_line", "L1"));
 }

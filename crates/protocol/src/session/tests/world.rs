@@ -93,6 +93,7 @@ impl Device {
             head: self.head(),
             head_hash: self.hash_at(self.head()),
             received: self.received,
+            is_unsure: false,
             control: self.control.last().map_or(ControlNumber(0), |row| row.number),
             cursors: self
                 .cursors
