@@ -177,7 +177,7 @@ mod tests {
         }
     }
 
-    /// The fuzzer made the checksum fit, and opening counted past the end of the numbers.
+    /// A checksum can be made to fit, and what counts on from the last number there is overflows.
     #[test]
     fn a_slot_whose_entries_cannot_be_counted_is_none() {
         let floor = Point { sequence: Sequence(10), hash: Hash([1; 32]) };

@@ -20,6 +20,7 @@ const SLOT_DISTANCE_BYTES: usize = 4096;
 type Values = BTreeMap<Key, Vec<u8>>;
 
 /// What stands on the disk.
+#[derive(Clone, PartialEq)]
 struct Disk {
     segments: BTreeMap<u64, Values>,
     mark: Option<Vec<u8>>,
@@ -30,10 +31,10 @@ pub(crate) fn journal(bytes: &[u8]) {
     let mut program = Program::new(bytes);
     let entries = entries(&mut program);
     let mut disk = written(&entries);
-    let whole_mark = disk.mark.clone();
+    let whole = disk.clone();
     let is_forged = alter(&mut disk, &mut program);
     // The newer slot alone knows of the last sync: with it and the tail lost at once, a shorter journal is what there is.
-    let is_promise_kept = disk.mark == whole_mark;
+    let is_promise_kept = disk.mark == whole.mark;
     let storage = match put_back(&disk) {
         Ok(storage) => storage,
         Err(error) => panic!("the disk in memory takes any bytes: {error}"),
@@ -54,6 +55,7 @@ pub(crate) fn journal(bytes: &[u8]) {
         Err(error) => Err(error),
     };
     let Err(error) = read else { return };
+    assert!(disk != whole, "nothing was altered: {error}");
     assert!(!error.to_string().is_empty());
     if matches!(error, JournalError::Missing) {
         return;
