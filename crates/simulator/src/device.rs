@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use codec::{Ed25519Signer, Ed25519Verifier, ZstdCodec};
 use domain::catalogue::Catalogue;
-use outpost::agent::{Places, Repair, open_recorder};
+use outpost::agent::{Places, Repair, Suspicion, open_recorder};
 use outpost::clock::MonotonicMs;
 use outpost::error::AgentError;
 use outpost::exit::Exit;
@@ -67,6 +67,8 @@ pub struct Identity {
     pub control: ControlNumber,
     /// Whether both journals were made.
     pub has_journals: bool,
+    /// What was found damaged while the agent ran.
+    pub suspicion: Suspicion,
     /// Whether central knows this key.
     pub is_enrolled: bool,
 }
@@ -81,6 +83,7 @@ impl Identity {
             token: Token::NONE,
             control: ControlNumber(0),
             has_journals: false,
+            suspicion: Suspicion::default(),
             is_enrolled: false,
         }
     }
@@ -190,8 +193,14 @@ impl Device {
         let recorder = open_recorder(&mut places, self.site, &catalogue, self.settings.limits, &mut self.repairs)?;
         let learnt = recorder.core().local.learnt()?;
         let plan = Plan::new(self.settings.schedule, MonotonicMs(now_ms), random.number());
+        self.identity.suspicion = Suspicion::default();
         self.live = Some(Live { recorder, plan, session: None, learnt });
         Ok(std::mem::take(&mut self.repairs))
+    }
+
+    /// What was mended and nobody has looked at yet comes again with the next opening.
+    pub fn keep_repairs(&mut self, repairs: &[Repair]) {
+        self.repairs.extend_from_slice(repairs);
     }
 
     /// Whether a fault has cut the power.
@@ -426,6 +435,10 @@ impl Places for DiskPlaces<'_> {
     fn note_journals(&mut self) -> Result<(), AgentError> {
         self.identity.has_journals = true;
         Ok(())
+    }
+
+    fn suspicion(&self) -> Suspicion {
+        self.identity.suspicion
     }
 
     fn control(&self) -> ControlNumber {

@@ -106,6 +106,9 @@ impl World {
         if !self.excused.contains(&index) && !self.damaged.contains(&index) {
             return violation("1", format!("device {index} fails although nothing is wrong with its disk: {error}"));
         }
+        // As the agent does: the next opening looks closer.
+        device.identity.suspicion.journals |= error.code == "journal_damaged";
+        device.identity.suspicion.local_copy |= error.code == "local_copy_damaged";
         self.kill_device(index)
     }
 

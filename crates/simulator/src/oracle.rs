@@ -132,6 +132,13 @@ impl World {
     /// Invariants 1 and 2 after a start.
     pub(crate) fn check_opened(&mut self, index: usize, repairs: &[Repair]) -> Result<(), Violation> {
         let is_damaged = self.damaged.contains(&index);
+        // Opening reads no more than it must: what lies deeper is found when it is read, and mended at the next opening.
+        if is_damaged && let Some(error) = self.deep_damage(index) {
+            if let Some(device) = self.devices.get_mut(index) {
+                device.keep_repairs(repairs);
+            }
+            return self.device_failed(index, &error);
+        }
         for repair in repairs {
             self.note(format_args!("device {index}: {repair}"));
             let is_damage = !matches!(repair, Repair::Journal(_) | Repair::PrivateGroupRemoved { .. });
@@ -156,6 +163,14 @@ impl World {
             self.model.site(site).attempted_groups = 0;
         }
         Ok(())
+    }
+
+    fn deep_damage(&self, index: usize) -> Option<outpost::error::AgentError> {
+        let mut core = self.devices.get(index)?.live().recorder.core();
+        let floors = (core.shared.floor(), core.private.floor());
+        let shared = core.shared.read(floors.0, &mut |_| ControlFlow::Continue(()));
+        let private = core.private.read(floors.1, &mut |_| ControlFlow::Continue(()));
+        shared.and(private).err().map(outpost::error::AgentError::from)
     }
 
     /// The device knows nothing any more of what it had read.

@@ -30,6 +30,7 @@ pub(in crate::store) struct Device {
     /// Bytes of each entry with the hash behind it.
     pub(in crate::store) entries: Vec<(Vec<u8>, Hash)>,
     pub(in crate::store) received: u64,
+    pub(in crate::store) token: Token,
     pub(in crate::store) judged: u64,
     pub(in crate::store) control: u64,
     pub(in crate::store) cursors: BTreeMap<ScopeId, Cursor>,
@@ -52,6 +53,7 @@ impl Device {
             genesis: chain::genesis(site, journal, None),
             entries: Vec::new(),
             received: 0,
+            token: Token::NONE,
             judged: 0,
             control: 0,
             cursors: BTreeMap::new(),
@@ -85,7 +87,7 @@ impl Device {
         RequestHead {
             version: 0,
             site: self.site,
-            token: Token::NONE,
+            token: self.token,
             journal: self.journal,
             predecessor: None,
             head: Sequence(self.entries.len() as u64),
@@ -149,6 +151,7 @@ impl Device {
     fn take(&mut self, reply: &ReplyHead) {
         assert!(reply.judged <= reply.received);
         self.received = reply.received.0;
+        self.token = reply.token;
         let mut accepted = Vec::new();
         for row in &reply.control {
             self.take_control(row, &mut accepted);
