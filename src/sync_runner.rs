@@ -334,6 +334,10 @@ impl<S: Storage> SyncRunner<'_, S> {
         let private = core.local.applied(Kind::Private)?;
         // What is kept beyond need gives way before edits are refused: a quarter of the limit is enough for it.
         let keep_bytes = self.acknowledged_tail_bytes_max.min(core.shared.fill().limit_bytes / 4);
+        if core.local.has_failed() {
+            log::warn!("the disk refused a write of the local copy: the journal keeps everything until the next start");
+            return Ok(());
+        }
         let has_tail = core.shared.bytes() > keep_bytes && through > core.shared.floor();
         if has_tail || private > core.private.floor() {
             core.local.make_durable()?;

@@ -75,8 +75,8 @@ fn journal_anew<S: Storage>(
         }
         journal.sync()?;
         join(&mut lost, step.lost);
-        let Some(last) = step.last else { return Ok((carried_over, lost)) };
-        after = last;
+        let Some(reached) = step.reached else { return Ok((carried_over, lost)) };
+        after = reached;
     }
 }
 
@@ -85,24 +85,24 @@ struct Step {
     entries: Vec<Stored>,
     lost: Vec<Loss>,
     /// The last entry that it covers; `None` behind the end.
-    last: Option<Sequence>,
+    reached: Option<Sequence>,
 }
 
 impl Step {
     fn read<S: Storage>(journal: &mut Journal<S>, after: Sequence) -> Result<Step, AgentError> {
-        let mut step = Step { entries: Vec::new(), lost: Vec::new(), last: None };
+        let mut step = Step { entries: Vec::new(), lost: Vec::new(), reached: None };
         let mut bytes = 0;
         journal.salvage_after(after, &mut |piece| match piece {
             Salvaged::Entry(stored) => {
                 bytes += stored.entry.len();
-                step.last = Some(stored.sequence);
+                step.reached = Some(stored.sequence);
                 let is_group_end = stored.is_group_end;
                 step.entries.push(stored);
                 let is_full = step.entries.len() >= STEP_ENTRIES || bytes >= STEP_BYTES;
                 if is_full && is_group_end { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             }
             Salvaged::Lost(run) => {
-                step.last = Some(run.last);
+                step.reached = Some(run.last);
                 step.lost.push(run);
                 let is_open = step.entries.last().is_some_and(|last| !last.is_group_end);
                 // What the local copy has of the run may belong to the group before it.
@@ -140,7 +140,7 @@ impl Step {
 fn join(lost: &mut Vec<Loss>, more: Vec<Loss>) {
     for run in more {
         match lost.last_mut().filter(|last| last.last.next() == run.first) {
-            Some(last) => last.last = run.last,
+            Some(neighbour) => neighbour.last = run.last,
             None => lost.push(run),
         }
     }

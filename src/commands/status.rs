@@ -42,6 +42,10 @@ pub(super) fn text(status: &Value, now_ms: u64) -> String {
         let warnings = [fill(&status[field]), failed(&status[field])];
         rows.extend(warnings.into_iter().flatten().map(|warning| vec![format!("{name} !"), warning]));
     }
+    if status["local_copy_failed"] == Value::Bool(true) {
+        let words = "the disk refused a write; the journal keeps everything until the agent is started again";
+        rows.push(vec!["local copy !".to_owned(), words.to_owned()]);
+    }
     let mut text = columns(&rows);
     tables(&mut text, &status["tables"]);
     text
@@ -173,10 +177,11 @@ mod tests {
         assert!(fill(&level("high", 80)).unwrap().ends_with("sync with central soon, or edits will be refused"));
         assert!(fill(&level("full", 100)).unwrap().ends_with("edits are refused until a sync makes room"));
         let status = json!({ "site": { "enrolled": false }, "journal": level("high", 81),
-            "private_journal": { "failed": true } });
+            "private_journal": { "failed": true }, "local_copy_failed": true });
         let text = text(&status, 0);
         assert!(text.contains("\njournal !     81 % of"), "{text}");
         assert!(text.contains("\nlocal data !  the disk failed"), "{text}");
+        assert!(text.contains("\nlocal copy !  the disk refused a write"), "{text}");
     }
 
     #[test]

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use domain::catalogue::Catalogue;
-use protocol::ids::{Sequence, SiteId};
+use protocol::ids::Sequence;
 use serde_json::{Value, json};
 
 use super::{JournalPlace, Scratch, check_is_data_folder, edit_of, hex_text, journals, local_copies, site_of};
@@ -24,7 +24,7 @@ use crate::data_folder::{DataFolder, Layout};
 use crate::error::AgentError;
 use crate::exit::Exit;
 use crate::journal::{Found, inspect};
-use crate::local_copy::LocalCopy;
+use crate::local_copy::{Kind, LocalCopy};
 use crate::{durable_file, operations};
 
 /// Writes what can be read into a new folder. The answer's `lost` counts what cannot.
@@ -45,30 +45,49 @@ pub fn salvage(root: &Path, out: &Path, catalogue: &Arc<Catalogue>) -> Result<Va
     }
     durable_file::make_folder(out)?;
     let mut writer = Writer::new(out)?;
-    let mut unsent = BTreeSet::new();
-    let mut ids = None;
+    let mut journaled = BTreeSet::new();
+    let mut missing = Vec::new();
     for mut place in journals(&layout) {
-        let found = write_journal(&mut place, catalogue, &mut writer, &mut unsent)?;
-        if !place.is_private && !place.is_set_aside {
-            ids = found;
+        let is_there = write_journal(&mut place, catalogue, &mut writer, &mut journaled)?;
+        if !is_there && !place.is_set_aside {
+            missing.push(if place.is_private { Kind::Private } else { Kind::Shared });
         }
     }
     let site = site_of(&layout)?;
     let scratch = Scratch::make(out)?;
     for path in local_copies(&layout) {
-        write_local_copy(&path, &scratch, site, catalogue, &mut writer, ids.as_ref().map(|_| &unsent))?;
+        let mut local = match scratch.open_copy(&path, site, catalogue) {
+            Ok(local) => local,
+            Err(error) if error.code == "scratch_failed" => return Err(error),
+            Err(error) => {
+                let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                writer.lost(0, &json!({ "from": name, "code": error.code, "message": error.message }))?;
+                continue;
+            }
+        };
+        if path == layout.local_copy() {
+            for kind in &missing {
+                let applied = local.applied_through(*kind);
+                if applied > Sequence::ZERO {
+                    // Those up to here are in the local copy or at central; of later ones nobody knows.
+                    let line = json!({ "from": kind.as_str(), "code": "journal_missing", "applied": applied.0 });
+                    writer.lost(0, &line)?;
+                }
+            }
+        }
+        write_local_copy(&path, &mut local, catalogue, &mut writer, &journaled)?;
     }
     drop(scratch);
     writer.finish(root)
 }
 
-/// The journal's id, if it has one; `whole` collects the sequences that are there of the journal in use.
+/// Whether there is one; `whole` collects the sequences that are there of the journal in use.
 fn write_journal(
     place: &mut JournalPlace,
     catalogue: &Catalogue,
     writer: &mut Writer,
     whole: &mut BTreeSet<Sequence>,
-) -> Result<Option<String>, AgentError> {
+) -> Result<bool, AgentError> {
     let JournalPlace { name, is_private, is_set_aside, .. } = place;
     let mut failure = None;
     let inspection = inspect(&mut place.storage, &place.place, &mut |found| {
@@ -96,7 +115,7 @@ fn write_journal(
     if let Some(failure) = failure {
         return Err(failure);
     }
-    let Some(inspection) = inspection else { return Ok(None) };
+    let Some(inspection) = inspection else { return Ok(false) };
     for run in &inspection.lost {
         writer.lost(
             run.last.0 - run.first.0 + 1,
@@ -106,7 +125,7 @@ fn write_journal(
     if inspection.promise.is_none() {
         writer.lost(0, &json!({ "from": name, "code": "journal_mark_unreadable" }))?;
     }
-    Ok(inspection.identity.map(|identity| identity.journal.to_string()))
+    Ok(true)
 }
 
 /// The edit, or the bytes where they are none.
@@ -119,18 +138,12 @@ fn add_edit(line: &mut Value, entry: &[u8], catalogue: &Catalogue) {
 
 fn write_local_copy(
     path: &Path,
-    scratch: &Scratch,
-    site: SiteId,
-    catalogue: &Arc<Catalogue>,
+    local: &mut LocalCopy,
+    catalogue: &Catalogue,
     writer: &mut Writer,
-    journaled: Option<&BTreeSet<Sequence>>,
+    journaled: &BTreeSet<Sequence>,
 ) -> Result<(), AgentError> {
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let mut local = match scratch.open_copy(path, site, catalogue) {
-        Ok(local) => local,
-        Err(error) if error.code == "scratch_failed" => return Err(error),
-        Err(error) => return writer.lost(0, &json!({ "from": name, "code": error.code, "message": error.message })),
-    };
     let mut failure = None;
     let read = local.for_each_record(&mut |record| {
         let data = operations::data_json(&record.view.data).unwrap_or_else(|_| json!(record.view.data));
@@ -147,8 +160,8 @@ fn write_local_copy(
         let error = AgentError::from(error);
         writer.lost(0, &json!({ "from": name, "code": error.code, "message": error.message }))?;
     }
-    write_pending(&name, &mut local, catalogue, writer, journaled)?;
-    write_set_aside(&name, &mut local, writer)
+    write_pending(&name, local, catalogue, writer, journaled)?;
+    write_set_aside(&name, local, writer)
 }
 
 /// Entries that the local copy holds and the journal does not.
@@ -157,7 +170,7 @@ fn write_pending(
     local: &mut LocalCopy,
     catalogue: &Catalogue,
     writer: &mut Writer,
-    journaled: Option<&BTreeSet<Sequence>>,
+    journaled: &BTreeSet<Sequence>,
 ) -> Result<(), AgentError> {
     let pending = match local.pending_entries(Sequence(1), Sequence(u64::MAX)) {
         Ok(pending) => pending,
@@ -167,7 +180,7 @@ fn write_pending(
         }
     };
     for (sequence, entry) in pending {
-        if journaled.is_some_and(|journaled| journaled.contains(&sequence)) {
+        if journaled.contains(&sequence) {
             continue;
         }
         let mut line =

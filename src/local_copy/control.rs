@@ -9,7 +9,7 @@ use sql::{Durability, Param, SqlExt};
 use super::images::{Image, Key};
 use super::meta::{BACKED_UP, CONTROL, JUDGED, RECEIVED};
 use super::settle::Final;
-use super::{LocalCopy, LocalCopyError, Progress, limits};
+use super::{LocalCopy, LocalCopyError, Progress, checksum, limits};
 
 /// What the local copy tells a session at its begin. All of it is durable.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -48,9 +48,9 @@ impl LocalCopy {
     /// Those of a read.
     pub fn session_state(&mut self) -> Result<SessionState, LocalCopyError> {
         let mut cursors = Vec::new();
-        let mut broken = false;
+        let mut broken = None;
         self.sql.query(
-            "SELECT scope_id, epoch, position, began FROM scope WHERE position > 0 OR epoch <> 0 ORDER BY scope_id",
+            "SELECT scope_id, epoch, position, began, checksum FROM scope WHERE position > 0 OR epoch <> 0 ORDER BY scope_id",
             &[],
             &mut |row| {
                 let cursor = Cursor {
@@ -58,15 +58,19 @@ impl LocalCopy {
                     number: Position(row.unsigned(2)?),
                     began: Position(row.unsigned(3)?),
                 };
+                let right = checksum::of_cursor(row.blob(0)?, cursor);
                 match ScopeId::new(row.blob(0)?) {
+                    Some(_) if row.optional_integer(4)?.is_some_and(|found| found != right) => {
+                        broken = Some("a scope's cursor has a wrong checksum");
+                    }
                     Some(scope) => cursors.push(ScopeCursor { scope, cursor }),
-                    None => broken = true,
+                    None => broken = Some("a scope's name is too long"),
                 }
                 Ok(std::ops::ControlFlow::Continue(()))
             },
         )?;
-        if broken {
-            return Err(LocalCopyError::damaged("a scope's name is too long"));
+        if let Some(broken) = broken {
+            return Err(LocalCopyError::damaged(broken));
         }
         Ok(SessionState {
             received: Sequence(self.progress.received),

@@ -40,6 +40,7 @@ impl LocalCopy {
             .and_then(|()| self.set_number(APPLIED_PRIVATE, private.0))
             .and_then(|()| Ok(self.sql.commit()?));
         if let Err(error) = written {
+            self.note_failure(&error);
             let _ = self.rollback_edits();
             return Err(error);
         }

@@ -18,6 +18,14 @@ pub trait Engine: Sql {
     /// [`sql::SqlErrorKind::Corrupt`] with what was found.
     fn check(&mut self) -> Result<(), SqlError>;
 
+    /// The same, and each index against its table. Takes a multiple of the time.
+    ///
+    /// # Errors
+    /// [`sql::SqlErrorKind::Corrupt`] with what was found.
+    fn check_with_indexes(&mut self) -> Result<(), SqlError> {
+        self.check()
+    }
+
     /// Size of the write-ahead log, in bytes.
     ///
     /// # Errors
@@ -28,6 +36,10 @@ pub trait Engine: Sql {
 impl Engine for SqliteEngine {
     fn check(&mut self) -> Result<(), SqlError> {
         SqliteEngine::check(self)
+    }
+
+    fn check_with_indexes(&mut self) -> Result<(), SqlError> {
+        SqliteEngine::check_with_indexes(self)
     }
 
     fn log_bytes(&self) -> Result<u64, SqlError> {

@@ -94,11 +94,13 @@ impl LocalCopy {
     }
 
     /// Checks everything that can be checked without the journals: the file's structure with its indexes, and each row's checksum.
+    /// How many records there are.
     ///
     /// # Errors
     /// [`LocalCopyError::Damaged`] with the first finding.
     pub fn check_whole(&mut self) -> Result<u64, LocalCopyError> {
-        self.check()?;
+        self.sql.check_with_indexes()?;
+        self.session_state()?;
         let (mut count, mut damaged) = (0, None);
         self.for_each_record(&mut |record| {
             count += 1;

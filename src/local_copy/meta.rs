@@ -3,7 +3,7 @@
 use protocol::session::Link;
 use sql::{Durability, Param, SqlExt};
 
-use super::{LocalCopy, LocalCopyError, limits};
+use super::{LocalCopy, LocalCopyError, checksum, limits};
 use crate::sync_runner::Learnt;
 
 pub(super) const APPLIED_SHARED: &str = "applied_shared";
@@ -123,17 +123,22 @@ impl LocalCopy {
     }
 
     pub(super) fn number(&mut self, name: &str) -> Result<Option<u64>, LocalCopyError> {
-        let found = self
-            .sql
-            .query_one("SELECT number FROM meta WHERE name = ?1", &[name.into()], |row| row.optional_unsigned(0))?;
-        Ok(found.flatten())
+        let found = self.sql.query_one("SELECT number, content FROM meta WHERE name = ?1", &[name.into()], |row| {
+            Ok((row.optional_unsigned(0)?, row.optional_blob(1)?.map(<[u8]>::to_vec)))
+        })?;
+        let Some((Some(number), sum)) = found else { return Ok(None) };
+        // How far central has received the journal decides what is let go of: a bit too many would lose edits.
+        if sum.is_some_and(|sum| sum != checksum::of_number(name, number)) {
+            return Err(LocalCopyError::damaged(format_args!("the number {name} has a wrong checksum")));
+        }
+        Ok(Some(number))
     }
 
     pub(super) fn set_number(&mut self, name: &str, number: u64) -> Result<(), LocalCopyError> {
         self.sql.execute(
-            "INSERT INTO meta (name, number) VALUES (?1, ?2)
-             ON CONFLICT (name) DO UPDATE SET number = excluded.number",
-            &[name.into(), Param::unsigned(number)?],
+            "INSERT INTO meta (name, number, content) VALUES (?1, ?2, ?3)
+             ON CONFLICT (name) DO UPDATE SET number = excluded.number, content = excluded.content",
+            &[name.into(), Param::unsigned(number)?, (&checksum::of_number(name, number)).into()],
         )?;
         Ok(())
     }

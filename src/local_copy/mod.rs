@@ -43,7 +43,7 @@ use std::sync::Arc;
 
 use domain::catalogue::Catalogue;
 use protocol::ids::{JournalId, Sequence, SiteId};
-use sql::{Durability, SqlExt, check_migrations, migrate};
+use sql::{Durability, SqlError, SqlErrorKind, SqlExt, check_migrations, migrate};
 
 pub use control::{SessionState, StoredReply};
 pub use edits::Sequences;
@@ -121,6 +121,8 @@ pub struct LocalCopy {
     progress: Progress,
     /// Whether something was committed that a power cut could take.
     has_unsynced: bool,
+    /// Whether the disk refused something: what was committed before without a sync may be called synced and not be on the disk.
+    has_failed: bool,
 }
 
 impl LocalCopy {
@@ -142,6 +144,7 @@ impl LocalCopy {
             group: PerKind::default(),
             progress: Progress::default(),
             has_unsynced: true,
+            has_failed: false,
         };
         copy.load()?;
         copy.rename_tables_that_became_known()?;
@@ -168,8 +171,13 @@ impl LocalCopy {
     /// journal lets go of what the local copy holds (invariant 4). Writes nothing if there is nothing to make safe.
     ///
     /// # Errors
-    /// Those of a write.
+    /// Those of a write. Always, once the disk has refused something: after a sync that failed, the next one proves nothing about
+    /// what was written before it. The journals then keep what they have until the file was opened again.
     pub fn make_durable(&mut self) -> Result<(), LocalCopyError> {
+        if self.has_failed {
+            let text = "the disk refused an earlier write, so what was written before it cannot be made safe";
+            return Err(SqlError::new(SqlErrorKind::Io, text).into());
+        }
         if !self.has_unsynced {
             return Ok(());
         }
@@ -210,7 +218,8 @@ impl LocalCopy {
             self.sql.commit()?;
             Ok(value)
         });
-        if outcome.is_err() {
+        if let Err(error) = &outcome {
+            self.note_failure(error);
             // The first error is the one to tell. Should the rollback fail too, the engine refuses the next begin.
             let _ = self.sql.rollback();
             (self.journal_number, self.applied, self.progress) = before;
@@ -219,6 +228,16 @@ impl LocalCopy {
         }
         self.applying = self.applied;
         outcome
+    }
+
+    /// Remembers that the disk refused something.
+    fn note_failure(&mut self, error: &LocalCopyError) {
+        self.has_failed |= matches!(error, LocalCopyError::Sql(error) if error.kind == SqlErrorKind::Io);
+    }
+
+    /// Whether [`LocalCopy::make_durable`] cannot promise anything until the file is opened again.
+    pub fn has_failed(&self) -> bool {
+        self.has_failed
     }
 
     /// The shared journal in use; `None` before the first.

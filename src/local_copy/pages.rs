@@ -9,7 +9,7 @@ use protocol::session::{Page, PartToStore};
 use sql::{Durability, Param, SqlExt};
 
 use super::images::{Image, Key};
-use super::{LocalCopy, LocalCopyError, limits};
+use super::{LocalCopy, LocalCopyError, checksum, limits};
 
 /// Adds to the length of packed rows at most: the codec may make what does not compress a little longer.
 const PART_OVERHEAD_BYTES: usize = 4 * 1024;
@@ -32,7 +32,7 @@ impl LocalCopy {
             for row in &page.rows {
                 copy.store_row(row, &scope, numbers)?;
             }
-            copy.store_cursor(numbers.0, page.cursor)?;
+            copy.store_cursor(numbers.0, &page.scope, page.cursor)?;
             if page.is_drained {
                 copy.begin_sweep(numbers.0)?;
             }
@@ -135,14 +135,15 @@ impl LocalCopy {
         Ok(())
     }
 
-    fn store_cursor(&mut self, scope: i64, cursor: Cursor) -> Result<(), LocalCopyError> {
+    fn store_cursor(&mut self, number: i64, scope: &ScopeId, cursor: Cursor) -> Result<(), LocalCopyError> {
         self.sql.execute(
-            "UPDATE scope SET epoch = ?2, position = ?3, began = ?4 WHERE number = ?1",
+            "UPDATE scope SET epoch = ?2, position = ?3, began = ?4, checksum = ?5 WHERE number = ?1",
             &[
-                scope.into(),
+                number.into(),
                 cursor.epoch.0.cast_signed().into(),
                 Param::unsigned(cursor.number.0)?,
                 Param::unsigned(cursor.began.0)?,
+                checksum::of_cursor(scope.as_bytes(), cursor).into(),
             ],
         )?;
         Ok(())

@@ -36,8 +36,8 @@ impl LocalCopy {
     pub fn begin_rebuild(&mut self) -> Result<(), LocalCopyError> {
         self.transaction(Durability::Full, |copy| {
             copy.sql.execute(
-                "UPDATE scope SET epoch = 0, position = 0, began = 0, generation = generation + 1, rebuild = ?1,
-                     swept_table = '', swept_id = ''",
+                "UPDATE scope SET epoch = 0, position = 0, began = 0, checksum = NULL, generation = generation + 1,
+                     rebuild = ?1, swept_table = '', swept_id = ''",
                 &[READING.into()],
             )?;
             copy.sql.execute("DELETE FROM page_part", &[])?;

@@ -20,6 +20,8 @@ ALTER TABLE record ADD COLUMN checksum {bigint};
 ALTER TABLE base ADD COLUMN checksum {bigint};
 -- Of the entry alone.
 ALTER TABLE pending ADD COLUMN checksum {bigint};
+-- Of the scope's name and its cursor.
+ALTER TABLE scope ADD COLUMN checksum {bigint};
 ";
 
 const FIRST: &str = "

@@ -66,6 +66,7 @@ pub(super) fn status(agent: &Agent) -> Result<Value, AgentError> {
         "last_drained_ms": times.drained_ms,
         "last_failure": times.failure.map(|(code, message)| json!({ "code": code, "message": message })),
         "next_sync_ms": null,
+        "local_copy_failed": core.local.has_failed(),
         "journal": journal(&core.shared),
         "private_journal": journal(&core.private),
         "repairs": agent.repairs().iter().map(ToString::to_string).collect::<Vec<_>>(),

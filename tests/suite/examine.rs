@@ -94,8 +94,9 @@ fn a_folder_that_the_agent_does_not_open_is_looked_at_and_given_out() {
     let before = bytes_of(&agent.data());
 
     assert_eq!(verify(&agent, 7), ["identity_damaged", "journal_missing"]);
-    let (out, _) = salvage(&agent, "out", 0);
+    let (out, summary) = salvage(&agent, "out", 7);
 
+    assert_eq!(summary["lost"], 1, "of what came behind the local copy nobody knows");
     // What was not sent is pending in the local copy.
     let ids: Vec<Value> = lines(&out.join("entries.ndjson")).into_iter().map(|entry| entry["id"].clone()).collect();
     for id in unsent {

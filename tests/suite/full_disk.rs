@@ -47,13 +47,11 @@ impl SmallDisk {
     /// Takes room until so many bytes are left, or none at all.
     fn fill_to(&self, free_bytes: u64) {
         let mut file = OpenOptions::new().create(true).append(true).open(self.filler()).unwrap();
-        let block = [7_u8; 16 * 1024];
-        while free(&self.folder) > free_bytes {
-            if file.write_all(&block).is_err() {
-                // What does not fit as a block fits byte by byte.
-                while file.write_all(&[7]).is_ok() {}
-                return;
-            }
+        let taken = vec![7_u8; usize::try_from(free(&self.folder).saturating_sub(free_bytes)).unwrap()];
+        let is_taken = file.write_all(&taken).is_ok();
+        if free_bytes == 0 || !is_taken {
+            // To the last byte.
+            while file.write_all(&[7]).is_ok() {}
         }
     }
 
@@ -86,17 +84,22 @@ fn stock_line(store: &str, number: u64, note: &str) -> String {
         + "\n"
 }
 
-/// Records one line; the code of its refusal, if there is one.
-fn record(agent: &Agent, line: &str) -> Result<(), String> {
-    let output = agent.run(&["record", "--file", "-", "--json"], line);
-    if output.status.success() {
-        return Ok(());
-    }
+/// Records lines; the code of their refusal, if there is one.
+fn record(agent: &Agent, lines: &str) -> Result<(), String> {
+    record_with_log(agent, lines).0
+}
+
+/// The same with what was logged.
+fn record_with_log(agent: &Agent, lines: &str) -> (Result<(), String>, String) {
+    let output = agent.run(&["record", "--file", "-", "--json"], lines);
     let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    if output.status.success() {
+        return (Ok(()), error);
+    }
     let last = error.lines().rev().find_map(|line| serde_json::from_str::<Value>(line).ok());
     let last = last.unwrap_or_else(|| panic!("no error of its own: {error}"));
     assert_eq!(output.status.code(), Some(7), "{last}");
-    Err(last["error"]["code"].as_str().unwrap().to_owned())
+    (Err(last["error"]["code"].as_str().unwrap().to_owned()), error)
 }
 
 #[test]
@@ -182,18 +185,18 @@ fn a_disk_that_is_full_at_any_point_loses_nothing_that_was_acknowledged() {
 #[test]
 fn a_journal_near_its_limit_warns_then_refuses_and_a_sync_makes_room() {
     let (central, data) = central_with_sites(10, &["north"]);
-    let mut agent = Agent::new(&central.url());
+    let agent = Agent::new(&central.url());
     limits(&agent, "journal_bytes_max = 67108864\nacknowledged_tail_bytes_max = 67108864");
     agent.enrol(&central, "north");
     agent.ok(&["initialise"]);
-    agent.start();
     let store = &data.stores[0];
     let note = "y".repeat(400_000);
     let mut levels = vec!["low".to_owned()];
-    let mut number = 0;
+    let (mut number, mut warnings) = (0, 0);
     wait_until("the journal is full", || {
         let lines: String = (number..number + 8).map(|number| stock_line(store, number, &note)).collect();
-        let outcome = record(&agent, &lines);
+        let (outcome, log) = record_with_log(&agent, &lines);
+        warnings += log.matches("the journal is filling up").count();
         number += 8;
         let status = agent.json(&["status"]);
         let level = status["journal"]["level"].as_str().unwrap().to_owned();
@@ -209,6 +212,8 @@ fn a_journal_near_its_limit_warns_then_refuses_and_a_sync_makes_room() {
         }
     });
     assert_eq!(levels[..3], ["low", "half", "high"], "it warns before it refuses: {levels:?}");
+    // The third is the limit itself, where the last lines that were taken reach it.
+    assert!((2..=3).contains(&warnings), "once at each threshold, and not {warnings} times");
     assert!(agent.ok(&["status"]).contains("% of its limit"));
 
     let synced = agent.settle();

@@ -131,7 +131,7 @@ fn a_journal_that_is_gone_is_not_begun_anew_and_what_was_not_sent_is_salvaged() 
         assert_eq!(agent.fails(verb, ""), (7, "journal_missing".to_owned()), "{verb:?}");
     }
     let out = agent.data().with_file_name("out");
-    agent.ok(&["salvage", "--out", out.to_str().unwrap()]);
+    assert_eq!(agent.run(&["salvage", "--out", out.to_str().unwrap()], "").status.code(), Some(7), "a journal is lost");
     let lines = std::fs::read_to_string(out.join("entries.ndjson")).unwrap();
 
     // As the error says: the folder goes away, and the site begins anew.

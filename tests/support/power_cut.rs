@@ -1,9 +1,9 @@
-//! A power cut, simulated, for the agent's own program while it records.
+//! A power cut, simulated, for the programs of the agent and of central while the agent records.
 //!
-//! The data folder lies on an ext4 file system (`disk`) on a loop device whose image is a file on another ext4 file system of
+//! Both data folders lie on an ext4 file system (`disk`) on a loop device whose image is a file on another ext4 file system of
 //! the rig's own (`ground`). At the cut the ground is frozen: from that moment no block can be written to the image, whatever
-//! the agent or the kernel still tries, and what was not written lives in memory alone. Then the agent is killed and the image
-//! is copied; the copy is the disk as it comes back: its journal is replayed when it is mounted, and the agent opens on it.
+//! the programs or the kernel still try, and what was not written lives in memory alone. Then both are killed and the image
+//! is copied; the copy is the disk as it comes back: its journal is replayed when it is mounted, and both open on it.
 //! What this cannot show is a drive that loses its own write cache.
 #![expect(clippy::disallowed_methods, reason = "the rig waits for other processes, of which nothing tells")]
 
@@ -91,16 +91,17 @@ impl Disk {
         finish("mount", &["-o", "loop", &self.path("ground/image"), &self.path("disk")]).map(drop)
     }
 
-    /// Cuts the power under a daemon, and mounts what the disk held at that moment.
-    fn cut(&self, daemon: &mut Child) -> Outcome<()> {
+    /// Cuts the power under two programs, and mounts what the disk held at that moment.
+    fn cut(&self, daemon: &mut Child, central: &mut Child) -> Outcome<()> {
         let (ground, image, copy) = (self.path("ground"), self.path("ground/image"), self.path("copy"));
         let frozen = finish("fsfreeze", &["-f", &ground]);
-        let killed = daemon.kill();
+        let killed = daemon.kill().and_then(|()| central.kill());
         // The comparison proves that the copy is of one moment: nothing was written meanwhile.
         let copied = finish("cp", &["--sparse=auto", &image, &copy]).and_then(|_| finish("cmp", &[&image, &copy]));
         // Whatever failed, a frozen disk or a living daemon would keep the other thread waiting for ever.
         let thawed = finish("fsfreeze", &["-u", &ground]);
         daemon.wait()?;
+        central.wait()?;
         killed?;
         for step in [frozen, copied, thawed] {
             step?;
@@ -155,10 +156,11 @@ pub fn run(
         let sent = std::thread::scope(|scope| {
             let recorder = scope.spawn(|| record_until_gone(&socket, &mut next, &heard));
             wait_a_while(&acknowledgements, random % CUT_WITHIN_US);
-            let cut = disk.cut(&mut daemon);
+            let cut = disk.cut(&mut daemon, &mut site.central);
             let sent = recorder.join().map_err(|_| "the recording thread failed")?;
             cut.map(|()| sent)
         })?;
+        site.serve()?;
         figures.cycles += 1;
         let before = figures.edits;
         site.check(&sent, &mut kept, &mut figures)?;
@@ -179,7 +181,7 @@ struct Sent {
     is_acknowledged: bool,
 }
 
-/// Central on the ordinary disk, and the device on the one that loses power.
+/// Central and the device, both on the disk that loses power.
 struct Site<'a> {
     programs: &'a Programs,
     central_data: String,
@@ -192,7 +194,7 @@ struct Site<'a> {
 impl<'a> Site<'a> {
     fn make(disk: &Disk, programs: &'a Programs) -> Outcome<Self> {
         let [central_data, lines, password, settings] =
-            ["central", "lines", "password", "agent.toml"].map(|name| disk.path(name));
+            ["disk/central", "lines", "password", "agent.toml"].map(|name| disk.path(name));
         let edit = |table: &str, id: &str, data: Value| json!({"table": table, "op": "upsert", "id": id, "data": data});
         let name = edit("name", "N1", json!({"ID": "N1", "name": "Clinic", "code": "N", "type": "store"}));
         let store = edit("store", "S1", json!({"ID": "S1", "name_ID": "N1", "code": "S", "store_mode": "store"}));
@@ -204,21 +206,35 @@ impl<'a> Site<'a> {
         finish(program, &["import", &lines, "--data", &central_data])?;
         let add = ["site", "add", "north", "--store", "S1", "--password-file", &password, "--data", &central_data];
         finish(program, &add)?;
-        let mut serve = Command::new(program);
-        serve.args(["serve", "--listen", "127.0.0.1:0", "--data", &central_data]);
-        let mut central = serve.stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
-        let address = first_line(&mut central)?;
         let data = PathBuf::from(disk.path("disk/data"));
-        let site = Self { programs, central_data, central, settings, data, preload: None };
-        let url = address.split_whitespace().last().ok_or("central did not say where it listens")?;
-        let text = format!(
-            "data_folder = \"{}\"\n[central]\nurl = \"{url}\"\n[schedule]\nmanual = true\n",
-            site.data.display()
-        );
-        std::fs::write(&site.settings, text)?;
+        let central = serve(program, &central_data)?;
+        let site = Self { programs, central_data, central: central.0, settings, data, preload: None };
+        site.write_settings(&central.1)?;
         site.agent(&["enrol", "--name", "north", "--password-file", &password])?;
         site.agent(&["initialise"])?;
         Ok(site)
+    }
+
+    /// Starts central anew, wherever it listens then.
+    fn serve(&mut self) -> Outcome<()> {
+        let (central, url) = serve(&self.programs.central, &self.central_data)?;
+        self.central = central;
+        self.write_settings(&url)
+    }
+
+    fn write_settings(&self, url: &str) -> Outcome<()> {
+        let folder = self.data.display();
+        let text = format!("data_folder = \"{folder}\"\n[central]\nurl = \"{url}\"\n[schedule]\nmanual = true\n");
+        Ok(std::fs::write(&self.settings, text)?)
+    }
+
+    /// How far central has received the device's journal, as each of the two says.
+    fn received(&self) -> Outcome<(u64, u64)> {
+        let here: Value = serde_json::from_str(&self.agent(&["status"])?)?;
+        let there = finish(&self.programs.central, &["site", "show", "north", "--json", "--data", &self.central_data])?;
+        let there: Value = serde_json::from_str(&there)?;
+        let number = |value: &Value| value["received"].as_u64().ok_or("no number of received entries");
+        Ok((number(&here)?, number(&there)?))
     }
 
     fn agent(&self, arguments: &[&str]) -> Outcome<String> {
@@ -301,6 +317,11 @@ impl<'a> Site<'a> {
         if here.len() != kept.len() {
             findings.push(format!("{} records are there, {} were recorded", here.len(), kept.len()));
         }
+        // What the device was told to be received it would never send again once it has let go of it.
+        let (heard, received) = self.received()?;
+        if heard > received {
+            findings.push(format!("central said that it has {heard} entries, and has {received}"));
+        }
         if let Err(error) = self.agent(&["sync"]) {
             findings.push(format!("the sync after it failed: {error}"));
         } else if self.stock(true)? != here {
@@ -373,6 +394,16 @@ fn no_sync_library(disk: &Disk) -> Outcome<PathBuf> {
     std::fs::write(&source, NO_SYNC)?;
     finish("cc", &["-shared", "-fPIC", "-fno-builtin", "-o", &library, &source])?;
     Ok(PathBuf::from(library))
+}
+
+/// Starts central; the process and its address.
+fn serve(program: &Path, data: &str) -> Outcome<(Child, String)> {
+    let mut serve = Command::new(program);
+    serve.args(["serve", "--listen", "127.0.0.1:0", "--data", data]);
+    let mut central = serve.stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
+    let address = first_line(&mut central)?;
+    let url = address.split_whitespace().last().ok_or("central did not say where it listens")?;
+    Ok((central, url.to_owned()))
 }
 
 fn first_line(child: &mut Child) -> Outcome<String> {

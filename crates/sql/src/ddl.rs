@@ -2,6 +2,15 @@
 
 use crate::error::{SqlError, SqlErrorKind};
 
+/// What SQLite calls the names of portable DDL.
+pub(crate) const SQLITE_NAMES: &[(&str, &str)] = &[
+    ("bigint", "INTEGER"),
+    ("text", "TEXT"),
+    ("blob", "BLOB"),
+    ("table", "STRICT"),
+    ("keyed_table", "STRICT, WITHOUT ROWID"),
+];
+
 /// Replaces each `{name}` of a script by what the engine calls it. Braces around anything but lower-case letters and
 /// underscores stay, so that a JSON default such as `'{}'` needs no escaping.
 ///

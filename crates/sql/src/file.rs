@@ -1,7 +1,7 @@
 //! The database file from outside: made so that it is there after a power cut.
 
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 
 use crate::error::{SqlError, SqlErrorKind};
@@ -48,4 +48,24 @@ fn sync_folder(path: &Path) -> std::io::Result<()> {
 #[cfg(not(unix))]
 fn sync_folder(_path: &Path) -> std::io::Result<()> {
     Ok(())
+}
+
+/// Size of the write-ahead log beside a database, bytes; 0 if there is none.
+pub(crate) fn log_bytes(path: &Path) -> Result<u64, SqlError> {
+    let mut log = path.to_owned().into_os_string();
+    log.push("-wal");
+    match fs::metadata(&log) {
+        Ok(metadata) => Ok(metadata.len()),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(0),
+        Err(error) => Err(io_error("cannot look at the write-ahead log", &error)),
+    }
+}
+
+/// Whether the header of a database names a version of the file format that does not exist: bytes 18 and 19 are 1 or 2. Only for
+/// a file that is about to be refused, since closing it drops this program's locks on it.
+pub(crate) fn names_unknown_version(path: &Path) -> Result<bool, SqlError> {
+    let file = fs::File::open(path).map_err(|error| io_error("cannot open the database file", &error))?;
+    let mut header = Vec::new();
+    file.take(20).read_to_end(&mut header).map_err(|error| io_error("cannot read the database file", &error))?;
+    Ok(header.get(18..20).is_some_and(|versions| versions.iter().any(|version| *version > 2)))
 }

@@ -1,7 +1,5 @@
 //! SQLite below the trait, on disk and in memory: the only file that names its binding.
 
-use std::fs;
-use std::io::ErrorKind;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,7 +10,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, ToSql, ffi, 
 use crate::ddl;
 use crate::engine::{Durability, Sql, Visit};
 use crate::error::{SqlError, SqlErrorKind};
-use crate::file::{create_durably, io_error, plain_path};
+use crate::file::{create_durably, io_error, log_bytes, names_unknown_version, plain_path};
 use crate::options::{
     CACHE_BYTES_MIN, CHECK_FINDINGS_MAX, JOURNAL_SIZE_LIMIT_BYTES, LOG_BYTES_PRAGMA, Options, STATEMENT_CACHE_DEFAULT,
     WAL_AUTOCHECKPOINT_PAGES,
@@ -46,15 +44,6 @@ enum State {
     Reading,
     Writing,
 }
-
-/// What portable DDL names differently from engine to engine (see [`Sql::execute_script`]).
-const DDL_NAMES: &[(&str, &str)] = &[
-    ("bigint", "INTEGER"),
-    ("text", "TEXT"),
-    ("blob", "BLOB"),
-    ("table", "STRICT"),
-    ("keyed_table", "STRICT, WITHOUT ROWID"),
-];
 
 /// How much of a statement an error message quotes, characters.
 const QUOTED_SQL_CHARS: usize = 120;
@@ -146,8 +135,20 @@ impl SqliteEngine {
     /// # Errors
     /// [`SqlErrorKind::Corrupt`] with the first [`CHECK_FINDINGS_MAX`] findings.
     pub fn check(&mut self) -> Result<(), SqlError> {
+        self.run_check("quick_check")
+    }
+
+    /// The same, and each index against its table (`integrity_check`). Takes a multiple of the time.
+    ///
+    /// # Errors
+    /// As [`SqliteEngine::check`].
+    pub fn check_with_indexes(&mut self) -> Result<(), SqlError> {
+        self.run_check("integrity_check")
+    }
+
+    fn run_check(&mut self, pragma: &str) -> Result<(), SqlError> {
         let mut findings = Vec::new();
-        let sql = format!("PRAGMA quick_check({CHECK_FINDINGS_MAX})");
+        let sql = format!("PRAGMA {pragma}({CHECK_FINDINGS_MAX})");
         self.query(&sql, &[], &mut |row| {
             findings.push(row.text(0)?.to_owned());
             Ok(ControlFlow::Continue(()))
@@ -164,13 +165,9 @@ impl SqliteEngine {
     /// # Errors
     /// [`SqlErrorKind::Io`] if the file cannot be looked at.
     pub fn wal_bytes(&self) -> Result<u64, SqlError> {
-        let Some(path) = &self.path else { return self.wal_bytes_by_pragma() };
-        let mut log = path.clone().into_os_string();
-        log.push("-wal");
-        match fs::metadata(&log) {
-            Ok(metadata) => Ok(metadata.len()),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(0),
-            Err(error) => Err(io_error("cannot look at the write-ahead log", &error)),
+        match &self.path {
+            Some(path) => log_bytes(path),
+            None => self.wal_bytes_by_pragma(),
         }
     }
 
@@ -266,13 +263,7 @@ impl SqliteEngine {
         if !is_readonly {
             return Ok(());
         }
-        let mut header = Vec::new();
-        if let Some(path) = &self.path {
-            let file = fs::File::open(path).map_err(|error| io_error("cannot open the database file", &error))?;
-            std::io::Read::read_to_end(&mut std::io::Read::take(file, 20), &mut header)
-                .map_err(|error| io_error("cannot read the database file", &error))?;
-        }
-        let is_damaged = header.get(18..20).is_some_and(|versions| versions.iter().any(|version| *version > 2));
+        let is_damaged = self.path.as_deref().map(names_unknown_version).transpose()?.unwrap_or(false);
         Err(if is_damaged {
             SqlError::new(SqlErrorKind::Corrupt, "the header names a version of the file format that does not exist")
         } else {
@@ -476,7 +467,7 @@ impl Sql for SqliteEngine {
 
     fn execute_script(&mut self, script: &str) -> Result<(), SqlError> {
         self.refuse_unless_writing()?;
-        let script = ddl::expand(script, DDL_NAMES)?;
+        let script = ddl::expand(script, ddl::SQLITE_NAMES)?;
         self.connection.execute_batch(&script).map_err(|error| self.fail(&error, &script))
     }
 

@@ -281,3 +281,28 @@ fn a_large_journal_is_carried_over_in_steps_and_its_groups_stay_whole() {
     core.shared.read(protocol::ids::Sequence::ZERO, visit).unwrap();
     assert_eq!(ends, (1..=7).map(|group| group * 200).collect::<Vec<_>>());
 }
+
+/// How far central has received the journal decides what is carried over and what is let go of.
+#[test]
+fn a_number_of_the_local_copy_that_decayed_is_noticed_and_loses_no_unsent_edit() {
+    for name in ["received", "judged", "applied_shared", "applied_private"] {
+        let mut bed = site();
+        let engine = sql::SqliteEngine::open(
+            bed.layout().local_copy(),
+            &sql::Options::new(crate::local_copy::APPLICATION_ID, crate::local_copy::SCHEMA_VERSION),
+        );
+        let mut engine = engine.unwrap();
+        sql::Sql::begin(&mut engine, sql::Durability::Full).unwrap();
+        let decayed = "UPDATE meta SET number = number + 1048576 WHERE name = ?1";
+        assert_eq!(sql::Sql::execute(&mut engine, decayed, &[name.into()]).unwrap(), 1);
+        sql::Sql::commit(&mut engine).unwrap();
+        drop(engine);
+
+        let repairs = check(&mut bed, name);
+
+        assert!(repairs.iter().any(|repair| matches!(repair, Repair::LocalCopyReplaced { .. })), "{name}: {repairs:?}");
+        assert!(!repairs.iter().any(|repair| matches!(repair, Repair::JournalSetBack { .. })), "{name}");
+        let agent = bed.open().unwrap();
+        bed.assert_all_there(&agent);
+    }
+}

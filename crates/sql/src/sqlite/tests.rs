@@ -1,5 +1,6 @@
 //! What only this engine promises: settings, files, identity, damage.
 
+use std::fs;
 use std::io::{Seek, SeekFrom, Write};
 
 use tempfile::TempDir;
