@@ -20,3 +20,5 @@ mod kills;
 mod power_cut;
 #[path = "suite/sync.rs"]
 mod sync;
+#[path = "suite/torture.rs"]
+mod torture;
