@@ -130,8 +130,7 @@ impl Watch {
     pub fn moved_within(&self, span: Duration) -> Option<Direction> {
         let at = Duration::from_micros(self.shared.moved_at_us.load(Ordering::SeqCst));
         let is_recent = !at.is_zero() && self.shared.began.elapsed() <= at + span;
-        let direction =
-            if self.shared.moved_down.load(Ordering::SeqCst) { Direction::Down } else { Direction::Up };
+        let direction = if self.shared.moved_down.load(Ordering::SeqCst) { Direction::Down } else { Direction::Up };
         is_recent.then_some(direction)
     }
 }

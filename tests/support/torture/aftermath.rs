@@ -48,13 +48,16 @@ pub(super) fn judge(centre: &mut Centre, devices: &mut [Device], figures: &mut F
         let site = device.name.as_str();
         let verdict = judge_site(device, &mut store, figures)?;
         let mine = |data: &Value| data["store_ID"] == device.store.as_str();
-        let lines: Records = lines.iter().filter(|(_, data)| mine(data)).map(|(id, data)| (id.clone(), data.clone())).collect();
+        let lines: Records =
+            lines.iter().filter(|(_, data)| mine(data)).map(|(id, data)| (id.clone(), data.clone())).collect();
         differences(&format!("{site} and central, stock"), &lines_here, &lines, &mut figures.findings);
         differences(&format!("{site} and central, items"), &items_here, &items, &mut figures.findings);
         check_records(site, &lines, &verdict, &mut figures.findings);
         if refused_here != verdict.refused {
             let (here, there) = (refused_here.len(), verdict.refused.len());
-            figures.findings.push(format!("{site}: {here} edits are set aside there and {there} at central, or others"));
+            figures
+                .findings
+                .push(format!("{site}: {here} edits are set aside there and {there} at central, or others"));
         }
         figures.refused += verdict.refused.len() as u64;
         figures.unheard += verdict.unheard;
@@ -99,12 +102,17 @@ fn records(run: impl Fn(&[&str]) -> Outcome<String>, verb: &str, table: &str) ->
         if !after.is_empty() {
             arguments.extend(["--after", &after]);
         }
-        let page: Value = serde_json::from_str(&run(&arguments)?)?;
-        for record in page["records"].as_array().ok_or("no list of records")? {
-            records.insert(record["id"].as_str().unwrap_or_default().to_owned(), record["data"].clone());
+        let text = run(&arguments)?;
+        let mut next = None;
+        for line in text.lines() {
+            let page: Value = serde_json::from_str(line)?;
+            for record in page["records"].as_array().ok_or("no list of records")? {
+                records.insert(record["id"].as_str().unwrap_or_default().to_owned(), record["data"].clone());
+            }
+            next = page["next"].as_str().map(str::to_owned);
         }
-        match page["next"].as_str() {
-            Some(next) => next.clone_into(&mut after),
+        match next {
+            Some(next) => after = next,
             None => return Ok(records),
         }
     }
@@ -140,7 +148,9 @@ fn differences(what: &str, here: &Records, there: &Records, findings: &mut Vec<S
     let ids: std::collections::BTreeSet<_> = here.keys().chain(there.keys()).collect();
     let different = ids.into_iter().filter(|id| here.get(*id) != there.get(*id));
     for id in different.take(DIFFERENCES_SHOWN_MAX) {
-        let short = |data: Option<&Value>| data.map_or("nothing".to_owned(), |data| data.to_string().chars().take(150).collect());
+        let short = |data: Option<&Value>| {
+            data.map_or("nothing".to_owned(), |data| data.to_string().chars().take(150).collect())
+        };
         findings.push(format!("{what}: {id} differs: {} / {}", short(here.get(id)), short(there.get(id))));
     }
 }

@@ -15,8 +15,10 @@ use super::{ANSWER_WITHIN, Outcome, Phase, Programs, Random, finish, until};
 
 /// How long after its last byte a transfer counts as going on.
 const MOVED_WITHIN: Duration = Duration::from_millis(20);
-/// How long a phase is waited for before the kill comes anyway.
-const PHASE_WITHIN: Duration = Duration::from_secs(8);
+/// How long a phase is waited for before the kill comes anyway: a link that was cut does not come up before the next life.
+const PHASE_WITHIN: Duration = Duration::from_secs(3);
+/// The same for pruning, before which several segments have to be recorded and sent.
+const PRUNE_WITHIN: Duration = Duration::from_secs(10);
 /// Requests of one life of the daemon that are recorded where the kill is not to hit recording.
 const REQUESTS_A_LIFE: u64 = 6;
 /// Requests of six large edits that fill more than two segments of the journal.
@@ -166,7 +168,7 @@ impl Device {
             progress.is_over.store(true, Ordering::SeqCst);
             let recorded = recording.join().map_err(|_| "the recording thread failed")?;
             killed?;
-            recorded.map(|findings| (hit, findings))
+            Outcome::Ok((hit, recorded))
         })?;
         self.findings.extend(findings);
         Ok(hit)
@@ -200,17 +202,25 @@ impl Device {
                 None => format!("{}-{number:07}", self.name),
             };
             let label = format!("<{}:{number:07}>", self.name);
-            let length = if is_large { LARGE_BYTES } else { [20, 20, 400, 3000][usize::try_from(number % 4).unwrap_or(0)] };
+            let length =
+                if is_large { LARGE_BYTES } else { [20, 20, 400, 3000][usize::try_from(number % 4).unwrap_or(0)] };
             let note = format!("{label}{}", self.random.text(length));
             let data = json!({"ID": record, "store_ID": self.store, "quantity": number, "note": note});
             lines.push(json!({"table": "item_line", "op": "upsert", "id": record, "data": data}));
-            if !is_planted && !edits.iter().any(|edit: &Edit| edit.record == record) {
-                self.records.push(record.clone());
-            }
             edits.push(Edit { label, record });
         }
         self.claimed += u64::from(is_planted);
         (edits, lines, is_planted)
+    }
+
+    /// The last request was answered: what it wrote is there, so that later ones may change it.
+    fn heard(&mut self, answer: Answer) {
+        let Some(sent) = self.sent.last_mut() else { return };
+        sent.answer = answer;
+        if !sent.is_planted {
+            let written = sent.edits.iter().filter(|edit| !edit.label.starts_with("delete "));
+            self.records.extend(written.map(|edit| edit.record.clone()));
+        }
     }
 }
 
@@ -236,17 +246,17 @@ struct Recorder<'a> {
 
 impl Recorder<'_> {
     /// Records until the daemon is gone or the quota is used up; every second lost answer is asked for again.
-    fn run(&self, device: &mut Device) -> Outcome<Vec<String>> {
+    fn run(&self, device: &mut Device) -> Vec<String> {
         let mut findings = Vec::new();
         if let Some(body) = device.unheard.take().filter(|_| device.random.below(2) == 0) {
             match self.post(&body, device.sent.len()) {
                 Some(reply) => match answer_of(&reply) {
-                    Some(answer) => device.sent.last_mut().ok_or("nothing was sent")?.answer = answer,
+                    Some(answer) => device.heard(answer),
                     None => findings.push(format!("{}: a repeated request was refused: {reply}", device.name)),
                 },
                 None => {
                     device.unheard = Some(body);
-                    return Ok(findings);
+                    return findings;
                 }
             }
         }
@@ -262,20 +272,23 @@ impl Recorder<'_> {
                 break;
             };
             match answer_of(&reply) {
-                Some(answer) => device.sent.last_mut().ok_or("nothing was sent")?.answer = answer,
+                Some(answer) => device.heard(answer),
                 None => {
                     findings.push(format!("{}: a good request was refused: {reply}", device.name));
                     break;
                 }
             }
         }
-        Ok(findings)
+        findings
     }
 
     /// The whole reply, or nothing if it was cut.
     fn post(&self, body: &str, number: usize) -> Option<String> {
         self.progress.is_in_flight.store(true, Ordering::SeqCst);
-        let reply = self.try_post(body, number).ok().filter(|reply| reply.contains("\"result\"") || reply.contains("\"error\""));
+        let reply = self
+            .try_post(body, number)
+            .ok()
+            .filter(|reply| reply.contains("\"result\"") || reply.contains("\"error\""));
         self.progress.is_in_flight.store(false, Ordering::SeqCst);
         self.progress.acknowledged.fetch_add(u64::from(reply.is_some()), Ordering::SeqCst);
         reply
@@ -316,14 +329,15 @@ fn wait_for(
     daemon: u32,
 ) -> Phase {
     let acknowledged = || progress.acknowledged.load(Ordering::SeqCst);
-    until(PHASE_WITHIN, || acknowledged() >= after);
+    let within = if wanted == Phase::Prune { PRUNE_WITHIN } else { PHASE_WITHIN };
+    until(within, || acknowledged() >= after);
     let before = link.bytes();
     if wanted != Phase::Record {
         let _ = Command::new("kill").args(["-s", "USR1", &daemon.to_string()]).status();
     }
     let mut segments_max = 0;
     let mut hit = Phase::Idle;
-    until(PHASE_WITHIN, || {
+    until(within, || {
         let segments = std::fs::read_dir(journal).map_or(0, Iterator::count);
         let is_pruning = segments < segments_max;
         segments_max = segments;
@@ -339,5 +353,9 @@ fn wait_for(
         };
         hit == wanted
     });
+    if hit == Phase::Record {
+        // Else the kill always comes before the write, and no answer is ever lost to an edit that is there.
+        std::thread::sleep(Duration::from_micros(bytes));
+    }
     hit
 }

@@ -206,7 +206,11 @@ pub fn run(
                     let mut figures = lock(figures);
                     figures.agent.add(hit);
                     figures.findings.append(&mut device.findings);
-                    tell(&format!("{:>4} kills: {} in {hit:?}", figures.agent.total() + figures.central.total(), device.name));
+                    tell(&format!(
+                        "{:>4} kills: {} in {hit:?}",
+                        figures.agent.total() + figures.central.total(),
+                        device.name
+                    ));
                 }
                 Ok(())
             }));
