@@ -12,7 +12,6 @@ const KILLS_MIN: u64 = 40;
 const SEED: u64 = 3;
 
 #[test]
-#[expect(clippy::print_stderr, reason = "which phases were hit has to be seen")]
 fn kills_in_every_phase_lose_no_acknowledged_edit_and_double_or_reorder_none() {
     let folder = tempfile::TempDir::new().unwrap();
     let programs = Programs { agent: PathBuf::from(env!("CARGO_BIN_EXE_outpost")), central: central_program() };

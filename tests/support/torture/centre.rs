@@ -148,7 +148,8 @@ impl Centre {
             for _ in 0..ITEMS_AN_IMPORT {
                 let at = self.random.below(ITEMS);
                 let text = self.random.text(300);
-                lines += &format!("{}\n", item(at, number, &text));
+                lines += &item(at, number, &text).to_string();
+                lines.push('\n');
                 touched.push(usize::try_from(at)?);
             }
             let file = self.data.with_file_name("import");

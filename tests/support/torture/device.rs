@@ -166,9 +166,9 @@ impl Device {
             let hit = wait_for(wanted, &link, &progress, &journal, (after.min(quota), bytes), id);
             let killed = daemon.kill();
             progress.is_over.store(true, Ordering::SeqCst);
-            let recorded = recording.join().map_err(|_| "the recording thread failed")?;
+            let complaints = recording.join().map_err(|_| "the recording thread failed")?;
             killed?;
-            Outcome::Ok((hit, recorded))
+            Outcome::Ok((hit, complaints))
         })?;
         self.findings.extend(findings);
         Ok(hit)
@@ -248,38 +248,37 @@ impl Recorder<'_> {
     /// Records until the daemon is gone or the quota is used up; every second lost answer is asked for again.
     fn run(&self, device: &mut Device) -> Vec<String> {
         let mut findings = Vec::new();
-        if let Some(body) = device.unheard.take().filter(|_| device.random.below(2) == 0) {
-            match self.post(&body, device.sent.len()) {
-                Some(reply) => match answer_of(&reply) {
-                    Some(answer) => device.heard(answer),
-                    None => findings.push(format!("{}: a repeated request was refused: {reply}", device.name)),
-                },
-                None => {
-                    device.unheard = Some(body);
-                    return findings;
-                }
-            }
+        if let Some(body) = device.unheard.take().filter(|_| device.random.below(2) == 0)
+            && !self.ask(device, body, &mut findings)
+        {
+            return findings;
         }
         for _ in 0..self.quota {
             if self.progress.is_over.load(Ordering::SeqCst) {
                 break;
             }
             let (edits, lines, is_planted) = device.compose(self.is_large);
-            let body: String = lines.iter().map(|line| format!("{line}\n")).collect();
             device.sent.push(Sent { edits, answer: Answer::Lost, is_planted });
-            let Some(reply) = self.post(&body, device.sent.len()) else {
-                device.unheard = Some(body);
+            let lines: Vec<String> = lines.iter().map(Value::to_string).collect();
+            if !self.ask(device, lines.join("\n") + "\n", &mut findings) {
                 break;
-            };
-            match answer_of(&reply) {
-                Some(answer) => device.heard(answer),
-                None => {
-                    findings.push(format!("{}: a good request was refused: {reply}", device.name));
-                    break;
-                }
             }
         }
         findings
+    }
+
+    /// Asks for the last request to be recorded; whether it was.
+    fn ask(&self, device: &mut Device, body: String, findings: &mut Vec<String>) -> bool {
+        let Some(reply) = self.post(&body, device.sent.len()) else {
+            device.unheard = Some(body);
+            return false;
+        };
+        if let Some(answer) = answer_of(&reply) {
+            device.heard(answer);
+            return true;
+        }
+        findings.push(format!("{}: a good request was refused: {reply}", device.name));
+        false
     }
 
     /// The whole reply, or nothing if it was cut.
@@ -335,12 +334,12 @@ fn wait_for(
     if wanted != Phase::Record {
         let _ = Command::new("kill").args(["-s", "USR1", &daemon.to_string()]).status();
     }
-    let mut segments_max = 0;
+    let mut oldest = u64::MAX;
     let mut hit = Phase::Idle;
     until(within, || {
-        let segments = std::fs::read_dir(journal).map_or(0, Iterator::count);
-        let is_pruning = segments < segments_max;
-        segments_max = segments;
+        let (first, is_leaving) = oldest_segment(journal);
+        let is_pruning = is_leaving || (first > oldest && first < u64::MAX);
+        oldest = first;
         let moved = link.moved_within(MOVED_WITHIN);
         let (up, down) = link.bytes();
         hit = match moved {
@@ -358,4 +357,20 @@ fn wait_for(
         std::thread::sleep(Duration::from_micros(bytes));
     }
     hit
+}
+
+/// First sequence of the journal's oldest segment, and whether an older one is on its way out: `segment-7.new` below all others.
+/// What else lies beside the segments comes and goes for other reasons.
+fn oldest_segment(journal: &Path) -> (u64, bool) {
+    let (mut oldest, mut oldest_leaving) = (u64::MAX, u64::MAX);
+    for entry in std::fs::read_dir(journal).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let Some(number) = name.to_str().and_then(|name| name.strip_prefix("segment-")) else { continue };
+        if let Ok(number) = number.parse() {
+            oldest = oldest.min(number);
+        } else if let Some(number) = number.strip_suffix(".new").and_then(|number| number.parse().ok()) {
+            oldest_leaving = oldest_leaving.min(number);
+        }
+    }
+    (oldest, oldest_leaving < oldest && oldest < u64::MAX)
 }

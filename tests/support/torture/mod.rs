@@ -48,7 +48,7 @@ pub enum Phase {
     Push,
     /// The last bytes on the link came from central.
     Pull,
-    /// A segment of the journal had just gone.
+    /// The journal's oldest segment was going or had just gone.
     Prune,
     /// The program ran and did not listen yet.
     Start,
@@ -246,7 +246,8 @@ fn store_of(site: &str) -> String {
 fn first_lines() -> String {
     let mut lines = String::new();
     let mut add = |table: &str, id: &str, data: serde_json::Value| {
-        lines += &format!("{}\n", json!({"table": table, "op": "upsert", "id": id, "data": data}));
+        lines += &json!({"table": table, "op": "upsert", "id": id, "data": data}).to_string();
+        lines.push('\n');
     };
     for site in SITES.into_iter().chain(["elsewhere"]) {
         let (name, store) = (format!("NAME-{site}"), store_of(site));
