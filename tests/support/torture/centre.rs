@@ -98,7 +98,7 @@ impl Centre {
     pub(super) fn live_and_die(&mut self, wanted: Phase, links: &[Watch]) -> Outcome<Phase> {
         if wanted == Phase::Start {
             self.spawn()?;
-            let end = Instant::now() + Duration::from_micros(self.random.below(60_000));
+            let end = Instant::now() + Duration::from_micros(self.random.below(30_000));
             while Instant::now() < end && TcpStream::connect(self.address).is_err() {
                 std::thread::sleep(Duration::from_micros(500));
             }

@@ -63,7 +63,7 @@ impl Device {
         let (data, settings) = (home.join("data"), home.join("agent.toml"));
         let text = format!(
             "data_folder = \"{}\"\n[central]\nurl = \"{}\"\n[schedule]\ninterval_s = 1\nbackoff_first_s = 1\n\
-             backoff_max_s = 1\n[limits]\nacknowledged_tail_bytes_max = 0\n[timeouts]\nread_idle_ms = 10000\n",
+             backoff_max_s = 1\n[limits]\nacknowledged_tail_bytes_max = 5000000\n[timeouts]\nread_idle_ms = 10000\n",
             data.display(),
             link.url()
         );
@@ -128,7 +128,7 @@ impl Device {
     }
 
     fn starting(&mut self, daemon: &mut Child, socket: &Path) -> Outcome<Phase> {
-        let end = Instant::now() + Duration::from_micros(self.random.below(60_000));
+        let end = Instant::now() + Duration::from_micros(self.random.below(30_000));
         while Instant::now() < end {
             if UnixStream::connect(socket).is_ok() {
                 break;
