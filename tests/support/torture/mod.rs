@@ -26,6 +26,8 @@ pub type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
 /// Longest wait for a program that should answer soon.
 const ANSWER_WITHIN: Duration = Duration::from_secs(60);
+/// How much longer a run takes than it should before it ends without what it waits for; the caller sees what was missed.
+const PATIENCE: Duration = Duration::from_secs(180);
 /// Sites that are tortured.
 const SITES: [&str; 2] = ["north", "south"];
 /// Claims that a site may make to records of another store.
@@ -192,7 +194,7 @@ pub fn run(
             || (began.elapsed() >= extent.lasts
                 && figures.agent.total() + figures.central.total() >= extent.kills_min
                 && figures.missed().is_empty())
-            || began.elapsed() > extent.lasts * 3 + Duration::from_secs(600)
+            || began.elapsed() > extent.lasts * 2 + PATIENCE
     };
     let links: Vec<_> = devices.iter().map(|device| device.link.watch()).collect();
     std::thread::scope(|scope| {
