@@ -26,3 +26,5 @@ mod power_cut;
 mod put_back;
 #[path = "suite/sync.rs"]
 mod sync;
+#[path = "suite/torture.rs"]
+mod torture;

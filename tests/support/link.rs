@@ -26,6 +26,15 @@ pub enum Mood {
     },
 }
 
+/// Where the last bytes went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// To central.
+    Up,
+    /// From central.
+    Down,
+}
+
 /// A proxy on loopback in front of central.
 pub struct Link {
     address: SocketAddr,
@@ -40,6 +49,9 @@ struct Shared {
     connections: AtomicU64,
     /// Bytes since the mood was set.
     spent: AtomicU64,
+    /// When the last bytes were passed, in microseconds since the link began, and whether they went down.
+    moved_at_us: AtomicU64,
+    moved_down: AtomicBool,
     is_over: AtomicBool,
     began: Instant,
 }
@@ -56,6 +68,8 @@ impl Link {
             down_bytes: AtomicU64::new(0),
             connections: AtomicU64::new(0),
             spent: AtomicU64::new(0),
+            moved_at_us: AtomicU64::new(0),
+            moved_down: AtomicBool::new(false),
             is_over: AtomicBool::new(false),
             began: Instant::now(),
         });
@@ -71,6 +85,11 @@ impl Link {
             }
         });
         Self { address, shared }
+    }
+
+    /// For whoever only looks at what goes through.
+    pub fn watch(&self) -> Watch {
+        Watch { shared: Arc::clone(&self.shared) }
     }
 
     /// Address that agents use instead of central's.
@@ -93,6 +112,26 @@ impl Link {
     /// Connections that were accepted so far.
     pub fn connections(&self) -> u64 {
         self.shared.connections.load(Ordering::SeqCst)
+    }
+}
+
+/// Sees what goes through a link.
+pub struct Watch {
+    shared: Arc<Shared>,
+}
+
+impl Watch {
+    /// Bytes to central and from central so far.
+    pub fn bytes(&self) -> (u64, u64) {
+        (self.shared.up_bytes.load(Ordering::SeqCst), self.shared.down_bytes.load(Ordering::SeqCst))
+    }
+
+    /// Where bytes went last, if that was within the given time.
+    pub fn moved_within(&self, span: Duration) -> Option<Direction> {
+        let at = Duration::from_micros(self.shared.moved_at_us.load(Ordering::SeqCst));
+        let is_recent = !at.is_zero() && self.shared.began.elapsed() <= at + span;
+        let direction = if self.shared.moved_down.load(Ordering::SeqCst) { Direction::Down } else { Direction::Up };
+        is_recent.then_some(direction)
     }
 }
 
@@ -138,6 +177,9 @@ impl Shared {
                 break;
             }
             total.fetch_add(allowed as u64, Ordering::SeqCst);
+            self.moved_down.store(std::ptr::eq(total, &raw const self.down_bytes), Ordering::SeqCst);
+            let elapsed_us = u64::try_from(self.began.elapsed().as_micros()).unwrap();
+            self.moved_at_us.store(elapsed_us, Ordering::SeqCst);
             if allowed < read {
                 break;
             }

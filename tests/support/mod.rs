@@ -5,6 +5,7 @@ pub mod central;
 pub mod corpus;
 pub mod link;
 pub mod power_cut;
+pub mod torture;
 
 use std::path::PathBuf;
 use std::process::Output;

@@ -18,6 +18,11 @@ mod power_cut;
 mod power_cut_rig;
 mod size;
 mod tidy;
+mod torture;
+#[path = "../../../tests/support/torture/mod.rs"]
+#[expect(unreachable_pub, reason = "shared with the tests")]
+#[allow(clippy::disallowed_methods, reason = "the rig waits for other processes, of which nothing tells")]
+mod torture_rig;
 mod workspace;
 
 use std::process::ExitCode;
@@ -40,6 +45,11 @@ const CHORES: &[Chore] = &[
         name: "power-cut",
         about: "cut the power under a recording agent; --cycles N, --control",
         run: power_cut::run,
+    },
+    Chore {
+        name: "torture",
+        about: "kill agents and central in every phase, then judge; --minutes N, --kills N, --seed N",
+        run: torture::run,
     },
 ];
 
