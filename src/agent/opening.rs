@@ -359,6 +359,9 @@ fn begin_new_local_copy<P: Places>(
     if shared.durable().sequence > Sequence::ZERO || shared.identity().predecessor.is_some() {
         local.begin_after_loss()?;
     }
+    // Before the copy knows a journal: a power cut between would leave one that seems to have been set back.
+    local.skip_to(Kind::Shared, shared.floor())?;
+    local.skip_to(Kind::Private, private.floor())?;
     places.reset_control()?;
     let rescued = places.rescue_local_data(local)?;
     let floor = private.floor();

@@ -103,8 +103,10 @@ impl LocalCopy {
             backed_up: before.backed_up.max(reply.backed_up.0),
             control: reply.control.last().map_or(before.control, |row| row.number.0.max(before.control)),
         };
-        // Journals before this one: central has judged all of it once it has nothing unjudged and nothing to say.
-        let ends_old = reply.judged >= reply.received && !reply.has_more_control && self.has_old_entries()?;
+        // Journals before this one: central judges all of them before it judges anything of this one. Else it has judged them once
+        // it has nothing unjudged and nothing to say.
+        let is_past_old = reply.judged > Sequence::ZERO || (reply.judged >= reply.received && !reply.has_more_control);
+        let ends_old = is_past_old && self.has_old_entries()?;
         if after == before && !ends_old && !self.is_after_loss()? {
             return Ok(StoredReply::default());
         }

@@ -155,7 +155,8 @@ impl LocalCopy {
     }
 
     /// Says that a journal has let go of entries up to here, which are not to be applied any more: central or the local copy
-    /// before this one had them. Nothing happens if more than that is applied already.
+    /// before this one had them. Nothing happens if more than that is applied already. Durable: a copy that
+    /// is behind the floor is taken for one that was set back.
     ///
     /// # Errors
     /// Those of a write.
@@ -163,7 +164,7 @@ impl LocalCopy {
         if self.applied.get(kind) >= floor {
             return Ok(());
         }
-        self.transaction(Durability::Process, |copy| {
+        self.transaction(Durability::Full, |copy| {
             let name = match kind {
                 Kind::Shared => APPLIED_SHARED,
                 Kind::Private => APPLIED_PRIVATE,

@@ -445,6 +445,11 @@ impl World {
                 format!("a bit of the local copy at {offset}")
             } else {
                 device.disk.truncate(name, offset);
+                let site = device.site;
+                // An empty file is none; what was only in it is gone.
+                let model = self.model.site(site);
+                model.reported.clear();
+                (model.is_complete, model.is_granted, model.has_forgotten) = (false, false, true);
                 format!("the local copy is cut to {offset}")
             }
         } else {

@@ -102,6 +102,8 @@ pub struct Log {
     pub committed: u64,
     /// Whether the device was wiped or the journal replaced: nothing is added any more.
     pub is_closed: bool,
+    /// How far central has judged it.
+    pub judged: u64,
     /// Entries that central refused, as its commits say.
     pub refused: BTreeSet<u64>,
 }
@@ -176,6 +178,7 @@ impl SiteModel {
             entries: Vec::new(),
             acknowledged: 0,
             committed: 0,
+            judged: 0,
             is_closed: false,
             refused: BTreeSet::new(),
         });
@@ -206,13 +209,38 @@ impl SiteModel {
         columns
     }
 
+    /// What became of a record, for people.
+    pub fn history(&self, key: &Key) -> String {
+        let mut text = String::from("its entries:");
+        for (index, sequence) in self.by_key.get(key).map(Vec::as_slice).unwrap_or_default() {
+            let Some(log) = self.logs.get(*index) else { continue };
+            let Some(entry) = log.entry(*sequence) else { continue };
+            let what = match &entry.change {
+                Change::Put(_) => "put",
+                Change::Patch(_) => "patch",
+                Change::Delete => "delete",
+            };
+            let is_refused = log.refused.contains(sequence);
+            text += &format!(
+                " [journal {index} entry {sequence} of {}: {what} {:?} committed={} lost={} moved={} refused={is_refused}]",
+                log.head(),
+                entry.expected,
+                *sequence <= log.committed,
+                entry.is_lost,
+                entry.is_moved
+            );
+        }
+        text
+    }
+
     /// Whether entries that the device does not have any more may still change what central has.
     pub fn is_unsettled(&self, key: &Key) -> bool {
         let newest = self.logs.len().saturating_sub(1);
         let entries = self.by_key.get(key).map(Vec::as_slice).unwrap_or_default();
         entries.iter().any(|(index, sequence)| {
-            let entry = self.logs.get(*index).and_then(|log| log.entry(*sequence));
-            (*index < newest || self.has_forgotten) && entry.is_some_and(|entry| entry.expected != Expected::Accepted)
+            let Some(log) = self.logs.get(*index).filter(|_| *index < newest || self.has_forgotten) else { return false };
+            let may_wait = log.entry(*sequence).is_some_and(|entry| entry.expected != Expected::Accepted);
+            may_wait || *sequence > log.judged
         })
     }
 

@@ -531,6 +531,7 @@ impl World {
             }
             let refused = self.inspector.refused(journal.number);
             log.refused.extend(refused.or_else(|error| violation("3", format!("central's log cannot be read: {error}")))?);
+            log.judged = journal.judged;
             if journal.received == log.committed {
                 continue;
             }
@@ -639,7 +640,8 @@ impl World {
         if found == told || found == known {
             return Ok(());
         }
-        violation("5.2", format!("device {index} shows {key:?} as {found:?}, it has to be {told:?}"))
+        let history = model.history(key);
+        violation("5.2", format!("device {index} shows {key:?} as {found:?}, it has to be {told:?}; {history}"))
     }
 
     /// Whether a record is one that sites write: central's own may be held up by a forged edit.
@@ -725,6 +727,7 @@ pub(crate) fn new_log(id: JournalId) -> crate::model::Log {
         entries: Vec::new(),
         acknowledged: 0,
         committed: 0,
+        judged: 0,
         is_closed: false,
         refused: BTreeSet::new(),
     }

@@ -265,7 +265,8 @@ impl World {
         let Some(device) = self.devices.get(index) else { return Ok(()) };
         let (site, catalogue) = (device.site, Arc::clone(device.catalogue()));
         let stores = self.model.site(site).stores.clone();
-        let waiting = self.waiting_keys(index)?;
+        let mut waiting = self.waiting_keys(index)?;
+        waiting.extend(self.waiting_at_central()?);
         let records = self.inspector.records(0).or_else(|error| failed(error).map(|()| Vec::new()))?;
         let mut expected: BTreeMap<Key, String> = BTreeMap::new();
         for record in records {
@@ -296,7 +297,13 @@ impl World {
                     match expected.get(&key) {
                         Some(data) if *data == item.data => {}
                         there => {
-                            let what = format!("device {index} has {key:?} as {}, central as {there:?}", item.data);
+                            let history = self.model.sites.get(&site).map(|model| model.history(&key));
+                            let what = format!(
+                                "device {index} has {key:?} as {} ({}), central as {there:?}; {}",
+                                item.data,
+                                item.state.as_str(),
+                                history.unwrap_or_default()
+                            );
                             return violation("10", what);
                         }
                     }

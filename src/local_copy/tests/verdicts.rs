@@ -376,3 +376,29 @@ fn under_a_new_journal_unreceived_entries_come_again_and_received_ones_stay() {
         assert_eq!((site.state("Q"), site.count("pending")), (Some(RecordState::Central), 0));
     });
 }
+
+/// The simulator's find: the patch was folded before the put that it was made on, and was gone.
+#[test]
+fn what_is_judged_under_a_new_journal_comes_on_top_of_what_the_old_one_had() {
+    on_both(|site| {
+        site.put("P", r#"{"comment":"old","status":"nw"}"#);
+        site.reply(0, &[]);
+        site.patch("P", r#"{"comment":"salvaged"}"#);
+        let salvaged = site.journal.pop().unwrap();
+        site.put("Q", "{}");
+        let unjudged = site.journal.pop().unwrap();
+        site.journal = vec![salvaged.clone(), unjudged.clone()];
+        site.journal_id = JournalId([9; 16]);
+        site.copy.use_journal(Kind::Shared, site.journal_id).unwrap();
+        site.copy.begin_edits().unwrap();
+        site.reapply(Kind::Shared, 1, &salvaged).unwrap();
+        site.reapply(Kind::Shared, 2, &unjudged).unwrap();
+        site.commit();
+        let before = site.shown("P");
+
+        site.reply(1, &[]);
+
+        assert_eq!(before, r#"{"status":"nw","comment":"salvaged"}"#);
+        assert_eq!(site.shown("P"), before);
+    });
+}
