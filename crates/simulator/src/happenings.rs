@@ -165,6 +165,7 @@ impl World {
             model.is_complete = false;
             self.note(format_args!("device {index} fetches everything anew"));
         }
+        self.note_session(index);
         let Some(device) = self.devices.get_mut(index) else { return Ok(()) };
         let step = device.begin_session(&mut self.codec, wall_ms);
         self.take_step(index, step)

@@ -148,6 +148,10 @@ pub struct SiteModel {
     pub is_complete: bool,
     /// Whether it was granted its stores since it last began anew.
     pub is_granted: bool,
+    /// How far central had judged each journal when the session under way began, and when the last one that drained did.
+    pub judged_at_begin: Vec<u64>,
+    /// See there.
+    pub judged_at_drained: Vec<u64>,
     /// Whether the device lost its local copy: what waits at central is not shown there any more.
     pub has_forgotten: bool,
     /// Groups that were handed over and not acknowledged since the journal was last opened.
@@ -240,7 +244,7 @@ impl SiteModel {
         entries.iter().any(|(index, sequence)| {
             let Some(log) = self.logs.get(*index).filter(|_| *index < newest || self.has_forgotten) else { return false };
             let may_wait = log.entry(*sequence).is_some_and(|entry| entry.expected != Expected::Accepted);
-            may_wait || *sequence > log.judged
+            may_wait || *sequence > self.judged_at_drained.get(*index).copied().unwrap_or(0)
         })
     }
 
@@ -303,6 +307,8 @@ impl Model {
                 reported: BTreeMap::new(),
                 is_complete: false,
                 is_granted: false,
+                judged_at_begin: Vec::new(),
+                judged_at_drained: Vec::new(),
                 has_forgotten: false,
                 attempted_groups: 0,
             },

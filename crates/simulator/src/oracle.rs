@@ -466,6 +466,14 @@ impl World {
         violation("10", format!("device {index}: a session ended with {}: {}", failure.code, failure.message))
     }
 
+    /// What central has judged when a session begins reaches the device in it.
+    pub(crate) fn note_session(&mut self, index: usize) {
+        if let Some(site) = self.devices.get(index).map(|device| device.site) {
+            let model = self.model.site(site);
+            model.judged_at_begin = model.logs.iter().map(|log| log.judged).collect();
+        }
+    }
+
     fn is_twice_replaced(&self, index: usize) -> bool {
         let model = self.devices.get(index).and_then(|device| self.model.sites.get(&device.site));
         let logs = model.map(|model| model.logs.as_slice()).unwrap_or_default();
@@ -484,6 +492,7 @@ impl World {
         let model = self.model.site(site);
         // What central has not judged yet is in no lane: a local copy that was lost does not have it back yet.
         model.is_complete |= state.judged >= state.received;
+        model.judged_at_drained.clone_from(&model.judged_at_begin);
         model.is_granted = grants.len() == model.stores.len();
         if !model.is_granted {
             let what = format!("device {index} drained and holds {grants:?}, its stores are {:?}", model.stores);

@@ -92,6 +92,7 @@ impl World {
     /// One session over a link that does nothing wrong.
     fn sync_calmly(&mut self, index: usize) -> Result<(), Violation> {
         let wall_ms = self.device_wall_ms(index);
+        self.note_session(index);
         let Some(device) = self.devices.get_mut(index) else { return Ok(()) };
         let mut step = device.begin_session(&mut self.codec, wall_ms);
         for _ in 0..REQUESTS_MAX {
