@@ -18,7 +18,7 @@ use super::history::{self, Answer, Logged, Verdict};
 use super::{Figures, Outcome, finish};
 
 /// Longest time until everything has gone to and fro when nobody disturbs any longer.
-const DRAINED_WITHIN: Duration = Duration::from_secs(180);
+const DRAINED_WITHIN: Duration = Duration::from_secs(60);
 /// Findings of one kind are many at once; more than these help nobody.
 const DIFFERENCES_SHOWN_MAX: usize = 5;
 
@@ -31,9 +31,11 @@ pub(super) fn judge(centre: &mut Centre, devices: &mut [Device], figures: &mut F
     for device in devices.iter() {
         drain(device, &mut figures.findings)?;
     }
-    // Again, for what central's other side effects of the first round may have left for anybody.
+    // Again, for what came to central from the others after a site's turn.
     for device in devices.iter() {
-        drain(device, &mut figures.findings)?;
+        if figures.findings.is_empty() {
+            drain(device, &mut figures.findings)?;
+        }
         let lines = records(|arguments| finish(device.command(arguments)), "list", "item_line")?;
         let items = records(|arguments| finish(device.command(arguments)), "list", "item")?;
         let refused = refused_here(device)?;

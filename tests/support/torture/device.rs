@@ -1,6 +1,6 @@
 //! A site under torture: a daemon that is killed again and again while somebody records through its socket.
 
-use std::io::{Read as _, Write as _};
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -112,9 +112,11 @@ impl Device {
             Mood::Good
         };
         self.link.set(mood);
-        let log = std::fs::File::options().create(true).append(true).open(self.settings.with_file_name("agent.log"))?;
+        let log_path = self.settings.with_file_name("agent.log");
+        let mut log = std::fs::File::options().create(true).append(true).read(true).open(&log_path)?;
+        let said_before = log.metadata()?.len();
         let mut command = self.command(&["run"]);
-        let mut daemon = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn()?;
+        let mut daemon = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log.try_clone()?).spawn()?;
         let socket = self.data.join("agent.sock");
         let hit = if wanted == Phase::Start {
             self.starting(&mut daemon, &socket)
@@ -124,6 +126,12 @@ impl Device {
         let _ = daemon.kill();
         daemon.wait()?;
         self.link.set(Mood::Good);
+        let mut said = String::new();
+        log.seek(SeekFrom::Start(said_before))?;
+        log.read_to_string(&mut said)?;
+        // A kill takes nothing from the disk: whatever was synced or not, no file can be damaged by it.
+        let damage = said.lines().filter(|line| line.contains("damaged"));
+        self.findings.extend(damage.map(|line| format!("{}: a kill damaged something: {line}", self.name)));
         hit
     }
 
