@@ -207,6 +207,12 @@ pub trait Places {
         Suspicion::default()
     }
 
+    /// Notes it, so that a closer look follows.
+    ///
+    /// # Errors
+    /// [`AgentError`] if it cannot be written.
+    fn suspect(&mut self, suspicion: Suspicion) -> Result<(), AgentError>;
+
     /// Puts into a new local copy the local data that one that was set aside just now still gives; how many records.
     ///
     /// # Errors
@@ -223,6 +229,13 @@ pub struct Suspicion {
     pub journals: bool,
     /// The local copy is damaged.
     pub local_copy: bool,
+}
+
+impl Suspicion {
+    /// What an error says is damaged.
+    pub fn of(error: &AgentError) -> Self {
+        Self { journals: error.code == "journal_damaged", local_copy: error.code == "local_copy_damaged" }
+    }
 }
 
 /// The data folder, with the device whose identity lies in it.
@@ -305,6 +318,14 @@ impl Places for FolderPlaces<'_> {
         Suspicion { journals: noted.contains("journal"), local_copy: noted.contains("local_copy") }
     }
 
+    fn suspect(&mut self, suspicion: Suspicion) -> Result<(), AgentError> {
+        let mut noted = String::new();
+        for (is_suspect, word) in [(suspicion.journals, "journal "), (suspicion.local_copy, "local_copy ")] {
+            noted += if is_suspect { word } else { "" };
+        }
+        Ok(crate::durable_file::replace_private(&self.layout.suspicion(), noted.as_bytes())?)
+    }
+
     fn rescue_local_data(&mut self, local: &mut LocalCopy) -> Result<u64, LocalCopyError> {
         let Some(aside) = self.aside.take() else { return Ok(0) };
         // One that does not even open gives nothing; it stays for whoever knows better.
@@ -315,11 +336,33 @@ impl Places for FolderPlaces<'_> {
     }
 }
 
-/// Opens both journals and the local copy, in step, and says what had to be mended.
+/// Opens both journals and the local copy, in step, and says what had to be mended. What turns out to be damaged on the way is
+/// looked at closely, and mended, in a second try.
 ///
 /// # Errors
 /// [`AgentError`]: something is damaged beyond what can be mended, or the disk fails.
 pub fn open_recorder<P: Places>(
+    places: &mut P,
+    site: SiteId,
+    catalogue: &Arc<Catalogue>,
+    limits: JournalLimits,
+    repairs: &mut Vec<Repair>,
+) -> Result<Recorder<P::Storage>, AgentError> {
+    let error = match open_parts(places, site, catalogue, limits, repairs) {
+        Ok(recorder) => return Ok(recorder),
+        Err(error) => error,
+    };
+    let (known, found) = (places.suspicion(), Suspicion::of(&error));
+    let together =
+        Suspicion { journals: known.journals || found.journals, local_copy: known.local_copy || found.local_copy };
+    if together == known {
+        return Err(error);
+    }
+    places.suspect(together)?;
+    open_parts(places, site, catalogue, limits, repairs)
+}
+
+fn open_parts<P: Places>(
     places: &mut P,
     site: SiteId,
     catalogue: &Arc<Catalogue>,

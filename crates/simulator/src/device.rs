@@ -441,6 +441,11 @@ impl Places for DiskPlaces<'_> {
         self.identity.suspicion
     }
 
+    fn suspect(&mut self, suspicion: Suspicion) -> Result<(), AgentError> {
+        self.identity.suspicion = suspicion;
+        Ok(())
+    }
+
     fn control(&self) -> ControlNumber {
         self.identity.control
     }

@@ -156,13 +156,15 @@ impl World {
         let Some(device) = self.devices.get_mut(index) else { return Ok(()) };
         let site = device.site;
         if is_initialise {
+            // Also one that fails may turn out to have been written.
+            let model = self.model.site(site);
+            model.reported.clear();
+            model.is_complete = false;
+            let Some(device) = self.devices.get_mut(index) else { return Ok(()) };
             let begun = device.live().recorder.core().local.begin_rebuild();
             if let Err(error) = begun {
                 return self.device_failed(index, &error.into());
             }
-            let model = self.model.site(site);
-            model.reported.clear();
-            model.is_complete = false;
             self.note(format_args!("device {index} fetches everything anew"));
         }
         self.note_session(index);

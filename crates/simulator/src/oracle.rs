@@ -17,6 +17,7 @@ use protocol::ids::{JournalId, Position, RecordId, Sequence};
 use protocol::message::{self, RequestHead};
 use protocol::section::{Kind as SectionKind, SectionReader};
 
+use crate::mix::Fault;
 use crate::model::{Columns, Expected, Key, Version, Violation, columns_of, logged, violation};
 use crate::world::World;
 
@@ -457,7 +458,13 @@ impl World {
         ];
         let Some(failure) = failure else { return Ok(()) };
         // A journal that was replaced twice without a word to central in between: the device is enrolled again, as it is told.
-        if failure.code == "unknown_journal" && self.is_twice_replaced(index) {
+        // So it is when the damaged journal is known only up to where central's log was pruned.
+        let is_told_to_enrol = match failure.code.as_str() {
+            "unknown_journal" => self.is_twice_replaced(index),
+            "fork" => self.mix.has(Fault::Prune) && self.is_unheard_successor(index),
+            _ => false,
+        };
+        if is_told_to_enrol {
             return self.enrol(index).map(|_| ());
         }
         if USUAL.contains(&failure.code.as_str()) {
@@ -472,6 +479,12 @@ impl World {
             let model = self.model.site(site);
             model.judged_at_begin = model.logs.iter().map(|log| log.judged).collect();
         }
+    }
+
+    /// A journal that follows a damaged one, and that central has taken nothing of.
+    fn is_unheard_successor(&self, index: usize) -> bool {
+        let model = self.devices.get(index).and_then(|device| self.model.sites.get(&device.site));
+        model.is_some_and(|model| model.logs.len() > 1 && model.logs.last().is_some_and(|log| log.committed == 0))
     }
 
     fn is_twice_replaced(&self, index: usize) -> bool {

@@ -250,6 +250,30 @@ fn damage_in_an_old_segment_that_is_noted_while_the_agent_runs_is_mended_at_the_
     assert_eq!(bed.open().unwrap().repairs(), []);
 }
 
+/// The simulator's find: without a local copy everything is applied again, which met the damage, and no start mended it.
+#[test]
+fn damage_in_an_old_segment_does_not_keep_an_agent_down_whose_local_copy_is_gone() {
+    let mut bed = Bed::new();
+    let agent = bed.open().unwrap();
+    let limits = crate::journal::JournalLimits { segment_entries_max: 10, ..Default::default() };
+    agent.recorder().unwrap().core().shared.set_limits(limits);
+    for number in 0..30 {
+        bed.record(&agent, &format!("R{number}"), "x");
+    }
+    drop(agent);
+    fs::remove_file(segment(&bed.root(), "journal").join("db")).unwrap();
+    fs::remove_file(bed.root().join("local_copy.sqlite")).unwrap();
+    let _ = fs::remove_file(bed.root().join("local_copy.sqlite-wal"));
+
+    let agent = bed.open().unwrap();
+
+    let is_named = |repair: &Repair| {
+        matches!(repair, Repair::JournalReplaced { carried_over: 20, lost, .. }
+            if lost.iter().map(|loss| loss.last.0 + 1 - loss.first.0).sum::<u64>() == 10)
+    };
+    assert!(agent.repairs().iter().any(is_named), "{:?}", agent.repairs());
+}
+
 #[test]
 fn a_large_journal_is_carried_over_in_steps_and_its_groups_stay_whole() {
     let mut bed = Bed::new();
