@@ -380,6 +380,11 @@ fn open_parts<P: Places>(
     if agreement::known_journal(&mut local, Kind::Shared)?.is_none() {
         begin_new_local_copy(places, &shared, &private, &mut local, repairs)?;
     }
+    let follows = shared.identity().predecessor.is_some() && places.journal_id(Kind::Shared) != shared.identity().journal;
+    if follows {
+        private = renumbered(places, site, private, &shared, &local, repairs)?;
+        private.set_limits(limits);
+    }
     carry_over(places, Kind::Shared, &mut shared, &mut local, repairs)?;
     carry_over(places, Kind::Private, &mut private, &mut local, repairs)?;
     shared.set_limits(limits);
@@ -389,6 +394,27 @@ fn open_parts<P: Places>(
         repairs.push(Repair::PrivateGroupRemoved { kept });
     }
     Ok(Recorder::new(site, Arc::clone(catalogue), Core { shared, private, local })?)
+}
+
+/// Private entries name the entry of the shared journal that completes their group. When that journal goes on under a new id and
+/// counts from 1 again, the private one goes on under a new id too: what is complete is journaled anew, and names nothing.
+fn renumbered<P: Places>(
+    places: &mut P,
+    site: SiteId,
+    mut private: Journal<P::Storage>,
+    shared: &Journal<P::Storage>,
+    local: &LocalCopy,
+    repairs: &mut Vec<Repair>,
+) -> Result<Journal<P::Storage>, AgentError> {
+    if let Some(kept) = cut_incomplete_group(&mut private, shared, local.applied_through(Kind::Private))? {
+        repairs.push(Repair::PrivateGroupRemoved { kept });
+    }
+    if private.durable().sequence == private.floor() {
+        return Ok(private);
+    }
+    drop(private);
+    let journal = places.fresh_journal_id();
+    Ok(Journal::replace_damaged(places.storage(Kind::Private), site, journal)?)
 }
 
 /// A local copy that knows of no journal, beside journals that have entries, comes after one that was lost.
