@@ -31,6 +31,10 @@ impl World {
         }
         let planned = self.with_office(index, |desk, office, random| desk.burst(office, random)).unwrap_or_default();
         self.record(index, planned)?;
+        if self.devices.get(index).is_some_and(crate::device::Device::is_off) {
+            // What was acknowledged is in the journal; the local copy's write was the one that the power did not last for.
+            return self.cut_device_power(index);
+        }
         if self.random.chance(200) {
             self.wake_with(index, Wake::Signal(outpost::service::plan::Signal::SyncNow))?;
         }

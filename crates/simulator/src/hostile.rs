@@ -91,19 +91,22 @@ impl World {
     /// The request and the code that central has to give; `None` if the device's state has no place for it.
     fn forged(&mut self, index: usize, forgery: Forgery) -> Result<Option<(Vec<u8>, &'static str)>, Violation> {
         let Some(device) = self.devices.get(index) else { return Ok(None) };
-        let Some(live) = &device.live else { return Ok(None) };
+        let Some(live) = device.live.as_ref().filter(|_| !device.is_off()) else { return Ok(None) };
         let (site, signer) = (device.site, Ed25519Signer::from_seed(&device.identity.seed));
         let stranger = Ed25519Signer::from_seed(&self.random.bytes());
         let mut entries = Vec::new();
         let (journal, floor, durable, cursors, control) = {
             let mut core = live.recorder.core();
             let (id, floor, durable) = (core.shared.identity().journal, core.shared.floor(), core.shared.durable());
+            device.shared.hold_faults(true);
             let read = core.shared.read(floor, &mut |stored| {
                 entries.push((stored.entry, stored.hash_before, stored.hash));
                 ControlFlow::Continue(())
             });
-            if let Err(error) = read {
-                return violation("1", format!("device {index} cannot read its journal: {error}"));
+            device.shared.hold_faults(false);
+            if read.is_err() {
+                // Damaged, or its disk is full where a segment has to be rebuilt.
+                return Ok(None);
             }
             let state = core.local.session_state();
             let state = state.or_else(|error| violation("6", format!("device {index}: {error}")))?;

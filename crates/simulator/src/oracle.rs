@@ -167,7 +167,8 @@ impl World {
     }
 
     fn deep_damage(&self, index: usize) -> Option<outpost::error::AgentError> {
-        let mut core = self.devices.get(index)?.live().recorder.core();
+        let device = self.devices.get(index)?;
+        let mut core = device.live().recorder.core();
         let floors = (core.shared.floor(), core.private.floor());
         let shared = core.shared.read(floors.0, &mut |_| ControlFlow::Continue(()));
         let private = core.private.read(floors.1, &mut |_| ControlFlow::Continue(()));

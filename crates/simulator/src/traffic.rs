@@ -342,6 +342,10 @@ impl World {
 
     /// What a session wants next is done.
     pub(crate) fn take_step(&mut self, index: usize, step: Result<Step, AgentError>) -> Result<(), Violation> {
+        if self.devices.get(index).is_some_and(crate::device::Device::is_off) {
+            // The power went in the middle of it: what it wanted next does not happen.
+            return self.cut_device_power(index);
+        }
         match step {
             Ok(Step::Waits) => Ok(()),
             Ok(Step::Sends(request)) => self.send_request(index, request),
