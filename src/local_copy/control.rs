@@ -167,8 +167,9 @@ impl LocalCopy {
             return self.set_aside_without_entry(refused);
         };
         self.set_aside_pending(journal, refused)?;
-        // The image shows the record after every earlier entry, so these must not be put on top of it once more.
-        self.settle_record(&key, Final::in_journal(journal, refused.sequence.0.saturating_sub(1)))?;
+        // The image shows the record after every earlier entry, those of journals before this one among them, so these must not be
+        // put on top of it once more.
+        self.settle_record(&key, Final::through_journal(journal, refused.sequence.0.saturating_sub(1)))?;
         self.drop_pending(journal, refused.sequence)?;
         self.take_refusal_image(&key, &refused.image)?;
         self.merge_again(&key)
