@@ -16,6 +16,7 @@ mod power_cut;
 #[path = "../../../tests/support/power_cut.rs"]
 #[expect(unreachable_pub, reason = "shared with the tests")]
 mod power_cut_rig;
+mod sim;
 mod size;
 mod tidy;
 mod torture;
@@ -51,6 +52,7 @@ const CHORES: &[Chore] = &[
         about: "kill agents and central in every phase, then judge; --minutes N, --kills N, --seed N",
         run: torture::run,
     },
+    Chore { name: "sim", about: "run seeds of the simulator; --short as CI does, else its own arguments", run: sim::run },
 ];
 
 fn main() -> ExitCode {

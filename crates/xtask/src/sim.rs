@@ -1,0 +1,34 @@
+//! `cargo xtask sim`: seeds of the simulator. `--short` is CI's form; anything else goes to the simulator as it is.
+
+use anyhow::{Result, ensure};
+
+use crate::workspace::cargo;
+
+/// Minutes of fresh seeds in the short form: with the regressions and the comparisons below three minutes in all.
+const SHORT_MINUTES: &str = "2";
+/// Where they begin; others than those that a person begins with.
+const SHORT_FROM: &str = "500000";
+/// Every profile is run twice from one seed and compared byte for byte.
+const PROFILES: [&str; 5] = ["calm", "edge", "cuts", "crash", "hostile"];
+
+/// Builds the simulator and runs it.
+pub(crate) fn run(arguments: &[String]) -> Result<()> {
+    println!("building the simulator ...");
+    let status = cargo().args(["build", "--quiet", "--release", "--package", "simulator"]).status()?;
+    ensure!(status.success(), "the simulator could not be built");
+    if !arguments.iter().map(String::as_str).eq(["--short"]) {
+        return simulate(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
+    }
+    simulate(&["--regressions"])?;
+    for profile in PROFILES {
+        simulate(&["--seed", "1", "--profile", profile, "--twice"])?;
+    }
+    simulate(&["--from", SHORT_FROM, "--minutes", SHORT_MINUTES, "--jobs", "2"])
+}
+
+fn simulate(arguments: &[&str]) -> Result<()> {
+    let mut command = cargo();
+    command.args(["run", "--quiet", "--release", "--package", "simulator", "--"]).args(arguments);
+    ensure!(command.status()?.success(), "simulator {} failed", arguments.join(" "));
+    Ok(())
+}
