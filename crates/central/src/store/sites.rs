@@ -123,7 +123,10 @@ impl Batch<'_> {
             if active != Some(journal) {
                 batch.change_journal(site, journal)?;
             }
-            batch.forget_device(site)?;
+            // The same device under another journal, after damage, still has what it had read.
+            if !is_same_key {
+                batch.forget_device(site)?;
+            }
             Ok(Enrolled { site, generation, is_new: true })
         })
     }

@@ -13,6 +13,7 @@ contract!(
     a_head_of_another_history_is_a_fork,
     an_unknown_journal_is_refused_unless_it_follows_the_known_one,
     a_journal_enrolled_anew_may_follow_a_damaged_one_that_central_never_heard_of,
+    a_device_that_enrols_again_under_another_journal_still_hears_its_verdicts,
     a_retired_journal_is_refused,
     an_incomplete_tail_of_a_closed_journal_is_set_aside,
     a_frame_in_parts_comes_together_whatever_is_sent_twice,
@@ -136,6 +137,27 @@ fn a_journal_enrolled_anew_may_follow_a_damaged_one_that_central_never_heard_of(
     // Once something is received the beginning is settled.
     head.predecessor = Some(Predecessor { promised: Sequence(9), ..predecessor });
     assert_eq!(world.job(|batch| batch.begin(&head)).hash, next.hash(1));
+}
+
+/// The simulator's find: verdicts that the device had not heard were gone, and what came next did not follow what it had.
+fn a_device_that_enrols_again_under_another_journal_still_hears_its_verdicts(world: &mut World) {
+    let mut device = with_entries(world, 1);
+    let key = PublicKey([8; 32]);
+    world.job(|batch| batch.enrol(device.site, &key, device.journal));
+    device.push(world);
+    device.record(&[r#"put item I1 {"code":"no"}"#]);
+    device.try_begin(world).unwrap();
+    device.try_send(world, 1, 2).unwrap();
+    let (site, control) = (device.site, device.control);
+    world.job(|batch| batch.judge(site, &mut || true));
+
+    world.job(|batch| batch.enrol(site, &key, JournalId([79; 16])));
+
+    let mut next = Device::new(site, JournalId([79; 16]));
+    next.control = control;
+    next.try_begin(world).unwrap();
+    let reply = next.try_conclude(world, &mut || true).unwrap();
+    assert_eq!(reply.control.iter().map(|row| row.number.0).collect::<Vec<_>>(), [control + 1]);
 }
 
 fn a_retired_journal_is_refused(world: &mut World) {
