@@ -34,6 +34,20 @@ fn a_few_edits_and_rows_also_take_one_request() {
     drained(&device, &center);
 }
 
+/// The simulator's find: what central had forgotten by age came again and was taken for a fork.
+#[test]
+fn a_device_that_does_not_know_what_central_has_asks_before_it_sends() {
+    let (mut device, mut center) = (Device::new(&[10, 10]), Center::with_rows(&[5, 5]));
+    device.sync(&mut center, &mut Cut(Cut::NEVER));
+    device.record(10);
+    (device.received, device.is_unsure) = (Sequence::ZERO, true);
+
+    let outcome = device.sync(&mut center, &mut Cut(Cut::NEVER));
+
+    assert_eq!((outcome.failure, outcome.summary.entries_sent), (None, 1));
+    drained(&device, &center);
+}
+
 #[test]
 fn a_backlog_is_pushed_whole_before_anything_is_pulled() {
     let (mut device, mut center) = (Device::new(&vec![300; 4000]), Center::with_rows(&vec![100; 3000]));

@@ -35,6 +35,7 @@ pub(super) fn scope(number: u8) -> ScopeId {
 pub(super) struct Device {
     pub(super) entries: Vec<(Vec<u8>, Hash)>,
     pub(super) received: Sequence,
+    pub(super) is_unsure: bool,
     token: Token,
     pub(super) control: Vec<ControlRow>,
     pub(super) cursors: BTreeMap<ScopeId, Cursor>,
@@ -49,6 +50,7 @@ impl Device {
         let mut device = Self {
             entries: Vec::new(),
             received: Sequence::ZERO,
+            is_unsure: false,
             token: Token::NONE,
             control: Vec::new(),
             cursors: BTreeMap::new(),
@@ -93,7 +95,7 @@ impl Device {
             head: self.head(),
             head_hash: self.hash_at(self.head()),
             received: self.received,
-            is_unsure: false,
+            is_unsure: self.is_unsure,
             control: self.control.last().map_or(ControlNumber(0), |row| row.number),
             cursors: self
                 .cursors
