@@ -74,7 +74,11 @@ impl Batch<'_> {
     ) -> Result<u64, StoreError> {
         let mut journal = self.journal(site, number)?;
         // What a device may send again, because it never heard that it was received, must be told from another history.
-        let through = if journal.is_active && site != SiteId::CENTRAL { journal.judged.min(journal.heard) } else { journal.judged };
+        let through = if journal.is_active && site != SiteId::CENTRAL {
+            journal.judged.min(journal.heard)
+        } else {
+            journal.judged
+        };
         // Entries stand in the order in which they came, so the old ones are the first.
         let last = self.sql.query_one(
             "SELECT max(old.sequence) FROM (SELECT sequence, received_ms FROM entry

@@ -172,9 +172,10 @@ impl Batch<'_> {
         // An entry of a journal that was closed: the device that speaks for the site now never had it.
         // One that came before the site last began anew: the device may have lost it with its local copy, and let its journal go
         // of it, before it was judged.
-        let is_active = site.journal.as_ref().is_some_and(|journal| {
-            journal.number == author.journal && author.sequence > journal.echo_after
-        });
+        let is_active = site
+            .journal
+            .as_ref()
+            .is_some_and(|journal| journal.number == author.journal && author.sequence > journal.echo_after);
         let Some(cursor) = site.cursors.get(scope).filter(|_| is_active) else { return Ok(None) };
         // A row of its own from before the lane was last begun counts only once it was read: the device may have begun again
         // because it lost what it had.

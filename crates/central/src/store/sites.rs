@@ -1,8 +1,14 @@
 //! Sites, the devices that speak for them, and the stores that they hold (`details.md`, "Stores and sites").
 
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+
 use domain::judge::Holding;
+use protocol::control::{Control, ControlRow};
 use protocol::entry::Operation;
-use protocol::ids::{CredentialGeneration, JournalId, OwnershipNumber, PublicKey, RecordId, SiteId, TableRef};
+use protocol::ids::{
+    ControlNumber, CredentialGeneration, JournalId, OwnershipNumber, PublicKey, RecordId, SiteId, TableRef,
+};
 use protocol::limits;
 use protocol::message::Refusal;
 use protocol::row::{Row, Value};
@@ -150,19 +156,34 @@ impl Batch<'_> {
         self.tell_grants(site)
     }
 
-    /// A device that has no control row although its grants were told and forgotten has lost its local copy: it is told again.
+    /// A device that has no control row although its grants were told and forgotten has lost its local copy: it is told again
+    /// those that are not on their way to it.
     pub(super) fn tell_forgotten_grants(&mut self, site: SiteId) -> Result<(), StoreError> {
-        const GRANTS: &str = "SELECT COUNT(*) FROM control WHERE site = ?1 AND code = 4";
-        if self.sql.query_integer(GRANTS, &[site.0.into()])?.unwrap_or(0) > 0 {
-            return Ok(());
+        let mut told = BTreeSet::new();
+        let sql = "SELECT number, code, content FROM control WHERE site = ?1";
+        self.sql.query(sql, &[site.0.into()], &mut |row| {
+            let code = u16::try_from(row.integer(1)?).unwrap_or(u16::MAX);
+            let row = ControlRow { number: ControlNumber(row.unsigned(0)?), code, content: row.blob(2)?.to_vec() };
+            if let Ok(Control::Grant(grant)) = Control::of(&row) {
+                told.insert(grant.store);
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        for (store, ownership) in self.grants_of(site) {
+            if !told.contains(store.as_str()) {
+                self.tell_grant(site, &store, ownership)?;
+            }
         }
-        self.tell_grants(site)
+        Ok(())
+    }
+
+    fn grants_of(&self, site: SiteId) -> Vec<(RecordId, OwnershipNumber)> {
+        let held = self.state.holdings.iter().filter(|(_, holding)| holding.site == site);
+        held.map(|(store, holding)| (store.clone(), holding.ownership)).collect()
     }
 
     fn tell_grants(&mut self, site: SiteId) -> Result<(), StoreError> {
-        let held = self.state.holdings.iter().filter(|(_, holding)| holding.site == site);
-        let grants: Vec<_> = held.map(|(store, holding)| (store.clone(), holding.ownership)).collect();
-        for (store, ownership) in grants {
+        for (store, ownership) in self.grants_of(site) {
             self.tell_grant(site, &store, ownership)?;
         }
         Ok(())

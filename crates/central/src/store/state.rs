@@ -71,8 +71,7 @@ pub(super) struct Journal {
 }
 
 /// What [`Journal::read`] reads.
-pub(super) const JOURNAL_COLUMNS: &str =
-    "number, id, is_active, genesis, received, received_hash, judged, floor, is_refusing_group, echo_after, told, heard";
+pub(super) const JOURNAL_COLUMNS: &str = "number, id, is_active, genesis, received, received_hash, judged, floor, is_refusing_group, echo_after, told, heard";
 
 /// Begins an epoch, and central's own site and journal if the database is new.
 pub(super) fn start(sql: &mut (dyn Sql + '_), entropy: StartEntropy, now_ms: u64) -> Result<(), StoreError> {

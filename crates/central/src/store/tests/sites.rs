@@ -9,6 +9,7 @@ contract!(
     a_taken_or_wrong_name_is_refused,
     a_store_is_granted_once_and_its_record_says_where_it_is,
     a_device_that_lost_its_local_copy_is_told_its_grants_again,
+    a_device_that_lost_its_local_copy_between_two_grants_is_told_both,
     a_store_that_is_elsewhere_or_unknown_is_not_given,
     a_mobile_site_has_one_store,
     a_site_with_a_store_that_cannot_be_given_is_not_added,
@@ -102,6 +103,23 @@ fn a_device_that_lost_its_local_copy_is_told_its_grants_again(world: &mut World)
 
     let grants = device.controls.iter().filter(|control| matches!(control, Control::Grant(_))).count();
     assert_eq!(grants, 1, "told again, and once");
+}
+
+/// The simulator's find: with one of two grants on its way the other was not told again.
+fn a_device_that_lost_its_local_copy_between_two_grants_is_told_both(world: &mut World) {
+    let mut device = world.device(&["S1", "S2"]);
+    device.control = 1;
+    device.try_begin(world).unwrap();
+    device.control = 0;
+
+    device.push(world);
+
+    let stores: std::collections::BTreeSet<_> = device
+        .controls
+        .iter()
+        .filter_map(|control| if let Control::Grant(grant) = control { Some(grant.store.as_str()) } else { None })
+        .collect();
+    assert_eq!(stores.into_iter().collect::<Vec<_>>(), ["S1", "S2"]);
 }
 
 fn a_store_that_is_elsewhere_or_unknown_is_not_given(world: &mut World) {
