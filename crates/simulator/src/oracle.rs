@@ -284,24 +284,26 @@ impl World {
         let model = self.model.site(site);
         let old = model.log();
         let is_named = |sequence: u64| lost.iter().any(|loss| (loss.first.0..=loss.last.0).contains(&sequence));
-        let mut at = 0;
         let mut entries = Vec::with_capacity(carried.len());
         for stored in carried {
-            let entry = logged(&catalogue, &stored.entry, stored.hash, Expected::Either)?;
+            entries.push(logged(&catalogue, &stored.entry, stored.hash, Expected::Either)?);
+        }
+        // From the end: what is carried over is what came last, and an edit may be like an earlier one.
+        let mut above = old.head() + 1;
+        for entry in entries.iter().rev() {
             let same = |other: &crate::model::Logged| other.key == entry.key && other.change == entry.change;
-            let found = (at + 1..=old.head()).find(|sequence| old.entry(*sequence).is_some_and(same));
+            let found = (1..above).rev().find(|sequence| old.entry(*sequence).is_some_and(same));
             let Some(found) = found else {
                 return violation("1", format!("device {index} carries over an entry that its old journal never had"));
             };
-            for skipped in at + 1..found {
+            for skipped in found + 1..above {
                 if !is_named(skipped) && skipped > old.committed {
                     return violation("1", format!("device {index} lost entry {skipped} and does not say so"));
                 }
             }
-            at = found;
-            entries.push(entry);
+            above = found;
         }
-        for sequence in at + 1..=old.head() {
+        for sequence in 1..above {
             if !is_named(sequence) && sequence > old.committed {
                 return violation("1", format!("device {index} lost entry {sequence} and does not say so"));
             }
