@@ -380,7 +380,8 @@ fn open_parts<P: Places>(
     if agreement::known_journal(&mut local, Kind::Shared)?.is_none() {
         begin_new_local_copy(places, &shared, &private, &mut local, repairs)?;
     }
-    let follows = shared.identity().predecessor.is_some() && places.journal_id(Kind::Shared) != shared.identity().journal;
+    let follows =
+        shared.identity().predecessor.is_some() && places.journal_id(Kind::Shared) != shared.identity().journal;
     if follows {
         private = renumbered(places, site, private, &shared, &local, repairs)?;
         private.set_limits(limits);

@@ -88,7 +88,11 @@ impl FakeStorage {
 
     /// Numbers of the segments of the journal in use.
     pub fn segment_numbers(&self) -> Vec<u64> {
-        self.disk().folders.get(&Place::Live).map(|folder| folder.segments.keys().copied().collect()).unwrap_or_default()
+        self.disk()
+            .folders
+            .get(&Place::Live)
+            .map(|folder| folder.segments.keys().copied().collect())
+            .unwrap_or_default()
     }
 
     /// Says how many bytes are free. At 0 the next sync answers that the disk is full.

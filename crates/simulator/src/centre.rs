@@ -6,9 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use central::store::{
-    Batch, ReadStore, StartEntropy, Store, StoreError, StoreLimits, answer, sqlite_options,
-};
+use central::store::{Batch, ReadStore, StartEntropy, Store, StoreError, StoreLimits, answer, sqlite_options};
 use codec::{Ed25519Signer, Ed25519Verifier, ZstdCodec};
 use domain::catalogue::Catalogue;
 use protocol::exchange::{Answer, Ask, Exchange, ReadRows, Tools};
@@ -399,9 +397,10 @@ impl LiveCentre {
 
     /// One exchange in flight for a site; a silent one gives way.
     fn is_busy(&mut self, connection: u64, site: SiteId, now_ms: u64) -> bool {
-        let other = self.exchanges.iter().find(|(other, flight)| {
-            **other != connection && flight.has_slot && flight.exchange.site() == Some(site)
-        });
+        let other = self
+            .exchanges
+            .iter()
+            .find(|(other, flight)| **other != connection && flight.has_slot && flight.exchange.site() == Some(site));
         let Some((&other, flight)) = other else { return false };
         if now_ms.saturating_sub(flight.progress_ms) < SUPERSEDE_IDLE_MS {
             return true;

@@ -326,11 +326,7 @@ impl Device {
             signer: &self.signer,
             verifier: &Ed25519Verifier,
             tokens: &mut self.identity,
-            parties: Parties {
-                site: self.site,
-                central: self.settings.central,
-                generation: CredentialGeneration(1),
-            },
+            parties: Parties { site: self.site, central: self.settings.central, generation: CredentialGeneration(1) },
             acknowledged_tail_bytes_max: self.settings.acknowledged_tail_bytes_max,
         };
         work(&mut runner, &mut live.learnt)

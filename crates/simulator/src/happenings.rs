@@ -96,8 +96,18 @@ impl World {
         self.model.site(site).attempted_groups += 1;
         match outcome {
             Ok(()) => self.note_journaled(index, &[(count as u64, expected)], true),
-            Err(error) => self.device_failed(index, &error.into()),
+            Err(error) => self.recording_failed(index, &error.into()),
         }
+    }
+
+    /// An edit was not recorded. The agent goes on by itself once its disk does, unless somebody starts it again.
+    pub(crate) fn recording_failed(&mut self, index: usize, error: &AgentError) -> Result<(), Violation> {
+        let is_off = self.devices.get(index).is_some_and(crate::device::Device::is_off);
+        if !is_off && self.excused.contains(&index) && self.random.chance(600) {
+            self.note(format_args!("device {index} goes on after: {}", error.code));
+            return Ok(());
+        }
+        self.device_failed(index, error)
     }
 
     /// A device failed at something: no surprise only while its disk is at fault. It is started again, as its supervisor does.
@@ -120,7 +130,9 @@ impl World {
     pub(crate) fn is_refusal(error: &RecordError) -> bool {
         match error {
             RecordError::Refused(_) | RecordError::QueueFull => true,
-            RecordError::Device(error) => matches!(error.code.as_str(), "disk_full" | "journal_full" | "set_aside_full"),
+            RecordError::Device(error) => {
+                matches!(error.code.as_str(), "disk_full" | "journal_full" | "set_aside_full")
+            }
             RecordError::Entry(_) => false,
         }
     }

@@ -192,8 +192,7 @@ impl Mix {
     /// Draws a mix for a profile.
     pub fn draw(profile: Profile, random: &mut Random) -> Self {
         let share = *random.pick(&[300, 600, 900]);
-        let faults =
-            Fault::ALL.iter().copied().filter(|fault| fault.is_in(profile) && random.chance(share)).collect();
+        let faults = Fault::ALL.iter().copied().filter(|fault| fault.is_in(profile) && random.chance(share)).collect();
         let is_edge = profile == Profile::Edge;
         Self {
             profile,

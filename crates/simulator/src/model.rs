@@ -242,7 +242,9 @@ impl SiteModel {
         let newest = self.logs.len().saturating_sub(1);
         let entries = self.by_key.get(key).map(Vec::as_slice).unwrap_or_default();
         entries.iter().any(|(index, sequence)| {
-            let Some(log) = self.logs.get(*index).filter(|_| *index < newest || self.has_forgotten) else { return false };
+            let Some(log) = self.logs.get(*index).filter(|_| *index < newest || self.has_forgotten) else {
+                return false;
+            };
             let may_wait = log.entry(*sequence).is_some_and(|entry| entry.expected != Expected::Accepted);
             may_wait || *sequence > self.judged_at_drained.get(*index).copied().unwrap_or(0)
         })

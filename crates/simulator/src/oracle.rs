@@ -54,11 +54,12 @@ impl World {
                 Err(error) => failure = Some(error),
             }
         }
-        self.note_journaled(index, &acknowledged, failure.is_none())?;
-        match failure {
-            Some(error) => self.device_failed(index, &error.into()),
-            None => Ok(()),
+        let Some(error) = failure else { return self.note_journaled(index, &acknowledged, true) };
+        if !acknowledged.is_empty() {
+            self.note_journaled(index, &acknowledged, false)?;
         }
+        // What was not acknowledged is not the oracle's to believe in: whatever leaves the device before it is has to be on its disk.
+        self.recording_failed(index, &error.into())
     }
 
     /// Takes over into the model what is new and durable in the journals: the acknowledged groups by size, in order.
@@ -77,19 +78,27 @@ impl World {
         let head = self.model.site(site).log().head();
         let news = match read_journal(index, device, Kind::Shared, head) {
             // The disk fails while the oracle reads: what is there is seen when the device is up again.
-            Err(_) if device.is_off() || self.excused.contains(&index) || self.damaged.contains(&index) => return Ok(()),
+            Err(_) if device.is_off() || self.excused.contains(&index) || self.damaged.contains(&index) => {
+                return Ok(());
+            }
             news => news?,
         };
         let mut sizes = groups.iter().copied();
         let mut left = sizes.next();
         let mut acknowledged = 0;
-        let is_matching = groups.iter().map(|group| group.0).sum::<u64>() == news.len() as u64;
-        if is_all && !is_matching {
-            return violation("1", format!("device {index}: {} entries are new, {groups:?} were acknowledged", news.len()));
+        let count = groups.iter().map(|group| group.0).sum::<u64>();
+        // An error may have hidden that something was durable; it stands before what was acknowledged since.
+        let is_matching = news.len() as u64 >= count;
+        let before = (news.len() as u64).saturating_sub(count);
+        if is_all && !(is_matching && (before == 0 || self.excused.contains(&index))) {
+            return violation(
+                "1",
+                format!("device {index}: {} entries are new, {groups:?} were acknowledged", news.len()),
+            );
         }
-        for stored in news {
+        for (number, stored) in (0..).zip(news) {
             let expected = match &mut left {
-                Some((count, expected)) if is_matching => {
+                Some((count, expected)) if is_matching && number >= before => {
                     let expected = *expected;
                     *count -= 1;
                     acknowledged = stored.sequence.0;
@@ -113,7 +122,9 @@ impl World {
         let (site, catalogue) = (device.site, std::sync::Arc::clone(device.catalogue()));
         let known = self.model.site(site).private.as_ref().map_or(0, crate::model::Log::head);
         let news = match read_journal(index, device, Kind::Private, known) {
-            Err(_) if device.is_off() || self.excused.contains(&index) || self.damaged.contains(&index) => return Ok(()),
+            Err(_) if device.is_off() || self.excused.contains(&index) || self.damaged.contains(&index) => {
+                return Ok(());
+            }
             news => news?,
         };
         for stored in news {
@@ -329,7 +340,8 @@ impl World {
         let state = state.or_else(|error| violation("6", format!("device {index}: {error}")))?;
         for (scope, reported) in &self.model.site(site).reported {
             let cursor = state.cursors.iter().find(|cursor| cursor.scope == *scope).map(|cursor| cursor.cursor);
-            let is_there = cursor.is_some_and(|cursor| cursor.number >= reported.number || cursor.began != reported.began);
+            let is_there =
+                cursor.is_some_and(|cursor| cursor.number >= reported.number || cursor.began != reported.began);
             if !is_there {
                 return violation("6", format!("device {index} reported {reported:?} of {scope:?} and has {cursor:?}"));
             }
@@ -361,7 +373,10 @@ impl World {
                     let log = self.model.site(site).log();
                     let hash = log.entry(head.head.0).map(|entry| entry.hash);
                     if head.head.0 > log.head() || hash.is_some_and(|hash| hash != head.head_hash) {
-                        return violation("2", format!("device {index} speaks of entry {} that is not durable", head.head));
+                        return violation(
+                            "2",
+                            format!("device {index} speaks of entry {} that is not durable", head.head),
+                        );
                     }
                 }
                 SectionKind::Frame => {
@@ -556,7 +571,8 @@ impl World {
                 return violation("3", format!("central has {received} entries of {}, it had {committed}", journal.id));
             }
             let refused = self.inspector.refused(journal.number);
-            log.refused.extend(refused.or_else(|error| violation("3", format!("central's log cannot be read: {error}")))?);
+            log.refused
+                .extend(refused.or_else(|error| violation("3", format!("central's log cannot be read: {error}")))?);
             log.judged = journal.judged;
             if journal.received == log.committed {
                 continue;
@@ -592,7 +608,9 @@ impl World {
         if position == self.model.position {
             return Ok(());
         }
-        for record in self.inspector.records(self.model.position).or_else(|error| failed(error).map(|_: u64| Vec::new()))? {
+        for record in
+            self.inspector.records(self.model.position).or_else(|error| failed(error).map(|_: u64| Vec::new()))?
+        {
             let key = (record.table, record.id);
             let version = Version { position: Position(record.position), data: record.data };
             self.model.versions.entry(key).or_default().push(version);
@@ -660,9 +678,8 @@ impl World {
         }
         let told = model.folded(key, &|log, sequence| set_aside.contains(&(log.id, sequence)));
         // A refusal may have been told to a local copy that is gone.
-        let known = model.folded(key, &|log, sequence| {
-            set_aside.contains(&(log.id, sequence)) || log.refused.contains(&sequence)
-        });
+        let known = model
+            .folded(key, &|log, sequence| set_aside.contains(&(log.id, sequence)) || log.refused.contains(&sequence));
         if found == told || found == known {
             return Ok(());
         }

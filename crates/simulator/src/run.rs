@@ -105,9 +105,7 @@ pub fn run(plan: &Plan, is_printing: bool) -> Result<Passed, Box<Failed>> {
         Err(Violation { invariant: "panic", text: said.to_owned() })
     });
     match outcome {
-        Ok(()) => {
-            Ok(Passed { digest: world.trace.digest(), events: world.trace.count(), counts: world.counts })
-        }
+        Ok(()) => Ok(Passed { digest: world.trace.digest(), events: world.trace.count(), counts: world.counts }),
         Err(violation) => {
             let last_page = world.trace.last_page();
             if violation.invariant == "panic" {
@@ -120,7 +118,12 @@ pub fn run(plan: &Plan, is_printing: bool) -> Result<Passed, Box<Failed>> {
 }
 
 /// Makes a failing plan smaller while the same invariant fails: fewer sites, fewer kinds of faults, less time.
-pub fn shrink(plan: &Plan, failed: &Failed, tries_max: u32, told: &mut dyn FnMut(&Plan)) -> (Plan, Option<Box<Failed>>) {
+pub fn shrink(
+    plan: &Plan,
+    failed: &Failed,
+    tries_max: u32,
+    told: &mut dyn FnMut(&Plan),
+) -> (Plan, Option<Box<Failed>>) {
     let mut best = plan.clone();
     let mut last = None;
     let mut tries = 0;

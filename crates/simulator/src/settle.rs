@@ -107,7 +107,8 @@ impl World {
                             self.check_failure(index, Some(failure))?;
                             return self.sync_calmly(index);
                         }
-                        let what = format!("device {index}: a calm session ends with {}: {}", failure.code, failure.message);
+                        let what =
+                            format!("device {index}: a calm session ends with {}: {}", failure.code, failure.message);
                         return violation("10", what);
                     }
                     self.note(format_args!("device {index} drained"));
@@ -151,7 +152,9 @@ impl World {
             let before = self.rows_stored(index);
             let Some(device) = self.devices.get_mut(index) else { break };
             step = match said {
-                Said::Bytes(_, bytes) | Said::Refused(_, _, bytes) => device.take_reply(&mut self.codec, &bytes, wall_ms),
+                Said::Bytes(_, bytes) | Said::Refused(_, _, bytes) => {
+                    device.take_reply(&mut self.codec, &bytes, wall_ms)
+                }
                 Said::End(_) => device.end_exchange(&mut self.codec, None, wall_ms),
                 Said::Failed(_) => return violation("10", "central fails though nothing is wrong"),
             };
@@ -216,7 +219,10 @@ impl World {
                         return violation("3", what);
                     }
                     Expected::Refused if !is_refused => {
-                        return violation("8", format!("a forged entry {} of {:?} is not refused", entry.sequence, known.key));
+                        return violation(
+                            "8",
+                            format!("a forged entry {} of {:?} is not refused", entry.sequence, known.key),
+                        );
                     }
                     Expected::Accepted | Expected::Refused | Expected::Either => {}
                 }
@@ -228,7 +234,9 @@ impl World {
         }
         let waiting = self.inspector.waiting_in_vain().or_else(|error| failed(error).map(|()| Vec::new()))?;
         match waiting.first() {
-            Some((table, id, header)) => violation("10", format!("{table} {id} waits, and its header {header} is here")),
+            Some((table, id, header)) => {
+                violation("10", format!("{table} {id} waits, and its header {header} is here"))
+            }
             None => Ok(()),
         }
     }

@@ -100,7 +100,10 @@ impl World {
             return;
         }
         // One that lies about the content type too.
-        self.after(wait_ms, Event::ToDevice(connection, Some(b"<html>Please log in to use the internet</html>".to_vec())));
+        self.after(
+            wait_ms,
+            Event::ToDevice(connection, Some(b"<html>Please log in to use the internet</html>".to_vec())),
+        );
         self.after(wait_ms, Event::ToDevice(connection, None));
     }
 

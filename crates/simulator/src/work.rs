@@ -108,7 +108,12 @@ impl Desk {
             }
             95..97 => {
                 let id = self.fresh_id(office, random);
-                edits.push(edit(FOREIGN_TABLE, EditOp::Put, &id, &format!("{{\"store_ID\":\"{}\",\"a\":1}}", store(office, random))));
+                edits.push(edit(
+                    FOREIGN_TABLE,
+                    EditOp::Put,
+                    &id,
+                    &format!("{{\"store_ID\":\"{}\",\"a\":1}}", store(office, random)),
+                ));
                 expected = Expected::Refused;
             }
             _ => {
@@ -264,7 +269,13 @@ impl Desk {
         let site = office.site;
         match random.below(3) {
             0 => format!("{site:08X}{number:016X}{:08X}", random.below(1 << 32)),
-            1 => format!("{site:08x}-{:04x}-4{:03x}-8{:03x}-{:012x}", number >> 48, number & 0xfff, (number >> 12) & 0xfff, number >> 16),
+            1 => format!(
+                "{site:08x}-{:04x}-4{:03x}-8{:03x}-{:012x}",
+                number >> 48,
+                number & 0xfff,
+                (number >> 12) & 0xfff,
+                number >> 16
+            ),
             _ => format!("s{site}-{number:x}"),
         }
     }

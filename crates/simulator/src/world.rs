@@ -325,8 +325,7 @@ impl World {
             self.add_device(site, catalogue);
         }
         for _ in 0..self.mix.central_records {
-            let edit =
-                central_edit(self.centre.catalogue(), &self.mix, &self.central_records, &mut self.random);
+            let edit = central_edit(self.centre.catalogue(), &self.mix, &self.central_records, &mut self.random);
             self.import(vec![edit])?;
         }
         self.after_commit()

@@ -52,7 +52,11 @@ const CHORES: &[Chore] = &[
         about: "kill agents and central in every phase, then judge; --minutes N, --kills N, --seed N",
         run: torture::run,
     },
-    Chore { name: "sim", about: "run seeds of the simulator; --short as CI does, else its own arguments", run: sim::run },
+    Chore {
+        name: "sim",
+        about: "run seeds of the simulator; --short as CI does, else its own arguments",
+        run: sim::run,
+    },
 ];
 
 fn main() -> ExitCode {
