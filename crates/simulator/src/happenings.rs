@@ -1,27 +1,16 @@
-//! What goes wrong beside the network: power, processes, disks, clocks, operators. And what goes on all the time.
+//! What goes on all the time: people edit, devices sync by schedule, central commits, judges and prunes.
 
 use outpost::clock::MonotonicMs;
 use outpost::error::AgentError;
-use outpost::journal::fake_storage::{FakeStorage, SegmentDamage};
 use outpost::recorder::{Group, RecordError};
 use outpost::service::plan::{Outcome, Step as PlanStep, Wake};
 use outpost::sync_runner::Report;
-use protocol::ids::JournalId;
 use protocol::session::Advice;
 
-use crate::device::LOCAL_COPY;
-use crate::disk::Disk;
 use crate::mix::Fault;
 use crate::model::{Violation, violation};
-use crate::work::{How, Planned, central_edit};
+use crate::work::{Desk, How, Planned, central_edit};
 use crate::world::{Event, World};
-
-/// Time between two chances for something to go wrong, in milliseconds.
-const MISCHIEF_EVERY_MS: u64 = 15_000;
-/// How long something is down after a crash, at most, in milliseconds.
-const DOWN_MS_MAX: u64 = 60_000;
-const WEEK_MS: u64 = 7 * 24 * 3_600_000;
-const YEAR_MS: i64 = 365 * 24 * 3_600_000;
 
 impl World {
     /// People at a site edit.
@@ -29,11 +18,12 @@ impl World {
         if self.is_asleep(index) || self.devices.get(index).is_none_or(|device| device.live.is_none()) {
             return Ok(());
         }
-        let planned = self.with_office(index, |desk, office, random| desk.burst(office, random)).unwrap_or_default();
+        let planned = self.with_office(index, Desk::burst).unwrap_or_default();
         self.record(index, planned)?;
         if self.devices.get(index).is_some_and(crate::device::Device::is_off) {
             // What was acknowledged is in the journal; the local copy's write was the one that the power did not last for.
-            return self.cut_device_power(index);
+            self.cut_device_power(index);
+            return Ok(());
         }
         if self.random.chance(200) {
             self.wake_with(index, Wake::Signal(outpost::service::plan::Signal::SyncNow))?;
@@ -115,7 +105,8 @@ impl World {
         self.note(format_args!("device {index} fails: {} {}", error.code, error.message));
         let Some(device) = self.devices.get_mut(index) else { return Ok(()) };
         if device.is_off() {
-            return self.cut_device_power(index);
+            self.cut_device_power(index);
+            return Ok(());
         }
         if !self.excused.contains(&index) && !self.damaged.contains(&index) {
             return violation("1", format!("device {index} fails although nothing is wrong with its disk: {error}"));
@@ -123,7 +114,8 @@ impl World {
         // As the agent does: the next opening looks closer.
         device.identity.suspicion.journals |= error.code == "journal_damaged";
         device.identity.suspicion.local_copy |= error.code == "local_copy_damaged";
-        self.kill_device(index)
+        self.kill_device(index);
+        Ok(())
     }
 
     /// Answers of the recorder that leave the device as it was.
@@ -142,7 +134,7 @@ impl World {
         self.wake_with(index, Wake::Scheduled)
     }
 
-    fn wake_with(&mut self, index: usize, wake: Wake<()>) -> Result<(), Violation> {
+    pub(crate) fn wake_with(&mut self, index: usize, wake: Wake<()>) -> Result<(), Violation> {
         if self.is_asleep(index) {
             return Ok(());
         }
@@ -238,7 +230,8 @@ impl World {
             self.central_failed("commit", "the commit failed")?;
         }
         if self.centre.disk.is_off() {
-            return self.crash_centre();
+            self.crash_centre();
+            return Ok(());
         }
         self.commit_soon();
         if self.random.chance(300) {
@@ -304,411 +297,6 @@ impl World {
                 self.after_commit()
             }
             Ok(Err(error)) | Err(error) => self.central_failed("prune", &error.to_string()),
-        }
-    }
-
-    /// Something may go wrong.
-    pub(crate) fn mischief(&mut self) -> Result<(), Violation> {
-        for index in 0..self.devices.len() {
-            self.mischief_at_device(index)?;
-        }
-        self.mischief_at_centre()?;
-        let wait_ms = self.random.below(2 * MISCHIEF_EVERY_MS);
-        self.after(wait_ms, Event::Mischief);
-        Ok(())
-    }
-
-    fn mischief_at_device(&mut self, index: usize) -> Result<(), Violation> {
-        let Some(device) = self.devices.get(index) else { return Ok(()) };
-        if device.live.is_none() || self.is_asleep(index) {
-            return Ok(());
-        }
-        if self.excused.contains(&index) && self.random.chance(500) {
-            // What was in store and did not strike is taken back.
-            self.excused.remove(&index);
-            if let Some(device) = self.devices.get(index) {
-                device.heal();
-            }
-        }
-        if self.strikes(Fault::DevicePower) {
-            if self.random.chance(300) {
-                self.cut_device_power(index)?;
-            } else {
-                let (call, part) = (self.random.range(1, 40), self.random.below(3));
-                self.note(format_args!("device {index} will lose power at call {call} of part {part}"));
-                match self.storage_of(index, part) {
-                    Some(storage) => storage.crash_at(call),
-                    None => self.disk_of(index).into_iter().for_each(|disk| disk.crash_at(call)),
-                }
-            }
-        }
-        if self.strikes(Fault::DeviceKill) {
-            self.kill_device(index)?;
-        }
-        if self.strikes(Fault::DeviceIo) {
-            let (call, part) = (self.random.range(1, 40), self.random.below(3));
-            self.note(format_args!("device {index}: call {call} of part {part} will fail"));
-            self.excused.insert(index);
-            match self.storage_of(index, part) {
-                Some(storage) => storage.fail_at(call),
-                None => self.disk_of(index).into_iter().for_each(|disk| disk.fail_at(call)),
-            }
-        }
-        if self.strikes(Fault::DeviceFull) {
-            self.note(format_args!("device {index}: the disk is full"));
-            self.excused.insert(index);
-            if let Some(device) = self.devices.get(index) {
-                device.shared.set_free_bytes(0);
-                device.private.set_free_bytes(0);
-                device.disk.set_free_bytes(Some(0));
-            }
-        }
-        if self.strikes(Fault::DeviceDamage) {
-            self.damage_device(index)?;
-        }
-        if self.strikes(Fault::LocalCopyLost) {
-            self.lose_local_copy(index)?;
-        }
-        if self.strikes(Fault::Clock) {
-            let off_ms = self.clock_off();
-            self.note(format_args!("device {index}: the clock is off by {off_ms} ms"));
-            if let Some(device) = self.devices.get_mut(index) {
-                device.clock_off_ms = off_ms;
-            }
-        }
-        if self.strikes(Fault::Sleep) {
-            let until_ms = self.now_ms + self.random.below(*self.random.clone().pick(&[600_000, 3 * WEEK_MS]));
-            self.note(format_args!("device {index} sleeps until {until_ms}"));
-            if let Some(until) = self.asleep_until_ms.get_mut(index) {
-                *until = until_ms;
-            }
-            self.at(until_ms, Event::DeviceUp(index));
-        }
-        if self.strikes(Fault::Initialise) && self.random.chance(300) {
-            let is_idle = self.devices.get(index).and_then(|device| device.live.as_ref());
-            if is_idle.is_some_and(|live| live.session.is_none()) {
-                let work = outpost::service::plan::Work { is_initialise: true, tries_max: 1 };
-                self.wake_with(index, Wake::Asked(work, ()))?;
-            }
-        }
-        if self.strikes(Fault::Wipe) && self.random.chance(200) {
-            self.wipe_device(index);
-        }
-        if self.strikes(Fault::ForgedRequest) {
-            self.forge_request(index)?;
-        }
-        Ok(())
-    }
-
-    fn storage_of(&self, index: usize, part: u64) -> Option<FakeStorage> {
-        let device = self.devices.get(index)?;
-        match part {
-            0 => Some(device.shared.clone()),
-            1 => Some(device.private.clone()),
-            _ => None,
-        }
-    }
-
-    fn disk_of(&self, index: usize) -> Option<Disk> {
-        self.devices.get(index).map(|device| device.disk.clone())
-    }
-
-    fn clock_off(&mut self) -> i64 {
-        let to_1970 = -i64::try_from(self.wall_ms(0)).unwrap_or(0);
-        let to_2038 = 2_147_483_647_000 + to_1970;
-        let years = i64::try_from(self.random.below(20)).unwrap_or(0) - 10;
-        *self.random.pick(&[0, to_1970, to_2038, -3_600_000, years * YEAR_MS])
-    }
-
-    fn down_for(&mut self) -> u64 {
-        self.random.below(DOWN_MS_MAX)
-    }
-
-    pub(crate) fn cut_device_power(&mut self, index: usize) -> Result<(), Violation> {
-        self.note(format_args!("device {index} loses power"));
-        self.counts.crashes += 1;
-        if let Some(device) = self.devices.get_mut(index) {
-            device.cut_power(&mut self.random);
-        }
-        self.device_down(index);
-        Ok(())
-    }
-
-    pub(crate) fn kill_device(&mut self, index: usize) -> Result<(), Violation> {
-        self.note(format_args!("device {index} is killed"));
-        self.counts.crashes += 1;
-        if let Some(device) = self.devices.get_mut(index) {
-            device.kill(&mut self.random);
-        }
-        self.device_down(index);
-        Ok(())
-    }
-
-    fn device_down(&mut self, index: usize) {
-        let wait_ms = self.down_for();
-        self.after(wait_ms, Event::DeviceUp(index));
-    }
-
-    fn damage_device(&mut self, index: usize) -> Result<(), Violation> {
-        self.kill_device(index)?;
-        let Some(device) = self.devices.get(index) else { return Ok(()) };
-        let part = self.random.below(4);
-        let storage = if part == 0 { &device.private } else { &device.shared };
-        let what = if part == 3 {
-            let files = device.disk.files();
-            let Some((name, bytes)) = files.iter().find(|(name, _)| name == LOCAL_COPY) else { return Ok(()) };
-            // Where SQLite is sure to notice.
-            let offset = self.random.below((*bytes).min(100));
-            if self.random.chance(300) {
-                device.disk.flip(name, offset, 3);
-                format!("a bit of the local copy at {offset}")
-            } else {
-                device.disk.truncate(name, offset);
-                let site = device.site;
-                // An empty file is none; what was only in it is gone.
-                let model = self.model.site(site);
-                model.reported.clear();
-                (model.is_complete, model.is_granted, model.has_forgotten) = (false, false, true);
-                format!("the local copy is cut to {offset}")
-            }
-        } else {
-            let numbers = storage.segment_numbers();
-            if numbers.is_empty() {
-                return Ok(());
-            }
-            let number = *self.random.pick(&numbers);
-            let keys = storage.keys(number);
-            let key = (!keys.is_empty()).then(|| *self.random.pick(&keys));
-            let damage = match (self.random.below(6), key) {
-                (0, _) => SegmentDamage::StopsOpening,
-                (1, _) => SegmentDamage::OpensEmpty,
-                (2, _) => SegmentDamage::Gone,
-                (3, Some(key)) => SegmentDamage::ValueLost(key),
-                (4, Some(key)) => SegmentDamage::ValueFlipped(key),
-                (_, Some(key)) => SegmentDamage::TailLost(key),
-                (_, None) => SegmentDamage::StopsOpening,
-            };
-            storage.damage(number, damage);
-            format!("segment {number} of journal {part}: {damage:?}")
-        };
-        self.note(format_args!("device {index} is damaged: {what}"));
-        self.damaged.insert(index);
-        Ok(())
-    }
-
-    fn lose_local_copy(&mut self, index: usize) -> Result<(), Violation> {
-        self.kill_device(index)?;
-        self.note(format_args!("device {index} loses its local copy"));
-        let Some(device) = self.devices.get(index) else { return Ok(()) };
-        for suffix in ["", "-wal", "-journal"] {
-            device.disk.remove(&format!("{LOCAL_COPY}{suffix}"));
-        }
-        let site = device.site;
-        // What never left the site was only here, once the journal had let go of it.
-        let model = self.model.site(site);
-        model.reported.clear();
-        model.is_complete = false;
-        model.is_granted = false;
-        model.has_forgotten = true;
-        self.damaged.insert(index);
-        Ok(())
-    }
-
-    fn wipe_device(&mut self, index: usize) {
-        self.note(format_args!("device {index} is wiped"));
-        let Some(device) = self.devices.get_mut(index) else { return };
-        device.wipe(&mut self.random);
-        let site = device.site;
-        let model = self.model.site(site);
-        model.reported.clear();
-        model.is_complete = false;
-        model.is_granted = false;
-        model.private = None;
-        model.private_base.clear();
-        model.private_by_key.clear();
-        model.attempted_groups = 0;
-        self.damaged.remove(&index);
-        self.excused.remove(&index);
-        self.device_down(index);
-    }
-
-    /// A device is started, if it is down; one that slept finds that its exchange is long gone.
-    pub(crate) fn device_up(&mut self, index: usize) -> Result<(), Violation> {
-        let Some(device) = self.devices.get(index) else { return Ok(()) };
-        if let Some(live) = &device.live {
-            if let Some(underway) = &live.session {
-                let connection = underway.connection;
-                return self.device_cut(connection, "timeout");
-            }
-            self.plan_next(index);
-            return Ok(());
-        }
-        self.open_device(index)
-    }
-
-    /// Central knows a device from now on.
-    pub(crate) fn enrol(&mut self, index: usize) -> Result<bool, Violation> {
-        let Some(device) = self.devices.get(index) else { return Ok(false) };
-        let (site, journal) = (device.site, device.identity.journal);
-        let key = protocol::edge::Signer::public_key(device.signer());
-        let wall_ms = self.wall_ms(self.centre.clock_off_ms);
-        let Some(live) = &mut self.centre.live else { return Ok(false) };
-        let enrolled = live.store.batch(wall_ms, |batch| batch.enrol(site, &key, journal));
-        match enrolled {
-            Ok(Ok(_)) => {
-                self.note(format_args!("device {index} is enrolled with journal {journal}"));
-                if let Some(device) = self.devices.get_mut(index) {
-                    device.identity.is_enrolled = true;
-                }
-                self.note_enrolled(site, journal);
-                self.after_commit()?;
-                Ok(true)
-            }
-            Ok(Err(error)) | Err(error) => {
-                self.central_failed("enrol", &error.to_string())?;
-                Ok(false)
-            }
-        }
-    }
-
-    /// What a device had not sent before it was wiped is gone with it.
-    fn note_enrolled(&mut self, site: protocol::ids::SiteId, journal: JournalId) {
-        let model = self.model.site(site);
-        if model.logs.last().is_some_and(|log| log.id == journal) {
-            return;
-        }
-        if let Some(old) = model.logs.last_mut() {
-            let committed = old.committed;
-            for (sequence, entry) in (1..).zip(&mut old.entries) {
-                entry.is_lost |= sequence > committed;
-            }
-        }
-        model.begin_journal(journal);
-    }
-
-    pub(crate) fn open_device(&mut self, index: usize) -> Result<(), Violation> {
-        let is_enrolled = self.devices.get(index).is_some_and(|device| device.identity.is_enrolled);
-        if !is_enrolled && !self.enrol(index)? {
-            self.device_down(index);
-            return Ok(());
-        }
-        let now_ms = self.now_ms;
-        let Some(device) = self.devices.get_mut(index) else { return Ok(()) };
-        match device.open(now_ms, &mut self.random) {
-            Ok(repairs) => {
-                self.note(format_args!("device {index} is up, life {}", self.devices.get(index).map_or(0, |d| d.life)));
-                self.check_opened(index, &repairs)?;
-                self.plan_next(index);
-                Ok(())
-            }
-            Err(error) => self.open_failed(index, &error),
-        }
-    }
-
-    fn open_failed(&mut self, index: usize, error: &AgentError) -> Result<(), Violation> {
-        self.note(format_args!("device {index} does not open: {} {}", error.code, error.message));
-        let Some(device) = self.devices.get_mut(index) else { return Ok(()) };
-        device.live = None;
-        if device.is_off() {
-            return self.cut_device_power(index);
-        }
-        if self.damaged.contains(&index) && error.code == "journal_missing" {
-            // Its advice: put the folder back, or else start anew and take back what central has.
-            self.wipe_device(index);
-            return Ok(());
-        }
-        if !self.excused.contains(&index) {
-            return violation("1", format!("device {index} does not open although its disk works: {error}"));
-        }
-        self.device_down(index);
-        Ok(())
-    }
-
-    fn mischief_at_centre(&mut self) -> Result<(), Violation> {
-        if self.centre.live.is_none() {
-            return Ok(());
-        }
-        if self.is_centre_excused && self.random.chance(500) {
-            self.is_centre_excused = false;
-            self.centre.disk.clear_faults();
-            self.centre.disk.set_free_bytes(None);
-        }
-        if self.strikes(Fault::CentralPower) {
-            if self.random.chance(300) {
-                self.crash_centre()?;
-            } else {
-                let call = self.random.range(1, 60);
-                self.note(format_args!("central will lose power at call {call}"));
-                self.centre.disk.crash_at(call);
-            }
-        }
-        if self.strikes(Fault::CentralKill) {
-            self.note(format_args!("central is killed"));
-            self.counts.crashes += 1;
-            self.centre.kill();
-            self.centre_down();
-        }
-        if self.strikes(Fault::CentralIo) {
-            let call = self.random.range(1, 60);
-            self.note(format_args!("central: call {call} will fail"));
-            self.is_centre_excused = true;
-            self.centre.disk.fail_at(call);
-        }
-        if self.strikes(Fault::CentralFull) {
-            self.note(format_args!("central: the disk is full"));
-            self.is_centre_excused = true;
-            self.centre.disk.set_free_bytes(Some(0));
-        }
-        if self.strikes(Fault::Clock) {
-            self.centre.clock_off_ms = self.clock_off();
-        }
-        Ok(())
-    }
-
-    pub(crate) fn crash_centre(&mut self) -> Result<(), Violation> {
-        self.note(format_args!("central loses power"));
-        self.counts.crashes += 1;
-        self.inspector.close();
-        self.centre.cut_power(&mut self.random);
-        self.centre_down();
-        Ok(())
-    }
-
-    /// Everybody who is connected finds that central is gone.
-    fn centre_down(&mut self) {
-        self.inspector.close();
-        let open: Vec<u64> = self.connections.keys().copied().collect();
-        for connection in open {
-            self.after(self.mix.latency_ms, Event::DeviceCut(connection, "connection_lost"));
-        }
-        let wait_ms = self.down_for();
-        self.after(wait_ms, Event::CentralUp);
-    }
-
-    pub(crate) fn centre_up(&mut self) -> Result<(), Violation> {
-        if self.centre.live.is_some() { Ok(()) } else { self.start_centre() }
-    }
-
-    pub(crate) fn start_centre(&mut self) -> Result<(), Violation> {
-        let wall_ms = self.wall_ms(self.centre.clock_off_ms);
-        match self.centre.open(wall_ms, &mut self.random) {
-            Ok(()) => {
-                self.note(format_args!("central is up"));
-                self.check_centre_opened()
-            }
-            Err(error) => {
-                self.centre.live = None;
-                self.note(format_args!("central does not open: {error}"));
-                if self.centre.disk.is_off() {
-                    return self.crash_centre();
-                }
-                if !self.is_centre_excused {
-                    return violation("3", format!("central does not open although its disk works: {error}"));
-                }
-                let wait_ms = self.down_for();
-                self.after(wait_ms, Event::CentralUp);
-                Ok(())
-            }
         }
     }
 }

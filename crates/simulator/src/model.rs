@@ -2,6 +2,7 @@
 //! because of it. Written anew, not with the product's own folding of edits.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 
 use domain::catalogue::Catalogue;
 use protocol::entry::{Entry, Operation};
@@ -24,6 +25,9 @@ pub struct Violation {
 }
 
 /// Names an invariant that does not hold.
+///
+/// # Errors
+/// Always: it is the error.
 pub fn violation<T>(invariant: &'static str, text: impl Into<String>) -> Result<T, Violation> {
     Err(Violation { invariant, text: text.into() })
 }
@@ -225,7 +229,8 @@ impl SiteModel {
                 Change::Delete => "delete",
             };
             let is_refused = log.refused.contains(sequence);
-            text += &format!(
+            let _ = write!(
+                text,
                 " [journal {index} entry {sequence} of {}: {what} {:?} committed={} lost={} moved={} refused={is_refused}]",
                 log.head(),
                 entry.expected,

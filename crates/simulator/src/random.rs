@@ -1,6 +1,6 @@
 //! The only chance in a run: one number gives everything that follows.
 
-/// SplitMix64: small, fast, and the same on every machine for ever, so that a seed stays a seed.
+/// The generator "split mix" of 64 bits: small, fast, and the same on every machine for ever, so that a seed stays a seed.
 #[derive(Debug, Clone)]
 pub struct Random(u64);
 
@@ -59,6 +59,7 @@ impl Random {
     }
 
     /// Another source that does not disturb this one's order when it is used more or less.
+    #[must_use]
     pub fn fork(&mut self) -> Random {
         Random(self.number())
     }

@@ -9,6 +9,7 @@ use domain::catalogue::DataType;
 use crate::centre::Said;
 use crate::device::Step;
 use crate::model::{Columns, Expected, Key, Violation, violation};
+use crate::oracle::columns_at_central;
 use crate::world::World;
 
 /// Sessions for each site until it is drained: 2 and the longest chain of waits, which is one (a line and its header).
@@ -74,7 +75,7 @@ impl World {
                 return violation("10", format!("device {index} does not come up though nothing is wrong"));
             }
             self.excused.remove(&index);
-            let rest = self.with_office(index, |desk, office, random| desk.rest(office, random)).unwrap_or_default();
+            let rest = self.with_office(index, crate::work::Desk::rest).unwrap_or_default();
             // Grants come with the first session; until then nothing may be written.
             if self.is_granted(index) {
                 self.record(index, rest)?;
@@ -359,7 +360,7 @@ impl World {
                     self.model.site(site).folded(&key, &|log, sequence| log.refused.contains(&sequence));
                 let there = self.model.versions.get(&key).and_then(|versions| versions.last()).cloned();
                 let there = match there {
-                    Some(version) => self.columns_at_central(&catalogue, &key, &version)?,
+                    Some(version) => columns_at_central(&catalogue, &key, &version)?,
                     None => None,
                 };
                 if there != expected {

@@ -68,7 +68,7 @@ impl World {
         if self.strikes(Fault::LateCopy) && !self.old_requests.is_empty() {
             let number = self.random.index(self.old_requests.len());
             let old = self.old_requests.remove(number);
-            self.send_ghost(index, old);
+            self.send_ghost(index, &old);
         }
         let mut request = request;
         if self.has_in_store(Fault::LateCopy) {
@@ -78,7 +78,7 @@ impl World {
             self.old_requests.push(request.clone());
         }
         if self.strikes(Fault::Twice) {
-            self.send_ghost(index, request.clone());
+            self.send_ghost(index, &request);
         }
         if self.strikes(Fault::Garble) && !request.is_empty() {
             let at = self.random.index(request.len());
@@ -108,8 +108,8 @@ impl World {
     }
 
     /// A request that comes again, and whose reply nobody reads.
-    fn send_ghost(&mut self, index: usize, request: Vec<u8>) {
-        let ghost = self.new_connection(index, &request);
+    fn send_ghost(&mut self, index: usize, request: &[u8]) {
+        let ghost = self.new_connection(index, request);
         self.note(format_args!("a copy of a request goes out as #{ghost}"));
         if let Some(ghost) = self.connections.get_mut(&ghost) {
             ghost.is_ghost = true;
@@ -117,7 +117,7 @@ impl World {
         let wait_ms = self.random.below(30_000);
         self.last_connection += 1;
         let carry_at_ms = self.now_ms + wait_ms;
-        self.carry_request_at(ghost, &request, carry_at_ms);
+        self.carry_request_at(ghost, request, carry_at_ms);
     }
 
     fn new_connection(&mut self, index: usize, request: &[u8]) -> u64 {
@@ -189,17 +189,19 @@ impl World {
     }
 
     /// Bytes reach central.
-    pub(crate) fn bytes_to_central(&mut self, connection: u64, bytes: Option<Vec<u8>>) -> Result<(), Violation> {
-        let Some(line) = self.connections.get_mut(&connection) else { return Ok(()) };
+    pub(crate) fn bytes_to_central(&mut self, connection: u64, bytes: Option<Vec<u8>>) {
+        let Some(line) = self.connections.get_mut(&connection) else { return };
         line.progress += 1;
         if self.centre.live.is_none() {
             self.break_off(connection, self.now_ms + self.mix.latency_ms);
-            return Ok(());
+            return;
         }
         let said = self.centre.feed(connection, bytes, self.now_ms, &mut self.codec, &mut self.random);
         self.speak(said);
         self.commit_soon();
-        if self.centre.disk.is_off() { self.crash_centre() } else { Ok(()) }
+        if self.centre.disk.is_off() {
+            self.crash_centre();
+        }
     }
 
     /// Lets a commit come, if there is something to commit.
@@ -277,7 +279,7 @@ impl World {
     }
 
     /// Bytes of a reply reach the device, or its end.
-    pub(crate) fn bytes_to_device(&mut self, connection: u64, bytes: Option<Vec<u8>>) -> Result<(), Violation> {
+    pub(crate) fn bytes_to_device(&mut self, connection: u64, bytes: Option<&[u8]>) -> Result<(), Violation> {
         let Some(index) = self.listener(connection) else { return Ok(()) };
         if let Some(line) = self.connections.get_mut(&connection) {
             line.progress += 1;
@@ -285,7 +287,7 @@ impl World {
         let wall_ms = self.device_wall_ms(index);
         let before = self.rows_stored(index);
         let Some(device) = self.devices.get_mut(index) else { return Ok(()) };
-        let step = match &bytes {
+        let step = match bytes {
             Some(bytes) => device.take_reply(&mut self.codec, bytes, wall_ms),
             None => device.end_exchange(&mut self.codec, None, wall_ms),
         };
@@ -337,9 +339,9 @@ impl World {
     fn listener(&self, connection: u64) -> Option<usize> {
         let line = self.connections.get(&connection).filter(|line| !line.is_ghost)?;
         let device = self.devices.get(line.device)?;
-        let live = device.live.as_ref().filter(|_| device.life == line.life)?;
+        let agent = device.live.as_ref().filter(|_| device.life == line.life)?;
         let is_awake = self.asleep_until_ms.get(line.device).is_some_and(|until_ms| *until_ms <= self.now_ms);
-        let waits = live.session.as_ref().is_some_and(|underway| underway.connection == connection);
+        let waits = agent.session.as_ref().is_some_and(|underway| underway.connection == connection);
         (is_awake && waits).then_some(line.device)
     }
 
@@ -347,7 +349,8 @@ impl World {
     pub(crate) fn take_step(&mut self, index: usize, step: Result<Step, AgentError>) -> Result<(), Violation> {
         if self.devices.get(index).is_some_and(crate::device::Device::is_off) {
             // The power went in the middle of it: what it wanted next does not happen.
-            return self.cut_device_power(index);
+            self.cut_device_power(index);
+            return Ok(());
         }
         match step {
             Ok(Step::Waits) => Ok(()),

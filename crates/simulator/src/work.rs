@@ -70,7 +70,7 @@ impl Desk {
         let count = random.range(1, office.mix.burst_groups_max);
         let mut planned: Vec<Planned> = (0..count).map(|_| self.group(office, random)).collect();
         if office.mix.strikes(Fault::ForgedEdit, random) {
-            planned.push(self.forged(office, random));
+            planned.push(Self::forged(office, random));
         }
         if office.mix.strikes(Fault::LineFirst, random) {
             planned.extend(self.line_first(office, random));
@@ -100,14 +100,14 @@ impl Desk {
             25..50 => edits.push(self.put(office, random, None)),
             50..75 => self.updates(office, random, &mut edits),
             75..85 => self.deletion(random, &mut edits),
-            85..92 => edits.push(self.local(random)),
+            85..92 => edits.push(Self::local(random)),
             92..95 => {
-                edits.push(self.local(random));
+                edits.push(Self::local(random));
                 edits.push(self.put(office, random, None));
-                edits.push(self.local(random));
+                edits.push(Self::local(random));
             }
             95..97 => {
-                let id = self.fresh_id(office, random);
+                let id = Self::fresh_id(office, random);
                 edits.push(edit(
                     FOREIGN_TABLE,
                     EditOp::Put,
@@ -118,7 +118,7 @@ impl Desk {
             }
             _ => {
                 // What a device may not write is refused before it is journaled.
-                let id = self.fresh_id(office, random);
+                let id = Self::fresh_id(office, random);
                 edits.push(edit("item", EditOp::Put, &id, "{\"item_name\":\"not mine\"}"));
             }
         }
@@ -149,7 +149,7 @@ impl Desk {
             let tables: Vec<&Table> = writable(office.catalogue).filter(|table| table.parent().is_none()).collect();
             (*random.pick(&tables), store(office, random))
         });
-        let id = self.fresh_id(office, random);
+        let id = Self::fresh_id(office, random);
         let data = data(office, random, table, store, None);
         self.made.entry(table.name().to_owned()).or_default().push(id.clone());
         let op = if random.chance(500) { EditOp::Put } else { EditOp::Upsert };
@@ -158,7 +158,7 @@ impl Desk {
 
     fn line(&mut self, office: &Office<'_>, random: &mut Random, table: &Table, under: (&str, &str)) -> Edit {
         let (header, store) = under;
-        let id = self.fresh_id(office, random);
+        let id = Self::fresh_id(office, random);
         let data = data(office, random, table, store, Some(header));
         self.made.entry(table.name().to_owned()).or_default().push(id.clone());
         edit(table.name(), EditOp::Put, &id, &data)
@@ -190,7 +190,7 @@ impl Desk {
         }
     }
 
-    fn local(&mut self, random: &mut Random) -> Edit {
+    fn local(random: &mut Random) -> Edit {
         // A few records, changed again and again.
         let id = format!("local-{}", random.below(4));
         let name = random.number() % 1000;
@@ -217,8 +217,8 @@ impl Desk {
         Some((table.clone(), ids.get(ids.len() - 1 - back)?.clone()))
     }
 
-    fn forged(&mut self, office: &Office<'_>, random: &mut Random) -> Planned {
-        let id = self.fresh_id(office, random);
+    fn forged(office: &Office<'_>, random: &mut Random) -> Planned {
+        let id = Self::fresh_id(office, random);
         let own = store(office, random).to_owned();
         let foreign = office.foreign_stores.first().cloned().unwrap_or_else(|| "no-such-store".to_owned());
         let (table, id, data, ownership) = match random.below(5) {
@@ -237,7 +237,7 @@ impl Desk {
 
     /// Lines whose header comes later, or an edit of them before that.
     fn line_first(&mut self, office: &Office<'_>, random: &mut Random) -> Vec<Planned> {
-        let header = self.fresh_id(office, random);
+        let header = Self::fresh_id(office, random);
         let own = store(office, random).to_owned();
         let (line_table, header_table, column) = *random.pick(&[
             ("trans_line", "transact", "transaction_ID"),
@@ -246,7 +246,7 @@ impl Desk {
         ]);
         let mut planned = Vec::new();
         for number in 0..random.range(1, 3) {
-            let id = self.fresh_id(office, random);
+            let id = Self::fresh_id(office, random);
             let data = format!("{{{column:?}:{header:?},\"comment\":\"line {number}\",\"note\":\"early\"}}");
             let line = entry(office.catalogue, line_table, &id, &data, 1);
             planned.push(Planned { how: How::Forged(vec![line]), expected: Expected::Either });
@@ -264,7 +264,7 @@ impl Desk {
         Planned { how: How::Recorded(group), expected: Expected::Accepted }
     }
 
-    fn fresh_id(&self, office: &Office<'_>, random: &mut Random) -> String {
+    fn fresh_id(office: &Office<'_>, random: &mut Random) -> String {
         let number = random.number();
         let site = office.site;
         match random.below(3) {

@@ -191,7 +191,7 @@ impl World {
         self.after(5_000, Event::Mischief);
         let end_ms = self.mix.chaos_ms;
         let mut events = 0;
-        while let Some(((at_ms, number), _)) = self.queue.first_key_value().map(|(key, _)| (*key, ())) {
+        while let Some((at_ms, number)) = self.queue.first_key_value().map(|(key, _)| *key) {
             if at_ms > end_ms {
                 break;
             }
@@ -223,12 +223,15 @@ impl World {
             }
             Event::Wake(index) => self.wake(index),
             Event::DeviceUp(index) => self.device_up(index),
-            Event::ToCentral(connection, bytes) => self.bytes_to_central(connection, bytes),
+            Event::ToCentral(connection, bytes) => {
+                self.bytes_to_central(connection, bytes);
+                Ok(())
+            }
             Event::CentralCut(connection) => {
                 self.centre.forget(connection);
                 Ok(())
             }
-            Event::ToDevice(connection, bytes) => self.bytes_to_device(connection, bytes),
+            Event::ToDevice(connection, bytes) => self.bytes_to_device(connection, bytes.as_deref()),
             Event::DeviceCut(connection, code) => self.device_cut(connection, code),
             Event::DeviceIdle(connection, progress) => self.device_idle(connection, progress),
             Event::Commit => self.commit(),
@@ -392,7 +395,8 @@ impl World {
     pub fn central_failed(&mut self, what: &str, error: &str) -> Result<(), Violation> {
         self.note(format_args!("central fails: {what}: {error}"));
         if self.centre.disk.is_off() {
-            return self.crash_centre();
+            self.crash_centre();
+            return Ok(());
         }
         if self.is_centre_excused {
             return Ok(());

@@ -1,0 +1,222 @@
+//! After a start: what was acknowledged is there, or was named as lost (invariants 1, 2, 4 and 6).
+
+use std::ops::ControlFlow;
+
+use outpost::agent::Repair;
+use outpost::journal::Loss;
+use outpost::local_copy::Kind;
+use protocol::ids::JournalId;
+
+use super::{new_log, read_journal};
+use crate::model::{Expected, Key, Violation, logged, violation};
+use crate::world::World;
+
+impl World {
+    /// Invariants 1 and 2 after a start.
+    pub(crate) fn check_opened(&mut self, index: usize, repairs: &[Repair]) -> Result<(), Violation> {
+        let is_damaged = self.damaged.contains(&index);
+        // Opening reads no more than it must: what lies deeper is found when it is read, and mended at the next opening.
+        if is_damaged && let Some(error) = self.deep_damage(index) {
+            if let Some(device) = self.devices.get_mut(index) {
+                device.keep_repairs(repairs);
+            }
+            return self.device_failed(index, &error);
+        }
+        for repair in repairs {
+            self.note(format_args!("device {index}: {repair}"));
+            let is_damage = !matches!(repair, Repair::Journal(_) | Repair::PrivateGroupRemoved { .. });
+            if is_damage && !is_damaged {
+                return violation("1", format!("device {index} finds damage that nobody did: {repair}"));
+            }
+            match repair {
+                Repair::JournalReplaced { journal, lost, .. } => self.check_replaced(index, *journal, lost)?,
+                Repair::PrivateJournalReplaced { journal, lost, .. } => self.private_replaced(index, *journal, lost),
+                Repair::LocalCopyReplaced { .. } | Repair::LocalCopySetBack { .. } => self.local_copy_replaced(index),
+                Repair::LocalData { floor, .. } => self.local_data_lost(index, floor.0),
+                Repair::JournalSetBack { .. } | Repair::Journal(_) | Repair::PrivateGroupRemoved { .. } => {}
+            }
+        }
+        self.check_journal(index)?;
+        self.check_private_journal(index)?;
+        self.check_cursors(index)?;
+        self.check_view(index, true)?;
+        self.damaged.remove(&index);
+        if let Some(device) = self.devices.get(index) {
+            let site = device.site;
+            self.model.site(site).attempted_groups = 0;
+        }
+        Ok(())
+    }
+
+    fn deep_damage(&self, index: usize) -> Option<outpost::error::AgentError> {
+        let device = self.devices.get(index)?;
+        let mut core = device.live().recorder.core();
+        let floors = (core.shared.floor(), core.private.floor());
+        let shared = core.shared.read(floors.0, &mut |_| ControlFlow::Continue(()));
+        let private = core.private.read(floors.1, &mut |_| ControlFlow::Continue(()));
+        shared.and(private).err().map(outpost::error::AgentError::from)
+    }
+
+    /// The device knows nothing any more of what it had read.
+    fn local_copy_replaced(&mut self, index: usize) {
+        if let Some(site) = self.devices.get(index).map(|device| device.site) {
+            let model = self.model.site(site);
+            model.reported.clear();
+            model.is_complete = false;
+            model.is_granted = false;
+            model.has_forgotten = true;
+        }
+    }
+
+    /// What never left the site was only in the local copy, once its journal had let go of it.
+    fn local_data_lost(&mut self, index: usize, floor: u64) {
+        let Some(site) = self.devices.get(index).map(|device| device.site) else { return };
+        self.model.site(site).private_base.clear();
+        if let Some(log) = &mut self.model.site(site).private {
+            (1..).zip(&mut log.entries).for_each(|(sequence, entry)| entry.is_lost |= sequence <= floor);
+        }
+    }
+
+    /// The private journal goes on under another id: what it named as lost is lost, everything else is among the records.
+    fn private_replaced(&mut self, index: usize, journal: JournalId, lost: &[Loss]) {
+        let Some(site) = self.devices.get(index).map(|device| device.site) else { return };
+        let model = self.model.site(site);
+        let Some(log) = &mut model.private else { return };
+        for (sequence, entry) in (1..).zip(&mut log.entries) {
+            entry.is_lost |= lost.iter().any(|loss| (loss.first.0..=loss.last.0).contains(&sequence));
+        }
+        let keys: Vec<Key> = model.private_by_key.keys().cloned().collect();
+        model.private_base = keys.into_iter().map(|key| (key.clone(), model.private_record(&key))).collect();
+        model.private_by_key = model.private_base.keys().map(|key| (key.clone(), Vec::new())).collect();
+        model.private = Some(new_log(journal));
+    }
+
+    fn check_journal(&mut self, index: usize) -> Result<(), Violation> {
+        let Some(device) = self.devices.get(index) else { return Ok(()) };
+        let (site, catalogue) = (device.site, std::sync::Arc::clone(device.catalogue()));
+        let (id, durable, floor) = {
+            let core = device.live().recorder.core();
+            (core.shared.identity().journal, core.shared.durable().sequence.0, core.shared.floor().0)
+        };
+        let attempted = self.model.site(site).attempted_groups;
+        let log = self.model.site(site).log();
+        if log.id != id {
+            return violation("2", format!("device {index} goes on in journal {id} without a word"));
+        }
+        if durable < log.head().max(log.acknowledged) {
+            let head = log.head().max(log.acknowledged);
+            return violation("1", format!("device {index} has entries up to {durable}, {head} were durable"));
+        }
+        if floor > log.committed {
+            let committed = log.committed;
+            return violation("4", format!("device {index} let go of entries up to {floor}, central has {committed}"));
+        }
+        let mut groups = 0;
+        for stored in read_journal(index, device, Kind::Shared, floor)? {
+            let log = self.model.site(site).log();
+            match log.entry(stored.sequence.0) {
+                Some(entry) if entry.hash == stored.hash => {}
+                Some(_) => {
+                    let what = format!("device {index} has another entry at {} than before", stored.sequence);
+                    return violation("1", what);
+                }
+                None => {
+                    // Durable, and nobody had been told.
+                    groups += u64::from(stored.is_group_end);
+                    let entry = logged(&catalogue, &stored.entry, stored.hash, Expected::Either)?;
+                    self.model.site(site).push(entry);
+                }
+            }
+        }
+        if groups > attempted {
+            return violation("1", format!("device {index} has {groups} groups that nobody handed over"));
+        }
+        let log = self.model.site(site).log();
+        if log.entries.last().is_some_and(|last| !last.ends_group) {
+            return violation("2", format!("device {index} keeps a part of a group"));
+        }
+        Ok(())
+    }
+
+    fn check_private_journal(&mut self, index: usize) -> Result<(), Violation> {
+        let Some(device) = self.devices.get(index) else { return Ok(()) };
+        let site = device.site;
+        let (id, durable) = {
+            let core = device.live().recorder.core();
+            (core.private.identity().journal, core.private.durable().sequence.0)
+        };
+        let model = self.model.site(site);
+        let log = model.private.get_or_insert_with(|| new_log(id));
+        if log.id != id {
+            return violation("2", format!("device {index} goes on in private journal {id} without a word"));
+        }
+        if durable < log.acknowledged {
+            let acknowledged = log.acknowledged;
+            let what = format!("device {index} has private entries up to {durable}, {acknowledged} were acknowledged");
+            return violation("1", what);
+        }
+        self.note_private(index)
+    }
+
+    /// A damaged journal goes on under another id: everything is carried over, at central, or named as lost.
+    fn check_replaced(&mut self, index: usize, journal: JournalId, lost: &[Loss]) -> Result<(), Violation> {
+        let Some(device) = self.devices.get(index) else { return Ok(()) };
+        let (site, catalogue) = (device.site, std::sync::Arc::clone(device.catalogue()));
+        let carried = read_journal(index, device, Kind::Shared, 0)?;
+        let model = self.model.site(site);
+        let old = model.log();
+        let is_named = |sequence: u64| lost.iter().any(|loss| (loss.first.0..=loss.last.0).contains(&sequence));
+        let mut entries = Vec::with_capacity(carried.len());
+        for stored in carried {
+            entries.push(logged(&catalogue, &stored.entry, stored.hash, Expected::Either)?);
+        }
+        // From the end: what is carried over is what came last, and an edit may be like an earlier one.
+        let mut above = old.head() + 1;
+        for entry in entries.iter().rev() {
+            let same = |other: &crate::model::Logged| other.key == entry.key && other.change == entry.change;
+            let found = (1..above).rev().find(|sequence| old.entry(*sequence).is_some_and(same));
+            let Some(found) = found else {
+                return violation("1", format!("device {index} carries over an entry that its old journal never had"));
+            };
+            for skipped in found + 1..above {
+                if !is_named(skipped) && skipped > old.committed {
+                    return violation("1", format!("device {index} lost entry {skipped} and does not say so"));
+                }
+            }
+            above = found;
+        }
+        for sequence in 1..above {
+            if !is_named(sequence) && sequence > old.committed {
+                return violation("1", format!("device {index} lost entry {sequence} and does not say so"));
+            }
+        }
+        for sequence in 1..=old.head() {
+            if let Some(entry) = old.entry_mut(sequence) {
+                entry.is_lost |= is_named(sequence);
+                entry.is_moved = !entry.is_lost;
+            }
+        }
+        model.begin_journal(journal);
+        for entry in entries {
+            model.push(entry);
+        }
+        Ok(())
+    }
+
+    /// Invariant 6: what was reported as read is there.
+    fn check_cursors(&mut self, index: usize) -> Result<(), Violation> {
+        let Some(device) = self.devices.get(index) else { return Ok(()) };
+        let site = device.site;
+        let state = device.live().recorder.core().local.session_state();
+        let state = state.or_else(|error| violation("6", format!("device {index}: {error}")))?;
+        for (scope, reported) in &self.model.site(site).reported {
+            let cursor = state.cursors.iter().find(|cursor| cursor.scope == *scope).map(|cursor| cursor.cursor);
+            let is_there =
+                cursor.is_some_and(|cursor| cursor.number >= reported.number || cursor.began != reported.began);
+            if !is_there {
+                return violation("6", format!("device {index} reported {reported:?} of {scope:?} and has {cursor:?}"));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,126 @@
+//! What was acknowledged, taken over into the model (invariant 1).
+
+use outpost::local_copy::Kind;
+use outpost::recorder::Group;
+
+use super::read_journal;
+use crate::model::{Expected, Violation, logged, violation};
+use crate::world::World;
+
+impl World {
+    /// Records groups through the recorder and notes what it acknowledged.
+    pub(crate) fn record_groups(&mut self, index: usize, groups: Vec<(Group, Expected)>) -> Result<(), Violation> {
+        let Some(device) = self.devices.get_mut(index) else { return Ok(()) };
+        let site = device.site;
+        self.model.site(site).attempted_groups += groups.len() as u64;
+        let (groups, expected): (Vec<Group>, Vec<Expected>) = groups.into_iter().unzip();
+        let edits: Vec<usize> = groups.iter().map(|group| group.edits.len()).collect();
+        let answers = device.live().recorder.record_all(groups);
+        let mut acknowledged = Vec::new();
+        let mut failure = None;
+        for ((answer, expected), edits) in answers.into_iter().zip(expected).zip(edits) {
+            match answer {
+                Ok(recorded) => {
+                    let shared = recorded.sequences.map_or(0, |(first, last)| last.0 + 1 - first.0);
+                    let last = recorded.sequences.map_or(0, |(_, last)| last.0);
+                    let log = self.model.site(site).log();
+                    log.acknowledged = log.acknowledged.max(if recorded.was_recorded { 0 } else { last });
+                    self.counts.edits += recorded.edits;
+                    if !recorded.was_recorded && shared > 0 {
+                        acknowledged.push((shared, expected));
+                    }
+                    if recorded.edits + recorded.unchanged != edits as u64 && !recorded.was_recorded {
+                        return violation("1", "a group was acknowledged with other edits than were handed over");
+                    }
+                }
+                Err(error) if World::is_refusal(&error) => self.note(format_args!("device {index} refuses: {error}")),
+                Err(error) => failure = Some(error),
+            }
+        }
+        let Some(error) = failure else { return self.note_journaled(index, &acknowledged, true) };
+        if !acknowledged.is_empty() {
+            self.note_journaled(index, &acknowledged, false)?;
+        }
+        // What was not acknowledged is not the oracle's to believe in: whatever leaves the device before it is has to be on its disk.
+        self.recording_failed(index, &error.into())
+    }
+
+    /// Takes over into the model what is new and durable in the journals: the acknowledged groups by size, in order.
+    pub(crate) fn note_journaled(
+        &mut self,
+        index: usize,
+        groups: &[(u64, Expected)],
+        is_all: bool,
+    ) -> Result<(), Violation> {
+        let Some(device) = self.devices.get(index) else { return Ok(()) };
+        if device.shared.is_off() || device.private.is_off() {
+            // What was acknowledged in the same breath is looked for when the device is up again.
+            return if groups.is_empty() { Ok(()) } else { violation("1", "edits were acknowledged without power") };
+        }
+        let (site, catalogue) = (device.site, std::sync::Arc::clone(device.catalogue()));
+        let head = self.model.site(site).log().head();
+        let news = match read_journal(index, device, Kind::Shared, head) {
+            // The disk fails while the oracle reads: what is there is seen when the device is up again.
+            Err(_) if device.is_off() || self.excused.contains(&index) || self.damaged.contains(&index) => {
+                return Ok(());
+            }
+            news => news?,
+        };
+        let mut sizes = groups.iter().copied();
+        let mut left = sizes.next();
+        let mut acknowledged = 0;
+        let count = groups.iter().map(|group| group.0).sum::<u64>();
+        // An error may have hidden that something was durable; it stands before what was acknowledged since.
+        let is_matching = news.len() as u64 >= count;
+        let before = (news.len() as u64).saturating_sub(count);
+        if is_all && !(is_matching && (before == 0 || self.excused.contains(&index))) {
+            return violation(
+                "1",
+                format!("device {index}: {} entries are new, {groups:?} were acknowledged", news.len()),
+            );
+        }
+        for (number, stored) in (0..).zip(news) {
+            let expected = match &mut left {
+                Some((count, expected)) if is_matching && number >= before => {
+                    let expected = *expected;
+                    *count -= 1;
+                    acknowledged = stored.sequence.0;
+                    if *count == 0 {
+                        left = sizes.next();
+                    }
+                    expected
+                }
+                Some(_) | None => Expected::Either,
+            };
+            let entry = logged(&catalogue, &stored.entry, stored.hash, expected)?;
+            self.model.site(site).push(entry);
+        }
+        let log = self.model.site(site).log();
+        log.acknowledged = log.acknowledged.max(acknowledged);
+        self.note_private(index)
+    }
+
+    pub(crate) fn note_private(&mut self, index: usize) -> Result<(), Violation> {
+        let Some(device) = self.devices.get(index) else { return Ok(()) };
+        let (site, catalogue) = (device.site, std::sync::Arc::clone(device.catalogue()));
+        let known = self.model.site(site).private.as_ref().map_or(0, crate::model::Log::head);
+        let news = match read_journal(index, device, Kind::Private, known) {
+            Err(_) if device.is_off() || self.excused.contains(&index) || self.damaged.contains(&index) => {
+                return Ok(());
+            }
+            news => news?,
+        };
+        for stored in news {
+            let entry = logged(&catalogue, &stored.entry, stored.hash, Expected::Either)?;
+            let model = self.model.site(site);
+            let key = entry.key.clone();
+            if let Some(log) = &mut model.private {
+                log.entries.push(entry);
+                log.acknowledged = log.head();
+                let sequence = log.head();
+                model.private_by_key.entry(key).or_default().push(sequence);
+            }
+        }
+        Ok(())
+    }
+}

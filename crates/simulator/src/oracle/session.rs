@@ -1,0 +1,198 @@
+//! During and after a session: what leaves a device, what it stores, what it lets go of (invariants 2, 4, 5, 6 and 10, rule 5.16).
+
+use domain::json::row_from_json;
+use outpost::sync_runner::SessionFailure;
+use protocol::frame;
+use protocol::history::History;
+use protocol::ids::RecordId;
+use protocol::message::{self, RequestHead};
+use protocol::section::{Kind as SectionKind, SectionReader};
+
+use crate::mix::Fault;
+use crate::model::{Key, Violation, violation};
+use crate::world::World;
+
+impl World {
+    /// Invariants 2 and 6 on everything that leaves a device.
+    pub(crate) fn check_request(&mut self, index: usize, request: &[u8]) -> Result<(), Violation> {
+        let Some(device) = self.devices.get(index) else { return Ok(()) };
+        let site = device.site;
+        let state = device.live().recorder.core().local.session_state();
+        let state = state.or_else(|error| violation("6", format!("device {index}: {error}")))?;
+        let mut reader = SectionReader::default();
+        let mut history = History::default();
+        reader.feed(request);
+        while let Ok(Some(sealed)) = reader.next_section() {
+            match sealed.kind() {
+                SectionKind::RequestHead => {
+                    let head: Result<RequestHead, _> = message::decode(sealed.unchecked_body());
+                    let Ok(head) = head else { return violation("7", "a device sent a head that does not decode") };
+                    for shown in &head.cursors {
+                        let durable = state.cursors.iter().find(|cursor| cursor.scope == shown.scope);
+                        if durable.is_none_or(|durable| durable.cursor.number < shown.cursor.number) {
+                            return violation("6", format!("device {index} reports {shown:?}, durable is {durable:?}"));
+                        }
+                        self.model.site(site).reported.insert(shown.scope.clone(), shown.cursor);
+                    }
+                    let log = self.model.site(site).log();
+                    let hash = log.entry(head.head.0).map(|entry| entry.hash);
+                    if head.head.0 > log.head() || hash.is_some_and(|hash| hash != head.head_hash) {
+                        return violation(
+                            "2",
+                            format!("device {index} speaks of entry {} that is not durable", head.head),
+                        );
+                    }
+                }
+                SectionKind::Frame => {
+                    let frame = frame::unpack(sealed.unchecked_body(), &mut history, &mut self.codec);
+                    let Ok(frame) = frame else { return violation("7", "a device sent a frame that does not unpack") };
+                    let log = self.model.site(site).log();
+                    for (sequence, (_, hash)) in (frame.first.0..).zip(&frame.entries) {
+                        if log.entry(sequence).map(|entry| entry.hash) != Some(*hash) {
+                            let what = format!("device {index} sends entry {sequence} that is not what it has on disk");
+                            return violation("2", what);
+                        }
+                    }
+                }
+                SectionKind::FramePart | SectionKind::ReplyHead | SectionKind::Page | SectionKind::Refusal => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Invariant 5, when a page was stored.
+    pub(crate) fn check_pushed_before_pulled(&mut self, index: usize) -> Result<(), Violation> {
+        let Some(device) = self.devices.get(index) else { return Ok(()) };
+        let site = device.site;
+        let Some(underway) = device.live.as_ref().and_then(|live| live.session.as_ref()) else { return Ok(()) };
+        let head = underway.head.0;
+        let committed = self.model.site(site).log().committed;
+        if committed < head {
+            return violation("5", format!("device {index} stored a page, central has {committed} of {head} entries"));
+        }
+        self.check_headers(index)
+    }
+
+    /// Rule 5.16: no page leaves a line without its header.
+    fn check_headers(&mut self, index: usize) -> Result<(), Violation> {
+        let Some(device) = self.devices.get(index) else { return Ok(()) };
+        let catalogue = std::sync::Arc::clone(device.catalogue());
+        let Some(model) = self.model.sites.get(&device.site) else { return Ok(()) };
+        let mut core = device.live().recorder.core();
+        for table in catalogue.tables().filter(|table| table.parent().is_some()) {
+            let Some(parent) = table.parent() else { continue };
+            let Some(header_table) = catalogue.table(&parent.table) else { continue };
+            let lines = core.local.list(table, None, None, 10_000);
+            let lines = lines.or_else(|error| violation("6", format!("device {index}: {error}")))?;
+            for line in lines.items {
+                // What the site itself makes of it is the judge's affair.
+                if line.state.as_str() != "central" {
+                    continue;
+                }
+                let Ok(id) = RecordId::new(line.id.as_str()) else { continue };
+                let Ok(row) = row_from_json(table, &id, &line.data) else { continue };
+                let Some(Ok(header)) = table.header_of(&row) else { continue };
+                let found = core.local.get(header_table, &header);
+                let found = found.or_else(|error| violation("6", format!("device {index}: {error}")))?;
+                let key = (header_table.name().to_owned(), header.as_str().to_owned());
+                // One that the site itself deletes is still at central until that is through.
+                let is_kept = model.folded(&key, &|_, _| false).is_some();
+                if found.is_none() && is_kept && self.is_at_central(&key) {
+                    return violation("5.16", format!("device {index} has line {id} before its header {header}"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn is_at_central(&self, key: &Key) -> bool {
+        self.model.versions.get(key).and_then(|versions| versions.last()).is_some_and(|last| last.data.is_some())
+    }
+
+    /// Invariant 4 after a session.
+    pub(crate) fn check_floor(&mut self, index: usize) -> Result<(), Violation> {
+        let Some(device) = self.devices.get(index) else { return Ok(()) };
+        let Some(live) = &device.live else { return Ok(()) };
+        let site = device.site;
+        let floor = live.recorder.core().shared.floor().0;
+        let committed = self.model.site(site).log().committed;
+        if floor > committed {
+            return violation("4", format!("device {index} let go of entries up to {floor}, central has {committed}"));
+        }
+        Ok(())
+    }
+
+    /// A session may fail in the ways of links, of a busy central and of one that fails; not because a rule is broken.
+    pub(crate) fn check_failure(&mut self, index: usize, failure: Option<&SessionFailure>) -> Result<(), Violation> {
+        const USUAL: [&str; 12] = [
+            "connect_failed",
+            "connection_lost",
+            "timeout",
+            "central_failed",
+            "not_central",
+            "site_busy",
+            "cut",
+            "stalled",
+            "bad_section",
+            "bad_frame",
+            "truncated",
+            "not_enrolled",
+        ];
+        let Some(failure) = failure else { return Ok(()) };
+        // A journal that was replaced twice without a word to central in between: the device is enrolled again, as it is told.
+        // So it is when the damaged journal is known only up to where central's log was pruned.
+        let is_told_to_enrol = match failure.code.as_str() {
+            "unknown_journal" => self.is_twice_replaced(index),
+            "fork" => self.mix.has(Fault::Prune) && self.is_unheard_successor(index),
+            _ => false,
+        };
+        if is_told_to_enrol {
+            return self.enrol(index).map(|_| ());
+        }
+        if USUAL.contains(&failure.code.as_str()) {
+            return Ok(());
+        }
+        violation("10", format!("device {index}: a session ended with {}: {}", failure.code, failure.message))
+    }
+
+    /// What central has judged when a session begins reaches the device in it.
+    pub(crate) fn note_session(&mut self, index: usize) {
+        if let Some(site) = self.devices.get(index).map(|device| device.site) {
+            let model = self.model.site(site);
+            model.judged_at_begin = model.logs.iter().map(|log| log.judged).collect();
+        }
+    }
+
+    /// A journal that follows a damaged one, and that central has taken nothing of.
+    fn is_unheard_successor(&self, index: usize) -> bool {
+        let model = self.devices.get(index).and_then(|device| self.model.sites.get(&device.site));
+        model.is_some_and(|model| model.logs.len() > 1 && model.logs.last().is_some_and(|log| log.committed == 0))
+    }
+
+    fn is_twice_replaced(&self, index: usize) -> bool {
+        let model = self.devices.get(index).and_then(|device| self.model.sites.get(&device.site));
+        let logs = model.map(|model| model.logs.as_slice()).unwrap_or_default();
+        // The journal before the one in use was never heard of at central.
+        logs.len() > 2 && logs.iter().rev().take(2).all(|log| log.committed == 0)
+    }
+
+    /// What holds when a session says that everything went through.
+    pub(crate) fn check_drained(&mut self, index: usize) -> Result<(), Violation> {
+        let Some(device) = self.devices.get(index) else { return Ok(()) };
+        let site = device.site;
+        let grants = device.live().recorder.core().local.grants();
+        let grants = grants.or_else(|error| violation("10", format!("device {index}: {error}")))?;
+        let state = device.live().recorder.core().local.session_state();
+        let state = state.or_else(|error| violation("10", format!("device {index}: {error}")))?;
+        let model = self.model.site(site);
+        // What central has not judged yet is in no lane: a local copy that was lost does not have it back yet.
+        model.is_complete |= state.judged >= state.received;
+        model.judged_at_drained.clone_from(&model.judged_at_begin);
+        model.is_granted = grants.len() == model.stores.len();
+        if !model.is_granted {
+            let what = format!("device {index} drained and holds {grants:?}, its stores are {:?}", model.stores);
+            return violation("10", what);
+        }
+        Ok(())
+    }
+}
