@@ -4,10 +4,11 @@
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::process::{Child, Command, ExitCode, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use lexopt::prelude::{Long, Short, ValueExt as _};
 
+use crate::clock::now;
 use crate::mix::{Fault, Profile};
 use crate::run::{Failed, Passed, Plan, run, shrink};
 use crate::world::Counts;
@@ -25,6 +26,7 @@ Runs real agents and the real central against failing disks, networks and clocks
   --profile P     calm, edge, cuts, crash or hostile; without it each seed draws one
   --without F     leaves a fault out; may be repeated (a smaller failing run is told in these words)
   --sites N, --chaos-ms N   instead of what the seed draws
+  --lying-syncs   syncs of SQLite's disks do nothing: a control, which has to fail
   --jobs N        processes that share the seeds; 1 unless given
 ";
 /// Runs that making a failing one smaller may take.
@@ -45,6 +47,7 @@ struct Options {
     without: BTreeSet<Fault>,
     sites: Option<usize>,
     chaos_ms: Option<u64>,
+    has_lying_syncs: bool,
     is_replay: bool,
     is_twice: bool,
     is_regressions: bool,
@@ -93,6 +96,7 @@ fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Option<Options>, l
             }
             Long("sites") => options.sites = Some(parser.value()?.parse()?),
             Long("chaos-ms") => options.chaos_ms = Some(parser.value()?.parse()?),
+            Long("lying-syncs") => options.has_lying_syncs = true,
             Long("replay") => options.is_replay = true,
             Long("twice") => options.is_twice = true,
             Long("regressions") => options.is_regressions = true,
@@ -268,9 +272,4 @@ fn counts(counts: Counts) -> String {
     format!(
         "edits {edits}, sessions {sessions} (drained {drained}), commits {commits}, crashes {crashes}, other faults {faults}, refused {refused}"
     )
-}
-
-#[expect(clippy::disallowed_methods, reason = "how fast seeds run is told to people; no run reads it")]
-fn now() -> Instant {
-    Instant::now()
 }

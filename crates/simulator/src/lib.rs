@@ -12,6 +12,7 @@
 //! sled was measured to). The invariants are those of `ARCHITECTURE.md`, by number.
 
 pub mod centre;
+mod clock;
 pub mod command;
 pub mod device;
 pub mod disk;

@@ -186,6 +186,8 @@ pub struct Mix {
     pub control_bytes_max: usize,
     /// Records of central data to begin with.
     pub central_records: u64,
+    /// Syncs of SQLite's disks do nothing.
+    pub has_lying_syncs: bool,
 }
 
 impl Mix {
@@ -215,6 +217,7 @@ impl Mix {
             judged_groups_max: *random.pick(&[1, 3, 1_000_000]),
             control_bytes_max: *random.pick(&[200, 65_536]),
             central_records: random.range(0, 40),
+            has_lying_syncs: false,
         }
     }
 

@@ -25,12 +25,14 @@ pub struct Plan {
     pub sites: Option<usize>,
     /// How long things go wrong, in virtual milliseconds, if not as drawn.
     pub chaos_ms: Option<u64>,
+    /// Syncs of SQLite's disks do nothing: the control that the oracles can fail.
+    pub has_lying_syncs: bool,
 }
 
 impl Plan {
     /// A seed as it is.
     pub fn of_seed(seed: u64, profile: Option<Profile>) -> Self {
-        Self { seed, profile, without: BTreeSet::new(), sites: None, chaos_ms: None }
+        Self { seed, profile, without: BTreeSet::new(), sites: None, chaos_ms: None, has_lying_syncs: false }
     }
 
     /// The mix that it stands for.
@@ -38,6 +40,7 @@ impl Plan {
         let drawn = *random.pick(&Profile::ALL);
         let mut mix = Mix::draw(self.profile.unwrap_or(drawn), random);
         mix.faults.retain(|fault| !self.without.contains(fault));
+        mix.has_lying_syncs = self.has_lying_syncs;
         mix.sites = self.sites.unwrap_or(mix.sites);
         mix.chaos_ms = self.chaos_ms.unwrap_or(mix.chaos_ms);
         mix
@@ -55,6 +58,9 @@ impl fmt::Display for Plan {
         }
         if let Some(chaos_ms) = self.chaos_ms {
             write!(formatter, " --chaos-ms {chaos_ms}")?;
+        }
+        if self.has_lying_syncs {
+            write!(formatter, " --lying-syncs")?;
         }
         for fault in &self.without {
             write!(formatter, " --without {}", fault.as_str())?;

@@ -145,6 +145,7 @@ impl World {
             ..StoreLimits::default()
         };
         let centre = Centre::new(known, limits, mix.judged_groups_max, &mut random);
+        centre.disk.set_lying_syncs(mix.has_lying_syncs);
         let inspector = Inspector::new(centre.disk.clone());
         let mut world = Self {
             now_ms: 0,
@@ -351,7 +352,9 @@ impl World {
             acknowledged_tail_bytes_max: self.mix.acknowledged_tail_bytes_max,
             central: protocol::edge::Signer::public_key(self.centre.signer()),
         };
-        self.devices.push(Device::new(site, settings, &mut self.random));
+        let device = Device::new(site, settings, &mut self.random);
+        device.disk.set_lying_syncs(self.mix.has_lying_syncs);
+        self.devices.push(device);
         self.desks.push(Desk::default());
         self.asleep_until_ms.push(0);
     }

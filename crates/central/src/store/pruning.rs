@@ -13,8 +13,8 @@ use super::{text, unsigned};
 
 impl Batch<'_> {
     /// Takes at most `entries_max` judged entries that came before a time out of the log, and says how many it took: when it
-    /// is fewer, nothing is left to take. What waits stays, and what its device may send again; what was refused stays until it is dismissed, or until a journal
-    /// has more of it than [`super::StoreLimits::set_aside_entries_max`].
+    /// is fewer, nothing is left to take. What waits stays, and what its device may send again; what was refused stays until it
+    /// is dismissed, or until a journal has more of it than [`super::StoreLimits::set_aside_entries_max`].
     ///
     /// # Errors
     /// [`StoreError::Sql`].

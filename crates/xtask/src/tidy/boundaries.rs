@@ -23,8 +23,8 @@ const CRATE_HOMES: &[CrateHome] = &[
 /// What reads a clock or waits on one.
 const CLOCK_CALLS: &[&[&str]] = &[&["SystemTime", "now"], &["Instant", "now"], &["thread", "sleep"]];
 
-/// The clocks of the two programs; support code of tests may wait, the tests themselves may not. See also `is_support`.
-const CLOCK_FILES: &[&str] = &["src/clock.rs", "crates/central/src/clock.rs"];
+/// The clocks of the programs; support code of tests may wait, the tests themselves may not. See also `is_support`.
+const CLOCK_FILES: &[&str] = &["src/clock.rs", "crates/central/src/clock.rs", "crates/simulator/src/clock.rs"];
 
 /// A crate has one home in this repository; whoever else wants it asks the wall around it.
 pub(super) fn crates_are_named_only_at_home(tree: &Tree) -> Vec<Finding> {
@@ -56,7 +56,7 @@ pub(super) fn clocks_and_sleeps_live_in_clock_files(tree: &Tree) -> Vec<Finding>
                 let message = format!(
                     "uses `{}`, which only {} may do; take the time as an argument, wait on a condition with a deadline",
                     call.join("::"),
-                    CLOCK_FILES.join(" and ")
+                    CLOCK_FILES.join(", ")
                 );
                 findings.push(Finding::new(file, path.line, message));
             }
@@ -125,6 +125,7 @@ mod tests {
             &[
                 ("src/clock.rs", "Instant::now()"),
                 ("crates/central/src/clock.rs", "SystemTime::now()"),
+                ("crates/simulator/src/clock.rs", "Instant::now()"),
                 ("tests/support/wait.rs", "std::thread::sleep(pause)"),
                 ("benches/rate.rs", "let begin = std::time::Instant::now();"),
                 ("tests/suite/kills.rs", "let begin = std::time::Instant::now();\nstd::thread::sleep(pause)"),
