@@ -117,7 +117,14 @@ fn named<T>(parser: &mut lexopt::Parser, what: &str, of: fn(&str) -> Option<T>) 
 
 impl Options {
     fn plan(&self, seed: u64) -> Plan {
-        Plan { seed, profile: self.profile, without: self.without.clone(), sites: self.sites, chaos_ms: self.chaos_ms }
+        Plan {
+            seed,
+            profile: self.profile,
+            without: self.without.clone(),
+            sites: self.sites,
+            chaos_ms: self.chaos_ms,
+            has_lying_syncs: self.has_lying_syncs,
+        }
     }
 }
 
