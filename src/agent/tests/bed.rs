@@ -155,17 +155,30 @@ impl Bed {
         self.record_in(agent, "pref", id, &format!(r#"{{"ID":"{id}","item":"window","data":"{value}"}}"#));
     }
 
+    /// Records local data and a stock line as one group.
+    pub(super) fn record_mixed(&mut self, agent: &Agent, local: &str, id: &str) {
+        let data = format!(r#"{{"ID":"{local}","item":"window","data":"mixed"}}"#);
+        let line = format!(r#"{{"ID":"{id}","store_ID":"{STORE}","note":"mixed"}}"#);
+        self.record_group(agent, &[("pref", local, &data), ("item_line", id, &line)]);
+    }
+
     fn record_in(&mut self, agent: &Agent, table: &str, id: &str, data: &str) {
-        let edit = Edit {
-            table: table.to_owned(),
+        self.record_group(agent, &[(table, id, data)]);
+    }
+
+    fn record_group(&mut self, agent: &Agent, records: &[(&str, &str, &str)]) {
+        let edit = |(table, id, data): &(&str, &str, &str)| Edit {
+            table: (*table).to_owned(),
             op: EditOp::Put,
             id: RecordId::new(id).unwrap(),
-            data: Some(data.to_owned()),
+            data: Some((*data).to_owned()),
         };
-        let group = Group { edits: vec![edit], request_id: None, recorded_at_ms: 7 };
+        let group = Group { edits: records.iter().map(edit).collect(), request_id: None, recorded_at_ms: 7 };
         agent.recorder().unwrap().record(group).unwrap();
-        let data: Value = serde_json::from_str(data).unwrap();
-        self.recorded.insert((table.to_owned(), id.to_owned()), data.to_string());
+        for (table, id, data) in records {
+            let data: Value = serde_json::from_str(data).unwrap();
+            self.recorded.insert(((*table).to_owned(), (*id).to_owned()), data.to_string());
+        }
         self.note_history(agent);
     }
 

@@ -368,3 +368,28 @@ fn a_local_copy_that_is_lost_after_a_repair_does_not_bring_old_entries_back() {
     assert_eq!(agent.recorder().unwrap().core().shared.durable(), head, "nothing was journaled anew");
     bed.assert_all_there(&agent);
 }
+
+/// The simulator's find: what a private entry names was a sequence of a journal that had been replaced twice since.
+#[test]
+fn a_private_part_outlives_two_repairs_of_the_shared_journal_and_the_loss_of_the_local_copy() {
+    let mut bed = Bed::new();
+    let agent = bed.open().unwrap();
+    for number in 0..4 {
+        bed.record(&agent, "A", &format!("old {number}"));
+    }
+    bed.record_mixed(&agent, "L1", "B");
+    bed.reply(&agent, 5, &[]);
+    drop(agent);
+    for id in ["C", "D"] {
+        fs::remove_file(bed.layout().journal().join("mark")).unwrap();
+        let agent = bed.open().unwrap();
+        bed.record(&agent, id, "after a repair");
+    }
+    bed.remove("local_copy.sqlite");
+
+    let agent = bed.open().unwrap();
+
+    let is_named = agent.repairs().iter().any(|repair| matches!(repair, Repair::LocalData { .. }));
+    assert!(is_named || Bed::read(&agent, "pref", "L1") != "-", "{:?}", agent.repairs());
+    assert!(!agent.repairs().iter().any(|repair| matches!(repair, Repair::PrivateGroupRemoved { .. })));
+}
