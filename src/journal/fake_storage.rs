@@ -45,6 +45,12 @@ impl FakeStorage {
         FakeStorage::default()
     }
 
+    /// Another disk with the same content, as a backup or a clone has it.
+    #[must_use]
+    pub fn copy(&self) -> FakeStorage {
+        FakeStorage { disk: Arc::new(Mutex::new(self.disk().clone())) }
+    }
+
     /// Calls that changed or synced something since the disk was made.
     pub fn calls(&self) -> u64 {
         self.disk().calls
@@ -162,7 +168,7 @@ impl FakeStorage {
 }
 
 /// Everything that is on the disk.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Disk {
     folders: BTreeMap<Place, Folder>,
     /// A segment that is being written and has not taken its place.
@@ -231,13 +237,13 @@ impl Disk {
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Folder {
     segments: BTreeMap<u64, SegmentData>,
     mark: MarkFile,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct SegmentData {
     synced: BTreeMap<Key, Vec<u8>>,
     /// Batches that were appended since the last sync.
@@ -289,7 +295,7 @@ impl SegmentData {
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct MarkFile {
     content: Option<Vec<u8>>,
     unsynced: Vec<(usize, Vec<u8>)>,

@@ -15,7 +15,7 @@ use protocol::ids::{Epoch, JournalId, SiteId, Token};
 use protocol::message::{FramePart, Refusal, RequestHead};
 use sql::SqliteEngine;
 
-use crate::disk::Disk;
+use crate::disk::{Disk, DiskImage};
 use crate::random::Random;
 
 /// Name of the store on central's disk.
@@ -149,6 +149,12 @@ impl Centre {
     pub fn kill(&mut self) {
         self.disk.kill();
         self.live = None;
+    }
+
+    /// Central's disk is as it was when the image was taken; whatever ran is gone. An operator of issues to come.
+    pub fn put_back(&mut self, image: DiskImage) {
+        self.kill();
+        self.disk.restore(image);
     }
 
     /// Whether work waits for a commit.

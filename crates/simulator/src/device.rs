@@ -20,7 +20,7 @@ use protocol::schedule::Schedule;
 use protocol::session::Session;
 use sql::{Options, SqliteEngine};
 
-use crate::disk::Disk;
+use crate::disk::{Disk, DiskImage};
 use crate::random::Random;
 
 /// Name of the local copy on the device's disk.
@@ -50,6 +50,15 @@ pub struct Device {
     repairs: Vec<Repair>,
     signer: Ed25519Signer,
     settings: Settings,
+}
+
+/// A copy of everything on a device's disk: a backup, or the disk of a clone. Who puts one back is an operator of issues to come.
+#[derive(Debug, Clone)]
+pub struct DeviceImage {
+    shared: FakeStorage,
+    private: FakeStorage,
+    disk: DiskImage,
+    identity: Identity,
 }
 
 /// What a device keeps in small files.
@@ -164,6 +173,28 @@ impl Device {
     /// Its key.
     pub fn signer(&self) -> &Ed25519Signer {
         &self.signer
+    }
+
+    /// A copy of its disk as it is.
+    pub fn image(&self) -> DeviceImage {
+        DeviceImage {
+            shared: self.shared.copy(),
+            private: self.private.copy(),
+            disk: self.disk.snapshot(),
+            identity: self.identity.clone(),
+        }
+    }
+
+    /// Its disk is as it was; whatever ran is gone.
+    pub fn put_back(&mut self, image: &DeviceImage, random: &mut Random) {
+        self.kill(random);
+        (self.shared, self.private) = (image.shared.copy(), image.private.copy());
+        self.disk.restore(image.disk.clone());
+        self.identity = image.identity.clone();
+        self.signer = Ed25519Signer::from_seed(&self.identity.seed);
+        // Handles of the copied disks are as dead as those of the old ones.
+        self.shared.restart(random.number());
+        self.private.restart(random.number());
     }
 
     /// Everything on it is gone; a new identity takes its place.
