@@ -301,6 +301,8 @@ impl<S: Storage> SyncRunner<'_, S> {
 
     fn start(&self, learnt: Learnt) -> Result<Start, AgentError> {
         let mut core = self.recorder.core();
+        // Cursors and receipts are reported, and central acts on them (invariant 6).
+        core.local.confirm()?;
         let state = core.local.session_state()?;
         // Nothing of central's is here: it has told nothing yet, or the local copy that knew it is gone.
         let is_silent = state.cursors.is_empty();

@@ -121,6 +121,8 @@ pub struct LocalCopy {
     progress: Progress,
     /// Whether something was committed that a power cut could take.
     has_unsynced: bool,
+    /// Whether something was synced since the file was opened, and with it all that was there before.
+    is_confirmed: bool,
     /// Whether the disk refused something: what was committed before without a sync may be called synced and not be on the disk.
     has_failed: bool,
 }
@@ -144,6 +146,7 @@ impl LocalCopy {
             group: PerKind::default(),
             progress: Progress::default(),
             has_unsynced: true,
+            is_confirmed: false,
             has_failed: false,
         };
         copy.load()?;
@@ -188,6 +191,19 @@ impl LocalCopy {
         })
     }
 
+    /// Makes sure that what is here is safe against a power cut, before anybody is told of it: a program that was killed may have
+    /// left a commit in the file that never reached the disk, and opening takes it for one that did. Writes once after opening.
+    ///
+    /// # Errors
+    /// Those of a write.
+    pub fn confirm(&mut self) -> Result<(), LocalCopyError> {
+        if self.is_confirmed {
+            return Ok(());
+        }
+        self.has_unsynced = true;
+        self.make_durable()
+    }
+
     /// Reads what the other fields repeat of the file.
     fn load(&mut self) -> Result<(), LocalCopyError> {
         self.journal_number =
@@ -225,6 +241,7 @@ impl LocalCopy {
             (self.journal_number, self.applied, self.progress) = before;
         } else {
             self.has_unsynced = durability == Durability::Process;
+            self.is_confirmed |= durability == Durability::Full;
         }
         self.applying = self.applied;
         outcome
