@@ -14,8 +14,8 @@ const JOURNAL: JournalId = JournalId([4; 16]);
 
 fn open(disk: &Disk) -> LocalCopy {
     let options = Options::new(APPLICATION_ID, SCHEMA_VERSION);
-    let engine = SqliteEngine::open_on(&disk.vfs_name(), "local_copy.sqlite", &options).unwrap();
-    LocalCopy::new(Box::new(engine), SiteId(2), Arc::new(Catalogue::embedded())).unwrap()
+    let engine = SqliteEngine::open_on(&disk.vfs_name(), "local_copy.sqlite", &options).expect("the disk works");
+    LocalCopy::new(Box::new(engine), SiteId(2), Arc::new(Catalogue::embedded())).expect("the file is sound")
 }
 
 fn reply() -> ReplyHead {
@@ -42,7 +42,7 @@ fn reply() -> ReplyHead {
 fn received_after(call: u64, confirms: bool) -> Option<u64> {
     let disk = Disk::new(call);
     let mut copy = open(&disk);
-    copy.use_journal(Kind::Shared, JOURNAL).unwrap();
+    copy.use_journal(Kind::Shared, JOURNAL).expect("nothing fails yet");
     disk.fail_at(call);
     let stored = copy.store_reply(JOURNAL, &reply());
     disk.clear_faults();
@@ -52,16 +52,16 @@ fn received_after(call: u64, confirms: bool) -> Option<u64> {
     disk.kill();
     drop(copy);
     let mut copy = open(&disk);
-    if copy.session_state().unwrap().received != Sequence(5) {
+    if copy.session_state().expect("it reads").received != Sequence(5) {
         return None;
     }
     if confirms {
-        copy.confirm().unwrap();
+        copy.confirm().expect("the disk works again");
     }
     disk.crash();
     drop(copy);
     disk.restart(&mut |_| 0);
-    Some(open(&disk).session_state().unwrap().received.0)
+    Some(open(&disk).session_state().expect("it reads").received.0)
 }
 
 #[test]
