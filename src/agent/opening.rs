@@ -377,14 +377,15 @@ fn open_parts<P: Places>(
     let without_limit = JournalLimits { journal_bytes_max: u64::MAX, ..limits };
     shared.set_limits(without_limit);
     private.set_limits(without_limit);
-    if agreement::known_journal(&mut local, Kind::Shared)?.is_none() {
-        begin_new_local_copy(places, &shared, &private, &mut local, repairs)?;
-    }
+    let local_data_floor = private.floor();
     let follows =
         shared.identity().predecessor.is_some() && places.journal_id(Kind::Shared) != shared.identity().journal;
     if follows {
         private = renumbered(places, site, private, &shared, &local, repairs)?;
         private.set_limits(limits);
+    }
+    if agreement::known_journal(&mut local, Kind::Shared)?.is_none() {
+        begin_new_local_copy(places, &shared, &private, local_data_floor, &mut local, repairs)?;
     }
     carry_over(places, Kind::Shared, &mut shared, &mut local, repairs)?;
     carry_over(places, Kind::Private, &mut private, &mut local, repairs)?;
@@ -423,6 +424,7 @@ fn begin_new_local_copy<P: Places>(
     places: &mut P,
     shared: &Journal<P::Storage>,
     private: &Journal<P::Storage>,
+    local_data_floor: Sequence,
     local: &mut LocalCopy,
     repairs: &mut Vec<Repair>,
 ) -> Result<(), AgentError> {
@@ -434,7 +436,7 @@ fn begin_new_local_copy<P: Places>(
     local.skip_to(Kind::Private, private.floor())?;
     places.reset_control()?;
     let rescued = places.rescue_local_data(local)?;
-    let floor = private.floor();
+    let floor = local_data_floor;
     let was_replaced = private.identity().predecessor.is_some();
     if floor > Sequence::ZERO || was_replaced || rescued > 0 {
         repairs.push(Repair::LocalData { floor, rescued });

@@ -393,3 +393,26 @@ fn a_private_part_outlives_two_repairs_of_the_shared_journal_and_the_loss_of_the
     assert!(is_named || Bed::read(&agent, "pref", "L1") != "-", "{:?}", agent.repairs());
     assert!(!agent.repairs().iter().any(|repair| matches!(repair, Repair::PrivateGroupRemoved { .. })));
 }
+
+/// The simulator's find: what was carried over to a new private journal was taken for applied where the local copy was new too.
+#[test]
+fn local_data_behind_the_floor_comes_back_when_the_local_copy_and_the_shared_journal_are_damaged_at_once() {
+    let mut bed = Bed::new();
+    let agent = bed.open().unwrap();
+    let limits = JournalLimits { segment_entries_max: 2, ..JournalLimits::default() };
+    agent.recorder().unwrap().core().private.set_limits(limits);
+    for number in 0..5 {
+        bed.record_local(&agent, &format!("L{number}"), "1");
+    }
+    bed.record(&agent, "A", "unsent");
+    Bed::prune(&agent, 0);
+    drop(agent);
+    bed.remove("local_copy.sqlite");
+    fs::remove_file(bed.layout().journal().join("mark")).unwrap();
+
+    let agent = bed.open().unwrap();
+
+    assert!(agent.repairs().contains(&Repair::LocalData { floor: Sequence(4), rescued: 0 }), "{:?}", agent.repairs());
+    assert_eq!(Bed::read(&agent, "pref", "L0"), "-");
+    assert_ne!(Bed::read(&agent, "pref", "L4"), "-");
+}
