@@ -184,7 +184,11 @@ impl LocalCopy {
         if !self.has_unsynced {
             return Ok(());
         }
-        // A commit that syncs carries all commits before it; it needs something to write.
+        self.sync()
+    }
+
+    /// A commit that syncs carries all commits before it; it needs something to write.
+    fn sync(&mut self) -> Result<(), LocalCopyError> {
         self.transaction(Durability::Full, |copy| {
             let count = copy.number("synced_count")?.unwrap_or(0);
             copy.set_number("synced_count", count + 1)
@@ -197,11 +201,8 @@ impl LocalCopy {
     /// # Errors
     /// Those of a write.
     pub fn confirm(&mut self) -> Result<(), LocalCopyError> {
-        if self.is_confirmed {
-            return Ok(());
-        }
-        self.has_unsynced = true;
-        self.make_durable()
+        // Also where the disk refused a write since: what is lost of what is only read again costs a little of the link.
+        if self.is_confirmed { Ok(()) } else { self.sync() }
     }
 
     /// Reads what the other fields repeat of the file.
