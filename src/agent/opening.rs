@@ -172,40 +172,28 @@ pub trait Places {
     ///
     /// # Errors
     /// [`AgentError`] if it cannot be written.
-    fn replace_private_journal_id(&mut self, _journal: JournalId) -> Result<(), AgentError> {
-        Ok(())
-    }
+    fn replace_private_journal_id(&mut self, journal: JournalId) -> Result<(), AgentError>;
 
     /// Whether both journals were made before.
-    fn were_journals_made(&self) -> bool {
-        false
-    }
+    fn were_journals_made(&self) -> bool;
 
     /// Notes that both journals are there.
     ///
     /// # Errors
     /// [`AgentError`] if it cannot be written.
-    fn note_journals(&mut self) -> Result<(), AgentError> {
-        Ok(())
-    }
+    fn note_journals(&mut self) -> Result<(), AgentError>;
 
     /// The last control row that is known to have been durable in the local copy.
-    fn control(&self) -> ControlNumber {
-        ControlNumber(0)
-    }
+    fn control(&self) -> ControlNumber;
 
     /// Forgets it, because the local copy begins anew.
     ///
     /// # Errors
     /// [`AgentError`] if it cannot be written.
-    fn reset_control(&mut self) -> Result<(), AgentError> {
-        Ok(())
-    }
+    fn reset_control(&mut self) -> Result<(), AgentError>;
 
     /// What was found wrong while the agent ran.
-    fn suspicion(&self) -> Suspicion {
-        Suspicion::default()
-    }
+    fn suspicion(&self) -> Suspicion;
 
     /// Notes it, so that a closer look follows.
     ///

@@ -113,6 +113,19 @@ pub struct Log {
 }
 
 impl Log {
+    /// A journal without entries.
+    pub fn new(id: JournalId) -> Self {
+        Self {
+            id,
+            entries: Vec::new(),
+            acknowledged: 0,
+            committed: 0,
+            judged: 0,
+            is_closed: false,
+            refused: BTreeSet::new(),
+        }
+    }
+
     /// An entry by sequence.
     pub fn entry(&self, sequence: u64) -> Option<&Logged> {
         self.entries.get(usize::try_from(sequence.checked_sub(1)?).ok()?)
@@ -181,15 +194,7 @@ impl SiteModel {
         if let Some(last) = self.logs.last_mut() {
             last.is_closed = true;
         }
-        self.logs.push(Log {
-            id,
-            entries: Vec::new(),
-            acknowledged: 0,
-            committed: 0,
-            judged: 0,
-            is_closed: false,
-            refused: BTreeSet::new(),
-        });
+        self.logs.push(Log::new(id));
     }
 
     /// Adds an entry to the journal in use.

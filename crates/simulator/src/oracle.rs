@@ -8,27 +8,13 @@ mod view;
 
 pub(crate) use view::columns_at_central;
 
-use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use outpost::journal::Stored;
 use outpost::local_copy::Kind;
-use protocol::ids::{JournalId, Sequence};
+use protocol::ids::Sequence;
 
 use crate::model::{Violation, violation};
-
-/// A log of no entries.
-fn new_log(id: JournalId) -> crate::model::Log {
-    crate::model::Log {
-        id,
-        entries: Vec::new(),
-        acknowledged: 0,
-        committed: 0,
-        judged: 0,
-        is_closed: false,
-        refused: BTreeSet::new(),
-    }
-}
 
 /// What a journal has behind a sequence, or behind its floor.
 fn read_journal(

@@ -7,8 +7,8 @@ use outpost::journal::Loss;
 use outpost::local_copy::Kind;
 use protocol::ids::JournalId;
 
-use super::{new_log, read_journal};
-use crate::model::{Expected, Key, Violation, logged, violation};
+use super::read_journal;
+use crate::model::{Expected, Key, Log, Violation, logged, violation};
 use crate::world::World;
 
 impl World {
@@ -88,7 +88,7 @@ impl World {
         let keys: Vec<Key> = model.private_by_key.keys().cloned().collect();
         model.private_base = keys.into_iter().map(|key| (key.clone(), model.private_record(&key))).collect();
         model.private_by_key = model.private_base.keys().map(|key| (key.clone(), Vec::new())).collect();
-        model.private = Some(new_log(journal));
+        model.private = Some(Log::new(journal));
     }
 
     fn check_journal(&mut self, index: usize) -> Result<(), Violation> {
@@ -146,7 +146,7 @@ impl World {
             (core.private.identity().journal, core.private.durable().sequence.0)
         };
         let model = self.model.site(site);
-        let log = model.private.get_or_insert_with(|| new_log(id));
+        let log = model.private.get_or_insert_with(|| Log::new(id));
         if log.id != id {
             return violation("2", format!("device {index} goes on in private journal {id} without a word"));
         }
