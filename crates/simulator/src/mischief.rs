@@ -140,6 +140,7 @@ impl World {
             let offset = self.random.below((*bytes).min(100));
             if self.random.chance(300) {
                 device.disk.flip(name, offset, 3);
+                self.latent_damage.insert(index);
                 format!("a bit of the local copy at {offset}")
             } else {
                 device.disk.truncate(name, offset);

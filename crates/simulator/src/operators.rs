@@ -51,6 +51,7 @@ impl World {
         model.private_by_key.clear();
         model.attempted_groups = 0;
         self.damaged.remove(&index);
+        self.latent_damage.remove(&index);
         self.excused.remove(&index);
         self.device_down(index);
     }

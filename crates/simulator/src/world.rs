@@ -74,6 +74,8 @@ pub struct World {
     pub desks: Vec<Desk>,
     /// Whether somebody damaged a device's disk since it last opened whole.
     pub damaged: BTreeSet<usize>,
+    /// Devices with damage in the local copy that may show later than at the next opening.
+    pub latent_damage: BTreeSet<usize>,
     /// Devices that sleep, until when.
     pub asleep_until_ms: Vec<u64>,
     /// Whether faults may be in store for a device or central: an error is no surprise then.
@@ -154,6 +156,7 @@ impl World {
             devices: Vec::new(),
             desks: Vec::new(),
             damaged: BTreeSet::new(),
+            latent_damage: BTreeSet::new(),
             asleep_until_ms: Vec::new(),
             excused: BTreeSet::new(),
             is_centre_excused: false,

@@ -31,7 +31,10 @@ impl World {
             match repair {
                 Repair::JournalReplaced { journal, lost, .. } => self.check_replaced(index, *journal, lost)?,
                 Repair::PrivateJournalReplaced { journal, lost, .. } => self.private_replaced(index, *journal, lost),
-                Repair::LocalCopyReplaced { .. } | Repair::LocalCopySetBack { .. } => self.local_copy_replaced(index),
+                Repair::LocalCopyReplaced { .. } | Repair::LocalCopySetBack { .. } => {
+                    self.latent_damage.remove(&index);
+                    self.local_copy_replaced(index);
+                }
                 Repair::LocalData { floor, .. } => self.local_data_lost(index, floor.0),
                 Repair::JournalSetBack { .. } | Repair::Journal(_) | Repair::PrivateGroupRemoved { .. } => {}
             }
@@ -40,7 +43,9 @@ impl World {
         self.check_private_journal(index)?;
         self.check_cursors(index)?;
         self.check_view(index, true)?;
-        self.damaged.remove(&index);
+        if !self.latent_damage.contains(&index) {
+            self.damaged.remove(&index);
+        }
         if let Some(device) = self.devices.get(index) {
             let site = device.site;
             self.model.site(site).attempted_groups = 0;
