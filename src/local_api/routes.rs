@@ -18,7 +18,7 @@ use crate::operations::{Progress, Request};
 /// Largest JSON body, in bytes: a retry of some thousand numbers.
 const BODY_BYTES_MAX: u64 = 64 * 1024;
 /// Most bytes that are read and thrown away after a refusal, so that the sender gets to read it.
-const DRAIN_BYTES_MAX: u64 = 256 * 1024;
+const DRAIN_BYTES_MAX: u64 = 1024 * 1024;
 /// The verbs as they stand in paths, in the order of [`Request`].
 const VERBS: &[&str] = &[
     "record",
