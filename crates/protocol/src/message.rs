@@ -127,7 +127,7 @@ pub struct ReplyHead {
     pub frame_part: Option<FramePartState>,
     /// Rows of the control lane, in order.
     pub control: Vec<ControlRow>,
-    /// Whether more control rows wait.
+    /// Whether more control rows wait, or may come because a journal before this one is not judged to its end.
     pub has_more_control: bool,
     /// Rows that wait for this site in all its lanes, if the request asked for the count.
     pub rows_waiting: Option<u64>,

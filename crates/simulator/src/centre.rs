@@ -377,7 +377,7 @@ impl Centre {
 
     fn note_unjudged(&mut self, connection: u64, answer: &Answer) {
         if let Answer::Concluded(Ok(conclusion)) = answer
-            && conclusion.reply.judged < conclusion.reply.received
+            && (conclusion.reply.judged < conclusion.reply.received || conclusion.reply.has_more_control)
         {
             let flight = self.live.as_ref().and_then(|live| live.exchanges.get(&connection));
             if let Some(site) = flight.and_then(|flight| flight.exchange.site()) {

@@ -50,6 +50,8 @@ pub struct Logged {
     pub hash: Hash,
     /// The record.
     pub key: Key,
+    /// The line's header, if the entry names one.
+    pub header: Option<Key>,
     /// What it does.
     pub change: Change,
     /// Whether its group ends here.
@@ -60,6 +62,8 @@ pub struct Logged {
     pub is_lost: bool,
     /// Set for one that was lost here and carried over to the journal after it.
     pub is_moved: bool,
+    /// Set for an edit of what the site deletes in entries that the device did not know of when it was recorded.
+    pub is_unaware: bool,
 }
 
 /// What an entry does to its record.
@@ -198,8 +202,9 @@ impl SiteModel {
     }
 
     /// Adds an entry to the journal in use.
-    pub fn push(&mut self, entry: Logged) {
+    pub fn push(&mut self, mut entry: Logged) {
         let index = self.logs.len() - 1;
+        entry.is_unaware = self.is_unaware(&entry);
         let key = entry.key.clone();
         let log = self.log();
         log.entries.push(entry);
@@ -249,15 +254,35 @@ impl SiteModel {
 
     /// Whether entries that the device does not have any more may still change what central has.
     pub fn is_unsettled(&self, key: &Key) -> bool {
+        self.unsettled(key).next().is_some()
+    }
+
+    fn unsettled<'a>(&'a self, key: &Key) -> impl Iterator<Item = &'a Logged> + use<'a> {
         let newest = self.logs.len().saturating_sub(1);
         let entries = self.by_key.get(key).map(Vec::as_slice).unwrap_or_default();
-        entries.iter().any(|(index, sequence)| {
-            let Some(log) = self.logs.get(*index).filter(|_| *index < newest || self.has_forgotten) else {
-                return false;
-            };
-            let may_wait = log.entry(*sequence).is_some_and(|entry| entry.expected != Expected::Accepted);
-            may_wait || *sequence > self.judged_at_drained.get(*index).copied().unwrap_or(0)
+        entries.iter().filter_map(move |(index, sequence)| {
+            let log = self.logs.get(*index).filter(|_| *index < newest || self.has_forgotten)?;
+            let is_told = *sequence <= self.judged_at_drained.get(*index).copied().unwrap_or(0);
+            log.entry(*sequence).filter(|entry| !is_told || entry.expected != Expected::Accepted)
         })
+    }
+
+    /// Whether an edit builds on what the site itself deleted, unknown to its device: central may refuse it.
+    fn is_unaware(&self, entry: &Logged) -> bool {
+        let entries = self.by_key.get(&entry.key).map(Vec::as_slice).unwrap_or_default();
+        let earlier: Vec<&Logged> =
+            entries.iter().filter_map(|(index, sequence)| self.logs.get(*index)?.entry(*sequence)).collect();
+        let header = entry.header.as_ref().or_else(|| earlier.iter().rev().find_map(|entry| entry.header.as_ref()));
+        let is_deleted = |key: &Key| self.unsettled(key).any(|entry| entry.change == Change::Delete);
+        let is_header_unaware = header.and_then(|header| self.by_key.get(header)).is_some_and(|entries| {
+            entries.iter().any(|(index, sequence)| {
+                self.logs.get(*index).and_then(|log| log.entry(*sequence)).is_some_and(|entry| entry.is_unaware)
+            })
+        });
+        is_deleted(&entry.key)
+            || header.is_some_and(is_deleted)
+            || is_header_unaware
+            || earlier.iter().any(|entry| entry.is_unaware)
     }
 
     /// A private record as it must read.
@@ -338,6 +363,12 @@ pub fn logged(catalogue: &Catalogue, bytes: &[u8], hash: Hash, expected: Expecte
         Err(error) => return violation("2", format!("an entry in the journal does not decode: {error}")),
     };
     let table = catalogue.table_or_stand_in(&entry.table);
+    let header = match &entry.operation {
+        Operation::Put(row) => table.header_of(row).and_then(Result::ok),
+        Operation::Patch(_) | Operation::Delete => None,
+    };
+    let header_table = table.parent().and_then(|parent| catalogue.table(&parent.table));
+    let header = header_table.zip(header).map(|(table, id)| (table.name().to_owned(), id.as_str().to_owned()));
     let change = match entry.operation {
         Operation::Put(row) => Change::Put(columns_of(catalogue, table.name(), row)),
         Operation::Patch(row) => Change::Patch(columns_of(catalogue, table.name(), row)),
@@ -346,11 +377,13 @@ pub fn logged(catalogue: &Catalogue, bytes: &[u8], hash: Hash, expected: Expecte
     Ok(Logged {
         hash,
         key: (table.name().to_owned(), entry.record.as_str().to_owned()),
+        header,
         change,
         ends_group: entry.is_group_end,
         expected,
         is_lost: false,
         is_moved: false,
+        is_unaware: false,
     })
 }
 

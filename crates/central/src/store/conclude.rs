@@ -41,6 +41,8 @@ impl Batch<'_> {
                 return Err(StoreError::refused("unknown_journal", &what));
             }
             let control = batch.control_page(site)?;
+            // Verdicts of older journals come as control rows, and what they wrote as rows of the lanes.
+            let has_unjudged_journal = batch.site(site)?.has_unjudged_journal;
             let sent = control.rows.last().map_or(ControlNumber(0), |row| row.number);
             let judged = batch.judged_as_told(site, sent)?;
             let scopes = batch.scopes_with_cursors(head)?;
@@ -48,7 +50,9 @@ impl Batch<'_> {
             let mut reading = Reading { sql: &mut *batch.sql, catalogue: batch.catalogue };
             let rows_waiting =
                 if head.counts_rows { Some(reading.rows_waiting(journal.number, &scopes)?) } else { None };
-            let is_drained = head.head <= journal.received && reading.is_drained(journal.number, &scopes)?;
+            let is_drained = head.head <= journal.received
+                && !has_unjudged_journal
+                && reading.is_drained(journal.number, &scopes)?;
             batch.note_contact(head, token, is_drained)?;
             let active = batch.active_journal(site)?;
             if active.told != active.received {
@@ -67,7 +71,7 @@ impl Batch<'_> {
                 admitted_bytes: limits::REQUEST_FRAME_BYTES_MAX,
                 frame_part,
                 control: control.rows,
-                has_more_control: control.has_more,
+                has_more_control: control.has_more || has_unjudged_journal,
                 rows_waiting,
                 has_pages: false,
             };

@@ -172,7 +172,7 @@ impl Drive {
         });
         let concluded = concluded.await?;
         if let Ok(conclusion) = &concluded
-            && conclusion.reply.judged < conclusion.reply.received
+            && (conclusion.reply.judged < conclusion.reply.received || conclusion.reply.has_more_control)
         {
             self.center.judge_later(site);
         }

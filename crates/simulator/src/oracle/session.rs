@@ -176,6 +176,13 @@ impl World {
         logs.len() > 2 && logs.iter().rev().take(2).all(|log| log.committed == 0)
     }
 
+    /// Whether central has entries of a journal before the one in use that it has not judged.
+    pub(crate) fn has_unjudged_journal(&self, index: usize) -> bool {
+        let model = self.devices.get(index).and_then(|device| self.model.sites.get(&device.site));
+        let older = model.and_then(|model| model.logs.split_last()).map(|(_, older)| older).unwrap_or_default();
+        older.iter().any(|log| log.judged < log.committed)
+    }
+
     /// What holds when a session says that everything went through.
     pub(crate) fn check_drained(&mut self, index: usize) -> Result<(), Violation> {
         let Some(device) = self.devices.get(index) else { return Ok(()) };
@@ -184,6 +191,9 @@ impl World {
         let grants = grants.or_else(|error| violation("10", format!("device {index}: {error}")))?;
         let state = device.live().recorder.core().local.session_state();
         let state = state.or_else(|error| violation("10", format!("device {index}: {error}")))?;
+        if self.has_unjudged_journal(index) {
+            return violation("10", format!("device {index} drained while an older journal of its site is not judged"));
+        }
         let model = self.model.site(site);
         // What central has not judged yet is in no lane: a local copy that was lost does not have it back yet.
         model.is_complete |= state.judged >= state.received;

@@ -1,6 +1,7 @@
 //! Group verdicts, rule 5.17, refusal images, and verdicts that come in several replies (invariants 3, 8 and 10).
 
 use protocol::control::{Control, Image};
+use protocol::ids::PublicKey;
 
 use super::*;
 
@@ -22,6 +23,7 @@ contract!(
     a_refusal_brings_centrals_image_if_the_site_has_the_record,
     judged_never_passes_an_entry_whose_row_is_not_told,
     judging_stops_when_time_is_up_and_goes_on_later,
+    a_device_in_place_of_another_is_drained_only_when_all_that_the_old_one_sent_is_judged,
     judging_pauses_until_the_control_rows_are_read,
 );
 
@@ -318,6 +320,34 @@ fn judging_stops_when_time_is_up_and_goes_on_later(world: &mut World) {
 
     assert_eq!((judged.groups, judged.has_more), (6, false));
     assert_eq!(device.push(world).judged.0, 9);
+}
+
+/// The simulator's find: a wiped device was told that it had everything, edited a record, and a delete of its own from before,
+/// judged later, made that edit fail.
+fn a_device_in_place_of_another_is_drained_only_when_all_that_the_old_one_sent_is_judged(world: &mut World) {
+    let mut old = world.device(&["S1"]);
+    for number in 0..4 {
+        old.record(&[&format!(r#"put transact T{number} {{"store_ID":"S1"}}"#)]);
+    }
+    old.record(&["delete transact T0"]);
+    old.try_send(world, 0, 5).unwrap();
+    let mut new = Device::new(old.site, JournalId([77; 16]));
+    world.job(|batch| batch.enrol(new.site, &PublicKey([8; 32]), new.journal));
+
+    let mut replies = Vec::new();
+    for _ in 0..4 {
+        let mut left = 2;
+        let reply = new.try_conclude(world, &mut || {
+            left -= 1;
+            left > 0
+        });
+        new.pull(world);
+        replies.push((reply.unwrap().has_more_control, world.status(&new).site.last_drained_ms.is_some()));
+    }
+
+    assert_eq!(replies, [(true, false), (true, false), (false, false), (false, true)]);
+    assert_eq!(new.data("transact", "T0"), "not here");
+    assert_eq!(world.data("transact", "T0"), "deleted");
 }
 
 fn judging_pauses_until_the_control_rows_are_read(world: &mut World) {
