@@ -276,6 +276,11 @@ impl SqliteEngine {
         let application_id = self.application_id()?;
         let version = self.read_integer("PRAGMA user_version")?;
         let wanted = options.application_id;
+        if (application_id ^ wanted).count_ones() == 1 {
+            // The ids of our own programs differ in more: a bit of the header has decayed.
+            let text = format!("the header names application id {application_id}, one bit from {wanted}");
+            return Err(SqlError::new(SqlErrorKind::Corrupt, text));
+        }
         if application_id != wanted {
             let objects = self.read_integer("SELECT count(*) FROM sqlite_schema")?;
             let is_new = application_id == 0 && version == 0 && objects == 0;

@@ -198,6 +198,18 @@ fn another_programs_database_is_refused_with_both_numbers_and_left_as_it_was() {
     assert_eq!(fs::read(&unmarked).unwrap(), before);
 }
 
+/// The simulator's find: one decayed bit made the agent refuse its own file for ever.
+#[test]
+fn an_application_id_that_differs_in_one_bit_is_damage() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("test.db");
+    for bit in 0..31 {
+        drop(SqliteEngine::open(&path, &Options::new(OURS ^ (1 << bit), 1)).unwrap());
+        assert_eq!(open_error(&path, &options()).kind, SqlErrorKind::Corrupt, "bit {bit}");
+        fs::remove_file(&path).unwrap();
+    }
+}
+
 #[test]
 fn an_empty_file_left_by_a_crash_becomes_a_database() {
     let folder = tempfile::tempdir().unwrap();
