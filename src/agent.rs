@@ -234,6 +234,7 @@ impl Agent {
             verifier: &Ed25519Verifier,
             tokens: &mut DeviceTokens(self),
             parties,
+            salt: crate::entropy::bytes(),
             acknowledged_tail_bytes_max: self.config.limits.acknowledged_tail_bytes_max,
         }
         .run(transport, learnt, &|| clock::wall_now().0, progress)

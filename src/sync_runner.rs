@@ -121,6 +121,8 @@ pub struct SyncRunner<'a, S: Storage> {
     pub tokens: &'a mut dyn TokenStore,
     /// Who speaks to whom.
     pub parties: Parties,
+    /// Fresh and random for each session.
+    pub salt: [u8; 16],
     /// Bytes of the journal that are kept although central has received them (rule 5.5).
     pub acknowledged_tail_bytes_max: u64,
 }
@@ -312,6 +314,7 @@ impl<S: Storage> SyncRunner<'_, S> {
             site: self.parties.site,
             central: self.parties.central,
             token: self.tokens.token(),
+            salt: self.salt,
             generation: self.parties.generation,
             journal: head.journal,
             predecessor,

@@ -6,7 +6,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use codec::Ed25519Signer;
 use domain::catalogue::Catalogue;
-use protocol::ids::{Epoch, JournalId, PublicKey, SiteId};
+use protocol::exchange::SiteKeys;
+use protocol::ids::{Epoch, JournalId, SiteId};
 use sql::{Sql, SqlErrorKind, SqliteEngine};
 
 use crate::clock;
@@ -44,7 +45,7 @@ struct Readers {
 /// Keys by site. The number rises with each enrolment, so that a key that was read before one is not kept after it.
 #[derive(Default)]
 struct Keys {
-    known: BTreeMap<SiteId, PublicKey>,
+    known: BTreeMap<SiteId, SiteKeys>,
     enrolments: u64,
 }
 
@@ -185,27 +186,27 @@ impl Center {
         Ok(result?)
     }
 
-    /// The key of a site's device; `None` if there is no such site or no device is enrolled.
+    /// The keys of a site; none if there is no such site or no device ever was enrolled.
     ///
     /// # Errors
     /// Those of reading.
-    pub fn key_of(&self, site: SiteId) -> Result<Option<PublicKey>, WriteError> {
+    pub fn keys_of(&self, site: SiteId) -> Result<SiteKeys, WriteError> {
         let enrolments = {
             let keys = lock(&self.keys);
-            if let Some(key) = keys.known.get(&site) {
-                return Ok(Some(*key));
+            if let Some(keys) = keys.known.get(&site) {
+                return Ok(keys.clone());
             }
             keys.enrolments
         };
-        let key = self.read(move |reading| reading.site_key(site))?;
+        let found = self.read(move |reading| reading.site_keys(site))?;
         let mut keys = lock(&self.keys);
-        if let Some(key) = key.filter(|_| keys.enrolments == enrolments) {
+        if found.current.is_some() && keys.enrolments == enrolments {
             if keys.known.len() >= KEYS_CACHED_MAX {
                 keys.known.clear();
             }
-            keys.known.insert(site, key);
+            keys.known.insert(site, found.clone());
         }
-        Ok(key)
+        Ok(found)
     }
 
     /// Forgets a key that an enrolment has replaced; called after its commit and before its answer.

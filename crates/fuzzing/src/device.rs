@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use protocol::chain::{self, genesis, hash_of};
 use protocol::control::ControlRow;
-use protocol::exchange::{self, Answer, Ask, Exchange, PartKept, Received};
+use protocol::exchange::{self, Answer, Ask, Exchange, PartKept, Received, SiteKeys};
 use protocol::frame::Placement;
 use protocol::ids::{ControlNumber, CredentialGeneration, Epoch, Hash, Position, ScopeId, Sequence, Token};
 use protocol::limits;
@@ -86,6 +86,7 @@ impl Device {
             site: SITE,
             central: CENTRAL.public(),
             token: self.token,
+            salt: [0; 16],
             generation: CredentialGeneration(1),
             journal: JOURNAL,
             predecessor: None,
@@ -213,9 +214,9 @@ impl Device {
             let answer = match exchange.ask().unwrap_or_else(|| panic!("an exchange always asks for something")) {
                 Ask::FindSite(site) => {
                     assert_eq!(site, SITE);
-                    Answer::Site(Some(DEVICE.public()))
+                    Answer::Site(SiteKeys { current: Some(DEVICE.public()), retired: Vec::new() })
                 }
-                Ask::Begin(head) => {
+                Ask::Begin(head, _) => {
                     self.check_head(&head);
                     Answer::Begun(Ok(nothing))
                 }

@@ -1,7 +1,7 @@
 //! Central's machine against requests that are well signed and say whatever the bytes say, with a store that answers what the
 //! bytes say within its contract.
 
-use protocol::exchange::{self, Answer, Ask, Conclusion, Exchange, PartKept, ReadRows, Received, Rows};
+use protocol::exchange::{self, Answer, Ask, Conclusion, Exchange, PartKept, ReadRows, Received, Rows, SiteKeys};
 use protocol::history::History;
 use protocol::ids::{
     ControlNumber, CredentialGeneration, Epoch, Hash, JournalId, Position, RecordId, Sequence, SiteId, TableRef, Token,
@@ -81,8 +81,10 @@ impl Center {
             _ => Ok(()),
         };
         Some(match ask {
-            Ask::FindSite(site) => Answer::Site((site == SITE).then(|| DEVICE.public())),
-            Ask::Begin(head) => {
+            Ask::FindSite(site) => {
+                Answer::Site(SiteKeys { current: (site == SITE).then(|| DEVICE.public()), retired: Vec::new() })
+            }
+            Ask::Begin(head, _) => {
                 assert_eq!(exchange.site(), Some(SITE));
                 assert!(head.cursors.len() <= limits::SCOPES_MAX);
                 self.head = Some(*head);
@@ -295,6 +297,8 @@ fn request_head(program: &mut Program<'_>) -> RequestHead {
             hash: Hash([program.byte(); 32]),
             received: program.length(),
         }),
+        salt: [0; 8],
+        answer: None,
     }
 }
 

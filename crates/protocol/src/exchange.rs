@@ -24,10 +24,11 @@ use crate::section::{self, Binding, Kind, Sealed, SectionReader};
 /// What the exchange asks for.
 #[derive(Debug)]
 pub enum Ask {
-    /// The key of a site; answer with [`Answer::Site`].
+    /// The keys of a site; answer with [`Answer::Site`].
     FindSite(SiteId),
-    /// The head is right: take up the exchange; answer with [`Answer::Begun`].
-    Begin(Box<RequestHead>),
+    /// The head is right: take up the exchange; answer with [`Answer::Begun`]. Of one that a retired key has signed only the
+    /// edits count, and they go to set-aside.
+    Begin(Box<RequestHead>, Standing),
     /// Make a frame durable; answer with [`Answer::Stored`].
     StoreFrame(Frame),
     /// Make a part durable; answer with [`Answer::PartStored`]. One that does not go on where what is kept of its hash ends
@@ -43,6 +44,24 @@ pub enum Ask {
     Refuse(Refusal, Vec<u8>),
     /// The reply is complete.
     Finished,
+}
+
+/// How the key that signed a request stands to its site.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It speaks for the site.
+    Current,
+    /// It did once; another device took its place.
+    Retired,
+}
+
+/// The keys that a site is known by.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SiteKeys {
+    /// The key that speaks for it; `None` if no device is enrolled.
+    pub current: Option<PublicKey>,
+    /// Keys that once did, at most [`limits::RETIRED_KEYS_MAX`], the newest first.
+    pub retired: Vec<PublicKey>,
 }
 
 /// Which rows to read.
@@ -97,8 +116,8 @@ pub struct Conclusion {
 /// Answers to what was asked.
 #[derive(Debug)]
 pub enum Answer {
-    /// The site's key, or `None` for a site that is unknown or not enrolled.
-    Site(Option<PublicKey>),
+    /// The site's keys; none for a site that is unknown or never was enrolled.
+    Site(SiteKeys),
     /// How far the journal is received, or a refusal.
     Begun(Result<Received, Refusal>),
     /// How far the journal is received with this frame, or a refusal.
@@ -218,7 +237,7 @@ impl Exchange {
         assert!(self.is_asking, "an answer came that nothing asked for");
         self.is_asking = false;
         let result = match answer {
-            Answer::Site(key) => self.site_found(key, tools),
+            Answer::Site(keys) => self.site_found(&keys, tools),
             Answer::Begun(result) => result.map(|_| self.state = State::Frames),
             Answer::Stored(result) => result.map(|_| ()),
             Answer::PartStored(result) => result.and_then(|kept| self.part_kept(kept, tools)),
@@ -282,21 +301,26 @@ impl Exchange {
         }
     }
 
-    fn site_found(&mut self, key: Option<PublicKey>, tools: &mut Tools<'_>) -> Result<(), Refusal> {
+    fn site_found(&mut self, keys: &SiteKeys, tools: &mut Tools<'_>) -> Result<(), Refusal> {
         let Some(sealed) = self.head.take() else { return Ok(()) };
-        let unproved =
-            || Refusal::new("not_enrolled", "the signature is of no device that is enrolled for this site: enrol it");
-        let key = key.ok_or_else(unproved)?;
         let id = message::claimed_site(sealed.unchecked_body()).map_err(|error| message_refusal(&error))?;
         let binding = Binding { central: tools.signer.public_key(), site: id, context: Hash::NONE };
-        let body = sealed.open(&binding, &key, tools.verifier).map_err(|_| unproved())?;
+        let current = keys.current.iter().map(|key| (*key, Standing::Current));
+        let retired = keys.retired.iter().take(limits::RETIRED_KEYS_MAX).map(|key| (*key, Standing::Retired));
+        let proved = current.chain(retired).find_map(|(key, standing)| {
+            sealed.open(&binding, &key, tools.verifier).ok().map(|body| (key, standing, body))
+        });
+        let Some((key, standing, body)) = proved else {
+            let message = "the signature is of no device that is enrolled for this site: enrol it";
+            return Err(Refusal::new("not_enrolled", message));
+        };
         let head: RequestHead = message::decode(body).map_err(|error| message_refusal(&error))?;
         if head.cursors.len() > limits::SCOPES_MAX {
             return Err(Refusal::new("too_many_scopes", "the request names more scopes than limits::SCOPES_MAX"));
         }
         self.site = Some(KnownSite { id, key });
         self.request = Some((head.clone(), hash_of(body)));
-        self.put(Ask::Begin(Box::new(head)));
+        self.put(Ask::Begin(Box::new(head), standing));
         Ok(())
     }
 

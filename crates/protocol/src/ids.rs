@@ -127,6 +127,10 @@ bytes_id! {
     Token, 16
 }
 bytes_id! {
+    /// Random value with which central asks whoever shows a token that is not known any more to answer (rule 5.7).
+    Nonce, 16
+}
+bytes_id! {
     /// An ed25519 public key.
     PublicKey, 32
 }

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::chain::Predecessor;
 use crate::control::ControlRow;
 use crate::ids::{
-    ControlNumber, CredentialGeneration, Epoch, Hash, JournalId, Position, ScopeId, Sequence, SiteId, Token,
+    ControlNumber, CredentialGeneration, Epoch, Hash, JournalId, Nonce, Position, ScopeId, Sequence, SiteId, Token,
 };
 use crate::limits;
 
@@ -82,6 +82,11 @@ pub struct RequestHead {
     pub counts_rows: bool,
     /// A page that travels in parts.
     pub page_part: Option<PagePartState>,
+    /// Fresh and random: two devices never send the same bytes, so that the same bytes are a copy made on the way and may get the
+    /// same answer (rule 5.7).
+    pub salt: [u8; 8],
+    /// The nonce of a challenge: whoever signs it lives, and is no late copy of an old request (rule 5.7).
+    pub answer: Option<Nonce>,
 }
 
 impl RequestHead {
@@ -163,14 +168,31 @@ pub struct Refusal {
     pub message: String,
     /// Seconds to wait before the next try, if waiting helps.
     pub retry_after_s: Option<u32>,
+    /// Set in a challenge, code [`CHALLENGE`]: the next request has to carry it (rule 5.7).
+    pub nonce: Option<Nonce>,
 }
+
+/// The code of a refusal that asks who shows a token that is not known any more.
+pub const CHALLENGE: &str = "challenge";
 
 impl Refusal {
     /// A refusal that waiting does not heal.
     pub fn new(code: &str, message: &str) -> Self {
         let code = truncate(code, limits::CODE_BYTES_MAX);
         let message = truncate(message, limits::REASON_BYTES_MAX);
-        Self { version: VERSION, code: String::from(code), message: String::from(message), retry_after_s: None }
+        Self {
+            version: VERSION,
+            code: String::from(code),
+            message: String::from(message),
+            retry_after_s: None,
+            nonce: None,
+        }
+    }
+
+    /// A challenge: the token is not known any more, and whoever showed it is to answer.
+    pub fn challenge(nonce: Nonce) -> Self {
+        let message = "the token of the request is not known any more; whoever sent it is asked to answer";
+        Self { nonce: Some(nonce), ..Self::new(CHALLENGE, message) }
     }
 }
 

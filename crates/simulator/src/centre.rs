@@ -9,9 +9,9 @@ use std::sync::Arc;
 use central::store::{Batch, ReadStore, StartEntropy, Store, StoreError, StoreLimits, answer, sqlite_options};
 use codec::{Ed25519Signer, Ed25519Verifier, ZstdCodec};
 use domain::catalogue::Catalogue;
-use protocol::exchange::{Answer, Ask, Exchange, ReadRows, Tools};
+use protocol::exchange::{Answer, Ask, Exchange, ReadRows, Standing, Tools};
 use protocol::frame::Frame;
-use protocol::ids::{Epoch, JournalId, SiteId, Token};
+use protocol::ids::{Epoch, JournalId, Nonce, SiteId, Token};
 use protocol::message::{FramePart, Refusal, RequestHead};
 use sql::SqliteEngine;
 
@@ -69,7 +69,7 @@ struct Job {
 }
 
 enum Work {
-    Begin(Box<RequestHead>),
+    Begin(Box<RequestHead>, Standing, Nonce),
     Frame(SiteId, Frame),
     Part(SiteId, FramePart),
     Conclude(Box<RequestHead>, Token),
@@ -242,11 +242,11 @@ impl Centre {
     ) -> bool {
         let Some(live) = &mut self.live else { return false };
         match ask {
-            Ask::FindSite(site) => match live.reader.reading().site_key(site) {
-                Ok(key) => self.give(connection, Answer::Site(key), codec),
+            Ask::FindSite(site) => match live.reader.reading().site_keys(site) {
+                Ok(keys) => self.give(connection, Answer::Site(keys), codec),
                 Err(_) => return self.fail(connection, said),
             },
-            Ask::Begin(head) => {
+            Ask::Begin(head, standing) => {
                 if live.is_busy(connection, head.site, now_ms) {
                     let refusal = Refusal::new("site_busy", "another exchange of the site is in hand");
                     let refusal = Refusal { retry_after_s: Some(1), ..refusal };
@@ -257,7 +257,10 @@ impl Centre {
                 flight.has_slot = true;
                 flight.journal = Some(head.journal);
                 flight.head = Some(head.clone());
-                live.ask_later(connection, Work::Begin(head));
+                // Not drawn: no seed changes its course by it, and nobody in here guesses.
+                let mut nonce = [0; 16];
+                nonce[..8].copy_from_slice(&connection.to_le_bytes());
+                live.ask_later(connection, Work::Begin(head, standing, Nonce(nonce)));
             }
             Ask::StoreFrame(frame) => {
                 let site = live.site_of(connection);
@@ -424,7 +427,7 @@ impl LiveCentre {
 /// One job inside a commit.
 fn perform(batch: &mut Batch<'_>, reader: &mut ReadStore, work: &Work, groups_max: u64) -> Result<Answer, StoreError> {
     Ok(match work {
-        Work::Begin(head) => Answer::Begun(answer(batch.begin(head))?),
+        Work::Begin(head, standing, nonce) => Answer::Begun(answer(batch.begin(head, *standing, *nonce))?),
         Work::Frame(site, frame) => Answer::Stored(answer(batch.store_frame(*site, frame))?),
         Work::Part(site, part) => Answer::PartStored(answer(batch.store_part(*site, part))?),
         Work::Conclude(head, token) => {

@@ -46,6 +46,9 @@ pub struct Device {
     pub clock_off_ms: i64,
     /// How often it was opened, so that what was meant for an earlier life does not reach a later one.
     pub life: u64,
+    /// Sessions that it began.
+    sessions: u64,
+    salt: [u8; 16],
     /// What was mended since the agent last came up, also when the rest did not open.
     repairs: Vec<Repair>,
     signer: Ed25519Signer,
@@ -160,6 +163,8 @@ impl Device {
             down_until_ms: 0,
             clock_off_ms: 0,
             life: 0,
+            sessions: 0,
+            salt: [0; 16],
             repairs: Vec::new(),
             settings,
         }
@@ -279,6 +284,10 @@ impl Device {
     pub fn begin_session(&mut self, codec: &mut ZstdCodec, wall_ms: u64) -> Result<Step, AgentError> {
         let head = self.live().recorder.core().shared.durable().sequence;
         let learnt = self.live().learnt;
+        // Not drawn: no seed changes its course by it. A disk that is copied does not copy what a session begins with.
+        self.sessions += 1;
+        self.salt = *b"simulated sessio";
+        self.salt.iter_mut().zip(self.sessions.to_le_bytes()).for_each(|(salt, byte)| *salt ^= byte);
         let session = self.with_runner(codec, |runner, _| runner.begin(learnt))?;
         self.live_mut().session = Some(Underway { session, head, connection: 0, failure: None });
         self.go_on(codec, wall_ms)
@@ -358,6 +367,7 @@ impl Device {
             verifier: &Ed25519Verifier,
             tokens: &mut self.identity,
             parties: Parties { site: self.site, central: self.settings.central, generation: CredentialGeneration(1) },
+            salt: self.salt,
             acknowledged_tail_bytes_max: self.settings.acknowledged_tail_bytes_max,
         };
         work(&mut runner, &mut live.learnt)

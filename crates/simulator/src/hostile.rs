@@ -134,6 +134,8 @@ impl World {
             reply_bytes: 4096,
             counts_rows: false,
             page_part: None,
+            salt: [0; 8],
+            answer: None,
         };
         let binding = Binding { central: self.centre.signer().public_key(), site, context: Hash::NONE };
         let at = |sequence: u64| entries.get(usize::try_from(sequence.checked_sub(floor + 1)?).ok()?);

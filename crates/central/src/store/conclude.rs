@@ -4,12 +4,11 @@ use protocol::exchange::Conclusion;
 use protocol::ids::{ControlNumber, Position, Sequence, SiteId, Token};
 use protocol::limits;
 use protocol::message::{self, ReplyHead, RequestHead, ScopeCursor};
-use sql::SqlExt;
 
+use super::Reading;
 use super::batch::Batch;
 use super::error::StoreError;
-use super::limits::TOKENS_GIVEN_MAX;
-use super::{Reading, unsigned};
+use super::receive::PartsOf;
 
 /// How far judging got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +31,9 @@ impl Batch<'_> {
         token: Token,
         goes_on: &mut dyn FnMut() -> bool,
     ) -> Result<Conclusion, StoreError> {
+        if let Some(journal) = self.job(|batch| batch.closed_journal(head.site, head.journal))? {
+            return self.conclude_retired(head, &journal);
+        }
         self.job(|batch| {
             let site = head.site;
             batch.judge_site(site, goes_on)?;
@@ -46,14 +48,14 @@ impl Batch<'_> {
             let sent = control.rows.last().map_or(ControlNumber(0), |row| row.number);
             let judged = batch.judged_as_told(site, sent)?;
             let scopes = batch.scopes_with_cursors(head)?;
-            let frame_part = batch.part_state(site)?.map(|(state, _)| state);
+            let frame_part = batch.part_state(PartsOf::Active(site))?.map(|(state, _)| state);
             let mut reading = Reading { sql: &mut *batch.sql, catalogue: batch.catalogue };
             let rows_waiting =
                 if head.counts_rows { Some(reading.rows_waiting(journal.number, &scopes)?) } else { None };
             let is_drained = head.head <= journal.received
                 && !has_unjudged_journal
                 && reading.is_drained(journal.number, &scopes)?;
-            batch.note_contact(head, token, is_drained)?;
+            let token = batch.note_contact(head, token, is_drained)?;
             let active = batch.active_journal(site)?;
             if active.told != active.received {
                 (active.told, active.is_changed) = (active.received, true);
@@ -104,40 +106,10 @@ impl Batch<'_> {
         if journal.heard == journal.told {
             return Ok(());
         }
-        let sql = "SELECT tokens_given FROM contact WHERE site = ?1";
-        let given = self.sql.query_one(sql, &[head.site.0.into()], |row| Ok(row.blob(0)?.to_vec()))?;
-        if given.is_some_and(|given| given.ends_with(&head.token.0)) {
+        if self.is_last_token(head.site, head.token)? {
             let journal = self.active_journal(head.site)?;
             (journal.heard, journal.is_changed) = (journal.told, true);
         }
-        Ok(())
-    }
-
-    /// Keeps the token and the time: the one thing that a quiet exchange writes. Nothing is refused by tokens yet.
-    fn note_contact(&mut self, head: &RequestHead, token: Token, is_drained: bool) -> Result<(), StoreError> {
-        let site = head.site.0.into();
-        let sql = "SELECT token_used, tokens_given FROM contact WHERE site = ?1";
-        let known = self
-            .sql
-            .query_one(sql, &[site], |row| Ok((row.optional_blob(0)?.map(<[u8]>::to_vec), row.blob(1)?.to_vec())))?;
-        let (used, mut given) = known.unwrap_or_default();
-        // The first token shown of those that were given becomes the used one, and the others die.
-        let is_used_again = used.as_deref() == Some(&head.token.0[..]);
-        if !is_used_again {
-            given.clear();
-        }
-        given.extend_from_slice(&token.0);
-        let excess = given.len().saturating_sub(TOKENS_GIVEN_MAX * token.0.len());
-        given.drain(..excess);
-        let now = unsigned(self.now_ms);
-        self.sql.execute(
-            "INSERT INTO contact (site, last_contact_ms, last_drained_ms, token_used, tokens_given)
-             VALUES (?1, ?2, ?3, ?4, ?5)
-             ON CONFLICT (site) DO UPDATE SET last_contact_ms = excluded.last_contact_ms,
-                last_drained_ms = coalesce(excluded.last_drained_ms, contact.last_drained_ms),
-                token_used = excluded.token_used, tokens_given = excluded.tokens_given",
-            &[site, now, is_drained.then_some(now).into(), (&head.token.0).into(), (&given).into()],
-        )?;
         Ok(())
     }
 }

@@ -104,7 +104,7 @@ impl Batch<'_> {
         Ok(self.sql.query_one(
             &format!(
                 "SELECT {JOURNAL_COLUMNS} FROM journal
-                 WHERE site = ?1 AND is_active = 0 AND judged < received ORDER BY number LIMIT 1"
+                 WHERE site = ?1 AND is_active = 0 AND judged < closed_at ORDER BY number LIMIT 1"
             ),
             &[site.0.into()],
             Journal::read,
@@ -118,13 +118,13 @@ impl Batch<'_> {
         goes_on: &mut dyn FnMut() -> bool,
         judged: &mut Judged,
     ) -> Result<(), StoreError> {
-        if journal.judged == journal.received {
+        if journal.judged >= journal.end() {
             return Ok(());
         }
         // Counted once and then by what is given, because counting is a query.
         let given_before = self.site(site)?.control_last;
         let control_before = self.control_count(site)?;
-        while journal.judged < journal.received {
+        while journal.judged < journal.end() {
             let entries = self.unjudged_entries(journal)?;
             let mut rest = entries.as_slice();
             while let Some(length) = self.next_group(journal, rest) {
@@ -138,7 +138,7 @@ impl Batch<'_> {
                 self.judge_next(site, journal, group)?;
                 judged.groups += 1;
             }
-            let is_all = entries.last().is_some_and(|entry| entry.0 == journal.received);
+            let is_all = entries.last().is_some_and(|entry| entry.0 == journal.end());
             if rest.len() == entries.len() || (is_all && journal.is_active) {
                 // An incomplete group at the end: the rest of it is still to come.
                 return Ok(());
@@ -163,7 +163,7 @@ impl Batch<'_> {
         let group =
             Group { site, journal: journal.number, journal_id: journal.id, entries: entries.to_vec(), waited: None };
         if journal.is_refusing_group || !ends {
-            let is_cut = !ends && !journal.is_active && last.0 == journal.received;
+            let is_cut = !ends && !journal.is_active && last.0 == journal.end();
             let reason = if is_cut && !journal.is_refusing_group {
                 Reason::new("group_incomplete", "the journal was closed before the rest of the group came")
             } else {
@@ -194,8 +194,8 @@ impl Batch<'_> {
         let mut bytes = 0;
         let mut has_end = false;
         self.sql.query(
-            "SELECT sequence, bytes FROM entry WHERE journal = ?1 AND sequence > ?2 ORDER BY sequence",
-            &[journal.number.into(), unsigned(journal.judged.0)],
+            "SELECT sequence, bytes FROM entry WHERE journal = ?1 AND sequence > ?2 AND sequence <= ?3 ORDER BY sequence",
+            &[journal.number.into(), unsigned(journal.judged.0), unsigned(journal.end().0)],
             &mut |row| {
                 let entry = row.blob(1)?;
                 bytes += entry.len();
@@ -227,7 +227,7 @@ impl Batch<'_> {
             if is_above || journal.is_refusing_group || ends_group(&entry.1) {
                 return Some(count);
             }
-            if entry.0 == journal.received && !journal.is_active {
+            if entry.0 == journal.end() && !journal.is_active {
                 return Some(count);
             }
         }
@@ -392,7 +392,7 @@ pub(super) type Numbers = std::collections::BTreeMap<Key, Option<i64>>;
 /// `entry.verdict` of what waits.
 pub(super) const WAITING: i64 = 1;
 /// `entry.verdict` of what is refused.
-const REFUSED: i64 = 2;
+pub(super) const REFUSED: i64 = 2;
 
 /// What central cannot read at all is a group of its own: nothing else may wait for its end.
 fn ends_group(bytes: &[u8]) -> bool {

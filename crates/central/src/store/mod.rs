@@ -20,11 +20,13 @@ mod pruning;
 mod reading;
 mod receive;
 mod records;
+mod retired;
 mod schema;
 mod sites;
 mod state;
 mod status;
 mod text;
+mod tokens;
 mod view;
 mod waiting;
 
@@ -48,6 +50,7 @@ pub use reading::{Reading, RecordRow, SiteKind, SiteRow, StoreRow};
 pub use sites::{Enrolled, NewSite};
 use state::State;
 pub use status::{SetAside, SiteStatus, Status};
+pub use tokens::{Stop, TWO_DEVICES};
 
 /// What a start of central needs from chance.
 #[derive(Debug, Clone, Copy)]

@@ -76,6 +76,9 @@ impl Batch<'_> {
         // What a device may send again, because it never heard that it was received, must be told from another history.
         let through = if journal.is_active && site != SiteId::CENTRAL {
             journal.judged.min(journal.heard)
+        } else if journal.judged >= journal.end() {
+            // What came to a closed journal since is in set-aside.
+            journal.received
         } else {
             journal.judged
         };

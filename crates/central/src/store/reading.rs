@@ -3,6 +3,7 @@
 use std::ops::ControlFlow;
 
 use domain::catalogue::Catalogue;
+use protocol::exchange::SiteKeys;
 use protocol::ids::{
     CredentialGeneration, Epoch, JournalId, OwnershipNumber, Position, PublicKey, RecordId, Sequence, SiteId,
 };
@@ -123,15 +124,15 @@ impl Reading<'_> {
         Ok(value)
     }
 
-    /// The key of the device that speaks for a site; `None` for a site that is unknown or not enrolled.
+    /// The keys that a site is known by; none for a site that is unknown or never was enrolled.
     ///
     /// # Errors
     /// [`StoreError::Sql`].
-    pub fn site_key(&mut self, site: SiteId) -> Result<Option<PublicKey>, StoreError> {
+    pub fn site_keys(&mut self, site: SiteId) -> Result<SiteKeys, StoreError> {
         let key = self
             .sql
             .query_one("SELECT public_key FROM site WHERE id = ?1", &[site.0.into()], |row| public_key(row, 0))?;
-        Ok(key.flatten())
+        Ok(SiteKeys { current: key.flatten(), retired: Vec::new() })
     }
 
     /// One site.

@@ -3,9 +3,9 @@
 
 use protocol::chain::{self, Predecessor, hash_of};
 use protocol::entry::Entry;
-use protocol::exchange::{PartKept, Received};
+use protocol::exchange::{PartKept, Received, Standing};
 use protocol::frame::{Frame, Placement};
-use protocol::ids::{ControlNumber, Hash, JournalId, Sequence, SiteId};
+use protocol::ids::{ControlNumber, Hash, JournalId, Nonce, Sequence, SiteId};
 use protocol::limits;
 use protocol::message::{self, FramePart, FramePartState, RequestHead, ScopeCursor};
 use protocol::section;
@@ -14,18 +14,58 @@ use std::ops::ControlFlow;
 
 use super::batch::Batch;
 use super::error::StoreError;
-use super::state::{self, insert_journal};
+use super::state::{self, Journal, insert_journal};
 use super::{text, unsigned};
 
 /// Most bytes of a sealed frame that comes in parts.
 const PARTS_BYTES_MAX: usize = limits::SECTION_BYTES_MAX + section::HEADER_BYTES;
 
+/// What a frame adds to a journal.
+pub(super) enum Chain<'f> {
+    /// Nothing: all of it is here.
+    Known,
+    /// These entries, each with the hash after it.
+    Extends(&'f [(Vec<u8>, Hash)]),
+}
+
+/// Whose frame in parts is kept: one for a site's journal, and one for its closed ones, so that a device whose place another one
+/// took cannot disturb that one.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum PartsOf {
+    /// The journal in use.
+    Active(SiteId),
+    /// A closed one.
+    Closed(SiteId),
+}
+
+impl PartsOf {
+    /// The number in `frame_part.site`.
+    fn key(self) -> i64 {
+        match self {
+            Self::Active(site) => i64::from(site.0),
+            Self::Closed(site) => -i64::from(site.0),
+        }
+    }
+}
+
 impl Batch<'_> {
-    /// Takes up an exchange: finds or changes the journal, forgets control rows that the site has, and keeps its cursors.
+    /// Takes up an exchange: asks whose token it shows (rule 5.7), finds or changes the journal, forgets control rows that the site
+    /// has, and keeps its cursors. `nonce` is fresh and random. Of a retired key, or in a closed journal, only edits are taken up.
     ///
     /// # Errors
-    /// Refused with `unknown_site`, `not_enrolled`, `unknown_journal`, `journal_retired`, `fork`, `central_set_back`.
-    pub fn begin(&mut self, head: &RequestHead) -> Result<Received, StoreError> {
+    /// Refused with `unknown_site`, `not_enrolled`, `site_stopped`, a challenge, `unknown_journal`, `device_retired`, `fork`,
+    /// `central_set_back`. A challenge, and a stop because one was answered, are kept although the request is refused.
+    pub fn begin(&mut self, head: &RequestHead, standing: Standing, nonce: Nonce) -> Result<Received, StoreError> {
+        if let Some(journal) = self.job(|batch| batch.closed_journal(head.site, head.journal))? {
+            let (sequence, hash) = (journal.received, journal.received_hash);
+            return Ok(Received { sequence, hash });
+        }
+        if standing == Standing::Retired {
+            let what =
+                format!("another device speaks for site {} now; enrol this one again if that is wrong", head.site);
+            return Err(StoreError::refused("device_retired", &what));
+        }
+        self.check_token(head, nonce)?;
         self.job(|batch| {
             batch.find_journal(head)?;
             batch.check_head(head)?;
@@ -40,37 +80,50 @@ impl Batch<'_> {
         })
     }
 
-    /// Keeps a frame's entries.
+    /// Keeps a frame's entries; those of a closed journal in set-aside.
     ///
     /// # Errors
-    /// Refused with `unknown_journal`, `gap` or `fork`.
+    /// Refused with `unknown_journal`, `gap`, `fork` or `set_aside_full`.
     pub fn store_frame(&mut self, site: SiteId, frame: &Frame) -> Result<Received, StoreError> {
         self.job(|batch| {
-            let journal = batch.active_journal(site)?.clone();
-            if journal.id != frame.journal {
-                return Err(unknown_journal(site, frame.journal));
-            }
-            let stored = if frame.last() < journal.received && frame.last() > journal.floor {
-                batch.stored_hash(journal.number, frame.last())?
-            } else {
-                None
-            };
-            match frame.place(journal.received, journal.received_hash, stored) {
-                Placement::Gap => {
-                    let what = format!(
-                        "a frame begins at entry {}, but the journal is received up to {}; send from there",
-                        frame.first, journal.received
-                    );
-                    Err(StoreError::refused("gap", &what))
-                }
-                Placement::Fork => Err(fork(site, journal.id, frame.last())),
-                Placement::Duplicate => Ok(Received { sequence: journal.received, hash: journal.received_hash }),
-                Placement::Extends { skip } => {
-                    let entries = frame.entries.get(skip..).unwrap_or_default();
-                    batch.append(site, entries)
-                }
+            let active = batch.site(site)?.journal.clone();
+            match active.filter(|journal| journal.id == frame.journal) {
+                Some(journal) => match batch.place(site, &journal, frame)? {
+                    Chain::Known => Ok(Received { sequence: journal.received, hash: journal.received_hash }),
+                    Chain::Extends(entries) => batch.append(site, entries),
+                },
+                None => match batch.closed_journal(site, frame.journal)? {
+                    Some(journal) => batch.set_frame_aside(site, journal, frame),
+                    None => Err(unknown_journal(site, frame.journal)),
+                },
             }
         })
+    }
+
+    /// What a frame adds to a journal.
+    pub(super) fn place<'f>(
+        &mut self,
+        site: SiteId,
+        journal: &Journal,
+        frame: &'f Frame,
+    ) -> Result<Chain<'f>, StoreError> {
+        let stored = if frame.last() < journal.received && frame.last() > journal.floor {
+            self.stored_hash(journal.number, frame.last())?
+        } else {
+            None
+        };
+        match frame.place(journal.received, journal.received_hash, stored) {
+            Placement::Gap => {
+                let what = format!(
+                    "a frame begins at entry {}, but the journal is received up to {}; send from there",
+                    frame.first, journal.received
+                );
+                Err(StoreError::refused("gap", &what))
+            }
+            Placement::Fork => Err(fork(site, journal.id, frame.last())),
+            Placement::Duplicate => Ok(Chain::Known),
+            Placement::Extends { skip } => Ok(Chain::Extends(frame.entries.get(skip..).unwrap_or_default())),
+        }
     }
 
     /// Keeps a part of a frame. One frame at a time: a part of another one starts over. The whole is given out once and is
@@ -80,10 +133,11 @@ impl Batch<'_> {
     /// Refused with `unknown_journal` or `bad_part`.
     pub fn store_part(&mut self, site: SiteId, part: &FramePart) -> Result<PartKept, StoreError> {
         self.job(|batch| {
-            let journal = batch.active_journal(site)?.id;
-            if journal != part.journal {
+            let is_active = batch.site(site)?.journal.as_ref().is_some_and(|journal| journal.id == part.journal);
+            if !is_active && batch.closed_journal(site, part.journal)?.is_none() {
                 return Err(unknown_journal(site, part.journal));
             }
+            let owner = if is_active { PartsOf::Active(site) } else { PartsOf::Closed(site) };
             let total = part.total as usize;
             let end = (part.offset as usize).checked_add(part.bytes.len());
             if total > PARTS_BYTES_MAX || part.bytes.is_empty() || end.is_none_or(|end| end > total) {
@@ -91,31 +145,31 @@ impl Batch<'_> {
                     format!("a part lies outside its frame of {total} bytes, or that is above {PARTS_BYTES_MAX}");
                 return Err(StoreError::refused("bad_part", &what));
             }
-            let kept = batch.part_state(site)?.filter(|(state, kept)| state.hash == part.hash && *kept == part.total);
+            let kept = batch.part_state(owner)?.filter(|(state, kept)| state.hash == part.hash && *kept == part.total);
             let received = if let Some((state, _)) = kept {
                 state.received
             } else {
-                batch.drop_parts(site)?;
+                batch.drop_parts(owner)?;
                 0
             };
             if part.offset != received {
                 // The site learns how much there is and goes on from there.
                 return Ok(PartKept { state: FramePartState { hash: part.hash, received }, whole: None });
             }
-            batch.append_part(site, part)
+            batch.append_part(owner, part)
         })
     }
 
-    fn append_part(&mut self, site: SiteId, part: &FramePart) -> Result<PartKept, StoreError> {
+    fn append_part(&mut self, owner: PartsOf, part: &FramePart) -> Result<PartKept, StoreError> {
         let received = part.offset + u32::try_from(part.bytes.len()).expect("within the total, which is 32 bits");
         self.sql.execute(
             "INSERT INTO frame_part_piece (site, starts_at, bytes) VALUES (?1, ?2, ?3)",
-            &[site.0.into(), part.offset.into(), (&part.bytes).into()],
+            &[owner.key().into(), part.offset.into(), (&part.bytes).into()],
         )?;
         self.sql.execute(
             "INSERT INTO frame_part (site, hash, total, received) VALUES (?1, ?2, ?3, ?4)
              ON CONFLICT (site) DO UPDATE SET received = excluded.received",
-            &[site.0.into(), (&part.hash.0).into(), part.total.into(), received.into()],
+            &[owner.key().into(), (&part.hash.0).into(), part.total.into(), received.into()],
         )?;
         let state = FramePartState { hash: part.hash, received };
         if received < part.total {
@@ -123,11 +177,11 @@ impl Batch<'_> {
         }
         let mut whole = Vec::with_capacity(part.total as usize);
         let pieces = "SELECT bytes FROM frame_part_piece WHERE site = ?1 ORDER BY starts_at";
-        self.sql.query(pieces, &[site.0.into()], &mut |row| {
+        self.sql.query(pieces, &[owner.key().into()], &mut |row| {
             whole.extend_from_slice(row.blob(0)?);
             Ok(ControlFlow::Continue(()))
         })?;
-        self.drop_parts(site)?;
+        self.drop_parts(owner)?;
         if hash_of(&whole) != part.hash {
             // Starting over is all that helps, so this is no refusal: that would bring the pieces back.
             return Ok(PartKept { state: FramePartState { hash: part.hash, received: 0 }, whole: None });
@@ -136,16 +190,16 @@ impl Batch<'_> {
     }
 
     /// What is kept of a frame in parts, and the length of the whole.
-    pub(super) fn part_state(&mut self, site: SiteId) -> Result<Option<(FramePartState, u32)>, StoreError> {
+    pub(super) fn part_state(&mut self, owner: PartsOf) -> Result<Option<(FramePartState, u32)>, StoreError> {
         let sql = "SELECT hash, received, total FROM frame_part WHERE site = ?1";
-        Ok(self.sql.query_one(sql, &[site.0.into()], |row| {
+        Ok(self.sql.query_one(sql, &[owner.key().into()], |row| {
             Ok((FramePartState { hash: text::hash(row, 0)?, received: text::small(row, 1)? }, text::small(row, 2)?))
         })?)
     }
 
-    pub(super) fn drop_parts(&mut self, site: SiteId) -> Result<(), StoreError> {
-        self.sql.execute("DELETE FROM frame_part WHERE site = ?1", &[site.0.into()])?;
-        self.sql.execute("DELETE FROM frame_part_piece WHERE site = ?1", &[site.0.into()])?;
+    pub(super) fn drop_parts(&mut self, owner: PartsOf) -> Result<(), StoreError> {
+        self.sql.execute("DELETE FROM frame_part WHERE site = ?1", &[owner.key().into()])?;
+        self.sql.execute("DELETE FROM frame_part_piece WHERE site = ?1", &[owner.key().into()])?;
         Ok(())
     }
 
@@ -166,7 +220,13 @@ impl Batch<'_> {
         Ok(Received { sequence, hash })
     }
 
-    fn append_entry(&mut self, journal: i64, sequence: Sequence, hash: Hash, bytes: &[u8]) -> Result<(), StoreError> {
+    pub(super) fn append_entry(
+        &mut self,
+        journal: i64,
+        sequence: Sequence,
+        hash: Hash,
+        bytes: &[u8],
+    ) -> Result<(), StoreError> {
         let entry = decode(bytes);
         let table = entry.as_ref().map(|entry| self.catalogue.table_name(&entry.table));
         self.sql.execute(
@@ -191,19 +251,12 @@ impl Batch<'_> {
         if active.id == head.journal {
             return self.settle_genesis(head);
         }
-        let retired = self.sql.query_integer(
-            "SELECT 1 FROM journal WHERE site = ?1 AND id = ?2",
-            &[head.site.0.into(), (&head.journal.0).into()],
-        )?;
-        if retired.is_some() {
-            let what =
-                format!("journal {} of site {} was closed; another device took its place", head.journal, head.site);
-            return Err(StoreError::refused("journal_retired", &what));
-        }
         let Some(predecessor) = head.predecessor.filter(|predecessor| predecessor.journal == active.id) else {
             return Err(unknown_journal(head.site, head.journal));
         };
-        if !self.is_known_history(head.site, predecessor.sequence, predecessor.hash)? {
+        // Of a journal that was enrolled and never heard of, central cannot know how its chain began.
+        let is_unheard = active.received == Sequence::ZERO && predecessor.sequence == Sequence::ZERO;
+        if !is_unheard && !self.is_known_history(head.site, predecessor.sequence, predecessor.hash)? {
             return Err(fork(head.site, active.id, predecessor.sequence));
         }
         self.replace_journal(head.site, head.journal, Some(&predecessor))
@@ -237,7 +290,10 @@ impl Batch<'_> {
             if old.is_changed {
                 old.write(self.sql)?;
             }
-            self.sql.execute("UPDATE journal SET is_active = 0 WHERE number = ?1", &[old.number.into()])?;
+            self.sql.execute(
+                "UPDATE journal SET is_active = 0, closed_at = received WHERE number = ?1",
+                &[old.number.into()],
+            )?;
             self.site(site)?.has_unjudged_journal |= old.judged < old.received;
         }
         let genesis = chain::genesis(site, journal, predecessor);

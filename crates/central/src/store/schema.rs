@@ -6,14 +6,31 @@
 use sql::Migration;
 
 /// Number of the last migration.
-pub(super) const VERSION: u32 = 3;
+pub(super) const VERSION: u32 = 4;
 
 /// Every step. A released one never changes.
 pub(super) const MIGRATIONS: &[Migration] = &[
     Migration { number: 1, name: "the store", ddl: FIRST },
     Migration { number: 2, name: "checksums", ddl: CHECKSUMS },
     Migration { number: 3, name: "what a device knows", ddl: HEARD },
+    Migration { number: 4, name: "one device speaks for a site", ddl: ONE_DEVICE },
 ];
+
+/// `contact.tokens_given`: each with the hash of the request head that it answers; those of before are forgotten, and the next
+/// request is taken whatever it shows. `challenge`: the nonce that a request with a dead token has to answer. `site_stop`: sites
+/// that do not sync until an administrator chooses. `journal.closed_at`: how far it was received when another took its place.
+const ONE_DEVICE: &str = "
+CREATE TABLE site_stop (
+    site {bigint} PRIMARY KEY,
+    since_ms {bigint} NOT NULL,
+    code {text} NOT NULL,
+    reason {text} NOT NULL
+) {table};
+ALTER TABLE contact ADD COLUMN challenge {blob};
+UPDATE contact SET token_used = NULL, tokens_given = '';
+ALTER TABLE journal ADD COLUMN closed_at {bigint};
+UPDATE journal SET closed_at = received WHERE is_active = 0;
+";
 
 /// What central knows of what a device knows, by journal. `echo_after`: how far it was received when the site last began to read a
 /// lane from 0; what came before then the device may have lost with its local copy, whenever it is judged. `told`: how far the

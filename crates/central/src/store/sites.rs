@@ -18,6 +18,7 @@ use super::batch::Batch;
 use super::error::StoreError;
 use super::limits::SITE_NAME_BYTES_MAX;
 use super::reading::SiteKind;
+use super::receive::PartsOf;
 use super::{text, unsigned};
 
 /// mSupply's table of stores, as the catalogue calls it.
@@ -133,6 +134,7 @@ impl Batch<'_> {
             if !is_same_key {
                 batch.forget_device(site)?;
             }
+            batch.forget_tokens(site)?;
             Ok(Enrolled { site, generation, is_new: true })
         })
     }
@@ -150,7 +152,7 @@ impl Batch<'_> {
     fn forget_device(&mut self, site: SiteId) -> Result<(), StoreError> {
         self.sql.execute("DELETE FROM site_cursor WHERE site = ?1", &[site.0.into()])?;
         self.site(site)?.cursors.clear();
-        self.drop_parts(site)?;
+        self.drop_parts(PartsOf::Active(site))?;
         // Verdicts on what another device wrote mean nothing to this one; refused entries stay in set-aside.
         self.sql.execute("DELETE FROM control WHERE site = ?1", &[site.0.into()])?;
         self.tell_grants(site)

@@ -67,11 +67,13 @@ pub(super) struct Journal {
     pub(super) told: Sequence,
     /// The receipt that the device is known to have heard: what is above it may come again.
     pub(super) heard: Sequence,
+    /// How far it was received when another took its place; what came since is in set-aside. `None` while it is in use.
+    pub(super) closed_at: Option<Sequence>,
     pub(super) is_changed: bool,
 }
 
 /// What [`Journal::read`] reads.
-pub(super) const JOURNAL_COLUMNS: &str = "number, id, is_active, genesis, received, received_hash, judged, floor, is_refusing_group, echo_after, told, heard";
+pub(super) const JOURNAL_COLUMNS: &str = "number, id, is_active, genesis, received, received_hash, judged, floor, is_refusing_group, echo_after, told, heard, closed_at";
 
 /// Begins an epoch, and central's own site and journal if the database is new.
 pub(super) fn start(sql: &mut (dyn Sql + '_), entropy: StartEntropy, now_ms: u64) -> Result<(), StoreError> {
@@ -125,6 +127,7 @@ pub(super) fn insert_journal(
         echo_after: Sequence::ZERO,
         told: Sequence::ZERO,
         heard: Sequence::ZERO,
+        closed_at: None,
         is_changed: false,
     })
 }
@@ -209,12 +212,10 @@ impl SiteState {
             })?;
         let Some((control_last, is_enrolled)) = found else { return Ok(None) };
         let waiting = sql.query_one("SELECT count(*) FROM waiting WHERE site = ?1", &[id], |row| row.unsigned(0))?;
-        let sql_active =
-            "SELECT number, id, is_active, genesis, received, received_hash, judged, floor, is_refusing_group, echo_after, told, heard
-             FROM journal WHERE site = ?1 AND is_active = 1";
-        let journal = sql.query_one(sql_active, &[id], Journal::read)?;
+        let sql_active = format!("SELECT {JOURNAL_COLUMNS} FROM journal WHERE site = ?1 AND is_active = 1");
+        let journal = sql.query_one(&sql_active, &[id], Journal::read)?;
         let unjudged = sql.query_integer(
-            "SELECT 1 FROM journal WHERE site = ?1 AND is_active = 0 AND judged < received LIMIT 1",
+            "SELECT 1 FROM journal WHERE site = ?1 AND is_active = 0 AND judged < closed_at LIMIT 1",
             &[id],
         )?;
         let mut cursors = BTreeMap::new();
@@ -256,8 +257,14 @@ impl Journal {
             echo_after: Sequence(row.unsigned(9)?),
             told: Sequence(row.unsigned(10)?),
             heard: Sequence(row.unsigned(11)?),
+            closed_at: row.optional_unsigned(12)?.map(Sequence),
             is_changed: false,
         })
+    }
+
+    /// The last entry that is judged: all that was received before another journal took its place.
+    pub(super) fn end(&self) -> Sequence {
+        self.closed_at.unwrap_or(self.received)
     }
 
     /// Writes what changes as entries come and are judged.

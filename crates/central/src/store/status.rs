@@ -101,7 +101,7 @@ impl Reading<'_> {
             rows_waiting: self.rows_waiting(active.unwrap_or(0), &scopes)?,
             control_rows: self.count("SELECT count(*) FROM control WHERE site = ?1", site)?,
             unjudged_entries: self.count(
-                "SELECT CAST(coalesce(sum(received - judged), 0) AS bigint) FROM journal WHERE site = ?1",
+                "SELECT CAST(coalesce(sum(coalesce(closed_at, received) - judged), 0) AS bigint) FROM journal WHERE site = ?1",
                 site,
             )?,
             waiting_entries: self.count("SELECT count(*) FROM waiting WHERE site = ?1", site)?,

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use codec::{Ed25519Verifier, ZstdCodec};
-use protocol::exchange::{Answer, Ask, Exchange, ReadRows, Tools};
-use protocol::ids::{JournalId, Token};
+use protocol::exchange::{Answer, Ask, Exchange, ReadRows, Standing, Tools};
+use protocol::ids::{JournalId, Nonce, Token};
 use protocol::message::{Refusal, RequestHead};
 use tokio::task::block_in_place;
 
@@ -118,9 +118,9 @@ impl Drive {
         let answer = match ask {
             Ask::FindSite(site) => {
                 let center = Arc::clone(&self.center);
-                Answer::Site(blocking(move || center.key_of(site)).await?)
+                Answer::Site(blocking(move || center.keys_of(site)).await?)
             }
-            Ask::Begin(head) => Answer::Begun(self.begin(head).await?),
+            Ask::Begin(head, standing) => Answer::Begun(self.begin(head, standing).await?),
             Ask::StoreFrame(frame) => {
                 let site = self.site();
                 Answer::Stored(self.write(move |batch| batch.store_frame(site, &frame)).await?)
@@ -148,6 +148,7 @@ impl Drive {
     async fn begin(
         &mut self,
         head: Box<RequestHead>,
+        standing: Standing,
     ) -> Result<Result<protocol::exchange::Received, Refusal>, DriveError> {
         let Some(slot) = self.flights.take(head.site).await else {
             let message = format!("another exchange of site {} is in hand", head.site);
@@ -157,7 +158,8 @@ impl Drive {
         self.slot = Some(slot);
         let kept = head.clone();
         self.journal = Some(head.journal);
-        let begun = self.write(move |batch| batch.begin(&head)).await?;
+        let nonce = Nonce(entropy::bytes());
+        let begun = self.write(move |batch| batch.begin(&head, standing, nonce)).await?;
         self.head = Some(kept);
         Ok(begun)
     }

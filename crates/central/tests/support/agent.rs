@@ -201,6 +201,7 @@ impl Agent {
             site: self.site,
             central: self.central,
             token: self.token,
+            salt: crate::support::fresh_salt(),
             generation: CredentialGeneration(1),
             journal: self.journal,
             predecessor: None,

@@ -14,3 +14,11 @@ pub(crate) fn store_line(id: &str) -> String {
 pub(crate) fn unit_line(id: &str) -> String {
     format!(r#"{{"table":"unit","op":"upsert","id":"{id}","data":{{"ID":"{id}","units":"unit {id}"}}}}"#)
 }
+
+/// What no other session of this process begins with.
+pub(crate) fn fresh_salt() -> [u8; 16] {
+    static SESSIONS: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
+    let mut salt = [0; 16];
+    salt[..8].copy_from_slice(&SESSIONS.fetch_add(1, std::sync::atomic::Ordering::Relaxed).to_le_bytes());
+    salt
+}

@@ -5,7 +5,7 @@ use protocol::chain::Predecessor;
 use protocol::control::{Control, ControlRow, EntryPlace, Grant, Image, Refused};
 use protocol::entry::{Entry, Operation};
 use protocol::ids::{
-    ControlNumber, CredentialGeneration, Epoch, Hash, JournalId, OwnershipNumber, Position, RecordId, ScopeId,
+    ControlNumber, CredentialGeneration, Epoch, Hash, JournalId, Nonce, OwnershipNumber, Position, RecordId, ScopeId,
     Sequence, SiteId, TableRef, Token,
 };
 use protocol::limits;
@@ -105,6 +105,8 @@ pub(crate) fn request_head() -> impl Strategy<Value = RequestHead> {
                 reply_bytes: narrow[2],
                 counts_rows,
                 page_part,
+                salt: wide[0].to_le_bytes(),
+                answer: (narrow[0] % 2 == 0).then_some(Nonce(token)),
             }
         },
     )

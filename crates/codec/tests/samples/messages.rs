@@ -47,6 +47,8 @@ fn request_head() -> RequestHead {
         reply_bytes: 1_048_576,
         counts_rows: true,
         page_part: Some(PagePartState { scope: scope(), hash: Hash([0xf6; 32]), received: 4096 }),
+        salt: [0xf8; 8],
+        answer: None,
     }
 }
 

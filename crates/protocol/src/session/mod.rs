@@ -26,7 +26,9 @@ use push::Building;
 use crate::chain::{Predecessor, hash_of};
 use crate::edge::{Codec, Signer, Verifier};
 use crate::history::History;
-use crate::ids::{ControlNumber, CredentialGeneration, Hash, JournalId, PublicKey, ScopeId, Sequence, SiteId, Token};
+use crate::ids::{
+    ControlNumber, CredentialGeneration, Hash, JournalId, Nonce, PublicKey, ScopeId, Sequence, SiteId, Token,
+};
 use crate::limits;
 use crate::message::{self, Cursor, FramePartState, PagePartState, ReplyHead, RequestHead, ScopeCursor};
 use crate::section::{self, Binding, Kind, SectionReader};
@@ -46,6 +48,8 @@ pub struct Start {
     pub central: PublicKey,
     /// The token of the last reply.
     pub token: Token,
+    /// Fresh and random: makes each of the session's requests one of its own.
+    pub salt: [u8; 16],
     /// Generation of name and password that was last proved.
     pub generation: CredentialGeneration,
     /// The journal.
@@ -149,6 +153,9 @@ pub struct Session {
     page_part: Option<PagePartState>,
     stalled_requests: u32,
     setbacks: u32,
+    /// A challenge to be answered by the next request; a session answers one.
+    answer: Option<Nonce>,
+    has_answered: bool,
     /// Scopes that began anew in this session; once each is how a lane is rebuilt.
     rewound: BTreeSet<ScopeId>,
     summary: Summary,
@@ -166,6 +173,8 @@ struct Exchange {
     reader: SectionReader,
     history: History,
     reply: Option<ReplyHead>,
+    /// A challenge came in place of a reply.
+    challenge: Option<Nonce>,
     /// Set while something is being stored: no section is opened until it is.
     storing: Option<Storing>,
     pages: u32,
@@ -196,6 +205,8 @@ impl Session {
             page_part: start.page_part.clone(),
             stalled_requests: 0,
             setbacks: 0,
+            answer: None,
+            has_answered: false,
             rewound: BTreeSet::new(),
             summary: Summary { entries_total: start.head.0.saturating_sub(start.received.0), ..Summary::default() },
             start,
@@ -262,6 +273,9 @@ impl Session {
 
     /// Sends a head and sealed frames.
     fn send(&mut self, frames: &[u8], entries: u64, tools: &mut Tools<'_>) {
+        let salted = hash_of(&[&self.start.salt[..], &self.summary.requests.to_le_bytes()].concat());
+        let mut salt = [0; 8];
+        salt.iter_mut().zip(salted.0).for_each(|(byte, random)| *byte = random);
         let head = RequestHead {
             version: message::VERSION,
             site: self.start.site,
@@ -281,6 +295,8 @@ impl Session {
             reply_bytes: limits::REPLY_PAGE_BYTES_MAX.min(self.link.target_bytes() * 32),
             counts_rows: self.summary.rows_total.is_none(),
             page_part: self.page_part.clone(),
+            salt,
+            answer: self.answer.take(),
         };
         let body = message::encode(&head);
         let binding = self.binding(Hash::NONE);
@@ -294,6 +310,7 @@ impl Session {
             reader: SectionReader::default(),
             history: History::default(),
             reply: None,
+            challenge: None,
             storing: None,
             pages: 0,
             last_page: None,
@@ -305,6 +322,11 @@ impl Session {
     /// The reply is over: was it whole, and what comes next?
     fn reply_ended(&mut self, tools: &mut Tools<'_>) {
         let Phase::Exchanging(exchange) = &self.phase else { return };
+        if let Some(nonce) = exchange.challenge {
+            (self.answer, self.has_answered) = (Some(nonce), true);
+            self.link.went_through();
+            return self.send(&[], 0, tools);
+        }
         let Some(reply) = &exchange.reply else {
             return self.fail(Failure::Cut("the reply ended before its head".into()));
         };

@@ -63,11 +63,25 @@ impl Session {
         let Phase::Exchanging(exchange) = &self.phase else { return Ok(()) };
         let binding = self.binding(exchange.request);
         let body = sealed.open(&binding, &self.start.central, tools.verifier).map_err(Failure::NotCentral)?;
+        if exchange.challenge.is_some() {
+            return Err(Failure::Rule("something follows a challenge"));
+        }
         match (sealed.kind(), exchange.reply.is_some(), exchange.last_page) {
-            (Kind::Refusal, _, _) => Err(Failure::Refused(message::decode::<Refusal>(body).map_err(Failure::Message)?)),
+            (Kind::Refusal, is_begun, _) => self.refused(message::decode(body).map_err(Failure::Message)?, is_begun),
             (Kind::ReplyHead, false, _) => self.open_reply(message::decode(body).map_err(Failure::Message)?),
             (Kind::Page, true, None) => self.open_page(body, tools),
             _ => Err(Failure::Rule("a section stands where none of its kind may")),
+        }
+    }
+
+    /// A challenge is answered by the next request, once in a session; any other refusal ends it.
+    fn refused(&mut self, refusal: Refusal, is_begun: bool) -> Result<(), Failure> {
+        match (refusal.nonce, &mut self.phase) {
+            (Some(nonce), Phase::Exchanging(exchange)) if !is_begun && !self.has_answered => {
+                exchange.challenge = Some(nonce);
+                Ok(())
+            }
+            _ => Err(Failure::Refused(refusal)),
         }
     }
 

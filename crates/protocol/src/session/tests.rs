@@ -1,5 +1,6 @@
 //! Both machines against each other, with the smallest device and central that keep the contract.
 
+mod challenge;
 mod faults;
 mod hostile_central;
 mod hostile_device;

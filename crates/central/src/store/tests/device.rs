@@ -9,20 +9,21 @@ use domain::judge::Found;
 use protocol::chain;
 use protocol::control::{Control, ControlRow, Image};
 use protocol::entry::{Entry, Operation};
-use protocol::exchange::{ReadRows, Received, Rows};
+use protocol::exchange::{ReadRows, Received, Rows, Standing};
 use protocol::frame::Frame;
 use protocol::ids::{
-    ControlNumber, CredentialGeneration, Hash, JournalId, OwnershipNumber, Position, RecordId, ScopeId, Sequence,
-    SiteId, TableRef, Token,
+    ControlNumber, CredentialGeneration, Hash, JournalId, Nonce, OwnershipNumber, Position, RecordId, ScopeId,
+    Sequence, SiteId, TableRef, Token,
 };
 use protocol::message::{Cursor, ReplyHead, RequestHead, ScopeCursor};
 use protocol::row::Row;
 
-use super::World;
+use super::{NONCE, World};
 use crate::store::StoreError;
 
 type Key = (TableRef, RecordId);
 
+#[derive(Clone)]
 pub(in crate::store) struct Device {
     pub(in crate::store) site: SiteId,
     pub(in crate::store) journal: JournalId,
@@ -31,6 +32,10 @@ pub(in crate::store) struct Device {
     pub(in crate::store) entries: Vec<(Vec<u8>, Hash)>,
     pub(in crate::store) received: u64,
     pub(in crate::store) token: Token,
+    /// Of the next request.
+    pub(in crate::store) salt: [u8; 8],
+    /// Asked for by a challenge.
+    pub(in crate::store) answer: Option<Nonce>,
     pub(in crate::store) judged: u64,
     pub(in crate::store) control: u64,
     pub(in crate::store) cursors: BTreeMap<ScopeId, Cursor>,
@@ -54,6 +59,8 @@ impl Device {
             entries: Vec::new(),
             received: 0,
             token: Token::NONE,
+            salt: [0; 8],
+            answer: None,
             judged: 0,
             control: 0,
             cursors: BTreeMap::new(),
@@ -99,6 +106,8 @@ impl Device {
             reply_bytes: 1_000_000,
             counts_rows: true,
             page_part: None,
+            salt: self.salt,
+            answer: self.answer,
         }
     }
 
@@ -119,7 +128,7 @@ impl Device {
 
     pub(in crate::store) fn try_begin(&self, world: &mut World) -> Result<Received, StoreError> {
         let head = self.head();
-        world.try_job(|batch| batch.begin(&head))
+        world.try_job(|batch| batch.begin(&head, Standing::Current, NONCE))
     }
 
     pub(in crate::store) fn try_conclude(

@@ -7,12 +7,14 @@ mod lanes;
 mod receiving;
 mod sites;
 mod speed;
+mod tokens;
 
 use std::sync::Arc;
 
 use domain::catalogue::Catalogue;
 use domain::edit::Edit;
-use protocol::ids::{Epoch, JournalId, RecordId, SiteId, Token};
+use protocol::exchange::Standing;
+use protocol::ids::{Epoch, JournalId, Nonce, RecordId, SiteId, Token};
 use sql::{Sql, SqliteEngine};
 
 use super::*;
@@ -42,7 +44,7 @@ pub(super) use contract;
 pub(super) struct World {
     pub(super) store: Store,
     pub(super) now_ms: u64,
-    chance: u8,
+    chance: u128,
 }
 
 pub(super) const LIMITS: StoreLimits = StoreLimits {
@@ -83,7 +85,7 @@ impl World {
 
     pub(super) fn token(&mut self) -> Token {
         self.chance += 1;
-        Token([self.chance; 16])
+        Token(self.chance.to_le_bytes())
     }
 
     /// One job that must succeed.
@@ -156,3 +158,5 @@ pub(super) fn code<T: std::fmt::Debug>(result: Result<T, StoreError>) -> String 
 }
 
 pub(super) const CENTRAL: SiteId = SiteId::CENTRAL;
+/// What a challenge asks for where none is expected.
+pub(super) const NONCE: Nonce = Nonce([9; 16]);

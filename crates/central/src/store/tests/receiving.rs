@@ -1,7 +1,7 @@
 //! Rules 5.8 and 5.10, invariants 3 and 7, and what a restart and an error leave.
 
 use protocol::chain::{self, Predecessor, hash_of};
-use protocol::ids::{ControlNumber, JournalId, PublicKey, Sequence};
+use protocol::ids::{ControlNumber, Hash, JournalId, PublicKey, Sequence};
 use protocol::message::FramePart;
 
 use super::*;
@@ -13,6 +13,7 @@ contract!(
     a_head_of_another_history_is_a_fork,
     an_unknown_journal_is_refused_unless_it_follows_the_known_one,
     a_journal_enrolled_anew_may_follow_a_damaged_one_that_central_never_heard_of,
+    a_journal_damaged_before_central_heard_of_it_may_be_followed_however_its_chain_began,
     a_device_that_enrols_again_under_another_journal_still_hears_its_verdicts,
     a_retired_journal_is_refused,
     an_incomplete_tail_of_a_closed_journal_is_set_aside,
@@ -106,10 +107,10 @@ fn an_unknown_journal_is_refused_unless_it_follows_the_known_one(world: &mut Wor
     assert_eq!(code(next.try_begin(world)), "unknown_journal");
     let mut head = next.head();
     head.predecessor = Some(Predecessor { hash: device.hash(1), ..predecessor });
-    assert_eq!(code(world.try_job(|batch| batch.begin(&head))), "fork");
+    assert_eq!(code(world.try_job(|batch| batch.begin(&head, Standing::Current, NONCE))), "fork");
 
     head.predecessor = Some(predecessor);
-    let received = world.job(|batch| batch.begin(&head));
+    let received = world.job(|batch| batch.begin(&head, Standing::Current, NONCE));
 
     assert_eq!((received.sequence, received.hash), (Sequence(0), next.genesis));
     next.push(world);
@@ -127,16 +128,31 @@ fn a_journal_enrolled_anew_may_follow_a_damaged_one_that_central_never_heard_of(
     next.record(&[&put(8)]);
     let mut head = next.head();
     head.predecessor = Some(predecessor);
-    assert_eq!(code(world.try_job(|batch| batch.begin(&head))), "unknown_journal");
+    assert_eq!(code(world.try_job(|batch| batch.begin(&head, Standing::Current, NONCE))), "unknown_journal");
 
     world.job(|batch| batch.enrol(next.site, &PublicKey([8; 32]), next.journal));
-    let received = world.job(|batch| batch.begin(&head));
+    let received = world.job(|batch| batch.begin(&head, Standing::Current, NONCE));
 
     assert_eq!((received.sequence, received.hash), (Sequence(0), next.genesis));
     assert!(next.try_send(world, 0, 1).is_ok());
     // Once something is received the beginning is settled.
     head.predecessor = Some(Predecessor { promised: Sequence(9), ..predecessor });
-    assert_eq!(world.job(|batch| batch.begin(&head)).hash, next.hash(1));
+    assert_eq!(world.job(|batch| batch.begin(&head, Standing::Current, NONCE)).hash, next.hash(1));
+}
+
+/// The simulator's find: the enrolled journal followed a damaged one itself, was damaged before its first head, and what came in its
+/// place was called a fork.
+fn a_journal_damaged_before_central_heard_of_it_may_be_followed_however_its_chain_began(world: &mut World) {
+    let mut enrolled = with_entries(world, 0);
+    enrolled.genesis = Hash([3; 32]);
+    let (mut next, predecessor) = successor(&enrolled, 0, 4);
+    next.record(&[&put(1)]);
+    let mut head = next.head();
+    head.predecessor = Some(predecessor);
+
+    world.job(|batch| batch.begin(&head, Standing::Current, NONCE));
+
+    assert!(next.try_send(world, 0, 1).is_ok());
 }
 
 /// The simulator's find: verdicts that the device had not heard were gone, and what came next did not follow what it had.
@@ -168,8 +184,9 @@ fn a_retired_journal_is_refused(world: &mut World) {
     assert!(world.job(|batch| batch.enrol(next.site, &key, next.journal)).is_new);
     assert!(!world.job(|batch| batch.enrol(next.site, &key, next.journal)).is_new);
 
-    assert_eq!(code(device.try_begin(world)), "journal_retired");
-    assert_eq!(code(device.try_send(world, 0, 1)), "unknown_journal");
+    assert_eq!(device.try_begin(world).unwrap().sequence, Sequence(1));
+    device.try_send(world, 0, 1).unwrap();
+    assert_eq!(code(device.try_conclude(world, &mut || true)), "device_retired");
     assert_eq!(code(world.try_job(|batch| batch.enrol(device.site, &key, device.journal))), "journal_retired");
     next.sync(world);
     // The new device was told its grants again, and got back what the old one had written.
@@ -307,7 +324,7 @@ fn a_quiet_exchange_writes_only_its_token(world: &mut World) {
     assert_eq!(status.site.last_drained_ms, Some(world.now_ms));
     let mut later = device.head();
     later.control = ControlNumber(99);
-    assert_eq!(code(world.try_job(|batch| batch.begin(&later))), "central_set_back");
+    assert_eq!(code(world.try_job(|batch| batch.begin(&later, Standing::Current, NONCE))), "central_set_back");
 }
 
 fn pruning_keeps_what_is_not_judged_what_waits_and_what_was_refused(world: &mut World) {

@@ -154,11 +154,11 @@ fn a_site_without_a_device_is_not_enrolled(world: &mut World) {
     let site = add(world, "north", SiteKind::Standalone, &[]).unwrap();
     let device = Device::new(site, JournalId([1; 16]));
 
-    assert_eq!(world.store.reading().site_key(site).unwrap(), None);
+    assert_eq!(world.store.reading().site_keys(site).unwrap().current, None);
     assert_eq!(code(device.try_begin(world)), "not_enrolled");
     assert_eq!(code(Device::new(SiteId(9), device.journal).try_begin(world)), "unknown_site");
     world.job(|batch| batch.enrol(site, &protocol::ids::PublicKey([3; 32]), device.journal));
-    assert!(world.store.reading().site_key(site).unwrap().is_some());
+    assert!(world.store.reading().site_keys(site).unwrap().current.is_some());
     assert!(device.try_begin(world).is_ok());
 }
 

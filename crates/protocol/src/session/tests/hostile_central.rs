@@ -20,13 +20,19 @@ use crate::session::{Advice, Failure, Input, Outcome, Output, SETBACKS_MAX, STAL
 use crate::testing::{PlainCodec, TestKey};
 
 /// Hash of a request's head, to which replies are bound.
-fn context_of(request: &[u8]) -> Hash {
+pub(super) fn head_of(request: &[u8]) -> message::RequestHead {
+    let mut reader = SectionReader::default();
+    reader.feed(request);
+    message::decode(reader.next_section().unwrap().expect("a request begins with its head").unchecked_body()).unwrap()
+}
+
+pub(super) fn context_of(request: &[u8]) -> Hash {
     let mut reader = SectionReader::default();
     reader.feed(request);
     hash_of(reader.next_section().unwrap().expect("a request begins with its head").unchecked_body())
 }
 
-fn signed(kind: Kind, context: Hash, body: &[u8]) -> Vec<u8> {
+pub(super) fn signed(kind: Kind, context: Hash, body: &[u8]) -> Vec<u8> {
     seal(kind, &Binding { central: CENTRAL.public_key(), site: SITE, context }, body, &CENTRAL)
 }
 
@@ -73,7 +79,7 @@ fn page_of(header: &PageHeader, packed: &[u8], context: Hash) -> Vec<u8> {
 }
 
 /// Runs a device's session against replies that are made for each request; `Stored` is answered to everything.
-fn against(device: &Device, requests_max: u32, mut answer: impl FnMut(u32, &[u8]) -> Vec<u8>) -> Outcome {
+pub(super) fn against(device: &Device, requests_max: u32, mut answer: impl FnMut(u32, &[u8]) -> Vec<u8>) -> Outcome {
     let mut codec = PlainCodec;
     let mut tools = Tools { codec: &mut codec, signer: &DEVICE, verifier: &CENTRAL };
     let mut session = Session::begin(device.start(), &mut tools);
@@ -261,7 +267,7 @@ fn a_device_that_is_not_enrolled_or_too_new_can_read_why_it_is_refused() {
             let mut exchange = exchange::Exchange::new();
             exchange.feed(&request, &mut tools);
             let Some(Ask::FindSite(SITE)) = exchange.ask() else { panic!("asks for the key of the site first") };
-            exchange.answer(Answer::Site(key), &mut tools);
+            exchange.answer(Answer::Site(exchange::SiteKeys { current: key, retired: Vec::new() }), &mut tools);
             let Some(Ask::Refuse(refusal, bytes)) = exchange.ask() else { panic!("refuses") };
             assert_eq!(refusal.code, code);
             if version == 0 { bytes } else { signed(Kind::Refusal, context_of(&request), &message::encode(&refusal)) }

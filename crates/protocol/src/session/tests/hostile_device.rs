@@ -33,6 +33,8 @@ fn request_head(journal: JournalId, head: u64) -> RequestHead {
         reply_bytes: u32::MAX,
         counts_rows: false,
         page_part: None,
+        salt: [0; 8],
+        answer: None,
     }
 }
 
@@ -56,8 +58,11 @@ fn refused(request: &[u8], rows: &Rows, sent: &mut Vec<u8>) -> Option<String> {
         while let Some(ask) = exchange.ask() {
             let received = Received { sequence: Sequence(0), hash: Hash::NONE };
             let answer = match ask {
-                Ask::FindSite(site) => Answer::Site((site == SITE).then(|| DEVICE.public_key())),
-                Ask::Begin(_) => Answer::Begun(Ok(received)),
+                Ask::FindSite(site) => Answer::Site(exchange::SiteKeys {
+                    current: (site == SITE).then(|| DEVICE.public_key()),
+                    retired: Vec::new(),
+                }),
+                Ask::Begin(..) => Answer::Begun(Ok(received)),
                 Ask::StoreFrame(_) => Answer::Stored(Ok(received)),
                 Ask::StorePart(part) => {
                     kept.extend_from_slice(&part.bytes);

@@ -89,6 +89,7 @@ impl Device {
             site: SITE,
             central: CENTRAL.public_key(),
             token: self.token,
+            salt: [0; 16],
             generation: CredentialGeneration(1),
             journal: JOURNAL,
             predecessor: None,
@@ -307,12 +308,15 @@ impl Center {
                 *steps = left;
             }
             let answer = match ask {
-                Ask::FindSite(site) => Answer::Site((site == SITE).then(|| DEVICE.public_key())),
-                Ask::Begin(head) if head.journal == JOURNAL => {
+                Ask::FindSite(site) => Answer::Site(exchange::SiteKeys {
+                    current: (site == SITE).then(|| DEVICE.public_key()),
+                    retired: Vec::new(),
+                }),
+                Ask::Begin(head, _) if head.journal == JOURNAL => {
                     self.request = Some(*head);
                     Answer::Begun(Ok(self.received()))
                 }
-                Ask::Begin(_) => Answer::Begun(Err(Refusal::new("unknown_journal", "no such journal"))),
+                Ask::Begin(..) => Answer::Begun(Err(Refusal::new("unknown_journal", "no such journal"))),
                 Ask::StoreFrame(frame) => Answer::Stored(self.store(&frame)),
                 Ask::StorePart(part) => Answer::PartStored(Ok(self.keep(&part))),
                 Ask::Conclude => Answer::Concluded(Ok(Box::new(self.conclude(exchange)))),

@@ -1,0 +1,251 @@
+//! Rule 5.7: one device speaks for a site. What a retired one brings goes to set-aside.
+
+use protocol::ids::PublicKey;
+
+use super::*;
+
+contract!(
+    lost_replies_never_look_like_a_clone,
+    copies_of_one_request_push_no_token_out,
+    a_late_copy_of_an_old_request_is_asked_and_changes_nothing,
+    a_clone_is_caught_at_the_second_exchange_of_either_at_the_latest,
+    a_clone_that_edits_is_caught_and_nothing_of_it_is_applied,
+    a_stopped_site_goes_on_with_whoever_comes_first_and_stops_again_for_the_other,
+    a_new_enrolment_starts_the_tokens_anew,
+    what_a_retired_device_still_has_goes_to_set_aside,
+    a_retired_device_changes_no_record_and_tells_the_new_one_nothing,
+    a_retired_device_with_too_many_edits_is_refused,
+);
+
+/// One exchange as a device makes it: whoever is challenged answers. `Err` is the code of the refusal.
+fn exchange(world: &mut World, device: &mut Device) -> Result<(), String> {
+    match whole(world, device, true) {
+        Err(code) if code == "challenge" => whole(world, device, true),
+        other => other,
+    }
+}
+
+/// The request once, and its reply if it `arrives`.
+fn whole(world: &mut World, device: &mut Device, arrives: bool) -> Result<(), String> {
+    // A copy on the way has the salt of its original; a request of its own has its own.
+    if device.salt == [0; 8] {
+        device.salt.copy_from_slice(&world.token().0[..8]);
+    }
+    let head = device.head();
+    let nonce = Nonce(world.token().0);
+    let begun = world.try_job(|batch| batch.begin(&head, Standing::Current, nonce));
+    device.answer = None;
+    let received = match begun {
+        Ok(received) => usize::try_from(received.sequence.0).unwrap(),
+        Err(StoreError::Refused(refusal)) => {
+            (device.salt, device.answer) = ([0; 8], refusal.nonce);
+            return Err(refusal.code);
+        }
+        Err(error) => panic!("{error}"),
+    };
+    if received < device.entries.len() {
+        device.try_send(world, received, device.entries.len()).map_err(|error| error.code().to_owned())?;
+    }
+    let before = device.token;
+    device.try_conclude(world, &mut || true).map_err(|error| error.code().to_owned())?;
+    device.salt = [0; 8];
+    if !arrives {
+        device.token = before;
+    }
+    Ok(())
+}
+
+fn put(device: &mut Device, id: &str) {
+    device.record(&[&format!(r#"put transact {id} {{"store_ID":"S1"}}"#)]);
+}
+
+fn lost_replies_never_look_like_a_clone(world: &mut World) {
+    let mut device = world.device(&["S1"]);
+    for round in 0..5 {
+        for lost in 0..30 {
+            // Every other request differs from the one before.
+            if lost % 2 == 0 {
+                put(&mut device, &format!("T{round}-{lost}"));
+            }
+            assert_eq!(whole(world, &mut device, false), Ok(()), "round {round}, lost reply {lost}");
+        }
+        assert_eq!(whole(world, &mut device, true), Ok(()));
+    }
+    assert_eq!(world.store.reading().stop_of(device.site).unwrap(), None);
+}
+
+fn copies_of_one_request_push_no_token_out(world: &mut World) {
+    let mut device = world.device(&["S1"]);
+    exchange(world, &mut device).unwrap();
+    device.salt = [5; 8];
+    let request = device.clone();
+    whole(world, &mut device, true).unwrap();
+
+    for _ in 0..20 {
+        let mut copy = request.clone();
+        assert_eq!(whole(world, &mut copy, true), Ok(()));
+        assert_eq!(copy.token, device.token, "identical bytes get the identical token");
+    }
+
+    assert_eq!(whole(world, &mut device, true), Ok(()));
+}
+
+fn a_late_copy_of_an_old_request_is_asked_and_changes_nothing(world: &mut World) {
+    let mut device = world.device(&["S1"]);
+    put(&mut device, "T1");
+    let old = device.head();
+    exchange(world, &mut device).unwrap();
+    exchange(world, &mut device).unwrap();
+    let before = world.status(&device);
+
+    for copy in 0..30 {
+        let asked = world.try_job(|batch| batch.begin(&old, Standing::Current, Nonce([copy; 16])));
+        assert_eq!(code(asked), "challenge");
+    }
+
+    assert_eq!(world.status(&device), before);
+    assert_eq!(world.store.reading().stop_of(device.site).unwrap(), None);
+    assert_eq!(whole(world, &mut device, true), Ok(()));
+}
+
+fn a_clone_is_caught_at_the_second_exchange_of_either_at_the_latest(world: &mut World) {
+    let mut original = world.device(&["S1"]);
+    exchange(world, &mut original).unwrap();
+    let mut copy = original.clone();
+
+    let mut codes = Vec::new();
+    for _ in 0..10 {
+        codes.push(exchange(world, &mut original).err());
+        codes.push(exchange(world, &mut copy).err());
+    }
+
+    let caught = codes.iter().position(Option::is_some).unwrap();
+    assert!(caught <= 3, "caught at exchange {caught}: {codes:?}");
+    assert!(codes[caught..].iter().all(|code| code.as_deref() == Some("site_stopped")), "{codes:?}");
+    let stop = world.store.reading().stop_of(original.site).unwrap().unwrap();
+    assert_eq!((stop.code.as_str(), stop.since_ms), (TWO_DEVICES, world.now_ms));
+}
+
+fn a_clone_that_edits_is_caught_and_nothing_of_it_is_applied(world: &mut World) {
+    let mut original = world.device(&["S1"]);
+    exchange(world, &mut original).unwrap();
+    let mut copy = original.clone();
+    let mut codes = Vec::new();
+    for round in 0..10 {
+        put(&mut original, &format!("A{round}"));
+        put(&mut copy, &format!("B{round}"));
+        codes.push(exchange(world, &mut original).err());
+        codes.push(exchange(world, &mut copy).err());
+    }
+
+    // The copy's first edit has the number of the original's.
+    assert_eq!(codes[0], None);
+    assert_eq!(codes[1].as_deref(), Some("fork"));
+    assert_eq!(codes[3].as_deref(), Some("site_stopped"), "{codes:?}");
+    assert_eq!(world.data("transact", "A0"), r#"{"ID":"A0","store_ID":"S1"}"#);
+    assert_eq!(world.data("transact", "B0"), "unknown");
+}
+
+fn a_stopped_site_goes_on_with_whoever_comes_first_and_stops_again_for_the_other(world: &mut World) {
+    let mut original = world.device(&["S1"]);
+    exchange(world, &mut original).unwrap();
+    let mut copy = original.clone();
+    for _ in 0..3 {
+        let _ = exchange(world, &mut original);
+        let _ = exchange(world, &mut copy);
+    }
+    let site = original.site;
+    assert_eq!(exchange(world, &mut original), Err("site_stopped".to_owned()));
+
+    let stop = world.job(|batch| batch.resume_site(site));
+
+    assert_eq!(stop.code, TWO_DEVICES);
+    assert_eq!(code(world.try_job(|batch| batch.resume_site(site))), "site_not_stopped");
+    for _ in 0..3 {
+        assert_eq!(exchange(world, &mut original), Ok(()));
+    }
+    assert_eq!(exchange(world, &mut copy), Err("site_stopped".to_owned()));
+}
+
+fn a_new_enrolment_starts_the_tokens_anew(world: &mut World) {
+    let mut old = world.device(&["S1"]);
+    exchange(world, &mut old).unwrap();
+    exchange(world, &mut old).unwrap();
+    let mut new = Device::new(old.site, JournalId([78; 16]));
+    world.job(|batch| batch.enrol(new.site, &PublicKey([8; 32]), new.journal));
+
+    for _ in 0..3 {
+        assert_eq!(exchange(world, &mut new), Ok(()));
+    }
+}
+
+/// A site whose first device has `unsent` edits more than central, and its second.
+fn replaced(world: &mut World, unsent: usize) -> (Device, Device) {
+    let mut old = world.device(&["S1"]);
+    put(&mut old, "T0");
+    exchange(world, &mut old).unwrap();
+    for number in 1..=unsent {
+        put(&mut old, &format!("T{number}"));
+    }
+    let mut new = Device::new(old.site, JournalId([78; 16]));
+    world.job(|batch| batch.enrol(new.site, &PublicKey([8; 32]), new.journal));
+    new.sync(world);
+    new.sync(world);
+    (old, new)
+}
+
+fn retired_begin(world: &mut World, device: &Device) -> Result<usize, StoreError> {
+    let head = device.head();
+    let received = world.try_job(|batch| batch.begin(&head, Standing::Retired, NONCE))?;
+    Ok(usize::try_from(received.sequence.0).unwrap())
+}
+
+fn what_a_retired_device_still_has_goes_to_set_aside(world: &mut World) {
+    let (mut old, _) = replaced(world, 2);
+
+    let received = retired_begin(world, &old).unwrap();
+    old.try_send(world, received, received + 1).unwrap();
+    let reply = old.try_conclude(world, &mut || true).unwrap();
+    assert_eq!((reply.received.0, reply.token, reply.has_pages), (2, old.token, false));
+    let received = retired_begin(world, &old).unwrap();
+    old.try_send(world, received, 3).unwrap();
+    // A copy of a frame adds nothing.
+    old.try_send(world, received, 3).unwrap();
+    assert_eq!(code(old.try_conclude(world, &mut || true)), "device_retired");
+
+    let aside = world.store.reading().set_aside(old.site, None, 9).unwrap();
+    let aside: Vec<_> = aside.iter().map(|item| (item.sequence.0, item.code.as_str(), item.bytes.clone())).collect();
+    let expected: Vec<_> =
+        (2..=3).map(|number| (number as u64, "device_retired", old.entries[number - 1].0.clone())).collect();
+    assert_eq!(aside, expected);
+    assert_eq!(world.data("transact", "T1"), "unknown");
+}
+
+fn a_retired_device_changes_no_record_and_tells_the_new_one_nothing(world: &mut World) {
+    let (old, mut new) = replaced(world, 2);
+    let before = world.status(&new);
+    retired_begin(world, &old).unwrap();
+    old.try_send(world, 1, 3).unwrap();
+
+    new.sync(world);
+
+    let after = world.status(&new);
+    assert_eq!((after.control_rows, after.unjudged_entries, after.rows_waiting), (before.control_rows, 0, 0));
+    assert_eq!(after.set_aside_entries, 2);
+    assert!(new.told.is_empty());
+    assert_eq!(exchange(world, &mut new), Ok(()));
+    // With the retired key nothing but the closed journals is open.
+    let mut head = new.head();
+    assert_eq!(code(world.try_job(|batch| batch.begin(&head, Standing::Retired, NONCE))), "device_retired");
+    head.journal = JournalId([55; 16]);
+    assert_eq!(code(world.try_job(|batch| batch.begin(&head, Standing::Retired, NONCE))), "device_retired");
+}
+
+fn a_retired_device_with_too_many_edits_is_refused(world: &mut World) {
+    let (old, _) = replaced(world, 3);
+
+    assert_eq!(code(old.try_send(world, 1, 4)), "set_aside_full");
+
+    old.try_send(world, 1, 3).unwrap();
+    assert_eq!(world.status(&old).set_aside_entries, LIMITS.set_aside_entries_max);
+}

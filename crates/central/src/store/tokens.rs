@@ -1,0 +1,203 @@
+//! Which device speaks for a site: the tokens that say so from one exchange to the next, the challenge of whoever shows another
+//! one, and the stop of a site of which two devices live (rule 5.7).
+//!
+//! Central keeps the token that was used last and those that it gave in answer to it. A request may show any of these: a lost
+//! reply loses nothing. The first of the given ones that is shown becomes the used one, and the others die. So an original and
+//! its copy, which begin with the same token, cannot both go on: at the latest at its second exchange one of them shows a token
+//! that is dead. It is asked to sign a nonce. A late copy of an old request never answers; a device that lives does, and then
+//! there are two, or the one was set back. Which of them is right no program can tell: the site stops, and an administrator
+//! chooses.
+
+use protocol::ids::{Nonce, SiteId, Token};
+use protocol::message::{Refusal, RequestHead};
+use sql::SqlExt;
+
+use super::batch::Batch;
+use super::error::StoreError;
+use super::limits::TOKENS_GIVEN_MAX;
+use super::reading::Reading;
+use super::unsigned;
+
+/// Code of a site that stopped because a device answered with a token that was dead.
+pub const TWO_DEVICES: &str = "two_devices";
+/// Bytes of one given token in `contact.tokens_given`: the hash of the request head that it answers, and the token.
+const GIVEN_BYTES: usize = 32 + 16;
+
+/// Why a site does not sync until an administrator lets it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stop {
+    /// Since when, in milliseconds since 1970.
+    pub since_ms: u64,
+    /// Stable code.
+    pub code: String,
+    /// A sentence for a person.
+    pub reason: String,
+}
+
+/// What a site's row in `contact` says of tokens.
+#[derive(Debug, Default)]
+struct Known {
+    used: Option<Vec<u8>>,
+    given: Vec<u8>,
+    challenge: Option<Vec<u8>>,
+}
+
+impl Known {
+    /// Whether whoever comes next is taken: a device that was enrolled, or that an administrator let go on.
+    fn is_open(&self) -> bool {
+        self.used.is_none() && self.given.is_empty()
+    }
+
+    fn has(&self, token: Token) -> bool {
+        self.used.as_deref() == Some(&token.0[..])
+            || self.given.chunks_exact(GIVEN_BYTES).any(|given| given.ends_with(&token.0))
+    }
+
+    /// The token that this very request was given before, when its reply was lost.
+    fn given_for(&self, head: &[u8; 32]) -> Option<Token> {
+        let mut given = self.given.chunks_exact(GIVEN_BYTES);
+        given.find(|given| given.starts_with(head)).and_then(|given| Token::try_from(given.get(32..)?).ok())
+    }
+}
+
+impl Batch<'_> {
+    /// Refuses a request of a site that is stopped, or whose token is not known any more; a right answer to the challenge stops
+    /// the site. Not undone with the rest of the request: `nonce` is asked for and the stop is kept though it is refused.
+    ///
+    /// # Errors
+    /// Refused with `site_stopped` or as a challenge.
+    pub(super) fn check_token(&mut self, head: &RequestHead, nonce: Nonce) -> Result<(), StoreError> {
+        let refusal = self.job(|batch| {
+            if let Some(stop) = batch.reading().stop_of(head.site)? {
+                return Ok(Some(stopped(head.site, &stop)));
+            }
+            let known = batch.known_tokens(head.site)?;
+            if known.is_open() || known.has(head.token) {
+                return Ok(None);
+            }
+            let asked = known.challenge.as_deref().and_then(|bytes| Nonce::try_from(bytes).ok());
+            if asked.is_some() && head.answer == asked {
+                let stop = batch.stop_site(
+                    head.site,
+                    TWO_DEVICES,
+                    "a device with the site's key came with a token that is dead: two devices speak for the site, or one was set \
+                     back to an older state",
+                )?;
+                return Ok(Some(stopped(head.site, &stop)));
+            }
+            if asked.is_none() {
+                batch.sql.execute(
+                    "UPDATE contact SET challenge = ?2 WHERE site = ?1",
+                    &[head.site.0.into(), (&nonce.0).into()],
+                )?;
+            }
+            Ok(Some(Refusal::challenge(asked.unwrap_or(nonce))))
+        })?;
+        refusal.map_or(Ok(()), |refusal| Err(StoreError::Refused(refusal)))
+    }
+
+    /// Lets whichever device of a site comes next with its key go on; any other is asked again. Says why it had stopped.
+    ///
+    /// # Errors
+    /// Refused with `unknown_site`, or `site_not_stopped`.
+    pub fn resume_site(&mut self, site: SiteId) -> Result<Stop, StoreError> {
+        self.job(|batch| {
+            batch.site(site)?;
+            let Some(stop) = batch.reading().stop_of(site)? else {
+                return Err(StoreError::refused("site_not_stopped", &format!("site {site} is not stopped")));
+            };
+            batch.forget_tokens(site)?;
+            Ok(stop)
+        })
+    }
+
+    /// Nothing is known of tokens any more, and the site goes on: whoever comes next with its key is its device.
+    pub(super) fn forget_tokens(&mut self, site: SiteId) -> Result<(), StoreError> {
+        self.sql.execute("DELETE FROM site_stop WHERE site = ?1", &[site.0.into()])?;
+        self.sql.execute(
+            "UPDATE contact SET token_used = NULL, tokens_given = ?2, challenge = NULL WHERE site = ?1",
+            &[site.0.into(), [].as_slice().into()],
+        )?;
+        Ok(())
+    }
+
+    /// The token for a reply, and the time of the contact: the one thing that a quiet exchange writes. `fresh` is given unless the
+    /// very same request was answered before: identical bytes get the identical token, so that copies on the network push none out.
+    pub(super) fn note_contact(
+        &mut self,
+        head: &RequestHead,
+        fresh: Token,
+        is_drained: bool,
+    ) -> Result<Token, StoreError> {
+        let hash = protocol::chain::hash_of(&protocol::message::encode(head)).0;
+        let mut known = self.known_tokens(head.site)?;
+        if known.used.as_deref() != Some(&head.token.0[..]) {
+            known.given.clear();
+        }
+        let token = known.given_for(&hash).unwrap_or_else(|| {
+            known.given.extend_from_slice(&hash);
+            known.given.extend_from_slice(&fresh.0);
+            fresh
+        });
+        let excess = known.given.len().saturating_sub(TOKENS_GIVEN_MAX * GIVEN_BYTES);
+        known.given.drain(..excess);
+        let now = unsigned(self.now_ms);
+        self.sql.execute(
+            "INSERT INTO contact (site, last_contact_ms, last_drained_ms, token_used, tokens_given)
+             VALUES (?1, ?2, ?3, ?4, ?5)
+             ON CONFLICT (site) DO UPDATE SET last_contact_ms = excluded.last_contact_ms,
+                last_drained_ms = coalesce(excluded.last_drained_ms, contact.last_drained_ms),
+                token_used = excluded.token_used, tokens_given = excluded.tokens_given, challenge = NULL",
+            &[head.site.0.into(), now, is_drained.then_some(now).into(), (&head.token.0).into(), (&known.given).into()],
+        )?;
+        Ok(token)
+    }
+
+    /// Whether a token is the last one that was given: then its reply came through.
+    pub(super) fn is_last_token(&mut self, site: SiteId, token: Token) -> Result<bool, StoreError> {
+        Ok(self.known_tokens(site)?.given.ends_with(&token.0))
+    }
+
+    fn known_tokens(&mut self, site: SiteId) -> Result<Known, StoreError> {
+        let sql = "SELECT token_used, tokens_given, challenge FROM contact WHERE site = ?1";
+        let known = self.sql.query_one(sql, &[site.0.into()], |row| {
+            Ok(Known {
+                used: row.optional_blob(0)?.map(<[u8]>::to_vec),
+                given: row.blob(1)?.to_vec(),
+                challenge: row.optional_blob(2)?.map(<[u8]>::to_vec),
+            })
+        })?;
+        Ok(known.unwrap_or_default())
+    }
+
+    fn stop_site(&mut self, site: SiteId, code: &str, reason: &str) -> Result<Stop, StoreError> {
+        let stop = Stop { since_ms: self.now_ms, code: code.to_owned(), reason: reason.to_owned() };
+        self.sql.execute(
+            "INSERT INTO site_stop (site, since_ms, code, reason) VALUES (?1, ?2, ?3, ?4)",
+            &[site.0.into(), unsigned(stop.since_ms), code.into(), reason.into()],
+        )?;
+        Ok(stop)
+    }
+
+    fn reading(&mut self) -> Reading<'_> {
+        Reading { sql: &mut *self.sql, catalogue: self.catalogue }
+    }
+}
+
+impl Reading<'_> {
+    /// Why a site does not sync; `None` if nothing holds it up.
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`].
+    pub fn stop_of(&mut self, site: SiteId) -> Result<Option<Stop>, StoreError> {
+        let sql = "SELECT since_ms, code, reason FROM site_stop WHERE site = ?1";
+        Ok(self.sql.query_one(sql, &[site.0.into()], |row| {
+            Ok(Stop { since_ms: row.unsigned(0)?, code: row.text(1)?.to_owned(), reason: row.text(2)?.to_owned() })
+        })?)
+    }
+}
+
+fn stopped(site: SiteId, stop: &Stop) -> Refusal {
+    let what = format!("site {site} is stopped until an administrator of central chooses: {}", stop.reason);
+    Refusal::new("site_stopped", &what)
+}
