@@ -567,7 +567,10 @@ impl ToSql for Param<'_> {
 fn translate(error: &rusqlite::Error, sql: &str) -> SqlError {
     let (kind, number, text) = match error {
         rusqlite::Error::SqliteFailure(code, message) => {
-            (kind_of(*code), Some(code.extended_code), message.clone().unwrap_or_else(|| code.to_string()))
+            let text = message.clone().unwrap_or_else(|| code.to_string());
+            // The one damage of the header that SQLite gives no code of its own: a schema format above 4, and there is none.
+            let kind = if text == "unsupported file format" { SqlErrorKind::Corrupt } else { kind_of(*code) };
+            (kind, Some(code.extended_code), text)
         }
         rusqlite::Error::SqlInputError { error, msg, .. } => (kind_of(*error), Some(error.extended_code), msg.clone()),
         other => (SqlErrorKind::Other, None, other.to_string()),

@@ -15,7 +15,9 @@ use crate::center::Center;
 use crate::clock;
 use crate::error::{CentralError, Exit};
 use crate::folder::{FolderPaths, check_initialised};
-use crate::operations::{self, Done, LIST_LIMIT_DEFAULT, Progress, RecordsToList, Request, SiteToAdd};
+use crate::operations::{
+    self, Done, LIST_LIMIT_DEFAULT, Progress, RecordsToList, Request, SetAsidePlace, SetAsideToList, SiteToAdd,
+};
 use crate::serve;
 use input::Input;
 pub(crate) use show::put;
@@ -62,6 +64,9 @@ enum Command {
     /// Add, list and show sites.
     #[command(subcommand)]
     Site(SiteCommand),
+    /// Look at refused edits, and dismiss them.
+    #[command(subcommand)]
+    SetAside(SetAsideCommand),
     /// Give stores to sites, and list them.
     #[command(subcommand)]
     Store(StoreCommand),
@@ -90,6 +95,39 @@ enum SiteCommand {
         /// Its name, or its id.
         site: String,
     },
+    /// Let a site that was stopped, because two devices spoke for it, go on with whichever comes next.
+    Resume {
+        /// Its name, or its id.
+        site: String,
+    },
+}
+
+#[derive(Subcommand)]
+enum SetAsideCommand {
+    /// Refused edits of a site, in the order of its journals.
+    List(SetAsideArguments),
+    /// Do not show a refused edit any more: somebody has dealt with it.
+    Dismiss {
+        /// The site's name, or its id.
+        site: String,
+        /// JOURNAL:SEQUENCE, as the list shows it.
+        place: String,
+    },
+}
+
+#[derive(Args)]
+struct SetAsideArguments {
+    /// The site's name, or its id.
+    site: String,
+    /// Begin behind this place.
+    #[arg(long, value_name = "PLACE")]
+    after: Option<String>,
+    /// At most so many, 1 to 1000.
+    #[arg(long, default_value_t = LIST_LIMIT_DEFAULT)]
+    limit: u32,
+    /// Only the edits, as lines that `outpost record` takes.
+    #[arg(long)]
+    edits: bool,
 }
 
 #[derive(Args)]
@@ -177,6 +215,16 @@ pub fn run(arguments: Arguments, output: &mut dyn Write) -> Result<Exit, Central
         }),
         Command::Site(SiteCommand::List) => Request::SiteList,
         Command::Site(SiteCommand::Show { site }) => Request::SiteShow { site },
+        Command::Site(SiteCommand::Resume { site }) => Request::SiteResume { site },
+        Command::SetAside(SetAsideCommand::List(which)) => {
+            let SetAsideArguments { site, after, limit, edits } = which;
+            let request = Request::SetAsideList(SetAsideToList { site, after: after.map(SetAsidePlace), limit });
+            let form = if edits && !is_json { show::Form::Edits } else { show::Form::of(is_json) };
+            return carry_out(&paths, &request, None, form, output);
+        }
+        Command::SetAside(SetAsideCommand::Dismiss { site, place }) => {
+            Request::SetAsideDismiss { site, place: SetAsidePlace(place) }
+        }
         Command::Store(StoreCommand::Add { store, site }) => Request::StoreAdd { store, site },
         Command::Store(StoreCommand::List) => Request::StoreList,
         Command::Import { file, continues } => {
@@ -186,7 +234,7 @@ pub fn run(arguments: Arguments, output: &mut dyn Write) -> Result<Exit, Central
                 &paths,
                 &Request::Import { continue_past_refused: continues },
                 Some(input),
-                is_json,
+                show::Form::of(is_json),
                 output,
             );
         }
@@ -195,7 +243,7 @@ pub fn run(arguments: Arguments, output: &mut dyn Write) -> Result<Exit, Central
         }
         Command::Status => Request::Status,
     };
-    carry_out(&paths, &request, None, is_json, output)
+    carry_out(&paths, &request, None, show::Form::of(is_json), output)
 }
 
 fn initialise(paths: &FolderPaths, is_json: bool, output: &mut dyn Write) -> Result<Exit, CentralError> {
@@ -213,12 +261,12 @@ fn carry_out(
     paths: &FolderPaths,
     request: &Request,
     mut input: Option<Input>,
-    is_json: bool,
+    form: show::Form,
     output: &mut dyn Write,
 ) -> Result<Exit, CentralError> {
     check_initialised(paths)?;
     let mut events = |progress: Progress| {
-        if !is_json {
+        if form != show::Form::Json {
             show::progress(&progress, std::io::stderr().is_terminal());
         }
     };
@@ -237,7 +285,7 @@ fn carry_out(
             Err(error) => return Err(error),
         }
     };
-    show::done(request, &done, is_json, output)?;
+    show::done(request, &done, form, output)?;
     Ok(done.exit)
 }
 

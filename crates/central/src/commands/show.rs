@@ -36,11 +36,39 @@ pub(super) fn progress(progress: &Progress, is_terminal: bool) {
     let _ = std::io::stderr().write_all(line.as_bytes());
 }
 
+/// How an answer is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// For people.
+    Text,
+    /// As it is.
+    Json,
+    /// Only the edits in it, as lines to be recorded.
+    Edits,
+}
+
+impl Form {
+    pub(super) fn of(is_json: bool) -> Self {
+        if is_json { Self::Json } else { Self::Text }
+    }
+}
+
 /// Prints what a verb found or did.
-pub(super) fn done(request: &Request, done: &Done, is_json: bool, output: &mut dyn Write) -> Result<(), CentralError> {
+pub(super) fn done(request: &Request, done: &Done, form: Form, output: &mut dyn Write) -> Result<(), CentralError> {
     let value = &done.value;
-    let text = match (request, is_json) {
+    let text = match (request, form == Form::Json) {
         (_, true) => format!("{value}\n"),
+        (Request::SetAsideList(_), false) if form == Form::Edits => {
+            items(value, "set_aside").iter().map(|item| format!("{}\n", item["edit"])).collect()
+        }
+        (Request::SetAsideList(_), false) => set_aside(value),
+        (Request::SetAsideDismiss { .. }, false) => format!("dismissed {}\n", plain(&value["dismissed"])),
+        (Request::SiteResume { .. }, false) => format!(
+            "site {} goes on with the device that comes next; it was stopped at {}: {}\n",
+            value["site"],
+            plain(&value["stopped"]),
+            plain(&value["reason"])
+        ),
         (Request::Records(_), false) => records(value),
         (Request::SiteAdd(_), false) => format!("{}\n", value["id"]),
         (Request::SiteList, false) => sites(value),
@@ -77,6 +105,12 @@ fn stores(value: &Value) -> String {
 fn records(value: &Value) -> String {
     let head = ["ID", "STORE", "POSITION", "DATA"];
     table(&head, items(value, "records").iter().map(|record| columns(record, &["id", "store", "position", "data"])))
+}
+
+fn set_aside(value: &Value) -> String {
+    let head = ["PLACE", "TABLE", "ID", "CODE", "RECEIVED", "REASON"];
+    let keys = ["place", "table", "id", "code", "received", "reason"];
+    table(&head, items(value, "set_aside").iter().map(|item| columns(item, &keys)))
 }
 
 fn import(value: &Value) -> String {
@@ -138,6 +172,13 @@ fn status(value: &Value) -> String {
         "waiting_entries",
         "set_aside",
     ];
+    for site in items(value, "sites").iter().filter(|site| !site["stopped"].is_null()) {
+        let (name, since, reason) = (plain(&site["name"]), plain(&site["stopped"]), plain(&site["stop_reason"]));
+        lines.push(format!(
+            "\nSTOPPED since {since}: site {} {name}: {reason}. `site resume {}`\n",
+            site["id"], site["id"]
+        ));
+    }
     lines.push("\n".to_owned());
     lines.push(table(&head, items(value, "sites").iter().map(|site| columns(site, &keys))));
     lines.concat()

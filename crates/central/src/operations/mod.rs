@@ -3,6 +3,7 @@
 mod import;
 mod records;
 mod request;
+mod set_aside;
 mod sites;
 mod status;
 
@@ -10,7 +11,10 @@ use std::io::BufRead;
 
 pub(crate) use import::nameless_file;
 pub use import::{IMPORT_BATCH_EDITS_MAX, SPOOL_BYTES_MAX};
-pub use request::{Done, LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX, Progress, RecordsToList, Request, SiteToAdd};
+pub use request::{
+    Done, LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX, Progress, RecordsToList, Request, SetAsidePlace, SetAsideToList,
+    SiteToAdd,
+};
 
 use crate::center::Center;
 use crate::error::CentralError;
@@ -29,6 +33,9 @@ pub fn perform(
         Request::SiteAdd(site) => sites::add(center, site),
         Request::SiteList => sites::list(center),
         Request::SiteShow { site } => sites::show(center, &site),
+        Request::SiteResume { site } => sites::resume(center, &site),
+        Request::SetAsideList(which) => set_aside::list(center, &which),
+        Request::SetAsideDismiss { site, place } => set_aside::dismiss(center, &site, &place),
         Request::StoreAdd { store, site } => sites::give_store(center, &store, &site),
         Request::StoreList => sites::list_stores(center),
         Request::Import { continue_past_refused } => import::import(center, continue_past_refused, input, events),

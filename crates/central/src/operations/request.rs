@@ -24,6 +24,20 @@ pub enum Request {
         /// Its name, or its id.
         site: String,
     },
+    /// Let a site that was stopped go on with whichever of its devices comes next.
+    SiteResume {
+        /// Its name, or its id.
+        site: String,
+    },
+    /// Refused edits of a site that nobody has dealt with.
+    SetAsideList(SetAsideToList),
+    /// Somebody has dealt with a refused edit: it is not shown any more.
+    SetAsideDismiss {
+        /// The site's name, or its id.
+        site: String,
+        /// Which edit.
+        place: SetAsidePlace,
+    },
     /// Give a store to a site.
     StoreAdd {
         /// The store's id.
@@ -49,8 +63,17 @@ impl Request {
     /// Whether the verb changes nothing, so that asking twice does no harm.
     pub fn only_looks(&self) -> bool {
         match self {
-            Self::SiteList | Self::SiteShow { .. } | Self::StoreList { .. } | Self::Records(_) | Self::Status => true,
-            Self::SiteAdd(_) | Self::StoreAdd { .. } | Self::Import { .. } => false,
+            Self::SiteList
+            | Self::SiteShow { .. }
+            | Self::StoreList { .. }
+            | Self::SetAsideList(_)
+            | Self::Records(_)
+            | Self::Status => true,
+            Self::SiteAdd(_)
+            | Self::SiteResume { .. }
+            | Self::SetAsideDismiss { .. }
+            | Self::StoreAdd { .. }
+            | Self::Import { .. } => false,
         }
     }
 }
@@ -71,6 +94,24 @@ pub struct SiteToAdd {
     pub stores: Vec<String>,
     /// Kept as a hash alone.
     pub password: String,
+}
+
+/// Where a refused edit stands: `JOURNAL:SEQUENCE`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetAsidePlace(pub String);
+
+/// Which refused edits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SetAsideToList {
+    /// The site's name, or its id.
+    pub site: String,
+    /// Begin behind this one.
+    #[serde(default)]
+    pub after: Option<SetAsidePlace>,
+    /// At most this many, 1 to [`LIST_LIMIT_MAX`].
+    #[serde(default = "limit_default")]
+    pub limit: u32,
 }
 
 /// Which records.

@@ -40,6 +40,13 @@ pub(super) fn show(center: &Center, site: &str) -> Result<Done, CentralError> {
     Ok(Done::ok(center.read(move |reading| with_stores(reading, &site))?))
 }
 
+pub(super) fn resume(center: &Center, site: &str) -> Result<Done, CentralError> {
+    let site = find(center, site)?.id;
+    let stop = center.write(move |batch| batch.resume_site(site))?;
+    tracing::info!(site = site.0, code = stop.code, "a stopped site goes on");
+    Ok(Done::ok(json!({ "site": site.0, "stopped": clock::date_text(stop.since_ms), "reason": stop.reason })))
+}
+
 pub(super) fn give_store(center: &Center, store: &str, site: &str) -> Result<Done, CentralError> {
     let id = record_id(store)?;
     let site = find(center, site)?.id;
@@ -104,6 +111,9 @@ pub(super) fn site_json(site: &SiteRow) -> Value {
         "journal": site.journal.map(|(id, _, _)| id.to_string()),
         "received": site.journal.map(|(_, received, _)| received.0),
         "judged": site.journal.map(|(_, _, judged)| judged.0),
+        "stopped": site.stop.as_ref().map(|stop| clock::date_text(stop.since_ms)),
+        "stop_code": site.stop.as_ref().map(|stop| &stop.code),
+        "stop_reason": site.stop.as_ref().map(|stop| &stop.reason),
     })
 }
 
@@ -115,7 +125,7 @@ fn with_stores(reading: &mut Reading<'_>, site: &SiteRow) -> Result<Value, Store
 }
 
 /// A site by its name, or else by its id: names are free text, so a name of digits counts as a name.
-fn find(center: &Center, wanted: &str) -> Result<SiteRow, CentralError> {
+pub(super) fn find(center: &Center, wanted: &str) -> Result<SiteRow, CentralError> {
     let name = wanted.to_owned();
     let found = center.read(move |reading| {
         let by_name = reading.site_by_name(&name)?;

@@ -12,6 +12,7 @@ use sql::{Row, Sql, SqlError, SqlErrorKind, SqlExt};
 use super::error::StoreError;
 use super::records::check_record;
 use super::sites::STORE_TABLE;
+use super::tokens::Stop;
 use super::{state, text};
 
 /// Reads one store.
@@ -72,6 +73,8 @@ pub struct SiteRow {
     pub last_contact_ms: Option<u64>,
     /// The last request at which nothing waited either way, in milliseconds since 1970.
     pub last_drained_ms: Option<u64>,
+    /// Why it does not sync, if it is stopped.
+    pub stop: Option<Stop>,
 }
 
 /// A store and who holds it.
@@ -102,9 +105,10 @@ pub struct RecordRow {
 
 const SITE_COLUMNS: &str =
     "SELECT site.id, site.name, site.code, site.kind, site.password_hash, site.public_key, site.generation,
-        site.enrolled_ms, journal.id, journal.received, journal.judged, contact.last_contact_ms, contact.last_drained_ms
+        site.enrolled_ms, journal.id, journal.received, journal.judged, contact.last_contact_ms, contact.last_drained_ms,
+        site_stop.since_ms, site_stop.code, site_stop.reason
     FROM site LEFT JOIN journal ON journal.site = site.id AND journal.is_active = 1
-        LEFT JOIN contact ON contact.site = site.id";
+        LEFT JOIN contact ON contact.site = site.id LEFT JOIN site_stop ON site_stop.site = site.id";
 
 impl Reading<'_> {
     /// Runs several reads on one state of the store.
@@ -272,6 +276,12 @@ fn read_site(row: &dyn Row) -> Result<SiteRow, SqlError> {
         Some(_) => Some((text::journal_id(row, 8)?, Sequence(row.unsigned(9)?), Sequence(row.unsigned(10)?))),
         None => None,
     };
+    let stop = match (row.optional_unsigned(13)?, row.optional_text(14)?, row.optional_text(15)?) {
+        (Some(since_ms), Some(code), Some(reason)) => {
+            Some(Stop { since_ms, code: code.to_owned(), reason: reason.to_owned() })
+        }
+        _ => None,
+    };
     Ok(SiteRow {
         id: text::site(row, 0)?,
         name: row.text(1)?.to_owned(),
@@ -284,6 +294,7 @@ fn read_site(row: &dyn Row) -> Result<SiteRow, SqlError> {
         journal,
         last_contact_ms: row.optional_unsigned(11)?,
         last_drained_ms: row.optional_unsigned(12)?,
+        stop,
     })
 }
 

@@ -72,6 +72,19 @@ impl Agent {
         }
     }
 
+    /// Another device with everything that this one has.
+    pub(crate) fn copy(&self) -> Self {
+        Self {
+            central: self.central,
+            signer: Ed25519Signer::from_seed(&self.signer.seed()),
+            entries: self.entries.clone(),
+            controls: self.controls.clone(),
+            cursors: self.cursors.clone(),
+            records: self.records.clone(),
+            ..*self
+        }
+    }
+
     /// Journals a stock location of a store, a group of its own.
     pub(crate) fn record_location(&mut self, id: &str, store: &str) {
         let catalogue = Catalogue::embedded();

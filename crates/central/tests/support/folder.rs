@@ -62,6 +62,14 @@ impl Folder {
     }
 
     /// Runs a verb that must fail; gives its exit code and error code.
+    /// What a verb prints for people.
+    #[track_caller]
+    pub(crate) fn text(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments, "");
+        assert_ok(&output);
+        String::from_utf8(output.stdout).unwrap()
+    }
+
     pub(crate) fn failure(&self, arguments: &[&str], input: &str) -> (i32, String) {
         let output = self.run(&[arguments, &["--json"]].concat(), input);
         let error: Value = serde_json::from_slice(&output.stderr).unwrap_or_else(|_| panic!("no error: {output:?}"));

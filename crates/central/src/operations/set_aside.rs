@@ -1,0 +1,85 @@
+//! Edits that central refused and that nobody has dealt with: looked at, taken out as lines to record again, and dismissed.
+
+use domain::json::row_to_json;
+use protocol::entry::{Entry, Operation};
+use protocol::ids::{JournalId, Sequence, SiteId};
+use serde_json::{Value, json};
+
+use super::request::{Done, LIST_LIMIT_MAX, SetAsidePlace, SetAsideToList};
+use super::sites::find;
+use crate::center::Center;
+use crate::clock;
+use crate::error::{CentralError, Exit};
+use crate::hex;
+use crate::store::SetAside;
+
+pub(super) fn list(center: &Center, which: &SetAsideToList) -> Result<Done, CentralError> {
+    if !(1..=LIST_LIMIT_MAX).contains(&which.limit) {
+        let message = format!("--limit {} must be 1 to {LIST_LIMIT_MAX}", which.limit);
+        return Err(CentralError::new("limit", message, "Page on with --after and the last place.", Exit::Usage));
+    }
+    let site = find(center, &which.site)?.id;
+    let after = which.after.as_ref().map(place).transpose()?;
+    let limit = which.limit;
+    let found = center.read(move |reading| reading.set_aside(site, after, limit))?;
+    let next = found.last().filter(|_| found.len() == limit as usize).map(place_text);
+    let items: Vec<Value> = found.iter().map(|item| item_json(center, item)).collect();
+    Ok(Done::ok(json!({ "set_aside": items, "next": next })))
+}
+
+pub(super) fn dismiss(center: &Center, site: &str, which: &SetAsidePlace) -> Result<Done, CentralError> {
+    let site = find(center, site)?.id;
+    let (journal, sequence) = place(which)?;
+    if !center.write(move |batch| batch.dismiss(site, journal, sequence))? {
+        let message = format!("site {site} has no refused edit at {}", which.0);
+        return Err(CentralError::refused("set_aside_missing", message, "`set-aside list SITE` shows their places."));
+    }
+    tracing::info!(site = site.0, %journal, sequence = sequence.0, "a refused edit was dismissed");
+    Ok(Done::ok(json!({ "site": site.0, "dismissed": which.0 })))
+}
+
+/// `journal:sequence`, as the list shows it.
+fn place(text: &SetAsidePlace) -> Result<(JournalId, Sequence), CentralError> {
+    let parsed = text
+        .0
+        .split_once(':')
+        .and_then(|(journal, sequence)| Some((JournalId(hex::from_hex(journal)?), Sequence(sequence.parse().ok()?))));
+    parsed.ok_or_else(|| {
+        let message = format!("{:?} is no place of a refused edit", text.0);
+        CentralError::new("set_aside_place", message, "Give it as the list shows it: JOURNAL:SEQUENCE.", Exit::Usage)
+    })
+}
+
+fn place_text(item: &SetAside) -> String {
+    format!("{}:{}", item.journal, item.sequence)
+}
+
+fn item_json(center: &Center, item: &SetAside) -> Value {
+    let SiteId(site) = item.site;
+    json!({
+        "place": place_text(item),
+        "site": site,
+        "table": item.record.as_ref().map(|(table, _)| table),
+        "id": item.record.as_ref().map(|(_, id)| id),
+        "code": item.code,
+        "reason": item.reason,
+        "received": clock::date_text(item.received_ms),
+        "edit": edit_json(center, &item.bytes),
+    })
+}
+
+/// The edit as a line that `outpost record` and `import` take; null for one that cannot be read.
+fn edit_json(center: &Center, bytes: &[u8]) -> Value {
+    let Ok(entry) = Entry::decode(bytes) else { return Value::Null };
+    let table = center.catalogue().table_or_stand_in(&entry.table);
+    let (op, row) = match &entry.operation {
+        Operation::Put(row) => ("put", Some(row)),
+        Operation::Patch(row) => ("patch", Some(row)),
+        Operation::Delete => ("delete", None),
+    };
+    let mut line = json!({ "table": table.name(), "op": op, "id": entry.record.as_str() });
+    if let Some(row) = row {
+        line["data"] = serde_json::from_str(&row_to_json(&table, &entry.record, row)).unwrap_or_default();
+    }
+    line
+}
