@@ -59,7 +59,7 @@ pub(super) fn done(request: &Request, done: &Done, form: Form, output: &mut dyn 
     let text = match (request, form == Form::Json) {
         (_, true) => format!("{value}\n"),
         (Request::SetAsideList(_), false) if form == Form::Edits => {
-            items(value, "set_aside").iter().map(|item| format!("{}\n", item["edit"])).collect()
+            items(value, "set_aside").iter().map(|item| format!("{}\n", item["edit"])).collect::<Vec<_>>().concat()
         }
         (Request::SetAsideList(_), false) => set_aside(value),
         (Request::SetAsideDismiss { .. }, false) => format!("dismissed {}\n", plain(&value["dismissed"])),
