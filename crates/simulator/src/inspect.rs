@@ -28,7 +28,7 @@ pub struct JournalRow {
     pub received: u64,
     /// The hash there.
     pub received_hash: Vec<u8>,
-    /// How far it is judged.
+    /// How far it is judged; what came after it was closed has its verdict as it comes.
     pub judged: u64,
     /// How far the log is pruned.
     pub floor: u64,
@@ -82,7 +82,9 @@ impl Inspector {
     pub fn journals(&mut self) -> Result<Vec<JournalRow>, SqlError> {
         let mut journals = Vec::new();
         self.engine()?.query(
-            "SELECT number, site, id, received, received_hash, judged, floor, is_active FROM journal ORDER BY number",
+            "SELECT number, site, id, received, received_hash,
+                CASE WHEN judged >= closed_at THEN received ELSE judged END, floor, is_active
+             FROM journal ORDER BY number",
             &[],
             &mut |row| {
                 journals.push(JournalRow {

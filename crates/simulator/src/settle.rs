@@ -218,8 +218,10 @@ impl World {
                 }
                 let is_refused = matches!(entry.verdict, Some(2 | 3));
                 match known.expected {
-                    // What was cut off with its journal is set aside.
-                    Expected::Accepted if !journal.is_active && entry.code.as_deref() == Some("group_incomplete") => {}
+                    // What was cut off with its journal, or came after it was closed, is set aside.
+                    Expected::Accepted
+                        if !journal.is_active
+                            && matches!(entry.code.as_deref(), Some("group_incomplete" | "device_retired")) => {}
                     // Of a refused group one entry is the cause, and that one is looked at.
                     Expected::Accepted if known.is_unaware || entry.code.as_deref() == Some("group_refused") => {}
                     Expected::Accepted if is_refused => {

@@ -251,6 +251,14 @@ impl Batch<'_> {
         if active.id == head.journal {
             return self.settle_genesis(head);
         }
+        let retired = self.sql.query_integer(
+            "SELECT 1 FROM journal WHERE site = ?1 AND id = ?2",
+            &[head.site.0.into(), (&head.journal.0).into()],
+        )?;
+        if retired.is_some() {
+            let what = format!("journal {} of site {} was closed by the one that follows it", head.journal, head.site);
+            return Err(StoreError::refused("journal_retired", &what));
+        }
         let Some(predecessor) = head.predecessor.filter(|predecessor| predecessor.journal == active.id) else {
             return Err(unknown_journal(head.site, head.journal));
         };

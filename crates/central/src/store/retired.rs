@@ -17,14 +17,18 @@ use super::state::{JOURNAL_COLUMNS, Journal};
 const RETIRED: &str = "device_retired";
 
 impl Batch<'_> {
-    /// A journal of a site that was closed; `None` if the site has none of this id.
+    /// A journal of a site that was closed for another device; `None` if the site has none of this id. One that its own device closed
+    /// by saying what follows it is none: what was not received of it was carried over, and is no edit that anybody misses.
     pub(super) fn closed_journal(
         &mut self,
         site: SiteId,
         id: protocol::ids::JournalId,
     ) -> Result<Option<Journal>, StoreError> {
         Ok(self.sql.query_one(
-            &format!("SELECT {JOURNAL_COLUMNS} FROM journal WHERE site = ?1 AND id = ?2 AND is_active = 0"),
+            &format!(
+                "SELECT {JOURNAL_COLUMNS} FROM journal WHERE site = ?1 AND id = ?2 AND is_active = 0 AND NOT EXISTS (
+                    SELECT 1 FROM journal later WHERE later.site = ?1 AND substr(later.predecessor, 1, 16) = ?2)"
+            ),
             &[site.0.into(), (&id.0).into()],
             Journal::read,
         )?)

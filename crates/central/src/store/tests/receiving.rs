@@ -111,6 +111,8 @@ fn an_unknown_journal_is_refused_unless_it_follows_the_known_one(world: &mut Wor
 
     head.predecessor = Some(predecessor);
     let received = world.job(|batch| batch.begin(&head, Standing::Current, NONCE));
+    // What comes late in the old one was carried over by its own device: nobody misses it.
+    assert_eq!(code(device.try_begin(world)), "journal_retired");
 
     assert_eq!((received.sequence, received.hash), (Sequence(0), next.genesis));
     next.push(world);
