@@ -6,6 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use codec::Ed25519Signer;
 use domain::catalogue::Catalogue;
+use protocol::chain::hash_of;
 use protocol::exchange::SiteKeys;
 use protocol::ids::{Epoch, JournalId, SiteId};
 use sql::{Sql, SqlErrorKind, SqliteEngine};
@@ -42,6 +43,9 @@ struct Readers {
     open: usize,
 }
 
+/// What the secret of tokens is derived from beside central's key, so that it is of use for nothing else.
+const TOKEN_SECRET_TEXT: &[u8] = b"outpost token secret 0";
+
 /// Keys by site. The number rises with each enrolment, so that a key that was read before one is not kept after it.
 #[derive(Default)]
 struct Keys {
@@ -57,7 +61,8 @@ impl Center {
     pub fn initialise(paths: &FolderPaths) -> Result<Self, CentralError> {
         let (folder, signer) = DataFolder::initialise(paths, |folder| {
             let catalogue = Arc::new(folder.settings()?.catalogue()?);
-            let mut store = open_store(Box::new(open_sqlite(folder)?), &catalogue)?;
+            // Nobody is given a token here.
+            let mut store = open_store(Box::new(open_sqlite(folder)?), &catalogue, [0; 32])?;
             if !store.reading().sites()?.is_empty() {
                 let message = "the folder has a store with sites, but central's key is gone";
                 let advice = "Restore central.key from a backup: the sites trust no other key.";
@@ -134,7 +139,8 @@ impl Center {
             Some(folder) => Box::new(open_sqlite(folder)?),
             None => Box::new(SqliteEngine::in_memory()?),
         };
-        let store = open_store(engine, &self.catalogue)?;
+        let secret = hash_of(&[TOKEN_SECRET_TEXT, &self.signer.seed()[..]].concat()).0;
+        let store = open_store(engine, &self.catalogue, secret)?;
         let started = Arc::new(Writer::start(store)?);
         *writer = Some(Arc::clone(&started));
         Ok(started)
@@ -268,8 +274,8 @@ fn open_sqlite(folder: &DataFolder) -> Result<SqliteEngine, CentralError> {
     Ok(SqliteEngine::open(folder.paths().store(), &sqlite_options())?)
 }
 
-fn open_store(engine: Box<dyn Sql>, catalogue: &Arc<Catalogue>) -> Result<Store, CentralError> {
-    let chance = StartEntropy { epoch: Epoch(entropy::number()), journal: JournalId(entropy::bytes()) };
+fn open_store(engine: Box<dyn Sql>, catalogue: &Arc<Catalogue>, token_secret: [u8; 32]) -> Result<Store, CentralError> {
+    let chance = StartEntropy { epoch: Epoch(entropy::number()), journal: JournalId(entropy::bytes()), token_secret };
     Ok(Store::open(engine, Arc::clone(catalogue), StoreLimits::default(), chance, clock::wall_ms())?)
 }
 

@@ -11,7 +11,7 @@ use codec::{Ed25519Signer, Ed25519Verifier, ZstdCodec};
 use domain::catalogue::Catalogue;
 use protocol::exchange::{Answer, Ask, Exchange, ReadRows, Standing, Tools};
 use protocol::frame::Frame;
-use protocol::ids::{Epoch, JournalId, Nonce, SiteId, Token};
+use protocol::ids::{Epoch, JournalId, Nonce, SiteId};
 use protocol::message::{FramePart, Refusal, RequestHead};
 use sql::SqliteEngine;
 
@@ -72,7 +72,7 @@ enum Work {
     Begin(Box<RequestHead>, Standing, Nonce),
     Frame(SiteId, Frame),
     Part(SiteId, FramePart),
-    Conclude(Box<RequestHead>, Token),
+    Conclude(Box<RequestHead>),
     Rows(SiteId, JournalId, ReadRows),
 }
 
@@ -119,7 +119,11 @@ impl Centre {
     /// # Errors
     /// What the store says.
     pub fn open(&mut self, wall_ms: u64, random: &mut Random) -> Result<(), StoreError> {
-        let entropy = StartEntropy { epoch: Epoch(random.number()), journal: JournalId(random.bytes()) };
+        let entropy = StartEntropy {
+            epoch: Epoch(random.number()),
+            journal: JournalId(random.bytes()),
+            token_secret: *self.signer.seed(),
+        };
         let engine = SqliteEngine::open_on(&self.disk.vfs_name(), STORE, &sqlite_options())?;
         let store = Store::open(Box::new(engine), Arc::clone(&self.catalogue), self.limits, entropy, wall_ms)?;
         let reader = self.reader()?;
@@ -273,7 +277,7 @@ impl Centre {
             Ask::Conclude => {
                 let flight = live.exchanges.get_mut(&connection).expect("it asks");
                 let head = flight.head.take().expect("an exchange begins before it concludes");
-                live.ask_later(connection, Work::Conclude(head, Token(random.bytes())));
+                live.ask_later(connection, Work::Conclude(head));
             }
             Ask::ReadRows(read) => {
                 let site = live.site_of(connection);
@@ -430,13 +434,13 @@ fn perform(batch: &mut Batch<'_>, reader: &mut ReadStore, work: &Work, groups_ma
         Work::Begin(head, standing, nonce) => Answer::Begun(answer(batch.begin(head, *standing, *nonce))?),
         Work::Frame(site, frame) => Answer::Stored(answer(batch.store_frame(*site, frame))?),
         Work::Part(site, part) => Answer::PartStored(answer(batch.store_part(*site, part))?),
-        Work::Conclude(head, token) => {
+        Work::Conclude(head) => {
             let mut groups = 0;
             let mut goes_on = || {
                 groups += 1;
                 groups < groups_max
             };
-            Answer::Concluded(answer(batch.conclude(head, *token, &mut goes_on))?.map(Box::new))
+            Answer::Concluded(answer(batch.conclude(head, &mut goes_on))?.map(Box::new))
         }
         Work::Rows(site, journal, read) => Answer::Rows(answer(reader.reading().read_rows(*site, *journal, read))?),
     })

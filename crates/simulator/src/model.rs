@@ -252,6 +252,14 @@ impl SiteModel {
         text
     }
 
+    /// Whether the device named an entry of the record as lost.
+    pub fn has_lost(&self, key: &Key) -> bool {
+        let entries = self.by_key.get(key).map(Vec::as_slice).unwrap_or_default();
+        entries.iter().any(|(index, sequence)| {
+            self.logs.get(*index).and_then(|log| log.entry(*sequence)).is_some_and(|entry| entry.is_lost)
+        })
+    }
+
     /// Whether entries that the device does not have any more may still change what central has.
     pub fn is_unsettled(&self, key: &Key) -> bool {
         self.unsettled(key).next().is_some()

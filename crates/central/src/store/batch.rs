@@ -15,6 +15,8 @@ pub struct Batch<'a> {
     pub(super) catalogue: &'a Catalogue,
     pub(super) limits: &'a StoreLimits,
     pub(super) state: &'a mut State,
+    /// With which tokens are made, so that central knows its own (rule 5.7).
+    pub(super) token_secret: &'a [u8; 32],
     pub(super) now_ms: u64,
 }
 

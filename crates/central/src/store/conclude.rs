@@ -1,7 +1,7 @@
 //! The end of a request: judge what came, and say what the reply's head holds (rules 5.6, 5.7 and 5.9).
 
 use protocol::exchange::Conclusion;
-use protocol::ids::{ControlNumber, Position, Sequence, SiteId, Token};
+use protocol::ids::{ControlNumber, Position, Sequence, SiteId};
 use protocol::limits;
 use protocol::message::{self, ReplyHead, RequestHead, ScopeCursor};
 
@@ -20,7 +20,7 @@ pub struct Judged {
 }
 
 impl Batch<'_> {
-    /// Ends an exchange. `token` is fresh and random. `goes_on` is asked before each group but the first: whether there is
+    /// Ends an exchange. `goes_on` is asked before each group but the first: whether there is
     /// time to judge it; what is left is judged by a later call.
     ///
     /// # Errors
@@ -28,7 +28,6 @@ impl Batch<'_> {
     pub fn conclude(
         &mut self,
         head: &RequestHead,
-        token: Token,
         goes_on: &mut dyn FnMut() -> bool,
     ) -> Result<Conclusion, StoreError> {
         if let Some(journal) = self.job(|batch| batch.closed_journal(head.site, head.journal))? {
@@ -55,7 +54,7 @@ impl Batch<'_> {
             let is_drained = head.head <= journal.received
                 && !has_unjudged_journal
                 && reading.is_drained(journal.number, &scopes)?;
-            let token = batch.note_contact(head, token, is_drained)?;
+            let token = batch.note_contact(head, is_drained)?;
             let active = batch.active_journal(site)?;
             if active.told != active.received {
                 (active.told, active.is_changed) = (active.received, true);

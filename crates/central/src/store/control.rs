@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use protocol::control::{Control, ControlRow, EntryPlace, Grant, Image, Refused};
 use protocol::ids::{ControlNumber, JournalId, OwnershipNumber, Position, RecordId, Sequence, SiteId};
 use protocol::message;
-use sql::SqlExt;
+use sql::{Param, SqlExt};
 
 use super::batch::Batch;
 use super::error::StoreError;
@@ -111,6 +111,9 @@ impl Batch<'_> {
     /// Forgets the rows that a site has made durable.
     pub(super) fn forget_control(&mut self, site: SiteId, acknowledged: ControlNumber) -> Result<(), StoreError> {
         let last = self.site(site)?.control_last;
+        if acknowledged.0 > last && self.is_ahead(site)? {
+            return self.renumber_control(site, acknowledged);
+        }
         if acknowledged.0 > last {
             let what = format!(
                 "site {site} has control rows up to {}, central gave {last}: central was set back to an older state",
@@ -124,6 +127,23 @@ impl Batch<'_> {
                 &[site.0.into(), unsigned(acknowledged.0)],
             )?;
         }
+        Ok(())
+    }
+
+    /// Gives the rows of a site that is ahead the numbers behind those that it has: it has heard others under these. One that it knows
+    /// already does no harm a second time.
+    fn renumber_control(&mut self, site: SiteId, acknowledged: ControlNumber) -> Result<(), StoreError> {
+        let first = self.sql.query_integer("SELECT min(number) FROM control WHERE site = ?1", &[site.0.into()])?;
+        let last = self.site(site)?.control_last;
+        let mut renumbered = acknowledged.0;
+        if let Some(first) = first {
+            renumbered += last + 1 - first.cast_unsigned();
+            let up = Param::unsigned(acknowledged.0 + 1 - first.cast_unsigned())?;
+            // By way of negative numbers, so that no row stands in another one's way.
+            self.sql.execute("UPDATE control SET number = -number WHERE site = ?1", &[site.0.into()])?;
+            self.sql.execute("UPDATE control SET number = ?2 - number WHERE site = ?1", &[site.0.into(), up])?;
+        }
+        self.site(site)?.control_last = renumbered;
         Ok(())
     }
 

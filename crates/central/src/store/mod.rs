@@ -52,13 +52,15 @@ use state::State;
 pub use status::{SetAside, SiteStatus, Status};
 pub use tokens::{Stop, TWO_DEVICES};
 
-/// What a start of central needs from chance.
+/// What a start of central needs from chance, and its secret.
 #[derive(Debug, Clone, Copy)]
 pub struct StartEntropy {
     /// Names the stretch of central's time line that begins now (rule 5.12).
     pub epoch: Epoch,
     /// Central's own journal, if it has none yet.
     pub journal: JournalId,
+    /// Not of chance but of central's key: the same at each start and in each backup. Tokens are made with it (rule 5.7).
+    pub token_secret: [u8; 32],
 }
 
 /// The store with the connection that writes.
@@ -67,6 +69,7 @@ pub struct Store {
     catalogue: Arc<Catalogue>,
     limits: StoreLimits,
     state: State,
+    token_secret: [u8; 32],
 }
 
 impl Store {
@@ -84,7 +87,7 @@ impl Store {
         sql::migrate(&mut *sql, schema::MIGRATIONS)?;
         sql.in_transaction(Durability::Full, |sql| state::start(sql, entropy, now_ms))?;
         let state = State::load(&mut *sql)?;
-        Ok(Self { sql, catalogue, limits, state })
+        Ok(Self { sql, catalogue, limits, state, token_secret: entropy.token_secret })
     }
 
     /// Runs the jobs of many sites in one durable commit. Each call on the batch that fails is undone alone.
@@ -98,6 +101,7 @@ impl Store {
             catalogue: &self.catalogue,
             limits: &self.limits,
             state: &mut self.state,
+            token_secret: &self.token_secret,
             now_ms,
         });
         if let Err(error) = self.sql.commit() {

@@ -18,7 +18,8 @@ pub(super) const MIGRATIONS: &[Migration] = &[
 
 /// `contact.tokens_given`: each with the hash of the request head that it answers; those of before are forgotten, and the next
 /// request is taken whatever it shows. `challenge`: the nonce that a request with a dead token has to answer. `site_stop`: sites
-/// that do not sync until an administrator chooses. `journal.closed_at`: how far it was received when another took its place.
+/// that do not sync until an administrator chooses. `site_ahead`: sites that showed to have heard more than central remembers, so
+/// that central was set back. `journal.closed_at`: how far it was received when another took its place.
 const ONE_DEVICE: &str = "
 CREATE TABLE site_stop (
     site {bigint} PRIMARY KEY,
@@ -26,7 +27,12 @@ CREATE TABLE site_stop (
     code {text} NOT NULL,
     reason {text} NOT NULL
 ) {table};
+CREATE TABLE site_ahead (
+    site {bigint} PRIMARY KEY,
+    noticed_ms {bigint} NOT NULL
+) {table};
 ALTER TABLE contact ADD COLUMN challenge {blob};
+ALTER TABLE contact ADD COLUMN token_number {bigint} NOT NULL DEFAULT 0;
 UPDATE contact SET token_used = NULL, tokens_given = '';
 ALTER TABLE journal ADD COLUMN closed_at {bigint};
 UPDATE journal SET closed_at = received WHERE is_active = 0;

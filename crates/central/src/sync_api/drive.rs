@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use codec::{Ed25519Verifier, ZstdCodec};
 use protocol::exchange::{Answer, Ask, Exchange, ReadRows, Standing, Tools};
-use protocol::ids::{JournalId, Nonce, Token};
+use protocol::ids::{JournalId, Nonce};
 use protocol::message::{Refusal, RequestHead};
 use tokio::task::block_in_place;
 
@@ -167,10 +167,9 @@ impl Drive {
     async fn conclude(&mut self) -> Result<Result<Box<protocol::exchange::Conclusion>, Refusal>, DriveError> {
         let head = self.head.take().expect("the exchange begins before it concludes");
         let site = head.site;
-        let token = Token(entropy::bytes());
         let concluded = self.write(move |batch| {
             let deadline_ms = clock::monotonic_ms() + JUDGE_MS_MAX;
-            batch.conclude(&head, token, &mut || clock::monotonic_ms() < deadline_ms)
+            batch.conclude(&head, &mut || clock::monotonic_ms() < deadline_ms)
         });
         let concluded = concluded.await?;
         if let Ok(conclusion) = &concluded

@@ -97,8 +97,16 @@ impl World {
                 let key = (header_table.name().to_owned(), header.as_str().to_owned());
                 // One that the site itself deletes is still at central until that is through.
                 let is_kept = model.folded(&key, &|_, _| false).is_some();
+                // A header that damage took here and that central has after all comes with its scope's page; its line, which was
+                // carried over, may have its verdict before that.
+                if model.has_lost(&key) {
+                    continue;
+                }
                 if found.is_none() && is_kept && self.is_at_central(&key) {
-                    return violation("5.16", format!("device {index} has line {id} before its header {header}"));
+                    let (own, line) = (model.history(&key), model.history(&(table.name().to_owned(), line.id.clone())));
+                    let what =
+                        format!("device {index} has line {id} before its header {header}; {own}; the line's: {line}");
+                    return violation("5.16", what);
                 }
             }
         }

@@ -136,8 +136,8 @@ impl Device {
         world: &mut World,
         goes_on: &mut dyn FnMut() -> bool,
     ) -> Result<ReplyHead, StoreError> {
-        let (head, token) = (self.head(), world.token());
-        let conclusion = world.try_job(|batch| batch.conclude(&head, token, goes_on))?;
+        let head = self.head();
+        let conclusion = world.try_job(|batch| batch.conclude(&head, goes_on))?;
         self.take(&conclusion.reply);
         self.scopes = conclusion.scopes;
         Ok(conclusion.reply)

@@ -66,14 +66,18 @@ impl World {
     }
 
     pub(super) fn with(sql: Box<dyn Sql>, limits: StoreLimits) -> Self {
-        let entropy = StartEntropy { epoch: Epoch(100), journal: JournalId([100; 16]) };
+        Self::in_epoch(sql, limits, 100)
+    }
+
+    pub(super) fn in_epoch(sql: Box<dyn Sql>, limits: StoreLimits, epoch: u64) -> Self {
+        let entropy = StartEntropy { epoch: Epoch(epoch), journal: JournalId([100; 16]), token_secret: [1; 32] };
         let store = Store::open(sql, Arc::new(Catalogue::embedded()), limits, entropy, 1).unwrap();
         Self { store, now_ms: 1000, chance: 0 }
     }
 
     /// Stops central and starts it again, in an epoch of this number.
     pub(super) fn restart(&mut self, epoch: u64) {
-        let entropy = StartEntropy { epoch: Epoch(epoch), journal: JournalId([200; 16]) };
+        let entropy = StartEntropy { epoch: Epoch(epoch), journal: JournalId([200; 16]), token_secret: [1; 32] };
         let nowhere = Box::new(SqliteEngine::in_memory().unwrap());
         let sql = std::mem::replace(&mut self.store.sql, nowhere);
         self.store = Store::open(sql, Arc::new(Catalogue::embedded()), LIMITS, entropy, 1).unwrap();

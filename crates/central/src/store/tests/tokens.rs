@@ -249,3 +249,85 @@ fn a_retired_device_with_too_many_edits_is_refused(world: &mut World) {
     old.try_send(world, 1, 3).unwrap();
     assert_eq!(world.status(&old).set_aside_entries, LIMITS.set_aside_entries_max);
 }
+
+/// A copy of the store's file, as a backup is.
+fn backup_of(world: World, folder: &tempfile::TempDir) -> tempfile::TempDir {
+    // Closed, so that the file holds everything.
+    drop(world);
+    let backup = tempfile::tempdir().unwrap();
+    std::fs::copy(folder.path().join("central.db"), backup.path().join("central.db")).unwrap();
+    backup
+}
+
+fn start(folder: &tempfile::TempDir, epoch: u64) -> World {
+    let sql = SqliteEngine::open(folder.path().join("central.db"), &sqlite_options()).unwrap();
+    World::in_epoch(Box::new(sql), LIMITS, epoch)
+}
+
+#[test]
+fn a_central_that_was_set_back_takes_no_site_for_a_clone_and_tells_new_things_under_new_numbers() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut world = start(&folder, 100);
+    let mut device = world.device(&["S1"]);
+    exchange(&mut world, &mut device).unwrap();
+    let backup = backup_of(world, &folder);
+    let mut world = start(&folder, 101);
+    // What central will have forgotten: contacts, an edit, and a refusal.
+    for _ in 0..3 {
+        exchange(&mut world, &mut device).unwrap();
+    }
+    put(&mut device, "T1");
+    device.record(&[r#"put item I1 {"code":"no"}"#]);
+    exchange(&mut world, &mut device).unwrap();
+    assert_eq!(device.told.len(), 1);
+    drop(world);
+
+    let mut world = start(&backup, 102);
+    let control = device.control;
+    device.record(&[r#"put item I2 {"code":"no"}"#]);
+    for _ in 0..3 {
+        assert_eq!(exchange(&mut world, &mut device), Ok(()));
+    }
+
+    let status = world.status(&device);
+    assert_eq!((status.site.stop, status.site.ahead_ms.is_some()), (None, true));
+    assert!(world.data("transact", "T1").contains("S1"));
+    // The refusals come under numbers that the device has not had, the one that it knows again.
+    assert_eq!(device.told.iter().map(|told| told.0).collect::<Vec<_>>(), [2, 2, 3]);
+    // The grant comes once more with them: the backup is from before the device had said that it has it.
+    assert_eq!(device.control, control + 3);
+}
+
+#[test]
+fn a_clone_is_caught_after_central_was_set_back_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut world = start(&folder, 100);
+    let mut original = world.device(&["S1"]);
+    exchange(&mut world, &mut original).unwrap();
+    let backup = backup_of(world, &folder);
+    let mut world = start(&folder, 101);
+    exchange(&mut world, &mut original).unwrap();
+    let mut copy = original.clone();
+    drop(world);
+    let mut world = start(&backup, 102);
+
+    let mut codes = Vec::new();
+    for _ in 0..4 {
+        codes.push(exchange(&mut world, &mut original).err());
+        codes.push(exchange(&mut world, &mut copy).err());
+    }
+
+    assert!(codes.iter().position(Option::is_some).unwrap() <= 3, "{codes:?}");
+}
+
+#[test]
+fn a_token_that_somebody_made_up_proves_nothing() {
+    let mut world = World::in_memory();
+    let mut device = world.device(&["S1"]);
+    exchange(&mut world, &mut device).unwrap();
+    exchange(&mut world, &mut device).unwrap();
+    // A counter alone would be believed.
+    device.token.0[0] = device.token.0[0].wrapping_add(9);
+
+    assert_eq!(whole(&mut world, &mut device, true), Err("challenge".to_owned()));
+}
