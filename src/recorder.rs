@@ -27,6 +27,7 @@ use crate::journal::{Draft, Head, Journal, Note};
 use crate::local_copy::{Kind, LocalCopy};
 
 mod error;
+mod handing_back;
 mod mending;
 
 pub use error::{EditRefusal, RecordError};
@@ -97,7 +98,7 @@ impl<S: Storage> Recorder<S> {
     /// [`RecordError`] if a journal or the local copy cannot be read or written.
     pub fn new(site: SiteId, catalogue: Arc<Catalogue>, mut core: Core<S>) -> Result<Self, RecordError> {
         catch_up(&mut core)?;
-        while core.local.sweep_step()? {}
+        while handing_back::sweep_step(&mut core)? {}
         Ok(Self {
             site,
             catalogue,
@@ -143,6 +144,15 @@ impl<S: Storage> Recorder<S> {
             }
         }
         core
+    }
+
+    /// One bounded step of letting go of what did not come again in a scope that was read anew; whether there is more to do. The
+    /// lock is given back between the steps, so that edits go on.
+    ///
+    /// # Errors
+    /// Those of the journal and of the local copy; the step comes again.
+    pub fn sweep_step(&self) -> Result<bool, RecordError> {
+        handing_back::sweep_step(&mut self.core())
     }
 
     /// Records a group: durable when this returns.

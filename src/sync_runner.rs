@@ -72,6 +72,9 @@ pub struct Parties {
     pub generation: CredentialGeneration,
 }
 
+/// Code of a refusal that says that central does not know how far this site is: it was set back to an older state.
+pub const CENTRAL_SET_BACK: &str = "central_set_back";
+
 /// What is learnt in one session and used in the next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Learnt {
@@ -257,9 +260,15 @@ impl<S: Storage> SyncRunner<'_, S> {
         if began != *learnt {
             core.local.remember_learnt(learnt)?;
         }
+        if report.failure.as_ref().is_some_and(|failure| failure.code == CENTRAL_SET_BACK) {
+            log::warn!(
+                "central was set back to an older state: everything is read from it again, and it gets back what it lost"
+            );
+            core.local.begin_other_time_line()?;
+        }
         drop(core);
         // The lock is given back between the steps, so that edits go on.
-        while self.recorder.core().local.sweep_step()? {}
+        while self.recorder.sweep_step()? {}
         Ok(report)
     }
 
@@ -285,7 +294,7 @@ impl<S: Storage> SyncRunner<'_, S> {
                 Output::StorePage(page) => {
                     self.recorder.core().local.store_page(&page)?;
                     // The lock is given back between the steps, so that edits go on.
-                    while page.is_drained && self.recorder.core().local.sweep_step()? {}
+                    while page.is_drained && self.recorder.sweep_step()? {}
                     session.input(Input::Stored, &mut self.tools());
                 }
                 Output::StorePart(part) => {

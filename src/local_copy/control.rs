@@ -6,7 +6,7 @@ use protocol::message::{Cursor, PagePartState, ReplyHead, ScopeCursor};
 use protocol::row::Row as RecordRow;
 use sql::{Durability, Param, SqlExt};
 
-use super::images::{Image, Key};
+use super::images::{Image, Key, Rank};
 use super::meta::{BACKED_UP, CONTROL, JUDGED, RECEIVED};
 use super::settle::Final;
 use super::{LocalCopy, LocalCopyError, Progress, checksum, limits};
@@ -181,7 +181,7 @@ impl LocalCopy {
             ControlImage::NotHere if self.is_member(key)? => Ok(()),
             ControlImage::NotHere => {
                 let position = self.base(key)?.map_or(Position::ZERO, |base| base.position);
-                self.replace_image(key, &Image { position, ..Image::NOT_HERE })?;
+                self.replace_image(key, &Image { position, ..Image::NOT_HERE }, Rank::Position)?;
                 Ok(())
             }
             ControlImage::Here { position, row } => {
@@ -194,7 +194,7 @@ impl LocalCopy {
                 let store = self.store_of_row(key, &row, None)?;
                 let is_member = self.is_member(key)?;
                 let image = Image { row: Some(row), store, position: *position };
-                if self.replace_image(key, &image)? && !is_member {
+                if self.replace_image(key, &image, Rank::Position)? && !is_member {
                     self.join_own_scope(key, image.store.as_ref())?;
                 }
                 Ok(())

@@ -33,6 +33,15 @@ impl Key {
     }
 }
 
+/// What says whether an image of central's is newer than the one that is here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rank {
+    /// Its position.
+    Position,
+    /// It is, whatever its position: the other one is of a time line that is gone.
+    Newer,
+}
+
 /// A record as one side has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Image {
@@ -161,18 +170,19 @@ impl LocalCopy {
         Ok(())
     }
 
-    /// Replaces central's image; one with a higher position stays (rule 5.15). Pending entries stay on top (rule 5.2).
-    /// Whether the image was taken.
-    pub(super) fn replace_image(&mut self, key: &Key, image: &Image) -> Result<bool, LocalCopyError> {
+    /// Replaces central's image; one with a higher position stays (rule 5.15), unless the image is newer by its rank. Pending entries
+    /// stay on top (rule 5.2). Whether the image was taken.
+    pub(super) fn replace_image(&mut self, key: &Key, image: &Image, rank: Rank) -> Result<bool, LocalCopyError> {
         if let Some(base) = self.base(key)? {
-            if image.position < base.position {
+            if rank == Rank::Position && image.position < base.position {
                 return Ok(false);
             }
             self.put_base(key, image)?;
             self.merge_again(key)?;
             return Ok(true);
         }
-        if self.merged_position(key)?.is_some_and(|position| image.position < position) {
+        let is_older = self.merged_position(key)?.is_some_and(|position| image.position < position);
+        if rank == Rank::Position && is_older {
             return Ok(false);
         }
         self.put_merged(key, image, state::CENTRAL)?;

@@ -37,6 +37,7 @@ mod set_aside;
 mod settle;
 #[cfg(test)]
 mod tests;
+mod time_line;
 mod view;
 
 use std::sync::Arc;
@@ -54,6 +55,7 @@ pub use meta::{LogHealth, SyncTimes};
 pub use read::{Listing, QueueEntry, QueueState, QueueView, RecordState, RecordView, TableCount, UnknownControl};
 pub use schema::{APPLICATION_ID, SCHEMA_VERSION};
 pub use set_aside::{SetAside, SetAsideEntry};
+pub use time_line::LostRecord;
 
 /// Which of the site's journals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

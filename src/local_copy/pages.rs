@@ -8,7 +8,7 @@ use protocol::page::PageRow;
 use protocol::session::{Page, PartToStore};
 use sql::{Durability, Param, SqlExt};
 
-use super::images::{Image, Key};
+use super::images::{Image, Key, Rank};
 use super::{LocalCopy, LocalCopyError, checksum, limits};
 
 /// Adds to the length of packed rows at most: the codec may make what does not compress a little longer.
@@ -29,8 +29,9 @@ impl LocalCopy {
         self.transaction(Durability::Full, |copy| {
             let numbers = copy.scope_number(&page.scope)?;
             let scope = Scope::from_id(&page.scope);
+            let rank = if copy.is_other_time_line()? { Rank::Newer } else { Rank::Position };
             for row in &page.rows {
-                copy.store_row(row, &scope, numbers)?;
+                copy.store_row(row, &scope, numbers, rank)?;
             }
             copy.store_cursor(numbers.0, &page.scope, page.cursor)?;
             if page.is_drained {
@@ -107,7 +108,13 @@ impl LocalCopy {
         }))
     }
 
-    fn store_row(&mut self, row: &PageRow, scope: &Scope, numbers: (i64, i64)) -> Result<(), LocalCopyError> {
+    fn store_row(
+        &mut self,
+        row: &PageRow,
+        scope: &Scope,
+        numbers: (i64, i64),
+        rank: Rank,
+    ) -> Result<(), LocalCopyError> {
         let key = self.key(&row.table, &row.record);
         match &row.row {
             Some(columns) => {
@@ -115,14 +122,14 @@ impl LocalCopy {
                 let store = self.store_of_row(&key, &columns, Some(scope))?;
                 self.join(&key, numbers)?;
                 let image = Image { row: Some(columns), store, position: row.position };
-                if self.replace_image(&key, &image)? {
+                if self.replace_image(&key, &image, rank)? {
                     self.note_owed(&key, &image)?;
                 }
             }
             // A record goes only when no scope holds it (rule 5.18).
             None => {
                 if !self.leave(&key, numbers.0)? {
-                    self.replace_image(&key, &Image { position: row.position, ..Image::NOT_HERE })?;
+                    self.replace_image(&key, &Image { position: row.position, ..Image::NOT_HERE }, rank)?;
                 }
             }
         }

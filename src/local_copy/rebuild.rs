@@ -7,7 +7,7 @@ use domain::json::row_from_json;
 use protocol::ids::{Position, RecordId, TableRef};
 use sql::{Durability, SqlExt};
 
-use super::images::Image;
+use super::images::{Image, Rank};
 use super::settle::Final;
 use super::{LocalCopy, LocalCopyError, limits};
 
@@ -20,9 +20,9 @@ const SWEEPING: i64 = 2;
 const IS_AFTER_LOSS: &str = "is_after_loss";
 
 /// A scope that is being swept, and how far.
-struct Sweep {
-    scope: i64,
-    generation: i64,
+pub(super) struct Sweep {
+    pub(super) scope: i64,
+    pub(super) generation: i64,
     table: String,
     id: String,
 }
@@ -52,7 +52,10 @@ impl LocalCopy {
     /// # Errors
     /// Those of a write; the step comes again.
     pub fn sweep_step(&mut self) -> Result<bool, LocalCopyError> {
-        let Some(sweep) = self.next_sweep()? else { return Ok(false) };
+        let Some(sweep) = self.next_sweep()? else {
+            self.end_other_time_line()?;
+            return Ok(false);
+        };
         let members = self.members_above(&sweep)?;
         self.transaction(Durability::Process, |copy| {
             let last = members.last().cloned();
@@ -131,7 +134,7 @@ impl LocalCopy {
         Ok(())
     }
 
-    fn next_sweep(&mut self) -> Result<Option<Sweep>, LocalCopyError> {
+    pub(super) fn next_sweep(&mut self) -> Result<Option<Sweep>, LocalCopyError> {
         let sql =
             "SELECT number, generation, swept_table, swept_id FROM scope WHERE rebuild = ?1 ORDER BY number LIMIT 1";
         Ok(self.sql.query_one(sql, &[SWEEPING.into()], |row| {
@@ -145,7 +148,7 @@ impl LocalCopy {
     }
 
     /// Members of any scope behind the place where the sweep is; those of other scopes are given as seen.
-    fn members_above(&mut self, sweep: &Sweep) -> Result<Vec<(String, String, i64)>, LocalCopyError> {
+    pub(super) fn members_above(&mut self, sweep: &Sweep) -> Result<Vec<(String, String, i64)>, LocalCopyError> {
         let mut members = Vec::new();
         self.sql.query(
             "SELECT table_name, id, max(CASE WHEN scope = ?3 THEN generation ELSE -1 END)
@@ -217,7 +220,7 @@ impl LocalCopy {
                 let row = key.table.canonical(row);
                 let store = copy.store_of_row(&key, &row, None)?;
                 let image = Image { row: Some(row), store, position: Position(*position) };
-                copy.replace_image(&key, &image)?;
+                copy.replace_image(&key, &image, Rank::Position)?;
                 copy.sql
                     .execute("DELETE FROM record WHERE table_name = ?1 AND id = ?2", &[old.into(), id_text.into()])?;
                 copy.sql.execute(

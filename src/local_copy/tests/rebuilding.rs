@@ -116,3 +116,30 @@ fn a_scope_that_does_not_come_any_more_is_swept_once_everything_is_drained() {
         assert_eq!((site.shown("P"), site.copy.is_rebuilding().unwrap()), ("-".to_owned(), false));
     });
 }
+
+/// Rule 5.12: central was set back, and positions are used again.
+#[test]
+fn in_another_time_line_lower_positions_replace_and_what_central_lost_is_named_before_it_goes() {
+    on_both(|site| {
+        for id in ["both", "lost", "mine"] {
+            site.page(vec![image(id, 90, r#"{"comment":"before"}"#)]);
+        }
+        site.patch("mine", r#"{"comment":"edited"}"#);
+        site.copy.begin_other_time_line().unwrap();
+        assert!(site.copy.lost_in_step().unwrap().is_empty(), "nothing is lost before the scope is drained again");
+        drain(site, vec![image("both", 3, r#"{"comment":"after"}"#)]);
+
+        let lost = site.copy.lost_in_step().unwrap();
+
+        assert_eq!(lost.iter().map(|record| record.id.as_str()).collect::<Vec<_>>(), ["lost"]);
+        assert_eq!(site.shown("both"), r#"{"comment":"after"}"#);
+        site.reopen();
+        assert!(site.copy.is_other_time_line().unwrap());
+        sweep(site);
+        assert!(!site.copy.is_other_time_line().unwrap());
+        assert_eq!((site.shown("lost"), site.shown("mine")), ("-".to_owned(), r#"{"comment":"edited"}"#.to_owned()));
+        // From here on positions say again what is newer.
+        site.page(vec![image("both", 2, r#"{"comment":"older"}"#)]);
+        assert_eq!(site.shown("both"), r#"{"comment":"after"}"#);
+    });
+}

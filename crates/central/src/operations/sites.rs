@@ -112,6 +112,7 @@ pub(super) fn site_json(site: &SiteRow) -> Value {
         "received": site.journal.map(|(_, received, _)| received.0),
         "judged": site.journal.map(|(_, _, judged)| judged.0),
         "ahead": site.ahead_ms.map(clock::date_text),
+        "healed": site.healed_ms.map(clock::date_text),
         "stopped": site.stop.as_ref().map(|stop| clock::date_text(stop.since_ms)),
         "stop_code": site.stop.as_ref().map(|stop| &stop.code),
         "stop_reason": site.stop.as_ref().map(|stop| &stop.reason),

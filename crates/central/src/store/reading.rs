@@ -77,6 +77,8 @@ pub struct SiteRow {
     pub stop: Option<Stop>,
     /// When it was found to have heard more than central remembers, in milliseconds since 1970: central was set back.
     pub ahead_ms: Option<u64>,
+    /// When everything had come both ways since, in milliseconds since 1970.
+    pub healed_ms: Option<u64>,
 }
 
 /// A store and who holds it.
@@ -108,7 +110,8 @@ pub struct RecordRow {
 const SITE_COLUMNS: &str =
     "SELECT site.id, site.name, site.code, site.kind, site.password_hash, site.public_key, site.generation,
         site.enrolled_ms, journal.id, journal.received, journal.judged, contact.last_contact_ms, contact.last_drained_ms,
-        site_stop.since_ms, site_stop.code, site_stop.reason, site_ahead.noticed_ms
+        site_stop.since_ms, site_stop.code, site_stop.reason, site_ahead.noticed_ms,
+        site_ahead.healed_ms
     FROM site LEFT JOIN journal ON journal.site = site.id AND journal.is_active = 1
         LEFT JOIN contact ON contact.site = site.id LEFT JOIN site_stop ON site_stop.site = site.id
         LEFT JOIN site_ahead ON site_ahead.site = site.id";
@@ -299,6 +302,7 @@ fn read_site(row: &dyn Row) -> Result<SiteRow, SqlError> {
         last_drained_ms: row.optional_unsigned(12)?,
         stop,
         ahead_ms: row.optional_unsigned(16)?,
+        healed_ms: row.optional_unsigned(17)?,
     })
 }
 

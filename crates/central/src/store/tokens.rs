@@ -175,6 +175,12 @@ impl Batch<'_> {
                 known.number.into(),
             ],
         )?;
+        if is_drained {
+            self.sql.execute(
+                "UPDATE site_ahead SET healed_ms = ?2 WHERE site = ?1 AND healed_ms IS NULL",
+                &[head.site.0.into(), now],
+            )?;
+        }
         Ok(token)
     }
 
@@ -215,7 +221,8 @@ impl Batch<'_> {
             &[site.0.into(), (&token.0).into(), [].as_slice().into(), number.into()],
         )?;
         self.sql.execute(
-            "INSERT INTO site_ahead (site, noticed_ms) VALUES (?1, ?2) ON CONFLICT (site) DO NOTHING",
+            "INSERT INTO site_ahead (site, noticed_ms) VALUES (?1, ?2)
+             ON CONFLICT (site) DO UPDATE SET noticed_ms = excluded.noticed_ms, healed_ms = NULL",
             &[site.0.into(), unsigned(self.now_ms)],
         )?;
         Ok(())

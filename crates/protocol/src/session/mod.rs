@@ -156,6 +156,7 @@ pub struct Session {
     /// A challenge to be answered by the next request; a session answers one.
     answer: Option<Nonce>,
     has_answered: bool,
+    has_asked: bool,
     /// Scopes that began anew in this session; once each is how a lane is rebuilt.
     rewound: BTreeSet<ScopeId>,
     summary: Summary,
@@ -173,13 +174,22 @@ struct Exchange {
     reader: SectionReader,
     history: History,
     reply: Option<ReplyHead>,
-    /// A challenge came in place of a reply.
-    challenge: Option<Nonce>,
+    /// A refusal came in place of a reply that the next request is the answer to.
+    again: Option<Again>,
     /// Set while something is being stored: no section is opened until it is.
     storing: Option<Storing>,
     pages: u32,
     last_page: Option<bool>,
     progress: bool,
+}
+
+/// Why a request without edits comes next; each once in a session.
+#[derive(Clone, Copy)]
+enum Again {
+    /// Central challenged.
+    Answer(Nonce),
+    /// Central has less than it had said, as after it was set back: it is asked how far it is.
+    AskHowFar,
 }
 
 enum Storing {
@@ -207,6 +217,7 @@ impl Session {
             setbacks: 0,
             answer: None,
             has_answered: false,
+            has_asked: false,
             rewound: BTreeSet::new(),
             summary: Summary { entries_total: start.head.0.saturating_sub(start.received.0), ..Summary::default() },
             start,
@@ -310,7 +321,7 @@ impl Session {
             reader: SectionReader::default(),
             history: History::default(),
             reply: None,
-            challenge: None,
+            again: None,
             storing: None,
             pages: 0,
             last_page: None,
@@ -322,8 +333,11 @@ impl Session {
     /// The reply is over: was it whole, and what comes next?
     fn reply_ended(&mut self, tools: &mut Tools<'_>) {
         let Phase::Exchanging(exchange) = &self.phase else { return };
-        if let Some(nonce) = exchange.challenge {
-            (self.answer, self.has_answered) = (Some(nonce), true);
+        if let Some(again) = exchange.again {
+            match again {
+                Again::Answer(nonce) => (self.answer, self.has_answered) = (Some(nonce), true),
+                Again::AskHowFar => self.has_asked = true,
+            }
             self.link.went_through();
             return self.send(&[], 0, tools);
         }

@@ -117,6 +117,8 @@ impl Failure {
             Self::Refused(Refusal { retry_after_s: Some(seconds), .. }) => {
                 Advice::Wait { seconds: (*seconds).min(limits::RETRY_AFTER_S_MAX) }
             }
+            // What to do is done by the device itself: it reads everything again.
+            Self::Refused(refusal) if refusal.code == "central_set_back" => Advice::Retry,
             Self::Refused(_)
             | Self::DeviceSetBack { .. }
             | Self::Forked { .. }

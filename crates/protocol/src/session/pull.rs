@@ -10,7 +10,10 @@ use crate::limits;
 use crate::message::{self, Cursor, PagePartState, Refusal, ReplyHead};
 use crate::page::{self, PageHeader, PageRow};
 use crate::section::{Kind, Sealed};
-use crate::session::{Failure, Output, Phase, Session, Storing, Tools};
+use crate::session::{Again, Failure, Output, Phase, Session, Storing, Tools};
+
+/// Code of a refusal of edits behind others that central does not have.
+const GAP: &str = "gap";
 
 /// Rows of one scope and the cursor that they move it to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,8 +66,8 @@ impl Session {
         let Phase::Exchanging(exchange) = &self.phase else { return Ok(()) };
         let binding = self.binding(exchange.request);
         let body = sealed.open(&binding, &self.start.central, tools.verifier).map_err(Failure::NotCentral)?;
-        if exchange.challenge.is_some() {
-            return Err(Failure::Rule("something follows a challenge"));
+        if exchange.again.is_some() {
+            return Err(Failure::Rule("something follows a refusal"));
         }
         match (sealed.kind(), exchange.reply.is_some(), exchange.last_page) {
             (Kind::Refusal, is_begun, _) => self.refused(message::decode(body).map_err(Failure::Message)?, is_begun),
@@ -74,11 +77,17 @@ impl Session {
         }
     }
 
-    /// A challenge is answered by the next request, once in a session; any other refusal ends it.
+    /// A challenge is answered by the next request, and a gap makes it ask how far central is, each once in a session; any other
+    /// refusal ends it.
     fn refused(&mut self, refusal: Refusal, is_begun: bool) -> Result<(), Failure> {
-        match (refusal.nonce, &mut self.phase) {
-            (Some(nonce), Phase::Exchanging(exchange)) if !is_begun && !self.has_answered => {
-                exchange.challenge = Some(nonce);
+        let again = match refusal.nonce {
+            Some(nonce) if !self.has_answered => Some(Again::Answer(nonce)),
+            None if refusal.code == GAP && !self.has_asked => Some(Again::AskHowFar),
+            _ => None,
+        };
+        match (again, &mut self.phase) {
+            (Some(again), Phase::Exchanging(exchange)) if !is_begun => {
+                exchange.again = Some(again);
                 Ok(())
             }
             _ => Err(Failure::Refused(refusal)),

@@ -62,3 +62,30 @@ fn no_two_requests_of_a_session_are_the_same() {
     requests.dedup();
     assert_eq!(requests.len(), 3);
 }
+
+#[test]
+fn a_central_that_has_less_than_it_had_said_is_asked_how_far_it_is_and_gets_the_rest() {
+    let mut device = Device::new(&[10, 10, 10]);
+    device.received = Sequence(2);
+    let mut frames = Vec::new();
+    let outcome = against(&device, 3, |number, request| {
+        frames.push(request.len() > head_bytes(request));
+        if number == 1 {
+            return signed(Kind::Refusal, context_of(request), &message::encode(&Refusal::new("gap", "why")));
+        }
+        let received = if number == 2 { Sequence::ZERO } else { device.head() };
+        let reply = ReplyHead { received, ..reply(received.0, device.hash_at(received)) };
+        signed(Kind::ReplyHead, context_of(request), &message::encode(&reply))
+    });
+
+    assert_eq!(outcome.failure, None);
+    assert_eq!(frames, [true, false, true]);
+    let again = against(&device, 2, |_, request| {
+        signed(Kind::Refusal, context_of(request), &message::encode(&Refusal::new("gap", "why")))
+    });
+    assert!(matches!(again.failure, Some(Failure::Refused(_))), "once in a session");
+}
+
+fn head_bytes(request: &[u8]) -> usize {
+    section::HEADER_BYTES + message::encode(&head_of(request)).len()
+}

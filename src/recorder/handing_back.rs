@@ -1,0 +1,42 @@
+//! Handing back to a central that was set back what it has lost and this site still has (rule 5.12).
+
+use protocol::entry::{Entry, Operation};
+
+use super::{Core, RecordError, commit_local};
+use crate::journal::storage::Storage;
+use crate::journal::{Draft, Note};
+use crate::local_copy::{Kind, LostRecord};
+
+/// One bounded step of letting go of what did not come again; whether there is more to do. What central has lost is journaled
+/// first, as an edit each, past the judge here: what the site may not write central refuses, and keeps for an operator.
+///
+/// # Errors
+/// Those of the journal and of the local copy; then nothing was let go of, and the step comes again.
+pub(super) fn sweep_step<S: Storage>(core: &mut Core<S>) -> Result<bool, RecordError> {
+    let lost = core.local.lost_in_step()?;
+    if !lost.is_empty() {
+        log::warn!("central lost records that are here, and gets them back count={}", lost.len());
+        core.local.begin_edits()?;
+        if let Err(error) = hand_back(core, lost) {
+            let _ = core.local.rollback_edits();
+            return Err(error);
+        }
+    }
+    Ok(core.local.sweep_step()?)
+}
+
+fn hand_back<S: Storage>(core: &mut Core<S>, lost: Vec<LostRecord>) -> Result<(), RecordError> {
+    let mut drafts = Vec::with_capacity(lost.len());
+    for LostRecord { table, id, row, ownership, .. } in lost {
+        core.local.forget_position(&table, &id)?;
+        let entry = Entry { is_group_end: true, ownership, table, record: id, operation: Operation::Put(row) };
+        let sequence = core.shared.durable().sequence.plus(drafts.len() as u64).next();
+        let applied = core.local.effect_of(Kind::Shared, &entry)?;
+        core.local.apply_entry(Kind::Shared, sequence, &entry, &applied, 0)?;
+        let note = Note { request_id: None, recorded_at_ms: 0, completes: None };
+        drafts.push(Draft { entry: entry.encode(), is_group_end: true, note });
+    }
+    core.shared.append(&drafts)?;
+    core.shared.sync()?;
+    commit_local(core)
+}
