@@ -72,6 +72,8 @@ pub const WAITING_ENTRIES_MAX: u64 = 10_000;
 pub const REASON_BYTES_MAX: usize = 300;
 /// Longest code of a refusal, in bytes.
 pub const CODE_BYTES_MAX: usize = 64;
+/// Most sources in a hardware id: twice as many kinds as there are, for those of later programs.
+pub const HARDWARE_SOURCES_MAX: usize = 16;
 /// Longest wait that a refusal may ask for, in seconds: a mistake at central may not silence a site for longer.
 pub const RETRY_AFTER_S_MAX: u32 = 3600;
 

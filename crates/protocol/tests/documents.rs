@@ -57,6 +57,7 @@ fn every_limit_is_in_the_page_with_its_value() {
         WAITING_ENTRIES_MAX,
         REASON_BYTES_MAX,
         CODE_BYTES_MAX,
+        HARDWARE_SOURCES_MAX,
         RETRY_AFTER_S_MAX,
     ];
     let source = read("src/limits.rs");
