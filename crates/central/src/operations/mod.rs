@@ -10,7 +10,7 @@ use std::io::BufRead;
 
 pub(crate) use import::nameless_file;
 pub use import::{IMPORT_BATCH_EDITS_MAX, SPOOL_BYTES_MAX};
-pub use request::{Done, LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX, Progress, RecordsToList, Request, SiteToAdd};
+pub use request::{Done, LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX, Progress, RecordsToList, Request, SiteToAdd, SiteToEdit};
 
 use crate::center::Center;
 use crate::error::CentralError;
@@ -29,6 +29,8 @@ pub fn perform(
         Request::SiteAdd(site) => sites::add(center, site),
         Request::SiteList => sites::list(center),
         Request::SiteShow { site } => sites::show(center, &site),
+        Request::SiteEdit(edit) => sites::edit(center, edit),
+        Request::SiteResetHardware { site } => sites::reset_hardware(center, &site),
         Request::StoreAdd { store, site } => sites::give_store(center, &store, &site),
         Request::StoreList => sites::list_stores(center),
         Request::Import { continue_past_refused } => import::import(center, continue_past_refused, input, events),

@@ -24,6 +24,13 @@ pub enum Request {
         /// Its name, or its id.
         site: String,
     },
+    /// Change a site's name, password or code.
+    SiteEdit(SiteToEdit),
+    /// Free a site of its device.
+    SiteResetHardware {
+        /// Its name, or its id.
+        site: String,
+    },
     /// Give a store to a site.
     StoreAdd {
         /// The store's id.
@@ -50,7 +57,11 @@ impl Request {
     pub fn only_looks(&self) -> bool {
         match self {
             Self::SiteList | Self::SiteShow { .. } | Self::StoreList { .. } | Self::Records(_) | Self::Status => true,
-            Self::SiteAdd(_) | Self::StoreAdd { .. } | Self::Import { .. } => false,
+            Self::SiteAdd(_)
+            | Self::SiteEdit(_)
+            | Self::SiteResetHardware { .. }
+            | Self::StoreAdd { .. }
+            | Self::Import { .. } => false,
         }
     }
 }
@@ -71,6 +82,23 @@ pub struct SiteToAdd {
     pub stores: Vec<String>,
     /// Kept as a hash alone.
     pub password: String,
+}
+
+/// What to change of a site; what is not given stays.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SiteToEdit {
+    /// Its name, or its id.
+    pub site: String,
+    /// Another login.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// Another text.
+    #[serde(default)]
+    pub code: Option<String>,
+    /// Another password; kept as a hash alone.
+    #[serde(default)]
+    pub password: Option<String>,
 }
 
 /// Which records.

@@ -3,8 +3,10 @@
 use std::ops::ControlFlow;
 
 use domain::catalogue::Catalogue;
+use protocol::hardware::HardwareId;
 use protocol::ids::{
-    CredentialGeneration, Epoch, JournalId, OwnershipNumber, Position, PublicKey, RecordId, Sequence, SiteId,
+    CredentialGeneration, Epoch, HardwareSalt, JournalId, OwnershipNumber, Position, PublicKey, RecordId, Sequence,
+    SiteId,
 };
 use sql::{Row, Sql, SqlError, SqlErrorKind, SqlExt};
 
@@ -63,7 +65,13 @@ pub struct SiteRow {
     pub public_key: Option<PublicKey>,
     /// Rises when name or password changes.
     pub generation: CredentialGeneration,
-    /// When its device was enrolled, in milliseconds since 1970.
+    /// What the values of its device's hardware are hashed with; only central has none.
+    pub salt: Option<HardwareSalt>,
+    /// What its device is made of.
+    pub hardware: Option<HardwareId>,
+    /// Since when it is bound to that device, in milliseconds since 1970.
+    pub bound_ms: Option<u64>,
+    /// When its device enrolled last, in milliseconds since 1970.
     pub enrolled_ms: Option<u64>,
     /// The journal in which its edits come now, how far it is received, and how far it is judged.
     pub journal: Option<(JournalId, Sequence, Sequence)>,
@@ -101,7 +109,8 @@ pub struct RecordRow {
 
 const SITE_COLUMNS: &str =
     "SELECT site.id, site.name, site.code, site.kind, site.password_hash, site.public_key, site.generation,
-        site.enrolled_ms, journal.id, journal.received, journal.judged, contact.last_contact_ms, contact.last_drained_ms
+        site.enrolled_ms, journal.id, journal.received, journal.judged, contact.last_contact_ms, contact.last_drained_ms,
+        site.salt, site.hardware, site.bound_ms
     FROM site LEFT JOIN journal ON journal.site = site.id AND journal.is_active = 1
         LEFT JOIN contact ON contact.site = site.id";
 
@@ -260,7 +269,7 @@ impl Reading<'_> {
     }
 }
 
-fn public_key(row: &dyn Row, column: usize) -> Result<Option<PublicKey>, SqlError> {
+pub(super) fn public_key(row: &dyn Row, column: usize) -> Result<Option<PublicKey>, SqlError> {
     let key = row.optional_blob(column)?.map(PublicKey::try_from).transpose();
     key.map_err(|_| SqlError::new(SqlErrorKind::Corrupt, "a site has a key that is not 32 bytes"))
 }
@@ -283,6 +292,9 @@ fn read_site(row: &dyn Row) -> Result<SiteRow, SqlError> {
         journal,
         last_contact_ms: row.optional_unsigned(11)?,
         last_drained_ms: row.optional_unsigned(12)?,
+        salt: text::optional_salt(row, 13)?,
+        hardware: text::optional_hardware(row, 14)?,
+        bound_ms: row.optional_unsigned(15)?,
     })
 }
 

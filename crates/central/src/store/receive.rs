@@ -24,9 +24,11 @@ impl Batch<'_> {
     /// Takes up an exchange: finds or changes the journal, forgets control rows that the site has, and keeps its cursors.
     ///
     /// # Errors
-    /// Refused with `unknown_site`, `not_enrolled`, `unknown_journal`, `journal_retired`, `fork`, `central_set_back`.
+    /// Refused with `unknown_site`, `not_enrolled`, `credentials_changed`, `unknown_journal`, `journal_retired`, `fork`,
+    /// `central_set_back`.
     pub fn begin(&mut self, head: &RequestHead) -> Result<Received, StoreError> {
         self.job(|batch| {
+            batch.check_generation(head)?;
             batch.find_journal(head)?;
             batch.check_head(head)?;
             batch.forget_control(head.site, head.control)?;
@@ -233,17 +235,22 @@ impl Batch<'_> {
         journal: JournalId,
         predecessor: Option<&Predecessor>,
     ) -> Result<(), StoreError> {
-        if let Some(old) = self.site(site)?.journal.take() {
-            if old.is_changed {
-                old.write(self.sql)?;
-            }
-            self.sql.execute("UPDATE journal SET is_active = 0 WHERE number = ?1", &[old.number.into()])?;
-            self.site(site)?.has_unjudged_journal |= old.judged < old.received;
-        }
+        self.close_journal(site)?;
         let genesis = chain::genesis(site, journal, predecessor);
         let statement = predecessor.map(message::encode);
         let journal = insert_journal(self.sql, site, journal, genesis, statement.as_deref())?;
         self.site(site)?.journal = Some(journal);
+        Ok(())
+    }
+
+    /// Closes the active journal, if there is one. It stays known.
+    pub(super) fn close_journal(&mut self, site: SiteId) -> Result<(), StoreError> {
+        let Some(old) = self.site(site)?.journal.take() else { return Ok(()) };
+        if old.is_changed {
+            old.write(self.sql)?;
+        }
+        self.sql.execute("UPDATE journal SET is_active = 0 WHERE number = ?1", &[old.number.into()])?;
+        self.site(site)?.has_unjudged_journal |= old.judged < old.received;
         Ok(())
     }
 

@@ -6,14 +6,43 @@
 use sql::Migration;
 
 /// Number of the last migration.
-pub(super) const VERSION: u32 = 3;
+pub(super) const VERSION: u32 = 4;
 
 /// Every step. A released one never changes.
 pub(super) const MIGRATIONS: &[Migration] = &[
     Migration { number: 1, name: "the store", ddl: FIRST },
     Migration { number: 2, name: "checksums", ddl: CHECKSUMS },
     Migration { number: 3, name: "what a device knows", ddl: HEARD },
+    Migration { number: 4, name: "who speaks for a site", ddl: IDENTITY },
 ];
+
+/// `site.salt`: random, hashed with the hardware's values; `hardware`: the wire form of the bound device's id, empty without a
+/// device; `bound_ms`: since when. `retired_key`: keys that spoke for a site before. `site_credentials`: every pair of name and
+/// password by its generation, the one that counts among them.
+const IDENTITY: &str = "
+ALTER TABLE site ADD COLUMN salt {blob};
+ALTER TABLE site ADD COLUMN hardware {blob};
+ALTER TABLE site ADD COLUMN bound_ms {bigint};
+
+CREATE TABLE retired_key (
+    site {bigint} NOT NULL,
+    public_key {blob} NOT NULL,
+    retired_ms {bigint} NOT NULL,
+    reason {text} NOT NULL,
+    PRIMARY KEY (site, public_key)
+) {keyed_table};
+
+CREATE TABLE site_credentials (
+    site {bigint} NOT NULL,
+    generation {bigint} NOT NULL,
+    name {text} NOT NULL,
+    password_hash {text} NOT NULL,
+    PRIMARY KEY (site, generation)
+) {keyed_table};
+INSERT INTO site_credentials (site, generation, name, password_hash)
+    SELECT id, generation, name, password_hash FROM site WHERE id > 1;
+UPDATE site SET bound_ms = enrolled_ms;
+";
 
 /// What central knows of what a device knows, by journal. `echo_after`: how far it was received when the site last began to read a
 /// lane from 0; what came before then the device may have lost with its local copy, whenever it is judged. `told`: how far the
