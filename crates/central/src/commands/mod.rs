@@ -119,12 +119,11 @@ struct SiteAddArguments {
 }
 
 #[derive(Args)]
-#[group(required = true, multiple = true, args = ["name", "password_file", "code"])]
 struct SiteEditArguments {
     /// The site's name, or its id.
     site: String,
     /// Another login; unique.
-    #[arg(long)]
+    #[arg(long, required_unless_present_any = ["password_file", "code"])]
     name: Option<String>,
     /// A file with another password, or - for standard input. A line end behind it does not count.
     #[arg(long, value_name = "FILE")]
