@@ -173,7 +173,8 @@ impl Agent {
     /// Runs one session; waits for one that is running.
     ///
     /// # Errors
-    /// [`AgentError`] if the device fails; `hardware_changed` if it is not the one that was enrolled. A session that central or the link ends is told in the report.
+    /// [`AgentError`] if the device fails; `hardware_changed` if it is not the one that was enrolled. A session that central or the
+    /// link ends is told in the report.
     pub fn run_session(&self, progress: &mut dyn FnMut(&Summary)) -> Result<Report, AgentError> {
         let recorder = self.recorder()?;
         self.check_hardware()?;

@@ -75,7 +75,8 @@ impl Agent {
         let file = self.file("configured-password", password);
         restrict(&file);
         let mut settings = std::fs::read_to_string(self.settings()).unwrap();
-        settings += &format!("[site]\nname = \"{name}\"\npassword_file = \"{}\"\n", file.display());
+        let site = format!("[site]\nname = \"{name}\"\npassword_file = \"{}\"\n", file.display());
+        settings.push_str(&site);
         std::fs::write(self.settings(), settings).unwrap();
     }
 

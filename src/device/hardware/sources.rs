@@ -103,7 +103,7 @@ fn is_given_by_maker(address: &str) -> bool {
     let digits = |part: &str| hex::array::<1>(part).map(|[byte]| byte);
     let bytes: Option<Vec<u8>> = address.split(':').map(digits).collect();
     match bytes.as_deref() {
-        Some(bytes @ [first, _, _, _, _, _]) => first & 3 == 0 && bytes.iter().any(|byte| byte != first),
+        Some(bytes @ [first, _, _, _, _, _]) => first.trailing_zeros() >= 2 && bytes.iter().any(|byte| byte != first),
         _ => false,
     }
 }

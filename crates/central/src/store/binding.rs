@@ -63,7 +63,7 @@ struct Bound {
     generation: CredentialGeneration,
     key: Option<PublicKey>,
     hardware: HardwareId,
-    bound_ms: Option<u64>,
+    since_ms: Option<u64>,
     last_contact_ms: Option<u64>,
 }
 
@@ -176,7 +176,7 @@ impl Batch<'_> {
                     generation: CredentialGeneration(text::small(row, 0)?),
                     key: public_key(row, 1)?,
                     hardware: text::optional_hardware(row, 2)?.unwrap_or_default(),
-                    bound_ms: row.optional_unsigned(3)?,
+                    since_ms: row.optional_unsigned(3)?,
                     last_contact_ms: row.optional_unsigned(4)?,
                 })
             },
@@ -279,7 +279,7 @@ fn hardware_differs(site: SiteId, bound: &Bound) -> StoreError {
     let what = format!(
         "site {site} is bound to other hardware since {}, and this device has its key: its data folder was copied, or it was \
          repaired. An administrator frees it: outpost-central site reset-hardware {site}",
-        moment(bound.bound_ms)
+        moment(bound.since_ms)
     );
     StoreError::refused("hardware_differs", &what)
 }
@@ -289,7 +289,7 @@ fn site_bound(site: SiteId, bound: &Bound, device: &EnrollingDevice) -> StoreErr
     let what = format!(
         "site {site} is bound to device {known} since {}, last seen {}; this is device {}. If it takes that one's place, an \
          administrator frees the site: outpost-central site reset-hardware {site}",
-        moment(bound.bound_ms),
+        moment(bound.since_ms),
         moment(bound.last_contact_ms),
         device.key.fingerprint()
     );

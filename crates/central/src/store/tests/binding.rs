@@ -44,7 +44,7 @@ impl Batch<'_> {
 
 fn refusal<T: std::fmt::Debug>(result: Result<T, StoreError>) -> (String, String) {
     match result.unwrap_err() {
-        StoreError::Refused(refusal) => (refusal.code.to_string(), refusal.message.to_string()),
+        StoreError::Refused(refusal) => (refusal.code, refusal.message),
         other => panic!("{other}"),
     }
 }
