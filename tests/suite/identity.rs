@@ -156,6 +156,7 @@ fn a_lost_tablet_is_replaced_after_a_reset_and_stays_out() {
     for part in [&known["device"], &known["bound"], &known["last_contact"], &json!("reset-hardware")] {
         assert!(told.contains(part.as_str().unwrap()), "{part} is not in {told}");
     }
+    assert_eq!(told.matches("site_bound").count(), 1, "the code is said once: {told}");
     assert_eq!(site(&central, "north")["device"], known["device"]);
 
     let reset = central.json(&["site", "reset-hardware", "north"]);

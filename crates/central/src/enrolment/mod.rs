@@ -131,6 +131,14 @@ impl EnrolError {
         }
     }
 
+    /// A sentence for a person, without the code.
+    pub fn message(&self) -> String {
+        match self {
+            Self::Center(error) => error.message.clone(),
+            other => other.to_string(),
+        }
+    }
+
     /// The HTTP status.
     pub fn status(&self) -> StatusCode {
         match self {

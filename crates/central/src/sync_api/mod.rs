@@ -146,7 +146,7 @@ async fn enrolment_body(api: &SyncApi, request: Request) -> Result<Vec<u8>, Box<
 fn answer_enrolment<T: serde::Serialize>(answer: Result<T, enrolment::EnrolError>) -> Response {
     match answer {
         Ok(answer) => axum::Json(answer).into_response(),
-        Err(error) => error_response(error.status(), error.code(), &error.to_string(), error.retry_after_s()),
+        Err(error) => error_response(error.status(), error.code(), &error.message(), error.retry_after_s()),
     }
 }
 
