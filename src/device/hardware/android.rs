@@ -1,7 +1,7 @@
 //! Android's serial number: a property, which a daemon can ask for but not read from a file of its own.
 
 use std::fs::File;
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::Read as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::mpsc::sync_channel;
@@ -20,7 +20,7 @@ const FILES: [&str; 3] = ["default.prop", "system/build.prop", "vendor/build.pro
 /// Longest value of a property, in bytes: 91 on most versions of Android.
 const PROPERTY_BYTES_MAX: usize = 256;
 /// Most bytes of a file of properties that are read.
-const FILE_BYTES_MAX: u64 = 256 * 1024;
+const FILE_BYTES_MAX: usize = 256 * 1024;
 /// How long the program may take, in milliseconds. A sync waits for it.
 const PROGRAM_MS_MAX: u64 = 2_000;
 
@@ -61,13 +61,10 @@ fn ask(program: &Path, property: &str) -> Option<Value> {
 }
 
 fn look_up(file: &Path, property: &str) -> Option<Value> {
-    let lines = BufReader::new(File::open(file).ok()?.take(FILE_BYTES_MAX));
-    for line in lines.split(b'\n') {
-        let line = Zeroizing::new(line.ok()?);
-        let value = str::from_utf8(&line).ok().and_then(|line| line.strip_prefix(property)?.strip_prefix('='));
-        if let Some(value) = value {
-            return trimmed(value.as_bytes(), PROPERTY_BYTES_MAX);
-        }
-    }
-    None
+    // Room from the start: a buffer that grows leaves copies behind.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(FILE_BYTES_MAX + 1));
+    File::open(file).ok()?.take(FILE_BYTES_MAX as u64).read_to_end(&mut bytes).ok()?;
+    let value =
+        bytes.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(property.as_bytes())?.strip_prefix(b"="));
+    trimmed(value?, PROPERTY_BYTES_MAX)
 }

@@ -58,12 +58,36 @@ pub(super) fn done(request: &Request, done: &Done, is_json: bool, output: &mut d
 }
 
 fn sites(value: &Value) -> String {
-    let head = ["ID", "NAME", "CODE", "TYPE", "BOUND", "BINDING", "DEVICE", "LAST CONTACT", "STORES"];
+    let keys = [
+        "id",
+        "name",
+        "code",
+        "type",
+        "bound",
+        "binding",
+        "device",
+        "retired_keys",
+        "credential_generation",
+        "last_contact",
+    ];
+    let head = [
+        "ID",
+        "NAME",
+        "CODE",
+        "TYPE",
+        "BOUND",
+        "BINDING",
+        "DEVICE",
+        "RETIRED KEYS",
+        "GENERATION",
+        "LAST CONTACT",
+        "STORES",
+    ];
     table(
         &head,
         items(value, "sites").iter().map(|site| {
             let stores = items(site, "stores").iter().map(plain).collect::<Vec<_>>().join(" ");
-            let mut row = columns(site, &["id", "name", "code", "type", "bound", "binding", "device", "last_contact"]);
+            let mut row = columns(site, &keys);
             row.push(stores);
             row
         }),

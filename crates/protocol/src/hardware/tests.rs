@@ -175,6 +175,16 @@ fn bytes_that_are_no_hardware_id_are_refused() {
     }
 }
 
+proptest::proptest! {
+    #[test]
+    fn any_bytes_are_an_id_that_comes_back_or_none(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..300)) {
+        if let Ok(id) = HardwareId::decode(&bytes) {
+            assert!(id.sources().len() <= HARDWARE_SOURCES_MAX);
+            assert_eq!(HardwareId::decode(&id.encode()), Ok(id));
+        }
+    }
+}
+
 #[test]
 fn sources_of_one_kind_and_too_many_are_no_id() {
     let source = HardwareSource::of_value(SocSerial, &SALT, b"1");

@@ -313,3 +313,33 @@ fn pairs_are_kept_up_to_their_limit_and_no_generation_comes_twice(world: &mut Wo
     assert_eq!(world.job(|batch| batch.edit_site(site, &next)), CredentialGeneration(last + 1));
     assert_eq!(kept(world), (5..=last + 1).rev().collect::<Vec<_>>());
 }
+
+/// Not on every engine: what a step of the schema does to rows is the same SQL everywhere.
+#[test]
+fn a_store_of_before_gets_salts_and_credentials_and_its_devices_stay_enrolled() {
+    let mut sql: Box<dyn Sql> = Box::new(SqliteEngine::in_memory().unwrap());
+    sql::migrate(&mut *sql, &schema::MIGRATIONS[..3]).unwrap();
+    for (id, name, generation) in [(1, "central", 0), (2, "north", 4), (3, "south", 1)] {
+        let values = [id.into(), name.into(), generation.into(), (&[9_u8; 32]).into()];
+        sql.in_transaction(sql::Durability::Full, |sql| {
+            sql.execute(
+                "INSERT INTO site (id, name, code, kind, password_hash, public_key, generation, enrolled_ms, control_last)
+                 VALUES (?1, ?2, '', 'standalone', 'hash', ?4, ?3, 5, 0)",
+                &values,
+            )
+        })
+        .unwrap();
+    }
+
+    let mut world = World::with(sql, LIMITS);
+
+    let north = world.store.reading().site(SiteId(2)).unwrap().unwrap();
+    let south = world.store.reading().site(SiteId(3)).unwrap().unwrap();
+    assert!(north.salt.is_some() && north.salt != south.salt);
+    assert_eq!((north.hardware, north.bound_ms), (None, Some(5)));
+    let credentials = world.store.reading().credentials(SiteId(2)).unwrap();
+    assert_eq!((credentials.len(), credentials[0].generation), (1, CredentialGeneration(4)));
+    // Nothing is known of the hardware until the device enrols again.
+    world.job(|batch| batch.enrol(SiteId(2), &enrolling_on("cu", 9)));
+    assert_eq!(code(world.try_job(|batch| batch.enrol(SiteId(2), &enrolling_on("CU", 9)))), "hardware_differs");
+}
