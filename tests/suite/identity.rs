@@ -264,4 +264,10 @@ fn a_device_that_has_the_new_password_in_its_settings_goes_on_by_itself() {
     assert_eq!(central.records("item_line").len(), 1);
     let quiet = agent.json(&["sync"]);
     assert_eq!(quiet["requests"], 1, "the password is shown once: {quiet}");
+
+    // The variable goes before the file.
+    let newer = password_file(&agent, "a third secret");
+    central.json(&["site", "edit", "north", "--password-file", &newer]);
+    success(&agent.command(&["sync"]).env("OUTPOST_PASSWORD", "a third secret").output().unwrap());
+    assert_eq!(site(&central, "north")["retired_keys"], 0);
 }

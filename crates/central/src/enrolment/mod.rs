@@ -260,7 +260,8 @@ impl Enrolment {
         };
         let binding = enrolled.binding.as_str();
         if enrolled.is_new {
-            tracing::info!(%site, device = fingerprint, %journal, binding, "a device was enrolled");
+            let replaced = enrolled.replaced.map_or_else(|| "none".to_owned(), |key| key.fingerprint());
+            tracing::info!(%site, device = fingerprint, replaced, %journal, binding, "a device was enrolled");
         }
         Ok(EnrolReply {
             site_id: site.0,

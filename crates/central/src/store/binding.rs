@@ -34,6 +34,8 @@ pub struct Enrolled {
     pub generation: CredentialGeneration,
     /// How well its hardware tells it from others.
     pub binding: BindingStrength,
+    /// The key whose place it took: of the same hardware before it was wiped.
+    pub replaced: Option<PublicKey>,
     /// False if this very device and journal were enrolled already.
     pub is_new: bool,
 }
@@ -99,8 +101,13 @@ impl Batch<'_> {
             let active = batch.site(site)?.journal.as_ref().map(|journal| journal.id);
             let bound = batch.bound(site)?;
             let likeness = compare(&bound.hardware, &device.hardware).likeness;
-            let enrolled =
-                Enrolled { site, generation: bound.generation, binding: device.hardware.strength(), is_new: true };
+            let mut enrolled = Enrolled {
+                site,
+                generation: bound.generation,
+                binding: device.hardware.strength(),
+                replaced: None,
+                is_new: true,
+            };
             let mut is_back = false;
             match bound.key {
                 None => is_back = batch.forget_retired_key(site, &device.key)? == Some(RetiredReason::Reset),
@@ -119,6 +126,7 @@ impl Batch<'_> {
                 Some(old) => {
                     batch.retire_key(site, &old, RetiredReason::Replaced)?;
                     batch.forget_retired_key(site, &device.key)?;
+                    enrolled.replaced = Some(old);
                 }
             }
             let is_same_device = is_back || bound.key == Some(device.key);

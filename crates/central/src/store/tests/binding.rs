@@ -104,7 +104,7 @@ fn a_wiped_device_is_taken_with_its_new_key_and_the_old_one_is_retired(world: &m
 
     let wiped = world.job(|batch| batch.enrol(site, &enrolling_on("cu", 2)));
 
-    assert!(wiped.is_new);
+    assert_eq!((wiped.is_new, wiped.replaced), (true, Some(PublicKey([1; 32]))));
     assert_eq!(key_of(world, site), Some(2));
     assert_eq!(retired(world, site), [(1, RetiredReason::Replaced)]);
     // What was there before the wipe does not come back: its journal is closed.
@@ -321,7 +321,7 @@ fn a_store_of_before_gets_salts_and_credentials_and_its_devices_stay_enrolled() 
     sql::migrate(&mut *sql, &schema::MIGRATIONS[..3]).unwrap();
     for (id, name, generation) in [(1, "central", 0), (2, "north", 4), (3, "south", 1)] {
         let values = [id.into(), name.into(), generation.into(), (&[9_u8; 32]).into()];
-        sql.in_transaction(sql::Durability::Full, |sql| {
+        sql.in_transaction(Durability::Full, |sql| {
             sql.execute(
                 "INSERT INTO site (id, name, code, kind, password_hash, public_key, generation, enrolled_ms, control_last)
                  VALUES (?1, ?2, '', 'standalone', 'hash', ?4, ?3, 5, 0)",
