@@ -158,3 +158,81 @@ fn other_key(what: &str) -> AgentError {
         Exit::Refused,
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Sources;
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpListener;
+    use std::thread::JoinHandle;
+
+    /// Answers one request after the other with these bodies; gives what was asked.
+    fn central(bodies: Vec<String>) -> (CentralUrl, JoinHandle<Vec<String>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = CentralUrl::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
+        let asked = std::thread::spawn(move || {
+            let answers = bodies.into_iter().map(|body| {
+                let (mut connection, _) = listener.accept().unwrap();
+                let mut asked = Vec::new();
+                // A request is a JSON object, so that it ends with its bracket.
+                while !asked.ends_with(b"}") {
+                    let mut bytes = [0; 1024];
+                    let count = connection.read(&mut bytes).unwrap();
+                    asked.extend_from_slice(&bytes[..count]);
+                }
+                let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length:";
+                write!(connection, "{head} {}\r\n\r\n{body}", body.len()).unwrap();
+                String::from_utf8(asked).unwrap()
+            });
+            answers.collect()
+        });
+        (url, asked)
+    }
+
+    fn begin(key: u8) -> String {
+        format!(r#"{{"salt":"{}","central_key":"{}"}}"#, "05".repeat(16), PublicKey([key; 32]))
+    }
+
+    fn enrolled(key: u8) -> String {
+        let key = PublicKey([key; 32]);
+        format!(r#"{{"site_id":2,"central_key":"{key}","credential_generation":1,"binding":"none"}}"#)
+    }
+
+    fn introduced(url: CentralUrl, central_key: Option<PublicKey>) -> Result<Enrolment, AgentError> {
+        let folder = tempfile::tempdir().unwrap();
+        let config = Config { hardware_root: folder.path().into(), ..Config::load(&Sources::default()).unwrap() };
+        let mut transport = Transport::new(&config, url.clone()).unwrap();
+        let password = Zeroizing::new("open sesame".to_owned());
+        let introduction = Introduction {
+            public_key: PublicKey([8; 32]),
+            journal: JournalId([9; 16]),
+            site_name: "north",
+            password: &password,
+            central_key,
+        };
+        introduce(&mut transport, &config, url, &introduction)
+    }
+
+    #[test]
+    fn a_password_that_is_shown_without_a_person_goes_to_the_pinned_central_alone() {
+        let (url, asked) = central(vec![begin(4)]);
+
+        let error = introduced(url, Some(PublicKey([3; 32]))).unwrap_err();
+
+        assert_eq!((error.code.as_str(), error.exit), ("central_key_differs", Exit::Refused));
+        assert!(!asked.join().unwrap().concat().contains("sesame"));
+    }
+
+    #[test]
+    fn a_central_that_shows_two_keys_is_not_believed() {
+        let (url, asked) = central(vec![begin(3), enrolled(4)]);
+        assert_eq!(introduced(url, None).unwrap_err().code, "central_key_differs");
+        assert_eq!(asked.join().unwrap().len(), 2);
+
+        let (url, asked) = central(vec![begin(3), enrolled(3)]);
+        let enrolment = introduced(url, None).unwrap();
+        assert_eq!((enrolment.site.0, enrolment.central_key), (2, PublicKey([3; 32])));
+        assert!(asked.join().unwrap()[1].contains(r#""hardware":"0000""#));
+    }
+}
