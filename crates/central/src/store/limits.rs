@@ -20,8 +20,9 @@ pub const ENTRY_LOG_DAYS_DEFAULT: u32 = 90;
 /// Most refused edits that an import tells one by one; the rest is only counted.
 pub const IMPORT_REFUSALS_TOLD_MAX: usize = 1000;
 /// Keys of one site that are kept after they were retired; at the limit the oldest is forgotten, and what it signs is then
-/// refused like a stranger's. A tablet is wiped or replaced once in years.
-pub const RETIRED_KEYS_MAX: usize = 16;
+/// refused like a stranger's. A tablet is wiped or replaced once in years, and each key costs a check of a signature whenever
+/// somebody sends rubbish.
+pub const RETIRED_KEYS_MAX: usize = 4;
 /// Pairs of name and password of one site that are kept, its own among them; at the limit the oldest is forgotten, and putting
 /// it back is then a change like any other.
 pub const CREDENTIALS_KEPT_MAX: usize = 8;
