@@ -15,16 +15,17 @@ use zeroize::Zeroizing;
 use crate::clock::{self, Waker, Woken};
 use crate::config::{CentralUrl, Config};
 use crate::data_folder::DataFolder;
-use crate::device::{Device, Enrolment};
+use crate::device::Device;
 use crate::error::AgentError;
 use crate::exit::Exit;
 use crate::journal::{JournalLimits, SledStorage};
 use crate::recorder::Recorder;
 use crate::sync_runner::{Learnt, Parties, Report, SyncRunner, TokenStore};
-use crate::transport::{EnrolRequest, Interrupter, Transport};
+use crate::transport::{Interrupter, Transport};
 
 mod agreement;
 mod carrying_over;
+mod enrolling;
 mod opening;
 #[cfg(test)]
 mod tests;
@@ -43,6 +44,8 @@ pub struct Agent {
     line: Mutex<Line>,
     interrupter: Mutex<Option<Interrupter>>,
     is_stopping: AtomicBool,
+    /// Once is enough to say that some of the hardware differs.
+    has_told_difference: AtomicBool,
     stop: Waker,
     /// Dropped last: the lock outlives everything that writes.
     folder: DataFolder,
@@ -115,51 +118,10 @@ impl Agent {
             line: Mutex::new(Line { transport: None, codec: ZstdCodec::default(), learnt }),
             interrupter: Mutex::new(None),
             is_stopping: AtomicBool::new(false),
+            has_told_difference: AtomicBool::new(false),
             stop: Waker::new(),
             folder,
         })
-    }
-
-    /// Introduces this device to central with the site's name and password, and pins central's key. Harmless when repeated.
-    ///
-    /// # Errors
-    /// [`AgentError`]: central cannot be reached, or refuses name and password; nothing has changed then.
-    pub fn enrol(mut self, credentials: &Credentials<'_>) -> Result<Self, AgentError> {
-        let enrolled = self.device().identity().enrolment.as_ref().map(|enrolment| enrolment.central_url.clone());
-        let url = credentials.central.clone().or_else(|| self.config.central_url.clone()).or(enrolled);
-        let url = url.ok_or_else(no_central)?;
-        let mut transport = Transport::new(&self.config, url.clone())?;
-        let device = self.device.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let reply = transport.enrol(&EnrolRequest {
-            site_name: credentials.site_name,
-            password: credentials.password,
-            public_key: device.public_key(),
-            journal: device.identity().journal,
-            device_kind: self.config.device_kind,
-        })?;
-        if let Some(known) = &device.identity().enrolment
-            && known.site != reply.site
-        {
-            return Err(AgentError::new(
-                "other_site",
-                format!(
-                    "this data folder belongs to site {}, and {} is site {}",
-                    known.site, credentials.site_name, reply.site
-                ),
-                "Use another data folder for another site.",
-                Exit::Refused,
-            ));
-        }
-        device.enrol(Enrolment {
-            site: reply.site,
-            site_name: credentials.site_name.to_owned(),
-            central_url: url,
-            central_key: reply.central_key,
-            generation: reply.generation,
-        })?;
-        let config = self.config.clone();
-        drop(self);
-        Self::open(config)
     }
 
     /// The records' tables.
@@ -211,9 +173,11 @@ impl Agent {
     /// Runs one session; waits for one that is running.
     ///
     /// # Errors
-    /// [`AgentError`] if the device fails. A session that central or the link ends is told in the report.
+    /// [`AgentError`] if the device fails; `hardware_changed` if it is not the one that was enrolled. A session that central or the
+    /// link ends is told in the report.
     pub fn run_session(&self, progress: &mut dyn FnMut(&Summary)) -> Result<Report, AgentError> {
         let recorder = self.recorder()?;
+        self.check_hardware()?;
         let mut line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
         let Line { transport, codec, learnt } = &mut *line;
         let enrolment = self.device().enrolment()?.clone();

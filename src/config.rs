@@ -85,6 +85,8 @@ pub struct Config {
     pub data_folder: PathBuf,
     /// Where the daemon listens.
     pub socket_path: PathBuf,
+    /// Below which folder the hardware's serial numbers are looked for.
+    pub hardware_root: PathBuf,
     /// From which level on events are logged.
     pub log_level: LevelFilter,
     /// Central's address; `enrol` may give it instead.
@@ -181,6 +183,7 @@ impl Config {
             file,
             data_folder,
             socket_path,
+            hardware_root: values.path("hardware_root").expect("it has a default"),
             log_level: log_level(values),
             central_url,
             central_ca_file: values.path("central.ca_file"),

@@ -1,4 +1,14 @@
-//! Ids as hexadecimal text in files and in JSON. Writing them is their `Display`.
+//! Ids and bytes as hexadecimal text in files and in JSON. Writing ids is their `Display`.
+
+use std::fmt::Write as _;
+
+/// Lower-case digits.
+pub fn text(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        let _infallible = write!(text, "{byte:02x}");
+        text
+    })
+}
 
 /// Reads exactly `N` bytes from `2 * N` hexadecimal digits; `None` for anything else.
 pub fn array<const N: usize>(text: &str) -> Option<[u8; N]> {
@@ -44,5 +54,6 @@ mod tests {
         let id = JournalId([0x5a; 16]);
 
         assert_eq!(array(&id.to_string()), Some(id.0));
+        assert_eq!(text(&id.0), id.to_string());
     }
 }

@@ -84,6 +84,8 @@ impl Home for Device<'_> {
             "id": enrolment.site.0,
             "name": enrolment.site_name,
             "central": enrolment.central_url.as_str(),
+            "binding": enrolment.hardware.strength().as_str(),
+            "binding_text": outpost::device::strength_sentence(enrolment.hardware.strength()),
         }))
     }
 }

@@ -20,6 +20,8 @@ mod daemon;
 mod examine;
 #[path = "suite/full_disk.rs"]
 mod full_disk;
+#[path = "suite/identity.rs"]
+mod identity;
 #[path = "suite/kills.rs"]
 mod kills;
 #[path = "suite/power_cut.rs"]

@@ -52,7 +52,8 @@ pub(super) const VERBS: &[Verb] = &[
         arguments: "",
         summary: "make this device the one that speaks for a site",
         help: "Makes the device's key, shows central the site's name and password, and keeps what central answers. From then \
-               on the key speaks for the site and the password is not needed. It can be repeated if the answer was lost.\n\
+               on the key speaks for the site, from this device alone, and the password is not needed. It can be repeated if the \
+               answer was lost, and has to be when the site's name or password was changed at central.\n\
                The password comes from --password-file, else from the environment variable OUTPOST_PASSWORD, else from the \
                file that the settings name. It is never an argument: arguments can be seen by others.",
         options: &[

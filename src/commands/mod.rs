@@ -42,7 +42,8 @@ pub trait Home {
     /// `folder_in_use` if another program has it; else what is wrong with the folder or the settings.
     fn open(&self) -> Result<Arc<dyn Performer>, AgentError>;
 
-    /// Makes this device the one that speaks for a site. `None` leaves it to the settings. Returns `{"id","name","central"}`.
+    /// Makes this device the one that speaks for a site. `None` leaves it to the settings. Returns
+    /// `{"id","name","central","binding","binding_text"}`.
     ///
     /// # Errors
     /// Central cannot be reached, or refuses.
@@ -64,10 +65,11 @@ pub fn run(command: &Command, config: &Config, home: &dyn Home, screen: &mut Scr
             let site = home.enrol(central.as_deref(), name.as_deref(), password.as_ref())?;
             screen.result(&site, |site| {
                 format!(
-                    "this device speaks for site {} ({}) at {}\n",
+                    "this device speaks for site {} ({}) at {}\n{}\n",
                     site["id"],
                     wording::text(&site["name"]),
-                    wording::text(&site["central"])
+                    wording::text(&site["central"]),
+                    wording::text(&site["binding_text"])
                 )
             });
             Ok(Exit::Ok)

@@ -55,6 +55,7 @@ const JOURNAL_BYTES_LEAST: u64 = 16 * wire::GROUP_BYTES_MAX as u64;
 pub(super) const SETTINGS: &[Setting] = &[
     Setting { path: "data_folder", kind: Kind::Path, default: Some(Default::Text("/var/lib/outpost")) },
     Setting { path: "socket_path", kind: Kind::Path, default: None },
+    Setting { path: "hardware_root", kind: Kind::Path, default: Some(Default::Text("/")) },
     Setting {
         path: "log_level",
         kind: Kind::Choice(&["error", "warn", "info", "debug", "trace", "off"]),

@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use protocol::ids::{CredentialGeneration, JournalId, PublicKey, SiteId};
+use protocol::hardware::HardwareId;
+use protocol::ids::{CredentialGeneration, HardwareSalt, JournalId, PublicKey, SiteId};
 use serde::{Deserialize, Serialize};
 
 use super::error::DeviceError;
@@ -12,7 +13,8 @@ use crate::{durable_file, hex};
 const NAME: &str = "identity";
 const VERSION: u64 = 0;
 
-/// Largest identity file, in bytes: an address of 2 kB, a name of 256 bytes, ids, and room for escapes.
+/// Largest identity file, in bytes: an address of 2 kB, a name of 256 bytes, ids, a hardware id of
+/// 550 digits, and room for escapes.
 const BYTES_MAX: usize = 8 * 1024;
 
 /// What stands between the line of JSON and its checksum.
@@ -45,6 +47,10 @@ pub struct Enrolment {
     pub central_key: PublicKey,
     /// The generation of the site's name and password.
     pub generation: CredentialGeneration,
+    /// The site's salt, with which the hardware's values are hashed.
+    pub salt: HardwareSalt,
+    /// What the device was made of at that time.
+    pub hardware: HardwareId,
 }
 
 /// The line of JSON.
@@ -67,6 +73,8 @@ struct EnrolmentFields {
     central_url: String,
     central_key: String,
     credential_generation: u32,
+    salt: String,
+    hardware: String,
 }
 
 impl Identity {
@@ -95,6 +103,8 @@ impl Identity {
                 central_url: enrolment.central_url.to_string(),
                 central_key: enrolment.central_key.to_string(),
                 credential_generation: enrolment.generation.0,
+                salt: enrolment.salt.to_string(),
+                hardware: hex::text(&enrolment.hardware.encode()),
             }),
             has_journals: self.has_journals,
         };
@@ -127,6 +137,8 @@ impl Line {
                 central_url: CentralUrl::parse(&fields.central_url).ok()?,
                 central_key: PublicKey(hex::array(&fields.central_key)?),
                 generation: CredentialGeneration(fields.credential_generation),
+                salt: HardwareSalt(hex::array(&fields.salt)?),
+                hardware: HardwareId::decode(&hex::bytes(&fields.hardware)?).ok()?,
             }),
         };
         Some(Identity {

@@ -14,9 +14,11 @@
 //! central answers is kept in a second step. A device whose key is there and whose identity is not was cut between the two
 //! files; nothing had been sent, so the identity is made anew.
 //!
-//! The key is not bound to the hardware yet: a copied folder passes for the device. The issue on identity adds that.
+//! The identity holds the hardware that was enrolled, as digests ([`Device::binding`]): a folder that was copied to another device
+//! does not speak for the site there.
 
 mod error;
+mod hardware;
 mod identity;
 mod password;
 
@@ -28,6 +30,7 @@ use protocol::ids::{ControlNumber, JournalId, PublicKey, Token};
 use zeroize::Zeroizing;
 
 pub use error::DeviceError;
+pub use hardware::{Binding, find_hardware, strength_sentence};
 pub use identity::{Enrolment, Identity};
 pub use password::{PASSWORD_BYTES_MAX, PASSWORD_VARIABLE, PasswordSource, site_password};
 

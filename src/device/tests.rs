@@ -2,7 +2,8 @@ use super::*;
 use crate::config::CentralUrl;
 use crate::error::Explained as _;
 use protocol::edge::Verifier as _;
-use protocol::ids::{CredentialGeneration, SiteId};
+use protocol::hardware::{HardwareId, HardwareKind, HardwareSource};
+use protocol::ids::{CredentialGeneration, HardwareSalt, SiteId};
 
 fn folder() -> (tempfile::TempDir, PathBuf) {
     let root = tempfile::tempdir().unwrap();
@@ -17,6 +18,8 @@ fn enrolment() -> Enrolment {
         central_url: CentralUrl::parse("https://central.example.org").unwrap(),
         central_key: PublicKey([3; 32]),
         generation: CredentialGeneration(2),
+        salt: HardwareSalt([4; 16]),
+        hardware: HardwareId::new(vec![HardwareSource { kind: HardwareKind::SocSerial, digest: [5; 16] }]).unwrap(),
     }
 }
 

@@ -8,7 +8,11 @@ use super::{Progress, SyncOptions};
 use crate::agent::Agent;
 use crate::entropy;
 use crate::error::AgentError;
+use crate::exit::Exit;
 use crate::sync_runner::{Report, SessionFailure};
+
+/// Central's code for an exchange under a name or password that were changed since.
+const CREDENTIALS_CHANGED: &str = "credentials_changed";
 
 /// Longest wait between two tries of a sync that somebody waits for, in milliseconds.
 const RETRY_WAIT_MS_MAX: u64 = 10_000;
@@ -47,7 +51,7 @@ pub(super) fn sync(
         "failure": failure.map(|failure| json!({
             "code": failure.code,
             "message": failure.message,
-            "advice": advice_text(failure.advice),
+            "advice": advice_text(&failure),
             "exit": failure.exit.code(),
             "retry_after_ms": match failure.advice {
                 Advice::Wait { seconds } => Some(u64::from(seconds) * 1000),
@@ -74,11 +78,20 @@ fn run_sessions(
 ) -> Result<(Totals, Option<SessionFailure>), AgentError> {
     let mut totals = Totals::default();
     let mut failures = 0;
+    let mut has_proved = false;
     loop {
         let report = agent.run_session(&mut |summary| events(totals.progress(summary)))?;
         let has_progress = report.summary.entries_received > 0 || report.summary.rows_stored > 0;
         totals.add(&report);
-        let Some(failure) = report.failure else { return Ok((totals, None)) };
+        let Some(mut failure) = report.failure else { return Ok((totals, None)) };
+        if failure.code == CREDENTIALS_CHANGED && !has_proved {
+            has_proved = true;
+            match agent.prove_again() {
+                Ok(true) => continue,
+                Ok(false) => {}
+                Err(error) => failure = not_proved(failure, &error),
+            }
+        }
         failures = if has_progress { 1 } else { failures + 1 };
         if failure.advice == Advice::Operator || failures >= options.tries_max.max(1) || agent.is_stopping() {
             return Ok((totals, Some(failure)));
@@ -97,8 +110,25 @@ fn retry_wait_ms(schedule: Schedule, failures: u32, advice: Advice) -> u64 {
     patient.retry_ms(failures, asked, entropy::number())
 }
 
-fn advice_text(advice: Advice) -> String {
-    match advice {
+/// Those of the configuration were shown, and it did not help.
+fn not_proved(failure: SessionFailure, error: &AgentError) -> SessionFailure {
+    let is_link = matches!(error.exit, Exit::Offline | Exit::Busy);
+    SessionFailure {
+        message: format!(
+            "{}; those of the configuration were shown, and that failed: {} [{}]",
+            failure.message, error.message, error.code
+        ),
+        advice: if is_link { Advice::Retry } else { Advice::Operator },
+        exit: if is_link { error.exit } else { failure.exit },
+        ..failure
+    }
+}
+
+fn advice_text(failure: &SessionFailure) -> String {
+    match failure.advice {
+        Advice::Operator if failure.code == CREDENTIALS_CHANGED => {
+            "Run `outpost enrol` with the site's name and password as they are at central; nothing is lost.".to_owned()
+        }
         Advice::Retry => "Nothing is lost: it goes on from here when there is a connection.".to_owned(),
         Advice::Wait { seconds } => format!("Central is busy and asks to come again in {seconds} s."),
         Advice::Operator => "Trying again does not help; tell the administrator of the central server.".to_owned(),

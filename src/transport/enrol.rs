@@ -1,10 +1,11 @@
 //! Enrolment: the site's name and password once, for central's key and a place among its sites.
 
-use protocol::ids::{CredentialGeneration, JournalId, PublicKey, SiteId};
+use protocol::hardware::{BindingStrength, HardwareId};
+use protocol::ids::{CredentialGeneration, HardwareSalt, JournalId, PublicKey, SiteId};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::{ENROL_PATH, Transport, TransportError, content_type};
+use super::{ENROL_BEGIN_PATH, ENROL_PATH, Transport, TransportError, content_type};
 use crate::config::DeviceKind;
 use crate::hex;
 
@@ -21,6 +22,17 @@ pub struct EnrolRequest<'a> {
     pub journal: JournalId,
     /// What it is.
     pub device_kind: DeviceKind,
+    /// What it is made of, hashed with the salt of [`Transport::begin_enrolment`].
+    pub hardware: &'a HardwareId,
+}
+
+/// What central says of a site before a device shows its password.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EnrolBegin {
+    /// What to hash the hardware's values with.
+    pub salt: HardwareSalt,
+    /// Central's key, which the second step must give too.
+    pub central_key: PublicKey,
 }
 
 /// What central answers.
@@ -32,6 +44,13 @@ pub struct EnrolReply {
     pub central_key: PublicKey,
     /// The generation of the site's name and password.
     pub generation: CredentialGeneration,
+    /// How well the hardware tells the device from others.
+    pub binding: BindingStrength,
+}
+
+#[derive(Serialize)]
+struct BeginFields<'a> {
+    name: &'a str,
 }
 
 #[derive(Serialize)]
@@ -41,6 +60,13 @@ struct RequestFields<'a> {
     public_key: String,
     journal: String,
     r#type: &'static str,
+    hardware: String,
+}
+
+#[derive(Deserialize)]
+struct BeginReplyFields {
+    salt: String,
+    central_key: String,
 }
 
 /// Fields that are not known are passed over: a later central may say more.
@@ -49,10 +75,20 @@ struct ReplyFields {
     site_id: u32,
     central_key: String,
     credential_generation: u32,
+    binding: String,
 }
 
 impl Transport {
-    /// Asks central to take this device.
+    /// The first step of an enrolment: asks for the salt of a site. An unknown name gets one too.
+    ///
+    /// # Errors
+    /// As for [`Transport::exchange`].
+    pub fn begin_enrolment(&mut self, site_name: &str) -> Result<EnrolBegin, TransportError> {
+        let body = serde_json::to_vec(&BeginFields { name: site_name }).expect("texts are always JSON");
+        self.enrolment_step(ENROL_BEGIN_PATH, &body, begin_of)
+    }
+
+    /// The second step: asks central to take this device.
     ///
     /// # Errors
     /// [`TransportError::CentralRefused`] with central's own code for a wrong name or password, and as for
@@ -64,19 +100,37 @@ impl Transport {
             public_key: request.public_key.to_string(),
             journal: request.journal.to_string(),
             r#type: request.device_kind.as_str(),
+            hardware: hex::text(&request.hardware.encode()),
         };
         // Room from the start, for a text of escapes alone: a buffer that grows leaves copies of the password in memory.
-        let room = 6 * (request.site_name.len() + request.password.len()) + 1024;
+        let room = 6 * (request.site_name.len() + request.password.len()) + 2048;
         let mut body = Zeroizing::new(Vec::with_capacity(room));
         serde_json::to_writer(&mut *body, &fields).expect("texts are always JSON");
-        let mut response = self.post(ENROL_PATH, "application/json", &body)?;
+        self.enrolment_step(ENROL_PATH, &body, reply_of)
+    }
+
+    fn enrolment_step<T>(
+        &mut self,
+        path: &str,
+        body: &[u8],
+        read: fn(&[u8]) -> Option<T>,
+    ) -> Result<T, TransportError> {
+        let mut response = self.post(path, "application/json", body)?;
         if !response.status().is_success() || content_type(&response) != "application/json" {
             return Err(self.unexpected(&mut response));
         }
         let body = self.small_body(&mut response)?;
         let status = response.status().as_u16();
-        reply_of(&body).ok_or_else(|| TransportError::not_central(self.central(), status, "application/json"))
+        read(&body).ok_or_else(|| TransportError::not_central(self.central(), status, "application/json"))
     }
+}
+
+fn begin_of(body: &[u8]) -> Option<EnrolBegin> {
+    let fields: BeginReplyFields = serde_json::from_slice(body).ok()?;
+    Some(EnrolBegin {
+        salt: HardwareSalt(hex::array(&fields.salt)?),
+        central_key: PublicKey(hex::array(&fields.central_key)?),
+    })
 }
 
 fn reply_of(body: &[u8]) -> Option<EnrolReply> {
@@ -89,5 +143,6 @@ fn reply_of(body: &[u8]) -> Option<EnrolReply> {
         site,
         central_key: PublicKey(hex::array(&fields.central_key)?),
         generation: CredentialGeneration(fields.credential_generation),
+        binding: BindingStrength::of_word(&fields.binding)?,
     })
 }

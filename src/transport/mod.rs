@@ -20,7 +20,7 @@ use ureq::http::{Response, StatusCode};
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::{Agent, Body};
 
-pub use enrol::{EnrolReply, EnrolRequest};
+pub use enrol::{EnrolBegin, EnrolReply, EnrolRequest};
 pub use error::{Phase, TransportError};
 
 use crate::config::{CentralUrl, Config, Timeouts};
@@ -29,6 +29,8 @@ use crate::sync_runner::{ExchangeFailure, Exchanger};
 
 /// Where exchanges are posted, behind central's address.
 pub const SYNC_PATH: &str = "/sync/v0";
+/// Where enrolments begin, behind central's address.
+pub const ENROL_BEGIN_PATH: &str = "/enrol/v0/begin";
 /// Where enrolments are posted, behind central's address.
 pub const ENROL_PATH: &str = "/enrol/v0";
 /// What an exchange's request and reply call themselves.

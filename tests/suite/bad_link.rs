@@ -13,8 +13,11 @@ fn a_connection_cut_at_random_bytes_is_resumed_and_nothing_is_lost_or_doubled() 
     let (central, data) = central_with_sites(400, &["north"]);
     let link = Link::to(central.address(), Mood::Good);
     let mut numbers = Numbers::new(7);
+    let agent = Agent::new(&link.url());
     for round in 0..6 {
-        let agent = Agent::new(&link.url());
+        if round > 0 {
+            agent.wipe();
+        }
         link.set(Mood::Good);
         agent.enrol(&central, "north");
         // Cuts while central's data comes down.

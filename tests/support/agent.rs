@@ -11,6 +11,11 @@ use tempfile::TempDir;
 use super::central::{Central, password};
 use super::{success, wait_until};
 
+/// Where a device of the tests has the serial number of its chip.
+pub const CHIP: &str = "sys/devices/soc0/serial_number";
+/// Where it has the one of its board.
+pub const BOARD: &str = "sys/class/dmi/id/board_serial";
+
 /// A site's device.
 pub struct Agent {
     folder: TempDir,
@@ -21,6 +26,10 @@ impl Agent {
     /// A device that reaches central at `url`. Nothing is enrolled yet.
     pub fn new(url: &str) -> Self {
         let agent = Self { folder: TempDir::new().unwrap(), daemon: None };
+        // No two devices of the tests are the same, and the machine that they run on has no say.
+        let serial = agent.folder.path().file_name().unwrap().to_string_lossy().into_owned();
+        agent.set_hardware(CHIP, &format!("chip {serial}"));
+        agent.set_hardware(BOARD, &format!("board {serial}"));
         agent.set_url(url);
         agent
     }
@@ -36,8 +45,10 @@ impl Agent {
     /// Lets the agent reach central at another address.
     pub fn set_url(&self, url: &str) {
         let settings = format!(
-            "data_folder = \"{}\"\n[central]\nurl = \"{url}\"\n[schedule]\nmanual = true\nbackoff_first_s = 1\nbackoff_max_s = 1\n",
-            self.data().display()
+            "data_folder = \"{}\"\nhardware_root = \"{}\"\n[central]\nurl = \"{url}\"\n[schedule]\nmanual = true\n\
+             backoff_first_s = 1\nbackoff_max_s = 1\n",
+            self.data().display(),
+            self.folder.path().join("hardware").display()
         );
         std::fs::write(self.settings(), settings).unwrap();
     }
@@ -50,6 +61,23 @@ impl Agent {
         let arguments = ["enrol", "--central", &self.url(), "--name", name, "--password-file", file.to_str().unwrap()];
         let _ = central;
         self.ok(&arguments);
+    }
+
+    /// Gives the device a serial number; an empty one takes it away.
+    pub fn set_hardware(&self, source: &str, serial: &str) {
+        let path = self.folder.path().join("hardware").join(source);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, serial).unwrap();
+    }
+
+    /// Where a verb is to find name and password by itself.
+    pub fn configure_password(&self, name: &str, password: &str) {
+        let file = self.file("configured-password", password);
+        restrict(&file);
+        let mut settings = std::fs::read_to_string(self.settings()).unwrap();
+        let site = format!("[site]\nname = \"{name}\"\npassword_file = \"{}\"\n", file.display());
+        settings.push_str(&site);
+        std::fs::write(self.settings(), settings).unwrap();
     }
 
     fn url(&self) -> String {
@@ -204,7 +232,7 @@ impl Agent {
         status.and_then(|status| status.code()).unwrap_or(-1)
     }
 
-    /// Empties the device: a new tablet for the same site.
+    /// Empties the device; its hardware stays.
     pub fn wipe(&self) {
         std::fs::remove_dir_all(self.data()).unwrap();
     }

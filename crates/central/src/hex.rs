@@ -21,6 +21,15 @@ pub fn from_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
     Some(bytes)
 }
 
+/// Bytes from an even number of digits of either case; `None` for anything else.
+pub fn bytes(text: &str) -> Option<Vec<u8>> {
+    if !text.len().is_multiple_of(2) {
+        return None;
+    }
+    let pairs = text.as_bytes().chunks_exact(2);
+    pairs.map(|pair| if let [high, low] = pair { Some(digit(*high)? << 4 | digit(*low)?) } else { None }).collect()
+}
+
 fn digit(digit: u8) -> Option<u8> {
     let value = char::from(digit).to_digit(16)?;
     u8::try_from(value).ok()
@@ -34,6 +43,11 @@ mod tests {
     fn bytes_come_back_and_anything_else_is_none() {
         assert_eq!(to_hex(&[0, 0x1f, 0xff]), "001fff");
         assert_eq!(from_hex::<3>("001fFF"), Some([0, 0x1f, 0xff]));
+        assert_eq!(bytes("001fFF"), Some(vec![0, 0x1f, 0xff]));
+        assert_eq!(bytes(""), Some(Vec::new()));
+        for wrong in ["001ff", "001fxg", "é01ff"] {
+            assert_eq!(bytes(wrong), None, "{wrong}");
+        }
         for wrong in ["", "001ff", "001fff0", "001fxg", "é01ff"] {
             assert_eq!(from_hex::<3>(wrong), None, "{wrong}");
         }

@@ -134,6 +134,20 @@ bytes_id! {
     /// An ed25519 public key.
     PublicKey, 32
 }
+bytes_id! {
+    /// Random value of one site: what is hashed with it says nothing at another site.
+    HardwareSalt, 16
+}
+
+impl PublicKey {
+    /// What people compare: the first 8 hexadecimal digits of the key's SHA-256. Told beside other signs, never trusted alone.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        let mut text = alloc::format!("{}", crate::chain::hash_of(&self.0));
+        text.truncate(8);
+        text
+    }
+}
 
 impl Hash {
     /// The hash of nothing yet, where a context hash is not needed.

@@ -14,6 +14,7 @@ pub mod edge;
 pub mod entry;
 pub mod exchange;
 pub mod frame;
+pub mod hardware;
 pub mod history;
 pub mod ids;
 pub mod limits;

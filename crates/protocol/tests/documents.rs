@@ -58,6 +58,7 @@ fn every_limit_is_in_the_page_with_its_value() {
         REASON_BYTES_MAX,
         CODE_BYTES_MAX,
         RETIRED_KEYS_MAX,
+        HARDWARE_SOURCES_MAX,
         RETRY_AFTER_S_MAX,
     ];
     let source = read("src/limits.rs");

@@ -1,6 +1,8 @@
 //! Power, processes and people: devices and central go down and come up, are wiped, enrolled and opened.
 
+use central::store::EnrollingDevice;
 use outpost::error::AgentError;
+use protocol::hardware::{HardwareId, HardwareKind, HardwareSource};
 use protocol::ids::JournalId;
 
 use crate::model::{Violation, violation};
@@ -77,7 +79,12 @@ impl World {
         let key = protocol::edge::Signer::public_key(device.signer());
         let wall_ms = self.wall_ms(self.centre.clock_off_ms);
         let Some(live) = &mut self.centre.live else { return Ok(false) };
-        let enrolled = live.store.batch(wall_ms, |batch| batch.enrol(site, &key, journal));
+        // Of a kind that no device lacks; a wiped device is the same one.
+        let source =
+            HardwareSource { kind: HardwareKind::BoardSerial, digest: [u8::try_from(index).unwrap_or(u8::MAX); 16] };
+        let hardware = HardwareId::new(vec![source]).expect("one source is within the limit");
+        let enrolling = EnrollingDevice { key, journal, hardware };
+        let enrolled = live.store.batch(wall_ms, |batch| batch.enrol(site, &enrolling));
         match enrolled {
             Ok(Ok(_)) => {
                 self.note(format_args!("device {index} is enrolled with journal {journal}"));

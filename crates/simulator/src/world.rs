@@ -8,7 +8,7 @@ use codec::ZstdCodec;
 use domain::catalogue::{Catalogue, DataType, DeclaredTable};
 use domain::edit::{Edit, EditOp};
 use outpost::journal::JournalLimits;
-use protocol::ids::{RecordId, SiteId};
+use protocol::ids::{HardwareSalt, RecordId, SiteId};
 use protocol::schedule::Schedule;
 
 use crate::centre::Centre;
@@ -319,6 +319,7 @@ impl World {
                 code: String::new(),
                 kind: SiteKind::Standalone,
                 password_hash: "not asked for here".to_owned(),
+                salt: HardwareSalt([0; 16]),
                 stores: stores.iter().map(|id| RecordId::new(id).expect("it is short")).collect(),
             };
             let wall_ms = self.wall_ms(0);

@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 
 use domain::edit::{Edit, EditOp};
 use protocol::control::{Control, ControlRow, Grant};
+use protocol::hardware::HardwareId;
 use protocol::ids::{
-    ControlNumber, CredentialGeneration, Epoch, Hash, JournalId, OwnershipNumber, Position, PublicKey, RecordId,
-    Sequence, SiteId, Token,
+    ControlNumber, CredentialGeneration, Epoch, HardwareSalt, Hash, JournalId, OwnershipNumber, Position, PublicKey,
+    RecordId, Sequence, SiteId, Token,
 };
 use protocol::message::ReplyHead;
 use serde_json::Value;
@@ -49,6 +50,8 @@ impl Bed {
                 central_url: CentralUrl::parse("http://127.0.0.1:1").unwrap(),
                 central_key: PublicKey([3; 32]),
                 generation: CredentialGeneration(1),
+                salt: HardwareSalt([4; 16]),
+                hardware: HardwareId::default(),
             })
             .unwrap();
         let agent = bed.open().unwrap();

@@ -17,6 +17,7 @@ use crate::error::{CentralError, Exit};
 use crate::folder::{FolderPaths, check_initialised};
 use crate::operations::{
     self, Done, LIST_LIMIT_DEFAULT, Progress, RecordsToList, Request, SetAsidePlace, SetAsideToList, SiteToAdd,
+    SiteToEdit,
 };
 use crate::serve;
 use input::Input;
@@ -61,7 +62,7 @@ enum Command {
         #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:7080")]
         listen: SocketAddr,
     },
-    /// Add, list and show sites.
+    /// Add, list, show and change sites.
     #[command(subcommand)]
     Site(SiteCommand),
     /// Look at refused edits, and dismiss them.
@@ -90,6 +91,14 @@ enum SiteCommand {
     Add(SiteAddArguments),
     /// All sites, central first.
     List,
+    /// Change a site's name, password or code. Beware of the first two: its device stops syncing until it shows the new ones,
+    /// or until the old ones are put back.
+    Edit(SiteEditArguments),
+    /// Free a site of its device, for a tablet that was lost or repaired: the next one that enrols takes its place.
+    ResetHardware {
+        /// Its name, or its id.
+        site: String,
+    },
     /// One site with its stores.
     Show {
         /// Its name, or its id.
@@ -146,6 +155,21 @@ struct SiteAddArguments {
     /// A file with the site's password, or - for standard input. A line end behind it does not count.
     #[arg(long, value_name = "FILE")]
     password_file: PathBuf,
+}
+
+#[derive(Args)]
+struct SiteEditArguments {
+    /// The site's name, or its id.
+    site: String,
+    /// Another login; unique.
+    #[arg(long, required_unless_present_any = ["password_file", "code"])]
+    name: Option<String>,
+    /// A file with another password, or - for standard input. A line end behind it does not count.
+    #[arg(long, value_name = "FILE")]
+    password_file: Option<PathBuf>,
+    /// Another code; free text, which changes nothing else.
+    #[arg(long)]
+    code: Option<String>,
 }
 
 #[derive(Subcommand)]
@@ -213,6 +237,13 @@ pub fn run(arguments: Arguments, output: &mut dyn Write) -> Result<Exit, Central
             kind: site.kind,
             stores: site.stores,
         }),
+        Command::Site(SiteCommand::Edit(edit)) => Request::SiteEdit(SiteToEdit {
+            password: edit.password_file.as_deref().map(input::read_password).transpose()?,
+            site: edit.site,
+            name: edit.name,
+            code: edit.code,
+        }),
+        Command::Site(SiteCommand::ResetHardware { site }) => Request::SiteResetHardware { site },
         Command::Site(SiteCommand::List) => Request::SiteList,
         Command::Site(SiteCommand::Show { site }) => Request::SiteShow { site },
         Command::Site(SiteCommand::Resume { site }) => Request::SiteResume { site },

@@ -73,6 +73,8 @@ pub(super) fn done(request: &Request, done: &Done, form: Form, output: &mut dyn 
         (Request::SiteAdd(_), false) => format!("{}\n", value["id"]),
         (Request::SiteList, false) => sites(value),
         (Request::SiteShow { .. }, false) => facts(value),
+        (Request::SiteEdit(_), false) => edited(value),
+        (Request::SiteResetHardware { .. }, false) => reset(value),
         (Request::StoreAdd { .. }, false) => {
             format!("store {} is given to site {}\n", plain(&value["store"]), value["site"])
         }
@@ -84,16 +86,60 @@ pub(super) fn done(request: &Request, done: &Done, form: Form, output: &mut dyn 
 }
 
 fn sites(value: &Value) -> String {
-    let head = ["ID", "NAME", "CODE", "TYPE", "ENROLLED", "LAST CONTACT", "STORES"];
+    let keys = [
+        "id",
+        "name",
+        "code",
+        "type",
+        "bound",
+        "binding",
+        "device",
+        "retired_keys",
+        "credential_generation",
+        "last_contact",
+    ];
+    let head = [
+        "ID",
+        "NAME",
+        "CODE",
+        "TYPE",
+        "BOUND",
+        "BINDING",
+        "DEVICE",
+        "RETIRED KEYS",
+        "GENERATION",
+        "LAST CONTACT",
+        "STORES",
+    ];
     table(
         &head,
         items(value, "sites").iter().map(|site| {
             let stores = items(site, "stores").iter().map(plain).collect::<Vec<_>>().join(" ");
-            let mut row = columns(site, &["id", "name", "code", "type", "enrolled", "last_contact"]);
+            let mut row = columns(site, &keys);
             row.push(stores);
             row
         }),
     )
+}
+
+fn edited(value: &Value) -> String {
+    let what = match (&value["credentials_changed"], &value["credentials_restored"]) {
+        (_, Value::Bool(true)) => "name and password are those of before: devices that proved them go on",
+        (Value::Bool(true), _) => "name and password are new",
+        _ => "name and password are as they were",
+    };
+    let warning = value["warning"].as_str().map_or_else(String::new, |warning| format!("{warning}\n"));
+    format!("site {}: {what} (generation {})\n{warning}", value["id"], value["credential_generation"])
+}
+
+fn reset(value: &Value) -> String {
+    match value["device"].as_str() {
+        Some(device) => format!(
+            "site {} is free: device {device} speaks for it no more, and the next device that enrols takes its place\n",
+            value["id"]
+        ),
+        None => format!("site {} has no device; nothing was done\n", value["id"]),
+    }
 }
 
 fn stores(value: &Value) -> String {

@@ -1,6 +1,8 @@
-//! `POST /enrol/v0`: a device proves a site's name and password once, and from then on its own key speaks for the site.
+//! `POST /enrol/v0/begin` and `POST /enrol/v0`: a device proves a site's name and password once, and from then on its own key
+//! speaks for the site, from its own hardware. The first step gives the salt with which the hardware's values are hashed.
 
 mod password;
+mod salt;
 mod throttle;
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -8,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::http::StatusCode;
 use protocol::edge::Signer as _;
+use protocol::hardware::HardwareId;
 use protocol::ids::{JournalId, PublicKey};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
@@ -17,15 +20,33 @@ use crate::center::Center;
 use crate::clock;
 use crate::error::CentralError;
 use crate::hex;
-use crate::store::{SITE_NAME_BYTES_MAX, SiteKind};
+use crate::store::{EnrollingDevice, SITE_NAME_BYTES_MAX, SiteKind};
 use crate::writer::WriteError;
-pub use password::{PASSWORD_BYTES_MAX, hash_password};
+pub use password::{PASSWORD_BYTES_MAX, hash_password, is_password};
+use salt::StrangersSalt;
 use throttle::Throttle;
 
 /// Largest request, in bytes: a name and a password of the largest sizes in which every character is an escape, and the keys.
 pub const REQUEST_BYTES_MAX: usize = 16 * 1024;
 /// Enrolments that wait for one of `limits.enrolments_max` places at most; one more is told to come again.
 pub const WAITING_MAX: usize = 32;
+
+/// What a device asks first.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BeginRequest {
+    /// The site's login.
+    name: String,
+}
+
+/// What a device is told first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BeginReply {
+    /// What to hash the hardware's values with; 32 hexadecimal digits.
+    pub salt: String,
+    /// Central's key; 64 hexadecimal digits.
+    pub central_key: String,
+}
 
 /// What a device asks.
 #[derive(Deserialize)]
@@ -40,6 +61,8 @@ struct EnrolRequest {
     journal: String,
     /// `standalone` or `mobile`.
     r#type: String,
+    /// What the device is made of: a hardware id in hexadecimal digits.
+    hardware: String,
 }
 
 /// What a device is told.
@@ -51,6 +74,8 @@ pub struct EnrolReply {
     pub central_key: String,
     /// Generation of the name and password that were proved.
     pub credential_generation: u32,
+    /// How well the hardware tells the device from others: `none`, `weak` or `strong`.
+    pub binding: String,
 }
 
 /// An enrolment that was not done.
@@ -106,6 +131,14 @@ impl EnrolError {
         }
     }
 
+    /// A sentence for a person, without the code.
+    pub fn message(&self) -> String {
+        match self {
+            Self::Center(error) => error.message.clone(),
+            other => other.to_string(),
+        }
+    }
+
     /// The HTTP status.
     pub fn status(&self) -> StatusCode {
         match self {
@@ -144,6 +177,7 @@ pub struct Enrolment {
     throttle: Mutex<Throttle>,
     /// A hash that no password has, so that an unknown name costs what a known one costs.
     nobody: Arc<str>,
+    strangers_salt: StrangersSalt,
     places: Semaphore,
     queue: Semaphore,
 }
@@ -158,10 +192,27 @@ impl Enrolment {
         Ok(Self {
             throttle: Mutex::new(Throttle::default()),
             nobody: hash_password(center.settings().passwords, &hex::to_hex(&chance))?.into(),
+            strangers_salt: StrangersSalt::new(center.signer()),
             places: Semaphore::new(center.settings().limits.enrolments_max),
             queue: Semaphore::new(WAITING_MAX + center.settings().limits.enrolments_max),
             center,
         })
+    }
+
+    /// Tells the salt of a site, or one that looks like it.
+    ///
+    /// # Errors
+    /// [`EnrolError`].
+    pub async fn begin(&self, body: &[u8]) -> Result<BeginReply, EnrolError> {
+        let request: BeginRequest =
+            serde_json::from_slice(body).map_err(|error| EnrolError::Malformed(error.to_string()))?;
+        check_name(&request.name)?;
+        let _in_queue = self.queue.try_acquire().map_err(|_| EnrolError::Overloaded)?;
+        let (center, name) = (Arc::clone(&self.center), request.name.clone());
+        let found = spawn_blocking(move || center.read(move |reading| reading.site_by_name(&name)));
+        let account = found.await.map_err(|_| stopped())??;
+        let salt = account.and_then(|account| account.salt).unwrap_or_else(|| self.strangers_salt.of(&request.name));
+        Ok(BeginReply { salt: salt.to_string(), central_key: self.center.signer().public_key().to_string() })
     }
 
     /// Enrols a device. Doing it again with the same key and journal changes nothing.
@@ -171,7 +222,7 @@ impl Enrolment {
     pub async fn enrol(&self, body: &[u8], address: Option<IpAddr>) -> Result<EnrolReply, EnrolError> {
         let request: EnrolRequest =
             serde_json::from_slice(body).map_err(|error| EnrolError::Malformed(error.to_string()))?;
-        let device = check(&request)?;
+        let (device, kind) = check(&request)?;
         let address = address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
         self.check_throttle(&request.name, address)?;
         let _in_queue = self.queue.try_acquire().map_err(|_| EnrolError::Overloaded)?;
@@ -184,7 +235,7 @@ impl Enrolment {
         let proved = spawn_blocking(move || -> Result<_, EnrolError> {
             let account = center.read(move |reading| reading.site_by_name(&name))?;
             let hash = account.as_ref().map_or(&*nobody, |account| account.password_hash.as_str());
-            let is_right = password::is_password(hash, &password);
+            let is_right = is_password(hash, &password);
             Ok(account.filter(|_| is_right))
         });
         let Some(account) = proved.await.map_err(|_| stopped())?? else {
@@ -193,20 +244,30 @@ impl Enrolment {
             return Err(EnrolError::Credentials);
         };
         self.lock().succeeded(&request.name, address);
-        if account.kind != device.kind {
-            return Err(EnrolError::Type { registered: account.kind.as_str(), found: device.kind.as_str() });
+        if account.kind != kind {
+            return Err(EnrolError::Type { registered: account.kind.as_str(), found: kind.as_str() });
         }
         let site = account.id;
-        let enrolled = self.center.writer()?.run(move |batch| batch.enrol(site, &device.key, device.journal)).await;
+        let (fingerprint, journal) = (device.key.fingerprint(), device.journal);
+        let enrolled = self.center.writer()?.run(move |batch| batch.enrol(site, &device)).await;
         self.center.key_changed(site);
-        let enrolled = enrolled?;
+        let enrolled = match enrolled {
+            Ok(enrolled) => enrolled,
+            Err(error) => {
+                tracing::warn!(%site, device = fingerprint, %address, "a device was not enrolled: {error}");
+                return Err(error.into());
+            }
+        };
+        let binding = enrolled.binding.as_str();
         if enrolled.is_new {
-            tracing::info!(%site, key = %device.key, journal = %device.journal, "a device was enrolled");
+            let replaced = enrolled.replaced.map_or_else(|| "none".to_owned(), |key| key.fingerprint());
+            tracing::info!(%site, device = fingerprint, replaced, %journal, binding, "a device was enrolled");
         }
         Ok(EnrolReply {
             site_id: site.0,
             central_key: self.center.signer().public_key().to_string(),
             credential_generation: enrolled.generation.0,
+            binding: binding.to_owned(),
         })
     }
 
@@ -222,17 +283,15 @@ impl Enrolment {
     }
 }
 
-#[derive(Clone, Copy)]
-struct Device {
-    key: PublicKey,
-    journal: JournalId,
-    kind: SiteKind,
-}
-
-fn check(request: &EnrolRequest) -> Result<Device, EnrolError> {
-    if request.name.is_empty() || request.name.len() > SITE_NAME_BYTES_MAX {
+fn check_name(name: &str) -> Result<(), EnrolError> {
+    if name.is_empty() || name.len() > SITE_NAME_BYTES_MAX {
         return Err(EnrolError::Field { field: "name", expected: "a text of 1 to 100 bytes" });
     }
+    Ok(())
+}
+
+fn check(request: &EnrolRequest) -> Result<(EnrollingDevice, SiteKind), EnrolError> {
+    check_name(&request.name)?;
     if request.password.is_empty() || request.password.len() > PASSWORD_BYTES_MAX {
         return Err(EnrolError::Field { field: "password", expected: "a text of 1 to 1024 bytes" });
     }
@@ -242,7 +301,10 @@ fn check(request: &EnrolRequest) -> Result<Device, EnrolError> {
     let journal = journal.ok_or(EnrolError::Field { field: "journal", expected: "32 hexadecimal digits" })?;
     let kind = SiteKind::of(&request.r#type).filter(|kind| *kind != SiteKind::Central);
     let kind = kind.ok_or(EnrolError::Field { field: "type", expected: "standalone or mobile" })?;
-    Ok(Device { key, journal, kind })
+    let hardware = hex::bytes(&request.hardware).and_then(|bytes| HardwareId::decode(&bytes).ok());
+    let hardware =
+        hardware.ok_or(EnrolError::Field { field: "hardware", expected: "a hardware id in hexadecimal digits" })?;
+    Ok((EnrollingDevice { key, journal, hardware }, kind))
 }
 
 fn stopped() -> EnrolError {

@@ -35,7 +35,7 @@ pub fn hash_password(settings: PasswordSettings, password: &str) -> Result<Strin
 }
 
 /// Whether this is the password of a hash. A hash that cannot be read has none.
-pub(super) fn is_password(hash: &str, password: &str) -> bool {
+pub fn is_password(hash: &str, password: &str) -> bool {
     let Ok(hash) = PasswordHash::new(hash) else { return false };
     Argon2::default().verify_password(password.as_bytes(), &hash).is_ok()
 }

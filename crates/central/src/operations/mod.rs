@@ -13,7 +13,7 @@ pub(crate) use import::nameless_file;
 pub use import::{IMPORT_BATCH_EDITS_MAX, SPOOL_BYTES_MAX};
 pub use request::{
     Done, LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX, Progress, RecordsToList, Request, SetAsidePlace, SetAsideToList,
-    SiteToAdd,
+    SiteToAdd, SiteToEdit,
 };
 
 use crate::center::Center;
@@ -36,6 +36,8 @@ pub fn perform(
         Request::SiteResume { site } => sites::resume(center, &site),
         Request::SetAsideList(which) => set_aside::list(center, &which),
         Request::SetAsideDismiss { site, place } => set_aside::dismiss(center, &site, &place),
+        Request::SiteEdit(edit) => sites::edit(center, edit),
+        Request::SiteResetHardware { site } => sites::reset_hardware(center, &site),
         Request::StoreAdd { store, site } => sites::give_store(center, &store, &site),
         Request::StoreList => sites::list_stores(center),
         Request::Import { continue_past_refused } => import::import(center, continue_past_refused, input, events),

@@ -38,6 +38,13 @@ pub enum Request {
         /// Which edit.
         place: SetAsidePlace,
     },
+    /// Change a site's name, password or code.
+    SiteEdit(SiteToEdit),
+    /// Free a site of its device.
+    SiteResetHardware {
+        /// Its name, or its id.
+        site: String,
+    },
     /// Give a store to a site.
     StoreAdd {
         /// The store's id.
@@ -70,6 +77,8 @@ impl Request {
             | Self::Records(_)
             | Self::Status => true,
             Self::SiteAdd(_)
+            | Self::SiteEdit(_)
+            | Self::SiteResetHardware { .. }
             | Self::SiteResume { .. }
             | Self::SetAsideDismiss { .. }
             | Self::StoreAdd { .. }
@@ -112,6 +121,23 @@ pub struct SetAsideToList {
     /// At most this many, 1 to [`LIST_LIMIT_MAX`].
     #[serde(default = "limit_default")]
     pub limit: u32,
+}
+
+/// What to change of a site; what is not given stays.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SiteToEdit {
+    /// Its name, or its id.
+    pub site: String,
+    /// Another login.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// Another text.
+    #[serde(default)]
+    pub code: Option<String>,
+    /// Another password; kept as a hash alone.
+    #[serde(default)]
+    pub password: Option<String>,
 }
 
 /// Which records.

@@ -1,14 +1,19 @@
 //! Sites and the stores that they hold.
 
-use protocol::ids::{RecordId, SiteId};
+use protocol::ids::{HardwareSalt, PublicKey, RecordId, SiteId};
 use serde_json::{Value, json};
 
-use super::request::{Done, SiteToAdd};
+use super::request::{Done, SiteToAdd, SiteToEdit};
 use crate::center::Center;
 use crate::clock;
-use crate::enrolment::hash_password;
+use crate::enrolment::{hash_password, is_password};
+use crate::entropy;
 use crate::error::{CentralError, Exit};
-use crate::store::{NewSite, Reading, SiteKind, SiteRow, StoreError, StoreRow};
+use crate::store::{NewSite, Reading, SiteEdit, SiteKind, SiteRow, StoreError, StoreRow};
+
+/// Seed 003, "Site Name" and "Password".
+const CREDENTIALS_WARNING: &str = "The device of this site stops syncing until `outpost enrol` shows it the new name and \
+    password, or until the old ones are put back here. It goes on recording, and nothing is lost.";
 
 /// Stores read at once while all are listed.
 const STORES_PAGE: u32 = 500;
@@ -20,10 +25,56 @@ pub(super) fn add(center: &Center, site: SiteToAdd) -> Result<Done, CentralError
     })?;
     let stores = site.stores.iter().map(|store| record_id(store)).collect::<Result<_, _>>()?;
     let password_hash = hash_password(center.settings().passwords, &site.password)?;
-    let new = NewSite { name: site.name.clone(), code: site.code, kind, password_hash, stores };
+    let salt = HardwareSalt(entropy::bytes());
+    let new = NewSite { name: site.name.clone(), code: site.code, kind, password_hash, salt, stores };
     let id = center.write(move |batch| batch.add_site(&new))?;
     tracing::info!(site = id.0, name = site.name, "a site was added");
     Ok(Done::ok(json!({ "id": id.0, "name": site.name })))
+}
+
+/// Name and password that the site had before bring their generation back, so that devices that proved them go on.
+pub(super) fn edit(center: &Center, edit: SiteToEdit) -> Result<Done, CentralError> {
+    let site = find(center, &edit.site)?;
+    let id = site.id;
+    let earlier = center.read(move |reading| reading.credentials(id))?;
+    let name = edit.name.as_ref().unwrap_or(&site.name);
+    let is_same = |hash: &str| match &edit.password {
+        Some(password) => is_password(hash, password),
+        None => hash == site.password_hash,
+    };
+    let restored = earlier
+        .iter()
+        .filter(|earlier| earlier.name == *name && is_same(&earlier.password_hash))
+        .map(|earlier| earlier.generation)
+        .max_by_key(|generation| (*generation == site.generation, *generation));
+    let password_hash = match &edit.password {
+        Some(password) if restored.is_none() => Some(hash_password(center.settings().passwords, password)?),
+        _ => None,
+    };
+    let change = SiteEdit { seen: site.generation, name: edit.name, code: edit.code, password_hash, restored };
+    let generation = center.write(move |batch| batch.edit_site(id, &change))?;
+    let has_changed = generation != site.generation;
+    tracing::info!(site = id.0, generation = generation.0, has_changed, "a site was edited");
+    let warning = (has_changed && restored.is_none()).then_some(CREDENTIALS_WARNING);
+    Ok(Done::ok(json!({
+        "id": id.0,
+        "credential_generation": generation.0,
+        "credentials_changed": has_changed,
+        "credentials_restored": has_changed && restored.is_some(),
+        "warning": warning,
+    })))
+}
+
+pub(super) fn reset_hardware(center: &Center, site: &str) -> Result<Done, CentralError> {
+    let site = find(center, site)?;
+    let id = site.id;
+    let retired = center.write(move |batch| batch.reset_hardware(id));
+    center.key_changed(id);
+    let device = retired?.map(|key| key.fingerprint());
+    if let Some(device) = &device {
+        tracing::info!(site = id.0, device, "the binding of a site was reset");
+    }
+    Ok(Done::ok(json!({ "id": id.0, "name": site.name, "device": device })))
 }
 
 pub(super) fn list(center: &Center) -> Result<Done, CentralError> {
@@ -104,6 +155,9 @@ pub(super) fn site_json(site: &SiteRow) -> Value {
         "type": site.kind.as_str(),
         "is_enrolled": site.public_key.is_some(),
         "public_key": site.public_key.map(|key| key.to_string()),
+        "device": site.public_key.as_ref().map(PublicKey::fingerprint),
+        "bound": site.bound_ms.map(clock::date_text),
+        "binding": site.public_key.and(site.hardware.as_ref()).map(|hardware| hardware.strength().as_str()),
         "credential_generation": site.generation.0,
         "enrolled": site.enrolled_ms.map(clock::date_text),
         "last_contact": site.last_contact_ms.map(clock::date_text),
@@ -122,6 +176,7 @@ pub(super) fn site_json(site: &SiteRow) -> Value {
 fn with_stores(reading: &mut Reading<'_>, site: &SiteRow) -> Result<Value, StoreError> {
     let stores = reading.stores_of(site.id)?;
     let mut shown = site_json(site);
+    shown["retired_keys"] = reading.retired_keys(site.id)?.len().into();
     shown["stores"] = stores.iter().map(|(store, _)| Value::from(store.as_str())).collect();
     Ok(shown)
 }

@@ -19,6 +19,9 @@ pub(super) const SQLITE_APPLICATION_ID: i32 = 0x4f50_4353;
 pub const ENTRY_LOG_DAYS_DEFAULT: u32 = 90;
 /// Most refused edits that an import tells one by one; the rest is only counted.
 pub const IMPORT_REFUSALS_TOLD_MAX: usize = 1000;
+/// Pairs of name and password of one site that are kept, its own among them; at the limit the oldest is forgotten, and putting
+/// it back is then a change like any other.
+pub const CREDENTIALS_KEPT_MAX: usize = 8;
 /// Longest name or code of a site, in bytes.
 pub const SITE_NAME_BYTES_MAX: usize = 100;
 

@@ -9,8 +9,10 @@
 #![cfg_attr(not(test), deny(clippy::indexing_slicing))]
 
 mod batch;
+mod binding;
 mod conclude;
 mod control;
+mod credentials;
 mod error;
 mod import;
 mod judging;
@@ -40,14 +42,17 @@ use protocol::ids::{Epoch, JournalId, Position};
 use sql::{Durability, Param, Sql, SqlExt};
 
 pub use batch::Batch;
+pub use binding::{Enrolled, EnrollingDevice, RetiredKey, RetiredReason};
 pub use conclude::Judged;
+pub use credentials::{Credentials, SiteEdit};
 pub use error::{StoreError, answer};
 pub use import::{ImportMode, ImportRefusal, ImportReport};
 pub use limits::{
-    CURSOR_AGE_MAX, ENTRY_LOG_DAYS_DEFAULT, IMPORT_REFUSALS_TOLD_MAX, SITE_NAME_BYTES_MAX, StoreLimits, sqlite_options,
+    CREDENTIALS_KEPT_MAX, CURSOR_AGE_MAX, ENTRY_LOG_DAYS_DEFAULT, IMPORT_REFUSALS_TOLD_MAX, SITE_NAME_BYTES_MAX,
+    StoreLimits, sqlite_options,
 };
 pub use reading::{Reading, RecordRow, SiteKind, SiteRow, StoreRow};
-pub use sites::{Enrolled, NewSite};
+pub use sites::NewSite;
 use state::State;
 pub use status::{SetAside, SiteStatus, Status};
 pub use tokens::{Stop, TWO_DEVICES};

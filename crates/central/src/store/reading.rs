@@ -4,8 +4,10 @@ use std::ops::ControlFlow;
 
 use domain::catalogue::Catalogue;
 use protocol::exchange::SiteKeys;
+use protocol::hardware::HardwareId;
 use protocol::ids::{
-    CredentialGeneration, Epoch, JournalId, OwnershipNumber, Position, PublicKey, RecordId, Sequence, SiteId,
+    CredentialGeneration, Epoch, HardwareSalt, JournalId, OwnershipNumber, Position, PublicKey, RecordId, Sequence,
+    SiteId,
 };
 use sql::{Row, Sql, SqlError, SqlErrorKind, SqlExt};
 
@@ -65,7 +67,13 @@ pub struct SiteRow {
     pub public_key: Option<PublicKey>,
     /// Rises when name or password changes.
     pub generation: CredentialGeneration,
-    /// When its device was enrolled, in milliseconds since 1970.
+    /// What the values of its device's hardware are hashed with; only central has none.
+    pub salt: Option<HardwareSalt>,
+    /// What its device is made of.
+    pub hardware: Option<HardwareId>,
+    /// Since when it is bound to that device, in milliseconds since 1970.
+    pub bound_ms: Option<u64>,
+    /// When its device enrolled last, in milliseconds since 1970.
     pub enrolled_ms: Option<u64>,
     /// The journal in which its edits come now, how far it is received, and how far it is judged.
     pub journal: Option<(JournalId, Sequence, Sequence)>,
@@ -111,7 +119,7 @@ const SITE_COLUMNS: &str =
     "SELECT site.id, site.name, site.code, site.kind, site.password_hash, site.public_key, site.generation,
         site.enrolled_ms, journal.id, journal.received, journal.judged, contact.last_contact_ms, contact.last_drained_ms,
         site_stop.since_ms, site_stop.code, site_stop.reason, site_ahead.noticed_ms,
-        site_ahead.healed_ms
+        site_ahead.healed_ms, site.salt, site.hardware, site.bound_ms
     FROM site LEFT JOIN journal ON journal.site = site.id AND journal.is_active = 1
         LEFT JOIN contact ON contact.site = site.id LEFT JOIN site_stop ON site_stop.site = site.id
         LEFT JOIN site_ahead ON site_ahead.site = site.id";
@@ -142,7 +150,8 @@ impl Reading<'_> {
         let key = self
             .sql
             .query_one("SELECT public_key FROM site WHERE id = ?1", &[site.0.into()], |row| public_key(row, 0))?;
-        Ok(SiteKeys { current: key.flatten(), retired: Vec::new() })
+        let retired = self.retired_keys(site)?.into_iter().map(|retired| retired.key).collect();
+        Ok(SiteKeys { current: key.flatten(), retired })
     }
 
     /// One site.
@@ -271,7 +280,7 @@ impl Reading<'_> {
     }
 }
 
-fn public_key(row: &dyn Row, column: usize) -> Result<Option<PublicKey>, SqlError> {
+pub(super) fn public_key(row: &dyn Row, column: usize) -> Result<Option<PublicKey>, SqlError> {
     let key = row.optional_blob(column)?.map(PublicKey::try_from).transpose();
     key.map_err(|_| SqlError::new(SqlErrorKind::Corrupt, "a site has a key that is not 32 bytes"))
 }
@@ -303,6 +312,9 @@ fn read_site(row: &dyn Row) -> Result<SiteRow, SqlError> {
         stop,
         ahead_ms: row.optional_unsigned(16)?,
         healed_ms: row.optional_unsigned(17)?,
+        salt: text::optional_salt(row, 18)?,
+        hardware: text::optional_hardware(row, 19)?,
+        bound_ms: row.optional_unsigned(20)?,
     })
 }
 

@@ -53,8 +53,9 @@ impl Batch<'_> {
     /// has, and keeps its cursors. `nonce` is fresh and random. Of a retired key, or in a closed journal, only edits are taken up.
     ///
     /// # Errors
-    /// Refused with `unknown_site`, `not_enrolled`, `site_stopped`, a challenge, `unknown_journal`, `device_retired`, `fork`,
-    /// `central_set_back`. A challenge, and a stop because one was answered, are kept although the request is refused.
+    /// Refused with `unknown_site`, `not_enrolled`, `site_stopped`, a challenge, `credentials_changed`, `unknown_journal`,
+    /// `device_retired`, `fork`, `central_set_back`. A challenge, and a stop because one was answered, are kept although the request
+    /// is refused.
     pub fn begin(&mut self, head: &RequestHead, standing: Standing, nonce: Nonce) -> Result<Received, StoreError> {
         if let Some(journal) = self.job(|batch| batch.closed_journal(head.site, head.journal))? {
             let (sequence, hash) = (journal.received, journal.received_hash);
@@ -67,6 +68,7 @@ impl Batch<'_> {
         }
         self.check_token(head, nonce)?;
         self.job(|batch| {
+            batch.check_generation(head)?;
             batch.find_journal(head)?;
             batch.check_head(head)?;
             batch.forget_control(head.site, head.control)?;
@@ -294,20 +296,25 @@ impl Batch<'_> {
         journal: JournalId,
         predecessor: Option<&Predecessor>,
     ) -> Result<(), StoreError> {
-        if let Some(old) = self.site(site)?.journal.take() {
-            if old.is_changed {
-                old.write(self.sql)?;
-            }
-            self.sql.execute(
-                "UPDATE journal SET is_active = 0, closed_at = received WHERE number = ?1",
-                &[old.number.into()],
-            )?;
-            self.site(site)?.has_unjudged_journal |= old.judged < old.received;
-        }
+        self.close_journal(site)?;
         let genesis = chain::genesis(site, journal, predecessor);
         let statement = predecessor.map(message::encode);
         let journal = insert_journal(self.sql, site, journal, genesis, statement.as_deref())?;
         self.site(site)?.journal = Some(journal);
+        Ok(())
+    }
+
+    /// Closes the active journal, if there is one. It stays known.
+    pub(super) fn close_journal(&mut self, site: SiteId) -> Result<(), StoreError> {
+        let Some(old) = self.site(site)?.journal.take() else { return Ok(()) };
+        if old.is_changed {
+            old.write(self.sql)?;
+        }
+        self.sql.execute(
+            "UPDATE journal SET is_active = 0, closed_at = received WHERE number = ?1",
+            &[old.number.into()],
+        )?;
+        self.site(site)?.has_unjudged_journal |= old.judged < old.received;
         Ok(())
     }
 

@@ -6,7 +6,7 @@
 use sql::Migration;
 
 /// Number of the last migration.
-pub(super) const VERSION: u32 = 4;
+pub(super) const VERSION: u32 = 5;
 
 /// Every step. A released one never changes.
 pub(super) const MIGRATIONS: &[Migration] = &[
@@ -14,12 +14,13 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     Migration { number: 2, name: "checksums", ddl: CHECKSUMS },
     Migration { number: 3, name: "what a device knows", ddl: HEARD },
     Migration { number: 4, name: "one device speaks for a site", ddl: ONE_DEVICE },
+    Migration { number: 5, name: "who speaks for a site", ddl: IDENTITY },
 ];
 
 /// `contact.tokens_given`: each with the hash of the request head that it answers; those of before are forgotten, and the next
 /// request is taken whatever it shows. `challenge`: the nonce that a request with a dead token has to answer. `site_stop`: sites
-/// that do not sync until an administrator chooses. `site_ahead`: sites that showed to have heard more than central remembers, so
-/// that central was set back; healed once a session brought everything both ways since. `journal.closed_at`: how far it was received when another took its place.
+/// that do not sync until an administrator chooses. `site_ahead`: sites that showed to have heard more than central remembers, so that central was set back; healed
+/// once a session brought everything both ways since. `journal.closed_at`: how far it was received when another took its place.
 const ONE_DEVICE: &str = "
 CREATE TABLE site_stop (
     site {bigint} PRIMARY KEY,
@@ -37,6 +38,34 @@ ALTER TABLE contact ADD COLUMN token_number {bigint} NOT NULL DEFAULT 0;
 UPDATE contact SET token_used = NULL, tokens_given = '';
 ALTER TABLE journal ADD COLUMN closed_at {bigint};
 UPDATE journal SET closed_at = received WHERE is_active = 0;
+";
+
+/// `site.salt`: random, hashed with the hardware's values; `hardware`: the wire form of the bound device's id, empty without a
+/// device; `bound_ms`: since when. `retired_key`: keys that spoke for a site before. `site_credentials`: every pair of name and
+/// password by its generation, the one that counts among them.
+const IDENTITY: &str = "
+ALTER TABLE site ADD COLUMN salt {blob};
+ALTER TABLE site ADD COLUMN hardware {blob};
+ALTER TABLE site ADD COLUMN bound_ms {bigint};
+
+CREATE TABLE retired_key (
+    site {bigint} NOT NULL,
+    public_key {blob} NOT NULL,
+    retired_ms {bigint} NOT NULL,
+    reason {text} NOT NULL,
+    PRIMARY KEY (site, public_key)
+) {keyed_table};
+
+CREATE TABLE site_credentials (
+    site {bigint} NOT NULL,
+    generation {bigint} NOT NULL,
+    name {text} NOT NULL,
+    password_hash {text} NOT NULL,
+    PRIMARY KEY (site, generation)
+) {keyed_table};
+INSERT INTO site_credentials (site, generation, name, password_hash)
+    SELECT id, generation, name, password_hash FROM site WHERE id > 1;
+UPDATE site SET bound_ms = enrolled_ms;
 ";
 
 /// What central knows of what a device knows, by journal. `echo_after`: how far it was received when the site last began to read a

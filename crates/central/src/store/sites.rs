@@ -6,20 +6,18 @@ use std::ops::ControlFlow;
 use domain::judge::Holding;
 use protocol::control::{Control, ControlRow};
 use protocol::entry::Operation;
-use protocol::ids::{
-    ControlNumber, CredentialGeneration, JournalId, OwnershipNumber, PublicKey, RecordId, SiteId, TableRef,
-};
+use protocol::ids::{ControlNumber, CredentialGeneration, HardwareSalt, OwnershipNumber, RecordId, SiteId, TableRef};
 use protocol::limits;
 use protocol::message::Refusal;
 use protocol::row::{Row, Value};
-use sql::SqlExt;
+use sql::{Sql, SqlExt};
 
 use super::batch::Batch;
+use super::credentials::Credentials;
 use super::error::StoreError;
 use super::limits::SITE_NAME_BYTES_MAX;
 use super::reading::SiteKind;
 use super::receive::PartsOf;
-use super::{text, unsigned};
 
 /// mSupply's table of stores, as the catalogue calls it.
 pub(super) const STORE_TABLE: &str = "store";
@@ -35,19 +33,10 @@ pub struct NewSite {
     pub kind: SiteKind,
     /// The password, hashed by the caller; opaque here.
     pub password_hash: String,
+    /// Random; what the hardware's values are hashed with.
+    pub salt: HardwareSalt,
     /// The stores that it shall hold.
     pub stores: Vec<RecordId>,
-}
-
-/// A device that may speak for a site from now on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Enrolled {
-    /// The site.
-    pub site: SiteId,
-    /// Of the name and password that were proved.
-    pub generation: CredentialGeneration,
-    /// False if this very device and journal were enrolled already.
-    pub is_new: bool,
 }
 
 impl Batch<'_> {
@@ -58,32 +47,29 @@ impl Batch<'_> {
     /// [`Batch::assign_store`].
     pub fn add_site(&mut self, new: &NewSite) -> Result<SiteId, StoreError> {
         self.job(|batch| {
-            let is_wrong = |text: &str| text.len() > SITE_NAME_BYTES_MAX || text.chars().any(char::is_control);
-            if new.name.is_empty() || is_wrong(&new.name) || is_wrong(&new.code) {
-                let what = format!(
-                    "a site's name has 1 to {SITE_NAME_BYTES_MAX} bytes and its code at most as many, without control characters"
-                );
-                return Err(StoreError::refused("site_name", &what));
-            }
-            let sql = "SELECT id FROM site WHERE name = ?1";
-            if let Some(other) = batch.sql.query_integer(sql, &[(&new.name).into()])? {
-                let what = format!("the name {:?} belongs to site {other}; names are unique", new.name);
-                return Err(StoreError::refused("site_name_taken", &what));
-            }
+            check_name_and_code(&new.name, &new.code)?;
+            check_name_is_free(batch.sql, &new.name, None)?;
             // Rows of sites are never deleted, so the largest id was the last that was given.
             let last = batch.sql.query_integer("SELECT max(id) FROM site", &[])?.unwrap_or(0);
             let id = u32::try_from(last + 1).map_err(|_| StoreError::Damaged("no site id is left".to_owned()))?;
             batch.sql.execute(
-                "INSERT INTO site (id, name, code, kind, password_hash, generation, control_last)
-                 VALUES (?1, ?2, ?3, ?4, ?5, 1, 0)",
+                "INSERT INTO site (id, name, code, kind, password_hash, salt, generation, control_last)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, 1, 0)",
                 &[
                     id.into(),
                     (&new.name).into(),
                     (&new.code).into(),
                     new.kind.as_str().into(),
                     (&new.password_hash).into(),
+                    (&new.salt.0).into(),
                 ],
             )?;
+            let credentials = Credentials {
+                generation: CredentialGeneration(1),
+                name: new.name.clone(),
+                password_hash: new.password_hash.clone(),
+            };
+            batch.keep_credentials(SiteId(id), &credentials)?;
             for store in &new.stores {
                 batch.give_store(store, SiteId(id))?;
             }
@@ -100,56 +86,8 @@ impl Batch<'_> {
         self.job(|batch| batch.give_store(store, site))
     }
 
-    /// Makes a device the one that speaks for a site. The caller has checked the password. Another key or journal than the
-    /// one that is enrolled replaces it and closes the old journal.
-    ///
-    /// # Errors
-    /// Refused with `unknown_site`, or `journal_retired` for a journal that was closed.
-    pub fn enrol(&mut self, site: SiteId, key: &PublicKey, journal: JournalId) -> Result<Enrolled, StoreError> {
-        self.job(|batch| {
-            if site == SiteId::CENTRAL {
-                return Err(StoreError::refused("unknown_site", "no device enrols as central"));
-            }
-            let active = batch.site(site)?.journal.as_ref().map(|journal| journal.id);
-            let account = batch.sql.query_one(
-                "SELECT generation, public_key FROM site WHERE id = ?1",
-                &[site.0.into()],
-                |row| Ok((text::small(row, 0)?, row.optional_blob(1)?.map(<[u8]>::to_vec))),
-            )?;
-            let (generation, known_key) = account.unwrap_or_default();
-            let generation = CredentialGeneration(generation);
-            let is_same_key = known_key.as_deref() == Some(&key.0[..]);
-            if is_same_key && active == Some(journal) {
-                return Ok(Enrolled { site, generation, is_new: false });
-            }
-            batch.sql.execute(
-                "UPDATE site SET public_key = ?2, enrolled_ms = ?3 WHERE id = ?1",
-                &[site.0.into(), (&key.0).into(), unsigned(batch.now_ms)],
-            )?;
-            batch.site(site)?.is_enrolled = true;
-            if active != Some(journal) {
-                batch.change_journal(site, journal)?;
-            }
-            // The same device under another journal, after damage, still has what it had read.
-            if !is_same_key {
-                batch.forget_device(site)?;
-            }
-            batch.forget_tokens(site)?;
-            Ok(Enrolled { site, generation, is_new: true })
-        })
-    }
-
-    fn change_journal(&mut self, site: SiteId, journal: JournalId) -> Result<(), StoreError> {
-        let sql = "SELECT 1 FROM journal WHERE site = ?1 AND id = ?2";
-        if self.sql.query_integer(sql, &[site.0.into(), (&journal.0).into()])?.is_some() {
-            let what = format!("journal {journal} of site {site} was closed; a device begins a new one when it enrols");
-            return Err(StoreError::refused("journal_retired", &what));
-        }
-        self.replace_journal(site, journal, None)
-    }
-
     /// What was known of the device before does not hold for a new one: it has nothing yet, not even its grants.
-    fn forget_device(&mut self, site: SiteId) -> Result<(), StoreError> {
+    pub(super) fn forget_device(&mut self, site: SiteId) -> Result<(), StoreError> {
         self.sql.execute("DELETE FROM site_cursor WHERE site = ?1", &[site.0.into()])?;
         self.site(site)?.cursors.clear();
         self.drop_parts(PartsOf::Active(site))?;
@@ -253,5 +191,28 @@ impl Batch<'_> {
         let Ok(table) = self.catalogue.table_by_name(STORE_TABLE) else { return Ok(None) };
         let reference: TableRef = table.reference().clone();
         self.read_store_of(&(reference, store.clone()))
+    }
+}
+
+/// That a name and a code are texts that can be kept and shown.
+pub(super) fn check_name_and_code(name: &str, code: &str) -> Result<(), StoreError> {
+    let is_wrong = |text: &str| text.len() > SITE_NAME_BYTES_MAX || text.chars().any(char::is_control);
+    if name.is_empty() || is_wrong(name) || is_wrong(code) {
+        let what = format!(
+            "a site's name has 1 to {SITE_NAME_BYTES_MAX} bytes and its code at most as many, without control characters"
+        );
+        return Err(StoreError::refused("site_name", &what));
+    }
+    Ok(())
+}
+
+/// That no other site has a name.
+pub(super) fn check_name_is_free(sql: &mut (dyn Sql + '_), name: &str, own: Option<SiteId>) -> Result<(), StoreError> {
+    match sql.query_integer("SELECT id FROM site WHERE name = ?1", &[name.into()])? {
+        Some(other) if own.is_none_or(|own| i64::from(own.0) != other) => {
+            let what = format!("the name {name:?} belongs to site {other}; names are unique");
+            Err(StoreError::refused("site_name_taken", &what))
+        }
+        _ => Ok(()),
     }
 }

@@ -7,7 +7,9 @@ use std::ops::ControlFlow;
 use domain::judge::Holding;
 use domain::scope::Scope;
 use protocol::chain;
-use protocol::ids::{Epoch, Hash, JournalId, OwnershipNumber, Position, RecordId, ScopeId, Sequence, SiteId};
+use protocol::ids::{
+    CredentialGeneration, Epoch, Hash, JournalId, OwnershipNumber, Position, RecordId, ScopeId, Sequence, SiteId,
+};
 use protocol::message::Cursor;
 use sql::{Row, Sql, SqlExt};
 
@@ -33,6 +35,8 @@ pub(super) struct State {
 pub(super) struct SiteState {
     /// Whether a device speaks for it.
     pub(super) is_enrolled: bool,
+    /// Of the name and password that count.
+    pub(super) generation: CredentialGeneration,
     /// Last control row that was given.
     pub(super) control_last: u64,
     pub(super) control_stored: u64,
@@ -91,12 +95,37 @@ pub(super) fn start(sql: &mut (dyn Sql + '_), entropy: StartEntropy, now_ms: u64
          VALUES (?1, 'central', '', 'central', '', 0, 0) ON CONFLICT (id) DO NOTHING",
         &[central.0.into()],
     )?;
+    give_salts(sql, entropy)?;
     let own = sql.query_integer("SELECT number FROM journal WHERE site = ?1 AND is_active = 1", &[central.0.into()])?;
     if own.is_none() {
         let genesis = chain::genesis(central, entropy.journal, None);
         insert_journal(sql, central, entropy.journal, genesis, None)?;
     }
     Ok(())
+}
+
+/// A site of an older store has no salt yet.
+fn give_salts(sql: &mut (dyn Sql + '_), entropy: StartEntropy) -> Result<(), StoreError> {
+    let mut without = Vec::new();
+    sql.query("SELECT id FROM site WHERE salt IS NULL AND id > ?1", &[SiteId::CENTRAL.0.into()], &mut |row| {
+        without.push(text::small(row, 0)?);
+        Ok(ControlFlow::Continue(()))
+    })?;
+    for site in without {
+        let hash = chain::genesis(SiteId(site), entropy.journal, None);
+        let salt = hash.0.first_chunk::<16>().expect("a hash has 32 bytes");
+        sql.execute("UPDATE site SET salt = ?2 WHERE id = ?1", &[site.into(), salt.into()])?;
+    }
+    Ok(())
+}
+
+/// Whether entries of a closed journal of a site lack a verdict.
+pub(super) fn has_unjudged_journal(sql: &mut (dyn Sql + '_), site: SiteId) -> Result<bool, StoreError> {
+    let found = sql.query_integer(
+        "SELECT 1 FROM journal WHERE site = ?1 AND is_active = 0 AND judged < closed_at LIMIT 1",
+        &[site.0.into()],
+    )?;
+    Ok(found.is_some())
 }
 
 /// Adds a journal that has nothing yet.
@@ -206,18 +235,15 @@ impl SiteState {
     /// Reads a site; `None` if there is none of this id.
     pub(super) fn load(sql: &mut (dyn Sql + '_), state: &State, site: SiteId) -> Result<Option<Self>, StoreError> {
         let id = site.0.into();
-        let found =
-            sql.query_one("SELECT control_last, public_key IS NOT NULL FROM site WHERE id = ?1", &[id], |row| {
-                Ok((row.unsigned(0)?, row.integer(1)? != 0))
-            })?;
-        let Some((control_last, is_enrolled)) = found else { return Ok(None) };
+        let found = sql.query_one(
+            "SELECT control_last, public_key IS NOT NULL, generation FROM site WHERE id = ?1",
+            &[id],
+            |row| Ok((row.unsigned(0)?, row.integer(1)? != 0, CredentialGeneration(text::small(row, 2)?))),
+        )?;
+        let Some((control_last, is_enrolled, generation)) = found else { return Ok(None) };
         let waiting = sql.query_one("SELECT count(*) FROM waiting WHERE site = ?1", &[id], |row| row.unsigned(0))?;
         let sql_active = format!("SELECT {JOURNAL_COLUMNS} FROM journal WHERE site = ?1 AND is_active = 1");
         let journal = sql.query_one(&sql_active, &[id], Journal::read)?;
-        let unjudged = sql.query_integer(
-            "SELECT 1 FROM journal WHERE site = ?1 AND is_active = 0 AND judged < closed_at LIMIT 1",
-            &[id],
-        )?;
         let mut cursors = BTreeMap::new();
         sql.query("SELECT scope, epoch, number, began FROM site_cursor WHERE site = ?1", &[id], &mut |row| {
             let cursor = Cursor {
@@ -230,11 +256,12 @@ impl SiteState {
         })?;
         Ok(Some(Self {
             is_enrolled,
+            generation,
             control_last,
             control_stored: control_last,
             waiting: waiting.unwrap_or(0),
             journal,
-            has_unjudged_journal: unjudged.is_some(),
+            has_unjudged_journal: has_unjudged_journal(sql, site)?,
             cursors,
             scopes: state.scopes_of(site),
         }))

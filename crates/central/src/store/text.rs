@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use domain::catalogue::{Catalogue, Table};
-use protocol::ids::{Hash, JournalId, RecordId, ScopeId, SiteId, TableRef};
+use protocol::hardware::HardwareId;
+use protocol::ids::{HardwareSalt, Hash, JournalId, RecordId, ScopeId, SiteId, TableRef};
 use sql::{Row, SqlError, SqlErrorKind};
 
 /// A value that this program never writes.
-fn damaged(column: usize, what: &str) -> SqlError {
+pub(super) fn damaged(column: usize, what: &str) -> SqlError {
     SqlError::new(SqlErrorKind::Corrupt, format!("column {column} holds no {what}"))
 }
 
@@ -37,6 +38,15 @@ pub(super) fn hash(row: &dyn Row, column: usize) -> Result<Hash, SqlError> {
 
 pub(super) fn journal_id(row: &dyn Row, column: usize) -> Result<JournalId, SqlError> {
     JournalId::try_from(row.blob(column)?).map_err(|_| damaged(column, "journal id"))
+}
+
+pub(super) fn optional_salt(row: &dyn Row, column: usize) -> Result<Option<HardwareSalt>, SqlError> {
+    row.optional_blob(column)?.map(HardwareSalt::try_from).transpose().map_err(|_| damaged(column, "salt"))
+}
+
+pub(super) fn optional_hardware(row: &dyn Row, column: usize) -> Result<Option<HardwareId>, SqlError> {
+    let bytes = row.optional_blob(column)?;
+    bytes.map(HardwareId::decode).transpose().map_err(|_| damaged(column, "hardware id"))
 }
 
 /// A table by the name that the store keeps. One that was declared once and is not any more can still be shown.

@@ -1,4 +1,4 @@
-//! What sites talk to: `POST /sync/v0` and `POST /enrol/v0` (`docs/sync-protocol.md`).
+//! What sites talk to: `POST /sync/v0`, `POST /enrol/v0/begin` and `POST /enrol/v0` (`docs/sync-protocol.md`).
 //!
 //! An exchange is driven by one task ([`drive`]); the reply's sections go out as they are made. Memory is bounded by
 //! `limits.exchanges_max` times one section in and a few out; time is bounded by idle limits alone.
@@ -61,7 +61,11 @@ impl SyncApi {
 
     /// Routes to it.
     pub fn router(self) -> Router {
-        Router::new().route("/sync/v0", post(sync)).route("/enrol/v0", post(enrol)).with_state(Arc::new(self))
+        Router::new()
+            .route("/sync/v0", post(sync))
+            .route("/enrol/v0/begin", post(begin_enrolment))
+            .route("/enrol/v0", post(enrol))
+            .with_state(Arc::new(self))
     }
 }
 
@@ -112,21 +116,37 @@ async fn answer_of(
     }
 }
 
+async fn begin_enrolment(State(api): State<Arc<SyncApi>>, request: Request) -> Response {
+    let bytes = match enrolment_body(&api, request).await {
+        Ok(bytes) => bytes,
+        Err(response) => return *response,
+    };
+    answer_enrolment(api.enrolment.begin(&bytes).await)
+}
+
 async fn enrol(State(api): State<Arc<SyncApi>>, request: Request) -> Response {
     // Beside the network there is only the test without an address.
     let address = request.extensions().get::<ConnectInfo<Peer>>().map(|info| info.0.0.ip());
+    let bytes = match enrolment_body(&api, request).await {
+        Ok(bytes) => bytes,
+        Err(response) => return *response,
+    };
+    answer_enrolment(api.enrolment.enrol(&bytes, address).await)
+}
+
+async fn enrolment_body(api: &SyncApi, request: Request) -> Result<Vec<u8>, Box<Response>> {
     let read_idle_ms = api.center.settings().timeouts.read_idle_ms;
     let mut body = IncomingBody::new(request.into_body(), enrolment::REQUEST_BYTES_MAX, read_idle_ms);
-    let bytes = match body.whole().await {
-        Ok(bytes) => bytes,
-        Err(error) => {
-            let (status, code) = body_error(&error);
-            return error_response(status, code, &error.to_string(), None);
-        }
-    };
-    match api.enrolment.enrol(&bytes, address).await {
-        Ok(enrolled) => axum::Json(enrolled).into_response(),
-        Err(error) => error_response(error.status(), error.code(), &error.to_string(), error.retry_after_s()),
+    body.whole().await.map_err(|error| {
+        let (status, code) = body_error(&error);
+        Box::new(error_response(status, code, &error.to_string(), None))
+    })
+}
+
+fn answer_enrolment<T: serde::Serialize>(answer: Result<T, enrolment::EnrolError>) -> Response {
+    match answer {
+        Ok(answer) => axum::Json(answer).into_response(),
+        Err(error) => error_response(error.status(), error.code(), &error.message(), error.retry_after_s()),
     }
 }
 

@@ -1,6 +1,6 @@
-//! Enrolment: right and wrong passwords, repeated calls, replaced devices.
+//! Enrolment: right and wrong passwords, repeated calls, wiped and foreign devices, changed names and passwords.
 
-use crate::support::agent::{Agent, enrolment};
+use crate::support::agent::{Agent, enrolment, enrolment_on};
 use crate::support::folder::{Folder, PASSWORD};
 use crate::support::http::{HttpReply, post};
 
@@ -53,7 +53,7 @@ fn wrong_passwords_delay_that_name_alone() {
 }
 
 #[test]
-fn a_new_device_replaces_the_old_one_at_once_and_closes_its_journal() {
+fn a_wiped_device_replaces_the_old_one_at_once_and_closes_its_journal() {
     let folder = Folder::new("");
     folder.add_site("clinic", &[]);
     let server = folder.serve();
@@ -61,11 +61,126 @@ fn a_new_device_replaces_the_old_one_at_once_and_closes_its_journal() {
     old.sync_whole(server.address);
     let mut new = Agent::enrol(server.address, "clinic", 2);
 
-    assert_eq!(old.post_request(server.address).code(), "not_enrolled");
+    assert_eq!(old.post_request(server.address).code(), "device_retired");
     new.sync_whole(server.address);
     let back = enrol(&server, &enrolment("clinic", PASSWORD, 1, 1));
     assert_eq!((back.status, back.code()), (409, "journal_retired"));
     new.sync_whole(server.address);
+    assert_eq!(folder.json(&["site", "show", "clinic"], "")["retired_keys"], 1);
+}
+
+fn begin(server: &crate::support::folder::Server, name: &str) -> HttpReply {
+    post(server.address, "/enrol/v0/begin", format!(r#"{{"name":"{name}"}}"#).as_bytes()).unwrap()
+}
+
+#[test]
+fn the_first_step_tells_nobody_which_sites_there_are() {
+    let folder = Folder::new("");
+    folder.add_site("clinic", &[]);
+    folder.add_site("hospital", &[]);
+    let server = folder.serve();
+    let salts = ["clinic", "hospital", "nobody", "central", "nobody else"].map(|name| {
+        let (first, again) = (begin(&server, name), begin(&server, name));
+        assert_eq!((first.status, &first.body), (200, &again.body), "{name}");
+        let reply = first.json();
+        assert_eq!(reply.as_object().unwrap().keys().collect::<Vec<_>>(), ["central_key", "salt"], "{name}");
+        assert_eq!(reply["central_key"].as_str().unwrap().len(), 64, "{name}");
+        reply["salt"].as_str().unwrap().to_owned()
+    });
+
+    let different: std::collections::BTreeSet<_> = salts.iter().collect();
+    assert_eq!(different.len(), salts.len());
+    assert!(salts.iter().all(|salt| salt.len() == 32 && salt.bytes().all(|digit| digit.is_ascii_hexdigit())));
+    // They are the same after a restart.
+    server.terminate();
+    assert_eq!(server.ended(), Some(0));
+    let server = folder.serve();
+    for (name, salt) in ["clinic", "hospital", "nobody", "central", "nobody else"].iter().zip(&salts) {
+        assert_eq!(begin(&server, name).json()["salt"], salt.as_str(), "{name}");
+    }
+    let nameless = begin(&server, "");
+    assert_eq!((nameless.status, nameless.code()), (400, "enrolment_field"));
+}
+
+#[test]
+fn another_device_is_refused_until_an_administrator_resets_the_site() {
+    let folder = Folder::new("");
+    folder.add_site("clinic", &[]);
+    let server = folder.serve();
+    let mut old = Agent::enrol(server.address, "clinic", 1);
+    old.sync_whole(server.address);
+    let shown = folder.json(&["site", "show", "clinic"], "");
+    assert_eq!((&shown["binding"], &shown["retired_keys"]), (&"strong".into(), &0.into()), "{shown}");
+
+    let other = enrol(&server, &enrolment_on(2, "clinic", PASSWORD, 2, 2));
+    assert_eq!((other.status, other.code()), (409, "site_bound"));
+    let told = other.json()["message"].as_str().unwrap().to_owned();
+    for part in [&shown["device"], &shown["bound"], &shown["last_contact"]] {
+        assert!(told.contains(part.as_str().unwrap()), "{part} is not in {told}");
+    }
+    let copied = enrol(&server, &enrolment_on(2, "clinic", PASSWORD, 1, 1));
+    assert_eq!((copied.status, copied.code()), (409, "hardware_differs"));
+    // A device without serial numbers is told from nothing.
+    let nameless = enrol(&server, &enrolment_on(0, "clinic", PASSWORD, 2, 2));
+    assert_eq!((nameless.status, nameless.code()), (409, "site_bound"));
+    old.sync_whole(server.address);
+
+    let reset = folder.json(&["site", "reset-hardware", "clinic"], "");
+    assert_eq!(reset["device"], shown["device"]);
+    assert_eq!(old.post_request(server.address).code(), "device_retired");
+    assert_eq!(folder.json(&["site", "show", "clinic"], "")["is_enrolled"], false);
+    let taken = enrol(&server, &enrolment_on(2, "clinic", PASSWORD, 2, 2));
+    assert_eq!((taken.status, taken.json()["binding"].as_str()), (200, Some("strong")));
+    assert_eq!(enrol(&server, &enrolment("clinic", PASSWORD, 1, 1)).code(), "site_bound");
+    assert!(folder.server_log().contains("the binding of a site was reset"));
+}
+
+#[test]
+fn a_device_without_serial_numbers_is_told_so() {
+    let folder = Folder::new("");
+    folder.add_site("clinic", &[]);
+    let server = folder.serve();
+
+    let reply = enrol(&server, &enrolment_on(0, "clinic", PASSWORD, 1, 1));
+
+    assert_eq!((reply.status, reply.json()["binding"].as_str()), (200, Some("none")));
+    assert_eq!(folder.json(&["site", "show", "clinic"], "")["binding"], "none");
+}
+
+#[test]
+fn a_changed_name_or_password_stops_the_device_and_the_old_pair_lets_it_go_on() {
+    let folder = Folder::new("");
+    folder.add_site("clinic", &[]);
+    let server = folder.serve();
+    let mut agent = Agent::enrol(server.address, "clinic", 1);
+    agent.sync_whole(server.address);
+
+    let renamed = folder.json(&["site", "edit", "clinic", "--name", "ward"], "");
+    assert_eq!((&renamed["credential_generation"], &renamed["credentials_changed"]), (&2.into(), &true.into()));
+    assert!(renamed["warning"].is_string());
+    let refused = agent.post_request(server.address);
+    assert_eq!((refused.status, refused.code()), (409, "credentials_changed"));
+    assert_eq!(enrol(&server, &enrolment("clinic", PASSWORD, 1, 1)).code(), "wrong_credentials");
+
+    // A name alone finds its earlier pair again, and so does a pair of name and password.
+    let back = folder.json(&["site", "edit", "ward", "--name", "clinic"], "");
+    assert_eq!((&back["credential_generation"], &back["credentials_restored"]), (&1.into(), &true.into()));
+    agent.sync_whole(server.address);
+    let file = folder.password_file();
+    let changed = folder.json(&["site", "edit", "clinic", "--password-file", "-"], "another secret");
+    assert_eq!(changed["credential_generation"], 3);
+    assert_eq!(agent.post_request(server.address).code(), "credentials_changed");
+    let again = folder.json(&["site", "edit", "clinic", "--password-file", "-"], "another secret");
+    assert_eq!((&again["credential_generation"], &again["credentials_changed"]), (&3.into(), &false.into()));
+    let back = folder.json(&["site", "edit", "clinic", "--password-file", file.to_str().unwrap()], "");
+    assert_eq!(back["credential_generation"], 1);
+    agent.sync_whole(server.address);
+
+    let coded = folder.json(&["site", "edit", "clinic", "--code", "C-7"], "");
+    assert_eq!((&coded["credentials_changed"], &coded["warning"]), (&false.into(), &serde_json::Value::Null));
+    agent.sync_whole(server.address);
+    assert_eq!(folder.failure(&["site", "edit", "nowhere", "--code", "x"], ""), (5, "unknown_site".to_owned()));
+    assert_eq!(folder.run(&["site", "edit", "clinic"], "").status.code(), Some(2), "nothing to change");
 }
 
 #[test]
@@ -79,6 +194,8 @@ fn enrolments_that_cannot_be_read_say_what_is_wrong() {
         (good.replace("\"name\"", "\"login\""), 400, "enrolment_malformed"),
         (good.replace("\"journal\":\"01", "\"journal\":\"zz"), 400, "enrolment_field"),
         (good.replace("standalone", "central"), 400, "enrolment_field"),
+        (good.replace("\"hardware\":\"00", "\"hardware\":\"07"), 400, "enrolment_field"),
+        (good.replace("\"hardware\":\"00", "\"hardware\":\"0"), 400, "enrolment_field"),
         (good.clone(), 409, "site_type_differs"),
         (format!("{good}{}", " ".repeat(20_000)), 413, "request_too_large"),
     ] {

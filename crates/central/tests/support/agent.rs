@@ -10,6 +10,7 @@ use protocol::chain;
 use protocol::control::Control;
 use protocol::edge::Signer as _;
 use protocol::entry::{Entry, Operation};
+use protocol::hardware::{HardwareId, HardwareKind, HardwareSource};
 use protocol::ids::{
     ControlNumber, CredentialGeneration, Hash, JournalId, OwnershipNumber, PublicKey, RecordId, ScopeId, Sequence,
     SiteId, Token,
@@ -40,12 +41,21 @@ pub(crate) struct Agent {
     link: Link,
 }
 
-/// The body of an enrolment.
+/// The body of an enrolment, on the hardware of number 1.
 pub(crate) fn enrolment(name: &str, password: &str, seed: u8, journal: u8) -> String {
+    enrolment_on(1, name, password, seed, journal)
+}
+
+/// The body of an enrolment on some hardware; number 0 has no serial number.
+pub(crate) fn enrolment_on(hardware: u8, name: &str, password: &str, seed: u8, journal: u8) -> String {
+    let sources = [HardwareKind::SocSerial, HardwareKind::BoardSerial, HardwareKind::MachineId];
+    let sources = sources.into_iter().filter(|_| hardware > 0);
+    let sources = sources.map(|kind| HardwareSource { kind, digest: [hardware; 16] }).collect();
+    let hardware = central::hex::to_hex(&HardwareId::new(sources).unwrap().encode());
     let key = Ed25519Signer::from_seed(&[seed; 32]).public_key();
     let journal = JournalId([journal; 16]);
     format!(
-        r#"{{"name":"{name}","password":"{password}","public_key":"{key}","journal":"{journal}","type":"standalone"}}"#
+        r#"{{"name":"{name}","password":"{password}","public_key":"{key}","journal":"{journal}","type":"standalone","hardware":"{hardware}"}}"#
     )
 }
 

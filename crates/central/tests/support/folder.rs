@@ -98,6 +98,11 @@ impl Folder {
         Server { child, address }
     }
 
+    /// What servers of this folder have logged.
+    pub(crate) fn server_log(&self) -> String {
+        std::fs::read_to_string(self.temporary.path().join("server.log")).unwrap()
+    }
+
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_outpost-central"));
         command.args(arguments).arg("--data").arg(self.path()).env("OUTPOST_CENTRAL_LOG", "info");

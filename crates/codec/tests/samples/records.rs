@@ -1,7 +1,8 @@
-//! Rows and entries.
+//! Rows and entries, and the hardware id of an enrolment.
 
 use protocol::entry::{Entry, Operation};
-use protocol::ids::{OwnershipNumber, RecordId, TableRef};
+use protocol::hardware::{HardwareId, HardwareKind, HardwareSource};
+use protocol::ids::{HardwareSalt, OwnershipNumber, RecordId, TableRef};
 use protocol::row::{ColumnRef, Row, Value};
 
 use super::Sample;
@@ -58,6 +59,15 @@ fn of_entry(name: &'static str, comment: &'static str, entry: Entry) -> Sample {
     Sample { name, comment, bytes, is_encoding_fixed: true, check: Box::new(check) }
 }
 
+/// Two known kinds, and one of a later program.
+fn hardware() -> HardwareId {
+    let values =
+        [(HardwareKind::SocSerial, "1A2B3C4D"), (HardwareKind::MachineId, UPPER), (HardwareKind::Unknown(200), "x")];
+    let salt = HardwareSalt([0xd7; 16]);
+    let sources = values.map(|(kind, value)| HardwareSource::of_value(kind, &salt, value.as_bytes()));
+    HardwareId::new(sources.to_vec()).unwrap()
+}
+
 pub(super) fn all() -> Vec<Sample> {
     let known = || TableRef::Known(300);
     let patch = Row::new(vec![(ColumnRef::Known(2), Value::Null)]).unwrap();
@@ -71,6 +81,13 @@ pub(super) fn all() -> Vec<Sample> {
             bytes: row().to_bytes(),
             is_encoding_fixed: true,
             check: Box::new(|stored| assert_eq!(Row::decode(stored), Ok(row()))),
+        },
+        Sample {
+            name: "hardware_id",
+            comment: "Hardware id with the salt d7 16 times: chip 1A2B3C4D, machine id 0011...EEFF, and kind 200 with the value x",
+            bytes: hardware().encode(),
+            is_encoding_fixed: true,
+            check: Box::new(|stored| assert_eq!(HardwareId::decode(stored), Ok(hardware()))),
         },
         of_entry("entry_put", "Entry: put, id form 1", entry(UPPER, known(), Operation::Put(row()))),
         of_entry(

@@ -1,7 +1,6 @@
 //! Group verdicts, rule 5.17, refusal images, and verdicts that come in several replies (invariants 3, 8 and 10).
 
 use protocol::control::{Control, Image};
-use protocol::ids::PublicKey;
 
 use super::*;
 
@@ -332,7 +331,7 @@ fn a_device_in_place_of_another_is_drained_only_when_all_that_the_old_one_sent_i
     old.record(&["delete transact T0"]);
     old.try_send(world, 0, 5).unwrap();
     let mut new = Device::new(old.site, JournalId([77; 16]));
-    world.job(|batch| batch.enrol(new.site, &PublicKey([8; 32]), new.journal));
+    world.job(|batch| batch.enrol(new.site, &enrolling(8, new.journal)));
 
     let mut replies = Vec::new();
     for _ in 0..4 {

@@ -131,7 +131,7 @@ fn rule_5_15_an_edit_on_top_of_what_its_author_had_not_read_is_sent(world: &mut 
     device.push(world);
     let mut next = Device::new(device.site, JournalId([50; 16]));
     let site = device.site;
-    world.job(|batch| batch.enrol(site, &protocol::ids::PublicKey([9; 32]), JournalId([50; 16])));
+    world.job(|batch| batch.enrol(site, &enrolling(9, JournalId([50; 16]))));
     next.push(world);
     let before = device.cursors.clone();
     next.cursors = before;
@@ -222,7 +222,7 @@ fn rule_5_15_an_edit_of_a_closed_journal_is_sent_to_its_successor(world: &mut Wo
     device.try_send(world, 0, 1).unwrap();
     let mut next = Device::new(device.site, JournalId([51; 16]));
     let site = device.site;
-    world.job(|batch| batch.enrol(site, &protocol::ids::PublicKey([9; 32]), JournalId([51; 16])));
+    world.job(|batch| batch.enrol(site, &enrolling(9, JournalId([51; 16]))));
     next.cursors = device.cursors.clone();
 
     assert_eq!(next.sync(world), 1);
@@ -252,7 +252,7 @@ fn rule_5_15_own_rows_move_an_old_cursor(world: &mut World) {
 fn reader_of(world: &mut World, device: &Device) -> Device {
     let reader = Device::new(device.site, JournalId([60; 16]));
     let site = device.site;
-    world.job(|batch| batch.enrol(site, &protocol::ids::PublicKey([9; 32]), JournalId([60; 16])));
+    world.job(|batch| batch.enrol(site, &enrolling(9, JournalId([60; 16]))));
     reader
 }
 

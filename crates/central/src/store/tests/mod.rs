@@ -1,5 +1,6 @@
 //! What the store promises, run on every engine, and a device that is just clever enough to be told it.
 
+mod binding;
 mod device;
 mod drain;
 mod judging;
@@ -14,7 +15,8 @@ use std::sync::Arc;
 use domain::catalogue::Catalogue;
 use domain::edit::Edit;
 use protocol::exchange::Standing;
-use protocol::ids::{Epoch, JournalId, Nonce, RecordId, SiteId, Token};
+use protocol::hardware::{HardwareId, HardwareKind, HardwareSource};
+use protocol::ids::{Epoch, HardwareSalt, JournalId, Nonce, PublicKey, RecordId, SiteId, Token};
 use sql::{Sql, SqliteEngine};
 
 use super::*;
@@ -125,11 +127,12 @@ impl World {
             code: String::new(),
             kind: SiteKind::Standalone,
             password_hash: "hash".to_owned(),
+            salt: HardwareSalt([1; 16]),
             stores: stores.iter().map(|store| id(store)).collect(),
         };
         let site = self.job(|batch| batch.add_site(&new));
         let journal = JournalId([u8::try_from(site.0).unwrap(); 16]);
-        self.job(|batch| batch.enrol(site, &protocol::ids::PublicKey([7; 32]), journal));
+        self.job(|batch| batch.enrol(site, &enrolling(7, journal)));
         Device::new(site, journal)
     }
 
@@ -144,6 +147,24 @@ impl World {
     pub(super) fn status(&mut self, device: &Device) -> SiteStatus {
         self.store.reading().site_status(device.site).unwrap().unwrap()
     }
+}
+
+/// A device of which the key differs and the hardware does not: a tablet that is wiped now and then.
+pub(super) fn enrolling(key: u8, journal: JournalId) -> EnrollingDevice {
+    EnrollingDevice { key: PublicKey([key; 32]), journal, hardware: hardware("cu") }
+}
+
+/// Hardware with a source for each letter: `c` the chip, `u` the product, `m` the machine id; another case is another value.
+pub(super) fn hardware(letters: &str) -> HardwareId {
+    let sources = letters.bytes().map(|letter| HardwareSource {
+        kind: match letter.to_ascii_lowercase() {
+            b'c' => HardwareKind::SocSerial,
+            b'u' => HardwareKind::ProductUuid,
+            _ => HardwareKind::MachineId,
+        },
+        digest: [letter; 16],
+    });
+    HardwareId::new(sources.collect()).unwrap()
 }
 
 pub(super) fn id(text: &str) -> RecordId {

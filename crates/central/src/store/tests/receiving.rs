@@ -1,7 +1,7 @@
 //! Rules 5.8 and 5.10, invariants 3 and 7, and what a restart and an error leave.
 
 use protocol::chain::{self, Predecessor, hash_of};
-use protocol::ids::{ControlNumber, Hash, JournalId, PublicKey, Sequence};
+use protocol::ids::{ControlNumber, Hash, JournalId, Sequence};
 use protocol::message::FramePart;
 
 use super::*;
@@ -132,7 +132,7 @@ fn a_journal_enrolled_anew_may_follow_a_damaged_one_that_central_never_heard_of(
     head.predecessor = Some(predecessor);
     assert_eq!(code(world.try_job(|batch| batch.begin(&head, Standing::Current, NONCE))), "unknown_journal");
 
-    world.job(|batch| batch.enrol(next.site, &PublicKey([8; 32]), next.journal));
+    world.job(|batch| batch.enrol(next.site, &enrolling(8, next.journal)));
     let received = world.job(|batch| batch.begin(&head, Standing::Current, NONCE));
 
     assert_eq!((received.sequence, received.hash), (Sequence(0), next.genesis));
@@ -160,8 +160,7 @@ fn a_journal_damaged_before_central_heard_of_it_may_be_followed_however_its_chai
 /// The simulator's find: verdicts that the device had not heard were gone, and what came next did not follow what it had.
 fn a_device_that_enrols_again_under_another_journal_still_hears_its_verdicts(world: &mut World) {
     let mut device = with_entries(world, 1);
-    let key = PublicKey([8; 32]);
-    world.job(|batch| batch.enrol(device.site, &key, device.journal));
+    world.job(|batch| batch.enrol(device.site, &enrolling(8, device.journal)));
     device.push(world);
     device.record(&[r#"put item I1 {"code":"no"}"#]);
     device.try_begin(world).unwrap();
@@ -169,7 +168,7 @@ fn a_device_that_enrols_again_under_another_journal_still_hears_its_verdicts(wor
     let (site, control) = (device.site, device.control);
     world.job(|batch| batch.judge(site, &mut || true));
 
-    world.job(|batch| batch.enrol(site, &key, JournalId([79; 16])));
+    world.job(|batch| batch.enrol(site, &enrolling(8, JournalId([79; 16]))));
 
     let mut next = Device::new(site, JournalId([79; 16]));
     next.control = control;
@@ -182,14 +181,13 @@ fn a_retired_journal_is_refused(world: &mut World) {
     let mut device = with_entries(world, 1);
     device.push(world);
     let mut next = Device::new(device.site, JournalId([78; 16]));
-    let key = PublicKey([8; 32]);
-    assert!(world.job(|batch| batch.enrol(next.site, &key, next.journal)).is_new);
-    assert!(!world.job(|batch| batch.enrol(next.site, &key, next.journal)).is_new);
+    assert!(world.job(|batch| batch.enrol(next.site, &enrolling(8, next.journal))).is_new);
+    assert!(!world.job(|batch| batch.enrol(next.site, &enrolling(8, next.journal))).is_new);
 
     assert_eq!(device.try_begin(world).unwrap().sequence, Sequence(1));
     device.try_send(world, 0, 1).unwrap();
     assert_eq!(code(device.try_conclude(world, &mut || true)), "device_retired");
-    assert_eq!(code(world.try_job(|batch| batch.enrol(device.site, &key, device.journal))), "journal_retired");
+    assert_eq!(code(world.try_job(|batch| batch.enrol(device.site, &enrolling(8, device.journal)))), "journal_retired");
     next.sync(world);
     // The new device was told its grants again, and got back what the old one had written.
     assert_eq!(next.controls.len(), 1);
@@ -202,7 +200,7 @@ fn an_incomplete_tail_of_a_closed_journal_is_set_aside(world: &mut World) {
     device.try_send(world, 0, 2).unwrap();
     device.try_begin(world).unwrap();
     let mut next = Device::new(device.site, JournalId([78; 16]));
-    world.job(|batch| batch.enrol(next.site, &PublicKey([8; 32]), next.journal));
+    world.job(|batch| batch.enrol(next.site, &enrolling(8, next.journal)));
 
     next.push(world);
 
@@ -274,6 +272,7 @@ fn an_error_in_the_middle_of_a_batch_leaves_nothing_of_its_job(world: &mut World
                     code: String::new(),
                     kind: SiteKind::Mobile,
                     password_hash: String::new(),
+                    salt: HardwareSalt([1; 16]),
                     stores: Vec::new(),
                 })?;
                 batch.append(device.site, &far.entries)?;

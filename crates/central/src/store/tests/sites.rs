@@ -27,6 +27,7 @@ fn new_site(name: &str, kind: SiteKind, stores: &[&str]) -> NewSite {
         code: "C".to_owned(),
         kind,
         password_hash: "$argon2".to_owned(),
+        salt: HardwareSalt([1; 16]),
         stores: stores.iter().map(|store| id(store)).collect(),
     }
 }
@@ -157,7 +158,7 @@ fn a_site_without_a_device_is_not_enrolled(world: &mut World) {
     assert_eq!(world.store.reading().site_keys(site).unwrap().current, None);
     assert_eq!(code(device.try_begin(world)), "not_enrolled");
     assert_eq!(code(Device::new(SiteId(9), device.journal).try_begin(world)), "unknown_site");
-    world.job(|batch| batch.enrol(site, &protocol::ids::PublicKey([3; 32]), device.journal));
+    world.job(|batch| batch.enrol(site, &enrolling(3, device.journal)));
     assert!(world.store.reading().site_keys(site).unwrap().current.is_some());
     assert!(device.try_begin(world).is_ok());
 }

@@ -1,7 +1,5 @@
 //! Rule 5.7: one device speaks for a site. What a retired one brings goes to set-aside.
 
-use protocol::ids::PublicKey;
-
 use super::*;
 
 contract!(
@@ -172,7 +170,7 @@ fn a_new_enrolment_starts_the_tokens_anew(world: &mut World) {
     exchange(world, &mut old).unwrap();
     exchange(world, &mut old).unwrap();
     let mut new = Device::new(old.site, JournalId([78; 16]));
-    world.job(|batch| batch.enrol(new.site, &PublicKey([8; 32]), new.journal));
+    world.job(|batch| batch.enrol(new.site, &enrolling(8, new.journal)));
 
     for _ in 0..3 {
         assert_eq!(exchange(world, &mut new), Ok(()));
@@ -188,7 +186,7 @@ fn replaced(world: &mut World, unsent: usize) -> (Device, Device) {
         put(&mut old, &format!("T{number}"));
     }
     let mut new = Device::new(old.site, JournalId([78; 16]));
-    world.job(|batch| batch.enrol(new.site, &PublicKey([8; 32]), new.journal));
+    world.job(|batch| batch.enrol(new.site, &enrolling(8, new.journal)));
     new.sync(world);
     new.sync(world);
     (old, new)

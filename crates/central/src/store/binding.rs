@@ -1,0 +1,307 @@
+//! Which device speaks for a site: enrolment, the reset by an administrator, and the keys that spoke for it before.
+
+use std::ops::ControlFlow;
+
+use protocol::hardware::{BindingStrength, HardwareId, Likeness, compare};
+use protocol::ids::{CredentialGeneration, JournalId, PublicKey, SiteId};
+use protocol::limits::RETIRED_KEYS_MAX;
+use sql::SqlExt;
+
+use super::batch::Batch;
+use super::error::StoreError;
+use super::reading::{Reading, public_key};
+use super::state::{JOURNAL_COLUMNS, Journal, has_unjudged_journal};
+use super::{text, unsigned};
+use crate::clock::date_text;
+
+/// A device that wants to speak for a site.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EnrollingDevice {
+    /// Its key.
+    pub key: PublicKey,
+    /// The journal that it will send.
+    pub journal: JournalId,
+    /// What it is made of, hashed with the site's salt.
+    pub hardware: HardwareId,
+}
+
+/// A device that may speak for a site from now on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Enrolled {
+    /// The site.
+    pub site: SiteId,
+    /// Of the name and password that were proved.
+    pub generation: CredentialGeneration,
+    /// How well its hardware tells it from others.
+    pub binding: BindingStrength,
+    /// The key whose place it took: of the same hardware before it was wiped.
+    pub replaced: Option<PublicKey>,
+    /// False if this very device and journal were enrolled already.
+    pub is_new: bool,
+}
+
+/// Why a key speaks for its site no more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RetiredReason {
+    /// The same hardware enrolled with a new key: a tablet that was wiped.
+    Replaced,
+    /// An administrator reset the binding.
+    Reset,
+}
+
+/// A key that spoke for a site before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RetiredKey {
+    /// The key.
+    pub key: PublicKey,
+    /// Since when it is retired, in milliseconds since 1970.
+    pub retired_ms: u64,
+    /// Why.
+    pub reason: RetiredReason,
+}
+
+/// What stands in the row of a site.
+struct Bound {
+    generation: CredentialGeneration,
+    key: Option<PublicKey>,
+    hardware: HardwareId,
+    since_ms: Option<u64>,
+    last_contact_ms: Option<u64>,
+}
+
+impl RetiredReason {
+    /// The word that database and reports use.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Replaced => "replaced",
+            Self::Reset => "reset",
+        }
+    }
+
+    fn of(word: &str) -> Option<Self> {
+        [Self::Replaced, Self::Reset].into_iter().find(|reason| reason.as_str() == word)
+    }
+}
+
+impl Batch<'_> {
+    /// Makes a device the one that speaks for a site. The caller has checked the password. Repeating it changes nothing.
+    ///
+    /// A site without a key takes the device. One with this key takes it if the hardware is the same as far as can be told. One
+    /// with another key takes it only if the hardware is the same for sure (a tablet that was wiped): the old key and journal
+    /// are retired. The device whose binding was reset goes on in its journal if no other device came between.
+    ///
+    /// # Errors
+    /// Refused with `unknown_site`; `hardware_differs` for the right key on other hardware; `site_bound` for another device;
+    /// `journal_retired` for a journal that was closed.
+    pub fn enrol(&mut self, site: SiteId, device: &EnrollingDevice) -> Result<Enrolled, StoreError> {
+        self.job(|batch| {
+            if site == SiteId::CENTRAL {
+                return Err(StoreError::refused("unknown_site", "no device enrols as central"));
+            }
+            let active = batch.site(site)?.journal.as_ref().map(|journal| journal.id);
+            let bound = batch.bound(site)?;
+            let likeness = compare(&bound.hardware, &device.hardware).likeness;
+            let mut enrolled = Enrolled {
+                site,
+                generation: bound.generation,
+                binding: device.hardware.strength(),
+                replaced: None,
+                is_new: true,
+            };
+            let mut is_back = false;
+            match bound.key {
+                None => is_back = batch.forget_retired_key(site, &device.key)? == Some(RetiredReason::Reset),
+                Some(key) if key == device.key => {
+                    if likeness == Likeness::OtherDevice {
+                        return Err(hardware_differs(site, &bound));
+                    }
+                    if active == Some(device.journal) {
+                        if bound.hardware != device.hardware {
+                            batch.set_hardware(site, &device.hardware)?;
+                        }
+                        return Ok(Enrolled { is_new: false, ..enrolled });
+                    }
+                }
+                Some(_) if likeness != Likeness::SameDevice => return Err(site_bound(site, &bound, device)),
+                Some(old) => {
+                    batch.retire_key(site, &old, RetiredReason::Replaced)?;
+                    batch.forget_retired_key(site, &device.key)?;
+                    enrolled.replaced = Some(old);
+                }
+            }
+            let is_same_device = is_back || bound.key == Some(device.key);
+            batch.bind(site, device, bound.key == Some(device.key))?;
+            if active != Some(device.journal) {
+                batch.change_journal(site, device.journal, is_back)?;
+            }
+            // The same device still has what it had read, also under another journal after damage.
+            if !is_same_device {
+                batch.forget_device(site)?;
+            }
+            Ok(enrolled)
+        })
+    }
+
+    /// Frees a site of its device, so that another one can enrol. Its key and its journal stay known and are closed. Gives the
+    /// key that was retired; `None` if the site had no device, which is no error.
+    ///
+    /// # Errors
+    /// Refused with `unknown_site`, also for central itself.
+    pub fn reset_hardware(&mut self, site: SiteId) -> Result<Option<PublicKey>, StoreError> {
+        self.job(|batch| {
+            if site == SiteId::CENTRAL {
+                return Err(StoreError::refused("unknown_site", "central is bound to no device"));
+            }
+            batch.site(site)?;
+            let Some(key) = batch.bound(site)?.key else { return Ok(None) };
+            batch.retire_key(site, &key, RetiredReason::Reset)?;
+            batch.sql.execute(
+                "UPDATE site SET public_key = NULL, hardware = NULL, bound_ms = NULL, enrolled_ms = NULL WHERE id = ?1",
+                &[site.0.into()],
+            )?;
+            batch.forget_tokens(site)?;
+            batch.close_journal(site)?;
+            batch.site(site)?.is_enrolled = false;
+            Ok(Some(key))
+        })
+    }
+
+    /// The keys that spoke for a site before, the newest first.
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`].
+    pub fn retired_keys(&mut self, site: SiteId) -> Result<Vec<RetiredKey>, StoreError> {
+        Reading { sql: &mut *self.sql, catalogue: self.catalogue }.retired_keys(site)
+    }
+
+    fn bound(&mut self, site: SiteId) -> Result<Bound, StoreError> {
+        let found = self.sql.query_one(
+            "SELECT site.generation, site.public_key, site.hardware, site.bound_ms, contact.last_contact_ms
+             FROM site LEFT JOIN contact ON contact.site = site.id WHERE site.id = ?1",
+            &[site.0.into()],
+            |row| {
+                Ok(Bound {
+                    generation: CredentialGeneration(text::small(row, 0)?),
+                    key: public_key(row, 1)?,
+                    hardware: text::optional_hardware(row, 2)?.unwrap_or_default(),
+                    since_ms: row.optional_unsigned(3)?,
+                    last_contact_ms: row.optional_unsigned(4)?,
+                })
+            },
+        )?;
+        found.ok_or_else(|| StoreError::Damaged(format!("site {site} is gone")))
+    }
+
+    /// A device that was bound before and only changes its journal keeps the time since which it is bound.
+    fn bind(&mut self, site: SiteId, device: &EnrollingDevice, is_bound: bool) -> Result<(), StoreError> {
+        let now = unsigned(self.now_ms);
+        self.sql.execute(
+            "UPDATE site SET public_key = ?2, enrolled_ms = ?3 WHERE id = ?1",
+            &[site.0.into(), (&device.key.0).into(), now],
+        )?;
+        if !is_bound {
+            self.sql.execute("UPDATE site SET bound_ms = ?2 WHERE id = ?1", &[site.0.into(), now])?;
+        }
+        // They were given to a device, and this one begins anew.
+        self.forget_tokens(site)?;
+        self.set_hardware(site, &device.hardware)?;
+        self.site(site)?.is_enrolled = true;
+        Ok(())
+    }
+
+    fn set_hardware(&mut self, site: SiteId, hardware: &HardwareId) -> Result<(), StoreError> {
+        let bytes = hardware.encode();
+        self.sql.execute("UPDATE site SET hardware = ?2 WHERE id = ?1", &[site.0.into(), (&bytes).into()])?;
+        Ok(())
+    }
+
+    fn change_journal(&mut self, site: SiteId, journal: JournalId, is_back: bool) -> Result<(), StoreError> {
+        let sql = format!("SELECT {JOURNAL_COLUMNS} FROM journal WHERE site = ?1 AND id = ?2");
+        let Some(known) = self.sql.query_one(&sql, &[site.0.into(), (&journal.0).into()], Journal::read)? else {
+            return self.replace_journal(site, journal, None);
+        };
+        let last = self.sql.query_integer("SELECT max(number) FROM journal WHERE site = ?1", &[site.0.into()])?;
+        // What came after it was closed is in set-aside, and can be taken for received no more.
+        if !is_back || last != Some(known.number) || known.closed_at.is_some_and(|closed| closed < known.received) {
+            let what = format!(
+                "journal {journal} of site {site} was closed; a device goes on in a new one: outpost recover begins it"
+            );
+            return Err(StoreError::refused("journal_retired", &what));
+        }
+        self.sql
+            .execute("UPDATE journal SET is_active = 1, closed_at = NULL WHERE number = ?1", &[known.number.into()])?;
+        self.site(site)?.journal = Some(Journal { is_active: true, closed_at: None, ..known });
+        let is_left = has_unjudged_journal(self.sql, site)?;
+        self.site(site)?.has_unjudged_journal = is_left;
+        Ok(())
+    }
+
+    /// Keeps a key as one that spoke for the site. At the limit the oldest is forgotten, and then counts as any stranger's.
+    fn retire_key(&mut self, site: SiteId, key: &PublicKey, reason: RetiredReason) -> Result<(), StoreError> {
+        self.sql.execute(
+            "INSERT INTO retired_key (site, public_key, retired_ms, reason) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT (site, public_key) DO UPDATE SET retired_ms = excluded.retired_ms, reason = excluded.reason",
+            &[site.0.into(), (&key.0).into(), unsigned(self.now_ms), reason.as_str().into()],
+        )?;
+        for forgotten in self.retired_keys(site)?.into_iter().skip(RETIRED_KEYS_MAX) {
+            self.forget_retired_key(site, &forgotten.key)?;
+        }
+        Ok(())
+    }
+
+    /// A key that speaks for the site again is not retired. Gives why it was.
+    fn forget_retired_key(&mut self, site: SiteId, key: &PublicKey) -> Result<Option<RetiredReason>, StoreError> {
+        let retired = self.retired_keys(site)?.into_iter().find(|retired| retired.key == *key);
+        if retired.is_some() {
+            let sql = "DELETE FROM retired_key WHERE site = ?1 AND public_key = ?2";
+            self.sql.execute(sql, &[site.0.into(), (&key.0).into()])?;
+        }
+        Ok(retired.map(|retired| retired.reason))
+    }
+}
+
+impl Reading<'_> {
+    /// The keys that spoke for a site before, the newest first; at most [`RETIRED_KEYS_MAX`].
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`].
+    pub fn retired_keys(&mut self, site: SiteId) -> Result<Vec<RetiredKey>, StoreError> {
+        let mut keys = Vec::new();
+        let sql = "SELECT public_key, retired_ms, reason FROM retired_key WHERE site = ?1
+             ORDER BY retired_ms DESC, public_key";
+        self.sql.query(sql, &[site.0.into()], &mut |row| {
+            keys.push(RetiredKey {
+                key: public_key(row, 0)?.ok_or_else(|| text::damaged(0, "key"))?,
+                retired_ms: row.unsigned(1)?,
+                reason: RetiredReason::of(row.text(2)?).ok_or_else(|| text::damaged(2, "reason"))?,
+            });
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(keys)
+    }
+}
+
+fn hardware_differs(site: SiteId, bound: &Bound) -> StoreError {
+    let what = format!(
+        "site {site} is bound to other hardware since {}, and this device has its key: its data folder was copied, or it was \
+         repaired. An administrator frees it: outpost-central site reset-hardware {site}",
+        moment(bound.since_ms)
+    );
+    StoreError::refused("hardware_differs", &what)
+}
+
+fn site_bound(site: SiteId, bound: &Bound, device: &EnrollingDevice) -> StoreError {
+    let known = bound.key.map(|key| key.fingerprint()).unwrap_or_default();
+    let what = format!(
+        "site {site} is bound to device {known} since {}, last seen {}; this is device {}. If it takes that one's place, an \
+         administrator frees the site: outpost-central site reset-hardware {site}",
+        moment(bound.since_ms),
+        moment(bound.last_contact_ms),
+        device.key.fingerprint()
+    );
+    StoreError::refused("site_bound", &what)
+}
+
+fn moment(wall_ms: Option<u64>) -> String {
+    wall_ms.map_or_else(|| "never".to_owned(), date_text)
+}

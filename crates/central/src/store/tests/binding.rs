@@ -1,0 +1,345 @@
+//! One device speaks for a site, and one pair of name and password counts.
+
+use protocol::hardware::BindingStrength;
+use protocol::ids::{CredentialGeneration, JournalId, PublicKey, Sequence};
+use protocol::limits::RETIRED_KEYS_MAX;
+
+use super::*;
+
+contract!(
+    a_site_without_a_device_takes_the_first_and_the_same_one_again,
+    another_device_is_refused_with_an_error_that_names_both_and_the_way_out,
+    a_wiped_device_is_taken_with_its_new_key_and_the_old_one_is_retired,
+    the_right_key_on_other_hardware_is_refused,
+    a_device_without_hardware_is_replaced_only_after_a_reset,
+    a_repaired_device_goes_on_in_its_journal_after_a_reset,
+    another_device_takes_the_place_after_a_reset_and_the_old_one_stays_out,
+    a_reset_changes_nothing_where_no_device_is,
+    retired_keys_are_kept_up_to_their_limit,
+    another_name_or_password_begins_a_generation_and_stops_the_device,
+    putting_name_and_password_back_lets_the_device_go_on,
+    a_code_changes_nothing_else,
+    an_edit_that_is_wrong_or_late_changes_nothing,
+    pairs_are_kept_up_to_their_limit_and_no_generation_comes_twice,
+);
+
+fn enrolling_on(letters: &str, key: u8) -> EnrollingDevice {
+    EnrollingDevice { hardware: hardware(letters), ..enrolling(key, JournalId([100 + key; 16])) }
+}
+
+fn site(world: &mut World) -> SiteId {
+    let device = world.device(&["S1"]);
+    let site = device.site;
+    world.job(|batch| batch.reset_hardware(site));
+    world.job(|batch| batch.forget_retired(site));
+    site
+}
+
+impl Batch<'_> {
+    /// So that a test begins with a site of which nothing is known.
+    fn forget_retired(&mut self, site: SiteId) -> Result<(), StoreError> {
+        self.sql.execute("DELETE FROM retired_key WHERE site = ?1", &[site.0.into()])?;
+        Ok(())
+    }
+}
+
+fn refusal<T: std::fmt::Debug>(result: Result<T, StoreError>) -> (String, String) {
+    match result.unwrap_err() {
+        StoreError::Refused(refusal) => (refusal.code, refusal.message),
+        other => panic!("{other}"),
+    }
+}
+
+fn key_of(world: &mut World, site: SiteId) -> Option<u8> {
+    world.store.reading().site_keys(site).unwrap().current.map(|key| key.0[0])
+}
+
+fn retired(world: &mut World, site: SiteId) -> Vec<(u8, RetiredReason)> {
+    let keys = world.store.reading().retired_keys(site).unwrap();
+    keys.into_iter().map(|retired| (retired.key.0[0], retired.reason)).collect()
+}
+
+fn a_site_without_a_device_takes_the_first_and_the_same_one_again(world: &mut World) {
+    let site = site(world);
+    let device = enrolling_on("cum", 1);
+
+    let first = world.job(|batch| batch.enrol(site, &device));
+    let row = world.store.reading().site(site).unwrap();
+    world.now_ms += 1000;
+    let again = world.job(|batch| batch.enrol(site, &device));
+
+    assert_eq!((first.is_new, again.is_new), (true, false));
+    assert_eq!((first.binding, again.binding), (BindingStrength::Strong, BindingStrength::Strong));
+    assert_eq!(world.store.reading().site(site).unwrap(), row, "repeating it changes nothing");
+    // A part was exchanged, and enough is the same: from then on the device counts as it is.
+    world.job(|batch| batch.enrol(site, &enrolling_on("cUm", 1)));
+    assert_eq!(world.store.reading().site(site).unwrap().unwrap().hardware, Some(hardware("cUm")));
+}
+
+fn another_device_is_refused_with_an_error_that_names_both_and_the_way_out(world: &mut World) {
+    let site = site(world);
+    world.now_ms = 1_767_596_889_000;
+    let bound = enrolling_on("cu", 1);
+    world.job(|batch| batch.enrol(site, &bound));
+    let stranger = enrolling_on("CU", 2);
+
+    let (code, message) = refusal(world.try_job(|batch| batch.enrol(site, &stranger)));
+
+    assert_eq!(code, "site_bound");
+    for part in [
+        bound.key.fingerprint().as_str(),
+        stranger.key.fingerprint().as_str(),
+        "2026-01-05T07:08:09Z",
+        "last seen never",
+        "outpost-central site reset-hardware 2",
+    ] {
+        assert!(message.contains(part), "{part} is not in {message}");
+    }
+    assert_eq!(key_of(world, site), Some(1));
+    assert_eq!(retired(world, site), []);
+}
+
+fn a_wiped_device_is_taken_with_its_new_key_and_the_old_one_is_retired(world: &mut World) {
+    let site = site(world);
+    world.job(|batch| batch.enrol(site, &enrolling_on("cum", 1)));
+
+    let wiped = world.job(|batch| batch.enrol(site, &enrolling_on("cu", 2)));
+
+    assert_eq!((wiped.is_new, wiped.replaced), (true, Some(PublicKey([1; 32]))));
+    assert_eq!(key_of(world, site), Some(2));
+    assert_eq!(retired(world, site), [(1, RetiredReason::Replaced)]);
+    // What was there before the wipe does not come back: its journal is closed.
+    assert_eq!(code(world.try_job(|batch| batch.enrol(site, &enrolling_on("cu", 1)))), "journal_retired");
+    assert_eq!((key_of(world, site), retired(world, site).len()), (Some(2), 1));
+}
+
+fn the_right_key_on_other_hardware_is_refused(world: &mut World) {
+    let site = site(world);
+    world.job(|batch| batch.enrol(site, &enrolling_on("cum", 1)));
+
+    for other in ["CUM", "CUm", "m", ""] {
+        let (code, message) = refusal(world.try_job(|batch| batch.enrol(site, &enrolling_on(other, 1))));
+
+        assert_eq!(code, "hardware_differs", "{other:?}");
+        assert!(message.contains("site reset-hardware 2"), "{message}");
+    }
+    assert_eq!(world.store.reading().site(site).unwrap().unwrap().hardware, Some(hardware("cum")));
+}
+
+fn a_device_without_hardware_is_replaced_only_after_a_reset(world: &mut World) {
+    let site = site(world);
+    for letters in ["", "m"] {
+        let first = world.job(|batch| batch.enrol(site, &enrolling_on(letters, 1)));
+        assert_eq!(first.binding, BindingStrength::None);
+        // The same container again, wiped: nothing says that it is the same.
+        assert_eq!(code(world.try_job(|batch| batch.enrol(site, &enrolling_on(letters, 2)))), "site_bound");
+        // Its own key is all that can be told.
+        assert!(!world.job(|batch| batch.enrol(site, &enrolling_on(letters, 1))).is_new);
+
+        world.job(|batch| batch.reset_hardware(site));
+        assert!(world.job(|batch| batch.enrol(site, &enrolling_on(letters, 3))).is_new);
+        world.job(|batch| batch.reset_hardware(site));
+        world.job(|batch| batch.drop_journals(site));
+    }
+}
+
+impl Batch<'_> {
+    /// So that a test may use the same journals again.
+    fn drop_journals(&mut self, site: SiteId) -> Result<(), StoreError> {
+        self.sql.execute("DELETE FROM journal WHERE site = ?1", &[site.0.into()])?;
+        Ok(())
+    }
+}
+
+fn a_repaired_device_goes_on_in_its_journal_after_a_reset(world: &mut World) {
+    let mut device = world.device(&["S1"]);
+    let site = device.site;
+    device.record(&[r#"put transact T1 {"store_ID":"S1"}"#]);
+    device.push(world);
+    device.record(&[r#"put transact T2 {"store_ID":"S1"}"#]);
+    let repaired = EnrollingDevice { hardware: hardware("CU"), ..enrolling(7, device.journal) };
+    assert_eq!(code(world.try_job(|batch| batch.enrol(site, &repaired))), "hardware_differs");
+
+    assert_eq!(world.job(|batch| batch.reset_hardware(site)), Some(PublicKey([7; 32])));
+
+    assert_eq!(key_of(world, site), None);
+    assert_eq!(retired(world, site), [(7, RetiredReason::Reset)]);
+    world.job(|batch| batch.enrol(site, &repaired));
+    device.push(world);
+    assert!(world.data("transact", "T2").contains("S1"), "what it had not sent comes in the journal that it has");
+    assert_eq!(world.status(&device).site.journal.unwrap().1, Sequence(2));
+    assert_eq!(retired(world, site), [], "it speaks for the site again");
+}
+
+fn another_device_takes_the_place_after_a_reset_and_the_old_one_stays_out(world: &mut World) {
+    let mut old = world.device(&["S1"]);
+    let site = old.site;
+    old.record(&[r#"put transact T1 {"store_ID":"S1"}"#]);
+    old.push(world);
+    world.job(|batch| batch.reset_hardware(site));
+
+    let mut new = Device::new(site, JournalId([190; 16]));
+    world.job(|batch| batch.enrol(site, &enrolling_on("CU", 90)));
+    new.sync(world);
+
+    assert!(new.data("transact", "T1").contains("S1"), "the new device has what the old one had sent");
+    assert_eq!(code(old.try_conclude(world, &mut || true)), "device_retired");
+    let back = EnrollingDevice { journal: old.journal, ..enrolling(7, old.journal) };
+    assert_eq!(code(world.try_job(|batch| batch.enrol(site, &back))), "site_bound");
+    // Another reset lets it in only under a new journal: others wrote since.
+    world.job(|batch| batch.reset_hardware(site));
+    assert_eq!(code(world.try_job(|batch| batch.enrol(site, &back))), "journal_retired");
+}
+
+fn a_reset_changes_nothing_where_no_device_is(world: &mut World) {
+    let site = site(world);
+
+    assert_eq!(world.job(|batch| batch.reset_hardware(site)), None);
+    assert_eq!(code(world.try_job(|batch| batch.reset_hardware(SiteId(99)))), "unknown_site");
+    assert_eq!(code(world.try_job(|batch| batch.reset_hardware(CENTRAL))), "unknown_site");
+    assert_eq!(retired(world, site), []);
+}
+
+fn retired_keys_are_kept_up_to_their_limit(world: &mut World) {
+    let site = site(world);
+    let last = u8::try_from(RETIRED_KEYS_MAX).unwrap() + 3;
+    for key in 1..=last {
+        world.now_ms += 1;
+        world.job(|batch| batch.enrol(site, &enrolling_on("cu", key)));
+    }
+
+    let keys: Vec<u8> = retired(world, site).into_iter().map(|(key, _)| key).collect();
+
+    assert_eq!(keys, (3..last).rev().collect::<Vec<_>>());
+    assert_eq!(keys.len(), RETIRED_KEYS_MAX);
+}
+
+fn edit() -> SiteEdit {
+    SiteEdit { seen: CredentialGeneration(1), name: None, code: None, password_hash: None, restored: None }
+}
+
+fn another_name_or_password_begins_a_generation_and_stops_the_device(world: &mut World) {
+    let mut device = world.device(&["S1"]);
+    let site = device.site;
+    device.record(&[r#"put transact T1 {"store_ID":"S1"}"#]);
+    device.push(world);
+    let before = world.status(&device);
+
+    let renamed = SiteEdit { name: Some("north".to_owned()), ..edit() };
+    assert_eq!(world.job(|batch| batch.edit_site(site, &renamed)), CredentialGeneration(2));
+
+    device.record(&[r#"put transact T2 {"store_ID":"S1"}"#]);
+    let (code, message) = refusal(device.try_begin(world));
+    assert_eq!(code, "credentials_changed");
+    assert!(message.contains("generation 1, and 2 counts"), "{message}");
+    let after = world.status(&device);
+    assert_eq!((after.site.journal, after.site.last_contact_ms), (before.site.journal, before.site.last_contact_ms));
+    assert_eq!(after.control_rows, before.control_rows);
+    let repassworded = SiteEdit { seen: CredentialGeneration(2), password_hash: Some("h2".to_owned()), ..edit() };
+    assert_eq!(world.job(|batch| batch.edit_site(site, &repassworded)), CredentialGeneration(3));
+    let proved = world.job(|batch| batch.enrol(site, &enrolling(7, device.journal)));
+    assert_eq!((proved.generation, proved.is_new), (CredentialGeneration(3), false));
+}
+
+fn putting_name_and_password_back_lets_the_device_go_on(world: &mut World) {
+    let mut device = world.device(&["S1"]);
+    let site = device.site;
+    let first = world.store.reading().site(site).unwrap().unwrap();
+    let renamed = SiteEdit { name: Some("north".to_owned()), ..edit() };
+    world.job(|batch| batch.edit_site(site, &renamed));
+
+    let back = SiteEdit {
+        seen: CredentialGeneration(2),
+        name: Some(first.name.clone()),
+        restored: Some(CredentialGeneration(1)),
+        ..edit()
+    };
+    assert_eq!(world.job(|batch| batch.edit_site(site, &back)), CredentialGeneration(1));
+
+    assert_eq!(world.store.reading().site(site).unwrap().unwrap(), first);
+    device.push(world);
+    // The next change is no generation that was there before.
+    assert_eq!(world.job(|batch| batch.edit_site(site, &renamed)), CredentialGeneration(3));
+}
+
+fn a_code_changes_nothing_else(world: &mut World) {
+    let mut device = world.device(&["S1"]);
+    let site = device.site;
+
+    let coded = SiteEdit { code: Some("N1".to_owned()), ..edit() };
+    assert_eq!(world.job(|batch| batch.edit_site(site, &coded)), CredentialGeneration(1));
+
+    assert_eq!(world.store.reading().site(site).unwrap().unwrap().code, "N1");
+    device.push(world);
+}
+
+fn an_edit_that_is_wrong_or_late_changes_nothing(world: &mut World) {
+    let device = world.device(&["S1"]);
+    let other = world.device(&["S2"]);
+    let site = device.site;
+    let before = world.store.reading().site(site).unwrap();
+    let other_name = world.store.reading().site(other.site).unwrap().unwrap().name;
+    for (wrong, expected) in [
+        (SiteEdit { name: Some(String::new()), ..edit() }, "site_name"),
+        (SiteEdit { code: Some("a\nb".to_owned()), ..edit() }, "site_name"),
+        (SiteEdit { name: Some(other_name), ..edit() }, "site_name_taken"),
+        (SiteEdit { seen: CredentialGeneration(2), name: Some("late".to_owned()), ..edit() }, "site_changed"),
+        (SiteEdit { restored: Some(CredentialGeneration(9)), ..edit() }, "site_changed"),
+    ] {
+        assert_eq!(code(world.try_job(|batch| batch.edit_site(site, &wrong))), expected);
+        assert_eq!(world.store.reading().site(site).unwrap(), before);
+    }
+    let named = edit();
+    assert_eq!(code(world.try_job(|batch| batch.edit_site(CENTRAL, &named))), "unknown_site");
+}
+
+fn pairs_are_kept_up_to_their_limit_and_no_generation_comes_twice(world: &mut World) {
+    let site = site(world);
+    let last = u32::try_from(CREDENTIALS_KEPT_MAX).unwrap() + 3;
+    for seen in 1..last {
+        let renamed = SiteEdit { seen: CredentialGeneration(seen), name: Some(format!("n{seen}")), ..edit() };
+        assert_eq!(world.job(|batch| batch.edit_site(site, &renamed)), CredentialGeneration(seen + 1));
+    }
+    let kept = |world: &mut World| -> Vec<u32> {
+        let credentials = world.store.reading().credentials(site).unwrap();
+        credentials.into_iter().map(|kept| kept.generation.0).collect()
+    };
+    assert_eq!(kept(world), (4..=last).rev().collect::<Vec<_>>());
+
+    // The oldest that is kept counts again, and stays while newer ones come.
+    let back = SiteEdit { seen: CredentialGeneration(last), restored: Some(CredentialGeneration(4)), ..edit() };
+    assert_eq!(world.job(|batch| batch.edit_site(site, &back)), CredentialGeneration(4));
+    let next = SiteEdit { seen: CredentialGeneration(4), name: Some("next".to_owned()), ..edit() };
+    assert_eq!(world.job(|batch| batch.edit_site(site, &next)), CredentialGeneration(last + 1));
+    assert_eq!(kept(world), (5..=last + 1).rev().collect::<Vec<_>>());
+}
+
+/// Not on every engine: what a step of the schema does to rows is the same SQL everywhere.
+#[test]
+fn a_store_of_before_gets_salts_and_credentials_and_its_devices_stay_enrolled() {
+    let mut sql: Box<dyn Sql> = Box::new(SqliteEngine::in_memory().unwrap());
+    sql::migrate(&mut *sql, &schema::MIGRATIONS[..4]).unwrap();
+    for (id, name, generation) in [(1, "central", 0), (2, "north", 4), (3, "south", 1)] {
+        let values = [id.into(), name.into(), generation.into(), (&[9_u8; 32]).into()];
+        sql.in_transaction(Durability::Full, |sql| {
+            sql.execute(
+                "INSERT INTO site (id, name, code, kind, password_hash, public_key, generation, enrolled_ms, control_last)
+                 VALUES (?1, ?2, '', 'standalone', 'hash', ?4, ?3, 5, 0)",
+                &values,
+            )
+        })
+        .unwrap();
+    }
+
+    let mut world = World::with(sql, LIMITS);
+
+    let north = world.store.reading().site(SiteId(2)).unwrap().unwrap();
+    let south = world.store.reading().site(SiteId(3)).unwrap().unwrap();
+    assert!(north.salt.is_some() && north.salt != south.salt);
+    assert_eq!((north.hardware, north.bound_ms), (None, Some(5)));
+    let credentials = world.store.reading().credentials(SiteId(2)).unwrap();
+    assert_eq!((credentials.len(), credentials[0].generation), (1, CredentialGeneration(4)));
+    // Nothing is known of the hardware until the device enrols again.
+    world.job(|batch| batch.enrol(SiteId(2), &enrolling_on("cu", 9)));
+    assert_eq!(code(world.try_job(|batch| batch.enrol(SiteId(2), &enrolling_on("CU", 9)))), "hardware_differs");
+}
