@@ -7,29 +7,37 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use codec::{Ed25519Signer, Ed25519Verifier, ZstdCodec};
 use domain::catalogue::Catalogue;
-use protocol::ids::{ControlNumber, SiteId, Token};
+use protocol::ids::{ControlNumber, JournalId, SiteId, Token};
 use protocol::schedule::Schedule;
 use protocol::session::Summary;
 use zeroize::Zeroizing;
 
 use crate::clock::{self, Waker, Woken};
 use crate::config::{CentralUrl, Config};
-use crate::data_folder::DataFolder;
+use crate::data_folder::{DataFolder, Layout};
 use crate::device::{Device, Enrolment};
 use crate::error::AgentError;
 use crate::exit::Exit;
 use crate::journal::{JournalLimits, SledStorage};
 use crate::recorder::Recorder;
 use crate::sync_runner::{Learnt, Parties, Report, SyncRunner, TokenStore};
-use crate::transport::{EnrolRequest, Interrupter, Transport};
+use crate::transport::{EnrolReply, EnrolRequest, Interrupter, Transport};
 
 mod agreement;
 mod carrying_over;
 mod opening;
+mod recovered_file;
+mod recovering;
+mod recovery_note;
+mod repinning;
 #[cfg(test)]
 mod tests;
 
 pub use opening::{Places, Repair, Suspicion, open_recorder};
+pub use recovered_file::{RECOVERED_FILES_MAX, RecoveredGroup, RecoveredReader};
+pub use recovering::RecoveryPlan;
+pub use recovery_note::{RecoveryNote, RecoveryStep};
+pub use repinning::Repinned;
 
 /// An agent that owns its data folder until it is dropped. Shared by threads.
 pub struct Agent {
@@ -82,19 +90,15 @@ impl Agent {
         let mut repairs = Vec::new();
         let recorder = match device.identity().enrolment.as_ref().map(|enrolment| enrolment.site) {
             Some(site) => {
-                let limits = JournalLimits {
-                    journal_bytes_max: config.limits.journal_bytes_max,
-                    disk_reserve_bytes: config.limits.disk_reserve_bytes,
-                    ..JournalLimits::default()
-                };
-                let mut places =
-                    opening::FolderPlaces { layout, device: &mut device, site, catalogue: &catalogue, aside: None };
-                let opened = open_recorder(&mut places, site, &catalogue, limits, &mut repairs);
-                // What was mended stays mended and is not found again, whether or not the rest opens.
-                for repair in &repairs {
-                    log::warn!("{repair}");
-                }
-                Some(opened?)
+                recovering::name_replaced_journal(layout, &mut device)?;
+                let recorder = open_folder(&config, layout, &mut device, site, &catalogue, &mut repairs)?;
+                Some(match recovering::go_on(layout, &mut device, recorder)? {
+                    Some(recorder) => recorder,
+                    None => {
+                        let recorder = open_folder(&config, layout, &mut device, site, &catalogue, &mut repairs)?;
+                        recovering::go_on(layout, &mut device, recorder)?.ok_or_else(recovering::is_stuck)?
+                    }
+                })
             }
             None => None,
         };
@@ -125,41 +129,58 @@ impl Agent {
     /// # Errors
     /// [`AgentError`]: central cannot be reached, or refuses name and password; nothing has changed then.
     pub fn enrol(mut self, credentials: &Credentials<'_>) -> Result<Self, AgentError> {
+        let (mut transport, url) = self.way_to_enrol(credentials.central.as_ref())?;
+        let journal = self.device().identity().journal;
+        let reply = self.ask_to_enrol(&mut transport, credentials, journal)?;
+        self.keep_enrolment(&reply, credentials.site_name, url)?;
+        let config = self.config.clone();
+        drop(self);
+        Self::open(config)
+    }
+
+    /// The way to the central that is named, else to that of the settings, else to where the device is enrolled.
+    fn way_to_enrol(&self, central: Option<&CentralUrl>) -> Result<(Transport, CentralUrl), AgentError> {
         let enrolled = self.device().identity().enrolment.as_ref().map(|enrolment| enrolment.central_url.clone());
-        let url = credentials.central.clone().or_else(|| self.config.central_url.clone()).or(enrolled);
-        let url = url.ok_or_else(no_central)?;
-        let mut transport = Transport::new(&self.config, url.clone())?;
-        let device = self.device.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let reply = transport.enrol(&EnrolRequest {
+        let url = central.cloned().or_else(|| self.config.central_url.clone()).or(enrolled).ok_or_else(no_central)?;
+        Ok((Transport::new(&self.config, url.clone())?, url))
+    }
+
+    /// Shows central name and password, and the journal that this device will send.
+    fn ask_to_enrol(
+        &self,
+        transport: &mut Transport,
+        credentials: &Credentials<'_>,
+        journal: JournalId,
+    ) -> Result<EnrolReply, AgentError> {
+        Ok(transport.enrol(&EnrolRequest {
             site_name: credentials.site_name,
             password: credentials.password,
-            public_key: device.public_key(),
-            journal: device.identity().journal,
+            public_key: self.device().public_key(),
+            journal,
             device_kind: self.config.device_kind,
-        })?;
+        })?)
+    }
+
+    /// Keeps what central answered, unless it is about another site than this folder's.
+    fn keep_enrolment(&mut self, reply: &EnrolReply, site_name: &str, url: CentralUrl) -> Result<(), AgentError> {
+        let device = self.device.get_mut().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = &device.identity().enrolment
             && known.site != reply.site
         {
             return Err(AgentError::new(
                 "other_site",
-                format!(
-                    "this data folder belongs to site {}, and {} is site {}",
-                    known.site, credentials.site_name, reply.site
-                ),
+                format!("this data folder belongs to site {}, and {site_name} is site {}", known.site, reply.site),
                 "Use another data folder for another site.",
                 Exit::Refused,
             ));
         }
-        device.enrol(Enrolment {
+        Ok(device.enrol(Enrolment {
             site: reply.site,
-            site_name: credentials.site_name.to_owned(),
+            site_name: site_name.to_owned(),
             central_url: url,
             central_key: reply.central_key,
             generation: reply.generation,
-        })?;
-        let config = self.config.clone();
-        drop(self);
-        Self::open(config)
+        })?)
     }
 
     /// The records' tables.
@@ -273,6 +294,30 @@ impl Agent {
         }
         false
     }
+}
+
+/// Opens what lies in the folder and mends it.
+fn open_folder(
+    config: &Config,
+    layout: &Layout,
+    device: &mut Device,
+    site: SiteId,
+    catalogue: &Arc<Catalogue>,
+    repairs: &mut Vec<Repair>,
+) -> Result<Recorder<SledStorage>, AgentError> {
+    let limits = JournalLimits {
+        journal_bytes_max: config.limits.journal_bytes_max,
+        disk_reserve_bytes: config.limits.disk_reserve_bytes,
+        ..JournalLimits::default()
+    };
+    let known = repairs.len();
+    let mut places = opening::FolderPlaces { layout, device, site, catalogue, aside: None };
+    let opened = open_recorder(&mut places, site, catalogue, limits, repairs);
+    // What was mended stays mended and is not found again, whether or not the rest opens.
+    for repair in repairs.iter().skip(known) {
+        log::warn!("{repair}");
+    }
+    opened
 }
 
 /// The token's place is beside the key.

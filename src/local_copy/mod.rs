@@ -32,6 +32,7 @@ mod meta;
 mod pages;
 mod read;
 mod rebuild;
+mod recovered;
 mod schema;
 mod set_aside;
 mod settle;
@@ -52,6 +53,7 @@ pub use error::LocalCopyError;
 pub use inspect::FoundRecord;
 pub use meta::{LogHealth, SyncTimes};
 pub use read::{Listing, QueueEntry, QueueState, QueueView, RecordState, RecordView, TableCount, UnknownControl};
+pub use recovered::{RECOVERED, RecoveredEntry, recovered_name, recovered_request_id};
 pub use schema::{APPLICATION_ID, SCHEMA_VERSION};
 pub use set_aside::{SetAside, SetAsideEntry};
 
