@@ -111,7 +111,12 @@ impl Home for Device<'_> {
         // A question that cannot be shown is answered by nobody.
         let asked = write!(std::io::stderr(), "{question}").and_then(|()| input.read_line(&mut answer));
         asked.map_err(|error| {
-            AgentError::new("terminal_unreadable", format!("the terminal cannot be read: {error}"), "Give --yes.", Exit::Failed)
+            AgentError::new(
+                "terminal_unreadable",
+                format!("the terminal cannot be read: {error}"),
+                "Give --yes.",
+                Exit::Failed,
+            )
         })?;
         Ok(answer.trim() == "yes")
     }

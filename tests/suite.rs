@@ -24,6 +24,8 @@ mod kills;
 mod power_cut;
 #[path = "suite/put_back.rs"]
 mod put_back;
+#[path = "suite/recover.rs"]
+mod recover;
 #[path = "suite/sync.rs"]
 mod sync;
 #[path = "suite/torture.rs"]

@@ -41,7 +41,10 @@ pub(super) fn check_room(root: &Path) -> Result<(), AgentError> {
     }
     Err(AgentError::new(
         "recovered_files_full",
-        format!("{} holds {count} files of recovered edits, and at most {RECOVERED_FILES_MAX} are kept", root.display()),
+        format!(
+            "{} holds {count} files of recovered edits, and at most {RECOVERED_FILES_MAX} are kept",
+            root.display()
+        ),
         "Look through recovered-*.ndjson, record what is still wanted, and move the files elsewhere.",
         Exit::Refused,
     ))
@@ -166,7 +169,8 @@ impl RecoveredReader {
 }
 
 fn line_of(edit: &Edit) -> String {
-    let mut line = format!("{{\"table\":{},\"op\":\"{}\",\"id\":{}", json!(edit.table), edit.op.as_str(), json!(edit.id.as_str()));
+    let mut line =
+        format!("{{\"table\":{},\"op\":\"{}\",\"id\":{}", json!(edit.table), edit.op.as_str(), json!(edit.id.as_str()));
     if let Some(data) = &edit.data {
         line.push_str(",\"data\":");
         line.push_str(data);

@@ -9,7 +9,7 @@
 //! | taken | central takes the new journal | whoever opens the folder does the rest: export, set aside, new journal |
 //! | begun | the new journal is in use | the next sync reads everything again; `recover` journals the export anew |
 //!
-//! Nothing is let go of: the old journal stays in the folder as `journal/before-...`.
+//! Nothing is let go of: the old journal stays in the folder as `journal.before-...`.
 
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -25,7 +25,7 @@ use crate::entropy;
 use crate::error::AgentError;
 use crate::exit::Exit;
 use crate::journal::storage::Place;
-use crate::journal::{Journal, SledStorage, Storage, inspect_identity};
+use crate::journal::{Journal, JournalError, SledStorage, Storage, inspect_identity};
 use crate::local_copy::limits::SET_ASIDE_MAX;
 use crate::local_copy::{Kind, RecoveredEntry, recovered_name};
 use crate::recorder::{Core, Recorder};
@@ -152,10 +152,7 @@ impl Agent {
         if reply.central_key != known.central_key {
             return Err(AgentError::new(
                 "central_key_differs",
-                format!(
-                    "central has the key {} here, and this device trusts {}",
-                    reply.central_key, known.central_key
-                ),
+                format!("central has the key {} here, and this device trusts {}", reply.central_key, known.central_key),
                 "If central was given a new key, ask its administrator for the fingerprint and run `outpost re-pin` first.",
                 Exit::Refused,
             ));
@@ -175,7 +172,10 @@ pub(super) fn name_replaced_journal(layout: &Layout, device: &mut Device) -> Res
     let Some(note) = RecoveryNote::read(&layout.recovery())?.filter(|note| note.step == RecoveryStep::Taken) else {
         return Ok(());
     };
-    let lies_there = inspect_identity(&mut SledStorage::new(layout.journal()), &Place::Live)?;
+    let mut storage = SledStorage::new(layout.journal());
+    // Finishes a replacement that was cut between its steps; only then it can be seen which journal lies there.
+    storage.segments(&Place::Live).map_err(JournalError::from)?;
+    let lies_there = inspect_identity(&mut storage, &Place::Live)?;
     if lies_there.is_some_and(|identity| identity.journal == note.journal)
         && device.identity().journal == note.journal_before
     {
@@ -291,7 +291,9 @@ fn set_aside(core: &mut Core<SledStorage>, note: &RecoveryNote, after: Sequence)
     let (mut from, mut done) = (after, 0);
     let known = core.local.set_aside_recovered_count(name)?;
     if core.local.set_aside_count()? - known + (head.0 - after.0) > SET_ASIDE_MAX {
-        log::warn!("there is no room to set the recovered edits aside: they are in the file alone limit={SET_ASIDE_MAX}");
+        log::warn!(
+            "there is no room to set the recovered edits aside: they are in the file alone limit={SET_ASIDE_MAX}"
+        );
         return Ok(0);
     }
     while from < head {

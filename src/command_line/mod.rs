@@ -312,7 +312,8 @@ fn fingerprint(scanned: &mut Scanned, verb: &'static str) -> Result<Fingerprint,
     Fingerprint::parse(&value).ok_or(UsageError::Argument {
         name: "FINGERPRINT",
         value,
-        expected: "64 hexadecimal digits, as `outpost-central identity` prints them; colons and blanks do not count".to_owned(),
+        expected: "64 hexadecimal digits, as `outpost-central identity` prints them; colons and blanks do not count"
+            .to_owned(),
     })
 }
 

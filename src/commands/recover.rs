@@ -32,7 +32,8 @@ fn plan_text(plan: &Value, is_journaled_anew: bool) -> String {
     let amount = |name: &str| plan[name].as_u64().unwrap_or_default();
     let mut text = String::new();
     if plan["under_way"]["step"] == "begun" {
-        text += "A recovery was begun before and is not over: the records are read again from central, which ends it.\n";
+        text +=
+            "A recovery was begun before and is not over: the records are read again from central, which ends it.\n";
         return text;
     }
     let failure = &plan["last_failure"];
@@ -50,7 +51,9 @@ fn plan_text(plan: &Value, is_journaled_anew: bool) -> String {
     let edits = count(amount("edits"), "edit");
     let fate = match (amount("edits"), is_journaled_anew, plan["fits_set_aside"] == true) {
         (0, ..) => "Nothing is only here.".to_owned(),
-        (_, true, _) => format!("{edits} may be only here: exported to a file, and journaled anew after the records have come."),
+        (_, true, _) => {
+            format!("{edits} may be only here: exported to a file, and journaled anew after the records have come.")
+        }
         (_, false, true) => format!("{edits} may be only here: exported to a file, and set aside for review."),
         (_, false, false) => {
             format!("{edits} may be only here: exported to a file. They are too many to be set aside.")
@@ -119,7 +122,10 @@ mod tests {
         ] {
             let text = plan_text(&plan(edits, fits), anew);
 
-            assert!(text.starts_with("The last sync failed: two histories [fork]\nThe journal ab with its 12 entries"), "{text}");
+            assert!(
+                text.starts_with("The last sync failed: two histories [fork]\nThe journal ab with its 12 entries"),
+                "{text}"
+            );
             assert!(text.contains(expected), "{text}");
         }
     }
@@ -133,7 +139,10 @@ mod tests {
 
         let text = text(&result);
 
-        assert!(text.contains("exported 2 edits to /f\n") && text.contains("  line 4: no [not_store_holder]\n"), "{text}");
+        assert!(
+            text.contains("exported 2 edits to /f\n") && text.contains("  line 4: no [not_store_holder]\n"),
+            "{text}"
+        );
         assert_eq!(exit(&result), Exit::Partial);
     }
 }

@@ -26,7 +26,8 @@ impl Fingerprint {
     pub fn parse(text: &str) -> Option<Self> {
         let mut bytes = [0_u8; 32];
         let mut count = 0;
-        for character in text.chars().filter(|character| !matches!(character, ':' | '-') && !character.is_whitespace()) {
+        for character in text.chars().filter(|character| !matches!(character, ':' | '-') && !character.is_whitespace())
+        {
             let digit = u8::try_from(character.to_digit(16)?).ok()?;
             let byte = bytes.get_mut(count / 2)?;
             *byte = *byte << 4 | digit;
@@ -65,8 +66,12 @@ mod tests {
     fn what_is_written_is_read_again_with_colons_blanks_and_capitals() {
         let fingerprint = Fingerprint::of(&PublicKey([7; 32]));
         let text = fingerprint.to_string();
-        let colons: String =
-            text.to_uppercase().as_bytes().chunks(2).map(|pair| std::format!("{}: ", str::from_utf8(pair).unwrap())).collect();
+        let colons: String = text
+            .to_uppercase()
+            .as_bytes()
+            .chunks(2)
+            .map(|pair| std::format!("{}: ", str::from_utf8(pair).unwrap()))
+            .collect();
 
         assert_eq!(text.len(), 64);
         assert_eq!(Fingerprint::parse(&text), Some(fingerprint));
