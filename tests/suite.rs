@@ -12,6 +12,8 @@ mod support;
 mod bad_input;
 #[path = "suite/bad_link.rs"]
 mod bad_link;
+#[path = "suite/central_key.rs"]
+mod central_key;
 #[path = "suite/daemon.rs"]
 mod daemon;
 #[path = "suite/examine.rs"]

@@ -43,13 +43,20 @@ pub enum Request {
     Records(RecordsToList),
     /// Sites, queues and sizes.
     Status,
+    /// Central's key, its fingerprints and the epoch.
+    Identity,
 }
 
 impl Request {
     /// Whether the verb changes nothing, so that asking twice does no harm.
     pub fn only_looks(&self) -> bool {
         match self {
-            Self::SiteList | Self::SiteShow { .. } | Self::StoreList { .. } | Self::Records(_) | Self::Status => true,
+            Self::SiteList
+            | Self::SiteShow { .. }
+            | Self::StoreList { .. }
+            | Self::Records(_)
+            | Self::Status
+            | Self::Identity => true,
             Self::SiteAdd(_) | Self::StoreAdd { .. } | Self::Import { .. } => false,
         }
     }
