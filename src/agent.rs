@@ -92,13 +92,14 @@ impl Agent {
             Some(site) => {
                 recovering::name_replaced_journal(layout, &mut device)?;
                 let recorder = open_folder(&config, layout, &mut device, site, &catalogue, &mut repairs)?;
-                Some(match recovering::go_on(layout, &mut device, recorder)? {
-                    Some(recorder) => recorder,
-                    None => {
-                        let recorder = open_folder(&config, layout, &mut device, site, &catalogue, &mut repairs)?;
-                        recovering::go_on(layout, &mut device, recorder)?.ok_or_else(recovering::is_stuck)?
-                    }
-                })
+                let recorder = if let Some(recorder) = recovering::go_on(layout, &mut device, recorder)? {
+                    recorder
+                } else {
+                    // The journal was replaced just now.
+                    let recorder = open_folder(&config, layout, &mut device, site, &catalogue, &mut repairs)?;
+                    recovering::go_on(layout, &mut device, recorder)?.ok_or_else(recovering::is_stuck)?
+                };
+                Some(recorder)
             }
             None => None,
         };

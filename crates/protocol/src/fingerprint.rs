@@ -66,19 +66,18 @@ mod tests {
     fn what_is_written_is_read_again_with_colons_blanks_and_capitals() {
         let fingerprint = Fingerprint::of(&PublicKey([7; 32]));
         let text = fingerprint.to_string();
-        let colons: String = text
-            .to_uppercase()
-            .as_bytes()
-            .chunks(2)
-            .map(|pair| std::format!("{}: ", str::from_utf8(pair).unwrap()))
-            .collect();
+        let capitals = text.to_uppercase();
+        let pairs: std::vec::Vec<&str> =
+            capitals.as_bytes().chunks(2).map(|pair| str::from_utf8(pair).unwrap()).collect();
+        let colons = pairs.join(": ");
 
         assert_eq!(text.len(), 64);
         assert_eq!(Fingerprint::parse(&text), Some(fingerprint));
         assert_eq!(Fingerprint::parse(&colons), Some(fingerprint));
         assert_ne!(Fingerprint::of(&PublicKey([8; 32])), fingerprint);
-        for wrong in ["", &text[1..], &std::format!("{text}0"), &fingerprint.short(), &text.replace('a', "g")] {
-            assert_eq!(Fingerprint::parse(wrong).filter(|_| wrong != text), None, "{wrong}");
+        for wrong in ["", &text[1..], &std::format!("{text}0"), &fingerprint.short(), &std::format!("g{}", &text[1..])]
+        {
+            assert_eq!(Fingerprint::parse(wrong), None, "{wrong}");
         }
     }
 
