@@ -90,6 +90,9 @@ impl Home for Device<'_> {
 
     fn recover(&self, what: &Recover, events: &mut dyn FnMut(Progress)) -> Result<Value, AgentError> {
         let agent = Agent::open(self.config.clone())?;
+        if agent.has_begun_recovery()? {
+            return end_recovery(&agent, events);
+        }
         let enrolled = agent.device().enrolment()?.site_name.clone();
         let site_name = what.name.as_deref().unwrap_or(&enrolled);
         let password = self.password(what.password.as_ref())?;

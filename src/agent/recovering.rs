@@ -86,6 +86,17 @@ impl Agent {
         Ok(RecoveryNote::read(&self.folder.layout().recovery())?)
     }
 
+    /// Whether the new journal of a recovery is in use already, so that only syncing is left to do, and the site's password is not
+    /// needed.
+    ///
+    /// # Errors
+    /// `not_enrolled`; those of reading its note.
+    pub fn has_begun_recovery(&self) -> Result<bool, AgentError> {
+        let in_use = self.recorder()?.core().shared.identity().journal;
+        let note = self.recovery()?;
+        Ok(note.is_some_and(|note| note.step == RecoveryStep::Begun && note.journal == in_use))
+    }
+
     /// Where a recovery's edits are.
     pub fn recovered_path(&self, note: &RecoveryNote) -> PathBuf {
         recovered_path(self.folder(), note.journal)
@@ -108,11 +119,11 @@ impl Agent {
     pub fn recover(mut self, credentials: &Credentials<'_>, is_journaled_anew: bool) -> Result<Self, AgentError> {
         let path = self.folder.layout().recovery();
         let journal_before = self.recorder()?.core().shared.identity().journal;
-        let known = self.recovery()?;
-        if known.as_ref().is_some_and(|note| note.step == RecoveryStep::Begun && note.journal == journal_before) {
+        if self.has_begun_recovery()? {
             return Ok(self);
         }
-        let asked = known.filter(|note| note.step == RecoveryStep::Asked && note.journal_before == journal_before);
+        let asked =
+            self.recovery()?.filter(|note| note.step == RecoveryStep::Asked && note.journal_before == journal_before);
         if asked.is_none() {
             recovered_file::check_room(self.folder())?;
         }

@@ -79,6 +79,10 @@ fn text(result: &Value) -> String {
         text += &record::text(&result["recorded"]);
     }
     text += &sync::text(&result["sync"]);
+    let is_left = result["journal_anew"] == true && amount("exported") > 0 && result["recorded"].is_null();
+    if result["under_way"] == false && is_left {
+        text += "the exported edits were not journaled anew: run `outpost recover` once more, then record the file\n";
+    }
     if result["under_way"] == true {
         text += "the recovery is not over: run `outpost recover` again when central can be reached\n";
     }
@@ -144,5 +148,17 @@ mod tests {
             "{text}"
         );
         assert_eq!(exit(&result), Exit::Partial);
+    }
+
+    #[test]
+    fn a_recovery_that_central_still_refuses_says_what_is_left_to_do() {
+        let failure = json!({ "code": "fork", "message": "no", "advice": "", "exit": 5 });
+        let result = json!({ "journal": "cd", "exported": 2, "file": "/f", "set_aside": 0, "under_way": false, "journal_anew": true,
+            "sync": { "outcome": "failed", "failure": failure }, "recorded": null });
+
+        assert!(
+            text(&result).ends_with("were not journaled anew: run `outpost recover` once more, then record the file\n")
+        );
+        assert_eq!(exit(&result), Exit::Refused);
     }
 }

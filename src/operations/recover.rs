@@ -54,6 +54,7 @@ pub fn end_recovery(agent: &Agent, events: &mut dyn FnMut(Progress)) -> Result<V
         "exported": note.exported,
         "file": (note.exported > 0).then(|| agent.recovered_path(&note).display().to_string()),
         "set_aside": note.set_aside,
+        "journal_anew": note.is_journaled_anew,
         "recorded": null,
     });
     let mut synced = sync::sync(agent, &SyncOptions::default(), events)?;

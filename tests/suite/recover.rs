@@ -216,6 +216,9 @@ fn nothing_happens_without_a_yes_without_the_password_or_without_central() {
     assert_eq!(set_back.agent.fails(&right, ""), (2, "recover_unconfirmed".to_owned()));
     let wrong = set_back.agent.fails(&["recover", "--yes", "--password-file", "-"], "wrong");
     assert_eq!(wrong, (5, "wrong_credentials".to_owned()));
+    set_back.agent.start();
+    assert_eq!(set_back.agent.fails(&[&right[..], &["--yes"]].concat(), ""), (8, "folder_in_use".to_owned()));
+    set_back.agent.kill();
     set_back.central.kill();
     let (exit, _) = set_back.agent.fails(&[&right[..], &["--yes"]].concat(), "");
     assert_eq!(exit, 4);
@@ -226,6 +229,43 @@ fn nothing_happens_without_a_yes_without_the_password_or_without_central() {
     set_back.agent.set_url(&set_back.central.url());
     assert_eq!(set_back.recover(&[])["exported"], 3);
     set_back.is_in_order();
+}
+
+#[test]
+fn more_edits_than_can_be_set_aside_are_in_the_export_and_recording_goes_on() {
+    let set_back = SetBack::new();
+    let lines: String = (0..10_000).map(|number| stock(&set_back.store, &format!("N{number:05}"), 1)).collect();
+    set_back.agent.record(&lines);
+
+    let result = set_back.recover(&[]);
+
+    assert_eq!((&result["exported"], &result["set_aside"]), (&json!(10_003), &json!(0)));
+    assert!(set_back.set_aside().is_empty());
+    set_back.is_in_order();
+    set_back.agent.ok(&["record", "--file", result["file"].as_str().unwrap()]);
+    set_back.agent.settle();
+    assert_eq!(set_back.central.records("item_line").len(), 10_007);
+}
+
+#[test]
+fn what_is_left_of_a_recovery_that_was_cut_from_central_needs_no_password() {
+    let mut set_back = SetBack::new();
+    let mut child = set_back.spawn_recover(&["--journal-anew"]);
+    let data = set_back.agent.data();
+    let has_begun = || std::fs::read_to_string(data.join("recovery")).is_ok_and(|note| note.contains("\"begun\""));
+    assert!(kill_when(&mut child, has_begun));
+    set_back.central.kill();
+    let output = set_back.agent.run(&["recover", "--yes", "--json"], "");
+    assert_eq!(output.status.code(), Some(4), "{output:?}");
+    assert_eq!(serde_json::from_slice::<Value>(&output.stdout).unwrap()["under_way"], true);
+    set_back.central.start();
+    set_back.agent.set_url(&set_back.central.url());
+
+    let result = set_back.agent.json(&["recover", "--yes"]);
+
+    assert_eq!((&result["under_way"], &result["recorded"]["recorded"]), (&json!(false), &json!(3)), "{result}");
+    set_back.is_in_order();
+    assert_eq!(set_back.central.records("item_line").into_keys().collect::<BTreeSet<_>>(), all("ABCDEFZ"));
 }
 
 /// Waits for a state of the folder, kills what brought it about, and says whether it was seen.
@@ -240,6 +280,9 @@ fn kill_when(child: &mut Child, mut is_there: impl FnMut() -> bool) -> bool {
     was_seen
 }
 
+/// Whether a step of the recovery can be seen in the folder.
+type IsThere = dyn Fn(&SetBack) -> bool;
+
 #[test]
 fn killed_at_each_step_the_same_command_goes_on_and_nothing_is_lost() {
     let note_says = |set_back: &SetBack, step: &str| {
@@ -250,7 +293,7 @@ fn killed_at_each_step_the_same_command_goes_on_and_nothing_is_lost() {
         let mut names = std::fs::read_dir(set_back.agent.data()).unwrap().map(|entry| entry.unwrap().file_name());
         names.any(|name| name.to_string_lossy().starts_with("journal.before-"))
     };
-    let steps: [(&str, &dyn Fn(&SetBack) -> bool); 5] = [
+    let steps: [(&str, &IsThere); 5] = [
         ("asked", &|set_back| note_says(set_back, "asked")),
         ("taken", &|set_back| note_says(set_back, "taken")),
         ("exported", &|set_back| !set_back.exports().is_empty()),

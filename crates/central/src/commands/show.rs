@@ -44,14 +44,13 @@ pub(super) fn done(request: &Request, done: &Done, is_json: bool, output: &mut d
         (Request::Records(_), false) => records(value),
         (Request::SiteAdd(_), false) => format!("{}\n", value["id"]),
         (Request::SiteList, false) => sites(value),
-        (Request::SiteShow { .. }, false) => facts(value),
+        (Request::SiteShow { .. } | Request::Identity, false) => facts(value),
         (Request::StoreAdd { .. }, false) => {
             format!("store {} is given to site {}\n", plain(&value["store"]), value["site"])
         }
         (Request::StoreList, false) => stores(value),
         (Request::Import { .. }, false) => import(value),
         (Request::Status, false) => status(value),
-        (Request::Identity, false) => facts(value),
     };
     put(output, &text)
 }

@@ -44,7 +44,7 @@ pub(super) fn status(center: &Center) -> Result<Done, CentralError> {
 
 /// Who this central is.
 pub(super) fn identity(center: &Center) -> Result<Done, CentralError> {
-    let (epoch, _) = center.read(|reading| reading.head())?;
+    let epoch = center.read(|reading| Ok(reading.head()?.0))?;
     let mut value = keys::identity(center.signer());
     value["epoch"] = format!("{:016x}", epoch.0).into();
     value["copy_of"] = copy_json(center);
