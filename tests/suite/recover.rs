@@ -98,6 +98,17 @@ impl SetBack {
         files.filter(|path| path.extension().is_some_and(|extension| extension == "ndjson")).collect()
     }
 
+    /// Whether the recovery has come to a step.
+    fn note_says(&self, step: &str) -> bool {
+        let note = std::fs::read_to_string(self.agent.data().join("recovery")).unwrap_or_default();
+        note.contains(&format!("\"{step}\""))
+    }
+
+    fn has_replaced_journal(&self) -> bool {
+        let mut names = std::fs::read_dir(self.agent.data()).unwrap().map(|entry| entry.unwrap().file_name());
+        names.any(|name| name.to_string_lossy().starts_with("journal.before-"))
+    }
+
     /// That the site works as any other again, and still has its local data.
     fn is_in_order(&self) {
         self.agent.record(&stock(&self.store, "Z", 9));
@@ -251,9 +262,7 @@ fn more_edits_than_can_be_set_aside_are_in_the_export_and_recording_goes_on() {
 fn what_is_left_of_a_recovery_that_was_cut_from_central_needs_no_password() {
     let mut set_back = SetBack::new();
     let mut child = set_back.spawn_recover(&["--journal-anew"]);
-    let data = set_back.agent.data();
-    let has_begun = || std::fs::read_to_string(data.join("recovery")).is_ok_and(|note| note.contains("\"begun\""));
-    assert!(kill_when(&mut child, has_begun));
+    assert!(kill_when(&mut child, || set_back.note_says("begun")));
     set_back.central.kill();
     let output = set_back.agent.run(&["recover", "--yes", "--json"], "");
     assert_eq!(output.status.code(), Some(4), "{output:?}");
@@ -281,24 +290,16 @@ fn kill_when(child: &mut Child, mut is_there: impl FnMut() -> bool) -> bool {
 }
 
 /// Whether a step of the recovery can be seen in the folder.
-type IsThere = dyn Fn(&SetBack) -> bool;
+type IsThere = fn(&SetBack) -> bool;
 
 #[test]
 fn killed_at_each_step_the_same_command_goes_on_and_nothing_is_lost() {
-    let note_says = |set_back: &SetBack, step: &str| {
-        let text = std::fs::read_to_string(set_back.agent.data().join("recovery")).unwrap_or_default();
-        text.contains(&format!("\"{step}\""))
-    };
-    let is_replaced = |set_back: &SetBack| {
-        let mut names = std::fs::read_dir(set_back.agent.data()).unwrap().map(|entry| entry.unwrap().file_name());
-        names.any(|name| name.to_string_lossy().starts_with("journal.before-"))
-    };
-    let steps: [(&str, &IsThere); 5] = [
-        ("asked", &|set_back| note_says(set_back, "asked")),
-        ("taken", &|set_back| note_says(set_back, "taken")),
-        ("exported", &|set_back| !set_back.exports().is_empty()),
-        ("journal replaced", &is_replaced),
-        ("begun", &|set_back| note_says(set_back, "begun")),
+    let steps: [(&str, IsThere); 5] = [
+        ("asked", |set_back| set_back.note_says("asked")),
+        ("taken", |set_back| set_back.note_says("taken")),
+        ("exported", |set_back| !set_back.exports().is_empty()),
+        ("journal replaced", SetBack::has_replaced_journal),
+        ("begun", |set_back| set_back.note_says("begun")),
     ];
     for (name, is_there) in steps {
         for more in [&[][..], &["--journal-anew"]] {
