@@ -43,9 +43,9 @@ fn plan_text(plan: &Value, is_journaled_anew: bool) -> String {
     }
     let _infallible = writeln!(
         text,
-        "The journal {} with its {} is given up; central is known to have entries up to {}.",
+        "The journal {}, which ends at entry {}, is given up; central is known to have entries up to {}.",
         wording::text(&plan["journal"]),
-        count(amount("head"), "entry").replace("entrys", "entries"),
+        number(amount("head")),
         number(amount("in_common"))
     );
     let edits = count(amount("edits"), "edit");
@@ -127,7 +127,7 @@ mod tests {
             let text = plan_text(&plan(edits, fits), anew);
 
             assert!(
-                text.starts_with("The last sync failed: two histories [fork]\nThe journal ab with its 12 entries"),
+                text.starts_with("The last sync failed: two histories [fork]\nThe journal ab, which ends at entry 12,"),
                 "{text}"
             );
             assert!(text.contains(expected), "{text}");

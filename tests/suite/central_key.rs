@@ -1,5 +1,8 @@
 //! Central's key as a device sees it: a new one that an administrator vouches for, and a copy of production that has its own.
 
+use std::io::{Read, Write};
+use std::net::TcpListener;
+
 use serde_json::{Value, json};
 
 use crate::support::agent::Agent;
@@ -109,4 +112,27 @@ fn an_agent_of_production_that_reaches_a_copy_is_told_that_it_is_not_central_and
     // A device for tests is enrolled at the copy as at any other central.
     let tester = Agent::initialised(&copy, "north");
     assert_eq!(tester.records("item_line").len(), 1);
+}
+
+#[test]
+fn a_sign_in_page_that_answers_for_central_is_not_taken_for_it() {
+    let (central, _) = central_with_sites(5, &["north"]);
+    let agent = Agent::initialised(&central, "north");
+    let before = trusted(&agent);
+    let fingerprint = central.json(&["identity"])["fingerprint"].clone();
+    let page = "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi";
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    agent.set_url(&format!("http://{}", listener.local_addr().unwrap()));
+    let answering = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut request = [0; 1024];
+        let count = stream.read(&mut request).unwrap();
+        stream.write_all(page.as_bytes()).unwrap();
+        String::from_utf8_lossy(&request[..count]).into_owned()
+    });
+
+    assert_eq!(agent.fails(&["re-pin", fingerprint.as_str().unwrap()], ""), (4, "not_central".to_owned()));
+
+    assert!(answering.join().unwrap().starts_with("GET /identity/v0 "));
+    assert_eq!(trusted(&agent), before);
 }
