@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 
 use crate::clock::{self, Waker, Woken};
 use crate::config::{CentralUrl, Config};
-use crate::data_folder::DataFolder;
+use crate::data_folder::{DataFolder, Layout};
 use crate::device::Device;
 use crate::error::AgentError;
 use crate::exit::Exit;
@@ -27,10 +27,18 @@ mod agreement;
 mod carrying_over;
 mod enrolling;
 mod opening;
+mod recovered_file;
+mod recovering;
+mod recovery_note;
+mod repinning;
 #[cfg(test)]
 mod tests;
 
 pub use opening::{Places, Repair, Suspicion, open_recorder};
+pub use recovered_file::{RECOVERED_FILES_MAX, RecoveredGroup, RecoveredReader};
+pub use recovering::RecoveryPlan;
+pub use recovery_note::{RecoveryNote, RecoveryStep};
+pub use repinning::Repinned;
 
 /// An agent that owns its data folder until it is dropped. Shared by threads.
 pub struct Agent {
@@ -85,19 +93,16 @@ impl Agent {
         let mut repairs = Vec::new();
         let recorder = match device.identity().enrolment.as_ref().map(|enrolment| enrolment.site) {
             Some(site) => {
-                let limits = JournalLimits {
-                    journal_bytes_max: config.limits.journal_bytes_max,
-                    disk_reserve_bytes: config.limits.disk_reserve_bytes,
-                    ..JournalLimits::default()
+                recovering::name_replaced_journal(layout, &mut device)?;
+                let recorder = open_folder(&config, layout, &mut device, site, &catalogue, &mut repairs)?;
+                let recorder = if let Some(recorder) = recovering::go_on(layout, &mut device, recorder)? {
+                    recorder
+                } else {
+                    // The journal was replaced just now.
+                    let recorder = open_folder(&config, layout, &mut device, site, &catalogue, &mut repairs)?;
+                    recovering::go_on(layout, &mut device, recorder)?.ok_or_else(recovering::is_stuck)?
                 };
-                let mut places =
-                    opening::FolderPlaces { layout, device: &mut device, site, catalogue: &catalogue, aside: None };
-                let opened = open_recorder(&mut places, site, &catalogue, limits, &mut repairs);
-                // What was mended stays mended and is not found again, whether or not the rest opens.
-                for repair in &repairs {
-                    log::warn!("{repair}");
-                }
-                Some(opened?)
+                Some(recorder)
             }
             None => None,
         };
@@ -238,6 +243,30 @@ impl Agent {
         }
         false
     }
+}
+
+/// Opens what lies in the folder and mends it.
+fn open_folder(
+    config: &Config,
+    layout: &Layout,
+    device: &mut Device,
+    site: SiteId,
+    catalogue: &Arc<Catalogue>,
+    repairs: &mut Vec<Repair>,
+) -> Result<Recorder<SledStorage>, AgentError> {
+    let limits = JournalLimits {
+        journal_bytes_max: config.limits.journal_bytes_max,
+        disk_reserve_bytes: config.limits.disk_reserve_bytes,
+        ..JournalLimits::default()
+    };
+    let known = repairs.len();
+    let mut places = opening::FolderPlaces { layout, device, site, catalogue, aside: None };
+    let opened = open_recorder(&mut places, site, catalogue, limits, repairs);
+    // What was mended stays mended and is not found again, whether or not the rest opens.
+    for repair in repairs.iter().skip(known) {
+        log::warn!("{repair}");
+    }
+    opened
 }
 
 /// The token's place is beside the key.

@@ -8,6 +8,8 @@
 //! | `private/` | `journal`: entries that never leave the site | 0700 |
 //! | `local_copy.sqlite` | `local_copy`, with its write-ahead log beside it | 0600 |
 //! | `damage-noted` | the agent: what it found damaged while it ran; mended and removed at the next opening | 0600 |
+//! | `recovery` | the agent: how far a recovery has come; removed when it is over | 0600 |
+//! | `recovered-*.ndjson` | a recovery: the edits that only this device may have; never removed by the agent | 0600 |
 //! | `agent.sock` | the daemon, unless a setting puts it elsewhere | 0600 |
 
 use std::fmt;
@@ -62,6 +64,11 @@ impl Layout {
     /// What a running agent found damaged, for the next opening to mend.
     pub fn suspicion(&self) -> PathBuf {
         self.root.join("damage-noted")
+    }
+
+    /// How far a recovery of a device that was set back has come.
+    pub fn recovery(&self) -> PathBuf {
+        self.root.join("recovery")
     }
 
     /// Whether anything of a site was ever recorded here.

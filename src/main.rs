@@ -5,15 +5,17 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use outpost::agent::{Agent, Credentials};
-use outpost::command_line::{self, Command, Invocation};
+use outpost::command_line::{self, Command, Invocation, Recover};
 use outpost::commands::{self, Home, Screen};
 use outpost::config::{CentralUrl, Config, Sources};
 use outpost::device::{PASSWORD_VARIABLE, PasswordSource, site_password};
 use outpost::error::AgentError;
 use outpost::exit::Exit;
-use outpost::operations::Performer;
+use outpost::operations::{Performer, Progress, end_recovery, recovery_plan};
 use outpost::{allocator, logging};
+use protocol::fingerprint::Fingerprint;
 use serde_json::{Value, json};
+use zeroize::Zeroizing;
 
 fn main() -> ExitCode {
     allocator::keep_memory_small();
@@ -71,12 +73,7 @@ impl Home for Device<'_> {
                 Exit::Usage,
             )
         })?;
-        let password = site_password(
-            password,
-            std::env::var_os(PASSWORD_VARIABLE),
-            self.config.password_file.as_deref(),
-            &mut std::io::stdin().lock(),
-        )?;
+        let password = self.password(password)?;
         let agent = Agent::open(self.config.clone())?;
         let agent = agent.enrol(&Credentials { central, site_name: name, password: &password })?;
         let enrolment = agent.device().enrolment()?.clone();
@@ -87,6 +84,54 @@ impl Home for Device<'_> {
             "binding": enrolment.hardware.strength().as_str(),
             "binding_text": outpost::device::strength_sentence(enrolment.hardware.strength()),
         }))
+    }
+
+    fn recovery_plan(&self) -> Result<Value, AgentError> {
+        recovery_plan(&Agent::open(self.config.clone())?)
+    }
+
+    fn recover(&self, what: &Recover, events: &mut dyn FnMut(Progress)) -> Result<Value, AgentError> {
+        let agent = Agent::open(self.config.clone())?;
+        if agent.has_begun_recovery()? {
+            return end_recovery(&agent, events);
+        }
+        let enrolled = agent.device().enrolment()?.site_name.clone();
+        let site_name = what.name.as_deref().unwrap_or(&enrolled);
+        let password = self.password(what.password.as_ref())?;
+        let credentials = Credentials { central: None, site_name, password: &password };
+        end_recovery(&agent.recover(&credentials, what.is_journaled_anew)?, events)
+    }
+
+    fn re_pin(&self, fingerprint: Fingerprint) -> Result<Value, AgentError> {
+        let pinned = Agent::open(self.config.clone())?.re_pin(fingerprint)?;
+        Ok(json!({ "before": pinned.before.to_string(), "after": pinned.after.to_string() }))
+    }
+
+    fn confirms(&self, question: &str) -> Result<bool, AgentError> {
+        let input = std::io::stdin();
+        if !input.is_terminal() {
+            return Ok(false);
+        }
+        let mut answer = String::new();
+        // A question that cannot be shown is answered by nobody.
+        let asked = write!(std::io::stderr(), "{question}").and_then(|()| input.read_line(&mut answer));
+        asked.map_err(|error| {
+            AgentError::new(
+                "terminal_unreadable",
+                format!("the terminal cannot be read: {error}"),
+                "Give --yes.",
+                Exit::Failed,
+            )
+        })?;
+        Ok(answer.trim() == "yes")
+    }
+}
+
+impl Device<'_> {
+    /// The site's password, from where the command line, the environment or the settings say.
+    fn password(&self, source: Option<&PasswordSource>) -> Result<Zeroizing<String>, AgentError> {
+        let variable = std::env::var_os(PASSWORD_VARIABLE);
+        Ok(site_password(source, variable, self.config.password_file.as_deref(), &mut std::io::stdin().lock())?)
     }
 }
 

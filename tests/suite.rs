@@ -12,6 +12,8 @@ mod support;
 mod bad_input;
 #[path = "suite/bad_link.rs"]
 mod bad_link;
+#[path = "suite/central_key.rs"]
+mod central_key;
 #[path = "suite/central_set_back.rs"]
 mod central_set_back;
 #[path = "suite/daemon.rs"]
@@ -28,6 +30,8 @@ mod kills;
 mod power_cut;
 #[path = "suite/put_back.rs"]
 mod put_back;
+#[path = "suite/recover.rs"]
+mod recover;
 #[path = "suite/sync.rs"]
 mod sync;
 #[path = "suite/torture.rs"]

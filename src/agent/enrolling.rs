@@ -30,24 +30,45 @@ impl Agent {
     /// # Errors
     /// [`AgentError`]: central cannot be reached, or refuses name, password or hardware; nothing has changed then.
     pub fn enrol(mut self, credentials: &Credentials<'_>) -> Result<Self, AgentError> {
+        let (mut transport, url) = self.way_to_enrol(credentials.central.as_ref())?;
+        let journal = self.device().identity().journal;
+        let enrolment = self.ask_to_enrol(&mut transport, url, credentials, journal)?;
+        self.keep_enrolment(enrolment)?;
+        let config = self.config.clone();
+        drop(self);
+        Self::open(config)
+    }
+
+    /// The way to the central that is named, else to that of the settings, else to where the device is enrolled.
+    pub(super) fn way_to_enrol(&self, central: Option<&CentralUrl>) -> Result<(Transport, CentralUrl), AgentError> {
         let enrolled = self.device().identity().enrolment.as_ref().map(|enrolment| enrolment.central_url.clone());
-        let url = credentials.central.clone().or_else(|| self.config.central_url.clone()).or(enrolled);
-        let url = url.ok_or_else(no_central)?;
-        let mut transport = Transport::new(&self.config, url.clone())?;
-        let device = self.device.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let url = central.cloned().or_else(|| self.config.central_url.clone()).or(enrolled).ok_or_else(no_central)?;
+        Ok((Transport::new(&self.config, url.clone())?, url))
+    }
+
+    /// Shows central name and password, and the journal that this device will send.
+    pub(super) fn ask_to_enrol(
+        &self,
+        transport: &mut Transport,
+        url: CentralUrl,
+        credentials: &Credentials<'_>,
+        journal: JournalId,
+    ) -> Result<Enrolment, AgentError> {
         let introduction = Introduction {
-            public_key: device.public_key(),
-            journal: device.identity().journal,
+            public_key: self.device().public_key(),
+            journal,
             site_name: credentials.site_name,
             password: credentials.password,
             central_key: None,
         };
-        let enrolment = introduce(&mut transport, &self.config, url, &introduction)?;
+        introduce(transport, &self.config, url, &introduction)
+    }
+
+    /// Keeps what central answered, unless it is about another site than this folder's.
+    pub(super) fn keep_enrolment(&mut self, enrolment: Enrolment) -> Result<(), AgentError> {
+        let device = self.device.get_mut().unwrap_or_else(PoisonError::into_inner);
         check_site(device.identity().enrolment.as_ref(), &enrolment)?;
-        device.enrol(enrolment)?;
-        let config = self.config.clone();
-        drop(self);
-        Self::open(config)
+        Ok(device.enrol(enrolment)?)
     }
 
     /// Proves the name and password of the configuration, after central said that they had changed. False if the configuration

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 
 use domain::edit::{Edit, EditOp};
 use log::LevelFilter;
+use protocol::fingerprint::Fingerprint;
 use protocol::ids::RecordId;
 
 pub use error::UsageError;
@@ -77,6 +78,13 @@ pub enum Command {
         /// Where the password is, instead of the variable and the setting.
         password: Option<PasswordSource>,
     },
+    /// Give up the journal of a device that was set back, and fetch everything anew.
+    Recover(Recover),
+    /// Trust a new key of central's.
+    RePin {
+        /// Of that key.
+        fingerprint: Fingerprint,
+    },
     /// Fetch everything anew.
     Initialise {
         /// How long to keep trying, in seconds.
@@ -132,6 +140,19 @@ pub enum Command {
         /// The verb; one that exists.
         verb: Option<&'static str>,
     },
+}
+
+/// How to recover.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Recover {
+    /// The site's name, instead of the one it is enrolled with.
+    pub name: Option<String>,
+    /// Where the password is, instead of the variable and the setting.
+    pub password: Option<PasswordSource>,
+    /// Journal the exported edits anew instead of setting them aside.
+    pub is_journaled_anew: bool,
+    /// Nobody is asked.
+    pub is_confirmed: bool,
 }
 
 /// What to record.
@@ -230,11 +251,15 @@ fn command(scanned: &mut Scanned) -> Result<Command, UsageError> {
         "enrol" => Command::Enrol {
             central: scanned.text("central")?,
             name: scanned.text("name")?,
-            password: scanned.path("password-file").map(|path| match file_or_dash(path) {
-                Some(path) => PasswordSource::File(path),
-                None => PasswordSource::StandardInput,
-            }),
+            password: password(scanned),
         },
+        "recover" => Command::Recover(Recover {
+            name: scanned.text("name")?,
+            password: password(scanned),
+            is_journaled_anew: scanned.has("journal-anew"),
+            is_confirmed: scanned.has("yes"),
+        }),
+        "re-pin" => Command::RePin { fingerprint: fingerprint(scanned, verb)? },
         "initialise" => Command::Initialise { wait_s: scanned.number("wait", WAIT_S_MAX)? },
         "record" => Command::Record(record(scanned)?),
         "get" => Command::Get { table: scanned.word(verb, "TABLE")?, id: id(scanned.word(verb, "ID")?, "ID")? },
@@ -268,6 +293,28 @@ fn command(scanned: &mut Scanned) -> Result<Command, UsageError> {
     };
     scanned.end(verb)?;
     Ok(command)
+}
+
+fn password(scanned: &mut Scanned) -> Option<PasswordSource> {
+    scanned.path("password-file").map(|path| match file_or_dash(path) {
+        Some(path) => PasswordSource::File(path),
+        None => PasswordSource::StandardInput,
+    })
+}
+
+/// A fingerprint, which may be written with blanks.
+fn fingerprint(scanned: &mut Scanned, verb: &'static str) -> Result<Fingerprint, UsageError> {
+    let mut value = scanned.word(verb, "FINGERPRINT, as `outpost-central identity` prints it")?;
+    while let Some(word) = scanned.further_word() {
+        value.push(' ');
+        value.push_str(&word.to_string_lossy());
+    }
+    Fingerprint::parse(&value).ok_or(UsageError::Argument {
+        name: "FINGERPRINT",
+        value,
+        expected: "64 hexadecimal digits, as `outpost-central identity` prints them; colons and blanks do not count"
+            .to_owned(),
+    })
 }
 
 fn record(scanned: &mut Scanned) -> Result<Record, UsageError> {

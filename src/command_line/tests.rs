@@ -40,6 +40,20 @@ fn each_verb_is_understood() {
             Command::Enrol { central: None, name: None, password: Some(PasswordSource::File(PathBuf::from("secret"))) },
         ),
         ("initialise", Command::Initialise { wait_s: None }),
+        ("recover", Command::Recover(Recover::default())),
+        (
+            "recover --yes --journal-anew --name Clinic --password-file secret",
+            Command::Recover(Recover {
+                name: Some("Clinic".to_owned()),
+                password: Some(PasswordSource::File(PathBuf::from("secret"))),
+                is_journaled_anew: true,
+                is_confirmed: true,
+            }),
+        ),
+        (
+            &format!("re-pin {}: {}", "0A:".repeat(16), "0a".repeat(16)),
+            Command::RePin { fingerprint: Fingerprint::parse(&"0a".repeat(32)).unwrap() },
+        ),
         ("record unit 4F {}", one(EditOp::Upsert, Some("{}"))),
         ("record --put unit 4F {}", one(EditOp::Put, Some("{}"))),
         ("record unit 4F --patch {}", one(EditOp::Patch, Some("{}"))),

@@ -71,6 +71,29 @@ pub(super) const VERBS: &[Verb] = &[
         options: &[WAIT],
     },
     Verb {
+        name: "recover",
+        arguments: "",
+        summary: "go on after this device was set back to an older backup",
+        help: "For a device that central refuses with fork, device_set_back or journal_retired. Says what it will do and asks. The \
+               edits that only this device may have are exported to a file in the data folder and set aside for review, or \
+               journaled anew. Then it goes on with a new journal and reads every record again from central. Needs the site's \
+               password, as enrol does, and a stopped daemon. If it is cut, the same command goes on.",
+        options: &[
+            with_value("name", "TEXT", "the site's name, instead of the one that this device is enrolled with"),
+            with_value("password-file", "FILE", "read the password from FILE; - reads it from standard input"),
+            flag("journal-anew", "journal the exported edits anew under the new journal instead of setting them aside"),
+            flag("yes", "do not ask"),
+        ],
+    },
+    Verb {
+        name: "re-pin",
+        arguments: "FINGERPRINT",
+        summary: "trust a new key of central's that an administrator vouches for",
+        help: "For a central whose key was lost. FINGERPRINT comes from central's administrator, who runs `outpost-central \
+               identity`, by telephone or on paper. Changes nothing if central shows another key. Needs a stopped daemon.",
+        options: &[],
+    },
+    Verb {
         name: "record",
         arguments: "TABLE ID JSON",
         summary: "record edits; they are on disk before it answers",

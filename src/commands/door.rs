@@ -58,15 +58,16 @@ fn daemon(config: &Config) -> Result<Option<Arc<dyn Performer>>, AgentError> {
 mod tests {
     use std::cell::RefCell;
 
+    use protocol::fingerprint::Fingerprint;
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::command_line::Recover;
     use crate::commands::testing::{Scripted, config};
     use crate::device::PasswordSource;
     use crate::exit::Exit;
     use crate::local_api::{Server, ServerLimits, SocketListener};
-    use crate::operations::Request;
-    use crate::operations::{Input, no_events};
+    use crate::operations::{Input, Progress, Request, no_events};
 
     /// A folder that another program holds; the second look finds that program listening.
     struct Taken<'a> {
@@ -85,6 +86,22 @@ mod tests {
 
         fn enrol(&self, _: Option<&str>, _: Option<&str>, _: Option<&PasswordSource>) -> Result<Value, AgentError> {
             unreachable!("nothing here enrols")
+        }
+
+        fn recovery_plan(&self) -> Result<Value, AgentError> {
+            unreachable!("nothing here recovers")
+        }
+
+        fn recover(&self, _: &Recover, _: &mut dyn FnMut(Progress)) -> Result<Value, AgentError> {
+            unreachable!("nothing here recovers")
+        }
+
+        fn re_pin(&self, _: Fingerprint) -> Result<Value, AgentError> {
+            unreachable!("nothing here pins")
+        }
+
+        fn confirms(&self, _: &str) -> Result<bool, AgentError> {
+            unreachable!("nothing here asks")
         }
     }
 

@@ -8,6 +8,7 @@ mod list;
 mod progress;
 mod queue;
 mod record;
+mod recover;
 mod run;
 mod screen;
 mod set_aside;
@@ -20,18 +21,19 @@ mod wording;
 
 use std::sync::Arc;
 
+use protocol::fingerprint::Fingerprint;
 use serde_json::Value;
 
 pub use screen::Screen;
 
 use crate::clock;
-use crate::command_line::{self, Command, SetAside};
+use crate::command_line::{self, Command, Recover, SetAside};
 use crate::config::Config;
 use crate::device::PasswordSource;
 use crate::error::AgentError;
 use crate::exit::Exit;
 use crate::operations::{Input, Performer};
-use crate::operations::{LIST_LIMIT_MAX, Request};
+use crate::operations::{LIST_LIMIT_MAX, Progress, Request};
 use progress::ProgressLine;
 
 /// The agent of this device where no daemon holds the data folder.
@@ -53,6 +55,30 @@ pub trait Home {
         name: Option<&str>,
         password: Option<&PasswordSource>,
     ) -> Result<Value, AgentError>;
+
+    /// What [`Home::recover`] would do; changes nothing.
+    ///
+    /// # Errors
+    /// As [`Home::open`]; `not_enrolled`.
+    fn recovery_plan(&self) -> Result<Value, AgentError>;
+
+    /// Gives up the journal of a device that was set back, and reads everything again from central.
+    ///
+    /// # Errors
+    /// Central cannot be reached, or refuses; the disk.
+    fn recover(&self, what: &Recover, events: &mut dyn FnMut(Progress)) -> Result<Value, AgentError>;
+
+    /// Trusts the key of central that has this fingerprint. Returns `{"before","after"}`.
+    ///
+    /// # Errors
+    /// Central cannot be reached, or shows another key.
+    fn re_pin(&self, fingerprint: Fingerprint) -> Result<Value, AgentError>;
+
+    /// Asks the person at the terminal; false if they do not say yes, or if there is none.
+    ///
+    /// # Errors
+    /// The terminal cannot be read.
+    fn confirms(&self, question: &str) -> Result<bool, AgentError>;
 }
 
 /// Carries out one command.
@@ -71,6 +97,19 @@ pub fn run(command: &Command, config: &Config, home: &dyn Home, screen: &mut Scr
                     wording::text(&site["central"]),
                     wording::text(&site["binding_text"])
                 )
+            });
+            Ok(Exit::Ok)
+        }
+        Command::Recover(what) => recover::run(what, home, screen),
+        Command::RePin { fingerprint } => {
+            let pinned = home.re_pin(*fingerprint)?;
+            screen.result(&pinned, |pinned| {
+                let (before, after) = (wording::text(&pinned["before"]), wording::text(&pinned["after"]));
+                if before == after {
+                    format!("central's key {after} was trusted already\n")
+                } else {
+                    format!("this device trusts the key {after} of central, and {before} no more\n")
+                }
             });
             Ok(Exit::Ok)
         }

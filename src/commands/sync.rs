@@ -43,7 +43,7 @@ fn options() -> SyncOptions {
 }
 
 /// How far it came.
-fn text(result: &Value) -> String {
+pub(super) fn text(result: &Value) -> String {
     let amount = |name: &str| result[name].as_u64().unwrap_or_default();
     let mut text = format!(
         "sent {}, stored {}, in {} ({} out, {} in)\n",
@@ -70,7 +70,7 @@ fn text(result: &Value) -> String {
 }
 
 /// A failure says itself how the program ends; one that does not came from the link.
-fn exit(result: &Value) -> Exit {
+pub(super) fn exit(result: &Value) -> Exit {
     if result["outcome"] == "drained" {
         return if result["refused"].as_u64().unwrap_or_default() > 0 { Exit::Partial } else { Exit::Ok };
     }

@@ -79,7 +79,9 @@ impl SledStorage {
     /// Finishes or undoes what a crash left half done.
     fn tidy(&self) -> Result<(), StorageError> {
         let replacement = with_suffix(&self.root, NEW_SUFFIX);
-        if replacement.join(MARK_FILE).exists() && !self.root.exists() {
+        // An empty folder in its place was made by whoever opened the data folder since. One that holds anything is the old journal.
+        let has_no_journal = || !self.root.exists() || fs::remove_dir(&self.root).is_ok();
+        if replacement.join(MARK_FILE).exists() && has_no_journal() {
             rename(&replacement, &self.root)?;
         }
         remove_tree(&replacement)?;

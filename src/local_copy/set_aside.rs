@@ -52,7 +52,7 @@ impl SetAside {
     }
 }
 
-fn retry_request_id(journal: JournalId, sequence: Sequence) -> RequestId {
+pub(super) fn retry_request_id(journal: JournalId, sequence: Sequence) -> RequestId {
     let mut text = b"set-aside".to_vec();
     text.extend_from_slice(&journal.0);
     text.extend_from_slice(&sequence.0.to_be_bytes());
@@ -173,7 +173,7 @@ impl LocalCopy {
         Ok(())
     }
 
-    fn edit_of(&self, entry: &Entry) -> Edit {
+    pub(super) fn edit_of(&self, entry: &Entry) -> Edit {
         let table = self.catalogue.table_or_stand_in(&entry.table);
         let (op, data) = match &entry.operation {
             Operation::Put(row) => (EditOp::Put, Some(row_to_json(&table, &entry.record, row))),

@@ -5,6 +5,7 @@ mod lines;
 mod performer;
 mod read;
 mod record;
+mod recover;
 mod request;
 mod set_aside;
 mod status;
@@ -17,6 +18,7 @@ pub use lines::{LineReader, Lines};
 pub use performer::{Performer, no_events};
 pub(crate) use read::data_json;
 pub use record::REFUSED_LISTED_MAX;
+pub use recover::{end_recovery, recovery_plan};
 pub use request::{
     LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX, Progress, RecordOptions, Request, SYNC_TRIES_DEFAULT, SyncOptions,
 };

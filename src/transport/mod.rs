@@ -5,6 +5,7 @@
 //! and writing have idle limits, and nothing has a total one: a slow link may take as long as it moves.
 #![cfg_attr(not(test), deny(clippy::indexing_slicing))]
 
+mod central_key;
 mod enrol;
 mod error;
 #[cfg(test)]
@@ -33,6 +34,8 @@ pub const SYNC_PATH: &str = "/sync/v0";
 pub const ENROL_BEGIN_PATH: &str = "/enrol/v0/begin";
 /// Where enrolments are posted, behind central's address.
 pub const ENROL_PATH: &str = "/enrol/v0";
+/// Where central says which key it has, behind its address.
+pub const IDENTITY_PATH: &str = "/identity/v0";
 /// What an exchange's request and reply call themselves.
 pub const CONTENT_TYPE: &str = "application/x-outpost";
 

@@ -26,11 +26,23 @@ impl Central {
         central
     }
 
+    /// A copy of this stopped central's folder, served as such.
+    pub fn copied_as_copy(&self) -> Self {
+        let mut copy = Self { folder: TempDir::new().unwrap(), server: None };
+        success(&Command::new("cp").arg("-a").args([self.folder(), copy.folder()]).output().unwrap());
+        copy.serve(&["--as-copy"]);
+        copy
+    }
+
     /// Starts the server on a free port, or on the one it had.
     pub fn start(&mut self) {
+        self.serve(&[]);
+    }
+
+    fn serve(&mut self, more: &[&str]) {
         assert!(self.server.is_none(), "central runs already");
         let mut child = self
-            .command(&["serve", "--listen", "127.0.0.1:0"])
+            .command(&[&["serve", "--listen", "127.0.0.1:0"], more].concat())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()

@@ -12,6 +12,7 @@ use protocol::ids::{Epoch, JournalId, SiteId};
 use sql::{Sql, SqlErrorKind, SqliteEngine};
 
 use crate::clock;
+use crate::copy::{self, CopyMark};
 use crate::entropy;
 use crate::error::CentralError;
 use crate::folder::{DataFolder, FolderPaths};
@@ -27,6 +28,7 @@ pub struct Center {
     settings: Settings,
     catalogue: Arc<Catalogue>,
     signer: Ed25519Signer,
+    copy: Option<CopyMark>,
     writer: Mutex<Option<Arc<Writer>>>,
     readers: Mutex<Readers>,
     reader_returned: Condvar,
@@ -65,13 +67,14 @@ impl Center {
             let mut store = open_store(Box::new(open_sqlite(folder)?), &catalogue, [0; 32])?;
             if !store.reading().sites()?.is_empty() {
                 let message = "the folder has a store with sites, but central's key is gone";
-                let advice = "Restore central.key from a backup: the sites trust no other key.";
+                let advice = "Put the key back with `key import`: the sites trust no other. If every copy of it is lost, `key new` \
+                              makes another, which each site has to `re-pin`.";
                 return Err(CentralError::refused("key_missing", message, advice));
             }
             Ok(())
         })?;
         let settings = folder.settings()?;
-        Self::new(Some(folder), signer, settings)
+        Self::new(Some(folder), signer, settings, None)
     }
 
     /// Opens a folder, alone.
@@ -79,9 +82,23 @@ impl Center {
     /// # Errors
     /// Those of the folder, its settings and its key.
     pub fn open(paths: FolderPaths) -> Result<Self, CentralError> {
+        Self::open_folder(paths, false)
+    }
+
+    /// The same for a folder that is a copy of another central's: it gets a key of its own if it has none yet, durable when this
+    /// returns.
+    ///
+    /// # Errors
+    /// As [`Center::open`].
+    pub fn open_as_copy(paths: FolderPaths) -> Result<Self, CentralError> {
+        Self::open_folder(paths, true)
+    }
+
+    fn open_folder(paths: FolderPaths, is_copy_wanted: bool) -> Result<Self, CentralError> {
         let folder = DataFolder::open(paths)?;
-        let (signer, settings) = (folder.signer()?, folder.settings()?);
-        Self::new(Some(folder), signer, settings)
+        let settings = folder.settings()?;
+        let (copy, signer) = copy::settle(&folder, is_copy_wanted, clock::wall_ms())?;
+        Self::new(Some(folder), signer, settings, copy)
     }
 
     /// A central whose store is in memory and gone with it. Reads go through the writing thread.
@@ -89,11 +106,17 @@ impl Center {
     /// # Errors
     /// Those of the settings.
     pub fn in_memory(settings: Settings, signer: Ed25519Signer) -> Result<Self, CentralError> {
-        Self::new(None, signer, settings)
+        Self::new(None, signer, settings, None)
     }
 
-    fn new(folder: Option<DataFolder>, signer: Ed25519Signer, settings: Settings) -> Result<Self, CentralError> {
+    fn new(
+        folder: Option<DataFolder>,
+        signer: Ed25519Signer,
+        settings: Settings,
+        copy: Option<CopyMark>,
+    ) -> Result<Self, CentralError> {
         Ok(Self {
+            copy,
             catalogue: Arc::new(settings.catalogue()?),
             settings,
             signer,
@@ -119,6 +142,11 @@ impl Center {
     /// Central's key.
     pub fn signer(&self) -> &Ed25519Signer {
         &self.signer
+    }
+
+    /// What this central is a copy of; `None` for an original.
+    pub fn copy(&self) -> Option<&CopyMark> {
+        self.copy.as_ref()
     }
 
     /// Where things lie; `None` in memory.

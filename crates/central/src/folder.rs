@@ -2,7 +2,8 @@
 //!
 //! | file | mode | |
 //! | --- | --- | --- |
-//! | `central.key` | 0600 | 32 bytes: the seed of central's signing key. Devices pin the public half, so it never changes |
+//! | `central.key` | 0600 | 32 bytes: the seed of central's signing key. Devices pin the public half, so it never changes by itself |
+//! | `central.copy` | 0600 | says that this is a copy of production for tests ([`crate::copy`]) |
 //! | `central.toml` | 0600 | settings |
 //! | `central.sqlite`, `-wal`, `-shm` | 0600 | the store |
 //! | `central.lock` | 0600 | locked by the one program that may write |
@@ -14,15 +15,16 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use codec::Ed25519Signer;
+use zeroize::Zeroizing;
 
 use crate::entropy;
 use crate::error::{CentralError, Exit};
+use crate::key_file::SEED_BYTES;
 use crate::settings::{SETTINGS_TEXT, Settings};
 
 /// Only the owner: the folder holds a private key and people's data.
 const FOLDER_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
-const SEED_BYTES: usize = 32;
 
 /// Where things lie in a data folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,6 +56,16 @@ impl FolderPaths {
     /// Where a running server takes verbs.
     pub fn socket(&self) -> PathBuf {
         self.root.join("admin.sock")
+    }
+
+    /// What says that this is a copy.
+    pub fn copy_mark(&self) -> PathBuf {
+        self.root.join("central.copy")
+    }
+
+    /// Whether there is a key.
+    pub fn has_key(&self) -> bool {
+        self.key().exists()
     }
 
     fn key(&self) -> PathBuf {
@@ -96,9 +108,8 @@ impl DataFolder {
         // SQLite gives its other files the mode of the first.
         OpenOptions::new().append(true).create(true).mode(FILE_MODE).open(paths.store()).map_err(failed)?;
         make_store(&folder)?;
-        let seed = entropy::bytes::<SEED_BYTES>();
-        write_whole(&paths.key(), &seed)?;
-        Ok((folder, Ed25519Signer::from_seed(&seed)))
+        let signer = folder.make_key()?;
+        Ok((folder, signer))
     }
 
     /// Takes the lock of a folder that `init` made.
@@ -107,6 +118,21 @@ impl DataFolder {
     /// `not_initialised`, `folder_in_use`, `store_missing`, `folder_failed`.
     pub fn open(paths: FolderPaths) -> Result<Self, CentralError> {
         check_initialised(&paths)?;
+        Self::with_store(paths)
+    }
+
+    /// The same for a folder whose key may be lost.
+    ///
+    /// # Errors
+    /// As [`DataFolder::open`].
+    pub fn open_without_key(paths: FolderPaths) -> Result<Self, CentralError> {
+        if !paths.store().exists() {
+            check_initialised(&paths)?;
+        }
+        Self::with_store(paths)
+    }
+
+    fn with_store(paths: FolderPaths) -> Result<Self, CentralError> {
         let folder = Self::lock(paths)?;
         // An empty file would be taken for a new store.
         if fs::metadata(folder.paths.store()).map_or(0, |metadata| metadata.len()) == 0 {
@@ -128,16 +154,25 @@ impl DataFolder {
     /// # Errors
     /// `key_damaged`, `folder_failed`.
     pub fn signer(&self) -> Result<Ed25519Signer, CentralError> {
-        let path = self.paths.key();
-        let mut bytes = Vec::new();
-        let file = File::open(&path).map_err(|error| failed("read", &path, &error))?;
-        file.take(SEED_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(|error| failed("read", &path, &error))?;
-        let Ok(seed) = <&[u8; SEED_BYTES]>::try_from(bytes.as_slice()) else {
-            let message = format!("{} has {} bytes or more; a key has {SEED_BYTES}", path.display(), bytes.len());
-            let advice = "Restore it from a backup. A new key would mean that every site has to enrol again.";
-            return Err(CentralError::new("key_damaged", message, advice, Exit::Disk));
-        };
-        Ok(Ed25519Signer::from_seed(seed))
+        Ok(Ed25519Signer::from_seed(&*read_seed(&self.paths)?))
+    }
+
+    /// Makes a new key durable.
+    ///
+    /// # Errors
+    /// `folder_failed`; then the old one is there.
+    pub fn make_key(&self) -> Result<Ed25519Signer, CentralError> {
+        let seed = Zeroizing::new(entropy::bytes::<SEED_BYTES>());
+        self.write_key(&seed)?;
+        Ok(Ed25519Signer::from_seed(&seed))
+    }
+
+    /// Makes a key durable.
+    ///
+    /// # Errors
+    /// `folder_failed`; then the old one is there.
+    pub fn write_key(&self, seed: &[u8; SEED_BYTES]) -> Result<(), CentralError> {
+        write_whole(&self.paths.key(), seed)
     }
 
     /// The settings.
@@ -179,10 +214,39 @@ pub fn check_initialised(paths: &FolderPaths) -> Result<(), CentralError> {
     Err(CentralError::new("not_initialised", message, advice, Exit::Config))
 }
 
+/// Reads the secret key. Nobody needs the folder's lock for it: it is replaced whole.
+///
+/// # Errors
+/// `not_initialised`, `key_damaged`, `folder_failed`.
+pub fn read_seed(paths: &FolderPaths) -> Result<Zeroizing<[u8; SEED_BYTES]>, CentralError> {
+    check_initialised(paths)?;
+    let path = paths.key();
+    let bytes = Zeroizing::new(read_small(&path, SEED_BYTES as u64 + 1)?.unwrap_or_default());
+    let Ok(seed) = <[u8; SEED_BYTES]>::try_from(bytes.as_slice()) else {
+        let message = format!("{} has {} bytes or more; a key has {SEED_BYTES}", path.display(), bytes.len());
+        let advice = "Put back its backup with `key import --replace`. With a new key every site has to `re-pin`.";
+        return Err(CentralError::new("key_damaged", message, advice, Exit::Disk));
+    };
+    Ok(Zeroizing::new(seed))
+}
+
+/// At most so many bytes of a file; `None` if it is not there.
+pub(crate) fn read_small(path: &Path, bytes_max: u64) -> Result<Option<Vec<u8>>, CentralError> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(failed("read", path, &error)),
+    };
+    let mut bytes = Vec::with_capacity(usize::try_from(bytes_max).unwrap_or_default());
+    file.take(bytes_max).read_to_end(&mut bytes).map_err(|error| failed("read", path, &error))?;
+    Ok(Some(bytes))
+}
+
 /// Writes a file that is there whole or not at all, also after a power cut.
-fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), CentralError> {
+pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), CentralError> {
     let failed = |error| failed("write", path, &error);
-    let temporary = path.with_extension("new");
+    // Behind the whole name: `central.key` and `central.copy` would share `central.new`.
+    let temporary = PathBuf::from(format!("{}.new", path.display()));
     let mut options = OpenOptions::new();
     let mut file = options.write(true).create(true).truncate(true).mode(FILE_MODE).open(&temporary).map_err(failed)?;
     file.write_all(bytes).and_then(|()| file.sync_all()).map_err(failed)?;

@@ -14,6 +14,7 @@ use tokio::sync::watch;
 
 use crate::admin;
 use crate::center::Center;
+use crate::clock;
 use crate::error::{CentralError, Exit};
 use crate::folder::FolderPaths;
 use crate::janitor::Janitor;
@@ -26,18 +27,27 @@ pub const STOP_MS_MAX: u64 = 5_000;
 const FINISH_MS_MAX: u64 = 4_000;
 const RUNTIME_END_MS_MAX: u64 = 500;
 
-/// Serves until SIGTERM or SIGINT.
+/// Serves until SIGTERM or SIGINT. `is_copy`: the folder is a copy of production, and gets a key of its own first.
 ///
 /// # Errors
 /// `listen_not_loopback`, `listen_failed`, `socket_failed`, those of opening the folder; `writer_failed` if the writing thread
 /// ended by a mistake in the program.
-pub fn serve(paths: FolderPaths, listen: SocketAddr, output: &mut dyn Write) -> Result<(), CentralError> {
+pub fn serve(
+    paths: FolderPaths,
+    listen: SocketAddr,
+    is_copy: bool,
+    output: &mut dyn Write,
+) -> Result<(), CentralError> {
     if !listen.ip().is_loopback() {
         let message = format!("{listen} is not a loopback address, and central does not encrypt yet");
         let advice = "Listen on 127.0.0.1 or [::1], and put a proxy that does TLS in front where sites are elsewhere.";
         return Err(CentralError::new("listen_not_loopback", message, advice, Exit::Config));
     }
-    let center = Arc::new(Center::open(paths)?);
+    let center = Arc::new(if is_copy { Center::open_as_copy(paths)? } else { Center::open(paths)? });
+    if let Some(copy) = center.copy() {
+        let made = clock::date_text(copy.made_ms);
+        tracing::warn!(original = copy.original, made, "this is a copy of another central: its sites do not trust it");
+    }
     let writer = center.writer()?;
     // Edits that were received before the last stop may lack a verdict.
     for site in center.read(|reading: &mut Reading<'_>| reading.sites())? {

@@ -12,6 +12,8 @@ mod enrolment;
 mod exchange;
 #[path = "suite/hostile.rs"]
 mod hostile;
+#[path = "suite/keys.rs"]
+mod keys;
 #[path = "suite/one_device.rs"]
 mod one_device;
 #[path = "suite/process.rs"]

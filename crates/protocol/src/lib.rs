@@ -13,6 +13,7 @@ pub mod control;
 pub mod edge;
 pub mod entry;
 pub mod exchange;
+pub mod fingerprint;
 pub mod frame;
 pub mod hardware;
 pub mod history;

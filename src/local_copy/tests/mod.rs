@@ -5,5 +5,6 @@ mod model;
 mod reading;
 mod rebuilding;
 mod recording;
+mod recovering;
 mod site;
 mod verdicts;

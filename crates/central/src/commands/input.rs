@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::{Read, Seek as _};
 use std::path::Path;
 
+use zeroize::Zeroizing;
+
 use crate::enrolment::PASSWORD_BYTES_MAX;
 use crate::error::{CentralError, Exit};
 use crate::folder::FolderPaths;
@@ -78,6 +80,34 @@ pub(super) fn read_password(path: &Path) -> Result<String, CentralError> {
     })?;
     let text = text.strip_suffix('\n').unwrap_or(&text);
     Ok(text.strip_suffix('\r').unwrap_or(text).to_owned())
+}
+
+/// How often a terminal is asked for a passphrase.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// A wrong one is noticed by what it opens.
+    Once,
+    /// A slip would lock the key away.
+    Twice,
+}
+
+/// A passphrase, from a file as a password, or typed at the terminal without being shown.
+pub(super) fn read_passphrase(path: Option<&Path>, asked: Asked) -> Result<Zeroizing<String>, CentralError> {
+    if let Some(path) = path {
+        return read_password(path).map(Zeroizing::new);
+    }
+    let prompt = |text: &str| {
+        rpassword::prompt_password(text).map(Zeroizing::new).map_err(|error| {
+            let message = format!("no passphrase can be asked for at a terminal: {error}");
+            CentralError::new("passphrase_missing", message, "Give --passphrase-file FILE.", Exit::Usage)
+        })
+    };
+    let passphrase = prompt("Passphrase: ")?;
+    if asked == Asked::Twice && prompt("Once more: ")? != passphrase {
+        let message = "the two passphrases differ";
+        return Err(CentralError::new("passphrase_differs", message, "Nothing was done; try again.", Exit::Usage));
+    }
+    Ok(passphrase)
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> CentralError {

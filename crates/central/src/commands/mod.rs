@@ -15,12 +15,13 @@ use crate::center::Center;
 use crate::clock;
 use crate::error::{CentralError, Exit};
 use crate::folder::{FolderPaths, check_initialised};
+use crate::keys;
 use crate::operations::{
     self, Done, LIST_LIMIT_DEFAULT, Progress, RecordsToList, Request, SetAsidePlace, SetAsideToList, SiteToAdd,
     SiteToEdit,
 };
 use crate::serve;
-use input::Input;
+use input::{Asked, Input};
 pub(crate) use show::put;
 
 /// How long a verb waits for a server that is just starting or stopping.
@@ -61,7 +62,15 @@ enum Command {
         /// Where sites reach it: a loopback address. Port 0 takes a free one, which is printed.
         #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:7080")]
         listen: SocketAddr,
+        /// The folder is a restored copy of another central, for tests: give it a key of its own before sites can reach it.
+        #[arg(long)]
+        as_copy: bool,
     },
+    /// Central's key and its fingerprints, for `outpost re-pin`, and the epoch.
+    Identity,
+    /// Save central's secret key, put it back, or make another.
+    #[command(subcommand)]
+    Key(KeyCommand),
     /// Add, list, show and change sites.
     #[command(subcommand)]
     Site(SiteCommand),
@@ -83,6 +92,35 @@ enum Command {
     Records(RecordsArguments),
     /// Sites, what waits for each, and sizes.
     Status,
+}
+
+#[derive(Subcommand)]
+enum KeyCommand {
+    /// Write the key, encrypted by a passphrase, to a new file. A server may run.
+    Export(KeyFileArguments),
+    /// Put the key of such a file into the folder. The server must be stopped.
+    Import {
+        #[command(flatten)]
+        file: KeyFileArguments,
+        /// Give up another key that the folder has.
+        #[arg(long)]
+        replace: bool,
+    },
+    /// Make a new key where every copy of the old one is lost; each site has to `outpost re-pin`. The server must be stopped.
+    New {
+        /// Give up the key that the folder has.
+        #[arg(long)]
+        replace: bool,
+    },
+}
+
+#[derive(Args)]
+struct KeyFileArguments {
+    /// The file.
+    file: PathBuf,
+    /// A file with the passphrase, or - for standard input; else the terminal is asked. A line end behind it does not count.
+    #[arg(long, value_name = "FILE")]
+    passphrase_file: Option<PathBuf>,
 }
 
 #[derive(Subcommand)]
@@ -229,7 +267,11 @@ pub fn run(arguments: Arguments, output: &mut dyn Write) -> Result<Exit, Central
     let is_json = arguments.json;
     let request = match arguments.command {
         Command::Init => return initialise(&paths, is_json, output),
-        Command::Serve { listen } => return serve::serve(paths, listen, output).map(|()| Exit::Ok),
+        Command::Serve { listen, as_copy } => {
+            return serve::serve(paths, listen, as_copy, output).map(|()| Exit::Ok);
+        }
+        Command::Key(command) => return carry_out_key(&paths, command, is_json, output),
+        Command::Identity => Request::Identity,
         Command::Site(SiteCommand::Add(site)) => Request::SiteAdd(SiteToAdd {
             password: input::read_password(&site.password_file)?,
             name: site.name,
@@ -284,6 +326,27 @@ fn initialise(paths: &FolderPaths, is_json: bool, output: &mut dyn Write) -> Res
     let value = serde_json::json!({ "data": root, "central_key": key });
     let text = if is_json { format!("{value}\n") } else { format!("made {root}\ncentral's key is {key}\n") };
     put(output, &text)?;
+    Ok(Exit::Ok)
+}
+
+fn carry_out_key(
+    paths: &FolderPaths,
+    command: KeyCommand,
+    is_json: bool,
+    output: &mut dyn Write,
+) -> Result<Exit, CentralError> {
+    let value = match command {
+        KeyCommand::Export(KeyFileArguments { file, passphrase_file }) => {
+            let passphrase = input::read_passphrase(passphrase_file.as_deref(), Asked::Twice)?;
+            keys::export(paths, &file, &passphrase)?
+        }
+        KeyCommand::Import { file: KeyFileArguments { file, passphrase_file }, replace } => {
+            let passphrase = input::read_passphrase(passphrase_file.as_deref(), Asked::Once)?;
+            keys::import(paths, &file, &passphrase, replace)?
+        }
+        KeyCommand::New { replace } => keys::make(paths, replace)?,
+    };
+    put(output, &if is_json { format!("{value}\n") } else { show::facts(&value) })?;
     Ok(Exit::Ok)
 }
 

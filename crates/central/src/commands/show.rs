@@ -72,7 +72,7 @@ pub(super) fn done(request: &Request, done: &Done, form: Form, output: &mut dyn 
         (Request::Records(_), false) => records(value),
         (Request::SiteAdd(_), false) => format!("{}\n", value["id"]),
         (Request::SiteList, false) => sites(value),
-        (Request::SiteShow { .. }, false) => facts(value),
+        (Request::SiteShow { .. } | Request::Identity, false) => facts(value),
         (Request::SiteEdit(_), false) => edited(value),
         (Request::SiteResetHardware { .. }, false) => reset(value),
         (Request::StoreAdd { .. }, false) => {
@@ -181,7 +181,11 @@ fn import(value: &Value) -> String {
 }
 
 fn status(value: &Value) -> String {
-    let mut lines: Vec<String> = [
+    let head = match &value["copy_of"] {
+        Value::Null => String::new(),
+        copy => format!("{:<28} {}\n", "copy of", copy_of(copy)),
+    };
+    let facts = [
         ("epoch", "epoch"),
         ("position", "position"),
         ("remote sites", "remote_sites"),
@@ -192,8 +196,8 @@ fn status(value: &Value) -> String {
         ("database bytes", "database_bytes"),
     ]
     .into_iter()
-    .map(|(name, key)| format!("{name:<28} {}\n", plain(&value[key])))
-    .collect();
+    .map(|(name, key)| format!("{name:<28} {}\n", plain(&value[key])));
+    let mut lines: Vec<String> = std::iter::once(head).chain(facts).collect();
     let head = [
         "ID",
         "NAME",
@@ -230,14 +234,20 @@ fn status(value: &Value) -> String {
     lines.concat()
 }
 
+/// Which central this one is a copy of.
+fn copy_of(copy: &Value) -> String {
+    format!("the central with the key {}, made at {}", plain(&copy["fingerprint"]), plain(&copy["made"]))
+}
+
 /// An object as lines.
-fn facts(value: &Value) -> String {
+pub(super) fn facts(value: &Value) -> String {
     let empty = serde_json::Map::new();
     let lines: Vec<String> = value
         .as_object()
         .unwrap_or(&empty)
         .iter()
         .map(|(key, value)| match value {
+            Value::Object(_) => format!("{key:<22} {}\n", copy_of(value)),
             Value::Array(items) => format!("{key:<22} {}\n", items.iter().map(plain).collect::<Vec<_>>().join(" ")),
             value => format!("{key:<22} {}\n", plain(value)),
         })

@@ -43,5 +43,6 @@ pub fn perform(
         Request::Import { continue_past_refused } => import::import(center, continue_past_refused, input, events),
         Request::Records(which) => records::list(center, &which),
         Request::Status => status::status(center),
+        Request::Identity => status::identity(center),
     }
 }

@@ -64,6 +64,8 @@ pub enum Request {
     Records(RecordsToList),
     /// Sites, queues and sizes.
     Status,
+    /// Central's key, its fingerprints and the epoch.
+    Identity,
 }
 
 impl Request {
@@ -75,7 +77,8 @@ impl Request {
             | Self::StoreList { .. }
             | Self::SetAsideList(_)
             | Self::Records(_)
-            | Self::Status => true,
+            | Self::Status
+            | Self::Identity => true,
             Self::SiteAdd(_)
             | Self::SiteEdit(_)
             | Self::SiteResetHardware { .. }

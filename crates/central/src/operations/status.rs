@@ -6,7 +6,9 @@ use serde_json::{Value, json};
 use super::request::Done;
 use super::sites::{all, site_json};
 use crate::center::Center;
+use crate::clock;
 use crate::error::CentralError;
+use crate::keys;
 use crate::store::{SiteStatus, Status, StoreError};
 
 pub(super) fn status(center: &Center) -> Result<Done, CentralError> {
@@ -26,6 +28,7 @@ pub(super) fn status(center: &Center) -> Result<Done, CentralError> {
     let tables: serde_json::Map<String, Value> =
         counts.into_iter().map(|(table, count)| (table, count.into())).collect();
     Ok(Done::ok(json!({
+        "copy_of": copy_json(center),
         "epoch": format!("{:016x}", status.epoch.0),
         "position": status.position.0,
         "remote_sites": status.sites,
@@ -37,6 +40,21 @@ pub(super) fn status(center: &Center) -> Result<Done, CentralError> {
         "database_bytes": database_bytes(center),
         "sites": sites.iter().map(site_status_json).collect::<Vec<_>>(),
     })))
+}
+
+/// Who this central is.
+pub(super) fn identity(center: &Center) -> Result<Done, CentralError> {
+    let epoch = center.read(|reading| Ok(reading.head()?.0))?;
+    let mut value = keys::identity(center.signer());
+    value["epoch"] = format!("{:016x}", epoch.0).into();
+    value["copy_of"] = copy_json(center);
+    Ok(Done::ok(value))
+}
+
+fn copy_json(center: &Center) -> Value {
+    center
+        .copy()
+        .map_or(Value::Null, |copy| json!({ "fingerprint": copy.original, "made": clock::date_text(copy.made_ms) }))
 }
 
 fn site_status_json(status: &SiteStatus) -> Value {

@@ -91,14 +91,15 @@ impl Batch<'_> {
     /// are retired. The device whose binding was reset goes on in its journal if no other device came between.
     ///
     /// # Errors
-    /// Refused with `unknown_site`; `hardware_differs` for the right key on other hardware; `site_bound` for another device;
-    /// `journal_retired` for a journal that was closed.
+    /// Refused with `unknown_site`; `site_stopped`; `hardware_differs` for the right key on other hardware; `site_bound` for
+    /// another device; `journal_retired` for a journal that was closed.
     pub fn enrol(&mut self, site: SiteId, device: &EnrollingDevice) -> Result<Enrolled, StoreError> {
         self.job(|batch| {
             if site == SiteId::CENTRAL {
                 return Err(StoreError::refused("unknown_site", "no device enrols as central"));
             }
             let active = batch.site(site)?.journal.as_ref().map(|journal| journal.id);
+            batch.refuse_stopped(site)?;
             let bound = batch.bound(site)?;
             let likeness = compare(&bound.hardware, &device.hardware).likeness;
             let mut enrolled = Enrolled {
@@ -119,6 +120,8 @@ impl Batch<'_> {
                         if bound.hardware != device.hardware {
                             batch.set_hardware(site, &device.hardware)?;
                         }
+                        // Whoever has just proved the password may have been set back, and shows an old token.
+                        batch.forget_tokens(site)?;
                         return Ok(Enrolled { is_new: false, ..enrolled });
                     }
                 }

@@ -66,6 +66,8 @@ impl Batch<'_> {
                 format!("another device speaks for site {} now; enrol this one again if that is wrong", head.site);
             return Err(StoreError::refused("device_retired", &what));
         }
+        // Before tokens: a device that was set back to a journal that it had closed itself is told that, and stops no site.
+        self.job(|batch| batch.refuse_followed(head))?;
         self.check_token(head, nonce)?;
         self.job(|batch| {
             batch.check_generation(head)?;
@@ -247,19 +249,24 @@ impl Batch<'_> {
         Ok(())
     }
 
+    /// A journal that its own device closed by saying what follows it takes nothing more.
+    fn refuse_followed(&mut self, head: &RequestHead) -> Result<(), StoreError> {
+        let closed = self.sql.query_integer(
+            "SELECT 1 FROM journal WHERE site = ?1 AND id = ?2 AND is_active = 0",
+            &[head.site.0.into(), (&head.journal.0).into()],
+        )?;
+        if closed.is_none() {
+            return Ok(());
+        }
+        let what = format!("journal {} of site {} was closed by the one that follows it", head.journal, head.site);
+        Err(StoreError::refused("journal_retired", &what))
+    }
+
     /// Makes sure that the head's journal is the site's active one.
     fn find_journal(&mut self, head: &RequestHead) -> Result<(), StoreError> {
         let active = self.active_journal(head.site)?.clone();
         if active.id == head.journal {
             return self.settle_genesis(head);
-        }
-        let retired = self.sql.query_integer(
-            "SELECT 1 FROM journal WHERE site = ?1 AND id = ?2",
-            &[head.site.0.into(), (&head.journal.0).into()],
-        )?;
-        if retired.is_some() {
-            let what = format!("journal {} of site {} was closed by the one that follows it", head.journal, head.site);
-            return Err(StoreError::refused("journal_retired", &what));
         }
         let Some(predecessor) = head.predecessor.filter(|predecessor| predecessor.journal == active.id) else {
             return Err(unknown_journal(head.site, head.journal));

@@ -19,8 +19,9 @@ pub(super) const MIGRATIONS: &[Migration] = &[
 
 /// `contact.tokens_given`: each with the hash of the request head that it answers; those of before are forgotten, and the next
 /// request is taken whatever it shows. `challenge`: the nonce that a request with a dead token has to answer. `site_stop`: sites
-/// that do not sync until an administrator chooses. `site_ahead`: sites that showed to have heard more than central remembers, so that central was set back; healed
-/// once a session brought everything both ways since. `journal.closed_at`: how far it was received when another took its place.
+/// that do not sync until an administrator chooses. `site_ahead`: sites that showed to have heard more than central remembers, so
+/// that central was set back; healed once a session brought everything both ways since. `journal.closed_at`: how far it was received
+/// when another took its place.
 const ONE_DEVICE: &str = "
 CREATE TABLE site_stop (
     site {bigint} PRIMARY KEY,

@@ -228,6 +228,14 @@ impl Batch<'_> {
         Ok(())
     }
 
+    /// Whoever knows the password of a stopped site is still one of two: an administrator chooses.
+    pub(super) fn refuse_stopped(&mut self, site: SiteId) -> Result<(), StoreError> {
+        match self.reading().stop_of(site)? {
+            Some(stop) => Err(StoreError::Refused(stopped(site, &stop))),
+            None => Ok(()),
+        }
+    }
+
     /// Whether a site was found to have heard more than central remembers.
     pub(super) fn is_ahead(&mut self, site: SiteId) -> Result<bool, StoreError> {
         Ok(self.sql.query_integer("SELECT 1 FROM site_ahead WHERE site = ?1", &[site.0.into()])?.is_some())

@@ -1,4 +1,4 @@
-//! What sites talk to: `POST /sync/v0`, `POST /enrol/v0/begin` and `POST /enrol/v0` (`docs/sync-protocol.md`).
+//! What sites talk to: `POST /sync/v0`, `POST /enrol/v0/begin`, `POST /enrol/v0` and `GET /identity/v0` (`docs/sync-protocol.md`).
 //!
 //! An exchange is driven by one task ([`drive`]); the reply's sections go out as they are made. Memory is bounded by
 //! `limits.exchanges_max` times one section in and a few out; time is bounded by idle limits alone.
@@ -18,7 +18,7 @@ use axum::extract::connect_info::ConnectInfo;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::post;
+use axum::routing::{get, post};
 use protocol::limits::REQUEST_BYTES_MAX;
 use tokio::sync::Semaphore;
 
@@ -65,6 +65,7 @@ impl SyncApi {
             .route("/sync/v0", post(sync))
             .route("/enrol/v0/begin", post(begin_enrolment))
             .route("/enrol/v0", post(enrol))
+            .route("/identity/v0", get(identity))
             .with_state(Arc::new(self))
     }
 }
@@ -148,6 +149,11 @@ fn answer_enrolment<T: serde::Serialize>(answer: Result<T, enrolment::EnrolError
         Ok(answer) => axum::Json(answer).into_response(),
         Err(error) => error_response(error.status(), error.code(), &error.message(), error.retry_after_s()),
     }
+}
+
+/// Central's public key, for whoever knows its fingerprint by another way. It is no secret.
+async fn identity(State(api): State<Arc<SyncApi>>) -> Response {
+    axum::Json(crate::keys::identity(api.center.signer())).into_response()
 }
 
 /// `{"code", "message"}`, with the code and the wait in headers too.

@@ -83,10 +83,28 @@ impl Folder {
         u32::try_from(self.json(&arguments, "")["id"].as_u64().unwrap()).unwrap()
     }
 
+    /// A copy of a stopped central's folder, as from its backup.
+    pub(crate) fn copied(&self) -> Self {
+        let copy = Self { temporary: tempfile::tempdir().unwrap() };
+        let output = Command::new("cp").arg("-a").args([self.path(), copy.path()]).output().unwrap();
+        assert_ok(&output);
+        copy
+    }
+
+    /// What the last server wrote to its log.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.temporary.path().join("server.log")).unwrap()
+    }
+
     /// Starts a server on a free port.
     pub(crate) fn serve(&self) -> Server {
+        self.serve_with(&[])
+    }
+
+    /// The same with more arguments.
+    pub(crate) fn serve_with(&self, more: &[&str]) -> Server {
         let log = std::fs::File::create(self.temporary.path().join("server.log")).unwrap();
-        let mut command = self.command(&["serve", "--listen", "127.0.0.1:0"]);
+        let mut command = self.command(&[&["serve", "--listen", "127.0.0.1:0"], more].concat());
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();

@@ -63,6 +63,14 @@ impl Connection {
     }
 }
 
+/// Asks for a page.
+pub(crate) fn get(address: SocketAddr, path: &str) -> Option<HttpReply> {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    write!(stream, "GET {path} HTTP/1.0\r\n\r\n").unwrap();
+    Connection { stream }.reply()
+}
+
 /// One whole request.
 pub(crate) fn post(address: SocketAddr, path: &str, body: &[u8]) -> Option<HttpReply> {
     let mut connection = Connection::begin(address, path, body.len());

@@ -1,5 +1,7 @@
 //! Rule 5.7: one device speaks for a site. What a retired one brings goes to set-aside.
 
+use protocol::ids::Sequence;
+
 use super::*;
 
 contract!(
@@ -10,6 +12,7 @@ contract!(
     a_clone_that_edits_is_caught_and_nothing_of_it_is_applied,
     a_stopped_site_goes_on_with_whoever_comes_first_and_stops_again_for_the_other,
     a_new_enrolment_starts_the_tokens_anew,
+    a_stopped_site_takes_no_enrolment_until_an_administrator_resets_it,
     what_a_retired_device_still_has_goes_to_set_aside,
     a_retired_device_changes_no_record_and_tells_the_new_one_nothing,
     a_retired_device_with_too_many_edits_is_refused,
@@ -175,6 +178,26 @@ fn a_new_enrolment_starts_the_tokens_anew(world: &mut World) {
     for _ in 0..3 {
         assert_eq!(exchange(world, &mut new), Ok(()));
     }
+}
+
+fn a_stopped_site_takes_no_enrolment_until_an_administrator_resets_it(world: &mut World) {
+    let mut original = world.device(&["S1"]);
+    exchange(world, &mut original).unwrap();
+    let mut copy = original.clone();
+    for _ in 0..3 {
+        let _ = exchange(world, &mut original);
+        let _ = exchange(world, &mut copy);
+    }
+    let (site, mut new) = (original.site, Device::new(original.site, JournalId([78; 16])));
+
+    assert_eq!(code(world.try_job(|batch| batch.enrol(site, &enrolling(8, new.journal)))), "site_stopped");
+
+    world.job(|batch| batch.reset_hardware(site));
+    world.job(|batch| batch.enrol(site, &enrolling(8, new.journal)));
+    assert_eq!(exchange(world, &mut new), Ok(()));
+    let head = copy.head();
+    let received = world.job(|batch| batch.begin(&head, Standing::Retired, NONCE));
+    assert_eq!(received.sequence, Sequence(0), "the others are retired, and only their edits are taken, for set-aside");
 }
 
 /// A site whose first device has `unsent` edits more than central, and its second.

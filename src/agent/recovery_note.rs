@@ -1,0 +1,154 @@
+//! The file `recovery`: how far the recovery of a device that was set back has come. It is there from before the first request
+//! until everything is in order again, so that a recovery that was cut goes on where it was.
+//!
+//! A line of JSON, then `crc32 ` and the CRC-32 of that line in 8 hexadecimal digits. It is replaced as a whole. One that cannot
+//! be read counts as none: no step takes anything away before what it holds is durable elsewhere, so beginning anew loses nothing.
+
+use std::path::Path;
+
+use protocol::ids::JournalId;
+use serde::{Deserialize, Serialize};
+
+use crate::durable_file::{self, FileError};
+use crate::hex;
+
+const VERSION: u64 = 0;
+/// Largest file, in bytes.
+const BYTES_MAX: usize = 1024;
+const CHECKSUM_LABEL: &str = "crc32 ";
+
+/// How far a recovery has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RecoveryStep {
+    /// Central was asked to take the new journal, or is about to be. Nothing has changed here.
+    Asked,
+    /// Central has taken the new journal. What is left to do here needs no network and is done by whoever opens the folder.
+    Taken,
+    /// The new journal is in use. Records are read again from central, and then what was exported is journaled anew if that was
+    /// asked for.
+    Begun,
+}
+
+/// A recovery under way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecoveryNote {
+    /// How far it has come.
+    pub step: RecoveryStep,
+    /// The journal that is given up.
+    pub journal_before: JournalId,
+    /// The one that takes its place.
+    pub journal: JournalId,
+    /// Whether the exported edits are journaled anew; else they are set aside for review.
+    pub is_journaled_anew: bool,
+    /// Edits in the export; 0 before it is written.
+    pub exported: u64,
+    /// Edits that were set aside.
+    pub set_aside: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Line {
+    version: u64,
+    step: RecoveryStep,
+    journal_before: String,
+    journal: String,
+    is_journaled_anew: bool,
+    exported: u64,
+    set_aside: u64,
+}
+
+impl RecoveryNote {
+    /// Reads it; `None` if no recovery is under way.
+    ///
+    /// # Errors
+    /// [`FileError`] for a file that others may read, or that the disk does not give.
+    pub fn read(path: &Path) -> Result<Option<Self>, FileError> {
+        let Some(bytes) = durable_file::read_private(path, BYTES_MAX)? else { return Ok(None) };
+        let note = Self::of_bytes(&bytes);
+        if note.is_none() {
+            log::warn!("the note of a recovery cannot be read and counts as none path={}", path.display());
+        }
+        Ok(note)
+    }
+
+    /// Makes it durable.
+    ///
+    /// # Errors
+    /// [`FileError`]; then the file is as it was.
+    pub fn write(&self, path: &Path) -> Result<(), FileError> {
+        let line = Line {
+            version: VERSION,
+            step: self.step,
+            journal_before: self.journal_before.to_string(),
+            journal: self.journal.to_string(),
+            is_journaled_anew: self.is_journaled_anew,
+            exported: self.exported,
+            set_aside: self.set_aside,
+        };
+        let line = serde_json::to_string(&line).expect("texts and numbers are always JSON");
+        let text = format!("{line}\n{CHECKSUM_LABEL}{:08x}\n", crc32fast::hash(line.as_bytes()));
+        durable_file::replace_private(path, text.as_bytes())
+    }
+
+    /// Removes it: the recovery is over.
+    ///
+    /// # Errors
+    /// [`FileError`].
+    pub fn remove(path: &Path) -> Result<(), FileError> {
+        match std::fs::remove_file(path) {
+            Ok(()) => durable_file::sync_folder(path.parent().unwrap_or(Path::new("."))),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            Err(source) => Err(FileError::Io { action: "remove", path: path.to_path_buf(), source }),
+        }
+    }
+
+    fn of_bytes(bytes: &[u8]) -> Option<Self> {
+        let (line, checksum) = str::from_utf8(bytes).ok()?.strip_suffix('\n')?.split_once('\n')?;
+        if checksum != format!("{CHECKSUM_LABEL}{:08x}", crc32fast::hash(line.as_bytes())) {
+            return None;
+        }
+        let line: Line = serde_json::from_str(line).ok().filter(|line: &Line| line.version == VERSION)?;
+        Some(Self {
+            step: line.step,
+            journal_before: JournalId(hex::array(&line.journal_before)?),
+            journal: JournalId(hex::array(&line.journal)?),
+            is_journaled_anew: line.is_journaled_anew,
+            exported: line.exported,
+            set_aside: line.set_aside,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_note_comes_back_and_a_flipped_bit_makes_it_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("recovery");
+        let note = RecoveryNote {
+            step: RecoveryStep::Taken,
+            journal_before: JournalId([1; 16]),
+            journal: JournalId([2; 16]),
+            is_journaled_anew: true,
+            exported: 7,
+            set_aside: 0,
+        };
+        assert_eq!(RecoveryNote::read(&path).unwrap(), None);
+        note.write(&path).unwrap();
+        assert_eq!(RecoveryNote::read(&path).unwrap(), Some(note));
+
+        let bytes = std::fs::read(&path).unwrap();
+        for index in 0..bytes.len() {
+            let mut flipped = bytes.clone();
+            flipped[index] ^= 1;
+            assert_eq!(RecoveryNote::of_bytes(&flipped), None, "byte {index}");
+        }
+        RecoveryNote::remove(&path).unwrap();
+        RecoveryNote::remove(&path).unwrap();
+        assert_eq!(RecoveryNote::read(&path).unwrap(), None);
+    }
+}

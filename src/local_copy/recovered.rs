@@ -1,0 +1,147 @@
+//! After this device was set back: the edits that only it may have are set aside, and everything else is read again from central.
+
+use domain::edit::Edit;
+use protocol::chain::{self, hash_of};
+use protocol::entry::Entry;
+use protocol::ids::{JournalId, RequestId, Sequence};
+use sql::{Durability, Param, SqlExt};
+
+use super::meta::CONTROL;
+use super::settle::operation_word;
+use super::{LocalCopy, LocalCopyError};
+
+/// The code under which edits of a journal that was given up are set aside.
+pub const RECOVERED: &str = "recovered";
+
+const REASON: &str = "recorded on this device before it was recovered; central may not have it";
+
+/// An entry of a journal that is given up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecoveredEntry {
+    /// Its place there.
+    pub sequence: Sequence,
+    /// Its bytes.
+    pub entry: Vec<u8>,
+    /// When it was recorded, in milliseconds since 1970.
+    pub recorded_at_ms: u64,
+}
+
+/// The name under which entries of a journal that is given up are set aside. Not the journal's own id: central has other entries
+/// under the same numbers, and their refusals have a place of their own.
+pub fn recovered_name(before: JournalId, after: JournalId) -> JournalId {
+    let mut text = b"recovered".to_vec();
+    text.extend_from_slice(&before.0);
+    text.extend_from_slice(&after.0);
+    let [first @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _] = hash_of(&text).0;
+    JournalId(first)
+}
+
+/// The request id under which a group of an export is journaled anew: by its place and its text, so that a repeated recovery
+/// takes it for the same, and one that somebody changed for another.
+pub fn recovered_request_id(name: JournalId, first_line: u64, edits: &[Edit]) -> RequestId {
+    let mut hash = hash_of(&name.0);
+    let mut extend = |part: &[u8]| hash = chain::extend(hash, part);
+    extend(&first_line.to_le_bytes());
+    for edit in edits {
+        for part in [&edit.table, edit.op.as_str(), edit.id.as_str(), edit.data.as_deref().unwrap_or_default()] {
+            extend(part.as_bytes());
+        }
+    }
+    let [first @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _] = hash.0;
+    RequestId(first)
+}
+
+impl LocalCopy {
+    /// What an entry does, as an application would hand it over.
+    ///
+    /// # Errors
+    /// [`LocalCopyError::Damaged`] if it cannot be read.
+    pub fn recovered_edit(&self, entry: &[u8]) -> Result<Edit, LocalCopyError> {
+        Ok(self.edit_of(&Entry::decode(entry).map_err(LocalCopyError::damaged)?))
+    }
+
+    /// How many entries are set aside under a name of [`recovered_name`].
+    ///
+    /// # Errors
+    /// Those of a read.
+    pub fn set_aside_recovered_count(&mut self, name: JournalId) -> Result<u64, LocalCopyError> {
+        let sql = "SELECT count(*) FROM set_aside WHERE journal_id = ?1";
+        Ok(self.sql.query_integer(sql, &[(&name.0).into()])?.unwrap_or(0).cast_unsigned())
+    }
+
+    /// Sets entries aside for review, durably. Doing it again with the same name changes nothing.
+    ///
+    /// # Errors
+    /// Those of a write; then none is set aside.
+    pub fn set_aside_recovered(&mut self, name: JournalId, entries: &[RecoveredEntry]) -> Result<(), LocalCopyError> {
+        self.transaction(Durability::Full, |copy| {
+            for recovered in entries {
+                let entry = Entry::decode(&recovered.entry).map_err(LocalCopyError::damaged)?;
+                copy.set_aside_one(name, recovered, &entry)?;
+            }
+            Ok(())
+        })
+    }
+
+    fn set_aside_one(
+        &mut self,
+        name: JournalId,
+        recovered: &RecoveredEntry,
+        entry: &Entry,
+    ) -> Result<(), LocalCopyError> {
+        let table = self.catalogue.table_or_stand_in(&entry.table);
+        let request_id = super::set_aside::retry_request_id(name, recovered.sequence);
+        self.sql.execute(
+            "INSERT INTO set_aside
+                 (number, journal_id, sequence, table_name, id, operation, entry, code, reason, recorded_at_ms,
+                  retry_request_id)
+             SELECT coalesce(max(number), 0) + 1, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10 FROM set_aside WHERE true
+             ON CONFLICT (journal_id, sequence) DO NOTHING",
+            &[
+                (&name.0).into(),
+                Param::unsigned(recovered.sequence.0)?,
+                table.name().into(),
+                entry.record.as_str().into(),
+                operation_word(&entry.operation).into(),
+                (&recovered.entry).into(),
+                RECOVERED.into(),
+                REASON.into(),
+                Param::unsigned(recovered.recorded_at_ms)?,
+                (&request_id.0).into(),
+            ],
+        )?;
+        Ok(())
+    }
+
+    /// Says that what central told this device since an unknown time is not here: every scope is read again from 0, verdicts on
+    /// older journals are taken from the images alone, and central tells again which stores this site may write. Durable;
+    /// harmless when repeated. To be called when the new journal is in use.
+    ///
+    /// # Errors
+    /// Those of a write.
+    pub fn begin_after_set_back(&mut self) -> Result<(), LocalCopyError> {
+        self.begin_after_loss()?;
+        self.begin_rebuild()?;
+        self.wait_no_longer()?;
+        self.transaction(Durability::Full, |copy| {
+            copy.set_number(CONTROL, 0)?;
+            copy.progress.control = 0;
+            Ok(())
+        })
+    }
+
+    /// Central may have told long ago that what waited is accepted or refused.
+    fn wait_no_longer(&mut self) -> Result<(), LocalCopyError> {
+        loop {
+            let sql = "SELECT table_name, id FROM pending WHERE is_waiting <> 0 LIMIT 1";
+            let waiting = self.sql.query_one(sql, &[], |row| Ok((row.text(0)?.to_owned(), row.text(1)?.to_owned())))?;
+            let Some((table, id)) = waiting else { return Ok(()) };
+            let key = self.key_by_name(&table, &id)?;
+            self.transaction(Durability::Process, |copy| {
+                let sql = "UPDATE pending SET is_waiting = 0 WHERE table_name = ?1 AND id = ?2";
+                copy.sql.execute(sql, &key.params())?;
+                copy.merge_again(&key)
+            })?;
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! After the device was set back: what only it has is set aside, and nothing that central said is taken for known.
+
+use domain::edit::EditOp;
+use protocol::control::{Control, Image};
+use protocol::ids::{ControlNumber, JournalId, Sequence};
+
+use super::super::{Kind, RECOVERED, RecordState, RecoveredEntry, recovered_name, recovered_request_id};
+use super::site::*;
+
+const AFTER: JournalId = JournalId([9; 16]);
+
+fn recovered(site: &Site, sequence: u64) -> RecoveredEntry {
+    let entry = site.journal[usize::try_from(sequence).unwrap() - 1].encode();
+    RecoveredEntry { sequence: Sequence(sequence), entry, recorded_at_ms: 5 }
+}
+
+#[test]
+fn recovered_entries_are_set_aside_once_beside_a_refusal_of_the_same_number() {
+    on_both(|site| {
+        site.put("P", r#"{"comment":"mine"}"#);
+        site.patch("P", r#"{"comment":"more"}"#);
+        let name = recovered_name(JOURNAL, AFTER);
+        let entries = [recovered(site, 1), recovered(site, 2)];
+        for _ in 0..2 {
+            site.copy.set_aside_recovered(name, &entries).unwrap();
+            site.reopen();
+        }
+        let refused = site.refused(2, Image::NotHere);
+        site.reply(2, &[refused]);
+
+        let list = site.copy.set_aside_list(0, 10).unwrap().items;
+        let found: Vec<_> = list.iter().map(|about| (about.sequence.0, about.code.as_str())).collect();
+        assert_eq!(found, [(1, RECOVERED), (2, RECOVERED), (2, "not_store_holder")]);
+        assert_eq!(site.copy.set_aside_recovered_count(name).unwrap(), 2);
+        let shown = site.copy.set_aside_show(list[1].number).unwrap().unwrap();
+        let edit = shown.edit.unwrap();
+        assert_eq!((edit.op, edit.data.as_deref()), (EditOp::Patch, Some(r#"{"ID":"P","comment":"more"}"#)));
+        assert_eq!(site.copy.recovered_edit(&entries[1].entry).unwrap(), edit);
+        assert_ne!(list[1].retry_request_id(), list[2].retry_request_id());
+        // Another recovery of the same journal has places of its own.
+        site.copy.set_aside_recovered(recovered_name(JOURNAL, JournalId([8; 16])), &entries).unwrap();
+        assert_eq!(site.copy.set_aside_count().unwrap(), 5);
+    });
+}
+
+#[test]
+fn verdicts_that_were_told_and_forgotten_are_read_off_the_images() {
+    on_both(|site| {
+        site.page(vec![image("refused", 1, r#"{"comment":"c1"}"#), image("gone", 2, r#"{"comment":"c1"}"#)]);
+        site.patch("refused", r#"{"comment":"mine"}"#);
+        site.put("waiting", r#"{"comment":"mine"}"#);
+        site.put("only here", r#"{"comment":"mine"}"#);
+        // Central has received two; one of them waits. The backup is of this moment, and what central said later is lost.
+        let waits = Control::Waiting(site.place(2));
+        let mut head = site.reply_head(0, &[waits]);
+        head.received = Sequence(2);
+        site.copy.store_reply(JOURNAL, &head).unwrap();
+        assert_eq!(site.state("waiting"), Some(RecordState::Waiting));
+
+        site.copy.use_journal(Kind::Shared, AFTER).unwrap();
+        for _ in 0..2 {
+            site.copy.begin_after_set_back().unwrap();
+            site.reopen();
+        }
+
+        let state = site.copy.session_state().unwrap();
+        assert_eq!((state.control, state.received, state.cursors.len()), (ControlNumber(0), Sequence(0), 0));
+        assert_eq!((site.shown("only here"), site.shown("gone")), ("-".to_owned(), r#"{"comment":"c1"}"#.to_owned()));
+        assert_eq!(site.state("waiting"), Some(RecordState::Pending));
+        (site.journal_id, site.journal) = (AFTER, Vec::new());
+        site.reply(0, &[]);
+        let rows = vec![image("refused", 7, r#"{"comment":"c7"}"#)];
+        let page = site.page_of(&store_scope(), rows, true);
+        site.store_page(&page).unwrap();
+        while site.copy.sweep_step().unwrap() {}
+        assert_eq!(site.shown("refused"), r#"{"comment":"c7"}"#, "the refused edit is not shown as accepted");
+        assert_eq!((site.shown("waiting"), site.shown("gone")), ("-".to_owned(), "-".to_owned()));
+        assert_eq!((site.count("pending"), site.count("base")), (0, 0));
+    });
+}
+
+#[test]
+fn a_group_that_is_journaled_anew_has_one_request_id_until_somebody_changes_it() {
+    let mut site = Site::in_memory();
+    site.put("P", r#"{"comment":"mine"}"#);
+    let edit = site.copy.recovered_edit(&recovered(&site, 1).entry).unwrap();
+    let name = recovered_name(JOURNAL, AFTER);
+    let changed = domain::edit::Edit { op: EditOp::Delete, data: None, ..edit.clone() };
+    let id = |name, line, edits: &[_]| recovered_request_id(name, line, edits);
+    let first = id(name, 1, std::slice::from_ref(&edit));
+
+    assert_eq!(id(name, 1, std::slice::from_ref(&edit)), first);
+    for other in [
+        id(name, 3, std::slice::from_ref(&edit)),
+        id(name, 1, &[changed]),
+        id(name, 1, &[edit.clone(), edit.clone()]),
+        id(recovered_name(AFTER, JOURNAL), 1, &[edit]),
+    ] {
+        assert_ne!(other, first);
+    }
+}
