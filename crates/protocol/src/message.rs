@@ -18,6 +18,8 @@ use crate::limits;
 
 /// The version of heads, replies and pages that is written.
 pub const VERSION: u8 = 0;
+/// Oldest version of these messages that this program understands. Versions from here to [`VERSION`] are read and answered.
+pub const VERSION_MIN: u8 = 0;
 
 /// How far a site has a scope's lane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]

@@ -55,7 +55,7 @@ enum Command {
     Init,
     /// Run the server until SIGTERM.
     Serve {
-        /// Where sites reach it: a loopback address. Port 0 takes a free one, which is printed.
+        /// Where sites reach it: a loopback address, or any with [tls] set. Port 0 takes a free one, which is printed.
         #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:7080")]
         listen: SocketAddr,
     },

@@ -1,4 +1,4 @@
-//! What sites talk to: `POST /sync/v0` and `POST /enrol/v0` (`docs/sync-protocol.md`).
+//! What sites talk to: `POST /sync/v0`, `POST /enrol/v0` and `GET /hello` (`docs/sync-protocol.md`).
 //!
 //! An exchange is driven by one task ([`drive`]); the reply's sections go out as they are made. Memory is bounded by
 //! `limits.exchanges_max` times one section in and a few out; time is bounded by idle limits alone.
@@ -7,8 +7,10 @@
 mod body;
 mod drive;
 mod flights;
+mod hello;
 mod listener;
 mod reply;
+mod tls;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -18,7 +20,7 @@ use axum::extract::connect_info::ConnectInfo;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::post;
+use axum::routing::{get, post};
 use protocol::limits::REQUEST_BYTES_MAX;
 use tokio::sync::Semaphore;
 
@@ -29,6 +31,7 @@ pub(crate) use drive::JUDGE_MS_MAX;
 use flights::Flights;
 pub use listener::{PatientListener, Peer};
 use reply::{Reply, Start};
+pub use tls::{HANDSHAKE_MS_MAX, ServerTls};
 
 /// How requests and replies of an exchange are called in HTTP.
 pub const CONTENT_TYPE: &str = "application/x-outpost";
@@ -61,7 +64,11 @@ impl SyncApi {
 
     /// Routes to it.
     pub fn router(self) -> Router {
-        Router::new().route("/sync/v0", post(sync)).route("/enrol/v0", post(enrol)).with_state(Arc::new(self))
+        Router::new()
+            .route("/sync/v0", post(sync))
+            .route("/enrol/v0", post(enrol))
+            .route("/hello", get(hello))
+            .with_state(Arc::new(self))
     }
 }
 
@@ -128,6 +135,10 @@ async fn enrol(State(api): State<Arc<SyncApi>>, request: Request) -> Response {
         Ok(enrolled) => axum::Json(enrolled).into_response(),
         Err(error) => error_response(error.status(), error.code(), &error.to_string(), error.retry_after_s()),
     }
+}
+
+async fn hello(State(api): State<Arc<SyncApi>>) -> Response {
+    axum::Json(hello::Hello::of(&api.center)).into_response()
 }
 
 /// `{"code", "message"}`, with the code and the wait in headers too.
