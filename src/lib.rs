@@ -8,6 +8,7 @@ pub mod command_line;
 pub mod commands;
 pub mod config;
 pub mod data_folder;
+pub mod date;
 pub mod device;
 pub mod durable_file;
 pub mod entropy;

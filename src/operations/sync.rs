@@ -47,7 +47,7 @@ pub(super) fn sync(
         "failure": failure.map(|failure| json!({
             "code": failure.code,
             "message": failure.message,
-            "advice": advice_text(failure.advice),
+            "advice": if failure.what_to_do.is_empty() { advice_text(failure.advice) } else { failure.what_to_do },
             "exit": failure.exit.code(),
             "retry_after_ms": match failure.advice {
                 Advice::Wait { seconds } => Some(u64::from(seconds) * 1000),
