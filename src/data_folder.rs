@@ -8,6 +8,7 @@
 //! | `private/` | `journal`: entries that never leave the site | 0700 |
 //! | `local_copy.sqlite` | `local_copy`, with its write-ahead log beside it | 0600 |
 //! | `damage-noted` | the agent: what it found damaged while it ran; mended and removed at the next opening | 0600 |
+//! | `doctor-scratch` | `diagnosis`, while it measures the disk; gone after that | 0600 |
 //! | `agent.sock` | the daemon, unless a setting puts it elsewhere | 0600 |
 
 use std::fmt;

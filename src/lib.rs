@@ -10,6 +10,7 @@ pub mod config;
 pub mod data_folder;
 pub mod date;
 pub mod device;
+pub mod diagnosis;
 pub mod durable_file;
 pub mod entropy;
 pub mod error;

@@ -14,6 +14,10 @@ mod bad_input;
 mod bad_link;
 #[path = "suite/daemon.rs"]
 mod daemon;
+#[path = "suite/doctor.rs"]
+mod doctor;
+#[path = "suite/encryption.rs"]
+mod encryption;
 #[path = "suite/examine.rs"]
 mod examine;
 #[path = "suite/full_disk.rs"]
@@ -22,6 +26,8 @@ mod full_disk;
 mod kills;
 #[path = "suite/power_cut.rs"]
 mod power_cut;
+#[path = "suite/proxies.rs"]
+mod proxies;
 #[path = "suite/put_back.rs"]
 mod put_back;
 #[path = "suite/sync.rs"]

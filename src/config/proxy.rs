@@ -106,6 +106,11 @@ impl ProxyUrl {
         self.port
     }
 
+    /// Whether it holds a name or a password.
+    pub fn has_credentials(&self) -> bool {
+        !self.credentials.is_empty()
+    }
+
     /// The whole address with name and password, for whoever connects. Never to be shown or logged.
     pub fn with_credentials(&self) -> String {
         let separator = if self.credentials.is_empty() { "" } else { "@" };

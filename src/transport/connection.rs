@@ -1,8 +1,9 @@
 //! How a connection is made: through a proxy if there is one, then encrypted. An error says at which of these steps it came,
-//! and the certificate that central showed is kept for whoever looks at the connection.
+//! and what was seen on the way is kept for whoever looks at the connection.
 
 use std::fmt;
 use std::io::{Error as IoError, ErrorKind, Read as _, Write as _};
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -10,6 +11,8 @@ use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use ureq::http::Uri;
+use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs};
 use ureq::unversioned::transport::{
     Buffers, ConnectProxyConnector, ConnectionDetails, Connector, Either, LazyBuffers, NextTimeout, SocksConnector,
     TcpConnector, Transport, TransportAdapter,
@@ -20,8 +23,44 @@ use super::TransportError;
 /// Largest file with certificates, in bytes: all public authorities together have 250 kB.
 const CERTIFICATES_BYTES_MAX: u64 = 1024 * 1024;
 
-/// The certificate that the last connection showed, in DER.
-pub(super) type Shown = Arc<Mutex<Option<CertificateDer<'static>>>>;
+/// What the last connection showed of itself.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    /// The certificate, once it was verified.
+    pub(super) certificate: Option<CertificateDer<'static>>,
+    /// The addresses that were found, for central's name or the proxy's.
+    pub(super) addresses: Vec<IpAddr>,
+}
+
+/// Shared by those who connect and those who look.
+pub(super) type SharedSeen = Arc<Mutex<Seen>>;
+
+/// Finds addresses as the system does, and keeps them.
+#[derive(Debug)]
+pub(super) struct Resolver {
+    system: DefaultResolver,
+    seen: SharedSeen,
+}
+
+impl Resolver {
+    pub(super) fn new(seen: SharedSeen) -> Self {
+        Self { system: DefaultResolver::default(), seen }
+    }
+}
+
+impl ureq::unversioned::resolver::Resolver for Resolver {
+    fn resolve(
+        &self,
+        uri: &Uri,
+        config: &ureq::config::Config,
+        timeout: NextTimeout,
+    ) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        let found = self.system.resolve(uri, config, timeout)?;
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.addresses = found.iter().map(SocketAddr::ip).collect();
+        Ok(found)
+    }
+}
 
 /// A step on the way to a connection. Errors without one came before the first, after the last, or from TCP to central itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,11 +91,11 @@ fn at(step: Step) -> impl FnOnce(ureq::Error) -> ureq::Error {
 }
 
 /// All steps: SOCKS or CONNECT where there is a proxy, TCP where there is none, TLS where the address asks for it.
-pub(super) fn connector(tls: ClientConfig, shown: Shown) -> impl Connector {
+pub(super) fn connector(tls: ClientConfig, seen: SharedSeen) -> impl Connector {
     ().chain(ProxyStep(SocksConnector::default()))
         .chain(ProxyStep(ConnectProxyConnector::default()))
         .chain(TcpConnector::default())
-        .chain(Handshake { config: Arc::new(tls), shown })
+        .chain(Handshake { config: Arc::new(tls), seen })
 }
 
 /// TLS by the certificates to trust: those of a file alone, or the public ones.
@@ -107,7 +146,7 @@ impl<In: Transport, C: Connector<In>> Connector<In> for ProxyStep<C> {
 /// Encrypts what goes to an https address.
 struct Handshake {
     config: Arc<ClientConfig>,
-    shown: Shown,
+    seen: SharedSeen,
 }
 
 impl fmt::Debug for Handshake {
@@ -142,7 +181,8 @@ impl Handshake {
         socket.set_timeout(details.timeout);
         connection.complete_io(&mut socket)?;
         let certificate = connection.peer_certificates().and_then(|chain| chain.first()).cloned();
-        *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = certificate.map(CertificateDer::into_owned);
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).certificate =
+            certificate.map(CertificateDer::into_owned);
         let buffers = LazyBuffers::new(details.config.input_buffer_size(), details.config.output_buffer_size());
         Ok(Encrypted { buffers, stream: StreamOwned::new(connection, socket) })
     }

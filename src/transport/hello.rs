@@ -1,5 +1,8 @@
 //! Asking who answers at central's address, without a signature: for a person who checks the connection.
 
+use std::net::IpAddr;
+use std::sync::PoisonError;
+
 use protocol::ids::PublicKey;
 use serde::Deserialize;
 
@@ -30,7 +33,11 @@ pub struct Greeting {
     pub hello: Result<Hello, TransportError>,
     /// The date that whoever answered put on the answer, in milliseconds since 1970.
     pub answered_at_ms: Option<u64>,
-    /// The certificate that was shown and verified.
+    /// The addresses that were found for central's name, or for the proxy's.
+    pub addresses: Vec<IpAddr>,
+    /// Whether a certificate was shown and verified.
+    pub is_encrypted: bool,
+    /// That certificate, if it could be read.
     pub certificate: Option<CertificateFacts>,
 }
 
@@ -49,7 +56,14 @@ impl Transport {
     pub fn greet(&mut self) -> Greeting {
         let mut answered_at_ms = None;
         let hello = self.hello(&mut answered_at_ms);
-        Greeting { hello, answered_at_ms, certificate: self.certificate() }
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        Greeting {
+            hello,
+            answered_at_ms,
+            addresses: seen.addresses.clone(),
+            is_encrypted: seen.certificate.is_some(),
+            certificate: seen.certificate.as_ref().and_then(|shown| CertificateFacts::of_der(shown)),
+        }
     }
 
     fn hello(&self, answered_at_ms: &mut Option<u64>) -> Result<Hello, TransportError> {

@@ -16,12 +16,10 @@ mod tests;
 
 use std::io::Read as _;
 use std::ops::ControlFlow;
-use std::sync::PoisonError;
 use std::time::Duration;
 
 use protocol::{limits, section};
 use ureq::http::{Response, StatusCode};
-use ureq::unversioned::resolver::DefaultResolver;
 use ureq::{Agent, Body, Proxy};
 
 pub use certificate::CertificateFacts;
@@ -81,7 +79,7 @@ pub struct Transport {
     central: CentralUrl,
     proxy: Option<ProxyUrl>,
     timeouts: Timeouts,
-    shown: connection::Shown,
+    seen: connection::SharedSeen,
 }
 
 /// Interrupts a [`Transport`] from another thread. What cannot be interrupted is the system's own search for an address: it
@@ -107,8 +105,8 @@ impl Transport {
     pub fn new(config: &Config, central: CentralUrl) -> Result<Transport, TransportError> {
         let timeouts = config.timeouts;
         let proxy = config.proxy_for(&central).cloned();
-        let shown = connection::Shown::default();
-        let connector = connection::connector(connection::tls(config.central_ca_file.as_deref())?, shown.clone());
+        let seen = connection::SharedSeen::default();
+        let connector = connection::connector(connection::tls(config.central_ca_file.as_deref())?, seen.clone());
         let agent = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
@@ -124,8 +122,8 @@ impl Transport {
             .timeout_per_read(Some(Duration::from_millis(timeouts.read_idle_ms)))
             .timeout_per_write(Some(Duration::from_millis(timeouts.write_idle_ms)))
             .build();
-        let agent = Agent::with_parts(agent, connector, DefaultResolver::default());
-        Ok(Transport { agent, central, proxy, timeouts, shown })
+        let agent = Agent::with_parts(agent, connector, connection::Resolver::new(seen.clone()));
+        Ok(Transport { agent, central, proxy, timeouts, seen })
     }
 
     /// Where central is.
@@ -136,12 +134,6 @@ impl Transport {
     /// What can interrupt this transport from another thread.
     pub fn interrupter(&self) -> Interrupter {
         Interrupter { agent: self.agent.clone() }
-    }
-
-    /// The certificate that central showed when the connection was made; `None` without encryption.
-    pub fn certificate(&self) -> Option<CertificateFacts> {
-        let shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
-        shown.as_ref().and_then(|certificate| CertificateFacts::of_der(certificate))
     }
 
     /// Posts a request and hands the reply on as it comes, in pieces of any size. A refusal that central signed is a reply too,

@@ -35,8 +35,13 @@ impl Agent {
 
     /// Lets the agent reach central at another address.
     pub fn set_url(&self, url: &str) {
+        self.set_central(url, "");
+    }
+
+    /// Lets the agent reach central at an address, with more lines below `[central]`.
+    pub fn set_central(&self, url: &str, more: &str) {
         let settings = format!(
-            "data_folder = \"{}\"\n[central]\nurl = \"{url}\"\n[schedule]\nmanual = true\nbackoff_first_s = 1\nbackoff_max_s = 1\n",
+            "data_folder = \"{}\"\n[central]\nurl = \"{url}\"\n{more}\n[schedule]\nmanual = true\nbackoff_first_s = 1\nbackoff_max_s = 1\n",
             self.data().display()
         );
         std::fs::write(self.settings(), settings).unwrap();

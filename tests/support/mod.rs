@@ -2,10 +2,13 @@
 
 pub mod agent;
 pub mod central;
+pub mod certificates;
 pub mod corpus;
 pub mod link;
 pub mod power_cut;
+pub mod proxy;
 pub mod torture;
+pub mod web;
 
 use std::path::PathBuf;
 use std::process::Output;
