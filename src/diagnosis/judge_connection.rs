@@ -155,10 +155,12 @@ pub(super) fn clock(answered_at_ms: u64, now: WallMs) -> Line {
         format!("this clock is {} s {direction} central's: here it is {here}, there {answered_at}", skew_ms / 1000);
     let advice = "Correct date and time of this device. Nothing is ordered by them, but people read them, and a certificate holds \
                   only between its dates.";
-    match skew_ms {
-        0..=SKEW_WARN_MS => Line::ok(NAME, format!("within {} s of central's", skew_ms / 1000 + 1)),
-        ..=SKEW_FAIL_MS => Line::warning(NAME, "clock_skewed", text, advice),
-        _ => Line::failed(NAME, "clock_wrong", text, advice, Exit::Failed),
+    if skew_ms <= SKEW_WARN_MS {
+        Line::ok(NAME, format!("within {} s of central's", skew_ms / 1000 + 1))
+    } else if skew_ms <= SKEW_FAIL_MS {
+        Line::warning(NAME, "clock_skewed", text, advice)
+    } else {
+        Line::failed(NAME, "clock_wrong", text, advice, Exit::Failed)
     }
 }
 

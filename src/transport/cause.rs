@@ -6,7 +6,8 @@ use protocol::limits;
 use rustls::{CertificateError, Error as RustlsError};
 
 use super::connection::{Step, StepError};
-use super::error::{Phase, ProxyProblem, TlsProblem, TransportError, plain};
+use super::error::{TransportError, plain};
+use super::problem::{Phase, ProxyProblem, TlsProblem};
 use crate::config::{CentralUrl, ProxyScheme, ProxyUrl, Timeouts};
 use crate::date::date_text;
 

@@ -11,6 +11,7 @@ mod connection;
 mod enrol;
 mod error;
 mod hello;
+mod problem;
 #[cfg(test)]
 mod tests;
 
@@ -24,8 +25,9 @@ use ureq::{Agent, Body, Proxy};
 
 pub use certificate::CertificateFacts;
 pub use enrol::{EnrolReply, EnrolRequest};
-pub use error::{Phase, ProxyProblem, TlsProblem, TransportError};
+pub use error::TransportError;
 pub use hello::{Greeting, Hello};
+pub use problem::{Phase, ProxyProblem, TlsProblem};
 
 use crate::config::{CentralUrl, Config, ProxyUrl, Timeouts};
 use crate::error::Explained as _;

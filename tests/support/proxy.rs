@@ -36,7 +36,7 @@ impl Proxy {
             for stream in listener.incoming().map_while(Result::ok) {
                 let seen = Arc::clone(&seen);
                 std::thread::spawn(move || match kind {
-                    Kind::Connect => connect(stream, asks_password, &seen),
+                    Kind::Connect => connect(&stream, asks_password, &seen),
                     Kind::Socks5 => socks5(stream, asks_password, &seen),
                     Kind::Mail => greet_as_mail(stream),
                 });
@@ -59,7 +59,7 @@ impl Proxy {
 /// `name:password` of [`CREDENTIALS`] in base64, as HTTP shows them.
 const BASIC: &str = "Basic Y2xpbmljOnBAc3Mgd29yZA==";
 
-fn connect(stream: TcpStream, asks_password: bool, seen: &Mutex<Vec<String>>) -> Option<()> {
+fn connect(stream: &TcpStream, asks_password: bool, seen: &Mutex<Vec<String>>) -> Option<()> {
     let mut reader = BufReader::new(stream.try_clone().ok()?);
     let (mut first, mut is_let_in) = (String::new(), !asks_password);
     reader.read_line(&mut first).ok()?;
@@ -86,7 +86,7 @@ fn connect(stream: TcpStream, asks_password: bool, seen: &Mutex<Vec<String>>) ->
     };
     seen.lock().unwrap().push(target.to_owned());
     writer.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n").ok()?;
-    lead(&stream, &onward)
+    lead(stream, &onward)
 }
 
 fn socks5(mut stream: TcpStream, asks_password: bool, seen: &Mutex<Vec<String>>) -> Option<()> {

@@ -175,7 +175,7 @@ impl Signals {
 fn reload(tls: Option<&ServerTls>) {
     match tls.map(ServerTls::reload) {
         None => {
-            tracing::warn!("SIGHUP: there is no certificate to read again; other settings count from the next start")
+            tracing::warn!("SIGHUP: there is no certificate to read again; other settings count from the next start");
         }
         Some(Ok(())) => tracing::info!("SIGHUP: the certificate was read again, for connections from now on"),
         Some(Err(error)) => tracing::error!("SIGHUP: the certificate that was in use stays: {error}"),

@@ -205,7 +205,7 @@ impl fmt::Display for MessageError {
             Self::Version { found } => {
                 write!(
                     formatter,
-                    "the other side speaks version {found}, this program speaks {VERSION}: update the older one"
+                    "the other side speaks version {found}, this program speaks {VERSION_MIN} to {VERSION}: update the older one"
                 )
             }
             Self::Malformed => formatter.write_str("a message cannot be read"),
@@ -227,7 +227,7 @@ pub fn encode<T: Serialize>(message: &T) -> Vec<u8> {
 /// [`MessageError`].
 pub fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, MessageError> {
     match body.first() {
-        Some(&VERSION) => {}
+        Some(found) if (VERSION_MIN..=VERSION).contains(found) => {}
         Some(&found) => return Err(MessageError::Version { found }),
         None => return Err(MessageError::Malformed),
     }
