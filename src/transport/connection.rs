@@ -13,6 +13,7 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use ureq::http::Uri;
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs};
+use ureq::unversioned::transport::time::{Duration, Instant};
 use ureq::unversioned::transport::{
     Buffers, ConnectProxyConnector, ConnectionDetails, Connector, Either, LazyBuffers, NextTimeout, SocksConnector,
     TcpConnector, Transport, TransportAdapter,
@@ -178,7 +179,7 @@ impl Handshake {
         let mut connection = ClientConnection::new(Arc::clone(&self.config), name)
             .map_err(|error| IoError::new(ErrorKind::InvalidData, error))?;
         let mut socket = TransportAdapter::new(transport, Arc::clone(&details.current_time));
-        socket.set_timeout(details.timeout);
+        socket.set_timeout(time_left(details));
         connection.complete_io(&mut socket)?;
         let certificate = connection.peer_certificates().and_then(|chain| chain.first()).cloned();
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).certificate =
@@ -186,6 +187,17 @@ impl Handshake {
         let buffers = LazyBuffers::new(details.config.input_buffer_size(), details.config.output_buffer_size());
         Ok(Encrypted { buffers, stream: StreamOwned::new(connection, socket) })
     }
+}
+
+/// What earlier steps left of the time to connect: one limit covers them all.
+fn time_left(details: &ConnectionDetails<'_>) -> NextTimeout {
+    let mut timeout = details.timeout;
+    if let (Duration::Exact(limit), Instant::Exact(began), Instant::Exact(now)) =
+        (timeout.after, details.now, (details.current_time)())
+    {
+        timeout.after = limit.saturating_sub(now.saturating_duration_since(began)).into();
+    }
+    timeout
 }
 
 /// An encrypted connection.

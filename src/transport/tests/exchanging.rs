@@ -128,6 +128,22 @@ fn a_server_that_is_silent_is_left_after_the_idle_limit() {
 }
 
 #[test]
+fn a_server_that_takes_nothing_is_left_after_the_idle_limit() {
+    let (is_over, over) = channel::<()>();
+    let server = Server::start(vec![Box::new(move |_| {
+        // Holds the connection until the test has seen the error.
+        let _ = over.recv();
+    })]);
+    let mut transport = transport(&server.url, |config| config.timeouts.write_idle_ms = 100);
+
+    // More than the system holds for a connection that nobody reads.
+    let (_, ended) = exchange(&mut transport, &vec![7; 64 * 1024 * 1024]);
+
+    assert_eq!(ended, Err(TransportError::Timeout { phase: Phase::Write, limit_ms: 100 }));
+    drop(is_over);
+}
+
+#[test]
 fn a_reply_that_keeps_moving_may_take_longer_than_the_idle_limit() {
     let server = Server::start(vec![Box::new(|connection| {
         connection.read_request();
