@@ -106,11 +106,11 @@ fn tls_on_the_plain_port_and_plain_http_on_the_tls_port_are_told() {
 
     for address in [plain.address(), central.address()] {
         let error = failure(&authority, &format!("https://{address}"));
-        assert!(matches!(error.code(), "tls_not_spoken" | "connection_cut"), "{error}");
+        assert_eq!((error.code(), error.exit()), ("tls_not_spoken", Exit::Offline), "{error}");
     }
     let error = failure(&authority, &format!("http://{}", encrypted.address()));
-    assert!(matches!(error.code(), "not_central" | "connection_cut"), "{error}");
-    assert!(error.code() == "connection_cut" || error.advice().contains("https"), "{}", error.advice());
+    assert_eq!(error.code(), "not_central", "{error}");
+    assert!(error.advice().contains("https instead of http"), "{}", error.advice());
 }
 
 #[test]

@@ -88,11 +88,12 @@ fn converse(stream: impl Read + Write, answer: &str) {
     let mut reader = BufReader::new(stream);
     let mut length = 0;
     loop {
-        let mut line = String::new();
-        match reader.read_line(&mut line) {
-            Ok(0) | Err(_) => return,
-            Ok(_) if line == "\r\n" => break,
-            Ok(_) => {}
+        let mut line = Vec::new();
+        // Bytes that are no text, such as the beginning of TLS, end the head: web servers answer them with 400.
+        let Ok(1..) = reader.read_until(b'\n', &mut line) else { return };
+        let Ok(line) = String::from_utf8(line) else { break };
+        if line == "\r\n" {
+            break;
         }
         if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length: ") {
             length = value.trim().parse().unwrap_or(0);
