@@ -3,6 +3,7 @@
 
 mod central_url;
 mod error;
+mod proxy;
 mod settings;
 mod source;
 #[cfg(test)]
@@ -19,6 +20,7 @@ use protocol::schedule::Schedule;
 
 pub use central_url::CentralUrl;
 pub use error::{ConfigError, Origin};
+pub use proxy::{ProxyScheme, ProxySetting, ProxyUrl};
 
 /// Names the file to read, unless `--config` does.
 pub const CONFIG_VARIABLE: &str = "OUTPOST_CONFIG";
@@ -93,6 +95,8 @@ pub struct Config {
     pub central_url: Option<CentralUrl>,
     /// The only certificates to trust, as PEM; `None` trusts the public ones that the program carries.
     pub central_ca_file: Option<PathBuf>,
+    /// The proxy that leads to central, if any; [`Config::proxy_for`] says whether it does.
+    pub central_proxy: Option<ProxySetting>,
     /// The site's name, for `enrol`.
     pub site_name: Option<String>,
     /// Where `enrol` finds the site's password.
@@ -147,7 +151,7 @@ impl Config {
         if let Some(folder) = &sources.data_folder {
             values.add_argument("data_folder", folder)?;
         }
-        Self::of_values(file, &mut values)
+        Self::of_values(file, &mut values, &sources.variables)
     }
 
     /// Checks the text of a file without its environment.
@@ -157,7 +161,12 @@ impl Config {
     pub fn of_text(path: &Path, text: &str) -> Result<Config, ConfigError> {
         let mut values = source::Values::default();
         values.add_file(path, text)?;
-        Self::of_values(Some(path.to_path_buf()), &mut values)
+        Self::of_values(Some(path.to_path_buf()), &mut values, &BTreeMap::new())
+    }
+
+    /// The proxy through which a central is reached; `None` reaches it directly.
+    pub fn proxy_for(&self, central: &CentralUrl) -> Option<&ProxyUrl> {
+        self.central_proxy.as_ref().filter(|proxy| proxy.is_for(central)).map(|proxy| &proxy.url)
     }
 
     /// mSupply's tables and those that are declared here.
@@ -168,7 +177,11 @@ impl Config {
         Catalogue::embedded().with_declared(self.tables.clone()).map_err(ConfigError::Table)
     }
 
-    fn of_values(file: Option<PathBuf>, values: &mut source::Values) -> Result<Config, ConfigError> {
+    fn of_values(
+        file: Option<PathBuf>,
+        values: &mut source::Values,
+        variables: &BTreeMap<String, OsString>,
+    ) -> Result<Config, ConfigError> {
         let data_folder = values.path("data_folder").expect("it has a default");
         let socket_path = values.path("socket_path").unwrap_or_else(|| data_folder.join(SOCKET_NAME));
         let central_url = match values.text("central.url") {
@@ -179,6 +192,8 @@ impl Config {
                 problem,
             })?),
         };
+        let central_proxy =
+            ProxySetting::of(values.text("central.proxy").as_deref(), values.origin("central.proxy"), variables)?;
         let config = Config {
             file,
             data_folder,
@@ -187,6 +202,7 @@ impl Config {
             log_level: log_level(values),
             central_url,
             central_ca_file: values.path("central.ca_file"),
+            central_proxy,
             site_name: values.text("site.name"),
             password_file: values.path("site.password_file"),
             device_kind: device_kind(values),

@@ -10,6 +10,7 @@
 //! | `damage-noted` | the agent: what it found damaged while it ran; mended and removed at the next opening | 0600 |
 //! | `recovery` | the agent: how far a recovery has come; removed when it is over | 0600 |
 //! | `recovered-*.ndjson` | a recovery: the edits that only this device may have; never removed by the agent | 0600 |
+//! | `doctor-scratch` | `diagnosis`, while it measures the disk; gone after that | 0600 |
 //! | `agent.sock` | the daemon, unless a setting puts it elsewhere | 0600 |
 
 use std::fmt;

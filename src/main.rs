@@ -12,7 +12,7 @@ use outpost::device::{PASSWORD_VARIABLE, PasswordSource, site_password};
 use outpost::error::AgentError;
 use outpost::exit::Exit;
 use outpost::operations::{Performer, Progress, end_recovery, recovery_plan};
-use outpost::{allocator, logging};
+use outpost::{allocator, diagnosis, logging};
 use protocol::fingerprint::Fingerprint;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
@@ -36,12 +36,17 @@ fn run(invocation: &Invocation) -> Result<Exit, AgentError> {
         _ => {}
     }
     let global = &invocation.global;
-    let config = Config::load(&Sources::of_process(global.config_file.clone(), global.data_folder.clone()))?;
-    logging::start(global.log_level(config.log_level));
     // Not locked: the daemon's other threads write to the log.
     let (mut out, mut err) = (std::io::stdout(), std::io::stderr());
     let is_terminal = err.is_terminal();
     let mut screen = Screen::new(&mut out, &mut err, global.is_json, is_terminal);
+    let config = match Config::load(&Sources::of_process(global.config_file.clone(), global.data_folder.clone())) {
+        Err(error) if matches!(invocation.command, Command::Check | Command::Doctor) => {
+            return Ok(commands::print_report(&diagnosis::of_bad_settings(&error), &mut screen));
+        }
+        loaded => loaded?,
+    };
+    logging::start(global.log_level(config.log_level));
     commands::run(&invocation.command, &config, &Device { config: &config }, &mut screen)
 }
 

@@ -35,6 +35,8 @@ pub struct ExchangeFailure {
     pub code: String,
     /// One sentence.
     pub message: String,
+    /// What a person may do about it, as a sentence; empty where waiting is all.
+    pub what_to_do: String,
     /// How a program ends because of it.
     pub exit: Exit,
     /// What central asked to wait at least, in seconds.
@@ -100,8 +102,10 @@ pub struct SessionFailure {
     pub code: String,
     /// One sentence.
     pub message: String,
-    /// What to do.
+    /// What a program does.
     pub advice: Advice,
+    /// What a person may do, in the transport's words; empty where the session machine found the failure.
+    pub what_to_do: String,
     /// How a program ends because of it.
     pub exit: Exit,
 }
@@ -391,12 +395,14 @@ fn report(outcome: Outcome, cut: Option<ExchangeFailure>) -> Report {
         (Failure::Cut(_), Some(cut)) => SessionFailure {
             code: cut.code,
             message: cut.message,
+            what_to_do: cut.what_to_do,
             exit: cut.exit,
             advice: cut.retry_after_s.map_or(Advice::Retry, |seconds| Advice::Wait { seconds }),
         },
         (failure, _) => SessionFailure {
             code: failure.code().to_owned(),
             message: failure.to_string(),
+            what_to_do: String::new(),
             advice: failure.advice(),
             exit: exit_of(&failure),
         },

@@ -18,6 +18,10 @@ mod central_key;
 mod central_set_back;
 #[path = "suite/daemon.rs"]
 mod daemon;
+#[path = "suite/doctor.rs"]
+mod doctor;
+#[path = "suite/encryption.rs"]
+mod encryption;
 #[path = "suite/examine.rs"]
 mod examine;
 #[path = "suite/full_disk.rs"]
@@ -28,6 +32,8 @@ mod identity;
 mod kills;
 #[path = "suite/power_cut.rs"]
 mod power_cut;
+#[path = "suite/proxies.rs"]
+mod proxies;
 #[path = "suite/put_back.rs"]
 mod put_back;
 #[path = "suite/recover.rs"]

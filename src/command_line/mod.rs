@@ -126,6 +126,10 @@ pub enum Command {
     },
     /// Look after refused edits.
     SetAside(SetAside),
+    /// Look at the way to central.
+    Check,
+    /// Look at the way to central and at this device.
+    Doctor,
     /// Check the data folder.
     Verify,
     /// Write out what can be read of the data folder.
@@ -283,6 +287,8 @@ fn command(scanned: &mut Scanned) -> Result<Command, UsageError> {
         "status" => Command::Status,
         "queue" => Command::Queue { limit: limit(scanned)? },
         "set-aside" => Command::SetAside(set_aside(scanned)?),
+        "check" => Command::Check,
+        "doctor" => Command::Doctor,
         "verify" => Command::Verify,
         "salvage" => Command::Salvage {
             out: scanned.path("out").ok_or(UsageError::Missing { verb: "salvage", what: "--out FOLDER" })?,

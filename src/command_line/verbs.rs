@@ -166,6 +166,22 @@ pub(super) const VERBS: &[Verb] = &[
         options: &[LIMIT],
     },
     Verb {
+        name: "check",
+        arguments: "",
+        summary: "check the connection: settings, address, encryption, clock, central",
+        help: "A line for each step to central: ok, warning or failed, with what to do. The first that failed says how the program \
+               ends; a warning does not make it fail. Nothing is changed, and a daemon may run.",
+        options: &[],
+    },
+    Verb {
+        name: "doctor",
+        arguments: "",
+        summary: "check the connection and this device: disk, permissions, daemon",
+        help: "Everything that `check` looks at, then room and speed of the disk, who may read the private files, and whether the \
+               daemon runs. Nothing is changed; a scratch file is written to measure the disk, and removed.",
+        options: &[],
+    },
+    Verb {
         name: "verify",
         arguments: "",
         summary: "check the data folder and say what is damaged",

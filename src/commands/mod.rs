@@ -1,6 +1,7 @@
 //! The verbs of the command line: each builds a request, takes it to whoever holds the data folder, and prints what comes back.
 //! The only part of the agent that prints.
 
+mod diagnose;
 mod door;
 mod examine;
 mod get;
@@ -24,12 +25,14 @@ use std::sync::Arc;
 use protocol::fingerprint::Fingerprint;
 use serde_json::Value;
 
+pub use diagnose::run as print_report;
 pub use screen::Screen;
 
 use crate::clock;
 use crate::command_line::{self, Command, Recover, SetAside};
 use crate::config::Config;
 use crate::device::PasswordSource;
+use crate::diagnosis;
 use crate::error::AgentError;
 use crate::exit::Exit;
 use crate::operations::{Input, Performer};
@@ -144,6 +147,8 @@ pub fn run(command: &Command, config: &Config, home: &dyn Home, screen: &mut Scr
         Command::SetAside(SetAside::Export { file }) => {
             set_aside_export::run(file.as_deref(), &*door::open(config, home)?, screen)
         }
+        Command::Check => Ok(diagnose::run(&diagnosis::check(config), screen)),
+        Command::Doctor => Ok(diagnose::run(&diagnosis::doctor(config), screen)),
         Command::Verify => examine::verify(config, screen),
         Command::Salvage { out } => examine::salvage(config, out, screen),
         Command::Run => run::run(config, home),

@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
+use crate::date::date_text;
+
 /// Milliseconds of a day.
 const DAY_MS: u64 = 86_400_000;
 
@@ -47,27 +49,6 @@ pub(super) fn bytes(bytes: u64) -> String {
     }
 }
 
-/// Milliseconds since 1970 as `2026-11-21T05:03:09Z`.
-pub(super) fn time(ms: u64) -> String {
-    let (year, month, day) = date(ms / DAY_MS);
-    let seconds = ms % DAY_MS / 1000;
-    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", seconds / 3600, seconds / 60 % 60, seconds % 60)
-}
-
-/// Year, month and day of a number of days since 1970, by counting eras of 400 years that begin on 1 March, so that the leap
-/// day is the last of its year (Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms").
-fn date(days: u64) -> (u64, u64, u64) {
-    let from_era = days + 719_468;
-    let era = from_era / 146_097;
-    let day_of_era = from_era % 146_097;
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    (year_of_era + era * 400 + u64::from(month <= 2), month, day)
-}
-
 /// A length of time in its largest unit: `3 minutes`.
 pub(super) fn duration(ms: u64) -> String {
     let units = [(DAY_MS, "day"), (3_600_000, "hour"), (60_000, "minute"), (1000, "second")];
@@ -81,7 +62,7 @@ pub(super) fn duration(ms: u64) -> String {
 pub(super) fn moment(ms: u64, now_ms: u64) -> String {
     let distance =
         if ms <= now_ms { format!("{} ago", duration(now_ms - ms)) } else { format!("in {}", duration(ms - now_ms)) };
-    format!("{} ({distance})", time(ms))
+    format!("{} ({distance})", date_text(ms))
 }
 
 /// A text without the quotes of JSON; other values as JSON, and nothing for null.
@@ -158,21 +139,6 @@ mod tests {
             "18446744 TB",
         ];
         assert_eq!(sizes, expected);
-    }
-
-    #[test]
-    fn times_are_right_at_leap_days_and_ends_of_years() {
-        for (ms, expected) in [
-            (0, "1970-01-01T00:00:00Z"),
-            (951_782_399_999, "2000-02-28T23:59:59Z"),
-            (951_782_400_000, "2000-02-29T00:00:00Z"),
-            (1_709_164_800_000, "2024-02-29T00:00:00Z"),
-            (1_735_689_599_000, "2024-12-31T23:59:59Z"),
-            (1_795_237_389_000, "2026-11-21T05:03:09Z"),
-            (4_107_542_400_000, "2100-03-01T00:00:00Z"),
-        ] {
-            assert_eq!(time(ms), expected);
-        }
     }
 
     #[test]

@@ -57,6 +57,17 @@ impl CentralUrl {
     pub fn host(&self) -> &str {
         &self.host
     }
+
+    /// The port, the usual one of its scheme if none is written.
+    pub fn port(&self) -> u16 {
+        let authority = self.text.split('/').nth(2).unwrap_or_default();
+        port_of(authority).unwrap_or(if self.is_encrypted() { 443 } else { 80 })
+    }
+
+    /// Whether it is https.
+    pub fn is_encrypted(&self) -> bool {
+        self.text.starts_with("https://")
+    }
 }
 
 impl fmt::Display for CentralUrl {
@@ -66,7 +77,7 @@ impl fmt::Display for CentralUrl {
 }
 
 /// The host of `host`, `host:port`, `[v6]` or `[v6]:port`.
-fn host_of(authority: &str) -> Result<&str, &'static str> {
+pub(super) fn host_of(authority: &str) -> Result<&str, &'static str> {
     let (host, port) = if let Some(inside) = authority.strip_prefix('[') {
         let (host, after) = inside.split_once(']').ok_or("has a [ without a ]")?;
         if host.parse::<std::net::Ipv6Addr>().is_err() {
@@ -92,6 +103,12 @@ fn host_of(authority: &str) -> Result<&str, &'static str> {
     Ok(host)
 }
 
+/// The port of an authority that [`host_of`] accepts; `None` if none is written.
+pub(super) fn port_of(authority: &str) -> Option<u16> {
+    let after_host = authority.rsplit(']').next().unwrap_or(authority);
+    after_host.rsplit_once(':').and_then(|(_, port)| port.parse().ok())
+}
+
 fn is_loopback(host: &str) -> bool {
     host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
@@ -102,19 +119,21 @@ mod tests {
 
     #[test]
     fn addresses_lose_their_last_slash_and_keep_their_path() {
-        for (text, expected, host) in [
-            ("https://central.example.org", "https://central.example.org", "central.example.org"),
+        for (text, expected, host, port) in [
+            ("https://central.example.org", "https://central.example.org", "central.example.org", 443),
             (
                 "https://central.example.org:8443/outpost/",
                 "https://central.example.org:8443/outpost",
                 "central.example.org",
+                8443,
             ),
-            ("http://127.0.0.1:8080/", "http://127.0.0.1:8080", "127.0.0.1"),
-            ("http://[::1]:80", "http://[::1]:80", "::1"),
-            ("http://localhost", "http://localhost", "localhost"),
+            ("http://127.0.0.1:8080/", "http://127.0.0.1:8080", "127.0.0.1", 8080),
+            ("http://[::1]:81", "http://[::1]:81", "::1", 81),
+            ("https://[::1]", "https://[::1]", "::1", 443),
+            ("http://localhost", "http://localhost", "localhost", 80),
         ] {
             let url = CentralUrl::parse(text).unwrap();
-            assert_eq!((url.as_str(), url.host()), (expected, host));
+            assert_eq!((url.as_str(), url.host(), url.port()), (expected, host, port));
         }
     }
 

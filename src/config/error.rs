@@ -127,6 +127,13 @@ pub enum ConfigError {
         /// What is wrong with it.
         problem: &'static str,
     },
+    /// The address of the proxy cannot be used. It may hold a password, so it is not kept.
+    Proxy {
+        /// Where.
+        origin: Origin,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
     /// Two settings that do not go together.
     Order {
         /// The one that must not be larger.
@@ -154,6 +161,7 @@ impl Explained for ConfigError {
             Self::Choice { .. } => "config_choice",
             Self::Text { .. } => "config_text",
             Self::CentralUrl { .. } => "config_central_url",
+            Self::Proxy { .. } => "config_proxy",
             Self::Order { .. } => "config_order",
             Self::Table(error) => error.code(),
         }
@@ -165,6 +173,10 @@ impl Explained for ConfigError {
             Self::TooLarge { .. } => "Check that --config names the configuration and no other file.",
             Self::CentralUrl { .. } => {
                 "Write https://HOST, with a port and a path if central has them. Plain http is for 127.0.0.1 and localhost only."
+            }
+            Self::Proxy { .. } => {
+                "Write http://HOST:PORT, socks5://HOST:PORT or socks5h://HOST:PORT, with NAME:PASSWORD@ before HOST if the proxy \
+                 asks for them, or \"environment\"."
             }
             Self::Syntax { .. } | Self::UnknownKey { .. } | Self::Type { .. } | Self::Choice { .. } => {
                 "agent.toml.example explains each setting."
@@ -210,6 +222,7 @@ impl fmt::Display for ConfigError {
             Self::CentralUrl { origin, value, problem } => {
                 write!(formatter, "{origin}: central's address {value:?} {problem}")
             }
+            Self::Proxy { origin, problem } => write!(formatter, "{origin}: the proxy's address {problem}"),
             Self::Order { smaller, smaller_value, larger, larger_value } => write!(
                 formatter,
                 "{smaller} is {smaller_value} and must not be above {larger}, which is {larger_value}"

@@ -63,6 +63,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     },
     Setting { path: "central.url", kind: Kind::Text { bytes_max: ADDRESS_BYTES_MAX }, default: None },
     Setting { path: "central.ca_file", kind: Kind::Path, default: None },
+    Setting { path: "central.proxy", kind: Kind::Text { bytes_max: ADDRESS_BYTES_MAX }, default: None },
     Setting { path: "site.name", kind: Kind::Text { bytes_max: SITE_NAME_BYTES_MAX }, default: None },
     Setting { path: "site.password_file", kind: Kind::Path, default: None },
     Setting {

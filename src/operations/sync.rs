@@ -51,7 +51,7 @@ pub(super) fn sync(
         "failure": failure.map(|failure| json!({
             "code": failure.code,
             "message": failure.message,
-            "advice": advice_text(&failure),
+            "advice": if failure.what_to_do.is_empty() { advice_text(&failure) } else { failure.what_to_do.clone() },
             "exit": failure.exit.code(),
             "retry_after_ms": match failure.advice {
                 Advice::Wait { seconds } => Some(u64::from(seconds) * 1000),

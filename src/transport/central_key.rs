@@ -3,7 +3,7 @@
 use protocol::ids::PublicKey;
 use serde::Deserialize;
 
-use super::{IDENTITY_PATH, Transport, TransportError, content_type};
+use super::{HELLO_PATH, Transport, TransportError, content_type};
 use crate::hex;
 
 /// Fields that are not known are passed over: a later central may say more.
@@ -18,7 +18,7 @@ impl Transport {
     /// # Errors
     /// As [`Transport::exchange`]; [`TransportError::NotCentral`] for an answer without a key.
     pub fn central_key(&mut self) -> Result<PublicKey, TransportError> {
-        let asked = self.agent.get(format!("{}{IDENTITY_PATH}", self.central)).call();
+        let asked = self.agent.get(format!("{}{HELLO_PATH}", self.central)).call();
         let mut response = asked.map_err(|error| self.failed(error, 0))?;
         if !response.status().is_success() || content_type(&response) != "application/json" {
             return Err(self.unexpected(&mut response));

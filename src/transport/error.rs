@@ -1,13 +1,13 @@
 //! What can go wrong on the way to central, as a person needs to hear it.
 
 use std::fmt;
-use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use protocol::limits;
 use serde::Deserialize;
 
-use crate::config::{CentralUrl, Timeouts};
+use super::problem::{Phase, ProxyProblem, TlsProblem};
+use crate::config::CentralUrl;
 use crate::error::Explained;
 use crate::exit::Exit;
 
@@ -48,12 +48,42 @@ pub enum TransportError {
     },
     /// The encrypted connection could not be made.
     Tls {
-        /// What is wrong.
+        /// Central's address.
+        central: String,
+        /// What kind of problem it is.
+        problem: TlsProblem,
+        /// In the words of rustls.
         reason: String,
-        /// Whether a wrong clock on this device may be why.
-        is_clock_suspect: bool,
     },
-    /// Something answered, and it is not central: a web page, a sign-in page of a network, a redirect.
+    /// Central's certificate does not hold at the date of this device: one of the two is wrong.
+    ClockWrong {
+        /// From or until when the certificate holds.
+        certificate: String,
+        /// What this device takes for the time.
+        clock: String,
+    },
+    /// The proxy of the settings does not lead to central.
+    Proxy {
+        /// Its address, without name and password.
+        proxy: String,
+        /// What is wrong.
+        problem: ProxyProblem,
+    },
+    /// The sign-in page of a network answered: a web page, or a redirect to one.
+    SignInPage {
+        /// Where it answered.
+        central: String,
+        /// Its status.
+        status: u16,
+    },
+    /// A gateway in front of central answered, because it does not reach central itself.
+    Gateway {
+        /// Central's address.
+        central: String,
+        /// Its status.
+        status: u16,
+    },
+    /// Something answered, and it is not central.
     NotCentral {
         /// Where it answered.
         central: String,
@@ -90,39 +120,26 @@ pub enum TransportError {
     },
 }
 
-/// What a timeout waited for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Phase {
-    /// An address for central's name.
-    Resolve,
-    /// A connection, encryption included.
-    Connect,
-    /// Handing over a byte.
-    Write,
-    /// A byte from central.
-    Read,
-}
-
 impl TransportError {
-    /// Reads an error of ureq.
-    pub(super) fn of(error: ureq::Error, central: &CentralUrl, timeouts: &Timeouts, received_bytes: usize) -> Self {
-        match error {
-            ureq::Error::HostNotFound => Self::NoAddress { host: central.host().to_owned() },
-            ureq::Error::Timeout(timeout) => Self::timeout(timeout, timeouts),
-            ureq::Error::Io(error) => Self::of_io(&error, central, received_bytes),
-            ureq::Error::Rustls(error) => Self::tls(&error.to_string()),
-            ureq::Error::Tls(reason) => Self::tls(reason),
-            ureq::Error::TlsRequired => Self::tls("central does not speak TLS"),
-            ureq::Error::Protocol(_) | ureq::Error::LargeResponseHeader(..) | ureq::Error::Http(_) => {
-                Self::not_central(central, 0, "something that is not HTTP")
-            }
-            other => Self::Cut { received_bytes, reason: other.to_string() },
-        }
-    }
-
     pub(super) fn not_central(central: &CentralUrl, status: u16, content: &str) -> Self {
         let content = if content.is_empty() { "something without a type" } else { content };
         Self::NotCentral { central: central.to_string(), status, content: plain(content, CODE_BYTES_MAX) }
+    }
+
+    /// What an answer with a status and a content type is, if it is neither central's nor JSON.
+    pub(super) fn of_answer(central: &CentralUrl, status: u16, content: &str) -> Self {
+        let is_page = matches!(content, "text/html" | "application/xhtml+xml");
+        match status {
+            407 => Self::Proxy {
+                proxy: "on the way to central, which the settings do not name".to_owned(),
+                problem: ProxyProblem::WantsPassword,
+            },
+            511 | 300..=399 => Self::SignInPage { central: central.to_string(), status },
+            200..=299 if is_page => Self::SignInPage { central: central.to_string(), status },
+            502 | 504 => Self::Gateway { central: central.to_string(), status },
+            503 if is_page => Self::Gateway { central: central.to_string(), status },
+            _ => Self::not_central(central, status, content),
+        }
     }
 
     /// What central asked to wait at least, in milliseconds.
@@ -131,37 +148,6 @@ impl TransportError {
             Self::Busy { retry_after_s } => Some(retry_after_s * 1000),
             _ => None,
         }
-    }
-
-    fn timeout(timeout: ureq::Timeout, timeouts: &Timeouts) -> Self {
-        let (phase, limit_ms) = match timeout {
-            ureq::Timeout::Resolve => (Phase::Resolve, timeouts.resolve_ms),
-            ureq::Timeout::Connect => (Phase::Connect, timeouts.connect_ms),
-            ureq::Timeout::PerWrite => (Phase::Write, timeouts.write_idle_ms),
-            _ => (Phase::Read, timeouts.read_idle_ms),
-        };
-        Self::Timeout { phase, limit_ms }
-    }
-
-    fn of_io(error: &std::io::Error, central: &CentralUrl, received_bytes: usize) -> Self {
-        let host = central.host().to_owned();
-        match error.kind() {
-            ErrorKind::ConnectionRefused => Self::ConnectionRefused { central: central.to_string() },
-            ErrorKind::NetworkUnreachable | ErrorKind::HostUnreachable | ErrorKind::AddrNotAvailable => {
-                Self::NoNetwork { host }
-            }
-            // How rustls reports a certificate or an answer that is no TLS, through the standard library.
-            ErrorKind::InvalidData => Self::tls(&error.to_string()),
-            // The resolver's errors have no kind of their own; their text begins like this on every system.
-            _ if error.to_string().contains("failed to lookup address") => Self::NoAddress { host },
-            _ => Self::Cut { received_bytes, reason: error.to_string() },
-        }
-    }
-
-    fn tls(reason: &str) -> Self {
-        let lower = reason.to_lowercase();
-        let is_clock_suspect = ["expired", "notvalidyet", "not valid yet"].iter().any(|word| lower.contains(word));
-        Self::Tls { reason: plain(reason, limits::REASON_BYTES_MAX), is_clock_suspect }
     }
 }
 
@@ -187,7 +173,7 @@ pub(super) fn of_json(status: u16, body: &[u8]) -> Option<TransportError> {
 }
 
 /// What another program sent, in a form that is safe to show: one line of limited length.
-fn plain(text: &str, bytes_max: usize) -> String {
+pub(super) fn plain(text: &str, bytes_max: usize) -> String {
     let mut plain = String::new();
     for character in text.chars().map(|character| if character.is_control() { ' ' } else { character }) {
         if plain.len() + character.len_utf8() > bytes_max {
@@ -206,8 +192,14 @@ impl Explained for TransportError {
             Self::ConnectionRefused { .. } => "connection_refused",
             Self::Timeout { .. } => "timeout",
             Self::Cut { .. } => "connection_cut",
-            Self::Tls { is_clock_suspect: true, .. } => "clock_wrong",
-            Self::Tls { is_clock_suspect: false, .. } => "tls_failed",
+            Self::ClockWrong { .. } => "clock_wrong",
+            Self::Tls { problem: TlsProblem::OtherName, .. } => "tls_other_name",
+            Self::Tls { problem: TlsProblem::UnknownIssuer, .. } => "tls_unknown_issuer",
+            Self::Tls { problem: TlsProblem::NotSpoken, .. } => "tls_not_spoken",
+            Self::Tls { problem: TlsProblem::Failed, .. } => "tls_failed",
+            Self::Proxy { problem, .. } => problem.code(),
+            Self::SignInPage { .. } => "sign_in_page",
+            Self::Gateway { .. } => "gateway",
             Self::NotCentral { .. } => "not_central",
             Self::Busy { .. } => "central_busy",
             Self::CentralRefused { code, .. } => code,
@@ -227,14 +219,41 @@ impl Explained for TransportError {
             Self::ConnectionRefused { .. } => {
                 "Central may be stopped, or central.url names a wrong port. Nothing is lost; the daemon tries again by itself."
             }
-            Self::Tls { is_clock_suspect: true, .. } => {
-                "Look at the date and time of this device. If they are right, central's certificate has run out."
+            Self::ClockWrong { .. } => {
+                "Look at the date and time of this device. If they are right, central's certificate must be renewed."
             }
-            Self::Tls { is_clock_suspect: false, .. } => {
+            Self::Tls { problem: TlsProblem::OtherName, .. } => {
+                "If this network asks to sign in, do that in a browser. Else check the host in central.url; something else may \
+                 answer in its place."
+            }
+            Self::Tls { problem: TlsProblem::UnknownIssuer, .. } => {
+                "Check central.ca_file. If it is right, or central needs none, something between this device and central reads \
+                 along: a sign-in page, a filter, or an attacker."
+            }
+            Self::Tls { problem: TlsProblem::NotSpoken, .. } => {
+                "Check the port in central.url; plain http is for a central on this machine only."
+            }
+            Self::Tls { problem: TlsProblem::Failed, .. } => {
                 "Check central.url and central.ca_file; something between this device and central may also read along."
             }
+            Self::Proxy { problem: ProxyProblem::WantsPassword, .. } => {
+                "Put name and password in central.proxy, as in http://NAME:PASSWORD@HOST:PORT, escaped where needed."
+            }
+            Self::Proxy { problem: ProxyProblem::NoAddress | ProxyProblem::NotAProxy { .. }, .. } => {
+                "Check central.proxy: its kind, its host and its port."
+            }
+            Self::Proxy { .. } => {
+                "Check the connection and central.proxy; whoever looks after the proxy must let it reach central."
+            }
+            Self::SignInPage { .. } => {
+                "This network asks to sign in: do that in a browser on this device, then try again."
+            }
+            Self::Gateway { .. } => {
+                "Central is stopped, or its gateway does not reach it. Nothing is lost; the daemon tries again by itself."
+            }
             Self::NotCentral { .. } => {
-                "If this network asks to sign in, do that in a browser. Else check central.url, its path included."
+                "Check central.url, its path included, and https instead of http. If this network asks to sign in, do that in a \
+                 browser."
             }
             Self::Busy { .. } => "Nothing to do: it is tried again by itself.",
             Self::CentralRefused { .. } => "Ask whoever looks after central.",
@@ -247,17 +266,22 @@ impl Explained for TransportError {
 
     fn exit(&self) -> Exit {
         match self {
+            // A password that is wrong stays wrong, however long one waits.
+            Self::Proxy { problem: ProxyProblem::WantsPassword, .. } | Self::CertificateFile { .. } => Exit::Config,
             Self::NoAddress { .. }
             | Self::NoNetwork { .. }
             | Self::ConnectionRefused { .. }
             | Self::Timeout { .. }
             | Self::Cut { .. }
             | Self::Tls { .. }
+            | Self::ClockWrong { .. }
+            | Self::Proxy { .. }
+            | Self::SignInPage { .. }
+            | Self::Gateway { .. }
             | Self::NotCentral { .. }
             | Self::ReplyTooLarge { .. } => Exit::Offline,
             Self::Busy { .. } => Exit::Busy,
             Self::CentralRefused { .. } => Exit::Refused,
-            Self::CertificateFile { .. } => Exit::Config,
         }
     }
 }
@@ -272,6 +296,7 @@ impl fmt::Display for TransportError {
                 let what = match phase {
                     Phase::Resolve => "no address for central's name was found",
                     Phase::Connect => "no connection to central was made",
+                    Phase::Handshake => "the connection to central was not encrypted",
                     Phase::Write => "not one byte could be sent",
                     Phase::Read => "central sent not one byte",
                 };
@@ -280,11 +305,25 @@ impl fmt::Display for TransportError {
             Self::Cut { received_bytes, reason } => {
                 write!(formatter, "the connection broke after {received_bytes} bytes of central's reply: {reason}")
             }
-            Self::Tls { reason, is_clock_suspect: true } => {
-                write!(formatter, "central's certificate does not fit the date of this device: {reason}")
+            Self::Tls { central, problem, reason } => {
+                let what = match problem {
+                    TlsProblem::OtherName => "shows a certificate of another name",
+                    TlsProblem::UnknownIssuer => "shows a certificate of an authority that is not trusted here",
+                    TlsProblem::NotSpoken => "does not speak TLS",
+                    TlsProblem::Failed => "makes no trusted connection",
+                };
+                write!(formatter, "what answers at {central} {what}: {reason}")
             }
-            Self::Tls { reason, is_clock_suspect: false } => {
-                write!(formatter, "no trusted connection to central could be made: {reason}")
+            Self::ClockWrong { certificate, clock } => write!(
+                formatter,
+                "central's certificate {certificate}, and on this device it is {clock}: its clock is wrong, or the certificate is"
+            ),
+            Self::Proxy { proxy, problem } => write!(formatter, "the proxy {proxy}: {problem}"),
+            Self::SignInPage { central, status } => {
+                write!(formatter, "a web page answers instead of central at {central} (status {status})")
+            }
+            Self::Gateway { central, status } => {
+                write!(formatter, "the gateway in front of {central} does not reach central (status {status})")
             }
             Self::NotCentral { central, status: 0, content } => {
                 write!(formatter, "what answers at {central} is not central: it sent {content}")

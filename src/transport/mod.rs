@@ -5,26 +5,32 @@
 //! and writing have idle limits, and nothing has a total one: a slow link may take as long as it moves.
 #![cfg_attr(not(test), deny(clippy::indexing_slicing))]
 
+mod cause;
 mod central_key;
+mod certificate;
+mod connection;
 mod enrol;
 mod error;
+mod hello;
+mod problem;
 #[cfg(test)]
 mod tests;
 
 use std::io::Read as _;
 use std::ops::ControlFlow;
-use std::sync::Arc;
 use std::time::Duration;
 
 use protocol::{limits, section};
 use ureq::http::{Response, StatusCode};
-use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
-use ureq::{Agent, Body};
+use ureq::{Agent, Body, Proxy};
 
+pub use certificate::CertificateFacts;
 pub use enrol::{EnrolBegin, EnrolReply, EnrolRequest};
-pub use error::{Phase, TransportError};
+pub use error::TransportError;
+pub use hello::{Greeting, Hello};
+pub use problem::{Phase, ProxyProblem, TlsProblem};
 
-use crate::config::{CentralUrl, Config, Timeouts};
+use crate::config::{CentralUrl, Config, ProxyUrl, Timeouts};
 use crate::error::Explained as _;
 use crate::sync_runner::{ExchangeFailure, Exchanger};
 
@@ -34,8 +40,8 @@ pub const SYNC_PATH: &str = "/sync/v0";
 pub const ENROL_BEGIN_PATH: &str = "/enrol/v0/begin";
 /// Where enrolments are posted, behind central's address.
 pub const ENROL_PATH: &str = "/enrol/v0";
-/// Where central says which key it has, behind its address.
-pub const IDENTITY_PATH: &str = "/identity/v0";
+/// Where central says who it is, behind its address.
+pub const HELLO_PATH: &str = "/hello";
 /// What an exchange's request and reply call themselves.
 pub const CONTENT_TYPE: &str = "application/x-outpost";
 
@@ -76,7 +82,9 @@ pub enum Ended {
 pub struct Transport {
     agent: Agent,
     central: CentralUrl,
+    proxy: Option<ProxyUrl>,
     timeouts: Timeouts,
+    seen: connection::SharedSeen,
 }
 
 /// Interrupts a [`Transport`] from another thread. What cannot be interrupted is the system's own search for an address: it
@@ -97,16 +105,18 @@ impl Transport {
     /// The way to a central, by the settings. Connects to nothing yet.
     ///
     /// # Errors
-    /// [`TransportError::CertificateFile`] if the certificates to trust cannot be read.
+    /// [`TransportError::CertificateFile`] if the certificates to trust cannot be read; [`TransportError::Proxy`] if the proxy's
+    /// address cannot be used.
     pub fn new(config: &Config, central: CentralUrl) -> Result<Transport, TransportError> {
         let timeouts = config.timeouts;
-        let tls = TlsConfig::builder().root_certs(roots(config)?).build();
+        let proxy = config.proxy_for(&central).cloned();
+        let seen = connection::SharedSeen::default();
+        let connector = connection::connector(connection::tls(config.central_ca_file.as_deref())?, seen.clone());
         let agent = Agent::config_builder()
-            .tls_config(tls)
             .http_status_as_error(false)
             .max_redirects(0)
             .max_redirects_will_error(false)
-            .proxy(None)
+            .proxy(proxy.as_ref().map(proxy_of).transpose()?)
             .user_agent(concat!("outpost/", env!("CARGO_PKG_VERSION")))
             .accept_encoding("identity")
             .max_idle_connections(1)
@@ -116,9 +126,9 @@ impl Transport {
             .timeout_connect(Some(Duration::from_millis(timeouts.connect_ms)))
             .timeout_per_read(Some(Duration::from_millis(timeouts.read_idle_ms)))
             .timeout_per_write(Some(Duration::from_millis(timeouts.write_idle_ms)))
-            .build()
-            .new_agent();
-        Ok(Transport { agent, central, timeouts })
+            .build();
+        let agent = Agent::with_parts(agent, connector, connection::Resolver::new(seen.clone()));
+        Ok(Transport { agent, central, proxy, timeouts, seen })
     }
 
     /// Where central is.
@@ -174,20 +184,24 @@ impl Transport {
     }
 
     fn failed(&self, error: ureq::Error, received: usize) -> TransportError {
-        TransportError::of(error, &self.central, &self.timeouts, received)
+        let way = cause::Way { central: &self.central, proxy: self.proxy.as_ref(), timeouts: &self.timeouts };
+        way.failed(error, received)
     }
 
     /// What an answer that is no exchange says.
     fn unexpected(&self, response: &mut Response<Body>) -> TransportError {
         let status = response.status();
-        if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
+        let content_type = content_type(response);
+        let is_busy = matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS);
+        let is_page = content_type == "text/html" && status == StatusCode::SERVICE_UNAVAILABLE;
+        if is_busy && !is_page {
             return TransportError::Busy { retry_after_s: retry_after_s(response) };
         }
-        let content_type = content_type(response);
+        let status = status.as_u16();
         match self.small_body(response) {
-            Ok(body) if content_type == "application/json" => error::of_json(status.as_u16(), &body)
-                .unwrap_or_else(|| TransportError::not_central(&self.central, status.as_u16(), &content_type)),
-            Ok(_) | Err(_) => TransportError::not_central(&self.central, status.as_u16(), &content_type),
+            Ok(body) if content_type == "application/json" => error::of_json(status, &body)
+                .unwrap_or_else(|| TransportError::of_answer(&self.central, status, &content_type)),
+            Ok(_) | Err(_) => TransportError::of_answer(&self.central, status, &content_type),
         }
     }
 
@@ -217,27 +231,18 @@ impl Exchanger for Transport {
                 code: error.code().to_owned(),
                 message: error.to_string(),
                 exit: error.exit(),
+                what_to_do: error.advice().to_owned(),
                 retry_after_s: error.retry_after_ms().map(|ms| u32::try_from(ms / 1000).unwrap_or(u32::MAX)),
             }),
         }
     }
 }
 
-/// The certificates to trust: those of the settings alone, or the public ones.
-fn roots(config: &Config) -> Result<RootCerts, TransportError> {
-    let Some(path) = &config.central_ca_file else { return Ok(RootCerts::WebPki) };
-    let failed = |reason: String| TransportError::CertificateFile { path: path.clone(), reason };
-    let pem = std::fs::read(path).map_err(|error| failed(error.to_string()))?;
-    let mut certificates: Vec<Certificate<'static>> = Vec::new();
-    for item in parse_pem(&pem) {
-        if let PemItem::Certificate(certificate) = item.map_err(|error| failed(error.to_string()))? {
-            certificates.push(certificate);
-        }
-    }
-    if certificates.is_empty() {
-        return Err(failed("it holds no certificate".to_owned()));
-    }
-    Ok(RootCerts::Specific(Arc::new(certificates)))
+fn proxy_of(proxy: &ProxyUrl) -> Result<Proxy, TransportError> {
+    Proxy::new(&proxy.with_credentials()).map_err(|_| TransportError::Proxy {
+        proxy: proxy.to_string(),
+        problem: ProxyProblem::NotAProxy { reason: "its address cannot be used".to_owned() },
+    })
 }
 
 /// The content type without its parameters, in lower case; empty if there is none.

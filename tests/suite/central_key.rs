@@ -132,8 +132,8 @@ fn a_sign_in_page_that_answers_for_central_is_not_taken_for_it() {
         String::from_utf8_lossy(&request[..count]).into_owned()
     });
 
-    assert_eq!(agent.fails(&["re-pin", fingerprint.as_str().unwrap()], ""), (4, "not_central".to_owned()));
+    assert_eq!(agent.fails(&["re-pin", fingerprint.as_str().unwrap()], ""), (4, "sign_in_page".to_owned()));
 
-    assert!(answering.join().unwrap().starts_with("GET /identity/v0 "));
+    assert!(answering.join().unwrap().starts_with("GET /hello "));
     assert_eq!(trusted(&agent), before);
 }

@@ -44,8 +44,13 @@ impl Agent {
 
     /// Lets the agent reach central at another address.
     pub fn set_url(&self, url: &str) {
+        self.set_central(url, "");
+    }
+
+    /// Lets the agent reach central at an address, with more lines below `[central]`.
+    pub fn set_central(&self, url: &str, more: &str) {
         let settings = format!(
-            "data_folder = \"{}\"\nhardware_root = \"{}\"\n[central]\nurl = \"{url}\"\n[schedule]\nmanual = true\n\
+            "data_folder = \"{}\"\nhardware_root = \"{}\"\n[central]\nurl = \"{url}\"\n{more}\n[schedule]\nmanual = true\n\
              backoff_first_s = 1\nbackoff_max_s = 1\n",
             self.data().display(),
             self.folder.path().join("hardware").display()

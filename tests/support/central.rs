@@ -8,18 +8,34 @@ use std::process::{Child, Command, Output, Stdio};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::certificates::Certificate;
 use super::{central_program, success};
 
 /// A central server: its folder, and its process while it runs.
 pub struct Central {
     folder: TempDir,
     server: Option<(Child, SocketAddr)>,
+    is_encrypted: bool,
 }
 
 impl Central {
+    /// As [`Central::with_data`], and by TLS.
+    pub fn encrypted(lines: &str, certificate: &Certificate) -> Self {
+        let mut central = Self { folder: TempDir::new().unwrap(), server: None, is_encrypted: true };
+        success(&central.run(&["init"], ""));
+        success(&central.run(&["import", "-"], lines));
+        let folder = central.folder();
+        std::fs::write(folder.join("certificate.pem"), &certificate.pem).unwrap();
+        std::fs::write(folder.join("key.pem"), &certificate.key_pem).unwrap();
+        let settings = "[tls]\ncertificate_file = \"certificate.pem\"\nkey_file = \"key.pem\"\n";
+        std::fs::write(folder.join("central.toml"), settings).unwrap();
+        central.start();
+        central
+    }
+
     /// Makes a central server with the given data and starts it.
     pub fn with_data(lines: &str) -> Self {
-        let mut central = Self { folder: TempDir::new().unwrap(), server: None };
+        let mut central = Self { folder: TempDir::new().unwrap(), server: None, is_encrypted: false };
         success(&central.run(&["init"], ""));
         success(&central.run(&["import", "-"], lines));
         central.start();
@@ -28,7 +44,7 @@ impl Central {
 
     /// A copy of this stopped central's folder, served as such.
     pub fn copied_as_copy(&self) -> Self {
-        let mut copy = Self { folder: TempDir::new().unwrap(), server: None };
+        let mut copy = Self { folder: TempDir::new().unwrap(), server: None, is_encrypted: false };
         success(&Command::new("cp").arg("-a").args([self.folder(), copy.folder()]).output().unwrap());
         copy.serve(&["--as-copy"]);
         copy
@@ -49,7 +65,7 @@ impl Central {
             .expect("central starts");
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let address = line.trim().rsplit("http://").next().and_then(|text| text.parse().ok());
+        let address = line.trim().rsplit("://").next().and_then(|text| text.parse().ok());
         let address = address.unwrap_or_else(|| panic!("central says where it listens: {line:?}"));
         self.server = Some((child, address));
     }
@@ -68,7 +84,7 @@ impl Central {
 
     /// Where the server listens, for an agent's settings.
     pub fn url(&self) -> String {
-        format!("http://{}", self.address())
+        format!("{}://{}", if self.is_encrypted { "https" } else { "http" }, self.address())
     }
 
     /// Runs a verb with some standard input.

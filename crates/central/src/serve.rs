@@ -19,7 +19,7 @@ use crate::error::{CentralError, Exit};
 use crate::folder::FolderPaths;
 use crate::janitor::Janitor;
 use crate::store::Reading;
-use crate::sync_api::{PatientListener, Peer, SyncApi};
+use crate::sync_api::{PatientListener, Peer, ServerTls, SyncApi};
 
 /// Within this time after SIGTERM the program is gone.
 pub const STOP_MS_MAX: u64 = 5_000;
@@ -30,20 +30,22 @@ const RUNTIME_END_MS_MAX: u64 = 500;
 /// Serves until SIGTERM or SIGINT. `is_copy`: the folder is a copy of production, and gets a key of its own first.
 ///
 /// # Errors
-/// `listen_not_loopback`, `listen_failed`, `socket_failed`, those of opening the folder; `writer_failed` if the writing thread
-/// ended by a mistake in the program.
+/// `listen_not_loopback`, `listen_failed`, `socket_failed`, those of [`ServerTls::open`] and of opening the folder;
+/// `writer_failed` if the writing thread ended by a mistake in the program.
 pub fn serve(
     paths: FolderPaths,
     listen: SocketAddr,
     is_copy: bool,
     output: &mut dyn Write,
 ) -> Result<(), CentralError> {
-    if !listen.ip().is_loopback() {
-        let message = format!("{listen} is not a loopback address, and central does not encrypt yet");
-        let advice = "Listen on 127.0.0.1 or [::1], and put a proxy that does TLS in front where sites are elsewhere.";
+    let center = Arc::new(if is_copy { Center::open_as_copy(paths)? } else { Center::open(paths)? });
+    let tls = tls_of(&center)?;
+    if tls.is_none() && !listen.ip().is_loopback() {
+        let message = format!("{listen} is not a loopback address, and central has no certificate to encrypt with");
+        let advice = "Set certificate_file and key_file under [tls] in central.toml. Or listen on 127.0.0.1 or [::1], behind a \
+                      proxy that does TLS.";
         return Err(CentralError::new("listen_not_loopback", message, advice, Exit::Config));
     }
-    let center = Arc::new(if is_copy { Center::open_as_copy(paths)? } else { Center::open(paths)? });
     if let Some(copy) = center.copy() {
         let made = clock::date_text(copy.made_ms);
         tracing::warn!(original = copy.original, made, "this is a copy of another central: its sites do not trust it");
@@ -58,7 +60,7 @@ pub fn serve(
         let message = format!("the server cannot start: {error}");
         CentralError::new("no_thread", message, "Raise the limit of threads of this user.", Exit::Failed)
     })?;
-    let outcome = runtime.block_on(listen_until_stopped(&center, listen, output));
+    let outcome = runtime.block_on(listen_until_stopped(&center, listen, tls, output));
     writer.stop();
     // The janitor ends with the writer: its work is refused from now on.
     let has_finished = runtime
@@ -77,6 +79,7 @@ pub fn serve(
 async fn listen_until_stopped(
     center: &Arc<Center>,
     listen: SocketAddr,
+    tls: Option<Arc<ServerTls>>,
     output: &mut dyn Write,
 ) -> Result<(), CentralError> {
     let (stop, stopped) = watch::channel(false);
@@ -85,20 +88,21 @@ async fn listen_until_stopped(
     let socket = center.paths().expect("a server has a data folder").socket();
     let unix = bind_socket(&socket)?;
     let signals = Signals::new()?;
+    let scheme = if tls.is_some() { "https" } else { "http" };
 
     let limits = &center.settings().limits;
     let timeouts = &center.settings().timeouts;
     let idle_ms = 2 * timeouts.read_idle_ms.max(timeouts.write_idle_ms);
-    let tcp = PatientListener::new(tcp, limits.connections_max, idle_ms);
+    let tcp = PatientListener::new(tcp, limits.connections_max, idle_ms, tls.clone());
     let sync_router = SyncApi::new(center)?.router();
     let sites = tokio::spawn(serve_sites(tcp, sync_router.clone(), stopped.clone()));
     let people = tokio::spawn(serve_people(unix, admin::router(Arc::clone(center)), stopped));
 
-    crate::commands::put(output, &format!("listening on http://{address}\n"))?;
+    crate::commands::put(output, &format!("listening on {scheme}://{address}\n"))?;
     tracing::info!(%address, socket = %socket.display(), "central is up");
     let writer = center.writer()?;
     let outcome = tokio::select! {
-        name = signals.wait() => {
+        name = signals.wait(tls.as_deref()) => {
             tracing::info!("{name}: stopping");
             Ok(())
         }
@@ -116,6 +120,14 @@ async fn listen_until_stopped(
     // A verb that comes now opens the folder itself once the lock is free.
     let _ = std::fs::remove_file(&socket);
     outcome
+}
+
+/// The certificate, if the settings name one. Relative paths count from the data folder.
+fn tls_of(center: &Center) -> Result<Option<Arc<ServerTls>>, CentralError> {
+    let settings = &center.settings().tls;
+    let (Some(certificate), Some(key)) = (&settings.certificate_file, &settings.key_file) else { return Ok(None) };
+    let root = center.paths().expect("a server has a data folder").root();
+    Ok(Some(Arc::new(ServerTls::open(&root.join(certificate), &root.join(key))?)))
 }
 
 async fn serve_sites(listener: PatientListener, router: Router, stopped: watch::Receiver<bool>) {
@@ -141,6 +153,7 @@ async fn until_set(mut stopped: watch::Receiver<bool>) {
 struct Signals {
     terminate: tokio::signal::unix::Signal,
     interrupt: tokio::signal::unix::Signal,
+    hang_up: tokio::signal::unix::Signal,
 }
 
 impl Signals {
@@ -150,14 +163,32 @@ impl Signals {
                 CentralError::new("signals_failed", format!("signals cannot be received: {error}"), "", Exit::Failed)
             })
         };
-        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            hang_up: listen(SignalKind::hangup())?,
+        })
     }
 
-    async fn wait(mut self) -> &'static str {
-        tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
+    /// Waits for a signal to stop; one to reload is carried out meanwhile.
+    async fn wait(mut self, tls: Option<&ServerTls>) -> &'static str {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return "SIGTERM",
+                _ = self.interrupt.recv() => return "SIGINT",
+                _ = self.hang_up.recv() => reload(tls),
+            }
         }
+    }
+}
+
+fn reload(tls: Option<&ServerTls>) {
+    match tls.map(ServerTls::reload) {
+        None => {
+            tracing::warn!("SIGHUP: there is no certificate to read again; other settings count from the next start");
+        }
+        Some(Ok(())) => tracing::info!("SIGHUP: the certificate was read again, for connections from now on"),
+        Some(Err(error)) => tracing::error!("SIGHUP: the certificate that was in use stays: {error}"),
     }
 }
 

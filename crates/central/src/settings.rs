@@ -1,6 +1,6 @@
 //! Central's settings: `central.toml` in the data folder. `init` writes the file with every setting, its default and its reason.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use domain::catalogue::{Catalogue, DeclaredTable};
 use serde::Deserialize;
@@ -26,6 +26,8 @@ pub struct Settings {
     pub timeouts: TimeoutSettings,
     /// What checking a password costs.
     pub passwords: PasswordSettings,
+    /// Encryption towards sites.
+    pub tls: TlsSettings,
     /// Tables that mSupply's catalogue does not have.
     pub table: Vec<DeclaredTable>,
 }
@@ -62,6 +64,16 @@ pub struct TimeoutSettings {
     pub write_idle_ms: u64,
     /// An exchange that was silent for so long gives way to a new one of the same site.
     pub supersede_idle_ms: u64,
+}
+
+/// Encryption towards sites: both files or neither. Relative paths count from the data folder.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TlsSettings {
+    /// Central's certificate and those that lead to the authority, as PEM.
+    pub certificate_file: Option<PathBuf>,
+    /// Its private key, as PEM.
+    pub key_file: Option<PathBuf>,
 }
 
 /// Argon2id's parameters for new passwords; a password that is kept names its own.
@@ -114,7 +126,7 @@ impl Settings {
     /// Reads and checks a text.
     ///
     /// # Errors
-    /// `settings_wrong` with line and column, `setting_out_of_range`.
+    /// `settings_wrong` with line and column, `setting_out_of_range`, `tls_half_set`.
     pub fn parse(text: &str) -> Result<Self, CentralError> {
         let settings: Self = toml::from_str(text).map_err(|error| {
             let place = error.span().map(|span| place_of(text, span.start));
@@ -148,6 +160,10 @@ impl Settings {
         in_range("timeouts.supersede_idle_ms", timeouts.supersede_idle_ms, 100, 3_600_000)?;
         in_range("passwords.memory_kib", u64::from(passwords.memory_kib), 64, 1_048_576)?;
         in_range("passwords.rounds", u64::from(passwords.rounds), 1, 100)?;
+        if self.tls.certificate_file.is_some() != self.tls.key_file.is_some() {
+            let message = "certificate_file and key_file under [tls] in central.toml need each other";
+            return Err(CentralError::new("tls_half_set", message, "Set both, or neither.", Exit::Config));
+        }
         self.catalogue().map(drop)
     }
 }
@@ -204,6 +220,8 @@ mod tests {
             "supersede_idle_ms",
             "memory_kib",
             "rounds",
+            "certificate_file",
+            "key_file",
             "[[table]]",
         ] {
             assert!(SETTINGS_TEXT.contains(key), "{key}");
@@ -223,6 +241,7 @@ mod tests {
         for (text, code) in [
             ("[limits]\nexchanges_max = 0\n", "setting_out_of_range"),
             ("[timeouts]\nread_idle_ms = 5\n", "setting_out_of_range"),
+            ("[tls]\nkey_file = \"key.pem\"\n", "tls_half_set"),
             ("[[table]]\nname = \"item\"\ntype = \"central\"\n", "declared_table_clash"),
         ] {
             assert_eq!(Settings::parse(text).unwrap_err().code, code);

@@ -6,6 +6,8 @@ mod support;
 
 #[path = "suite/damage.rs"]
 mod damage;
+#[path = "suite/encryption.rs"]
+mod encryption;
 #[path = "suite/enrolment.rs"]
 mod enrolment;
 #[path = "suite/exchange.rs"]

@@ -18,6 +18,8 @@ use crate::limits;
 
 /// The version of heads, replies and pages that is written.
 pub const VERSION: u8 = 0;
+/// Oldest version of these messages that this program understands. Versions from here to [`VERSION`] are read and answered.
+pub const VERSION_MIN: u8 = 0;
 
 /// How far a site has a scope's lane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -225,7 +227,7 @@ impl fmt::Display for MessageError {
             Self::Version { found } => {
                 write!(
                     formatter,
-                    "the other side speaks version {found}, this program speaks {VERSION}: update the older one"
+                    "the other side speaks version {found}, this program speaks {VERSION_MIN} to {VERSION}: update the older one"
                 )
             }
             Self::Malformed => formatter.write_str("a message cannot be read"),
@@ -247,7 +249,7 @@ pub fn encode<T: Serialize>(message: &T) -> Vec<u8> {
 /// [`MessageError`].
 pub fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, MessageError> {
     match body.first() {
-        Some(&VERSION) => {}
+        Some(found) if (VERSION_MIN..=VERSION).contains(found) => {}
         Some(&found) => return Err(MessageError::Version { found }),
         None => return Err(MessageError::Malformed),
     }

@@ -308,6 +308,7 @@ impl World {
         let failure = ExchangeFailure {
             code: code.to_owned(),
             message: format!("the exchange failed: {code}"),
+            what_to_do: String::new(),
             exit: Exit::Offline,
             retry_after_s: None,
         };

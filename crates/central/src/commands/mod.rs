@@ -59,7 +59,7 @@ enum Command {
     Init,
     /// Run the server until SIGTERM.
     Serve {
-        /// Where sites reach it: a loopback address. Port 0 takes a free one, which is printed.
+        /// Where sites reach it: a loopback address, or any with [tls] set. Port 0 takes a free one, which is printed.
         #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:7080")]
         listen: SocketAddr,
         /// The folder is a restored copy of another central, for tests: give it a key of its own before sites can reach it.

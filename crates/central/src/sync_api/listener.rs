@@ -15,30 +15,35 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Sleep;
 
+use super::tls::{ServerTls, SiteStream};
+
 /// See the module.
 pub struct PatientListener {
     listener: TcpListener,
     places: Arc<Semaphore>,
     idle_ms: u64,
+    tls: Option<Arc<ServerTls>>,
 }
 
 impl PatientListener {
     /// Wraps a listener. `idle_ms` should lie above the limits on bodies, which can tell a client what was wrong.
-    pub fn new(listener: TcpListener, connections_max: usize, idle_ms: u64) -> Self {
-        Self { listener, places: Arc::new(Semaphore::new(connections_max)), idle_ms }
+    /// Without `tls` nothing is encrypted.
+    pub fn new(listener: TcpListener, connections_max: usize, idle_ms: u64, tls: Option<Arc<ServerTls>>) -> Self {
+        Self { listener, places: Arc::new(Semaphore::new(connections_max)), idle_ms, tls }
     }
 }
 
 impl Listener for PatientListener {
-    type Io = PatientStream;
+    type Io = SiteStream;
     type Addr = SocketAddr;
 
-    async fn accept(&mut self) -> (PatientStream, SocketAddr) {
+    async fn accept(&mut self) -> (SiteStream, SocketAddr) {
         let place = Arc::clone(&self.places).acquire_owned().await.expect("the places are never closed");
         let (stream, address) = Listener::accept(&mut self.listener).await;
         // Replies go out in whole sections; waiting for more to fill a packet would only delay them.
         let _ = stream.set_nodelay(true);
-        (PatientStream::new(stream, place, self.idle_ms), address)
+        let stream = PatientStream::new(stream, place, self.idle_ms);
+        (SiteStream::new(stream, self.tls.as_deref()), address)
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {

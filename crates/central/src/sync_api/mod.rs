@@ -1,4 +1,4 @@
-//! What sites talk to: `POST /sync/v0`, `POST /enrol/v0/begin`, `POST /enrol/v0` and `GET /identity/v0` (`docs/sync-protocol.md`).
+//! What sites talk to: `POST /sync/v0`, `POST /enrol/v0/begin`, `POST /enrol/v0` and `GET /hello` (`docs/sync-protocol.md`).
 //!
 //! An exchange is driven by one task ([`drive`]); the reply's sections go out as they are made. Memory is bounded by
 //! `limits.exchanges_max` times one section in and a few out; time is bounded by idle limits alone.
@@ -7,8 +7,10 @@
 mod body;
 mod drive;
 mod flights;
+mod hello;
 mod listener;
 mod reply;
+mod tls;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -29,6 +31,7 @@ pub(crate) use drive::JUDGE_MS_MAX;
 use flights::Flights;
 pub use listener::{PatientListener, Peer};
 use reply::{Reply, Start};
+pub use tls::{HANDSHAKE_MS_MAX, ServerTls};
 
 /// How requests and replies of an exchange are called in HTTP.
 pub const CONTENT_TYPE: &str = "application/x-outpost";
@@ -65,7 +68,7 @@ impl SyncApi {
             .route("/sync/v0", post(sync))
             .route("/enrol/v0/begin", post(begin_enrolment))
             .route("/enrol/v0", post(enrol))
-            .route("/identity/v0", get(identity))
+            .route("/hello", get(hello))
             .with_state(Arc::new(self))
     }
 }
@@ -151,9 +154,8 @@ fn answer_enrolment<T: serde::Serialize>(answer: Result<T, enrolment::EnrolError
     }
 }
 
-/// Central's public key, for whoever knows its fingerprint by another way. It is no secret.
-async fn identity(State(api): State<Arc<SyncApi>>) -> Response {
-    axum::Json(crate::keys::identity(api.center.signer())).into_response()
+async fn hello(State(api): State<Arc<SyncApi>>) -> Response {
+    axum::Json(hello::Hello::of(&api.center)).into_response()
 }
 
 /// `{"code", "message"}`, with the code and the wait in headers too.

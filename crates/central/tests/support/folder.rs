@@ -35,6 +35,11 @@ impl Folder {
         self.temporary.path().join("central")
     }
 
+    /// What the server has logged.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.temporary.path().join("server.log")).unwrap()
+    }
+
     pub(crate) fn password_file(&self) -> PathBuf {
         self.temporary.path().join("password")
     }
@@ -91,27 +96,31 @@ impl Folder {
         copy
     }
 
-    /// What the last server wrote to its log.
-    pub(crate) fn log(&self) -> String {
-        std::fs::read_to_string(self.temporary.path().join("server.log")).unwrap()
-    }
-
     /// Starts a server on a free port.
     pub(crate) fn serve(&self) -> Server {
         self.serve_with(&[])
     }
 
-    /// The same with more arguments.
+    /// Starts a server that listens at an address.
+    pub(crate) fn serve_at(&self, listen: &str) -> Server {
+        self.started(&["serve", "--listen", listen])
+    }
+
+    /// The same as [`Folder::serve`] with more arguments.
     pub(crate) fn serve_with(&self, more: &[&str]) -> Server {
+        self.started(&[&["serve", "--listen", "127.0.0.1:0"], more].concat())
+    }
+
+    fn started(&self, arguments: &[&str]) -> Server {
         let log = std::fs::File::create(self.temporary.path().join("server.log")).unwrap();
-        let mut command = self.command(&[&["serve", "--listen", "127.0.0.1:0"], more].concat());
+        let mut command = self.command(arguments);
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let address = line.trim().strip_prefix("listening on http://").map(str::parse);
+        let address = line.trim().strip_prefix("listening on http").and_then(|rest| rest.split_once("://"));
+        let address = address.map(|(_, address)| address.parse());
         let Some(Ok(address)) = address else {
-            let log = std::fs::read_to_string(self.temporary.path().join("server.log")).unwrap();
-            panic!("the server did not start: {line:?}\n{log}");
+            panic!("the server did not start: {line:?}\n{}", self.log());
         };
         Server { child, address }
     }
@@ -141,7 +150,12 @@ impl Server {
     }
 
     pub(crate) fn terminate(&self) {
-        let status = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
+        self.signal("TERM");
+    }
+
+    /// Sends a signal by its name.
+    pub(crate) fn signal(&self, name: &str) {
+        let status = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().unwrap();
         assert!(status.success());
     }
 

@@ -1,0 +1,4 @@
+mod answers;
+mod enrolling;
+mod exchanging;
+mod server;

@@ -1,0 +1,202 @@
+//! `check` and `doctor` against what they are for: centrals that are well, stopped, strange or skewed, and devices that are not
+//! in order.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use outpost::date::date_text;
+use serde_json::{Value, json};
+
+use crate::encryption::{agent_trusting, no_name};
+use crate::support::agent::Agent;
+use crate::support::central::Central;
+use crate::support::certificates::{Authority, Day};
+use crate::support::corpus::central_data;
+use crate::support::web::Web;
+
+/// Every line of `check` on a device that is enrolled, by TLS.
+const CHECK_LINES: [&str; 8] = ["configuration", "dns", "tcp", "tls", "central", "clock", "protocol", "central_key"];
+/// What `doctor` adds.
+const DOCTOR_LINES: [&str; 5] = ["disk_space", "disk_sync", "permissions", "binding", "daemon"];
+
+/// What a verb reports, and its exit status.
+fn report(agent: &Agent, verb: &str) -> (i32, Value) {
+    let output = agent.run(&[verb, "--json"], "");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let report: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{verb}: {error}: {text}"));
+    assert_eq!(report["exit"].as_i64(), output.status.code().map(i64::from));
+    (output.status.code().unwrap(), report)
+}
+
+/// Name, verdict and code of each line that is not well.
+fn troubles(report: &Value) -> Vec<(&str, &str, &str)> {
+    let lines = report["lines"].as_array().unwrap().iter();
+    lines
+        .filter(|line| line["verdict"] != "ok")
+        .map(|line| {
+            assert_ne!(line["advice"], "", "{line}");
+            (line["name"].as_str().unwrap(), line["verdict"].as_str().unwrap(), line["code"].as_str().unwrap())
+        })
+        .collect()
+}
+
+fn names(report: &Value) -> Vec<&str> {
+    report["lines"].as_array().unwrap().iter().map(|line| line["name"].as_str().unwrap()).collect()
+}
+
+/// A central by TLS with one site.
+fn central(authority: &Authority) -> Central {
+    let data = central_data(5, 1);
+    let central = Central::encrypted(&data.lines, &authority.certify(&["127.0.0.1"]));
+    central.add_site("north", &[&data.stores[0]]);
+    central
+}
+
+fn set_mode(path: &Path, mode: u32) {
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+}
+
+/// What a central says at `/hello`, of some version.
+fn hello(version: u8) -> String {
+    let key = "07".repeat(32);
+    json!({ "product": "outpost-central", "release": "9", "version_min": version, "version_max": version, "central_key": key })
+        .to_string()
+}
+
+fn http_date(time: SystemTime) -> String {
+    httpdate::fmt_http_date(time)
+}
+
+#[test]
+fn a_site_that_is_well_has_a_line_for_everything_with_and_without_a_daemon() {
+    let authority = Authority::new("The ministry");
+    let central = central(&authority);
+    let mut agent = agent_trusting(&authority, &central.url());
+    let (exit, before) = report(&agent, "check");
+    assert_eq!((exit, troubles(&before)), (0, vec![("enrolment", "warning", "not_enrolled")]));
+    agent.enrol(&central, "north");
+
+    let (exit, checked) = report(&agent, "check");
+    assert_eq!((exit, troubles(&checked)), (0, vec![]));
+    assert_eq!(names(&checked), [&CHECK_LINES[..], &["enrolment"]].concat());
+    let tls = checked["lines"][3]["text"].as_str().unwrap();
+    assert!(tls.contains("The ministry") && tls.contains("more days"), "{tls}");
+
+    let all = [&CHECK_LINES[..], &["enrolment"], &DOCTOR_LINES].concat();
+    let (exit, examined) = report(&agent, "doctor");
+    assert_eq!((exit, names(&examined)), (0, all.clone()));
+    agent.start();
+    let (exit, examined) = report(&agent, "doctor");
+    assert_eq!((exit, names(&examined)), (0, all));
+    assert!(troubles(&examined).iter().all(|(name, ..)| *name == "disk_sync"), "{examined}");
+    assert!(agent.ok(&["doctor"]).contains("the daemon runs"));
+    assert_eq!(agent.json(&["status"])["daemon"], true, "the daemon was not disturbed");
+    assert!(!agent.data().join("doctor-scratch").exists());
+}
+
+#[test]
+fn a_central_that_is_stopped_of_another_authority_or_a_page_fails_at_its_step() {
+    let (authority, other) = (Authority::new("Ours"), Authority::new("Other"));
+    let mut stopped = central(&authority);
+    let agent = agent_trusting(&authority, &stopped.url());
+    stopped.kill();
+    assert_eq!(troubles(&report(&agent, "check").1)[0], ("tcp", "failed", "connection_refused"));
+
+    for (web, line, code) in [
+        (Web::page(Some(&authority.certify(&["127.0.0.1"])), "302 Found"), "central", "sign_in_page"),
+        (Web::page(Some(&authority.certify(&["127.0.0.1"])), "502 Bad Gateway"), "central", "gateway"),
+        (Web::page(Some(&other.certify(&["127.0.0.1"])), "200 OK"), "tls", "tls_unknown_issuer"),
+        (Web::page(Some(&authority.certify(&["portal.example"])), "200 OK"), "tls", "tls_other_name"),
+    ] {
+        let agent = agent_trusting(&authority, &web.url());
+        let (exit, report) = report(&agent, "check");
+        assert_eq!((exit, troubles(&report)[0]), (4, (line, "failed", code)));
+    }
+
+    let agent = Agent::new(&format!("https://{}", no_name()));
+    let (exit, report) = report(&agent, "doctor");
+    assert_eq!((exit, troubles(&report)[0]), (4, ("dns", "failed", "no_address")));
+    assert!(names(&report).ends_with(&["disk_space", "permissions", "daemon"]), "the device is looked at all the same");
+}
+
+#[test]
+fn a_clock_that_differs_from_central_s_is_told() {
+    let now = SystemTime::now();
+    let hour = Duration::from_secs(3600);
+    for (date, exit, expected) in [
+        (http_date(now), 0, None),
+        (http_date(now - hour), 0, Some(("clock", "warning", "clock_skewed"))),
+        (http_date(now + 2 * 24 * hour), 1, Some(("clock", "failed", "clock_wrong"))),
+    ] {
+        let web = Web::json(None, &date, &hello(0));
+        let (status, report) = report(&Agent::new(&web.url()), "check");
+
+        let clock = troubles(&report).into_iter().find(|(name, ..)| *name == "clock");
+        assert_eq!((status, clock), (exit, expected), "{date}");
+    }
+}
+
+#[test]
+fn a_certificate_that_ends_within_days_is_warned_of() {
+    let authority = Authority::new("Ours");
+    let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    let soon = since_1970 + Duration::from_secs(5 * 86_400);
+    let text = date_text(u64::try_from(soon.as_millis()).unwrap());
+    let mut parts = text.split(['-', 'T']).map(|part| part.parse().ok());
+    let mut part = || parts.next().unwrap().unwrap();
+    let until: Day = (part(), u8::try_from(part()).unwrap(), u8::try_from(part()).unwrap());
+    let certificate = authority.certify_between(&["127.0.0.1"], ((2020, 1, 1), until));
+    let web = Web::json(Some(&certificate), &http_date(SystemTime::now()), &hello(0));
+
+    let (exit, report) = report(&agent_trusting(&authority, &web.url()), "check");
+
+    assert_eq!((exit, troubles(&report)[0]), (0, ("tls", "warning", "certificate_ends_soon")));
+}
+
+#[test]
+fn another_central_and_a_newer_one_are_told() {
+    let authority = Authority::new("Ours");
+    let (first, second) = (central(&authority), central(&authority));
+    let agent = agent_trusting(&authority, &first.url());
+    agent.enrol(&first, "north");
+    let ca_file = agent.file("authority.pem", authority.pem());
+    agent.set_central(&second.url(), &format!("ca_file = \"{}\"", ca_file.display()));
+    let (exit, other) = report(&agent, "check");
+    assert_eq!((exit, troubles(&other)), (5, vec![("central_key", "failed", "other_central_key")]));
+
+    let newer = Web::json(None, &http_date(SystemTime::now()), &hello(9));
+    let (exit, newer) = report(&Agent::new(&newer.url()), "check");
+    assert_eq!((exit, troubles(&newer)[0]), (5, ("protocol", "failed", "version")));
+}
+
+#[test]
+fn settings_that_cannot_be_used_or_name_no_central_are_the_only_trouble() {
+    let agent = Agent::new("http://127.0.0.1:1");
+    std::fs::write(agent.settings(), "[central]\nurl = \"http://10.0.0.1\"").unwrap();
+    for verb in ["check", "doctor"] {
+        let (exit, report) = report(&agent, verb);
+        assert_eq!((exit, troubles(&report)), (6, vec![("configuration", "failed", "config_central_url")]));
+    }
+    std::fs::write(agent.settings(), format!("data_folder = \"{}\"", agent.data().display())).unwrap();
+    let (exit, report) = report(&agent, "check");
+    assert_eq!((exit, troubles(&report)[0]), (6, ("configuration", "failed", "no_central")));
+}
+
+#[test]
+fn a_key_that_others_may_read_is_named() {
+    let authority = Authority::new("Ours");
+    let central = central(&authority);
+    let agent = agent_trusting(&authority, &central.url());
+    agent.enrol(&central, "north");
+    let key = agent.data().join("identity/key");
+    set_mode(&key, 0o644);
+
+    let (exit, report) = report(&agent, "doctor");
+
+    assert_eq!(exit, 6);
+    let found = troubles(&report);
+    assert!(found.contains(&("permissions", "failed", "file_mode")), "{found:?}");
+    assert!(found.contains(&("enrolment", "failed", "file_mode")), "{found:?}");
+    assert!(report.to_string().contains(key.to_str().unwrap()));
+}

@@ -1,0 +1,145 @@
+//! TLS between agent and central: what is trusted, and how each thing that can be wrong is told.
+
+use std::net::TcpListener;
+
+use outpost::config::{CentralUrl, Config};
+use outpost::error::Explained as _;
+use outpost::exit::Exit;
+use outpost::transport::{Phase, Transport, TransportError};
+
+use crate::support::agent::Agent;
+use crate::support::central::Central;
+use crate::support::certificates::{Authority, LONG};
+use crate::support::corpus::central_data;
+use crate::support::web::Web;
+
+/// An agent that trusts an authority alone.
+pub fn agent_trusting(authority: &Authority, url: &str) -> Agent {
+    let agent = Agent::new(url);
+    let file = agent.file("authority.pem", authority.pem());
+    agent.set_central(url, &format!("ca_file = \"{}\"", file.display()));
+    agent
+}
+
+/// A name that no address can have: a label has 63 letters at most (RFC 1035), so no name server is asked.
+pub fn no_name() -> String {
+    format!("{}.example", "x".repeat(64))
+}
+
+/// How a transport that trusts an authority alone fails to greet what is at an address.
+fn failure(authority: &Authority, url: &str) -> TransportError {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("authority.pem"), authority.pem()).unwrap();
+    let settings = "[central]\nca_file = \"authority.pem\"\n[timeouts]\nconnect_ms = 300\nread_idle_ms = 300";
+    let config = Config::of_text(&folder.path().join("agent.toml"), settings).unwrap();
+    let mut transport = Transport::new(&config, CentralUrl::parse(url).unwrap()).unwrap();
+    let error = transport.greet().hello.unwrap_err();
+    assert!(!error.advice().is_empty(), "{error}");
+    error
+}
+
+#[test]
+fn a_site_enrols_and_syncs_by_tls_with_a_private_authority() {
+    let authority = Authority::new("The ministry");
+    let data = central_data(20, 2);
+    let central = Central::encrypted(&data.lines, &authority.certify(&["127.0.0.1"]));
+    central.add_site("north", &[&data.stores[0]]);
+    let agent = agent_trusting(&authority, &central.url());
+
+    agent.enrol(&central, "north");
+    agent.ok(&["initialise"]);
+
+    assert_eq!(agent.records("item").len(), data.items.len());
+}
+
+#[test]
+fn a_central_of_another_authority_is_not_trusted() {
+    let (ours, other) = (Authority::new("Ours"), Authority::new("Other"));
+    let web = Web::page(Some(&other.certify(&["127.0.0.1"])), "200 OK");
+
+    assert_eq!(failure(&ours, &web.url()).code(), "tls_unknown_issuer");
+    // The public authorities do not count beside one of one's own, and one of one's own not without the setting.
+    let agent = Agent::new(&web.url());
+    let password = agent.file("password", "secret");
+    let arguments = ["enrol", "--name", "north", "--password-file", password.to_str().unwrap()];
+    std::process::Command::new("chmod").arg("600").arg(&password).status().unwrap();
+    assert_eq!(agent.fails(&arguments, ""), (4, "tls_unknown_issuer".to_owned()));
+}
+
+#[test]
+fn a_sign_in_page_with_a_certificate_of_its_own_name_is_told_with_that_name() {
+    let authority = Authority::new("Ours");
+    let web = Web::page(Some(&authority.certify(&["portal.hotel.example"])), "200 OK");
+
+    let error = failure(&authority, &web.url());
+
+    assert_eq!(error.code(), "tls_other_name");
+    assert!(error.to_string().contains("portal.hotel.example"), "{error}");
+    assert!(error.advice().contains("sign in"), "{}", error.advice());
+}
+
+#[test]
+fn a_certificate_outside_its_days_names_both_dates_and_both_causes() {
+    let authority = Authority::new("Ours");
+    for (days, expected) in [
+        (((2001, 1, 1), (2002, 2, 3)), "held until 2002-02-03T00:00:00Z"),
+        (((2090, 4, 5), (2091, 1, 1)), "holds from 2090-04-05T00:00:00Z"),
+    ] {
+        let web = Web::page(Some(&authority.certify_between(&["127.0.0.1"], days)), "200 OK");
+
+        let error = failure(&authority, &web.url());
+
+        assert_eq!((error.code(), error.exit()), ("clock_wrong", Exit::Offline));
+        let text = error.to_string();
+        assert!(text.contains(expected) && text.contains("on this device it is 20"), "{text}");
+        assert!(error.advice().contains("date and time") && error.advice().contains("renewed"), "{}", error.advice());
+    }
+}
+
+#[test]
+fn tls_on_the_plain_port_and_plain_http_on_the_tls_port_are_told() {
+    let authority = Authority::new("Ours");
+    let plain = Web::page(None, "400 Bad Request");
+    let data = central_data(1, 1);
+    let central = Central::with_data(&data.lines);
+    let encrypted = Central::encrypted(&data.lines, &authority.certify(&["127.0.0.1"]));
+
+    for address in [plain.address(), central.address()] {
+        let error = failure(&authority, &format!("https://{address}"));
+        assert_eq!((error.code(), error.exit()), ("tls_not_spoken", Exit::Offline), "{error}");
+    }
+    let error = failure(&authority, &format!("http://{}", encrypted.address()));
+    assert_eq!(error.code(), "not_central", "{error}");
+    assert!(error.advice().contains("https instead of http"), "{}", error.advice());
+}
+
+#[test]
+fn what_answers_over_tls_and_is_not_central_is_told_as_without_it() {
+    let authority = Authority::new("Ours");
+    let certificate = authority.certify_between(&["127.0.0.1"], LONG);
+    for (status, expected) in [
+        ("200 OK", "sign_in_page"),
+        ("302 Found", "sign_in_page"),
+        ("511 Network Authentication Required", "sign_in_page"),
+        ("502 Bad Gateway", "gateway"),
+        ("503 Service Unavailable", "gateway"),
+        ("407 Proxy Authentication Required", "proxy_password"),
+        ("404 Not Found", "not_central"),
+    ] {
+        let web = Web::page(Some(&certificate), status);
+        assert_eq!(failure(&authority, &web.url()).code(), expected, "{status}");
+    }
+}
+
+#[test]
+fn a_handshake_and_an_answer_that_do_not_come_are_told_apart() {
+    let authority = Authority::new("Ours");
+    // The system takes the connection, and nobody reads it.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let error = failure(&authority, &format!("https://{}", silent.local_addr().unwrap()));
+    assert_eq!(error, TransportError::Timeout { phase: Phase::Handshake, limit_ms: 300 });
+
+    let silent = Web::start(Some(&authority.certify(&["127.0.0.1"])), "");
+    let error = failure(&authority, &silent.url());
+    assert_eq!(error, TransportError::Timeout { phase: Phase::Read, limit_ms: 300 });
+}
