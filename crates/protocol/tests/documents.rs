@@ -131,8 +131,10 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
 
 #[test]
 fn every_test_that_the_failure_table_names_exists() {
-    let code: String = sources(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src")))
+    let folders = ["/src", "/../central/src", "/../central/tests", "/../../tests/suite"];
+    let code: String = folders
         .iter()
+        .flat_map(|folder| sources(Path::new(&format!("{}{folder}", env!("CARGO_MANIFEST_DIR")))))
         .map(|path| fs::read_to_string(path).unwrap())
         .collect();
     let page = read("../../docs/sync-protocol.md");
