@@ -8,7 +8,7 @@
 #![expect(clippy::cast_precision_loss, reason = "counts of a benchmark")]
 #![expect(dead_code, reason = "the same support serves the tests")]
 
-#[path = "../tests/support/mod.rs"]
+#[path = "../crates/central/tests/support/mod.rs"]
 mod support;
 
 use std::net::SocketAddr;
