@@ -26,8 +26,21 @@ use crate::random::Random;
 /// Name of the local copy on the device's disk.
 pub const LOCAL_COPY: &str = "local_copy.sqlite";
 
+/// Whether a device counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// It speaks for its site: with its copy, if its disk was copied.
+    Active,
+    /// Another one took its place, and it still runs: an old tablet in a drawer.
+    Retired,
+    /// It exists no more.
+    Gone,
+}
+
 /// A device and its disk.
 pub struct Device {
+    /// Whether it counts.
+    pub role: Role,
     /// The site that it speaks for.
     pub site: SiteId,
     /// The shared journal's part of the disk.
@@ -153,6 +166,7 @@ impl Device {
     pub fn new(site: SiteId, settings: Settings, random: &mut Random) -> Self {
         let identity = Identity::fresh(random);
         Self {
+            role: Role::Active,
             site,
             shared: FakeStorage::new(),
             private: FakeStorage::new(),

@@ -82,8 +82,7 @@ impl World {
             let nothing = Group { edits: Vec::new(), request_id: None, recorded_at_ms: 0 };
             let _ = device.live().recorder.record(nothing);
         }
-        let site = device.site;
-        self.model.site(site).attempted_groups += 1;
+        self.model.device(index).attempted_groups += 1;
         match outcome {
             Ok(()) => self.note_journaled(index, &[(count as u64, expected)], true),
             Err(error) => self.recording_failed(index, &error.into()),
@@ -161,11 +160,9 @@ impl World {
 
     pub(crate) fn begin_session(&mut self, index: usize, is_initialise: bool) -> Result<(), Violation> {
         let wall_ms = self.device_wall_ms(index);
-        let Some(device) = self.devices.get_mut(index) else { return Ok(()) };
-        let site = device.site;
         if is_initialise {
             // Also one that fails may turn out to have been written.
-            let model = self.model.site(site);
+            let model = self.model.device(index);
             model.reported.clear();
             model.is_complete = false;
             let Some(device) = self.devices.get_mut(index) else { return Ok(()) };

@@ -113,7 +113,7 @@ impl World {
             let state = state.or_else(|error| violation("6", format!("device {index}: {error}")))?;
             (id, floor.0, durable, state.cursors, state.control)
         };
-        let model = self.model.site(site);
+        let model = self.model.device(index);
         let received = model.log().committed;
         if model.logs.len() > 1 && received == 0 {
             // Central may not have heard of a journal that follows a damaged one.

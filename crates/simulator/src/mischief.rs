@@ -144,9 +144,8 @@ impl World {
                 format!("a bit of the local copy at {offset}")
             } else {
                 device.disk.truncate(name, offset);
-                let site = device.site;
                 // An empty file is none; what was only in it is gone.
-                let model = self.model.site(site);
+                let model = self.model.device(index);
                 model.reported.clear();
                 (model.is_complete, model.is_granted, model.has_forgotten) = (false, false, true);
                 format!("the local copy is cut to {offset}")
@@ -182,12 +181,9 @@ impl World {
         for suffix in ["", "-wal", "-journal"] {
             device.disk.remove(&format!("{LOCAL_COPY}{suffix}"));
         }
-        let site = device.site;
         // What never left the site was only here, once the journal had let go of it.
-        let model = self.model.site(site);
-        model.reported.clear();
-        model.is_complete = false;
-        model.is_granted = false;
+        let model = self.model.device(index);
+        model.forget_central();
         model.has_forgotten = true;
         self.damaged.insert(index);
     }

@@ -43,15 +43,8 @@ impl World {
         self.note(format_args!("device {index} is wiped"));
         let Some(device) = self.devices.get_mut(index) else { return };
         device.wipe(&mut self.random);
-        let site = device.site;
-        let model = self.model.site(site);
-        model.reported.clear();
-        model.is_complete = false;
-        model.is_granted = false;
-        model.private = None;
-        model.private_base.clear();
-        model.private_by_key.clear();
-        model.attempted_groups = 0;
+        let model = self.model.device(index);
+        model.forget_everything();
         self.damaged.remove(&index);
         self.latent_damage.remove(&index);
         self.excused.remove(&index);
@@ -91,7 +84,7 @@ impl World {
                 if let Some(device) = self.devices.get_mut(index) {
                     device.identity.is_enrolled = true;
                 }
-                self.note_enrolled(site, journal);
+                self.note_enrolled(index, journal);
                 self.after_commit()?;
                 Ok(true)
             }
@@ -103,8 +96,8 @@ impl World {
     }
 
     /// What a device had not sent before it was wiped is gone with it.
-    fn note_enrolled(&mut self, site: protocol::ids::SiteId, journal: JournalId) {
-        let model = self.model.site(site);
+    fn note_enrolled(&mut self, index: usize, journal: JournalId) {
+        let model = self.model.device(index);
         if model.logs.last().is_some_and(|log| log.id == journal) {
             return;
         }

@@ -86,8 +86,7 @@ impl World {
     }
 
     fn is_granted(&self, index: usize) -> bool {
-        let device = self.devices.get(index);
-        device.and_then(|device| self.model.sites.get(&device.site)).is_some_and(|model| model.is_granted)
+        self.model.devices.get(index).is_some_and(|model| model.is_granted)
     }
 
     /// One session over a link that does nothing wrong. It may give up only if `may_stall`, and only while central judges so
@@ -202,7 +201,9 @@ impl World {
                 let what = format!("journal {} is judged up to {} of {}", journal.id, journal.judged, journal.received);
                 return violation("10", what);
             }
-            let Some((_, log)) = self.model.site(journal.site).log_of(journal.id) else {
+            // Of several that wrote it, the one whose entries central has.
+            let logs = self.model.of_site(journal.site).filter_map(|device| device.log_of(journal.id));
+            let Some((_, log)) = logs.max_by_key(|(_, log)| log.committed) else {
                 return violation("3", format!("central has a journal {} that no device has", journal.id));
             };
             if journal.is_active && journal.received != log.head() {
@@ -254,7 +255,6 @@ impl World {
     /// A device at rest: nothing is unsent or unjudged, refusals lie in set-aside, and what it shows is what central has.
     fn check_device(&mut self, index: usize) -> Result<(), Violation> {
         let Some(device) = self.devices.get(index) else { return Ok(()) };
-        let site = device.site;
         let queue = device.live().recorder.core().local.queue_view();
         let queue = queue.or_else(|error| violation("10", format!("device {index}: {error}")))?;
         if queue.unsent != 0 || queue.unjudged != 0 {
@@ -262,7 +262,7 @@ impl World {
         }
         let set_aside = self.set_aside_of(index)?;
         for (journal, sequence) in &set_aside {
-            let model = self.model.site(site);
+            let model = self.model.device(index);
             let is_refused = model.log_of(*journal).is_some_and(|(_, log)| log.refused.contains(sequence));
             // The log at central may be pruned; what it still knows has to agree.
             let is_known = model.log_of(*journal).is_some_and(|(_, log)| !log.refused.is_empty());
@@ -284,8 +284,8 @@ impl World {
     fn compare_with_central(&mut self, index: usize) -> Result<(), Violation> {
         let failed = |error: sql::SqlError| violation("3", format!("central's store cannot be read: {error}"));
         let Some(device) = self.devices.get(index) else { return Ok(()) };
-        let (site, catalogue) = (device.site, Arc::clone(device.catalogue()));
-        let stores = self.model.site(site).stores.clone();
+        let catalogue = Arc::clone(device.catalogue());
+        let stores = self.model.device(index).stores.clone();
         let mut waiting = self.waiting_keys(index)?;
         waiting.extend(self.waiting_at_central()?);
         let records = self.inspector.records(0).or_else(|error| failed(error).map(|()| Vec::new()))?;
@@ -318,7 +318,7 @@ impl World {
                     match expected.get(&key) {
                         Some(data) if *data == item.data => {}
                         there => {
-                            let history = self.model.sites.get(&site).map(|model| model.history(&key));
+                            let history = self.model.devices.get(index).map(|model| model.history(&key));
                             let what = format!(
                                 "device {index} has {key:?} as {} ({}), central as {there:?}; {}",
                                 item.data,
@@ -355,10 +355,9 @@ impl World {
     /// Central's records are what its log makes of them: the sites' accepted edits, each once and in order.
     fn check_central_fold(&mut self) -> Result<(), Violation> {
         let catalogue = Arc::clone(self.centre.catalogue());
-        let sites: Vec<_> = self.model.sites.keys().copied().collect();
         let waiting = self.waiting_at_central()?;
-        for site in sites {
-            let keys: Vec<Key> = self.model.site(site).by_key.keys().cloned().collect();
+        for index in self.speakers() {
+            let keys: Vec<Key> = self.model.device(index).by_key.keys().cloned().collect();
             for key in keys {
                 let is_store_data =
                     catalogue.table_by_name(&key.0).is_ok_and(|table| table.data_type() == DataType::Store);
@@ -366,7 +365,7 @@ impl World {
                     continue;
                 }
                 let expected: Option<Columns> =
-                    self.model.site(site).folded(&key, &|log, sequence| log.refused.contains(&sequence));
+                    self.model.device(index).folded(&key, &|log, sequence| log.refused.contains(&sequence));
                 let there = self.model.versions.get(&key).and_then(|versions| versions.last()).cloned();
                 let there = match there {
                     Some(version) => columns_at_central(&catalogue, &key, &version)?,

@@ -12,10 +12,10 @@ use protocol::ids::{HardwareSalt, RecordId, SiteId};
 use protocol::schedule::Schedule;
 
 use crate::centre::Centre;
-use crate::device::{Device, Settings};
+use crate::device::{Device, Role, Settings};
 use crate::inspect::Inspector;
 use crate::mix::Mix;
-use crate::model::{Model, Violation, violation};
+use crate::model::{DeviceModel, Model, Violation, violation};
 use crate::random::Random;
 use crate::trace::Trace;
 use crate::traffic::Connection;
@@ -246,6 +246,11 @@ impl World {
         }
     }
 
+    /// The devices that speak for their sites.
+    pub fn speakers(&self) -> Vec<usize> {
+        (0..).zip(&self.devices).filter(|(_, device)| device.role == Role::Active).map(|(index, _)| index).collect()
+    }
+
     /// Lets something happen later.
     pub fn after(&mut self, wait_ms: u64, event: Event) {
         self.at(self.now_ms + wait_ms, event);
@@ -281,8 +286,8 @@ impl World {
         let wall_ms = self.device_wall_ms(index);
         let device = self.devices.get(index)?;
         let site = device.site;
-        let stores = self.model.sites.get(&site)?.stores.clone();
-        let others = self.model.sites.values().filter(|other| other.site != site);
+        let stores = self.model.devices.get(index)?.stores.clone();
+        let others = self.model.devices.iter().filter(|other| other.site != site);
         let foreign_stores: Vec<String> = others.flat_map(|other| other.stores.clone()).collect();
         let office = Office {
             catalogue: device.catalogue(),
@@ -329,7 +334,7 @@ impl World {
                 Ok(Ok(site)) => site,
                 Ok(Err(error)) | Err(error) => return violation("setup", format!("a site is refused: {error}")),
             };
-            self.model.add_site(site, stores);
+            self.model.devices.push(DeviceModel::new(site, stores));
             self.add_device(site, catalogue);
         }
         for _ in 0..self.mix.central_records {

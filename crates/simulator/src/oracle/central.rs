@@ -1,7 +1,10 @@
 //! After each commit of central, and when it starts (invariants 2, 3 and 6).
 
-use protocol::ids::Position;
+use std::collections::BTreeMap;
 
+use protocol::ids::{Hash, Position};
+
+use crate::inspect::JournalRow;
 use crate::model::{Version, Violation, violation};
 use crate::world::World;
 
@@ -31,45 +34,70 @@ impl World {
             Err(error) => return violation("3", format!("central's store cannot be read: {error}")),
         };
         for journal in journals.iter().filter(|journal| journal.site.0 > 1) {
-            let Some(model) = self.model.sites.get_mut(&journal.site) else { continue };
-            let Some((_, log)) = model.log_of(journal.id) else {
-                // An enrolment that was written and never answered.
-                if self.devices.iter().any(|device| device.identity.journal == journal.id) {
-                    continue;
-                }
-                return violation("3", format!("central has a journal {} that no device has", journal.id));
-            };
+            self.check_journal_at_central(journal, is_start)?;
+        }
+        self.note_versions()
+    }
+
+    /// A journal at central is what some device has, entry by entry.
+    fn check_journal_at_central(&mut self, journal: &JournalRow, is_start: bool) -> Result<(), Violation> {
+        let failed = |error: sql::SqlError| violation("3", format!("central's log cannot be read: {error}"));
+        let refused = self.inspector.refused(journal.number).or_else(|error| failed(error).map(|()| Vec::new()))?;
+        let (mut is_known, mut from) = (false, journal.received);
+        for (_, log) in self.model.of_site(journal.site).filter_map(|device| device.log_of(journal.id)) {
             if journal.received < log.committed {
                 let (received, committed) = (journal.received, log.committed);
                 return violation("3", format!("central has {received} entries of {}, it had {committed}", journal.id));
             }
-            let refused = self.inspector.refused(journal.number);
-            log.refused
-                .extend(refused.or_else(|error| violation("3", format!("central's log cannot be read: {error}")))?);
-            log.judged = journal.judged;
-            if journal.received == log.committed {
+            is_known = true;
+            if !log.is_elsewhere {
+                log.note_verdicts(journal.judged, &refused);
+                from = from.min(log.committed);
+            }
+        }
+        if !is_known {
+            // An enrolment that was written and never answered.
+            if self.devices.iter().any(|device| device.identity.journal == journal.id) {
+                return Ok(());
+            }
+            return violation("3", format!("central has a journal {} that no device has", journal.id));
+        }
+        if journal.received == from {
+            return Ok(());
+        }
+        let from = if is_start { journal.floor } else { from.max(journal.floor) };
+        let entries =
+            self.inspector.entries(journal.number, from).or_else(|error| failed(error).map(|()| Vec::new()))?;
+        let mut next = from + 1;
+        let mut hashes = BTreeMap::new();
+        for entry in entries.iter().filter(|entry| entry.sequence <= journal.received) {
+            if entry.sequence != next {
+                return violation("3", format!("central has entry {} after {}", entry.sequence, next - 1));
+            }
+            next += 1;
+            hashes.insert(entry.sequence, entry.hash);
+        }
+        if next != journal.received + 1 && journal.floor < journal.received {
+            return violation("3", format!("central says {} and its log ends at {}", journal.received, next - 1));
+        }
+        hashes.extend(Hash::try_from(journal.received_hash.as_slice()).ok().map(|hash| (journal.received, hash)));
+        let mut is_somebodys = false;
+        for (_, log) in self.model.of_site(journal.site).filter_map(|device| device.log_of(journal.id)) {
+            if log.is_elsewhere {
                 continue;
             }
-            let from = if is_start { journal.floor } else { log.committed.max(journal.floor) };
-            let entries = self.inspector.entries(journal.number, from);
-            let entries = entries.or_else(|error| violation("3", format!("central's log cannot be read: {error}")))?;
-            let mut next = from + 1;
-            for entry in entries.iter().filter(|entry| entry.sequence <= journal.received) {
-                if entry.sequence != next {
-                    return violation("3", format!("central has entry {} after {}", entry.sequence, next - 1));
-                }
-                next += 1;
-                if log.entry(entry.sequence).map(|known| known.hash) != Some(entry.hash) {
-                    let what = format!("central has an entry {} of {} that no device has", entry.sequence, journal.id);
-                    return violation("3", what);
-                }
-            }
-            if next != journal.received + 1 && journal.floor < journal.received {
-                return violation("3", format!("central says {} and its log ends at {}", journal.received, next - 1));
-            }
-            log.committed = journal.received;
+            // Hashes are chained: where one is equal, everything before it is.
+            let equal = hashes.iter().rev().find(|(sequence, hash)| log.hash(**sequence) == Some(**hash));
+            log.committed = equal.map_or(log.committed, |(sequence, _)| (*sequence).max(log.committed));
+            log.is_elsewhere = log.committed < journal.received;
+            is_somebodys |= !log.is_elsewhere;
+            log.note_verdicts(journal.judged, &refused);
         }
-        self.note_versions()
+        if !is_somebodys {
+            let what = format!("central has entries up to {} of {} that no device has", journal.received, journal.id);
+            return violation("3", what);
+        }
+        Ok(())
     }
 
     fn note_versions(&mut self) -> Result<(), Violation> {

@@ -46,10 +46,7 @@ impl World {
         if !self.latent_damage.contains(&index) {
             self.damaged.remove(&index);
         }
-        if let Some(device) = self.devices.get(index) {
-            let site = device.site;
-            self.model.site(site).attempted_groups = 0;
-        }
+        self.model.device(index).attempted_groups = 0;
         Ok(())
     }
 
@@ -64,28 +61,22 @@ impl World {
 
     /// The device knows nothing any more of what it had read.
     fn local_copy_replaced(&mut self, index: usize) {
-        if let Some(site) = self.devices.get(index).map(|device| device.site) {
-            let model = self.model.site(site);
-            model.reported.clear();
-            model.is_complete = false;
-            model.is_granted = false;
-            model.has_forgotten = true;
-        }
+        let model = self.model.device(index);
+        model.forget_central();
+        model.has_forgotten = true;
     }
 
     /// What never left the site was only in the local copy, once its journal had let go of it.
     fn local_data_lost(&mut self, index: usize, floor: u64) {
-        let Some(site) = self.devices.get(index).map(|device| device.site) else { return };
-        self.model.site(site).private_base.clear();
-        if let Some(log) = &mut self.model.site(site).private {
+        self.model.device(index).private_base.clear();
+        if let Some(log) = &mut self.model.device(index).private {
             (1..).zip(&mut log.entries).for_each(|(sequence, entry)| entry.is_lost |= sequence <= floor);
         }
     }
 
     /// The private journal goes on under another id: what it named as lost is lost, everything else is among the records.
     fn private_replaced(&mut self, index: usize, journal: JournalId, lost: &[Loss]) {
-        let Some(site) = self.devices.get(index).map(|device| device.site) else { return };
-        let model = self.model.site(site);
+        let model = self.model.device(index);
         let Some(log) = &mut model.private else { return };
         for (sequence, entry) in (1..).zip(&mut log.entries) {
             entry.is_lost |= lost.iter().any(|loss| (loss.first.0..=loss.last.0).contains(&sequence));
@@ -98,13 +89,13 @@ impl World {
 
     fn check_journal(&mut self, index: usize) -> Result<(), Violation> {
         let Some(device) = self.devices.get(index) else { return Ok(()) };
-        let (site, catalogue) = (device.site, std::sync::Arc::clone(device.catalogue()));
+        let catalogue = std::sync::Arc::clone(device.catalogue());
         let (id, durable, floor) = {
             let core = device.live().recorder.core();
             (core.shared.identity().journal, core.shared.durable().sequence.0, core.shared.floor().0)
         };
-        let attempted = self.model.site(site).attempted_groups;
-        let log = self.model.site(site).log();
+        let attempted = self.model.device(index).attempted_groups;
+        let log = self.model.device(index).log();
         if log.id != id {
             return violation("2", format!("device {index} goes on in journal {id} without a word"));
         }
@@ -118,7 +109,7 @@ impl World {
         }
         let mut groups = 0;
         for stored in read_journal(index, device, Kind::Shared, floor)? {
-            let log = self.model.site(site).log();
+            let log = self.model.device(index).log();
             match log.entry(stored.sequence.0) {
                 Some(entry) if entry.hash == stored.hash => {}
                 Some(_) => {
@@ -129,14 +120,14 @@ impl World {
                     // Durable, and nobody had been told.
                     groups += u64::from(stored.is_group_end);
                     let entry = logged(&catalogue, &stored.entry, stored.hash, Expected::Either)?;
-                    self.model.site(site).push(entry);
+                    self.model.device(index).push(entry);
                 }
             }
         }
         if groups > attempted {
             return violation("1", format!("device {index} has {groups} groups that nobody handed over"));
         }
-        let log = self.model.site(site).log();
+        let log = self.model.device(index).log();
         if log.entries.last().is_some_and(|last| !last.ends_group) {
             return violation("2", format!("device {index} keeps a part of a group"));
         }
@@ -145,12 +136,11 @@ impl World {
 
     fn check_private_journal(&mut self, index: usize) -> Result<(), Violation> {
         let Some(device) = self.devices.get(index) else { return Ok(()) };
-        let site = device.site;
         let (id, durable) = {
             let core = device.live().recorder.core();
             (core.private.identity().journal, core.private.durable().sequence.0)
         };
-        let model = self.model.site(site);
+        let model = self.model.device(index);
         let log = model.private.get_or_insert_with(|| Log::new(id));
         if log.id != id {
             return violation("2", format!("device {index} goes on in private journal {id} without a word"));
@@ -166,9 +156,9 @@ impl World {
     /// A damaged journal goes on under another id: everything is carried over, at central, or named as lost.
     fn check_replaced(&mut self, index: usize, journal: JournalId, lost: &[Loss]) -> Result<(), Violation> {
         let Some(device) = self.devices.get(index) else { return Ok(()) };
-        let (site, catalogue) = (device.site, std::sync::Arc::clone(device.catalogue()));
+        let catalogue = std::sync::Arc::clone(device.catalogue());
         let carried = read_journal(index, device, Kind::Shared, 0)?;
-        let model = self.model.site(site);
+        let model = self.model.device(index);
         let old = model.log();
         let is_named = |sequence: u64| lost.iter().any(|loss| (loss.first.0..=loss.last.0).contains(&sequence));
         let mut entries = Vec::with_capacity(carried.len());
@@ -211,10 +201,9 @@ impl World {
     /// Invariant 6: what was reported as read is there.
     fn check_cursors(&mut self, index: usize) -> Result<(), Violation> {
         let Some(device) = self.devices.get(index) else { return Ok(()) };
-        let site = device.site;
         let state = device.live().recorder.core().local.session_state();
         let state = state.or_else(|error| violation("6", format!("device {index}: {error}")))?;
-        for (scope, reported) in &self.model.site(site).reported {
+        for (scope, reported) in &self.model.device(index).reported {
             let cursor = state.cursors.iter().find(|cursor| cursor.scope == *scope).map(|cursor| cursor.cursor);
             let is_there =
                 cursor.is_some_and(|cursor| cursor.number >= reported.number || cursor.began != reported.began);

@@ -11,8 +11,7 @@ impl World {
     /// Records groups through the recorder and notes what it acknowledged.
     pub(crate) fn record_groups(&mut self, index: usize, groups: Vec<(Group, Expected)>) -> Result<(), Violation> {
         let Some(device) = self.devices.get_mut(index) else { return Ok(()) };
-        let site = device.site;
-        self.model.site(site).attempted_groups += groups.len() as u64;
+        self.model.device(index).attempted_groups += groups.len() as u64;
         let (groups, expected): (Vec<Group>, Vec<Expected>) = groups.into_iter().unzip();
         let edits: Vec<usize> = groups.iter().map(|group| group.edits.len()).collect();
         let answers = device.live().recorder.record_all(groups);
@@ -23,7 +22,7 @@ impl World {
                 Ok(recorded) => {
                     let shared = recorded.sequences.map_or(0, |(first, last)| last.0 + 1 - first.0);
                     let last = recorded.sequences.map_or(0, |(_, last)| last.0);
-                    let log = self.model.site(site).log();
+                    let log = self.model.device(index).log();
                     log.acknowledged = log.acknowledged.max(if recorded.was_recorded { 0 } else { last });
                     self.counts.edits += recorded.edits;
                     if !recorded.was_recorded && shared > 0 {
@@ -57,8 +56,8 @@ impl World {
             // What was acknowledged in the same breath is looked for when the device is up again.
             return if groups.is_empty() { Ok(()) } else { violation("1", "edits were acknowledged without power") };
         }
-        let (site, catalogue) = (device.site, std::sync::Arc::clone(device.catalogue()));
-        let head = self.model.site(site).log().head();
+        let catalogue = std::sync::Arc::clone(device.catalogue());
+        let head = self.model.device(index).log().head();
         let news = match read_journal(index, device, Kind::Shared, head) {
             // The disk fails while the oracle reads: what is there is seen when the device is up again.
             Err(_) if device.is_off() || self.excused.contains(&index) || self.damaged.contains(&index) => {
@@ -93,17 +92,17 @@ impl World {
                 Some(_) | None => Expected::Either,
             };
             let entry = logged(&catalogue, &stored.entry, stored.hash, expected)?;
-            self.model.site(site).push(entry);
+            self.model.device(index).push(entry);
         }
-        let log = self.model.site(site).log();
+        let log = self.model.device(index).log();
         log.acknowledged = log.acknowledged.max(acknowledged);
         self.note_private(index)
     }
 
     pub(crate) fn note_private(&mut self, index: usize) -> Result<(), Violation> {
         let Some(device) = self.devices.get(index) else { return Ok(()) };
-        let (site, catalogue) = (device.site, std::sync::Arc::clone(device.catalogue()));
-        let known = self.model.site(site).private.as_ref().map_or(0, crate::model::Log::head);
+        let catalogue = std::sync::Arc::clone(device.catalogue());
+        let known = self.model.device(index).private.as_ref().map_or(0, crate::model::Log::head);
         let news = match read_journal(index, device, Kind::Private, known) {
             Err(_) if device.is_off() || self.excused.contains(&index) || self.damaged.contains(&index) => {
                 return Ok(());
@@ -112,7 +111,7 @@ impl World {
         };
         for stored in news {
             let entry = logged(&catalogue, &stored.entry, stored.hash, Expected::Either)?;
-            let model = self.model.site(site);
+            let model = self.model.device(index);
             let key = entry.key.clone();
             if let Some(log) = &mut model.private {
                 log.entries.push(entry);

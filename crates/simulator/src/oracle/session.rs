@@ -16,7 +16,6 @@ impl World {
     /// Invariants 2 and 6 on everything that leaves a device.
     pub(crate) fn check_request(&mut self, index: usize, request: &[u8]) -> Result<(), Violation> {
         let Some(device) = self.devices.get(index) else { return Ok(()) };
-        let site = device.site;
         let state = device.live().recorder.core().local.session_state();
         let state = state.or_else(|error| violation("6", format!("device {index}: {error}")))?;
         let mut reader = SectionReader::default();
@@ -32,9 +31,9 @@ impl World {
                         if durable.is_none_or(|durable| durable.cursor.number < shown.cursor.number) {
                             return violation("6", format!("device {index} reports {shown:?}, durable is {durable:?}"));
                         }
-                        self.model.site(site).reported.insert(shown.scope.clone(), shown.cursor);
+                        self.model.device(index).reported.insert(shown.scope.clone(), shown.cursor);
                     }
-                    let log = self.model.site(site).log();
+                    let log = self.model.device(index).log();
                     let hash = log.entry(head.head.0).map(|entry| entry.hash);
                     if head.head.0 > log.head() || hash.is_some_and(|hash| hash != head.head_hash) {
                         return violation(
@@ -46,7 +45,7 @@ impl World {
                 SectionKind::Frame => {
                     let frame = frame::unpack(sealed.unchecked_body(), &mut history, &mut self.codec);
                     let Ok(frame) = frame else { return violation("7", "a device sent a frame that does not unpack") };
-                    let log = self.model.site(site).log();
+                    let log = self.model.device(index).log();
                     for (sequence, (_, hash)) in (frame.first.0..).zip(&frame.entries) {
                         if log.entry(sequence).map(|entry| entry.hash) != Some(*hash) {
                             let what = format!("device {index} sends entry {sequence} that is not what it has on disk");
@@ -63,10 +62,9 @@ impl World {
     /// Invariant 5, when a page was stored.
     pub(crate) fn check_pushed_before_pulled(&mut self, index: usize) -> Result<(), Violation> {
         let Some(device) = self.devices.get(index) else { return Ok(()) };
-        let site = device.site;
         let Some(underway) = device.live.as_ref().and_then(|live| live.session.as_ref()) else { return Ok(()) };
         let head = underway.head.0;
-        let committed = self.model.site(site).log().committed;
+        let committed = self.model.device(index).log().committed;
         if committed < head {
             return violation("5", format!("device {index} stored a page, central has {committed} of {head} entries"));
         }
@@ -77,7 +75,7 @@ impl World {
     fn check_headers(&mut self, index: usize) -> Result<(), Violation> {
         let Some(device) = self.devices.get(index) else { return Ok(()) };
         let catalogue = std::sync::Arc::clone(device.catalogue());
-        let Some(model) = self.model.sites.get(&device.site) else { return Ok(()) };
+        let Some(model) = self.model.devices.get(index) else { return Ok(()) };
         let mut core = device.live().recorder.core();
         for table in catalogue.tables().filter(|table| table.parent().is_some()) {
             let Some(parent) = table.parent() else { continue };
@@ -121,9 +119,8 @@ impl World {
     pub(crate) fn check_floor(&mut self, index: usize) -> Result<(), Violation> {
         let Some(device) = self.devices.get(index) else { return Ok(()) };
         let Some(live) = &device.live else { return Ok(()) };
-        let site = device.site;
         let floor = live.recorder.core().shared.floor().0;
-        let committed = self.model.site(site).log().committed;
+        let committed = self.model.device(index).log().committed;
         if floor > committed {
             return violation("4", format!("device {index} let go of entries up to {floor}, central has {committed}"));
         }
@@ -167,20 +164,18 @@ impl World {
 
     /// What central has judged when a session begins reaches the device in it.
     pub(crate) fn note_session(&mut self, index: usize) {
-        if let Some(site) = self.devices.get(index).map(|device| device.site) {
-            let model = self.model.site(site);
-            model.judged_at_begin = model.logs.iter().map(|log| log.judged).collect();
-        }
+        let model = self.model.device(index);
+        model.judged_at_begin = model.logs.iter().map(|log| log.judged).collect();
     }
 
     /// A journal that follows a damaged one, and that central has taken nothing of.
     fn is_unheard_successor(&self, index: usize) -> bool {
-        let model = self.devices.get(index).and_then(|device| self.model.sites.get(&device.site));
+        let model = self.model.devices.get(index);
         model.is_some_and(|model| model.logs.len() > 1 && model.logs.last().is_some_and(|log| log.committed == 0))
     }
 
     fn is_twice_replaced(&self, index: usize) -> bool {
-        let model = self.devices.get(index).and_then(|device| self.model.sites.get(&device.site));
+        let model = self.model.devices.get(index);
         let logs = model.map(|model| model.logs.as_slice()).unwrap_or_default();
         // The journal before the one in use was never heard of at central.
         logs.len() > 2 && logs.iter().rev().take(2).all(|log| log.committed == 0)
@@ -188,7 +183,7 @@ impl World {
 
     /// Whether central has entries of a journal before the one in use that it has not judged.
     pub(crate) fn has_unjudged_journal(&self, index: usize) -> bool {
-        let model = self.devices.get(index).and_then(|device| self.model.sites.get(&device.site));
+        let model = self.model.devices.get(index);
         let older = model.and_then(|model| model.logs.split_last()).map(|(_, older)| older).unwrap_or_default();
         older.iter().any(|log| log.judged < log.committed)
     }
@@ -196,7 +191,6 @@ impl World {
     /// What holds when a session says that everything went through.
     pub(crate) fn check_drained(&mut self, index: usize) -> Result<(), Violation> {
         let Some(device) = self.devices.get(index) else { return Ok(()) };
-        let site = device.site;
         let grants = device.live().recorder.core().local.grants();
         let grants = grants.or_else(|error| violation("10", format!("device {index}: {error}")))?;
         let state = device.live().recorder.core().local.session_state();
@@ -204,7 +198,7 @@ impl World {
         if self.has_unjudged_journal(index) {
             return violation("10", format!("device {index} drained while an older journal of its site is not judged"));
         }
-        let model = self.model.site(site);
+        let model = self.model.device(index);
         // What central has not judged yet is in no lane: a local copy that was lost does not have it back yet.
         model.is_complete |= state.judged >= state.received;
         model.judged_at_drained.clone_from(&model.judged_at_begin);

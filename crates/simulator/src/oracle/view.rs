@@ -20,16 +20,15 @@ impl World {
         if device.live.is_none() || device.is_off() {
             return Ok(());
         }
-        let site = device.site;
         // A group of private edits may have become durable in a commit that failed for another group's sake.
         self.note_private(index)?;
         self.check_private_view(index)?;
-        let model = self.model.site(site);
+        let model = self.model.device(index);
         if !model.is_complete {
             return Ok(());
         }
         let set_aside = self.set_aside_of(index)?;
-        let keys: Vec<Key> = self.model.site(site).by_key.keys().cloned().collect();
+        let keys: Vec<Key> = self.model.device(index).by_key.keys().cloned().collect();
         let chosen = self.sample(keys, is_all);
         for key in chosen {
             self.check_own_record(index, &key, &set_aside)?;
@@ -67,9 +66,7 @@ impl World {
             return Ok(());
         }
         let found = self.shown(index, key)?;
-        let Some(device) = self.devices.get(index) else { return Ok(()) };
-        let site = device.site;
-        let model = self.model.site(site);
+        let model = self.model.device(index);
         if model.is_unsettled(key) {
             return Ok(());
         }
@@ -92,11 +89,11 @@ impl World {
 
     fn check_central_record(&mut self, index: usize, key: &Key) -> Result<(), Violation> {
         let Some(device) = self.devices.get(index) else { return Ok(()) };
-        let (site, catalogue) = (device.site, std::sync::Arc::clone(device.catalogue()));
+        let catalogue = std::sync::Arc::clone(device.catalogue());
         let is_central = catalogue.table_by_name(&key.0).is_ok_and(|table| {
             table.is_supported() && (table.data_type() == DataType::Central || table.is_routed_as_central())
         });
-        if !is_central || self.model.site(site).by_key.contains_key(key) {
+        if !is_central || self.model.device(index).by_key.contains_key(key) {
             return Ok(());
         }
         let scope = domain::scope::Scope::AllSites.to_id();
@@ -116,12 +113,10 @@ impl World {
     }
 
     fn check_private_view(&mut self, index: usize) -> Result<(), Violation> {
-        let Some(device) = self.devices.get(index) else { return Ok(()) };
-        let site = device.site;
-        let keys: Vec<Key> = self.model.site(site).private_by_key.keys().cloned().collect();
+        let keys: Vec<Key> = self.model.device(index).private_by_key.keys().cloned().collect();
         for key in keys {
             let found = self.shown(index, &key)?;
-            let expected = self.model.site(site).private_record(&key);
+            let expected = self.model.device(index).private_record(&key);
             if found != expected {
                 let what = format!("device {index} shows private {key:?} as {found:?}, it has to be {expected:?}");
                 return violation("4", what);
