@@ -26,6 +26,7 @@ Runs real agents and the real central against failing disks, networks and clocks
   --profile P     calm, edge, cuts, crash or hostile; without it each seed draws one
   --without F     leaves a fault out; may be repeated (a smaller failing run is told in these words)
   --sites N, --chaos-ms N   instead of what the seed draws
+  --forks         devices and central may be copied, set back and replaced in every run, not only in those that draw it
   --lying-syncs   syncs of SQLite's disks do nothing: a control, which has to fail
   --jobs N        processes that share the seeds; 1 unless given
 ";
@@ -48,6 +49,7 @@ struct Options {
     sites: Option<usize>,
     chaos_ms: Option<u64>,
     has_lying_syncs: bool,
+    has_forks: bool,
     is_replay: bool,
     is_twice: bool,
     is_regressions: bool,
@@ -97,6 +99,7 @@ fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Option<Options>, l
             Long("sites") => options.sites = Some(parser.value()?.parse()?),
             Long("chaos-ms") => options.chaos_ms = Some(parser.value()?.parse()?),
             Long("lying-syncs") => options.has_lying_syncs = true,
+            Long("forks") => options.has_forks = true,
             Long("replay") => options.is_replay = true,
             Long("twice") => options.is_twice = true,
             Long("regressions") => options.is_regressions = true,
@@ -124,6 +127,7 @@ impl Options {
             sites: self.sites,
             chaos_ms: self.chaos_ms,
             has_lying_syncs: self.has_lying_syncs,
+            has_forks: self.has_forks,
         }
     }
 }
@@ -208,6 +212,9 @@ fn share(options: &Options) -> bool {
         if let Some(profile) = options.profile {
             command.arg("--profile").arg(profile.as_str());
         }
+        if options.has_forks {
+            command.arg("--forks");
+        }
         for fault in &options.without {
             command.arg("--without").arg(fault.as_str());
         }
@@ -264,7 +271,7 @@ fn make_smaller(plan: &Plan, failed: &Failed) {
 }
 
 fn add(sum: &mut Counts, passed: &Passed) {
-    let Counts { edits, sessions, drained, commits, crashes, refused, faults } = passed.counts;
+    let Counts { edits, sessions, drained, commits, crashes, refused, faults, forks } = passed.counts;
     sum.edits += edits;
     sum.sessions += sessions;
     sum.drained += drained;
@@ -272,11 +279,12 @@ fn add(sum: &mut Counts, passed: &Passed) {
     sum.crashes += crashes;
     sum.refused += refused;
     sum.faults += faults;
+    sum.forks += forks;
 }
 
 fn counts(counts: Counts) -> String {
-    let Counts { edits, sessions, drained, commits, crashes, refused, faults } = counts;
+    let Counts { edits, sessions, drained, commits, crashes, refused, faults, forks } = counts;
     format!(
-        "edits {edits}, sessions {sessions} (drained {drained}), commits {commits}, crashes {crashes}, other faults {faults}, refused {refused}"
+        "edits {edits}, sessions {sessions} (drained {drained}), commits {commits}, crashes {crashes}, other faults {faults}, forks {forks}, refused {refused}"
     )
 }

@@ -41,6 +41,8 @@ pub enum Role {
 pub struct Device {
     /// Whether it counts.
     pub role: Role,
+    /// Tells its hardware from that of others; a copy of its disk that runs in a virtual machine has the same.
+    pub hardware: u8,
     /// The site that it speaks for.
     pub site: SiteId,
     /// The shared journal's part of the disk.
@@ -88,6 +90,8 @@ pub struct Identity {
     pub private_journal: JournalId,
     /// The last token.
     pub token: Token,
+    /// How many it was given.
+    pub tokens: u64,
     /// The last control row that the local copy has durably.
     pub control: ControlNumber,
     /// Whether both journals were made.
@@ -106,6 +110,7 @@ impl Identity {
             journal: JournalId(random.bytes()),
             private_journal: JournalId(random.bytes()),
             token: Token::NONE,
+            tokens: 0,
             control: ControlNumber(0),
             has_journals: false,
             suspicion: Suspicion::default(),
@@ -167,6 +172,7 @@ impl Device {
         let identity = Identity::fresh(random);
         Self {
             role: Role::Active,
+            hardware: 0,
             site,
             shared: FakeStorage::new(),
             private: FakeStorage::new(),
@@ -209,7 +215,7 @@ impl Device {
         self.kill(random);
         (self.shared, self.private) = (image.shared.copy(), image.private.copy());
         self.disk.restore(image.disk.clone());
-        self.identity = image.identity.clone();
+        self.identity = Identity { tokens: self.identity.tokens, ..image.identity.clone() };
         self.signer = Ed25519Signer::from_seed(&self.identity.seed);
         // Handles of the copied disks are as dead as those of the old ones.
         self.shared.restart(random.number());
@@ -221,7 +227,16 @@ impl Device {
         self.disk.crash();
         self.live = None;
         let fresh = Device::new(self.site, self.settings.clone(), random);
-        *self = Self { life: self.life + 1, clock_off_ms: self.clock_off_ms, ..fresh };
+        let (role, hardware, sessions) = (self.role, self.hardware, self.sessions);
+        *self = Self { life: self.life + 1, clock_off_ms: self.clock_off_ms, role, hardware, sessions, ..fresh };
+    }
+
+    /// Another device for the same site, with an empty disk and hardware of its own.
+    pub fn sibling(&self, number: usize, random: &mut Random) -> Device {
+        let mut device = Device::new(self.site, self.settings.clone(), random);
+        device.hardware = u8::try_from(number).unwrap_or(u8::MAX);
+        device.sessions = (number as u64) << 32;
+        device
     }
 
     /// Starts the agent.
@@ -411,6 +426,7 @@ impl TokenStore for Identity {
 
     fn store_token(&mut self, token: Token) -> Result<(), AgentError> {
         self.token = token;
+        self.tokens += 1;
         Ok(())
     }
 

@@ -33,6 +33,7 @@ impl World {
 
     /// Records groups on a device, in order.
     pub(crate) fn record(&mut self, index: usize, planned: Vec<Planned>) -> Result<(), Violation> {
+        self.note_handed_back(index)?;
         let mut planned = planned.into_iter().peekable();
         while let Some(first) = planned.next() {
             let is_live = self.devices.get(index).is_some_and(|device| device.live.is_some());
@@ -189,6 +190,7 @@ impl World {
         ));
         self.counts.sessions += 1;
         self.counts.drained += u64::from(failure.is_none());
+        self.note_handed_back(index)?;
         self.check_failure(index, failure)?;
         self.check_floor(index)?;
         if failure.is_none() {

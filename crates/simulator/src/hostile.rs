@@ -83,7 +83,7 @@ impl World {
     }
 
     /// How far each journal is received at central.
-    fn counts_at_central(&mut self) -> Result<Vec<(JournalId, u64, Vec<u8>)>, Violation> {
+    pub(crate) fn counts_at_central(&mut self) -> Result<Vec<(JournalId, u64, Vec<u8>)>, Violation> {
         let journals = self.inspector.journals();
         let journals = journals.or_else(|error| violation("3", format!("central's store cannot be read: {error}")))?;
         Ok(journals.into_iter().map(|journal| (journal.id, journal.received, journal.received_hash)).collect())

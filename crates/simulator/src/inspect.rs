@@ -207,6 +207,19 @@ impl Inspector {
         Ok(waiting)
     }
 
+    /// Sites that are stopped.
+    ///
+    /// # Errors
+    /// Those of a read.
+    pub fn stopped_sites(&mut self) -> Result<Vec<SiteId>, SqlError> {
+        let mut sites = Vec::new();
+        self.engine()?.query("SELECT site FROM site_stop ORDER BY site", &[], &mut |row| {
+            sites.push(SiteId(u32::try_from(row.integer(0)?).unwrap_or(0)));
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(sites)
+    }
+
     fn engine(&mut self) -> Result<&mut SqliteEngine, SqlError> {
         match &mut self.engine {
             Some(engine) => Ok(engine),

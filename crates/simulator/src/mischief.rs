@@ -3,7 +3,7 @@
 use outpost::journal::fake_storage::{FakeStorage, SegmentDamage};
 use outpost::service::plan::Wake;
 
-use crate::device::LOCAL_COPY;
+use crate::device::{LOCAL_COPY, Role};
 use crate::disk::Disk;
 use crate::mix::Fault;
 use crate::model::Violation;
@@ -19,8 +19,10 @@ impl World {
     pub(crate) fn mischief(&mut self) -> Result<(), Violation> {
         for index in 0..self.devices.len() {
             self.mischief_at_device(index)?;
+            self.fork_at_device(index)?;
         }
         self.mischief_at_centre();
+        self.fork_at_centre();
         let wait_ms = self.random.below(2 * MISCHIEF_EVERY_MS);
         self.after(wait_ms, Event::Mischief);
         Ok(())
@@ -71,7 +73,7 @@ impl World {
                 device.disk.set_free_bytes(Some(0));
             }
         }
-        if self.strikes(Fault::DeviceDamage) {
+        if device_role(self, index) == Role::Active && self.strikes(Fault::DeviceDamage) {
             self.damage_device(index);
         }
         if self.strikes(Fault::LocalCopyLost) {
@@ -99,10 +101,12 @@ impl World {
                 self.wake_with(index, Wake::Asked(work, ()))?;
             }
         }
-        if self.strikes(Fault::Wipe) && self.random.chance(200) {
+        // An old tablet that is wiped, or whose journal is damaged, is one that nobody finds again.
+        let is_kept = device_role(self, index) == Role::Active;
+        if is_kept && self.strikes(Fault::Wipe) && self.random.chance(200) {
             self.wipe_device(index);
         }
-        if self.strikes(Fault::ForgedRequest) {
+        if is_kept && !self.is_forked(index) && self.strikes(Fault::ForgedRequest) {
             self.forge_request(index)?;
         }
         Ok(())
@@ -227,4 +231,8 @@ impl World {
             self.centre.clock_off_ms = self.clock_off();
         }
     }
+}
+
+fn device_role(world: &World, index: usize) -> Role {
+    world.devices.get(index).map_or(Role::Gone, |device| device.role)
 }

@@ -5,6 +5,9 @@ use std::fmt;
 
 use crate::random::Random;
 
+/// Of how many runs in a thousand devices and central may be copied, set back or replaced.
+const FORKS_PERMILLE: u64 = 350;
+
 /// What kind of world a run plays in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Profile {
@@ -116,12 +119,27 @@ faults! {
     ForgedRequest = "forged-request",
     /// Old entries are pruned from central's log.
     Prune = "prune",
+    /// A device's disk is copied, and both run.
+    Clone = "clone",
+    /// A device's disk is put back to an older backup.
+    SetBack = "set-back",
+    /// Another device takes the place of one, which may be found again.
+    Replace = "replace",
+    /// Somebody who knows the password enrols a device of their own.
+    Stranger = "stranger",
+    /// Central's disk is put back to an older backup, and others write to it before its sites come.
+    CentralSetBack = "central-set-back",
 }
 
 impl Fault {
     /// The fault of a word.
     pub fn of(word: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|fault| fault.as_str() == word)
+    }
+
+    /// Whether it makes two of what should be one, or an old one of it. Drawn for itself, beside what a profile has.
+    pub fn is_fork(self) -> bool {
+        matches!(self, Self::Clone | Self::SetBack | Self::Replace | Self::Stranger | Self::CentralSetBack)
     }
 
     /// Whether a profile may draw it.
@@ -191,10 +209,17 @@ pub struct Mix {
 }
 
 impl Mix {
-    /// Draws a mix for a profile.
-    pub fn draw(profile: Profile, random: &mut Random) -> Self {
+    /// Draws a mix for a profile. With `has_forks` it is one in which devices are copied, set back and replaced, or may be.
+    pub fn draw(profile: Profile, has_forks: bool, random: &mut Random) -> Self {
         let share = *random.pick(&[300, 600, 900]);
-        let faults = Fault::ALL.iter().copied().filter(|fault| fault.is_in(profile) && random.chance(share)).collect();
+        let base = Fault::ALL.iter().copied().filter(|fault| !fault.is_fork() && fault.is_in(profile));
+        let mut faults: BTreeSet<Fault> = base.filter(|_| random.chance(share)).collect();
+        // A stream of its own, so that the rest of a seed's course does not hang on it.
+        let mut forks = Random::new(random.clone().number());
+        if has_forks || forks.chance(FORKS_PERMILLE) {
+            let forking = Fault::ALL.iter().copied().filter(|fault| fault.is_fork());
+            faults.extend(forking.filter(|_| forks.chance(500)));
+        }
         let is_edge = profile == Profile::Edge;
         Self {
             profile,

@@ -5,6 +5,7 @@ use outpost::error::AgentError;
 use protocol::hardware::{HardwareId, HardwareKind, HardwareSource};
 use protocol::ids::JournalId;
 
+use crate::device::Role;
 use crate::model::{Violation, violation};
 use crate::world::{Event, World};
 
@@ -34,7 +35,7 @@ impl World {
         self.device_down(index);
     }
 
-    fn device_down(&mut self, index: usize) {
+    pub(crate) fn device_down(&mut self, index: usize) {
         let wait_ms = self.down_for();
         self.after(wait_ms, Event::DeviceUp(index));
     }
@@ -67,27 +68,33 @@ impl World {
 
     /// Central knows a device from now on.
     pub(crate) fn enrol(&mut self, index: usize) -> Result<bool, Violation> {
+        let Some(journal) = self.devices.get(index).map(|device| device.identity.journal) else { return Ok(false) };
+        if !self.enrol_with(index, journal)? {
+            return Ok(false);
+        }
+        self.note(format_args!("device {index} is enrolled with journal {journal}"));
+        if let Some(device) = self.devices.get_mut(index) {
+            device.identity.is_enrolled = true;
+        }
+        self.note_enrolled(index, journal)?;
+        self.after_commit()?;
+        Ok(true)
+    }
+
+    /// Central takes a device with a journal.
+    pub(crate) fn enrol_with(&mut self, index: usize, journal: JournalId) -> Result<bool, Violation> {
         let Some(device) = self.devices.get(index) else { return Ok(false) };
-        let (site, journal) = (device.site, device.identity.journal);
+        let (site, hardware) = (device.site, hardware(device.hardware));
         let key = protocol::edge::Signer::public_key(device.signer());
         let wall_ms = self.wall_ms(self.centre.clock_off_ms);
         let Some(live) = &mut self.centre.live else { return Ok(false) };
-        // Of a kind that no device lacks; a wiped device is the same one.
-        let source =
-            HardwareSource { kind: HardwareKind::BoardSerial, digest: [u8::try_from(index).unwrap_or(u8::MAX); 16] };
-        let hardware = HardwareId::new(vec![source]).expect("one source is within the limit");
         let enrolling = EnrollingDevice { key, journal, hardware };
-        let enrolled = live.store.batch(wall_ms, |batch| batch.enrol(site, &enrolling));
-        match enrolled {
+        match live.store.batch(wall_ms, |batch| batch.enrol(site, &enrolling)) {
             Ok(Ok(_)) => {
-                self.note(format_args!("device {index} is enrolled with journal {journal}"));
-                if let Some(device) = self.devices.get_mut(index) {
-                    device.identity.is_enrolled = true;
-                }
-                self.note_enrolled(index, journal);
-                self.after_commit()?;
+                self.count_tokens_anew(site);
                 Ok(true)
             }
+            Ok(Err(error)) if self.see_to_fork(index, error.code())? => Ok(false),
             Ok(Err(error)) | Err(error) => {
                 self.central_failed("enrol", &error.to_string())?;
                 Ok(false)
@@ -96,10 +103,10 @@ impl World {
     }
 
     /// What a device had not sent before it was wiped is gone with it.
-    fn note_enrolled(&mut self, index: usize, journal: JournalId) {
+    fn note_enrolled(&mut self, index: usize, journal: JournalId) -> Result<(), Violation> {
         let model = self.model.device(index);
         if model.logs.last().is_some_and(|log| log.id == journal) {
-            return;
+            return Ok(());
         }
         if let Some(old) = model.logs.last_mut() {
             let committed = old.committed;
@@ -107,10 +114,18 @@ impl World {
                 entry.is_lost |= sequence > committed;
             }
         }
-        model.begin_journal(journal);
+        let site = model.site;
+        if self.model.of_site(site).count() > 1 {
+            self.adopt_history(index)?;
+        }
+        self.model.device(index).begin_journal(journal);
+        Ok(())
     }
 
     pub(crate) fn open_device(&mut self, index: usize) -> Result<(), Violation> {
+        if self.devices.get(index).is_none_or(|device| device.role == Role::Gone) {
+            return Ok(());
+        }
         let is_enrolled = self.devices.get(index).is_some_and(|device| device.identity.is_enrolled);
         if !is_enrolled && !self.enrol(index)? {
             self.device_down(index);
@@ -177,7 +192,8 @@ impl World {
         match self.centre.open(wall_ms, &mut self.random) {
             Ok(()) => {
                 self.note(format_args!("central is up"));
-                self.check_centre_opened()
+                self.check_centre_opened()?;
+                self.write_first()
             }
             Err(error) => {
                 self.centre.live = None;
@@ -195,4 +211,10 @@ impl World {
             }
         }
     }
+}
+
+/// Hardware that is like no other, of a kind that no device lacks.
+pub(crate) fn hardware(number: u8) -> HardwareId {
+    let source = HardwareSource { kind: HardwareKind::BoardSerial, digest: [number; 16] };
+    HardwareId::new(vec![source]).expect("one source is within the limit")
 }

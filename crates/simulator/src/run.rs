@@ -27,18 +27,28 @@ pub struct Plan {
     pub chaos_ms: Option<u64>,
     /// Syncs of SQLite's disks do nothing: the control that the oracles can fail.
     pub has_lying_syncs: bool,
+    /// Devices and central may be copied, set back and replaced, also if the seed does not draw it.
+    pub has_forks: bool,
 }
 
 impl Plan {
     /// A seed as it is.
     pub fn of_seed(seed: u64, profile: Option<Profile>) -> Self {
-        Self { seed, profile, without: BTreeSet::new(), sites: None, chaos_ms: None, has_lying_syncs: false }
+        Self {
+            seed,
+            profile,
+            without: BTreeSet::new(),
+            sites: None,
+            chaos_ms: None,
+            has_lying_syncs: false,
+            has_forks: false,
+        }
     }
 
     /// The mix that it stands for.
     fn mix(&self, random: &mut Random) -> Mix {
         let drawn = *random.pick(&Profile::ALL);
-        let mut mix = Mix::draw(self.profile.unwrap_or(drawn), random);
+        let mut mix = Mix::draw(self.profile.unwrap_or(drawn), self.has_forks, random);
         mix.faults.retain(|fault| !self.without.contains(fault));
         mix.has_lying_syncs = self.has_lying_syncs;
         mix.sites = self.sites.unwrap_or(mix.sites);
@@ -58,6 +68,9 @@ impl fmt::Display for Plan {
         }
         if let Some(chaos_ms) = self.chaos_ms {
             write!(formatter, " --chaos-ms {chaos_ms}")?;
+        }
+        if self.has_forks {
+            write!(formatter, " --forks")?;
         }
         if self.has_lying_syncs {
             write!(formatter, " --lying-syncs")?;

@@ -7,13 +7,17 @@ use std::sync::Arc;
 use domain::catalogue::DataType;
 
 use crate::centre::Said;
-use crate::device::Step;
+use crate::device::{Role, Step};
 use crate::model::{Columns, Expected, Key, Violation, violation};
 use crate::oracle::columns_at_central;
 use crate::world::World;
 
 /// Sessions for each site until it is drained: 2 and the longest chain of waits, which is one (a line and its header).
 const SESSIONS_MAX: u64 = 3;
+/// Sessions that it may take beside that to see which of two devices goes on, and to heal with a central that was set back.
+const FORK_SESSIONS: u64 = 3;
+/// How often a session that failed because of a fork is tried again at once, when somebody has seen to it.
+const TRIES_MAX: u32 = 8;
 /// Requests of one session, at most: more is a session that does not end.
 const REQUESTS_MAX: u64 = 100_000;
 
@@ -24,15 +28,19 @@ impl World {
     /// The first invariant that does not hold.
     pub fn settle(&mut self) -> Result<(), Violation> {
         self.heal()?;
-        for round in 1..=SESSIONS_MAX {
+        let rounds = if self.counts.forks > 0 { SESSIONS_MAX + FORK_SESSIONS } else { SESSIONS_MAX };
+        for round in 1..=rounds {
             for index in 0..self.devices.len() {
-                self.sync_calmly(index, round < SESSIONS_MAX)?;
+                self.sync_calmly(index, round < rounds, TRIES_MAX)?;
             }
             self.judge_rest()?;
             self.note(format_args!("round {round} is over"));
         }
         self.check_central_log()?;
-        for index in 0..self.devices.len() {
+        for index in self.speakers() {
+            if self.actives(self.devices[index].site).len() > 1 {
+                return violation("11", format!("device {index} is one of two at rest, and nobody was told"));
+            }
             self.check_device(index)?;
         }
         self.check_central_fold()
@@ -57,6 +65,9 @@ impl World {
         self.centre.kill();
         self.start_centre()?;
         for index in 0..self.devices.len() {
+            if self.devices.get(index).is_some_and(|device| device.role == Role::Gone) {
+                continue;
+            }
             if let Some(until_ms) = self.asleep_until_ms.get_mut(index) {
                 *until_ms = 0;
             }
@@ -91,7 +102,10 @@ impl World {
 
     /// One session over a link that does nothing wrong. It may give up only if `may_stall`, and only while central judges so
     /// little at once that the journals of a wiped device keep it waiting.
-    fn sync_calmly(&mut self, index: usize, may_stall: bool) -> Result<(), Violation> {
+    fn sync_calmly(&mut self, index: usize, may_stall: bool, tries: u32) -> Result<(), Violation> {
+        if self.devices.get(index).is_none_or(|device| device.role == Role::Gone) {
+            return Ok(());
+        }
         let wall_ms = self.device_wall_ms(index);
         self.note_session(index);
         let Some(device) = self.devices.get_mut(index) else { return Ok(()) };
@@ -104,9 +118,14 @@ impl World {
                 }
                 Ok(Step::Over(report)) => {
                     if let Some(failure) = &report.failure {
-                        if matches!(failure.code.as_str(), "unknown_journal" | "fork") {
-                            self.check_failure(index, Some(failure))?;
-                            return self.sync_calmly(index, may_stall);
+                        if self.devices[index].role == Role::Retired && failure.code == "device_retired" {
+                            return self.check_retired(index);
+                        }
+                        let is_of_forks = matches!(failure.code.as_str(), "unknown_journal" | "fork");
+                        if tries > 0 && (is_of_forks || self.is_forked(index)) {
+                            self.note(format_args!("device {index} ends with {}", failure.code));
+                            self.see_to_calmly(index, failure)?;
+                            return self.sync_calmly(index, may_stall, tries - 1);
                         }
                         if failure.code == "stalled" && may_stall && self.has_unjudged_journal(index) {
                             self.note(format_args!("device {index} waits for what central has to judge"));
@@ -128,6 +147,29 @@ impl World {
             }
         }
         violation("10", format!("a session of device {index} does not end"))
+    }
+
+    /// What a session found is seen to at once.
+    fn see_to_calmly(&mut self, index: usize, failure: &outpost::sync_runner::SessionFailure) -> Result<(), Violation> {
+        let site = self.devices[index].site;
+        let is_stopped = failure.code == "site_stopped" || self.actives(site).len() > 1;
+        self.check_failure(index, Some(failure))?;
+        if is_stopped && self.forks.contains_key(&site) {
+            self.administer(site)?;
+        }
+        Ok(())
+    }
+
+    /// Everything that an old device still has is at central, in set-aside, and it is told so.
+    fn check_retired(&mut self, index: usize) -> Result<(), Violation> {
+        self.check_floor(index)?;
+        let log = self.model.device(index).log();
+        if log.committed != log.head() {
+            let (committed, head) = (log.committed, log.head());
+            return violation("11", format!("central has {committed} of {head} entries of the old device {index}"));
+        }
+        self.note(format_args!("device {index} is told that another one took its place"));
+        Ok(())
     }
 
     fn exchange_calmly(
@@ -202,8 +244,15 @@ impl World {
                 return violation("10", what);
             }
             // Of several that wrote it, the one whose entries central has.
-            let logs = self.model.of_site(journal.site).filter_map(|device| device.log_of(journal.id));
-            let Some((_, log)) = logs.max_by_key(|(_, log)| log.committed) else {
+            let speaker = self.actives(journal.site).first().copied();
+            let is_spoken = speaker.is_some_and(|index| self.model.device(index).log_of(journal.id).is_some());
+            let log = if let Some(index) = speaker.filter(|_| is_spoken && journal.is_active) {
+                self.model.device(index).log_of(journal.id)
+            } else {
+                let logs = self.model.of_site(journal.site).filter_map(|device| device.log_of(journal.id));
+                logs.max_by_key(|(_, log)| log.committed)
+            };
+            let Some((_, log)) = log else {
                 return violation("3", format!("central has a journal {} that no device has", journal.id));
             };
             if journal.is_active && journal.received != log.head() {
@@ -263,7 +312,9 @@ impl World {
         let set_aside = self.set_aside_of(index)?;
         for (journal, sequence) in &set_aside {
             let model = self.model.device(index);
-            let is_refused = model.log_of(*journal).is_some_and(|(_, log)| log.refused.contains(sequence));
+            let is_refused = model
+                .log_of(*journal)
+                .is_some_and(|(_, log)| log.refused.contains(sequence) || log.refused_before.contains(sequence));
             // The log at central may be pruned; what it still knows has to agree.
             let is_known = model.log_of(*journal).is_some_and(|(_, log)| !log.refused.is_empty());
             if !is_refused && is_known && self.is_in_central_log(*journal, *sequence)? {

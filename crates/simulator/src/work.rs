@@ -37,7 +37,7 @@ pub enum How {
 }
 
 /// What one site's people remember of what they made.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Desk {
     /// Ids by table.
     made: BTreeMap<String, Vec<String>>,

@@ -13,10 +13,12 @@ use protocol::schedule::Schedule;
 
 use crate::centre::Centre;
 use crate::device::{Device, Role, Settings};
+use crate::forks::{DeviceBackup, Fork};
 use crate::inspect::Inspector;
 use crate::mix::Mix;
 use crate::model::{DeviceModel, Model, Violation, violation};
 use crate::random::Random;
+use crate::time_line::CentreBackup;
 use crate::trace::Trace;
 use crate::traffic::Connection;
 use crate::work::{Desk, FOREIGN_TABLE, Office, central_edit};
@@ -55,6 +57,8 @@ pub enum Event {
     CentralUp,
     /// Something may go wrong.
     Mischief,
+    /// An administrator looks at a site that stopped.
+    Administer(SiteId),
 }
 
 /// Everything.
@@ -82,6 +86,14 @@ pub struct World {
     pub excused: BTreeSet<usize>,
     /// The same for central.
     pub is_centre_excused: bool,
+    /// Sites of which two devices live, or one that was set back.
+    pub forks: BTreeMap<SiteId, Fork>,
+    /// Backups of devices, by index.
+    pub backups: BTreeMap<usize, DeviceBackup>,
+    /// The backup of central.
+    pub centre_backup: Option<CentreBackup>,
+    /// Whether central was set back and did not start since.
+    pub is_centre_new: bool,
     /// Central.
     pub centre: Centre,
     /// Reads central's store for the oracles.
@@ -123,6 +135,8 @@ pub struct Counts {
     pub refused: u64,
     /// Other faults that struck.
     pub faults: u64,
+    /// Devices that were copied, set back or replaced, and centrals that were set back.
+    pub forks: u64,
 }
 
 impl World {
@@ -160,6 +174,10 @@ impl World {
             asleep_until_ms: Vec::new(),
             excused: BTreeSet::new(),
             is_centre_excused: false,
+            forks: BTreeMap::new(),
+            backups: BTreeMap::new(),
+            centre_backup: None,
+            is_centre_new: false,
             centre,
             inspector,
             central_records: Vec::new(),
@@ -219,6 +237,7 @@ impl World {
 
     fn happen(&mut self, event: Event) -> Result<(), Violation> {
         match event {
+            Event::Burst(index) if self.devices.get(index).is_some_and(|device| device.role == Role::Gone) => Ok(()),
             Event::Burst(index) => {
                 self.burst(index)?;
                 let wait_ms = self.random.below(2 * self.mix.burst_every_ms);
@@ -243,6 +262,7 @@ impl World {
             Event::CentralWork => self.central_work(),
             Event::CentralUp => self.centre_up(),
             Event::Mischief => self.mischief(),
+            Event::Administer(site) => self.administer(site),
         }
     }
 
@@ -334,8 +354,8 @@ impl World {
                 Ok(Ok(site)) => site,
                 Ok(Err(error)) | Err(error) => return violation("setup", format!("a site is refused: {error}")),
             };
-            self.model.devices.push(DeviceModel::new(site, stores));
-            self.add_device(site, catalogue);
+            let device = self.make_device(site, catalogue);
+            self.add_device(device, DeviceModel::new(site, stores));
         }
         for _ in 0..self.mix.central_records {
             let edit = central_edit(self.centre.catalogue(), &self.mix, &self.central_records, &mut self.random);
@@ -344,7 +364,7 @@ impl World {
         self.after_commit()
     }
 
-    fn add_device(&mut self, site: SiteId, catalogue: &Arc<Catalogue>) {
+    fn make_device(&mut self, site: SiteId, catalogue: &Arc<Catalogue>) -> Device {
         let settings = Settings {
             catalogue: Arc::clone(catalogue),
             limits: JournalLimits {
@@ -361,10 +381,20 @@ impl World {
             acknowledged_tail_bytes_max: self.mix.acknowledged_tail_bytes_max,
             central: protocol::edge::Signer::public_key(self.centre.signer()),
         };
-        let device = Device::new(site, settings, &mut self.random);
+        let mut device = Device::new(site, settings, &mut self.random);
+        device.hardware = u8::try_from(self.devices.len()).unwrap_or(u8::MAX);
+        device
+    }
+
+    /// Another device, with what must be so of it.
+    pub(crate) fn add_device(&mut self, device: Device, model: DeviceModel) {
         device.disk.set_lying_syncs(self.mix.has_lying_syncs);
+        let colleague = self.devices.iter().position(|other| other.site == device.site);
+        // People know what they made, whatever stands on their desk.
+        let desk = colleague.and_then(|index| self.desks.get(index)).cloned().unwrap_or_default();
         self.devices.push(device);
-        self.desks.push(Desk::default());
+        self.model.devices.push(model);
+        self.desks.push(desk);
         self.asleep_until_ms.push(0);
     }
 

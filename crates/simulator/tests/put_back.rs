@@ -11,7 +11,8 @@ fn head(world: &World) -> u64 {
 #[test]
 fn a_device_and_a_central_that_are_put_back_are_as_they_were() {
     let mut random = Random::new(5);
-    let mix = Mix { sites: 1, chaos_ms: 300_000, burst_every_ms: 20_000, ..Mix::draw(Profile::Calm, &mut random) };
+    let mix =
+        Mix { sites: 1, chaos_ms: 300_000, burst_every_ms: 20_000, ..Mix::draw(Profile::Calm, false, &mut random) };
     let mut world = World::new(mix, random.fork(), false).unwrap();
     world.run().unwrap();
     let (device, central, known) = (world.devices[0].image(), world.centre.disk.snapshot(), head(&world));

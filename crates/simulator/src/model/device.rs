@@ -25,6 +25,8 @@ pub struct Log {
     pub judged: u64,
     /// Entries that central refused, as its commits say.
     pub refused: BTreeSet<u64>,
+    /// The same of a central that was set back since.
+    pub refused_before: BTreeSet<u64>,
     /// Central has other entries than these behind [`Log::committed`]: another device wrote the same journal.
     pub is_elsewhere: bool,
 }
@@ -40,6 +42,7 @@ impl Log {
             judged: 0,
             is_closed: false,
             refused: BTreeSet::new(),
+            refused_before: BTreeSet::new(),
             is_elsewhere: false,
         }
     }
@@ -100,6 +103,8 @@ pub struct DeviceModel {
     pub judged_at_drained: Vec<u64>,
     /// Whether the device lost its local copy: what waits at central is not shown there any more.
     pub has_forgotten: bool,
+    /// Whether central was set back since this device last had everything both ways.
+    pub is_other_time_line: bool,
     /// Groups that were handed over and not acknowledged since the journal was last opened.
     pub attempted_groups: u64,
 }
@@ -121,6 +126,7 @@ impl DeviceModel {
             judged_at_begin: Vec::new(),
             judged_at_drained: Vec::new(),
             has_forgotten: false,
+            is_other_time_line: false,
             attempted_groups: 0,
         }
     }
@@ -139,6 +145,38 @@ impl DeviceModel {
         self.private_base.clear();
         self.private_by_key.clear();
         self.attempted_groups = 0;
+    }
+
+    /// Central is what it was before: it has to show anew what it has of this device.
+    pub fn begin_other_time_line(&mut self) {
+        self.reported.clear();
+        self.is_complete = false;
+        self.is_other_time_line = true;
+        self.judged_at_begin.clear();
+        self.judged_at_drained.clear();
+        for log in &mut self.logs {
+            (log.committed, log.judged, log.is_elsewhere) = (0, 0, false);
+            log.refused_before.append(&mut log.refused);
+        }
+    }
+
+    /// Its journals are these, as central has them, and then its own that central never heard of. What central does not have
+    /// of them is lost.
+    pub fn adopt(&mut self, mut logs: Vec<Log>) {
+        let own = std::mem::take(&mut self.logs);
+        let unheard: Vec<Log> = own.into_iter().filter(|log| logs.iter().all(|known| known.id != log.id)).collect();
+        logs.extend(unheard);
+        self.by_key.clear();
+        for (number, log) in logs.iter_mut().enumerate() {
+            let committed = log.committed;
+            for (sequence, entry) in (1..).zip(&mut log.entries) {
+                entry.is_lost |= sequence > committed && !entry.is_moved;
+                self.by_key.entry(entry.key.clone()).or_default().push((number, sequence));
+            }
+        }
+        self.logs = logs;
+        self.judged_at_begin.clear();
+        self.judged_at_drained.clear();
     }
 
     /// The journal in use.

@@ -36,6 +36,7 @@ impl World {
         for journal in journals.iter().filter(|journal| journal.site.0 > 1) {
             self.check_journal_at_central(journal, is_start)?;
         }
+        self.check_forks()?;
         self.note_versions()
     }
 

@@ -8,6 +8,7 @@ use protocol::ids::RecordId;
 use protocol::message::{self, RequestHead};
 use protocol::section::{Kind as SectionKind, SectionReader};
 
+use crate::device::Role;
 use crate::mix::Fault;
 use crate::model::{Key, Violation, violation};
 use crate::world::World;
@@ -15,6 +16,7 @@ use crate::world::World;
 impl World {
     /// Invariants 2 and 6 on everything that leaves a device.
     pub(crate) fn check_request(&mut self, index: usize, request: &[u8]) -> Result<(), Violation> {
+        self.note_handed_back(index)?;
         let Some(device) = self.devices.get(index) else { return Ok(()) };
         let state = device.live().recorder.core().local.session_state();
         let state = state.or_else(|error| violation("6", format!("device {index}: {error}")))?;
@@ -144,6 +146,9 @@ impl World {
             "not_enrolled",
         ];
         let Some(failure) = failure else { return Ok(()) };
+        if self.see_to_fork(index, &failure.code)? || self.see_to_time_line(index, &failure.code)? {
+            return Ok(());
+        }
         // A journal that was replaced twice without a word to central in between: the device is enrolled again, as it is told.
         // So it is when the damaged journal is known only up to where central's log was pruned.
         let is_told_to_enrol = match failure.code.as_str() {
@@ -195,6 +200,11 @@ impl World {
         let grants = grants.or_else(|error| violation("10", format!("device {index}: {error}")))?;
         let state = device.live().recorder.core().local.session_state();
         let state = state.or_else(|error| violation("10", format!("device {index}: {error}")))?;
+        if self.devices[index].role == Role::Retired {
+            return violation("11", format!("device {index} has everything, and another one speaks for its site"));
+        }
+        self.end_fork(index);
+        self.end_time_line(index)?;
         if self.has_unjudged_journal(index) {
             return violation("10", format!("device {index} drained while an older journal of its site is not judged"));
         }

@@ -1,0 +1,124 @@
+//! Central is set back to an older backup: what it must be then, and what its sites have to do with it (rule 5.12).
+
+use std::collections::BTreeMap;
+
+use crate::device::Role;
+use crate::disk::DiskImage;
+use crate::mix::Fault;
+use crate::model::{Columns, Key, Version, Violation};
+use crate::work::central_edit;
+use crate::world::World;
+
+/// A backup of central, and what it had committed then.
+#[derive(Debug, Clone)]
+pub struct CentreBackup {
+    image: DiskImage,
+    versions: BTreeMap<Key, Vec<Version>>,
+    central: BTreeMap<Key, Option<Columns>>,
+    position: u64,
+    records: Vec<(String, String)>,
+}
+
+impl World {
+    /// Somebody may back central up, or put a backup back.
+    pub(crate) fn fork_at_centre(&mut self) {
+        if !self.mix.has(Fault::CentralSetBack) || self.centre.live.is_none() || self.is_centre_excused {
+            return;
+        }
+        if self.random.chance(60) {
+            self.note(format_args!("central is backed up"));
+            self.centre_backup = Some(CentreBackup {
+                image: self.centre.disk.snapshot(),
+                versions: self.model.versions.clone(),
+                central: self.model.central.clone(),
+                position: self.model.position,
+                records: self.central_records.clone(),
+            });
+        }
+        // Which of two devices counts is to be decided before: an operator who restores central has that in hand.
+        if self.forks.is_empty() && self.strikes(Fault::CentralSetBack) && self.random.chance(200) {
+            self.set_centre_back();
+        }
+    }
+
+    fn set_centre_back(&mut self) {
+        let Some(backup) = self.centre_backup.take() else { return };
+        self.note(format_args!("central is set back to its backup"));
+        self.counts.forks += 1;
+        self.inspector.close();
+        self.centre.put_back(backup.image);
+        self.model.versions = backup.versions;
+        self.model.central = backup.central;
+        self.model.position = backup.position;
+        self.central_records = backup.records;
+        for model in self.model.devices.iter_mut().chain(&mut self.model.gone) {
+            model.begin_other_time_line();
+        }
+        // An old tablet may be the one that this central knows: whoever restores it sees to that first.
+        for index in 0..self.devices.len() {
+            if self.devices.get(index).is_some_and(|device| device.role == Role::Retired) {
+                self.destroy(index);
+            }
+        }
+        self.old_requests.clear();
+        self.is_centre_new = true;
+        self.centre_down();
+    }
+
+    /// Others write to a central that was set back before its sites come.
+    pub(crate) fn write_first(&mut self) -> Result<(), Violation> {
+        if !std::mem::take(&mut self.is_centre_new) || self.centre.live.is_none() {
+            return Ok(());
+        }
+        let catalogue = std::sync::Arc::clone(self.centre.catalogue());
+        for _ in 0..self.random.range(0, 6) {
+            let edit = central_edit(&catalogue, &self.mix, &self.central_records, &mut self.random);
+            self.import(vec![edit])?;
+        }
+        Ok(())
+    }
+
+    /// Whether a failure of a session is one that a central explains that was set back; then somebody sees to it.
+    pub(crate) fn see_to_time_line(&mut self, index: usize, code: &str) -> Result<bool, Violation> {
+        if !self.model.device(index).is_other_time_line {
+            return Ok(false);
+        }
+        match code {
+            "central_set_back" => Ok(true),
+            // Central knows of an enrolment no more, or of a reset: it is done again.
+            "not_enrolled" | "unknown_journal" | "device_retired" => {
+                let site = self.devices[index].site;
+                let wall_ms = self.wall_ms(self.centre.clock_off_ms);
+                let Some(live) = self.centre.live.as_mut().filter(|_| !self.is_centre_excused) else { return Ok(true) };
+                if code == "not_enrolled" {
+                    let reset = live.store.batch(wall_ms, |batch| batch.reset_hardware(site));
+                    if let Ok(Err(error)) | Err(error) = reset {
+                        self.central_failed("reset-hardware", &error.to_string())?;
+                        return Ok(true);
+                    }
+                    self.after_commit()?;
+                }
+                self.enrol(index)?;
+                Ok(true)
+            }
+            _ => Ok(false),
+        }
+    }
+
+    /// What a device hands back to a central that lost it, it journals by itself.
+    pub(crate) fn note_handed_back(&mut self, index: usize) -> Result<(), Violation> {
+        if !self.model.device(index).is_other_time_line || self.devices[index].live.is_none() {
+            return Ok(());
+        }
+        self.note_journaled(index, &[], false)
+    }
+
+    /// A device that has everything both ways is where this central is.
+    pub(crate) fn end_time_line(&mut self, index: usize) -> Result<(), Violation> {
+        let still = self.devices[index].live().recorder.core().local.is_other_time_line();
+        let still = still.or_else(|error| crate::model::violation("10", format!("device {index}: {error}")))?;
+        let model = self.model.device(index);
+        model.is_other_time_line &= still;
+        Ok(())
+    }
+}
