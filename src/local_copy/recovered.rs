@@ -113,8 +113,8 @@ impl LocalCopy {
         Ok(())
     }
 
-    /// Says that what central told this device since an unknown time is not here: every scope is read again from 0, verdicts on
-    /// older journals are taken from the images alone, and central tells again which stores this site may write. Durable;
+    /// Says that what central told this device since an unknown time is not here: every scope is read again from 0, what became of
+    /// entries of older journals is taken from the images alone, and central tells again which stores this site may write. Durable;
     /// harmless when repeated. To be called when the new journal is in use.
     ///
     /// # Errors
@@ -122,7 +122,7 @@ impl LocalCopy {
     pub fn begin_after_set_back(&mut self) -> Result<(), LocalCopyError> {
         self.begin_after_loss()?;
         self.begin_rebuild()?;
-        self.wait_no_longer()?;
+        self.forget_old_entries()?;
         self.transaction(Durability::Full, |copy| {
             copy.set_number(CONTROL, 0)?;
             copy.progress.control = 0;
@@ -130,18 +130,23 @@ impl LocalCopy {
         })
     }
 
-    /// Central may have told long ago that what waited is accepted or refused.
-    fn wait_no_longer(&mut self) -> Result<(), LocalCopyError> {
-        loop {
-            let sql = "SELECT table_name, id FROM pending WHERE is_waiting <> 0 LIMIT 1";
-            let waiting = self.sql.query_one(sql, &[], |row| Ok((row.text(0)?.to_owned(), row.text(1)?.to_owned())))?;
-            let Some((table, id)) = waiting else { return Ok(()) };
+    /// Central has the entries of journals before this one, or never will: its images say what became of them. On top of an image
+    /// they would bring back what another device has changed since.
+    fn forget_old_entries(&mut self) -> Result<(), LocalCopyError> {
+        while self.has_old_entries()? {
+            let sql = "SELECT table_name, id FROM pending WHERE journal < ?1 LIMIT 1";
+            let number = Param::unsigned(self.journal_number)?;
+            let old =
+                self.sql.query_one(sql, &[number], |row| Ok((row.text(0)?.to_owned(), row.text(1)?.to_owned())))?;
+            let Some((table, id)) = old else { return Ok(()) };
             let key = self.key_by_name(&table, &id)?;
             self.transaction(Durability::Process, |copy| {
-                let sql = "UPDATE pending SET is_waiting = 0 WHERE table_name = ?1 AND id = ?2";
-                copy.sql.execute(sql, &key.params())?;
+                let [table, id] = key.params();
+                let sql = "DELETE FROM pending WHERE table_name = ?1 AND id = ?2 AND journal < ?3";
+                copy.sql.execute(sql, &[table, id, number])?;
                 copy.merge_again(&key)
             })?;
         }
+        Ok(())
     }
 }

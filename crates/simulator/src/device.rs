@@ -41,6 +41,8 @@ pub enum Role {
 pub struct Device {
     /// Whether it counts.
     pub role: Role,
+    /// Whether it was in a session when another one took its place.
+    pub may_drain: bool,
     /// Tells its hardware from that of others; a copy of its disk that runs in a virtual machine has the same.
     pub hardware: u8,
     /// The site that it speaks for.
@@ -172,6 +174,7 @@ impl Device {
         let identity = Identity::fresh(random);
         Self {
             role: Role::Active,
+            may_drain: false,
             hardware: 0,
             site,
             shared: FakeStorage::new(),
@@ -228,7 +231,9 @@ impl Device {
         self.live = None;
         let fresh = Device::new(self.site, self.settings.clone(), random);
         let (role, hardware, sessions) = (self.role, self.hardware, self.sessions);
+        let tokens = self.identity.tokens;
         *self = Self { life: self.life + 1, clock_off_ms: self.clock_off_ms, role, hardware, sessions, ..fresh };
+        self.identity.tokens = tokens;
     }
 
     /// Another device for the same site, with an empty disk and hardware of its own.

@@ -43,19 +43,19 @@ impl World {
         if !self.mix.faults.iter().any(|fault| fault.is_fork()) || !self.is_whole(index) {
             return Ok(());
         }
-        if self.mix.has(Fault::SetBack) && self.random.chance(100) {
+        if self.mix.has(Fault::SetBack) && self.random.chance(200) {
             self.back_up_device(index);
         }
-        if self.strikes(Fault::SetBack) && self.random.chance(200) {
+        if self.strikes(Fault::SetBack) && self.random.chance(350) {
             self.set_device_back(index);
         }
-        if self.strikes(Fault::Clone) && self.random.chance(200) {
+        if self.is_whole(index) && self.strikes(Fault::Clone) && self.random.chance(350) {
             self.clone_device(index);
         }
-        if self.strikes(Fault::Replace) && self.random.chance(200) {
+        if self.is_whole(index) && self.strikes(Fault::Replace) && self.random.chance(350) {
             self.replace_device(index)?;
         }
-        if self.strikes(Fault::Stranger) {
+        if self.is_whole(index) && !self.is_forked(index) && self.strikes(Fault::Stranger) {
             self.enrol_stranger(index)?;
         }
         Ok(())
@@ -118,16 +118,12 @@ impl World {
     /// An administrator frees the site for another device; the old one is lost, or found again.
     fn replace_device(&mut self, index: usize) -> Result<(), Violation> {
         let number = self.devices.len();
-        let wall_ms = self.wall_ms(self.centre.clock_off_ms);
         let Some(device) = self.devices.get(index).filter(|_| number < DEVICES_MAX) else { return Ok(()) };
         let site = device.site;
         let fresh = device.sibling(number, &mut self.random);
-        let Some(live) = self.centre.live.as_mut().filter(|_| !self.is_centre_excused) else { return Ok(()) };
-        match live.store.batch(wall_ms, |batch| batch.reset_hardware(site)) {
-            Ok(Ok(_)) => {}
-            Ok(Err(error)) | Err(error) => return self.central_failed("reset-hardware", &error.to_string()),
+        if !self.reset_hardware(site)? {
+            return Ok(());
         }
-        self.after_commit()?;
         let is_found = self.random.chance(700);
         self.note(format_args!("device {number} takes the place of device {index}, found again: {is_found}"));
         self.counts.forks += 1;
@@ -136,13 +132,29 @@ impl World {
         self.add_device(fresh, model);
         self.backups.remove(&index);
         if is_found {
-            self.devices[index].role = Role::Retired;
+            // A reply that is on its way already still comes.
+            let device = &mut self.devices[index];
+            device.role = Role::Retired;
+            device.may_drain = device.live.as_ref().is_some_and(|live| live.session.is_some());
         } else {
             self.destroy(index);
         }
         self.device_down(number);
         self.after(0, Event::Burst(number));
         Ok(())
+    }
+
+    /// An administrator frees a site of its device; whether that was done.
+    pub(crate) fn reset_hardware(&mut self, site: SiteId) -> Result<bool, Violation> {
+        let wall_ms = self.wall_ms(self.centre.clock_off_ms);
+        let Some(live) = self.centre.live.as_mut().filter(|_| !self.is_centre_excused) else { return Ok(false) };
+        match live.store.batch(wall_ms, |batch| batch.reset_hardware(site)) {
+            Ok(Ok(_)) => {
+                *self.retirements.entry(site).or_default() += 1;
+                self.after_commit().map(|()| true)
+            }
+            Ok(Err(error)) | Err(error) => self.central_failed("reset-hardware", &error.to_string()).map(|()| false),
+        }
     }
 
     /// A device exists no more; what it had not sent is lost with it.
@@ -164,8 +176,11 @@ impl World {
         let (site, own) = (self.devices[index].site, self.devices[index].signer().public_key());
         let journal = JournalId(self.random.bytes());
         let wall_ms = self.wall_ms(self.centre.clock_off_ms);
+        if self.centre.live.is_none() || self.is_centre_excused {
+            return Ok(());
+        }
         let before = self.counts_at_central()?;
-        let Some(live) = self.centre.live.as_mut().filter(|_| !self.is_centre_excused) else { return Ok(()) };
+        let Some(live) = &mut self.centre.live else { return Ok(()) };
         let enrolling = EnrollingDevice { key, journal, hardware: crate::operators::hardware(u8::MAX) };
         let expected = if key == own { "hardware_differs" } else { "site_bound" };
         match live.store.batch(wall_ms, |batch| batch.enrol(site, &enrolling)) {
@@ -208,7 +223,8 @@ impl World {
     pub(crate) fn check_forks(&mut self) -> Result<(), Violation> {
         for (site, fork) in &self.forks {
             let now = self.tokens_of(*site);
-            let went_on = |(index, before): (&usize, &u64)| now.get(index).is_some_and(|now| now - before >= 2);
+            let went_on =
+                |(index, before): (&usize, &u64)| now.get(index).is_some_and(|now| now.saturating_sub(*before) >= 2);
             if fork.tokens.iter().filter(|pair| went_on(*pair)).count() > 1 {
                 return violation("11", format!("two devices of site {site} sync side by side, and nobody is told"));
             }
@@ -302,7 +318,14 @@ impl World {
     /// is lost.
     pub(crate) fn adopt_history(&mut self, index: usize) -> Result<(), Violation> {
         let site = self.devices[index].site;
-        let journals = self.inspector.journals();
+        let mut journals = self.inspector.journals();
+        if journals.is_err() && self.is_centre_excused {
+            // Whoever looks waits until the disk works again.
+            self.centre.disk.clear_faults();
+            self.centre.disk.set_free_bytes(None);
+            self.inspector.close();
+            journals = self.inspector.journals();
+        }
         let journals = journals.or_else(|error| violation("3", format!("central's store cannot be read: {error}")))?;
         let mut logs = Vec::new();
         for journal in journals.iter().filter(|journal| journal.site == site) {
@@ -327,6 +350,12 @@ impl World {
         ];
         let site = self.devices[index].site;
         if self.devices[index].role == Role::Retired {
+            let limit = protocol::limits::RETIRED_KEYS_MAX as u64;
+            if code == "not_enrolled" && self.retirements.get(&site).is_some_and(|count| *count > limit) {
+                // Central keeps so many: it counts as a stranger, as documented.
+                self.destroy(index);
+                return Ok(true);
+            }
             return Ok(matches!(code, "device_retired" | "site_stopped" | "set_aside_full"));
         }
         if !self.forks.contains_key(&site) || !(OF_FORKS.contains(&code) || code == "not_enrolled") {

@@ -95,6 +95,11 @@ impl World {
                 Ok(true)
             }
             Ok(Err(error)) if self.see_to_fork(index, error.code())? => Ok(false),
+            Ok(Err(error)) if error.code() == "site_bound" && self.model.device(index).is_other_time_line => {
+                // Central was set back to before the site was freed: that is done again.
+                self.reset_hardware(site)?;
+                self.enrol_with(index, journal)
+            }
             Ok(Err(error)) | Err(error) => {
                 self.central_failed("enrol", &error.to_string())?;
                 Ok(false)
@@ -115,6 +120,7 @@ impl World {
             }
         }
         let site = model.site;
+        *self.retirements.entry(site).or_default() += 1;
         if self.model.of_site(site).count() > 1 {
             self.adopt_history(index)?;
         }

@@ -80,7 +80,14 @@ impl World {
                 let is_live = self.devices.get(index).is_some_and(|device| device.live.is_some());
                 if !is_live {
                     self.open_device(index)?;
+                    let site = self.devices[index].site;
+                    if self.devices[index].live.is_none() && self.forks.contains_key(&site) {
+                        self.administer(site)?;
+                    }
                 }
+            }
+            if self.devices.get(index).is_some_and(|device| device.role == Role::Gone) {
+                continue;
             }
             if self.devices.get(index).is_none_or(|device| device.live.is_none()) {
                 return violation("10", format!("device {index} does not come up though nothing is wrong"));
@@ -122,7 +129,8 @@ impl World {
                             return self.check_retired(index);
                         }
                         let is_of_forks = matches!(failure.code.as_str(), "unknown_journal" | "fork");
-                        if tries > 0 && (is_of_forks || self.is_forked(index)) {
+                        let is_retired = self.devices[index].role == Role::Retired;
+                        if tries > 0 && (is_of_forks || is_retired || self.is_forked(index)) {
                             self.note(format_args!("device {index} ends with {}", failure.code));
                             self.see_to_calmly(index, failure)?;
                             return self.sync_calmly(index, may_stall, tries - 1);
@@ -199,9 +207,11 @@ impl World {
             let before = self.rows_stored(index);
             let Some(device) = self.devices.get_mut(index) else { break };
             step = match said {
-                Said::Bytes(_, bytes) | Said::Refused(_, _, bytes) => {
-                    device.take_reply(&mut self.codec, &bytes, wall_ms)
-                }
+                Said::Bytes(_, bytes) => device.take_reply(&mut self.codec, &bytes, wall_ms),
+                Said::Refused(_, _, bytes) => match device.take_reply(&mut self.codec, &bytes, wall_ms) {
+                    Ok(Step::Waits) => device.end_exchange(&mut self.codec, None, wall_ms),
+                    step => step,
+                },
                 Said::End(_) => device.end_exchange(&mut self.codec, None, wall_ms),
                 Said::Failed(_) => return violation("10", "central fails though nothing is wrong"),
             };

@@ -25,7 +25,7 @@ impl World {
         if !self.mix.has(Fault::CentralSetBack) || self.centre.live.is_none() || self.is_centre_excused {
             return;
         }
-        if self.random.chance(60) {
+        if self.random.chance(150) {
             self.note(format_args!("central is backed up"));
             self.centre_backup = Some(CentreBackup {
                 image: self.centre.disk.snapshot(),
@@ -36,7 +36,7 @@ impl World {
             });
         }
         // Which of two devices counts is to be decided before: an operator who restores central has that in hand.
-        if self.forks.is_empty() && self.strikes(Fault::CentralSetBack) && self.random.chance(200) {
+        if self.forks.is_empty() && self.strikes(Fault::CentralSetBack) && self.random.chance(350) {
             self.set_centre_back();
         }
     }
@@ -85,22 +85,8 @@ impl World {
         }
         match code {
             "central_set_back" => Ok(true),
-            // Central knows of an enrolment no more, or of a reset: it is done again.
-            "not_enrolled" | "unknown_journal" | "device_retired" => {
-                let site = self.devices[index].site;
-                let wall_ms = self.wall_ms(self.centre.clock_off_ms);
-                let Some(live) = self.centre.live.as_mut().filter(|_| !self.is_centre_excused) else { return Ok(true) };
-                if code == "not_enrolled" {
-                    let reset = live.store.batch(wall_ms, |batch| batch.reset_hardware(site));
-                    if let Ok(Err(error)) | Err(error) = reset {
-                        self.central_failed("reset-hardware", &error.to_string())?;
-                        return Ok(true);
-                    }
-                    self.after_commit()?;
-                }
-                self.enrol(index)?;
-                Ok(true)
-            }
+            // Central knows of an enrolment no more: it is done again.
+            "not_enrolled" | "unknown_journal" | "device_retired" => self.enrol(index).map(|_| true),
             _ => Ok(false),
         }
     }

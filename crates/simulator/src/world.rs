@@ -88,6 +88,8 @@ pub struct World {
     pub is_centre_excused: bool,
     /// Sites of which two devices live, or one that was set back.
     pub forks: BTreeMap<SiteId, Fork>,
+    /// How many keys of a site were retired, at most.
+    pub retirements: BTreeMap<SiteId, u64>,
     /// Backups of devices, by index.
     pub backups: BTreeMap<usize, DeviceBackup>,
     /// The backup of central.
@@ -175,6 +177,7 @@ impl World {
             excused: BTreeSet::new(),
             is_centre_excused: false,
             forks: BTreeMap::new(),
+            retirements: BTreeMap::new(),
             backups: BTreeMap::new(),
             centre_backup: None,
             is_centre_new: false,

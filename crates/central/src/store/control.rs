@@ -121,6 +121,16 @@ impl Batch<'_> {
             );
             return Err(StoreError::refused("central_set_back", &what));
         }
+        let first = self.sql.query_integer("SELECT min(number) FROM control WHERE site = ?1", &[site.0.into()])?;
+        let forgotten = first.map_or(last, |first| first.cast_unsigned().saturating_sub(1));
+        // 0 is a local copy that was lost, and says so; it takes verdicts from the images, and is told its grants again.
+        if acknowledged != ControlNumber(0) && acknowledged.0 < forgotten {
+            let what = format!(
+                "site {site} had control rows up to {forgotten} and shows {}: it was set back to an older state",
+                acknowledged.0
+            );
+            return Err(StoreError::refused("device_set_back", &what));
+        }
         if last > 0 {
             self.sql.execute(
                 "DELETE FROM control WHERE site = ?1 AND number <= ?2",

@@ -57,7 +57,8 @@ impl Batch<'_> {
     /// `device_retired`, `fork`, `central_set_back`. A challenge, and a stop because one was answered, are kept although the request
     /// is refused.
     pub fn begin(&mut self, head: &RequestHead, standing: Standing, nonce: Nonce) -> Result<Received, StoreError> {
-        if let Some(journal) = self.job(|batch| batch.closed_journal(head.site, head.journal))? {
+        if let Some(mut journal) = self.job(|batch| batch.closed_journal(head.site, head.journal))? {
+            self.job(|batch| batch.settle_genesis(head, &mut journal))?;
             let (sequence, hash) = (journal.received, journal.received_hash);
             return Ok(Received { sequence, hash });
         }
@@ -266,7 +267,10 @@ impl Batch<'_> {
     fn find_journal(&mut self, head: &RequestHead) -> Result<(), StoreError> {
         let active = self.active_journal(head.site)?.clone();
         if active.id == head.journal {
-            return self.settle_genesis(head);
+            let mut active = active;
+            self.settle_genesis(head, &mut active)?;
+            self.site(head.site)?.journal = Some(active);
+            return Ok(());
         }
         let Some(predecessor) = head.predecessor.filter(|predecessor| predecessor.journal == active.id) else {
             return Err(unknown_journal(head.site, head.journal));
@@ -280,9 +284,8 @@ impl Batch<'_> {
     }
 
     /// A journal that a device enrolled with may follow a damaged one: its first head says so, and that begins its chain.
-    fn settle_genesis(&mut self, head: &RequestHead) -> Result<(), StoreError> {
+    fn settle_genesis(&mut self, head: &RequestHead, journal: &mut Journal) -> Result<(), StoreError> {
         let Some(predecessor) = head.predecessor else { return Ok(()) };
-        let journal = self.active_journal(head.site)?;
         let genesis = chain::genesis(head.site, head.journal, Some(&predecessor));
         if journal.received != Sequence::ZERO || journal.genesis == genesis {
             return Ok(());

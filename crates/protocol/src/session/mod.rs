@@ -93,6 +93,12 @@ pub enum Output {
     /// Send these bytes as one request; answer with [`Input::Reply`] for whatever comes, in pieces of any size, then
     /// [`Input::ReplyEnd`], or with [`Input::ExchangeFailed`].
     Exchange(Vec<u8>),
+    /// Read the journal's hash up to an entry below its head; answer with [`Input::HashRead`]. Before the receipt is stored: central
+    /// may have another history, and what only this device has must not count as received then.
+    ReadHash {
+        /// The entry.
+        sequence: Sequence,
+    },
     /// Store token, receipt, verdicts and control rows in one durable step; answer with [`Input::Stored`].
     StoreReply(Box<ReplyHead>),
     /// Store a page with its cursor in one durable step, and let go of parts that are kept of the same scope, no others; answer
@@ -114,6 +120,8 @@ pub enum Input<'a> {
         /// Bytes and hash after, in order, without gaps.
         entries: Vec<(Vec<u8>, Hash)>,
     },
+    /// The hash that was asked for; `None` if the journal has let go of the entry.
+    HashRead(Option<Hash>),
     /// Bytes of the reply.
     Reply(&'a [u8]),
     /// The reply ended as its transport says it should.
@@ -193,8 +201,14 @@ enum Again {
 }
 
 enum Storing {
+    /// The reply waits for the hash that its receipt is compared with.
+    CheckedReply(Box<ReplyHead>),
     Reply,
-    Page { scope: ScopeId, cursor: Cursor, rows: usize },
+    Page {
+        scope: ScopeId,
+        cursor: Cursor,
+        rows: usize,
+    },
     Part(Box<crate::page::PageHeader>),
 }
 
@@ -250,6 +264,7 @@ impl Session {
                 exchange.reader.feed(bytes);
                 self.open_sections(tools);
             }
+            (Input::HashRead(hash), Phase::Exchanging(_)) => self.hash_read(hash),
             (Input::Stored, Phase::Exchanging(_)) => {
                 self.stored();
                 self.open_sections(tools);

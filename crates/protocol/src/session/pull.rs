@@ -118,7 +118,30 @@ impl Session {
                 return Err(Failure::Rule("control rows are not in order"));
             }
         }
-        let Phase::Exchanging(exchange) = &mut self.phase else { return Ok(()) };
+        if reply.received > self.received && reply.received < self.start.head {
+            let Phase::Exchanging(exchange) = &mut self.phase else { return Ok(()) };
+            self.outputs.push_back(Output::ReadHash { sequence: reply.received });
+            exchange.storing = Some(Storing::CheckedReply(Box::new(reply)));
+            return Ok(());
+        }
+        self.store_reply(reply);
+        Ok(())
+    }
+
+    /// The journal's own hash where central says to have received it.
+    pub(super) fn hash_read(&mut self, hash: Option<Hash>) {
+        let Phase::Exchanging(exchange) = &mut self.phase else { return };
+        let Some(Storing::CheckedReply(reply)) = exchange.storing.take() else {
+            panic!("`HashRead` answers nothing that was asked for");
+        };
+        if hash.is_some_and(|hash| hash != reply.received_hash) {
+            return self.fail(Failure::Forked { sequence: reply.received });
+        }
+        self.store_reply(*reply);
+    }
+
+    fn store_reply(&mut self, reply: ReplyHead) {
+        let Phase::Exchanging(exchange) = &mut self.phase else { return };
         let has_lost_part = match (self.frame_part, reply.frame_part) {
             (Some(known), Some(now)) => now.hash != known.hash || now.received < known.received,
             (Some(_), None) => true,
@@ -133,7 +156,6 @@ impl Session {
         exchange.reply = Some(reply.clone());
         exchange.storing = Some(Storing::Reply);
         self.outputs.push_back(Output::StoreReply(Box::new(reply)));
-        Ok(())
     }
 
     fn open_page(&mut self, body: &[u8], tools: &mut Tools<'_>) -> Result<(), Failure> {
@@ -220,7 +242,9 @@ impl Session {
                     self.page_part = None;
                 }
             }
-            Some(Storing::Part(_)) | None => panic!("`Stored` answers nothing that was asked for"),
+            Some(Storing::Part(_) | Storing::CheckedReply(_)) | None => {
+                panic!("`Stored` answers nothing that was asked for")
+            }
         }
     }
 

@@ -51,8 +51,8 @@ impl World {
                 return violation("3", format!("central has {received} entries of {}, it had {committed}", journal.id));
             }
             is_known = true;
+            log.note_verdicts(journal.judged, &refused);
             if !log.is_elsewhere {
-                log.note_verdicts(journal.judged, &refused);
                 from = from.min(log.committed);
             }
         }

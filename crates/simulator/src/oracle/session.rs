@@ -123,7 +123,7 @@ impl World {
         let Some(live) = &device.live else { return Ok(()) };
         let floor = live.recorder.core().shared.floor().0;
         let committed = self.model.device(index).log().committed;
-        if floor > committed {
+        if floor > committed && !self.model.device(index).is_other_time_line {
             return violation("4", format!("device {index} let go of entries up to {floor}, central has {committed}"));
         }
         Ok(())
@@ -169,6 +169,8 @@ impl World {
 
     /// What central has judged when a session begins reaches the device in it.
     pub(crate) fn note_session(&mut self, index: usize) {
+        let is_retired = self.devices[index].role == Role::Retired;
+        self.devices[index].may_drain &= !is_retired;
         let model = self.model.device(index);
         model.judged_at_begin = model.logs.iter().map(|log| log.judged).collect();
     }
@@ -200,7 +202,8 @@ impl World {
         let grants = grants.or_else(|error| violation("10", format!("device {index}: {error}")))?;
         let state = device.live().recorder.core().local.session_state();
         let state = state.or_else(|error| violation("10", format!("device {index}: {error}")))?;
-        if self.devices[index].role == Role::Retired {
+        let may_drain = std::mem::take(&mut self.devices[index].may_drain);
+        if self.devices[index].role == Role::Retired && !may_drain {
             return violation("11", format!("device {index} has everything, and another one speaks for its site"));
         }
         self.end_fork(index);

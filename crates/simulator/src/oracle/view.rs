@@ -7,7 +7,7 @@ use domain::json::row_from_json;
 use domain::judge::{Found, View};
 use protocol::ids::{JournalId, RecordId};
 
-use crate::model::{Columns, Key, Version, Violation, columns_of, violation};
+use crate::model::{Columns, Key, Log, Version, Violation, columns_of, violation};
 use crate::world::World;
 
 /// Records that are compared after a session, at most; all are at the end and after each start.
@@ -74,7 +74,12 @@ impl World {
         // A refusal may have been told to a local copy that is gone.
         let known = model
             .folded(key, &|log, sequence| set_aside.contains(&(log.id, sequence)) || log.refused.contains(&sequence));
-        if found == told || found == known {
+        // What another device of the site wrote, and central refused, this one was never told of.
+        let newest = model.logs.last().map(|log| log.id);
+        let is_others = |log: &Log, sequence: u64| Some(log.id) != newest && log.refused.contains(&sequence);
+        let with_others =
+            model.folded(key, &|log, sequence| set_aside.contains(&(log.id, sequence)) || is_others(log, sequence));
+        if found == told || found == known || found == with_others {
             return Ok(());
         }
         // A central that was set back judges anew.
