@@ -60,6 +60,7 @@ fn a_central_of_another_authority_is_not_trusted() {
     assert_eq!(failure(&ours, &web.url()).code(), "tls_unknown_issuer");
     // The public authorities do not count beside one of one's own, and one of one's own not without the setting.
     let agent = Agent::new(&web.url());
+    agent.set_central(&web.url(), "");
     let password = agent.file("password", "secret");
     let arguments = ["enrol", "--name", "north", "--password-file", password.to_str().unwrap()];
     std::process::Command::new("chmod").arg("600").arg(&password).status().unwrap();
