@@ -5,8 +5,10 @@ pub mod central;
 pub mod certificates;
 pub mod corpus;
 pub mod link;
+pub mod middle;
 pub mod power_cut;
 pub mod proxy;
+pub mod store_file;
 pub mod torture;
 pub mod web;
 

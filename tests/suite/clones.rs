@@ -1,0 +1,102 @@
+//! A device is copied with everything that tells it from others, as a virtual machine can be: its site stops before two histories
+//! are taken, and an administrator chooses. A bad link never looks like that.
+
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::support::agent::{Agent, BOARD, CHIP};
+use crate::support::central::Central;
+use crate::support::middle::{Middle, Mood};
+use crate::support::success;
+use crate::sync::{central_by_tls, same_records};
+
+/// Syncs of each of the two.
+const ROUNDS: usize = 10;
+
+/// A site's device and a copy of it on the same serial numbers.
+fn original_and_copy(central: &Central) -> (Agent, Agent) {
+    let (original, copy) = (Agent::new(&central.url()), Agent::new(&central.url()));
+    for agent in [&original, &copy] {
+        agent.set_hardware(CHIP, "the chip of both");
+        agent.set_hardware(BOARD, "the board of both");
+    }
+    original.enrol(central, "north");
+    original.ok(&["initialise"]);
+    success(&Command::new("cp").arg("-a").args([original.data(), copy.data()]).output().unwrap());
+    (original, copy)
+}
+
+fn record(agent: &Agent, store: &str, id: &str) {
+    let line = json!({"table": "item_line", "op": "upsert", "id": id, "data": {"ID": id, "store_ID": store}});
+    agent.record(&line.to_string());
+}
+
+/// Syncs; the code of what went wrong, or nothing.
+fn sync(agent: &Agent) -> String {
+    let output = agent.run(&["sync", "--json"], "");
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    report["failure"]["code"].as_str().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn an_original_and_its_copy_that_alternate_stop_their_site_and_go_on_one_at_a_time() {
+    for has_edits in [false, true] {
+        let (central, data) = central_by_tls(3, &["north"]);
+        let store = &data.stores[0];
+        let (original, copy) = original_and_copy(&central);
+
+        let mut codes = Vec::new();
+        for round in 0..ROUNDS {
+            for (agent, name) in [(&original, "original"), (&copy, "copy")] {
+                if has_edits {
+                    record(agent, store, &format!("{name}-{round}"));
+                }
+                codes.push(sync(agent));
+            }
+        }
+
+        let stopped = codes.iter().position(|code| code == "site_stopped").unwrap();
+        assert!(stopped <= 3, "at the second exchange of either at the latest: {codes:?}");
+        assert!(codes[stopped..].iter().all(|code| code == "site_stopped"), "{codes:?}");
+        // Equal numbers with other hashes are told before the tokens tell that two devices live.
+        assert_eq!(codes[..stopped].contains(&"fork".to_owned()), has_edits, "{codes:?}");
+        let shown = central.json(&["site", "show", "north"]);
+        assert_eq!(shown["stop_code"], "two_devices", "{shown}");
+        let taken = central.records("item_line");
+        assert!(taken.keys().all(|id| id.starts_with("original-")), "one history is taken: {taken:?}");
+
+        central.json(&["site", "resume", "north"]);
+        assert_eq!(original.settle()["outcome"], "drained", "who comes first goes on");
+        same_records(&central, &original, &["item_line", "item"]);
+        assert_eq!(original.records("item_line").len(), if has_edits { ROUNDS } else { 0 });
+        assert_eq!(sync(&copy), "site_stopped", "the other one is caught again");
+        assert!(!central.json(&["site", "show", "north"])["stopped"].is_null());
+    }
+}
+
+#[test]
+fn lost_replies_never_look_like_a_clone() {
+    let (central, data) = central_by_tls(3, &["north"]);
+    let middle = Middle::before(central.address());
+    let agent = Agent::new(&middle.url());
+    agent.enrol(&central, "north");
+    agent.ok(&["initialise"]);
+
+    for round in 0..3 {
+        middle.set(Mood::LoseReplies);
+        for lost in 0..ROUNDS {
+            // Every other request differs from the one before.
+            if lost % 2 == 0 {
+                record(&agent, &data.stores[0], &format!("S-{round}-{lost}"));
+            }
+            assert_eq!(agent.fails(&["sync"], "").0, 4);
+        }
+        middle.set(Mood::Pass);
+        assert_eq!(agent.settle()["outcome"], "drained");
+    }
+
+    assert!(central.json(&["site", "show", "north"])["stopped"].is_null());
+    assert_eq!(central.records("item_line").len(), 3 * ROUNDS / 2);
+    same_records(&central, &agent, &["item_line"]);
+}
