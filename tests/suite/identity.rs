@@ -165,13 +165,42 @@ fn a_lost_tablet_is_replaced_after_a_reset_and_stays_out() {
     new.ok(&["initialise"]);
 
     same_records(&central, &new, &["item_line", "item"]);
-    assert_eq!(lost.fails(&["sync"], "").0, 5);
     let file = password_file(&lost, &password("north"));
     let refused = lost.fails(&["enrol", "--name", "north", "--password-file", &file], "");
     assert_eq!(refused, (5, "site_bound".to_owned()));
     new.record(&stock(&data.stores[0], "S2"));
     new.settle();
     assert_eq!(central.records("item_line").len(), 2);
+}
+
+#[test]
+fn an_old_tablet_that_is_found_again_gives_what_it_had_not_sent_to_set_aside() {
+    let (central, data) = central_by_tls(5, &["north"]);
+    let old = Agent::initialised(&central, "north");
+    old.record(&stock(&data.stores[0], "S1"));
+    old.settle();
+    old.record(&stock(&data.stores[0], "S-unsent-1"));
+    old.record(&stock(&data.stores[0], "S-unsent-2"));
+    central.json(&["site", "reset-hardware", "north"]);
+    let new = Agent::initialised(&central, "north");
+
+    for _ in 0..2 {
+        assert_eq!(old.fails(&["sync"], ""), (5, "device_retired".to_owned()));
+        let listed = central.json(&["set-aside", "list", "north"]);
+        let items = listed["set_aside"].as_array().unwrap();
+        let found: Vec<_> = items.iter().map(|item| (item["id"].as_str(), item["code"].as_str())).collect();
+        let expected = ["S-unsent-1", "S-unsent-2"].map(|id| (Some(id), Some("device_retired")));
+        assert_eq!(found, expected, "each once, however often it comes");
+    }
+
+    assert_eq!(central.records("item_line").keys().collect::<Vec<_>>(), ["S1"], "no record came of it");
+    new.settle();
+    same_records(&central, &new, &["item_line"]);
+    // Recorded again where the site's store is now, they are edits as any others.
+    new.record(&success(&central.run(&["set-aside", "list", "north", "--edits"], "")));
+    new.settle();
+    assert_eq!(central.records("item_line").len(), 3);
+    same_records(&central, &new, &["item_line"]);
 }
 
 #[test]
