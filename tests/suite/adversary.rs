@@ -48,7 +48,7 @@ impl Scene {
 
     fn with(central: Central, middle: Middle, stores: Vec<String>) -> Self {
         let (north, south) = (initialised(&central, &middle, "north"), initialised(&central, &middle, "south"));
-        Self { north, south, stores, central, middle }
+        Self { central, middle, north, south, stores }
     }
 
     fn record(&self, agent: &Agent, id: &str) {

@@ -165,6 +165,7 @@ fn a_lost_tablet_is_replaced_after_a_reset_and_stays_out() {
     new.ok(&["initialise"]);
 
     same_records(&central, &new, &["item_line", "item"]);
+    assert_eq!(lost.fails(&["sync"], "").0, 5);
     let file = password_file(&lost, &password("north"));
     let refused = lost.fails(&["enrol", "--name", "north", "--password-file", &file], "");
     assert_eq!(refused, (5, "site_bound".to_owned()));
