@@ -42,6 +42,27 @@ fn sync(agent: &Agent) -> String {
     report["failure"]["code"].as_str().unwrap_or_default().to_owned()
 }
 
+/// That an administrator sees which is which: the copy, caught at its second sync, has recorded twice as much.
+fn tells_apart(central: &Central, has_edits: bool) {
+    let shown = central.json(&["site", "show", "north"]);
+    let devices = shown["stop_devices"].as_array().unwrap();
+    let seen: Vec<_> =
+        devices.iter().map(|device| (device["which"].as_str(), device["journal_head"].as_u64())).collect();
+    let heads = if has_edits { [2, 4] } else { [0, 0] };
+    assert_eq!(seen, [(Some("answered_last"), Some(heads[0])), (Some("dead_token"), Some(heads[1]))], "{shown}");
+    for device in devices {
+        assert_eq!((&device["address"], &device["journal"]), (&json!("127.0.0.1"), &shown["journal"]), "{shown}");
+        assert!(device["seen"].is_string(), "{shown}");
+    }
+    assert_eq!((&shown["last_address"], &shown["last_contact"]), (&json!("127.0.0.1"), &devices[0]["seen"]));
+    let text = success(&central.run(&["site", "show", "north"], ""));
+    for (words, head) in ["answered last: ", "came with a dead token: "].iter().zip(heads) {
+        let line = text.lines().find(|line| line.contains(words)).unwrap_or_else(|| panic!("{words}: {text}"));
+        assert!(line.contains("from 127.0.0.1") && line.ends_with(&format!("up to {head}")), "{line}");
+    }
+    assert!(success(&central.run(&["status"], "")).contains("`site show 2` tells them apart"));
+}
+
 #[test]
 fn an_original_and_its_copy_that_alternate_stop_their_site_and_go_on_one_at_a_time() {
     for has_edits in [false, true] {
@@ -55,6 +76,9 @@ fn an_original_and_its_copy_that_alternate_stop_their_site_and_go_on_one_at_a_ti
                 if has_edits {
                     record(agent, store, &format!("{name}-{round}"));
                 }
+                if has_edits && name == "copy" {
+                    record(agent, store, &format!("{name}-{round}-more"));
+                }
                 codes.push(sync(agent));
             }
         }
@@ -66,6 +90,7 @@ fn an_original_and_its_copy_that_alternate_stop_their_site_and_go_on_one_at_a_ti
         assert_eq!(codes[..stopped].contains(&"fork".to_owned()), has_edits, "{codes:?}");
         let shown = central.json(&["site", "show", "north"]);
         assert_eq!(shown["stop_code"], "two_devices", "{shown}");
+        tells_apart(&central, has_edits);
         let taken = central.records("item_line");
         assert!(taken.keys().all(|id| id.starts_with("original-")), "one history is taken: {taken:?}");
 
