@@ -125,3 +125,59 @@ fn lost_replies_never_look_like_a_clone() {
     assert_eq!(central.records("item_line").len(), LOST_SYNCS);
     same_records(&central, &agent, &["item_line"]);
 }
+
+/// A device that was answered a few times since something of it was copied.
+fn device_with_a_past(central: &Central, store: &str, part: &str) -> (Agent, std::path::PathBuf) {
+    let agent = Agent::initialised(central, "north");
+    record(&agent, store, "before");
+    agent.settle();
+    let kept = agent.data().with_file_name("kept");
+    success(&Command::new("cp").arg("-a").args([agent.data().join(part), kept.clone()]).output().unwrap());
+    for number in 0..3 {
+        record(&agent, store, &format!("after-{number}"));
+        agent.settle();
+    }
+    (agent, kept)
+}
+
+#[test]
+fn a_device_whose_token_was_put_back_stops_its_site_and_goes_on_by_itself_when_an_administrator_says_so() {
+    let (central, data) = central_by_tls(3, &["north"]);
+    let (agent, kept) = device_with_a_past(&central, &data.stores[0], "identity/token");
+    std::fs::copy(kept, agent.data().join("identity/token")).unwrap();
+
+    assert_eq!(agent.fails(&["sync"], ""), (5, "site_stopped".to_owned()));
+
+    let shown = central.json(&["site", "show", "north"]);
+    assert_eq!(
+        (&shown["stop_devices"][1]["which"], &shown["stop_devices"][1]["journal_head"]),
+        (&json!("dead_token"), &shown["received"])
+    );
+    central.json(&["site", "resume", "north"]);
+    assert_eq!(agent.settle()["outcome"], "drained");
+    same_records(&central, &agent, &["item_line"]);
+}
+
+#[test]
+fn a_device_that_was_set_back_and_stopped_its_site_recovers_when_an_administrator_says_so() {
+    let (central, data) = central_by_tls(3, &["north"]);
+    let (agent, kept) = device_with_a_past(&central, &data.stores[0], "");
+    agent.wipe();
+    success(&Command::new("cp").arg("-a").args([&kept, &agent.data()]).output().unwrap());
+    record(&agent, &data.stores[0], "only here");
+
+    assert_eq!(agent.fails(&["sync"], ""), (5, "site_stopped".to_owned()));
+
+    let shown = central.json(&["site", "show", "north"]);
+    let head = shown["stop_devices"][1]["journal_head"].as_u64();
+    assert!(head < shown["received"].as_u64(), "its journal goes less far than what was received: {shown}");
+    let password = central.password_file("north");
+    success(&Command::new("chmod").arg("600").arg(&password).output().unwrap());
+    let recover = ["recover", "--yes", "--password-file", password.to_str().unwrap()];
+    assert_eq!(agent.fails(&recover, ""), (5, "site_stopped".to_owned()), "nobody goes on before somebody chose");
+    central.json(&["site", "resume", "north"]);
+    agent.json(&recover);
+    assert_eq!(agent.settle()["outcome"], "drained");
+    same_records(&central, &agent, &["item_line"]);
+    assert_eq!(agent.json(&["set-aside", "list"])["refused"][0]["id"], "only here");
+}
