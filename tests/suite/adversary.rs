@@ -21,6 +21,9 @@ use crate::sync::{central_by_tls, same_records};
 /// Bytes between two that are altered, and between two ends at which a request is cut: each part of each section is met, in time.
 const STEP: usize = 5;
 
+/// Where the checksum stands in a section (`docs/wire-format.md`, "Section").
+const CHECKSUM_AT: usize = 5;
+
 /// A central, somebody in the middle, and a device of each of two sites.
 struct Scene {
     central: Central,
@@ -121,6 +124,23 @@ fn sections(request: &[u8]) -> Vec<(Kind, Vec<u8>)> {
 fn signed(sections: &[(Kind, Vec<u8>)], central: PublicKey, site: SiteId, signer: &Ed25519Signer) -> Vec<u8> {
     let binding = Binding { central, site, context: Hash::NONE };
     sections.iter().flat_map(|(kind, body)| seal(*kind, &binding, body, signer)).collect()
+}
+
+/// The same with one other bit, and the checksum that fits it.
+fn altered(request: &[u8], at: usize) -> Vec<u8> {
+    let mut altered = request.to_vec();
+    altered[at] ^= 1 << (at % 8);
+    let mut begins = 0;
+    for (_, body) in sections(request) {
+        let body_begins = begins + HEADER_BYTES;
+        let body_ends = body_begins + body.len();
+        if (body_begins..body_ends).contains(&at) {
+            let checksum = crc32fast::hash(&altered[body_begins..body_ends]);
+            altered[begins + CHECKSUM_AT..][..4].copy_from_slice(&checksum.to_le_bytes());
+        }
+        begins = body_ends;
+    }
+    altered
 }
 
 /// The same with another head.
@@ -228,8 +248,7 @@ fn altered_and_cut_requests_change_nothing_and_the_whole_one_is_taken_after_them
     let before = scene.stored();
 
     for at in (0..request.len()).step_by(STEP) {
-        let mut altered = request.clone();
-        altered[at] ^= 1 << (at % 8);
+        let altered = altered(&request, at);
         let answer = scene.middle.send(&altered);
         assert!([400, 403].contains(&answer.status) && !answer.code.is_empty(), "byte {at}: {answer:?}");
         assert_eq!(scene.stored(), before, "byte {at}");
