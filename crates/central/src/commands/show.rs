@@ -248,7 +248,7 @@ pub(super) fn facts(value: &Value) -> String {
         .iter()
         .map(|(key, value)| match value {
             Value::Array(devices) if key == "stop_devices" => {
-                devices.iter().map(|device| format!("{key:<22} {}\n", stop_device(device))).collect()
+                devices.iter().map(|device| format!("{key:<22} {}\n", stop_device(device))).collect::<Vec<_>>().concat()
             }
             Value::Object(_) => format!("{key:<22} {}\n", copy_of(value)),
             Value::Array(items) => format!("{key:<22} {}\n", items.iter().map(plain).collect::<Vec<_>>().join(" ")),
