@@ -19,13 +19,13 @@ use super::web::server_config;
 pub enum Mood {
     /// They and their answers go through.
     Pass,
-    /// They are kept and go no further: the device's connection is cut.
+    /// They are kept and go no further, and the device waits for an answer.
     KeepRequests,
     /// They go through, and the device's connection is cut before the answer.
     LoseReplies,
     /// One bit is turned in the middle of each request.
     AlterRequests,
-    /// One bit is turned in the middle of each answer's second half: behind what HTTP itself needs.
+    /// One bit is turned in the middle of each answer, behind its head.
     AlterReplies,
 }
 
@@ -152,13 +152,16 @@ impl Shared {
             *request.body.get_mut(middle)? ^= 1;
         }
         if mood == Mood::KeepRequests {
+            // Until the device has had enough.
+            let _ = reader.read_to_end(&mut Vec::new());
             return None;
         }
         let mut reply = self.pass_on(&request)?;
         match mood {
             Mood::LoseReplies => return None,
             Mood::AlterReplies => {
-                let middle = reply.len() - reply.len() / 4;
+                let body = reply.windows(4).position(|end| end == b"\r\n\r\n")? + 4;
+                let middle = usize::midpoint(body, reply.len());
                 *reply.get_mut(middle)? ^= 1;
             }
             Mood::Pass | Mood::KeepRequests | Mood::AlterRequests => {}
