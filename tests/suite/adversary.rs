@@ -2,7 +2,7 @@
 //! another order, altered, cut or signed again change nothing at central, and the device goes on.
 
 use std::collections::BTreeMap;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use codec::Ed25519Signer;
 use outpost::device::Device;
@@ -16,7 +16,7 @@ use crate::support::agent::Agent;
 use crate::support::central::Central;
 use crate::support::corpus::Numbers;
 use crate::support::middle::{Answer, Middle, Mood};
-use crate::support::{store_file, wait_until};
+use crate::support::{store_file, success, wait_until};
 use crate::sync::{central_by_tls, same_records};
 
 /// Bytes between two that are altered, and between two ends at which a request is cut: each part of each section is met, in time.
@@ -196,6 +196,44 @@ fn requests_that_are_replayed_in_any_order_and_at_any_time_change_nothing() {
         }
     }
     scene.goes_on();
+}
+
+#[test]
+fn requests_that_are_replayed_to_a_central_that_was_set_back_stop_no_site_and_cost_no_edit() {
+    for is_reversed in [false, true] {
+        let mut scene = Scene::new();
+        scene.record(&scene.north, "N1");
+        scene.north.settle();
+        scene.central.kill();
+        let (folder, backup) = (scene.central.folder(), scene.central.folder().with_file_name("backup"));
+        success(&Command::new("cp").arg("-a").args([&folder, &backup]).output().unwrap());
+        scene.central.start();
+        scene.middle.lead_to(scene.central.address());
+        for id in ["N2", "N3", "N4"] {
+            scene.record(&scene.north, id);
+            scene.north.settle();
+        }
+        scene.central.kill();
+        std::fs::remove_dir_all(&folder).unwrap();
+        success(&Command::new("cp").arg("-a").args([&backup, &folder]).output().unwrap());
+        scene.central.start();
+        scene.middle.lead_to(scene.central.address());
+        let mut requests = scene.middle.exchanges();
+        if is_reversed {
+            requests.reverse();
+        }
+
+        // What central has forgotten may come again by anybody's hand: it is what the device had signed.
+        for request in &requests {
+            scene.middle.send(request);
+        }
+
+        scene.north.settle();
+        let here = scene.north.records("item_line");
+        assert_eq!(here.keys().collect::<Vec<_>>(), ["N1", "N2", "N3", "N4"]);
+        assert_eq!(scene.central.records("item_line"), here);
+        scene.goes_on();
+    }
 }
 
 #[test]

@@ -54,7 +54,7 @@ pub struct Middle {
 }
 
 struct Shared {
-    central: SocketAddr,
+    central: Mutex<SocketAddr>,
     mood: Mutex<Mood>,
     seen: Mutex<Vec<Request>>,
     server: Arc<ServerConfig>,
@@ -68,7 +68,7 @@ impl Middle {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let shared = Arc::new(Shared {
-            central,
+            central: Mutex::new(central),
             mood: Mutex::new(Mood::Pass),
             seen: Mutex::new(Vec::new()),
             server: server_config(&authority().certify(&["127.0.0.1"])),
@@ -92,6 +92,11 @@ impl Middle {
     /// Where devices find it.
     pub fn url(&self) -> String {
         format!("https://{}", self.address)
+    }
+
+    /// Passes requests on to a central that was started again.
+    pub fn lead_to(&self, central: SocketAddr) {
+        *self.shared.central.lock().unwrap() = central;
     }
 
     /// Changes what becomes of requests to come.
@@ -174,9 +179,10 @@ impl Shared {
 
     /// Sends central a request by a connection of its own; its whole answer.
     fn pass_on(&self, request: &Request) -> Option<Vec<u8>> {
-        let stream = TcpStream::connect(self.central).ok()?;
+        let central = *self.central.lock().unwrap();
+        let stream = TcpStream::connect(central).ok()?;
         stream.set_read_timeout(Some(DEADLINE)).ok()?;
-        let name = ServerName::from(self.central.ip());
+        let name = ServerName::from(central.ip());
         let tls = ClientConnection::new(Arc::clone(&self.client), name).ok()?;
         let mut stream = StreamOwned::new(tls, stream);
         let content = if request.what.contains("/sync/") { "application/x-outpost" } else { "application/json" };
