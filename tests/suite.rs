@@ -8,6 +8,8 @@
 
 mod support;
 
+#[path = "suite/adversary.rs"]
+mod adversary;
 #[path = "suite/bad_input.rs"]
 mod bad_input;
 #[path = "suite/bad_link.rs"]
@@ -16,6 +18,8 @@ mod bad_link;
 mod central_key;
 #[path = "suite/central_set_back.rs"]
 mod central_set_back;
+#[path = "suite/clones.rs"]
+mod clones;
 #[path = "suite/daemon.rs"]
 mod daemon;
 #[path = "suite/doctor.rs"]

@@ -4,6 +4,7 @@
 
 mod android;
 mod junk;
+mod permanent_address;
 mod sources;
 #[cfg(test)]
 mod tests;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::support::agent::Agent;
 use crate::support::central::Central;
 use crate::support::success;
-use crate::sync::{central_with_sites, same_records};
+use crate::sync::{central_by_tls, same_records};
 
 fn stock(store: &str, id: &str) -> String {
     json!({"table": "item_line", "op": "upsert", "id": id, "data": {"ID": id, "store_ID": store, "quantity": 1}})
@@ -31,7 +31,7 @@ fn renew(central: &mut Central, agent: &Agent) -> Value {
 
 #[test]
 fn a_device_trusts_the_new_key_whose_fingerprint_it_was_given_and_goes_on_syncing() {
-    let (mut central, data) = central_with_sites(5, &["north"]);
+    let (mut central, data) = central_by_tls(5, &["north"]);
     let agent = Agent::initialised(&central, "north");
     let store = &data.stores[0];
     agent.record(&stock(store, "A"));
@@ -54,7 +54,7 @@ fn a_device_trusts_the_new_key_whose_fingerprint_it_was_given_and_goes_on_syncin
 
 #[test]
 fn another_key_than_the_one_vouched_for_is_named_and_changes_nothing() {
-    let (mut central, _) = central_with_sites(5, &["north"]);
+    let (mut central, _) = central_by_tls(5, &["north"]);
     let agent = Agent::initialised(&central, "north");
     let before = trusted(&agent);
     let identity = renew(&mut central, &agent);
@@ -76,7 +76,7 @@ fn another_key_than_the_one_vouched_for_is_named_and_changes_nothing() {
 
 #[test]
 fn a_device_that_is_not_enrolled_has_nothing_to_pin() {
-    let (central, _) = central_with_sites(5, &["north"]);
+    let (central, _) = central_by_tls(5, &["north"]);
     let agent = Agent::new(&central.url());
     let fingerprint = central.json(&["identity"])["fingerprint"].clone();
 
@@ -85,7 +85,7 @@ fn a_device_that_is_not_enrolled_has_nothing_to_pin() {
 
 #[test]
 fn an_agent_of_production_that_reaches_a_copy_is_told_that_it_is_not_central_and_neither_side_changes() {
-    let (mut central, data) = central_with_sites(5, &["north"]);
+    let (mut central, data) = central_by_tls(5, &["north"]);
     let agent = Agent::initialised(&central, "north");
     let store = &data.stores[0];
     agent.record(&stock(store, "A"));
@@ -117,7 +117,7 @@ fn an_agent_of_production_that_reaches_a_copy_is_told_that_it_is_not_central_and
 
 #[test]
 fn a_sign_in_page_that_answers_for_central_is_not_taken_for_it() {
-    let (central, _) = central_with_sites(5, &["north"]);
+    let (central, _) = central_by_tls(5, &["north"]);
     let agent = Agent::initialised(&central, "north");
     let before = trusted(&agent);
     let fingerprint = central.json(&["identity"])["fingerprint"].clone();

@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::support::agent::Agent;
 use crate::support::central::Central;
 use crate::support::success;
-use crate::sync::{central_with_sites, same_records};
+use crate::sync::{central_by_tls, same_records};
 
 fn stock(store: &str, id: &str, quantity: u32) -> String {
     json!({"table": "item_line", "op": "upsert", "id": id, "data": {"ID": id, "store_ID": store, "quantity": quantity}})
@@ -36,7 +36,7 @@ fn restore(central: &mut Central, kept: &std::path::Path) {
 
 #[test]
 fn a_central_set_back_and_written_to_heals_with_each_site_and_loses_nothing_of_theirs() {
-    let (mut central, data) = central_with_sites(5, &["north", "south"]);
+    let (mut central, data) = central_by_tls(5, &["north", "south"]);
     let (north, south) = (Agent::initialised(&central, "north"), Agent::initialised(&central, "south"));
     let (store, other) = (&data.stores[0], &data.stores[1]);
     north.record(&stock(store, "S1", 1));

@@ -60,6 +60,7 @@ fn a_central_of_another_authority_is_not_trusted() {
     assert_eq!(failure(&ours, &web.url()).code(), "tls_unknown_issuer");
     // The public authorities do not count beside one of one's own, and one of one's own not without the setting.
     let agent = Agent::new(&web.url());
+    agent.set_central(&web.url(), "");
     let password = agent.file("password", "secret");
     let arguments = ["enrol", "--name", "north", "--password-file", password.to_str().unwrap()];
     std::process::Command::new("chmod").arg("600").arg(&password).status().unwrap();
@@ -142,4 +143,43 @@ fn a_handshake_and_an_answer_that_do_not_come_are_told_apart() {
     let silent = Web::start(Some(&authority.certify(&["127.0.0.1"])), "");
     let error = failure(&authority, &silent.url());
     assert_eq!(error, TransportError::Timeout { phase: Phase::Read, limit_ms: 300 });
+}
+
+#[test]
+fn the_agent_s_program_tells_each_thing_that_can_be_wrong_on_the_way() {
+    let (authority, other) = (Authority::new("Ours"), Authority::new("Other"));
+    let ours = authority.certify(&["127.0.0.1"]);
+    let expired = authority.certify_between(&["127.0.0.1"], ((2001, 1, 1), (2002, 2, 3)));
+    let unborn = authority.certify_between(&["127.0.0.1"], ((2090, 4, 5), (2091, 1, 1)));
+    let (expired, unborn) = (Web::page(Some(&expired), "200 OK"), Web::page(Some(&unborn), "200 OK"));
+    let untrusted = Web::page(Some(&other.certify(&["127.0.0.1"])), "200 OK");
+    let portal = Web::page(Some(&authority.certify(&["portal.hotel.example"])), "200 OK");
+    let (page, gateway) = (Web::page(Some(&ours), "302 Found"), Web::page(Some(&ours), "502 Bad Gateway"));
+    let (plain, silent) = (Web::page(None, "400 Bad Request"), Web::start(Some(&ours), ""));
+    // The system takes connections, and nobody reads them.
+    let deaf = TcpListener::bind("127.0.0.1:0").unwrap();
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    for (url, code) in [
+        (expired.url(), "clock_wrong"),
+        (unborn.url(), "clock_wrong"),
+        (untrusted.url(), "tls_unknown_issuer"),
+        (portal.url(), "tls_other_name"),
+        (page.url(), "sign_in_page"),
+        (gateway.url(), "gateway"),
+        (format!("https://{}", plain.address()), "tls_not_spoken"),
+        (format!("https://{}", no_name()), "no_address"),
+        (format!("https://{nobody}"), "connection_refused"),
+        (format!("https://{}", deaf.local_addr().unwrap()), "timeout"),
+        (silent.url(), "timeout"),
+    ] {
+        let agent = agent_trusting(&authority, &url);
+        let timeouts = "[timeouts]\nconnect_ms = 300\nread_idle_ms = 300";
+        agent.set_central(&url, &format!("ca_file = \"authority.pem\"\n{timeouts}"));
+        let password = agent.file("password", "secret");
+        std::process::Command::new("chmod").arg("600").arg(&password).status().unwrap();
+
+        let told = agent.fails(&["enrol", "--name", "north", "--password-file", password.to_str().unwrap()], "");
+
+        assert_eq!(told, (4, code.to_owned()), "{url}");
+    }
 }

@@ -9,7 +9,7 @@ use crate::support::agent::{Agent, BOARD, CHIP};
 use crate::support::central::{Central, password};
 use crate::support::link::{Link, Mood};
 use crate::support::success;
-use crate::sync::{central_with_sites, same_records};
+use crate::sync::{central_by_tls, same_records};
 
 fn stock(store: &str, id: &str) -> String {
     json!({"table": "item_line", "op": "upsert", "id": id, "data": {"ID": id, "store_ID": store}}).to_string() + "\n"
@@ -44,9 +44,9 @@ fn password_file(agent: &Agent, password: &str) -> String {
 
 #[test]
 fn an_enrolment_that_is_cut_anywhere_is_repeated_without_harm() {
-    let (central, data) = central_with_sites(5, &["north"]);
+    let (central, data) = central_by_tls(5, &["north"]);
     let link = Link::to(central.address(), Mood::Good);
-    let agent = Agent::new(&link.url());
+    let agent = Agent::new(&link.url_by_tls());
     let file = password_file(&agent, &password("north"));
     let enrol = ["enrol", "--name", "north", "--password-file", &file];
     let mut cuts = 0;
@@ -74,7 +74,7 @@ fn an_enrolment_that_is_cut_anywhere_is_repeated_without_harm() {
 
 #[test]
 fn a_copied_folder_on_other_hardware_records_and_does_not_sync() {
-    let (central, data) = central_with_sites(5, &["north"]);
+    let (central, data) = central_by_tls(5, &["north"]);
     let agent = Agent::initialised(&central, "north");
     let copy = copy_of(&agent, &central);
 
@@ -95,7 +95,7 @@ fn a_copied_folder_on_other_hardware_records_and_does_not_sync() {
 
 #[test]
 fn a_daemon_on_other_hardware_says_so_in_its_status() {
-    let (central, _data) = central_with_sites(5, &["north"]);
+    let (central, _data) = central_by_tls(5, &["north"]);
     let agent = Agent::initialised(&central, "north");
     let mut copy = copy_of(&agent, &central);
     copy.start();
@@ -108,7 +108,7 @@ fn a_daemon_on_other_hardware_says_so_in_its_status() {
 
 #[test]
 fn a_device_with_one_exchanged_part_goes_on_and_is_told_of_it() {
-    let (central, data) = central_with_sites(5, &["north"]);
+    let (central, data) = central_by_tls(5, &["north"]);
     let agent = Agent::initialised(&central, "north");
     agent.set_hardware(BOARD, "another board");
     agent.record(&stock(&data.stores[0], "S1"));
@@ -127,7 +127,7 @@ fn a_device_with_one_exchanged_part_goes_on_and_is_told_of_it() {
 
 #[test]
 fn a_wiped_tablet_takes_its_place_again() {
-    let (central, data) = central_with_sites(5, &["north"]);
+    let (central, data) = central_by_tls(5, &["north"]);
     let agent = Agent::initialised(&central, "north");
     agent.record(&stock(&data.stores[0], "S1"));
     agent.settle();
@@ -142,7 +142,7 @@ fn a_wiped_tablet_takes_its_place_again() {
 
 #[test]
 fn a_lost_tablet_is_replaced_after_a_reset_and_stays_out() {
-    let (central, data) = central_with_sites(5, &["north"]);
+    let (central, data) = central_by_tls(5, &["north"]);
     let lost = Agent::initialised(&central, "north");
     lost.record(&stock(&data.stores[0], "S1"));
     lost.settle();
@@ -175,8 +175,38 @@ fn a_lost_tablet_is_replaced_after_a_reset_and_stays_out() {
 }
 
 #[test]
+fn an_old_tablet_that_is_found_again_gives_what_it_had_not_sent_to_set_aside() {
+    let (central, data) = central_by_tls(5, &["north"]);
+    let old = Agent::initialised(&central, "north");
+    old.record(&stock(&data.stores[0], "S1"));
+    old.settle();
+    old.record(&stock(&data.stores[0], "S-unsent-1"));
+    old.record(&stock(&data.stores[0], "S-unsent-2"));
+    central.json(&["site", "reset-hardware", "north"]);
+    let new = Agent::initialised(&central, "north");
+
+    for _ in 0..2 {
+        assert_eq!(old.fails(&["sync"], ""), (5, "device_retired".to_owned()));
+        let listed = central.json(&["set-aside", "list", "north"]);
+        let items = listed["set_aside"].as_array().unwrap();
+        let found: Vec<_> = items.iter().map(|item| (item["id"].as_str(), item["code"].as_str())).collect();
+        let expected = ["S-unsent-1", "S-unsent-2"].map(|id| (Some(id), Some("device_retired")));
+        assert_eq!(found, expected, "each once, however often it comes");
+    }
+
+    assert_eq!(central.records("item_line").keys().collect::<Vec<_>>(), ["S1"], "no record came of it");
+    new.settle();
+    same_records(&central, &new, &["item_line"]);
+    // Recorded again where the site's store is now, they are edits as any others.
+    new.record(&success(&central.run(&["set-aside", "list", "north", "--edits"], "")));
+    new.settle();
+    assert_eq!(central.records("item_line").len(), 3);
+    same_records(&central, &new, &["item_line"]);
+}
+
+#[test]
 fn a_repaired_device_goes_on_after_a_reset_with_what_it_had_not_sent() {
-    let (central, data) = central_with_sites(5, &["north"]);
+    let (central, data) = central_by_tls(5, &["north"]);
     let agent = Agent::initialised(&central, "north");
     agent.record(&stock(&data.stores[0], "S1"));
     agent.settle();
@@ -197,7 +227,7 @@ fn a_repaired_device_goes_on_after_a_reset_with_what_it_had_not_sent() {
 
 #[test]
 fn a_container_without_serial_numbers_is_told_that_it_is_not_bound() {
-    let (central, data) = central_with_sites(5, &["north"]);
+    let (central, data) = central_by_tls(5, &["north"]);
     let agent = Agent::new(&central.url());
     agent.set_hardware(CHIP, "None");
     agent.set_hardware(BOARD, "To be filled by O.E.M.");
@@ -218,7 +248,7 @@ fn a_container_without_serial_numbers_is_told_that_it_is_not_bound() {
 
 #[test]
 fn a_changed_password_stops_the_site_until_it_is_shown_or_put_back() {
-    let (central, data) = central_with_sites(5, &["north"]);
+    let (central, data) = central_by_tls(5, &["north"]);
     let agent = Agent::initialised(&central, "north");
     agent.record(&stock(&data.stores[0], "S1"));
     let new = password_file(&agent, "another secret");
@@ -248,7 +278,7 @@ fn a_changed_password_stops_the_site_until_it_is_shown_or_put_back() {
 
 #[test]
 fn a_device_that_has_the_new_password_in_its_settings_goes_on_by_itself() {
-    let (central, data) = central_with_sites(5, &["north"]);
+    let (central, data) = central_by_tls(5, &["north"]);
     let agent = Agent::initialised(&central, "north");
     let new = password_file(&agent, "another secret");
     central.json(&["site", "edit", "north", "--password-file", &new]);

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::support::agent::Agent;
 use crate::support::central::Central;
 use crate::support::success;
-use crate::sync::{central_with_sites, same_records};
+use crate::sync::{central_by_tls, same_records};
 
 fn stock(store: &str, id: &str, quantity: u32) -> String {
     json!({"table": "item_line", "op": "upsert", "id": id, "data": {"ID": id, "store_ID": store, "quantity": quantity}})
@@ -42,7 +42,7 @@ fn repairs(agent: &Agent) -> String {
 
 /// Two sites that gave the same id to records of two stores: the second site's is refused.
 fn with_a_refused_edit() -> (Central, Agent, String, PathBuf) {
-    let (central, data) = central_with_sites(5, &["north", "south"]);
+    let (central, data) = central_by_tls(5, &["north", "south"]);
     let (north, south) = (Agent::initialised(&central, "north"), Agent::initialised(&central, "south"));
     north.record(&stock(&data.stores[0], "S1", 1));
     north.settle();
@@ -88,7 +88,7 @@ fn a_local_copy_that_is_gone_or_from_before_a_verdict_shows_again_what_central_h
 #[test]
 fn a_journal_that_was_set_back_goes_on_under_a_new_id_that_central_takes() {
     for is_received in [false, true] {
-        let (central, data) = central_with_sites(5, &["north"]);
+        let (central, data) = central_by_tls(5, &["north"]);
         let agent = Agent::initialised(&central, "north");
         let store = &data.stores[0];
         agent.record(&stock(store, "S1", 1));
@@ -122,7 +122,7 @@ fn a_journal_that_was_set_back_goes_on_under_a_new_id_that_central_takes() {
 
 #[test]
 fn a_journal_that_is_gone_is_not_begun_anew_and_what_was_not_sent_is_salvaged() {
-    let (central, data) = central_with_sites(5, &["north"]);
+    let (central, data) = central_by_tls(5, &["north"]);
     let agent = Agent::initialised(&central, "north");
     agent.record(&stock(&data.stores[0], "S1", 1));
     std::fs::remove_dir_all(agent.data().join("journal")).unwrap();

@@ -13,7 +13,7 @@ use crate::support::agent::Agent;
 use crate::support::central::{Central, password};
 use crate::support::corpus::Numbers;
 use crate::support::{DEADLINE, success};
-use crate::sync::{central_with_sites, same_records};
+use crate::sync::{central_by_tls, same_records};
 
 /// Kills of the test that kills at any moment.
 const KILLS: u64 = 25;
@@ -34,7 +34,7 @@ struct SetBack {
 
 impl SetBack {
     fn new() -> Self {
-        let (central, data) = central_with_sites(5, &["north"]);
+        let (central, data) = central_by_tls(5, &["north"]);
         let agent = Agent::initialised(&central, "north");
         let store = data.stores[0].clone();
         agent.record(&stock(&store, "A", 1));
@@ -165,7 +165,7 @@ fn a_device_that_was_set_back_sets_aside_what_only_it_has_and_shows_what_central
 
 #[test]
 fn a_device_that_recorded_nothing_since_it_was_set_back_recovers_without_an_export() {
-    let (central, data) = central_with_sites(5, &["north"]);
+    let (central, data) = central_by_tls(5, &["north"]);
     let agent = Agent::initialised(&central, "north");
     agent.record(r#"{"table":"pref","op":"put","id":"P","data":{"item":"window","data":"x"}}"#);
     let backup = copy_of(&agent);
@@ -184,7 +184,7 @@ fn a_device_that_recorded_nothing_since_it_was_set_back_recovers_without_an_expo
 
 #[test]
 fn journaled_anew_the_edits_reach_central_and_what_is_refused_is_named_and_stays_in_the_file() {
-    let (central, data) = central_with_sites(5, &["north"]);
+    let (central, data) = central_by_tls(5, &["north"]);
     let (agent, store) = (Agent::initialised(&central, "north"), data.stores[0].clone());
     let invoice =
         json!({"table": "transact", "op": "put", "id": "T", "data": {"ID": "T", "store_ID": store, "type": "ci"}});

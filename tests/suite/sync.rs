@@ -14,10 +14,22 @@ pub const STORE_TABLES: [&str; 3] = ["item_line", "transact", "trans_line"];
 pub fn central_with_sites(items: usize, names: &[&str]) -> (Central, CentralData) {
     let data = central_data(items, 4);
     let central = Central::with_data(&data.lines);
+    add_sites(&central, &data, names);
+    (central, data)
+}
+
+/// The same by TLS.
+pub fn central_by_tls(items: usize, names: &[&str]) -> (Central, CentralData) {
+    let data = central_data(items, 4);
+    let central = Central::by_tls(&data.lines);
+    add_sites(&central, &data, names);
+    (central, data)
+}
+
+fn add_sites(central: &Central, data: &CentralData, names: &[&str]) {
     for (name, store) in names.iter().zip(&data.stores) {
         central.add_site(name, &[store]);
     }
-    (central, data)
 }
 
 /// That central and the device show the same records of a store, record by record.

@@ -9,6 +9,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::central::{Central, password};
+use super::certificates::authority;
 use super::{success, wait_until};
 
 /// Where a device of the tests has the serial number of its chip.
@@ -42,12 +43,17 @@ impl Agent {
         agent
     }
 
-    /// Lets the agent reach central at another address.
+    /// Lets the agent reach central at another address; by TLS it trusts the tests' own authority.
     pub fn set_url(&self, url: &str) {
-        self.set_central(url, "");
+        let mut more = String::new();
+        if url.starts_with("https:") {
+            let file = self.file("tests-authority.pem", authority().pem());
+            more = format!("ca_file = \"{}\"", file.display());
+        }
+        self.set_central(url, &more);
     }
 
-    /// Lets the agent reach central at an address, with more lines below `[central]`.
+    /// Lets the agent reach central at an address, with nothing but these lines below it in `[central]`.
     pub fn set_central(&self, url: &str, more: &str) {
         let settings = format!(
             "data_folder = \"{}\"\nhardware_root = \"{}\"\n[central]\nurl = \"{url}\"\n{more}\n[schedule]\nmanual = true\n\

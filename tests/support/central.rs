@@ -8,7 +8,7 @@ use std::process::{Child, Command, Output, Stdio};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::certificates::Certificate;
+use super::certificates::{Certificate, authority};
 use super::{central_program, success};
 
 /// A central server: its folder, and its process while it runs.
@@ -19,6 +19,11 @@ pub struct Central {
 }
 
 impl Central {
+    /// As [`Central::with_data`], and by TLS with a certificate of the tests' own authority, which agents trust.
+    pub fn by_tls(lines: &str) -> Self {
+        Self::encrypted(lines, &authority().certify(&["127.0.0.1"]))
+    }
+
     /// As [`Central::with_data`], and by TLS.
     pub fn encrypted(lines: &str, certificate: &Certificate) -> Self {
         let mut central = Self { folder: TempDir::new().unwrap(), server: None, is_encrypted: true };
@@ -44,7 +49,7 @@ impl Central {
 
     /// A copy of this stopped central's folder, served as such.
     pub fn copied_as_copy(&self) -> Self {
-        let mut copy = Self { folder: TempDir::new().unwrap(), server: None, is_encrypted: false };
+        let mut copy = Self { folder: TempDir::new().unwrap(), server: None, is_encrypted: self.is_encrypted };
         success(&Command::new("cp").arg("-a").args([self.folder(), copy.folder()]).output().unwrap());
         copy.serve(&["--as-copy"]);
         copy

@@ -1,5 +1,7 @@
 //! Certificates that a test makes for itself, and an authority that issues them.
 
+use std::sync::OnceLock;
+
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
 
 /// An authority of a test's own.
@@ -21,6 +23,12 @@ pub type Day = (i32, u8, u8);
 
 /// Days between which a certificate holds whenever the test runs.
 pub const LONG: (Day, Day) = ((2020, 1, 1), (2090, 1, 1));
+
+/// The authority that agents trust wherever a test says nothing else.
+pub fn authority() -> &'static Authority {
+    static AUTHORITY: OnceLock<Authority> = OnceLock::new();
+    AUTHORITY.get_or_init(|| Authority::new("The tests"))
+}
 
 impl Authority {
     /// An authority that nobody trusts yet.

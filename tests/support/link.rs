@@ -97,6 +97,11 @@ impl Link {
         format!("http://{}", self.address)
     }
 
+    /// The same for a central that speaks TLS.
+    pub fn url_by_tls(&self) -> String {
+        format!("https://{}", self.address)
+    }
+
     /// Changes the link's behaviour for connections to come.
     pub fn set(&self, mood: Mood) {
         let mut current = self.shared.mood.lock().unwrap();

@@ -1,16 +1,19 @@
 //! Real programs in real processes, on folders that go away: one central, agents, and a bad link between them.
 
 pub mod agent;
+pub mod cargo;
 pub mod central;
 pub mod certificates;
 pub mod corpus;
 pub mod link;
+pub mod middle;
 pub mod power_cut;
 pub mod proxy;
+pub mod store_file;
 pub mod torture;
 pub mod web;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
@@ -25,19 +28,13 @@ pub fn central_program() -> PathBuf {
         .get_or_init(|| {
             let agent = PathBuf::from(env!("CARGO_BIN_EXE_outpost"));
             let folder = agent.parent().expect("a program lies in a folder");
-            let mut build = std::process::Command::new(env!("CARGO"));
+            let mut build = cargo::cargo(Path::new(env!("CARGO_MANIFEST_DIR")));
             build.args(["build", "--quiet", "--package", "central", "--bin", "outpost-central"]);
             build.arg("--target-dir").arg(folder.parent().expect("below the target folder"));
             if folder.ends_with("release") {
                 build.arg("--release");
             }
-            // What cargo says of this package would make it build ring anew, which looks at these variables, each time.
-            for (variable, _) in std::env::vars_os() {
-                if ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|start| variable.to_string_lossy().starts_with(start)) {
-                    build.env_remove(variable);
-                }
-            }
-            let status = build.current_dir(env!("CARGO_MANIFEST_DIR")).status().expect("cargo runs");
+            let status = build.status().expect("cargo runs");
             assert!(status.success(), "central could not be built");
             folder.join("outpost-central")
         })

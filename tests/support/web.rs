@@ -22,7 +22,7 @@ pub struct Web {
 impl Web {
     /// Answers over TLS if there is a certificate. `answer` is everything from the status on, or nothing to stay silent.
     pub fn start(certificate: Option<&Certificate>, answer: &str) -> Self {
-        let tls = certificate.map(config);
+        let tls = certificate.map(server_config);
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let is_over = Arc::new(AtomicBool::new(false));
@@ -109,7 +109,8 @@ fn converse(stream: impl Read + Write, answer: &str) {
     let _ = reader.get_mut().flush();
 }
 
-fn config(certificate: &Certificate) -> Arc<ServerConfig> {
+/// How a server with a certificate speaks TLS.
+pub fn server_config(certificate: &Certificate) -> Arc<ServerConfig> {
     let chain = CertificateDer::pem_slice_iter(certificate.pem.as_bytes()).map(Result::unwrap).collect();
     let key = PrivateKeyDer::from_pem_slice(certificate.key_pem.as_bytes()).unwrap();
     let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))

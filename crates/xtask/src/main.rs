@@ -2,6 +2,9 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a chore reports to whoever runs it")]
 
+#[path = "../../../tests/support/cargo.rs"]
+#[expect(unreachable_pub, reason = "shared with the tests")]
+mod cargo;
 mod demo;
 #[path = "../../../tests/support/link.rs"]
 #[expect(

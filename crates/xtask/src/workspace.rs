@@ -15,8 +15,8 @@ pub(crate) fn root() -> PathBuf {
 
 /// The cargo that runs this chore, with the root as its folder and no standard input.
 pub(crate) fn cargo() -> Command {
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.current_dir(root()).stdin(Stdio::null());
+    let mut command = crate::cargo::cargo(&root());
+    command.stdin(Stdio::null());
     command
 }
 
@@ -65,6 +65,16 @@ mod tests {
         let manifest = std::fs::read_to_string(root().join("Cargo.toml")).unwrap();
 
         assert!(manifest.contains("[workspace]"));
+    }
+
+    #[test]
+    fn what_cargo_says_of_this_package_is_not_passed_on() {
+        let command = cargo();
+        let removed: Vec<_> = command.get_envs().filter(|(_, value)| value.is_none()).map(|(name, _)| name).collect();
+
+        for name in ["CARGO_PKG_NAME", "CARGO_MANIFEST_DIR"] {
+            assert!(removed.iter().any(|removed| *removed == name), "{name} is not among {removed:?}");
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 
 use super::android;
 use super::junk::is_junk;
+use super::permanent_address::{Addresses, permanent_addresses};
 use crate::hex;
 
 /// Longest value, in bytes: the firmware's tables hold texts of up to 64 or so. What is longer does not count.
@@ -30,7 +31,7 @@ pub(super) fn read(root: &Path, kind: HardwareKind) -> Option<Value> {
         HardwareKind::ProductUuid => one_of(&["sys/class/dmi/id/product_uuid"]).map(lower_case),
         HardwareKind::BoardSerial => one_of(&["sys/class/dmi/id/board_serial"]),
         HardwareKind::StorageCid => storage_cid(root),
-        HardwareKind::PortAddress => port_address(root),
+        HardwareKind::PortAddress => port_address(root, &permanent_addresses(root)),
         HardwareKind::MachineId => one_of(&["etc/machine-id"]).filter(|value| is_machine_id(value)),
         HardwareKind::AndroidSerial => android::serial(root).and_then(telling),
         HardwareKind::Unknown(_) => None,
@@ -80,18 +81,22 @@ fn storage_cid(root: &Path) -> Option<Value> {
 }
 
 /// Of the built-in port with the lowest address, or else of the lowest USB adapter: adapters come and go.
-fn port_address(root: &Path) -> Option<Value> {
+/// A port counts by the address that it was made with; what it was set to, or drew at random, says nothing.
+pub(super) fn port_address(root: &Path, permanent: &Addresses) -> Option<Value> {
     let addresses = folder(&root.join("sys/class/net")).into_iter().filter_map(|port| {
         // Bridges, tunnels and loopback have no device behind them.
         let device = port.join("device");
         if !device.exists() {
             return None;
         }
-        // 0: the address is the one that the port was made with. One that was set or drawn at random says nothing.
-        let is_permanent = read_value(&port.join("addr_assign_type")).is_some_and(|kind| *kind == "0");
-        let address = lower_case(read_value(&port.join("address"))?);
+        let known = port.file_name().and_then(|name| permanent.get(name.to_str()?)).cloned();
+        let address = known.or_else(|| {
+            // 0: the address is still the one that the port was made with.
+            let is_permanent = read_value(&port.join("addr_assign_type")).is_some_and(|kind| *kind == "0");
+            is_permanent.then(|| read_value(&port.join("address"))).flatten().map(lower_case)
+        })?;
         let is_usb = device.join("subsystem").read_link().is_ok_and(|bus| bus.ends_with("usb"));
-        (is_permanent && is_given_by_maker(&address)).then_some((is_usb, address))
+        is_given_by_maker(&address).then_some((is_usb, address))
     });
     addresses
         .min_by(|left, right| (left.0, left.1.as_str()).cmp(&(right.0, right.1.as_str())))

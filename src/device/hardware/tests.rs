@@ -130,6 +130,22 @@ fn an_address_that_was_set_or_drawn_or_belongs_to_no_port_does_not_count() {
 }
 
 #[test]
+fn a_port_whose_address_was_set_since_counts_by_the_one_that_it_was_made_with() {
+    let made_with = "dc:a6:32:11:22:33";
+    let permanent = |address: &str| [("eth0".to_owned(), zeroize::Zeroizing::new(address.to_owned()))].into();
+    for (address, assign) in [("de:ad:be:ef:00:01", "3"), ("00:11:22:33:44:55", "1"), (made_with, "0")] {
+        let tree = Tree::new(&[]);
+        tree.add_port("eth0", address, assign, "pci");
+
+        let found = sources::port_address(tree.root.path(), &permanent(made_with));
+
+        assert_eq!(found.as_deref().map(String::as_str), Some(made_with), "{address} {assign}");
+        let of_a_hypervisor = sources::port_address(tree.root.path(), &permanent("52:54:00:12:34:56"));
+        assert_eq!(of_a_hypervisor, None, "it goes by the same rules");
+    }
+}
+
+#[test]
 fn what_makers_leave_in_place_of_a_serial_number_does_not_count() {
     for junk in [
         "To be filled by O.E.M.",

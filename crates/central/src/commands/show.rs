@@ -225,8 +225,8 @@ fn status(value: &Value) -> String {
     for site in items(value, "sites").iter().filter(|site| !site["stopped"].is_null()) {
         let (name, since, reason) = (plain(&site["name"]), plain(&site["stopped"]), plain(&site["stop_reason"]));
         lines.push(format!(
-            "\nSTOPPED since {since}: site {} {name}: {reason}. `site resume {}`\n",
-            site["id"], site["id"]
+            "\nSTOPPED since {since}: site {0} {name}: {reason}. `site show {0}` tells them apart; then `site resume {0}`\n",
+            site["id"]
         ));
     }
     lines.push("\n".to_owned());
@@ -247,12 +247,27 @@ pub(super) fn facts(value: &Value) -> String {
         .unwrap_or(&empty)
         .iter()
         .map(|(key, value)| match value {
+            Value::Array(devices) if key == "stop_devices" => {
+                devices.iter().map(|device| format!("{key:<22} {}\n", stop_device(device))).collect::<Vec<_>>().concat()
+            }
             Value::Object(_) => format!("{key:<22} {}\n", copy_of(value)),
             Value::Array(items) => format!("{key:<22} {}\n", items.iter().map(plain).collect::<Vec<_>>().join(" ")),
             value => format!("{key:<22} {}\n", plain(value)),
         })
         .collect();
     lines.concat()
+}
+
+/// One of the two devices because of which a site stopped.
+fn stop_device(device: &Value) -> String {
+    let which = if device["which"] == "answered_last" { "answered last" } else { "came with a dead token" };
+    format!(
+        "{which}: {}, from {}, journal {} up to {}",
+        plain(&device["seen"]),
+        plain(&device["address"]),
+        plain(&device["journal"]),
+        plain(&device["journal_head"])
+    )
 }
 
 fn items<'a>(value: &'a Value, key: &str) -> &'a [Value] {

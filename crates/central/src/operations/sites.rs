@@ -9,7 +9,7 @@ use crate::clock;
 use crate::enrolment::{hash_password, is_password};
 use crate::entropy;
 use crate::error::{CentralError, Exit};
-use crate::store::{NewSite, Reading, SiteEdit, SiteKind, SiteRow, StoreError, StoreRow};
+use crate::store::{NewSite, Reading, SeenDevice, SiteEdit, SiteKind, SiteRow, StoreError, StoreRow};
 
 /// Seed 003, "Site Name" and "Password".
 const CREDENTIALS_WARNING: &str = "The device of this site stops syncing until `outpost enrol` shows it the new name and \
@@ -161,6 +161,7 @@ pub(super) fn site_json(site: &SiteRow) -> Value {
         "credential_generation": site.generation.0,
         "enrolled": site.enrolled_ms.map(clock::date_text),
         "last_contact": site.last_contact_ms.map(clock::date_text),
+        "last_address": site.last_address,
         "last_in_step": site.last_drained_ms.map(clock::date_text),
         "journal": site.journal.map(|(id, _, _)| id.to_string()),
         "received": site.journal.map(|(_, received, _)| received.0),
@@ -177,8 +178,20 @@ fn with_stores(reading: &mut Reading<'_>, site: &SiteRow) -> Result<Value, Store
     let stores = reading.stores_of(site.id)?;
     let mut shown = site_json(site);
     shown["retired_keys"] = reading.retired_keys(site.id)?.len().into();
+    shown["stop_devices"] = reading.stop_devices(site.id)?.iter().map(stop_device_json).collect();
     shown["stores"] = stores.iter().map(|(store, _)| Value::from(store.as_str())).collect();
     Ok(shown)
+}
+
+/// One of the two devices because of which a site stopped.
+fn stop_device_json(device: &SeenDevice) -> Value {
+    json!({
+        "which": device.which.as_str(),
+        "seen": clock::date_text(device.seen_ms),
+        "address": device.address,
+        "journal": device.journal.map(|journal| journal.to_string()),
+        "journal_head": device.head.map(|head| head.0),
+    })
 }
 
 /// A site by its name, or else by its id: names are free text, so a name of digits counts as a name.

@@ -6,6 +6,7 @@ use sql::{Sql, SqlExt};
 
 use super::error::StoreError;
 use super::limits::{SITES_CACHED_MAX, StoreLimits};
+use super::origin::PeerAddress;
 use super::state::{Journal, SiteState, State};
 use super::unsigned;
 
@@ -18,6 +19,8 @@ pub struct Batch<'a> {
     /// With which tokens are made, so that central knows its own (rule 5.7).
     pub(super) token_secret: &'a [u8; 32],
     pub(super) now_ms: u64,
+    /// Where the exchange comes from whose work this is, if anybody says.
+    pub(super) address: Option<&'a PeerAddress>,
 }
 
 impl Batch<'_> {

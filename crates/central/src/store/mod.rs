@@ -18,6 +18,7 @@ mod import;
 mod judging;
 mod lanes;
 mod limits;
+mod origin;
 mod pruning;
 mod reading;
 mod receive;
@@ -51,6 +52,7 @@ pub use limits::{
     CREDENTIALS_KEPT_MAX, CURSOR_AGE_MAX, ENTRY_LOG_DAYS_DEFAULT, IMPORT_REFUSALS_TOLD_MAX, SITE_NAME_BYTES_MAX,
     StoreLimits, sqlite_options,
 };
+pub use origin::{PeerAddress, SeenDevice, StopDevice};
 pub use reading::{Reading, RecordRow, SiteKind, SiteRow, StoreRow};
 pub use sites::NewSite;
 use state::State;
@@ -108,6 +110,7 @@ impl Store {
             state: &mut self.state,
             token_secret: &self.token_secret,
             now_ms,
+            address: None,
         });
         if let Err(error) = self.sql.commit() {
             // The first error is the one to tell. Should the rollback fail too, the next begin is refused.

@@ -79,6 +79,8 @@ pub struct SiteRow {
     pub journal: Option<(JournalId, Sequence, Sequence)>,
     /// The last request that was answered, in milliseconds since 1970.
     pub last_contact_ms: Option<u64>,
+    /// Where that came from, if it was told: behind a reverse proxy, the proxy's address.
+    pub last_address: Option<String>,
     /// The last request at which nothing waited either way, in milliseconds since 1970.
     pub last_drained_ms: Option<u64>,
     /// Why it does not sync, if it is stopped.
@@ -119,7 +121,7 @@ const SITE_COLUMNS: &str =
     "SELECT site.id, site.name, site.code, site.kind, site.password_hash, site.public_key, site.generation,
         site.enrolled_ms, journal.id, journal.received, journal.judged, contact.last_contact_ms, contact.last_drained_ms,
         site_stop.since_ms, site_stop.code, site_stop.reason, site_ahead.noticed_ms,
-        site_ahead.healed_ms, site.salt, site.hardware, site.bound_ms
+        site_ahead.healed_ms, site.salt, site.hardware, site.bound_ms, contact.address
     FROM site LEFT JOIN journal ON journal.site = site.id AND journal.is_active = 1
         LEFT JOIN contact ON contact.site = site.id LEFT JOIN site_stop ON site_stop.site = site.id
         LEFT JOIN site_ahead ON site_ahead.site = site.id";
@@ -315,6 +317,7 @@ fn read_site(row: &dyn Row) -> Result<SiteRow, SqlError> {
         salt: text::optional_salt(row, 18)?,
         hardware: text::optional_hardware(row, 19)?,
         bound_ms: row.optional_unsigned(20)?,
+        last_address: row.optional_text(21)?.map(str::to_owned),
     })
 }
 

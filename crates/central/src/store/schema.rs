@@ -6,7 +6,7 @@
 use sql::Migration;
 
 /// Number of the last migration.
-pub(super) const VERSION: u32 = 5;
+pub(super) const VERSION: u32 = 6;
 
 /// Every step. A released one never changes.
 pub(super) const MIGRATIONS: &[Migration] = &[
@@ -15,7 +15,24 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     Migration { number: 3, name: "what a device knows", ddl: HEARD },
     Migration { number: 4, name: "one device speaks for a site", ddl: ONE_DEVICE },
     Migration { number: 5, name: "who speaks for a site", ddl: IDENTITY },
+    Migration { number: 6, name: "where exchanges come from", ddl: ORIGIN },
 ];
+
+/// `contact.address` and `head`: of the last exchange that was answered, where it came from and how far the device's journal went.
+/// `site_stop_device`: the same of the two devices because of which a site stopped.
+const ORIGIN: &str = "
+ALTER TABLE contact ADD COLUMN address {text};
+ALTER TABLE contact ADD COLUMN head {bigint};
+CREATE TABLE site_stop_device (
+    site {bigint} NOT NULL,
+    is_dead_token {bigint} NOT NULL,
+    seen_ms {bigint} NOT NULL,
+    address {text},
+    journal {blob},
+    head {bigint},
+    PRIMARY KEY (site, is_dead_token)
+) {keyed_table};
+";
 
 /// `contact.tokens_given`: each with the hash of the request head that it answers; those of before are forgotten, and the next
 /// request is taken whatever it shows. `challenge`: the nonce that a request with a dead token has to answer. `site_stop`: sites

@@ -23,12 +23,13 @@
 use protocol::chain::hash_of;
 use protocol::ids::{Epoch, Nonce, SiteId, Token};
 use protocol::message::{Refusal, RequestHead};
-use sql::SqlExt;
+use sql::{Param, SqlExt};
 use std::ops::ControlFlow;
 
 use super::batch::Batch;
 use super::error::StoreError;
 use super::limits::TOKENS_GIVEN_MAX;
+use super::origin::PeerAddress;
 use super::reading::Reading;
 use super::{text, unsigned};
 
@@ -98,7 +99,7 @@ impl Batch<'_> {
             let asked = known.challenge.as_deref().and_then(|bytes| Nonce::try_from(bytes).ok());
             if asked.is_some() && head.answer == asked {
                 let stop = batch.stop_site(
-                    head.site,
+                    head,
                     TWO_DEVICES,
                     "a device with the site's key came with a token that is dead: two devices speak for the site, or one was set \
                      back to an older state",
@@ -134,6 +135,7 @@ impl Batch<'_> {
     /// Nothing is known of tokens any more, and the site goes on: whoever comes next with its key is its device.
     pub(super) fn forget_tokens(&mut self, site: SiteId) -> Result<(), StoreError> {
         self.sql.execute("DELETE FROM site_stop WHERE site = ?1", &[site.0.into()])?;
+        self.forget_stop_devices(site)?;
         self.sql.execute(
             "UPDATE contact SET token_used = NULL, tokens_given = ?2, challenge = NULL WHERE site = ?1",
             &[site.0.into(), [].as_slice().into()],
@@ -142,14 +144,17 @@ impl Batch<'_> {
     }
 
     /// The token for a reply, and the time of the contact: the one thing that a quiet exchange writes. The very same request gets the
-    /// very same token, so that copies on the network push none out.
+    /// very same token, so that copies on the network push none out, and where those come from is not noted.
     pub(super) fn note_contact(&mut self, head: &RequestHead, is_drained: bool) -> Result<Token, StoreError> {
         let hash = hash_of(&protocol::message::encode(head)).0;
         let mut known = self.known_tokens(head.site)?;
         if known.used.as_deref() != Some(&head.token.0[..]) {
             known.given.clear();
         }
-        let token = known.given_for(&hash).unwrap_or_else(|| {
+        let given = known.given_for(&hash);
+        let is_copy = given.is_some();
+        let (address, journal_head) = (self.address.filter(|_| !is_copy), (!is_copy).then_some(unsigned(head.head.0)));
+        let token = given.unwrap_or_else(|| {
             known.number = known.number.saturating_add(1);
             let fresh = make(self.token_secret, head.site, known.number, epoch_half(self.state.epoch));
             known.given.extend_from_slice(&hash);
@@ -160,12 +165,14 @@ impl Batch<'_> {
         known.given.drain(..excess);
         let now = unsigned(self.now_ms);
         self.sql.execute(
-            "INSERT INTO contact (site, last_contact_ms, last_drained_ms, token_used, tokens_given, token_number)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+            "INSERT INTO contact
+                (site, last_contact_ms, last_drained_ms, token_used, tokens_given, token_number, address, head)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
              ON CONFLICT (site) DO UPDATE SET last_contact_ms = excluded.last_contact_ms,
                 last_drained_ms = coalesce(excluded.last_drained_ms, contact.last_drained_ms),
                 token_used = excluded.token_used, tokens_given = excluded.tokens_given,
-                token_number = excluded.token_number, challenge = NULL",
+                token_number = excluded.token_number, challenge = NULL,
+                address = coalesce(excluded.address, contact.address), head = coalesce(excluded.head, contact.head)",
             &[
                 head.site.0.into(),
                 now,
@@ -173,6 +180,8 @@ impl Batch<'_> {
                 (&head.token.0).into(),
                 (&known.given).into(),
                 known.number.into(),
+                address.map(PeerAddress::as_str).into(),
+                journal_head.unwrap_or(Param::Null),
             ],
         )?;
         if is_drained {
@@ -241,12 +250,13 @@ impl Batch<'_> {
         Ok(self.sql.query_integer("SELECT 1 FROM site_ahead WHERE site = ?1", &[site.0.into()])?.is_some())
     }
 
-    fn stop_site(&mut self, site: SiteId, code: &str, reason: &str) -> Result<Stop, StoreError> {
+    fn stop_site(&mut self, head: &RequestHead, code: &str, reason: &str) -> Result<Stop, StoreError> {
         let stop = Stop { since_ms: self.now_ms, code: code.to_owned(), reason: reason.to_owned() };
         self.sql.execute(
             "INSERT INTO site_stop (site, since_ms, code, reason) VALUES (?1, ?2, ?3, ?4)",
-            &[site.0.into(), unsigned(stop.since_ms), code.into(), reason.into()],
+            &[head.site.0.into(), unsigned(stop.since_ms), code.into(), reason.into()],
         )?;
+        self.note_stop_devices(head)?;
         Ok(stop)
     }
 

@@ -16,7 +16,7 @@ use crate::center::Center;
 use crate::clock;
 use crate::entropy;
 use crate::error::CentralError;
-use crate::store::{StoreError, answer};
+use crate::store::{PeerAddress, StoreError, answer};
 use crate::writer::WriteError;
 
 /// How long an exchange may judge what came before it is answered; the rest is judged behind its back (`details.md`, "Judging in
@@ -45,6 +45,7 @@ enum DriveError {
 pub(super) struct Drive {
     center: Arc<Center>,
     flights: Arc<Flights>,
+    address: Option<PeerAddress>,
     body: IncomingBody,
     reply: Reply,
     exchange: Exchange,
@@ -62,9 +63,15 @@ enum Step {
 }
 
 impl Drive {
-    pub(super) fn new(center: Arc<Center>, flights: Arc<Flights>, body: IncomingBody, reply: Reply) -> Self {
-        let codec = ZstdCodec::default();
-        Self { center, flights, body, reply, exchange: Exchange::new(), codec, slot: None, head: None, journal: None }
+    pub(super) fn new(
+        center: Arc<Center>,
+        flights: Arc<Flights>,
+        address: Option<PeerAddress>,
+        body: IncomingBody,
+        reply: Reply,
+    ) -> Self {
+        let (exchange, codec) = (Exchange::new(), ZstdCodec::default());
+        Self { center, flights, address, body, reply, exchange, codec, slot: None, head: None, journal: None }
     }
 
     /// To the end.
@@ -159,17 +166,18 @@ impl Drive {
         let kept = head.clone();
         self.journal = Some(head.journal);
         let nonce = Nonce(entropy::bytes());
-        let begun = self.write(move |batch| batch.begin(&head, standing, nonce)).await?;
+        let address = self.address.clone();
+        let begun = self.write(move |batch| batch.coming_from(address.as_ref()).begin(&head, standing, nonce)).await?;
         self.head = Some(kept);
         Ok(begun)
     }
 
     async fn conclude(&mut self) -> Result<Result<Box<protocol::exchange::Conclusion>, Refusal>, DriveError> {
         let head = self.head.take().expect("the exchange begins before it concludes");
-        let site = head.site;
+        let (site, address) = (head.site, self.address.clone());
         let concluded = self.write(move |batch| {
             let deadline_ms = clock::monotonic_ms() + JUDGE_MS_MAX;
-            batch.conclude(&head, &mut || clock::monotonic_ms() < deadline_ms)
+            batch.coming_from(address.as_ref()).conclude(&head, &mut || clock::monotonic_ms() < deadline_ms)
         });
         let concluded = concluded.await?;
         if let Ok(conclusion) = &concluded

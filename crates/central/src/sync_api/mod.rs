@@ -13,6 +13,7 @@ mod reply;
 mod tls;
 
 use std::future::Future;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::Router;
@@ -26,6 +27,7 @@ use tokio::sync::Semaphore;
 
 use crate::center::Center;
 use crate::enrolment::{self, Enrolment};
+use crate::store::PeerAddress;
 use body::{IncomingBody, body_error};
 pub(crate) use drive::JUDGE_MS_MAX;
 use flights::Flights;
@@ -83,12 +85,13 @@ async fn sync(State(api): State<Arc<SyncApi>>, request: Request) -> Response {
         let message = format!("the request announces {bytes} bytes; at most {REQUEST_BYTES_MAX} are taken");
         return error_response(StatusCode::PAYLOAD_TOO_LARGE, "request_too_large", &message, None);
     }
+    let address = address_of(&request).map(PeerAddress::from);
     let (reply, start, pieces) = Reply::new(api.center.settings().timeouts.write_idle_ms);
     let body = IncomingBody::new(request.into_body(), REQUEST_BYTES_MAX, api.center.settings().timeouts.read_idle_ms);
     let (center, flights) = (Arc::clone(&api.center), Arc::clone(&api.flights));
     answer_of(start, pieces, async move {
         let _permit = permit;
-        drive::Drive::new(center, flights, body, reply).run().await;
+        drive::Drive::new(center, flights, address, body, reply).run().await;
     })
     .await
 }
@@ -129,13 +132,17 @@ async fn begin_enrolment(State(api): State<Arc<SyncApi>>, request: Request) -> R
 }
 
 async fn enrol(State(api): State<Arc<SyncApi>>, request: Request) -> Response {
-    // Beside the network there is only the test without an address.
-    let address = request.extensions().get::<ConnectInfo<Peer>>().map(|info| info.0.0.ip());
+    let address = address_of(&request);
     let bytes = match enrolment_body(&api, request).await {
         Ok(bytes) => bytes,
         Err(response) => return *response,
     };
     answer_enrolment(api.enrolment.enrol(&bytes, address).await)
+}
+
+/// Where a request comes from. Beside the network there is only the test without an address.
+fn address_of(request: &Request) -> Option<IpAddr> {
+    request.extensions().get::<ConnectInfo<Peer>>().map(|info| info.0.0.ip())
 }
 
 async fn enrolment_body(api: &SyncApi, request: Request) -> Result<Vec<u8>, Box<Response>> {

@@ -5,6 +5,7 @@ mod device;
 mod drain;
 mod judging;
 mod lanes;
+mod origin;
 mod receiving;
 mod sites;
 mod speed;
