@@ -153,7 +153,11 @@ impl World {
                 *self.retirements.entry(site).or_default() += 1;
                 self.after_commit().map(|()| true)
             }
-            Ok(Err(error)) | Err(error) => self.central_failed("reset-hardware", &error.to_string()).map(|()| false),
+            Ok(Err(error)) | Err(error) => {
+                // It may be done all the same: then the device finds that, and somebody sees to it.
+                self.begin_fork(site);
+                self.central_failed("reset-hardware", &error.to_string()).map(|()| false)
+            }
         }
     }
 

@@ -66,7 +66,7 @@ fn verdicts_that_were_told_and_forgotten_are_read_off_the_images() {
         let state = site.copy.session_state().unwrap();
         assert_eq!((state.control, state.received, state.cursors.len()), (ControlNumber(0), Sequence(0), 0));
         assert_eq!((site.shown("only here"), site.shown("gone")), ("-".to_owned(), r#"{"comment":"c1"}"#.to_owned()));
-        assert_eq!(site.state("waiting"), Some(RecordState::Pending));
+        assert_eq!(site.state("waiting"), None);
         (site.journal_id, site.journal) = (AFTER, Vec::new());
         site.reply(0, &[]);
         let rows = vec![image("refused", 7, r#"{"comment":"c7"}"#)];
@@ -76,6 +76,29 @@ fn verdicts_that_were_told_and_forgotten_are_read_off_the_images() {
         assert_eq!(site.shown("refused"), r#"{"comment":"c7"}"#, "the refused edit is not shown as accepted");
         assert_eq!((site.shown("waiting"), site.shown("gone")), ("-".to_owned(), "-".to_owned()));
         assert_eq!((site.count("pending"), site.count("base")), (0, 0));
+    });
+}
+
+#[test]
+fn an_entry_that_central_had_received_does_not_cover_what_another_device_made_of_the_record_since() {
+    on_both(|site| {
+        site.page(vec![image("P", 1, r#"{"comment":"c1"}"#)]);
+        site.patch("P", r#"{"comment":"mine"}"#);
+        let mut head = site.reply_head(0, &[]);
+        head.received = Sequence(1);
+        site.copy.store_reply(JOURNAL, &head).unwrap();
+        site.copy.use_journal(Kind::Shared, AFTER).unwrap();
+        site.copy.begin_after_set_back().unwrap();
+        (site.journal_id, site.journal) = (AFTER, Vec::new());
+
+        // Central had the old journal still to judge when it sent the pages.
+        let head = protocol::message::ReplyHead { has_more_control: true, has_pages: true, ..site.reply_head(0, &[]) };
+        site.copy.store_reply(AFTER, &head).unwrap();
+        let page = site.page_of(&store_scope(), vec![image("P", 9, r#"{"comment":"the clone's"}"#)], true);
+        site.store_page(&page).unwrap();
+        site.reply(0, &[]);
+
+        assert_eq!(site.shown("P"), r#"{"comment":"the clone's"}"#);
     });
 }
 

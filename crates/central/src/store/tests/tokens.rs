@@ -1,6 +1,8 @@
 //! Rule 5.7: one device speaks for a site. What a retired one brings goes to set-aside.
 
+use protocol::chain::{self, Predecessor};
 use protocol::ids::Sequence;
+use protocol::message::RequestHead;
 
 use super::*;
 
@@ -16,6 +18,8 @@ contract!(
     what_a_retired_device_still_has_goes_to_set_aside,
     a_retired_device_changes_no_record_and_tells_the_new_one_nothing,
     a_retired_device_with_too_many_edits_is_refused,
+    a_retired_device_gives_what_it_has_in_a_journal_that_followed_another_one,
+    a_device_that_shows_a_control_row_which_it_had_left_behind_was_set_back,
 );
 
 /// One exchange as a device makes it: whoever is challenged answers. `Err` is the code of the refusal.
@@ -260,6 +264,45 @@ fn a_retired_device_changes_no_record_and_tells_the_new_one_nothing(world: &mut 
     assert_eq!(code(world.try_job(|batch| batch.begin(&head, Standing::Retired, NONCE))), "device_retired");
     head.journal = JournalId([55; 16]);
     assert_eq!(code(world.try_job(|batch| batch.begin(&head, Standing::Retired, NONCE))), "device_retired");
+}
+
+fn a_retired_device_gives_what_it_has_in_a_journal_that_followed_another_one(world: &mut World) {
+    let mut old = world.device(&["S1"]);
+    exchange(world, &mut old).unwrap();
+    // It recovered, and was replaced before central heard anything of the new journal.
+    let (sequence, hash) = (Sequence::ZERO, old.hash(0));
+    let predecessor = Predecessor { journal: old.journal, sequence, hash, promised: sequence };
+    let mut next = Device::new(old.site, JournalId([66; 16]));
+    next.genesis = chain::genesis(next.site, next.journal, Some(&predecessor));
+    world.job(|batch| batch.enrol(old.site, &enrolling(7, next.journal)));
+    put(&mut next, "T1");
+    world.job(|batch| batch.reset_hardware(old.site));
+
+    let head = RequestHead { predecessor: Some(predecessor), ..next.head() };
+    let received = world.job(|batch| batch.begin(&head, Standing::Retired, NONCE));
+    assert_eq!(received.hash, next.hash(0));
+    next.try_send(world, 0, 1).unwrap();
+
+    assert_eq!(code(next.try_conclude(world, &mut || true)), "device_retired");
+    assert_eq!(world.store.reading().set_aside(old.site, None, 9).unwrap().len(), 1);
+}
+
+fn a_device_that_shows_a_control_row_which_it_had_left_behind_was_set_back(world: &mut World) {
+    let mut device = world.device(&["S1", "S2"]);
+    exchange(world, &mut device).unwrap();
+    let before = device.control;
+    device.record(&[r#"put item X {"item_name":"not mine"}"#]);
+    exchange(world, &mut device).unwrap();
+    exchange(world, &mut device).unwrap();
+    assert!(device.control > before && before > 0);
+
+    let now = std::mem::replace(&mut device.control, before);
+    assert_eq!(exchange(world, &mut device), Err("device_set_back".to_owned()));
+    // A local copy that was lost says so by 0.
+    device.control = 0;
+    assert_eq!(exchange(world, &mut device), Ok(()));
+    device.control = now;
+    assert_eq!(exchange(world, &mut device), Ok(()));
 }
 
 fn a_retired_device_with_too_many_edits_is_refused(world: &mut World) {
