@@ -297,6 +297,12 @@ impl World {
         if self.excused.contains(&index) {
             return Ok(());
         }
+        let has_failed = |live: &crate::device::Live| live.recorder.core().local.has_failed();
+        if self.devices[index].live.as_ref().is_none_or(has_failed) {
+            // The disk refused something earlier: the agent is started again first, as it says itself.
+            self.kill_device(index);
+            return Ok(());
+        }
         let (site, journal) = (self.devices[index].site, JournalId(self.random.bytes()));
         if !self.enrol_with(index, journal)? {
             return Ok(());

@@ -124,6 +124,7 @@ impl World {
                     step = self.exchange_calmly(index, request)?;
                 }
                 Ok(Step::Over(report)) => {
+                    self.note_handed_back(index)?;
                     if let Some(failure) = &report.failure {
                         if self.devices[index].role == Role::Retired && failure.code == "device_retired" {
                             return self.check_retired(index);

@@ -30,7 +30,10 @@ impl World {
             }
             match repair {
                 Repair::JournalReplaced { journal, lost, .. } => self.check_replaced(index, *journal, lost)?,
-                Repair::PrivateJournalReplaced { journal, lost, .. } => self.private_replaced(index, *journal, lost),
+                Repair::PrivateJournalReplaced { journal, lost, carried_over } => {
+                    let is_copy_lost = repairs.iter().any(|repair| matches!(repair, Repair::LocalData { .. }));
+                    self.private_replaced(index, *journal, lost, is_copy_lost.then_some(*carried_over));
+                }
                 Repair::LocalCopyReplaced { .. } | Repair::LocalCopySetBack { .. } => {
                     self.latent_damage.remove(&index);
                     self.local_copy_replaced(index);
@@ -75,11 +78,16 @@ impl World {
     }
 
     /// The private journal goes on under another id: what it named as lost is lost, everything else is among the records.
-    fn private_replaced(&mut self, index: usize, journal: JournalId, lost: &[Loss]) {
+    /// If the local copy is gone too, what its last entries carry over is all that is left: `carried_over` of them.
+    fn private_replaced(&mut self, index: usize, journal: JournalId, lost: &[Loss], carried_over: Option<u64>) {
         let model = self.model.device(index);
         let Some(log) = &mut model.private else { return };
         for (sequence, entry) in (1..).zip(&mut log.entries) {
             entry.is_lost |= lost.iter().any(|loss| (loss.first.0..=loss.last.0).contains(&sequence));
+        }
+        if let Some(carried_over) = carried_over {
+            let left = log.entries.iter_mut().rev().filter(|entry| !entry.is_lost);
+            left.skip(usize::try_from(carried_over).unwrap_or(usize::MAX)).for_each(|entry| entry.is_lost = true);
         }
         let keys: Vec<Key> = model.private_by_key.keys().cloned().collect();
         model.private_base = keys.into_iter().map(|key| (key.clone(), model.private_record(&key))).collect();
