@@ -5,7 +5,8 @@ use std::sync::Arc;
 use codec::{Ed25519Verifier, ZstdCodec};
 use protocol::exchange::{Answer, Ask, Exchange, ReadRows, Standing, Tools};
 use protocol::ids::{JournalId, Nonce};
-use protocol::message::{Refusal, RequestHead};
+use protocol::message::Refusal;
+use protocol::versions::{Head, Prelude};
 use tokio::task::block_in_place;
 
 use super::RETRY_AFTER_OVERLOAD_S;
@@ -50,7 +51,7 @@ pub(super) struct Drive {
     exchange: Exchange,
     codec: ZstdCodec,
     slot: Option<Slot>,
-    head: Option<Box<RequestHead>>,
+    head: Option<Head>,
     journal: Option<JournalId>,
 }
 
@@ -147,17 +148,18 @@ impl Drive {
 
     async fn begin(
         &mut self,
-        head: Box<RequestHead>,
+        head: Head,
         standing: Standing,
     ) -> Result<Result<protocol::exchange::Received, Refusal>, DriveError> {
-        let Some(slot) = self.flights.take(head.site).await else {
-            let message = format!("another exchange of site {} is in hand", head.site);
+        let Prelude { site, journal, .. } = head.prelude();
+        let Some(slot) = self.flights.take(site).await else {
+            let message = format!("another exchange of site {site} is in hand");
             let refusal = Refusal::new("site_busy", &message);
             return Ok(Err(Refusal { retry_after_s: Some(RETRY_AFTER_BUSY_S), ..refusal }));
         };
         self.slot = Some(slot);
         let kept = head.clone();
-        self.journal = Some(head.journal);
+        self.journal = Some(journal);
         let nonce = Nonce(entropy::bytes());
         let begun = self.write(move |batch| batch.begin(&head, standing, nonce)).await?;
         self.head = Some(kept);
@@ -166,7 +168,7 @@ impl Drive {
 
     async fn conclude(&mut self) -> Result<Result<Box<protocol::exchange::Conclusion>, Refusal>, DriveError> {
         let head = self.head.take().expect("the exchange begins before it concludes");
-        let site = head.site;
+        let site = head.prelude().site;
         let concluded = self.write(move |batch| {
             let deadline_ms = clock::monotonic_ms() + JUDGE_MS_MAX;
             batch.conclude(&head, &mut || clock::monotonic_ms() < deadline_ms)

@@ -13,6 +13,7 @@ mod link;
 mod outcome;
 mod pull;
 mod push;
+mod version;
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -30,8 +31,9 @@ use crate::ids::{
     ControlNumber, CredentialGeneration, Hash, JournalId, Nonce, PublicKey, ScopeId, Sequence, SiteId, Token,
 };
 use crate::limits;
-use crate::message::{self, Cursor, FramePartState, PagePartState, ReplyHead, RequestHead, ScopeCursor};
+use crate::message::{Cursor, FramePartState, PagePartState, ReplyHead, RequestHead, ScopeCursor};
 use crate::section::{self, Binding, Kind, SectionReader};
+use crate::versions::{Dialect, Receipt, Versions};
 
 /// Requests in a row that may bring nothing forward before a session gives up.
 pub const STALLED_REQUESTS_MAX: u32 = 3;
@@ -95,6 +97,9 @@ pub enum Output {
     Exchange(Vec<u8>),
     /// Store token, receipt, verdicts and control rows in one durable step; answer with [`Input::Stored`].
     StoreReply(Box<ReplyHead>),
+    /// Store token and receipt in one durable step, no verdicts and no control rows: central does not understand this program's
+    /// version, and gives nothing else. Answer with [`Input::Stored`].
+    StoreReceipt(Box<Receipt>),
     /// Store a page with its cursor in one durable step, and let go of parts that are kept of the same scope, no others; answer
     /// with [`Input::Stored`].
     StorePage(Page),
@@ -139,6 +144,7 @@ pub struct Tools<'a> {
 /// One session. See the module's text for the law.
 pub struct Session {
     start: Start,
+    dialect: Dialect,
     phase: Phase,
     outputs: VecDeque<Output>,
     link: Link,
@@ -176,6 +182,8 @@ struct Exchange {
     reply: Option<ReplyHead>,
     /// A refusal came in place of a reply that the next request is the answer to.
     again: Option<Again>,
+    /// A refusal came in place of a reply because this program's version is not understood: the versions that are.
+    apart: Option<Versions>,
     /// Set while something is being stored: no section is opened until it is.
     storing: Option<Storing>,
     pages: u32,
@@ -194,6 +202,7 @@ enum Again {
 
 enum Storing {
     Reply,
+    Receipt(Box<Receipt>),
     Page { scope: ScopeId, cursor: Cursor, rows: usize },
     Part(Box<crate::page::PageHeader>),
 }
@@ -201,7 +210,13 @@ enum Storing {
 impl Session {
     /// Begins a session; its first outputs are there.
     pub fn begin(start: Start, tools: &mut Tools<'_>) -> Self {
+        Self::begin_in(start, Dialect::default(), tools)
+    }
+
+    /// Begins a session of a program that speaks these versions.
+    pub fn begin_in(start: Start, dialect: Dialect, tools: &mut Tools<'_>) -> Self {
         let mut session = Self {
+            dialect,
             phase: Phase::Finished,
             outputs: VecDeque::new(),
             link: start.link,
@@ -288,7 +303,7 @@ impl Session {
         let mut salt = [0; 8];
         salt.iter_mut().zip(salted.0).for_each(|(byte, random)| *byte = random);
         let head = RequestHead {
-            version: message::VERSION,
+            version: self.dialect.versions.max,
             site: self.start.site,
             token: self.token,
             journal: self.start.journal,
@@ -309,7 +324,7 @@ impl Session {
             salt,
             answer: self.answer.take(),
         };
-        let body = message::encode(&head);
+        let body = self.dialect.encode_head(&head);
         let binding = self.binding(Hash::NONE);
         let mut request = section::seal(Kind::RequestHead, &binding, &body, tools.signer);
         request.extend_from_slice(frames);
@@ -322,6 +337,7 @@ impl Session {
             history: History::default(),
             reply: None,
             again: None,
+            apart: None,
             storing: None,
             pages: 0,
             last_page: None,
@@ -341,6 +357,9 @@ impl Session {
             self.link.went_through();
             return self.send(&[], 0, tools);
         }
+        if let Some(understood) = exchange.apart {
+            return self.refusal_ended(understood, tools);
+        }
         let Some(reply) = &exchange.reply else {
             return self.fail(Failure::Cut("the reply ended before its head".into()));
         };
@@ -355,6 +374,11 @@ impl Session {
         if is_pushed && is_drained {
             return self.finish(None);
         }
+        self.go_on(progress, tools);
+    }
+
+    /// Makes the next request, unless the session gets nowhere.
+    fn go_on(&mut self, progress: bool, tools: &mut Tools<'_>) {
         self.stalled_requests = if progress { 0 } else { self.stalled_requests + 1 };
         if self.stalled_requests >= STALLED_REQUESTS_MAX || self.setbacks >= SETBACKS_MAX {
             return self.fail(Failure::Stalled);
