@@ -234,7 +234,7 @@ fn request(program: &mut Program<'_>) -> Vec<u8> {
     let mut request = match program.byte() % 8 {
         0 => by_device(Kind::RequestHead, program.some()),
         1 => program.some().to_vec(),
-        2 => {
+        7 => {
             let prelude = Prelude { version: program.byte(), ..request_head(program).prelude() };
             by_device(Kind::RequestHead, &[&message::encode(&prelude), program.some()].concat())
         }

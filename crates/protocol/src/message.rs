@@ -2,6 +2,7 @@
 //!
 //! Bodies are postcard: the order of fields and variants is the format. New fields go to a new version, never into the middle.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
@@ -178,7 +179,7 @@ pub struct Refusal {
     /// The versions that central understands, with code [`VERSION_CODE`](crate::versions::VERSION_CODE).
     pub versions: Option<Versions>,
     /// How far the journal is received, if the head's version is not understood but its frames were taken.
-    pub receipt: Option<Receipt>,
+    pub receipt: Option<Box<Receipt>>,
 }
 
 /// The code of a refusal that asks who shows a token that is not known any more.

@@ -166,7 +166,8 @@ impl Refusal {
             "the site speaks version {spoken} and central {understood}: its edits are taken, and it gets nothing until {older} is \
              updated"
         );
-        Self { versions: Some(understood), receipt: Some(receipt), ..Self::new(VERSION_CODE, &text) }.by(understood)
+        Self { versions: Some(understood), receipt: Some(Box::new(receipt)), ..Self::new(VERSION_CODE, &text) }
+            .by(understood)
     }
 
     /// The same, as a program writes it that understands other versions than this one.

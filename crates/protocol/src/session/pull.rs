@@ -86,10 +86,9 @@ impl Session {
     /// A challenge is answered by the next request, and a gap makes it ask how far central is, each once in a session; one with a
     /// receipt lets it push on; any other refusal ends it.
     fn refused(&mut self, refusal: Refusal, is_begun: bool) -> Result<(), Failure> {
-        if let (false, VERSION_CODE, Some(understood), Some(receipt)) =
-            (is_begun, refusal.code.as_str(), refusal.versions, refusal.receipt)
-        {
-            return self.open_receipt(understood, receipt);
+        let is_of_version = !is_begun && refusal.code == VERSION_CODE;
+        if let (true, Some(understood), Some(receipt)) = (is_of_version, refusal.versions, &refusal.receipt) {
+            return self.open_receipt(understood, receipt.clone());
         }
         let again = match refusal.nonce {
             Some(nonce) if !self.has_answered => Some(Again::Answer(nonce)),

@@ -8,7 +8,7 @@ use crate::versions::{Receipt, Versions};
 
 impl Session {
     /// Central has received this much all the same: stored first, as the receipt of any reply.
-    pub(super) fn open_receipt(&mut self, understood: Versions, receipt: Receipt) -> Result<(), Failure> {
+    pub(super) fn open_receipt(&mut self, understood: Versions, receipt: Box<Receipt>) -> Result<(), Failure> {
         if understood.contains(self.dialect.versions.max) {
             return Err(Failure::Rule("central does not understand a version that it names as one of its own"));
         }
@@ -16,8 +16,8 @@ impl Session {
         self.note_progress(receipt.received, receipt.frame_part, false);
         let Phase::Exchanging(exchange) = &mut self.phase else { return Ok(()) };
         exchange.apart = Some(understood);
-        exchange.storing = Some(Storing::Receipt(Box::new(receipt)));
-        self.outputs.push_back(Output::StoreReceipt(Box::new(receipt)));
+        exchange.storing = Some(Storing::Receipt(receipt.clone()));
+        self.outputs.push_back(Output::StoreReceipt(receipt));
         Ok(())
     }
 

@@ -9,6 +9,7 @@ mod receiving;
 mod sites;
 mod speed;
 mod tokens;
+mod versions;
 
 use std::sync::Arc;
 

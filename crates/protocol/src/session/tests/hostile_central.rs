@@ -108,7 +108,7 @@ pub(super) fn against(device: &Device, requests_max: u32, mut answer: impl FnMut
                 pending = Some(answer(requests, &request));
             }
             Some(Output::StoreReply(_) | Output::StoreReceipt(_) | Output::StorePage(_)) => {
-                session.input(Input::Stored, &mut tools)
+                session.input(Input::Stored, &mut tools);
             }
             Some(Output::StorePart(part)) => {
                 if part.offset == 0 {

@@ -38,7 +38,7 @@ fn update(device: &mut Device, center: &mut Center) {
 
 #[test]
 fn whichever_is_older_the_device_sends_everything_and_receives_nothing_until_it_is_updated() {
-    for (mut device, mut center, spoken, understood) in pairs(&[300; 4000]) {
+    for (mut device, mut center, spoken, understood) in pairs(&vec![300; 4000]) {
         let outcome = device.sync(&mut center, &mut Cut(Cut::NEVER));
 
         assert_eq!(outcome.failure, Some(Failure::VersionsApart { spoken, understood, entries: 4000 }));
