@@ -7,6 +7,7 @@ use crate::edge::Signer as _;
 use crate::ids::{ControlNumber, SiteId};
 use crate::message::{Refusal, ReplyHead};
 use crate::testing::TestKey;
+use crate::versions::Prelude;
 
 const NEWER: Versions = Versions { min: 6, max: 7 };
 
@@ -167,6 +168,25 @@ fn receipt(device: &Device, received: u64) -> Receipt {
 fn refused_with(receipt: Receipt, request: &[u8]) -> Vec<u8> {
     let refusal = Refusal::of_version(message::VERSION, NEWER, receipt);
     signed(Kind::Refusal, context_of(request), &message::encode(&refusal))
+}
+
+#[test]
+fn the_next_request_shows_the_token_of_the_receipt_and_carries_what_it_admits() {
+    let device = Device::new(&vec![300; 2000]);
+    let mut shown = Vec::new();
+    let outcome = against(&device, 3, |number, request| {
+        let mut reader = SectionReader::default();
+        reader.feed(request);
+        let sections: Vec<_> = core::iter::from_fn(|| reader.next_section().unwrap()).collect();
+        let prelude = Prelude::decode(sections[0].unchecked_body()).unwrap();
+        shown.push((prelude.token, sections.len() - 1));
+        let received = [20, 100, 2000][number as usize - 1];
+        let token = Token([u8::try_from(number).unwrap(); 16]);
+        refused_with(Receipt { token, admitted_bytes: 100_000, ..receipt(&device, received) }, request)
+    });
+
+    assert!(matches!(outcome.failure, Some(Failure::VersionsApart { entries: 2000, .. })), "{:?}", outcome.failure);
+    assert_eq!(shown, [(Token::NONE, 1), (Token([1; 16]), 2), (Token([2; 16]), 2)], "frames that fit 100 kB");
 }
 
 #[test]
