@@ -216,7 +216,13 @@ impl<S: Storage> SyncRunner<'_, S> {
                 }
                 Some(Output::Exchange(request)) => return Ok(Next::Exchange(request)),
                 Some(Output::Finished(outcome)) => return Ok(Next::Finished(outcome)),
-                Some(Output::StoreReply(_) | Output::StoreReceipt(_) | Output::StorePage(_) | Output::StorePart(_))
+                Some(
+                    Output::StoreReply(_)
+                    | Output::StoreReceipt(_)
+                    | Output::StorePage(_)
+                    | Output::StorePart(_)
+                    | Output::ReadHash { .. },
+                )
                 | None => {
                     unreachable!("a session stores only what a reply brought, and always asks for something")
                 }
@@ -303,6 +309,10 @@ impl<S: Storage> SyncRunner<'_, S> {
                     drop(core);
                     self.tokens.store_token(receipt.token)?;
                     session.input(Input::Stored, &mut self.tools());
+                }
+                Output::ReadHash { sequence } => {
+                    let hash = read_hash(&mut self.recorder.core(), sequence)?;
+                    session.input(Input::HashRead(hash), &mut self.tools());
                 }
                 Output::StorePage(page) => {
                     self.recorder.core().local.store_page(&page)?;
@@ -397,6 +407,19 @@ fn read_journal<S: Storage>(
         ControlFlow::Continue(())
     })?;
     Ok((before.unwrap_or(Hash::NONE), entries))
+}
+
+/// The journal's hash up to an entry below its head.
+fn read_hash<S: Storage>(core: &mut Core<S>, sequence: Sequence) -> Result<Option<Hash>, JournalError> {
+    if sequence < core.shared.floor() {
+        return Ok(None);
+    }
+    let mut hash = None;
+    core.shared.read(sequence, &mut |stored| {
+        hash = Some(stored.hash_before);
+        ControlFlow::Break(())
+    })?;
+    Ok(hash)
 }
 
 fn report(outcome: Outcome, cut: Option<ExchangeFailure>) -> Report {

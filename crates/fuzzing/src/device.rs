@@ -144,6 +144,10 @@ impl Device {
                         None => session.input(Input::ExchangeFailed("no connection"), &mut tools),
                     }
                 }
+                Output::ReadHash { sequence } => {
+                    assert!(sequence < self.head(), "the head's own hash is known");
+                    session.input(Input::HashRead(Some(self.hash_at(sequence))), &mut tools);
+                }
                 Output::StoreReply(head) => {
                     assert!(head.received <= self.head(), "central cannot have more than there is");
                     (self.received, self.token) = (head.received, head.token);

@@ -150,8 +150,9 @@ fn an_agent_that_is_too_old_for_its_central_sends_its_edits_and_says_what_to_upd
     let (center, url) = Center::start(signer);
     let mut bed = Bed::of_central(&url, key);
     let agent = bed.open().unwrap();
-    for number in 0..20 {
-        bed.record(&agent, &format!("L{number}"), "recorded");
+    // More than the first request carries.
+    for number in 0..60 {
+        bed.record(&agent, &format!("L{number}"), &"recorded ".repeat(400));
     }
     let journal = agent.recorder().unwrap().core().shared.identity().journal;
     center.lock().unwrap().device = Some((agent.signer.public_key(), journal));
@@ -160,15 +161,16 @@ fn an_agent_that_is_too_old_for_its_central_sends_its_edits_and_says_what_to_upd
 
     assert_eq!(
         (result["outcome"].as_str(), result["sent"].as_u64(), result["stored"].as_u64()),
-        (Some("failed"), Some(20), Some(0))
+        (Some("failed"), Some(60), Some(0))
     );
+    assert!(result["requests"].as_u64().unwrap() > 1, "{result}");
     let failure = &result["failure"];
     assert_eq!((failure["code"].as_str(), failure["exit"].as_u64()), (Some("version"), Some(5)));
     let message = failure["message"].as_str().unwrap();
-    assert!(message.contains("(20 sent by it)") && message.contains("this agent is too old"), "{message}");
+    assert!(message.contains("(60 sent by it)") && message.contains("this agent is too old"), "{message}");
     assert!(failure["advice"].as_str().unwrap().starts_with("Update outpost on this device."), "{failure}");
     let status = perform(&agent, Request::Status);
-    assert_eq!((status["pending"]["edits"].as_u64(), status["unjudged"].as_u64()), (Some(0), Some(20)), "{status}");
+    assert_eq!((status["pending"]["edits"].as_u64(), status["unjudged"].as_u64()), (Some(0), Some(60)), "{status}");
     assert_eq!(status["last_failure"]["code"], "version", "{status}");
     bed.assert_all_there(&agent);
 
@@ -180,5 +182,5 @@ fn an_agent_that_is_too_old_for_its_central_sends_its_edits_and_says_what_to_upd
     let result = perform(&agent, Request::Sync(SyncOptions::default()));
     assert_eq!((result["sent"].as_u64(), result["requests"].as_u64()), (Some(1), Some(1)), "{result}");
     let center = center.lock().unwrap();
-    assert_eq!((center.entries.len(), center.frames_twice), (21, 0));
+    assert_eq!((center.entries.len(), center.frames_twice), (61, 0));
 }

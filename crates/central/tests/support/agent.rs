@@ -151,6 +151,9 @@ impl Agent {
                     session.input(Input::Entries { before: self.hash_at(after), entries }, &mut tools);
                 }
                 Output::Exchange(request) => reply = Some(exchange(&request)),
+                Output::ReadHash { sequence } => {
+                    session.input(Input::HashRead(Some(self.hash_at(sequence))), &mut tools);
+                }
                 Output::StoreReply(head) => {
                     assert!(head.received >= self.received, "what was acknowledged stays so");
                     self.received = head.received;

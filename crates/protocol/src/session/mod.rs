@@ -13,6 +13,7 @@ mod link;
 mod outcome;
 mod pull;
 mod push;
+mod receipt;
 mod version;
 
 use alloc::boxed::Box;
@@ -23,6 +24,7 @@ pub use link::Link;
 pub use outcome::{Advice, Failure, Outcome, Summary};
 pub use pull::{Page, PartToStore};
 use push::Building;
+use receipt::Said;
 
 use crate::chain::{Predecessor, hash_of};
 use crate::edge::{Codec, Signer, Verifier};
@@ -95,6 +97,12 @@ pub enum Output {
     /// Send these bytes as one request; answer with [`Input::Reply`] for whatever comes, in pieces of any size, then
     /// [`Input::ReplyEnd`], or with [`Input::ExchangeFailed`].
     Exchange(Vec<u8>),
+    /// Read the journal's hash up to an entry below its head; answer with [`Input::HashRead`]. Before the receipt is stored: central
+    /// may have another history, and what only this device has must not count as received then.
+    ReadHash {
+        /// The entry.
+        sequence: Sequence,
+    },
     /// Store token, receipt, verdicts and control rows in one durable step; answer with [`Input::Stored`].
     StoreReply(Box<ReplyHead>),
     /// Store token and receipt in one durable step, no verdicts and no control rows: central does not understand this program's
@@ -119,6 +127,8 @@ pub enum Input<'a> {
         /// Bytes and hash after, in order, without gaps.
         entries: Vec<(Vec<u8>, Hash)>,
     },
+    /// The hash that was asked for; `None` if the journal has let go of the entry.
+    HashRead(Option<Hash>),
     /// Bytes of the reply.
     Reply(&'a [u8]),
     /// The reply ended as its transport says it should.
@@ -201,9 +211,15 @@ enum Again {
 }
 
 enum Storing {
+    /// What was said waits for the hash that its receipt is compared with.
+    Compared(Said),
     Reply,
     Receipt(Box<Receipt>),
-    Page { scope: ScopeId, cursor: Cursor, rows: usize },
+    Page {
+        scope: ScopeId,
+        cursor: Cursor,
+        rows: usize,
+    },
     Part(Box<crate::page::PageHeader>),
 }
 
@@ -265,6 +281,7 @@ impl Session {
                 exchange.reader.feed(bytes);
                 self.open_sections(tools);
             }
+            (Input::HashRead(hash), Phase::Exchanging(_)) => self.hash_read(hash),
             (Input::Stored, Phase::Exchanging(_)) => {
                 self.stored();
                 self.open_sections(tools);

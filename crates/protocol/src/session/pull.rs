@@ -5,12 +5,12 @@ use alloc::vec::Vec;
 
 use crate::chain::hash_of;
 use crate::history::History;
-use crate::ids::{ControlNumber, Hash, ScopeId, Sequence};
+use crate::ids::{ControlNumber, Hash, ScopeId};
 use crate::limits;
-use crate::message::{self, Cursor, FramePartState, PagePartState, Refusal, ReplyHead};
+use crate::message::{self, Cursor, PagePartState, Refusal, ReplyHead};
 use crate::page::{self, PageHeader, PageRow};
 use crate::section::{Kind, Sealed};
-use crate::session::{Again, Failure, Output, Phase, Session, Storing, Tools};
+use crate::session::{Again, Failure, Output, Phase, Said, Session, Storing, Tools};
 use crate::versions::VERSION_CODE;
 
 /// Code of a refusal of edits behind others that central does not have.
@@ -105,7 +105,7 @@ impl Session {
     }
 
     fn open_reply(&mut self, reply: ReplyHead) -> Result<(), Failure> {
-        self.check_received(reply.received, reply.received_hash)?;
+        self.check_head(reply.received, reply.received_hash)?;
         // Invariant 5: no page while a group of this session has no receipt.
         if reply.has_pages && reply.received < self.start.head {
             return Err(Failure::Rule("pages came before everything was received"));
@@ -123,37 +123,7 @@ impl Session {
                 return Err(Failure::Rule("control rows are not in order"));
             }
         }
-        self.note_progress(reply.received, reply.frame_part, !reply.control.is_empty());
-        let Phase::Exchanging(exchange) = &mut self.phase else { return Ok(()) };
-        exchange.reply = Some(reply.clone());
-        exchange.storing = Some(Storing::Reply);
-        self.outputs.push_back(Output::StoreReply(Box::new(reply)));
-        Ok(())
-    }
-
-    /// That central does not have more of the journal than there is, or another one.
-    pub(super) fn check_received(&self, received: Sequence, hash: Hash) -> Result<(), Failure> {
-        if received > self.start.head {
-            return Err(Failure::DeviceSetBack { received, head: self.start.head });
-        }
-        if received == self.start.head && hash != self.start.head_hash {
-            return Err(Failure::Forked { sequence: received });
-        }
-        Ok(())
-    }
-
-    /// Whether what central has went forwards or backwards.
-    pub(super) fn note_progress(&mut self, received: Sequence, part: Option<FramePartState>, is_told: bool) {
-        let Phase::Exchanging(exchange) = &mut self.phase else { return };
-        let has_lost_part = match (self.frame_part, part) {
-            (Some(known), Some(now)) => now.hash != known.hash || now.received < known.received,
-            (Some(_), None) => true,
-            (None, _) => false,
-        };
-        exchange.progress |= received > self.received || is_told || (!has_lost_part && self.frame_part != part);
-        if received < self.received || (received == self.received && has_lost_part) {
-            self.setbacks += 1;
-        }
+        self.compare(Said::Reply(Box::new(reply)))
     }
 
     fn open_page(&mut self, body: &[u8], tools: &mut Tools<'_>) -> Result<(), Failure> {
@@ -241,7 +211,9 @@ impl Session {
                     self.page_part = None;
                 }
             }
-            Some(Storing::Part(_)) | None => panic!("`Stored` answers nothing that was asked for"),
+            Some(Storing::Part(_) | Storing::Compared(_)) | None => {
+                panic!("`Stored` answers nothing that was asked for")
+            }
         }
     }
 

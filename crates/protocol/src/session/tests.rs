@@ -135,6 +135,19 @@ fn another_history_of_the_same_journal_is_noticed() {
 }
 
 #[test]
+fn what_only_this_device_has_does_not_count_as_received_because_central_has_other_entries_under_these_numbers() {
+    let (mut original, mut center) = (Device::new(&[10, 10, 20, 20]), Center::default());
+    original.sync(&mut center, &mut Cut(Cut::NEVER));
+    let mut copy = Device::new(&[10, 10, 30, 30, 30, 30]);
+    copy.is_unsure = true;
+
+    let outcome = copy.sync(&mut center, &mut Cut(Cut::NEVER));
+
+    assert_eq!(outcome.failure, Some(Failure::Forked { sequence: Sequence(4) }));
+    assert_eq!(copy.received, Sequence::ZERO);
+}
+
+#[test]
 fn a_request_of_another_key_learns_nothing_and_stores_nothing() {
     let mut center = Center::default();
     let device = Device::new(&[10]);

@@ -3,7 +3,7 @@
 
 use alloc::boxed::Box;
 
-use crate::session::{Failure, Output, Phase, Session, Storing, Tools};
+use crate::session::{Failure, Phase, Said, Session, Tools};
 use crate::versions::{Receipt, Versions};
 
 impl Session {
@@ -12,13 +12,7 @@ impl Session {
         if understood.contains(self.dialect.versions.max) {
             return Err(Failure::Rule("central does not understand a version that it names as one of its own"));
         }
-        self.check_received(receipt.received, receipt.received_hash)?;
-        self.note_progress(receipt.received, receipt.frame_part, false);
-        let Phase::Exchanging(exchange) = &mut self.phase else { return Ok(()) };
-        exchange.apart = Some(understood);
-        exchange.storing = Some(Storing::Receipt(receipt.clone()));
-        self.outputs.push_back(Output::StoreReceipt(receipt));
-        Ok(())
+        self.compare(Said::Refusal(understood, receipt))
     }
 
     /// The receipt is durable: its token may be shown.

@@ -107,6 +107,9 @@ pub(super) fn against(device: &Device, requests_max: u32, mut answer: impl FnMut
                 assert!(requests <= requests_max, "the session goes on after {requests_max} requests");
                 pending = Some(answer(requests, &request));
             }
+            Some(Output::ReadHash { sequence }) => {
+                session.input(Input::HashRead(Some(device.hash_at(sequence))), &mut tools);
+            }
             Some(Output::StoreReply(_) | Output::StoreReceipt(_) | Output::StorePage(_)) => {
                 session.input(Input::Stored, &mut tools);
             }

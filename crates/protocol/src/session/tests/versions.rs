@@ -209,9 +209,13 @@ fn a_receipt_for_more_than_there_is_or_for_another_history_stops_the_device() {
     let outcome = against(&device, 1, |_, request| refused_with(receipt(&longer, 6), request));
     assert_eq!(outcome.failure, Some(Failure::DeviceSetBack { received: Sequence(6), head: Sequence(5) }));
 
-    let other = Device::new(&[11; 5]);
-    let outcome = against(&device, 1, |_, request| refused_with(receipt(&other, 5), request));
-    assert_eq!(outcome.failure, Some(Failure::Forked { sequence: Sequence(5) }));
+    // At the head, and below it: what only this device has must not count as received.
+    let other = Device::new(&[21; 5]);
+    for received in [5, 3] {
+        let outcome = against(&device, 1, |_, request| refused_with(receipt(&other, received), request));
+        assert_eq!(outcome.failure, Some(Failure::Forked { sequence: Sequence(received) }));
+        assert_eq!(outcome.summary.entries_received, 0);
+    }
 }
 
 #[test]

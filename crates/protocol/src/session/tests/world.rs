@@ -165,6 +165,9 @@ impl Device {
                     let (got, is_got) = cut.take(&whole);
                     reply = Some((got.to_vec(), is_sent && is_got && !central.has_lost_power));
                 }
+                Output::ReadHash { sequence } => {
+                    session.input(Input::HashRead(Some(self.hash_at(sequence))), &mut tools);
+                }
                 Output::StoreReply(head) => {
                     self.received = head.received;
                     self.token = head.token;
