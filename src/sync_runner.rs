@@ -104,7 +104,7 @@ pub struct SessionFailure {
     pub message: String,
     /// What a program does.
     pub advice: Advice,
-    /// What a person may do, in the transport's words; empty where the session machine found the failure.
+    /// What a person may do; empty where that follows from `advice`.
     pub what_to_do: String,
     /// How a program ends because of it.
     pub exit: Exit,
@@ -216,7 +216,13 @@ impl<S: Storage> SyncRunner<'_, S> {
                 }
                 Some(Output::Exchange(request)) => return Ok(Next::Exchange(request)),
                 Some(Output::Finished(outcome)) => return Ok(Next::Finished(outcome)),
-                Some(Output::StoreReply(_) | Output::StorePage(_) | Output::StorePart(_) | Output::ReadHash { .. })
+                Some(
+                    Output::StoreReply(_)
+                    | Output::StoreReceipt(_)
+                    | Output::StorePage(_)
+                    | Output::StorePart(_)
+                    | Output::ReadHash { .. },
+                )
                 | None => {
                     unreachable!("a session stores only what a reply brought, and always asks for something")
                 }
@@ -294,6 +300,14 @@ impl<S: Storage> SyncRunner<'_, S> {
                         self.tokens.note_control(last.number)?;
                     }
                     self.tokens.store_token(reply.token)?;
+                    session.input(Input::Stored, &mut self.tools());
+                }
+                Output::StoreReceipt(receipt) => {
+                    let mut core = self.recorder.core();
+                    let journal = core.shared.identity().journal;
+                    core.local.store_receipt(journal, receipt.received)?;
+                    drop(core);
+                    self.tokens.store_token(receipt.token)?;
                     session.input(Input::Stored, &mut self.tools());
                 }
                 Output::ReadHash { sequence } => {
@@ -420,7 +434,7 @@ fn report(outcome: Outcome, cut: Option<ExchangeFailure>) -> Report {
         (failure, _) => SessionFailure {
             code: failure.code().to_owned(),
             message: failure.to_string(),
-            what_to_do: String::new(),
+            what_to_do: what_to_do(&failure).to_owned(),
             advice: failure.advice(),
             exit: exit_of(&failure),
         },
@@ -428,12 +442,28 @@ fn report(outcome: Outcome, cut: Option<ExchangeFailure>) -> Report {
     Report { failure, summary: outcome.summary }
 }
 
+/// What a person may do where that does not follow from the failure's advice.
+fn what_to_do(failure: &Failure) -> &'static str {
+    const UPDATE_AGENT: &str =
+        "Update outpost on this device. Until then edits go on to central, and nothing comes from it.";
+    const UPDATE_CENTRAL: &str = "Central must be updated: tell whoever looks after it. Until then edits go on to it, and nothing comes \
+                                  from it.";
+    match failure {
+        Failure::VersionsApart { spoken, understood, .. } if spoken > &understood.max => UPDATE_CENTRAL,
+        Failure::VersionsApart { .. } => UPDATE_AGENT,
+        _ => "",
+    }
+}
+
 /// How a program ends because of a failure that the session machine found.
 fn exit_of(failure: &Failure) -> Exit {
     match failure {
         Failure::Cut(_) | Failure::NotCentral(_) | Failure::Stalled => Exit::Offline,
         Failure::Refused(refusal) if refusal.retry_after_s.is_some() => Exit::Busy,
-        Failure::Refused(_) | Failure::DeviceSetBack { .. } | Failure::Forked { .. } => Exit::Refused,
+        Failure::Refused(_)
+        | Failure::VersionsApart { .. }
+        | Failure::DeviceSetBack { .. }
+        | Failure::Forked { .. } => Exit::Refused,
         Failure::Message(_) | Failure::Page(_) | Failure::Rule(_) | Failure::Codec(_) => Exit::Failed,
     }
 }

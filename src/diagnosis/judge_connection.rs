@@ -172,11 +172,14 @@ pub(super) fn version(hello: &Hello) -> Line {
         return Line::ok(NAME, format!("version {}", most.min(hello.version_max)));
     }
     let (older, advice) = if hello.version_min > most {
-        ("this agent", "Update outpost on this device. What is recorded is safe and goes after that.")
+        (
+            "this agent",
+            "Update outpost on this device. Until then its edits go on to central, and nothing comes from it.",
+        )
     } else {
         (
             "central",
-            "Central must be updated: tell whoever looks after it. What is recorded is safe and goes after that.",
+            "Central must be updated: tell whoever looks after it. Until then edits go on to it, and nothing comes from it.",
         )
     };
     let text = format!(

@@ -89,13 +89,7 @@ impl LocalCopy {
     /// [`LocalCopyError::OtherJournal`] for a reply about another journal; [`LocalCopyError::ControlUnknownFull`]; else those of a
     /// write. Nothing is kept then, and the control rows come again.
     pub fn store_reply(&mut self, journal: JournalId, reply: &ReplyHead) -> Result<StoredReply, LocalCopyError> {
-        match self.journal()? {
-            Some(expected) if expected != journal => {
-                return Err(LocalCopyError::OtherJournal { expected, found: journal });
-            }
-            Some(_) => {}
-            None => self.use_shared_journal(journal)?,
-        }
+        self.take_as_journal_in_use(journal)?;
         let before = self.progress;
         let after = Progress {
             received: before.received.max(reply.received.0),
@@ -128,6 +122,28 @@ impl LocalCopy {
             copy.store_progress(after)?;
             Ok(stored)
         })
+    }
+
+    /// Stores that central has received the journal this far, and nothing else: what it has not judged stays pending. Durable; nothing
+    /// is written if it says nothing new.
+    ///
+    /// # Errors
+    /// [`LocalCopyError::OtherJournal`] for a receipt of another journal; else those of a write.
+    pub fn store_receipt(&mut self, journal: JournalId, received: Sequence) -> Result<(), LocalCopyError> {
+        self.take_as_journal_in_use(journal)?;
+        if received.0 <= self.progress.received {
+            return Ok(());
+        }
+        let after = Progress { received: received.0, ..self.progress };
+        self.transaction(Durability::Full, |copy| copy.store_progress(after))
+    }
+
+    fn take_as_journal_in_use(&mut self, journal: JournalId) -> Result<(), LocalCopyError> {
+        match self.journal()? {
+            Some(expected) if expected != journal => Err(LocalCopyError::OtherJournal { expected, found: journal }),
+            Some(_) => Ok(()),
+            None => self.use_shared_journal(journal),
+        }
     }
 
     pub(super) fn store_progress(&mut self, after: Progress) -> Result<(), LocalCopyError> {

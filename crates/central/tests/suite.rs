@@ -22,3 +22,5 @@ mod one_device;
 mod process;
 #[path = "suite/verbs.rs"]
 mod verbs;
+#[path = "suite/versions.rs"]
+mod versions;

@@ -48,7 +48,16 @@ fn wire() -> io::Result<()> {
     for name in sections {
         put("section", name, &behind(6, &golden(name)?))?;
     }
-    for (kind, name) in [(0, "request_head"), (1, "reply_head"), (2, "refusal"), (3, "frame_part"), (5, "page_part")] {
+    let messages = [
+        (0, "request_head"),
+        (0, "request_head_later"),
+        (1, "reply_head"),
+        (2, "refusal"),
+        (2, "refusal_version"),
+        (3, "frame_part"),
+        (5, "page_part"),
+    ];
+    for (kind, name) in messages {
         put("head", name, &behind(kind, &golden(name)?[HEADER_BYTES..]))?;
     }
     for name in ["control_accepted", "control_grant", "control_refused", "control_refused_not_here", "control_waiting"]
@@ -105,6 +114,8 @@ fn machines() -> io::Result<()> {
     )?;
     put("session", "parts", &[0, 1, 0, 1, 4, 0, 255, 4, 3, 0, 0, 1, 1, 5, 7, 4, 0, 5, 0, 1, 2, 3, 4, 1, 1, 3, 2, 2])?;
     put("session", "refusal", &[device, &[255, 1, 1, 7, 3, b'n', b'o', b'.', 1, 60]].concat())?;
+    let receipt: &[u8] = &[255, 1, 1, 7, 3, b'n', b'o', b'.', 0, 1, 1, 2, 2, 1, 100, 0];
+    put("session", "receipt", &[device, receipt].concat())?;
     let pushed: &[u8] = &[0, 0, 2, 20, 30, 0, 255, 255];
     put(
         "session",
@@ -141,6 +152,8 @@ fn exchanges() -> io::Result<()> {
     let frame: &[u8] = &[1, 0, 1, 1, b'a', 1, b'b'];
     let stored: &[u8] = &[0, 0, 0];
     put("exchange", "frame_and_rows", &[head, frame, &sent[1..], begun, stored, &concluded(2), rows].concat())?;
+    let later: &[&[u8]] = &[&[7, 9], &head[1..], &[2, 0xff, 0xff]];
+    put("exchange", "later_head", &[&later.concat(), frame, &sent[1..], begun, stored, &concluded(2)].concat())?;
     put("exchange", "rows", &[head, sent, begun, &concluded(2), rows].concat())?;
     put("exchange", "rows_before_receipt", &[head, sent, begun, &concluded(1), rows].concat())?;
     let beyond: &[u8] = &[1, 0, 2, 1, b'a', 1, b'b', 1, b'c'];

@@ -157,6 +157,11 @@ impl Device {
                     }
                     session.input(Input::Stored, &mut tools);
                 }
+                Output::StoreReceipt(receipt) => {
+                    assert!(receipt.received <= self.head(), "central cannot have more than there is");
+                    (self.received, self.token) = (receipt.received, receipt.token);
+                    session.input(Input::Stored, &mut tools);
+                }
                 Output::StorePage(page) => {
                     assert_eq!(self.received, self.head(), "invariant 5: a page came before the receipt");
                     assert!(page.rows.len() <= limits::PAGE_ROWS_MAX);
@@ -221,7 +226,9 @@ impl Device {
                     Answer::Site(SiteKeys { current: Some(DEVICE.public()), retired: Vec::new() })
                 }
                 Ask::Begin(head, _) => {
-                    self.check_head(&head);
+                    let head =
+                        head.whole().unwrap_or_else(|| panic!("a device writes a version that central understands"));
+                    self.check_head(head);
                     Answer::Begun(Ok(nothing))
                 }
                 Ask::StoreFrame(frame) => {

@@ -13,6 +13,7 @@ use protocol::message::{
 use protocol::page::{self, PageRow};
 use protocol::row::{ColumnRef, Row, Value};
 use protocol::section::{Binding, Kind, SectionReader};
+use protocol::versions::{Head, Prelude};
 use protocol::{chain, frame};
 
 use crate::device::{control_rows, scope};
@@ -59,7 +60,7 @@ struct Center {
     sent: Vec<u8>,
     reads: usize,
     kept: Option<(FramePartState, Vec<u8>)>,
-    head: Option<RequestHead>,
+    head: Option<Head>,
     end: Option<End>,
 }
 
@@ -86,12 +87,12 @@ impl Center {
             }
             Ask::Begin(head, _) => {
                 assert_eq!(exchange.site(), Some(SITE));
-                assert!(head.cursors.len() <= limits::SCOPES_MAX);
-                self.head = Some(*head);
+                assert!(head.whole().is_none_or(|head| head.cursors.len() <= limits::SCOPES_MAX));
+                self.head = Some(head);
                 Answer::Begun(result(program).map(|()| received))
             }
             Ask::StoreFrame(frame) => {
-                let head = self.head.as_ref().unwrap_or_else(|| panic!("a frame comes behind its head"));
+                let head = self.head.as_ref().unwrap_or_else(|| panic!("a frame comes behind its head")).prelude();
                 assert!(frame.journal == head.journal && frame.last() <= head.head);
                 Answer::Stored(result(program).map(|()| received))
             }
@@ -167,7 +168,8 @@ impl Center {
 
     /// What was sent is a head, then pages in order, each signed for this request and within its limit.
     fn check_reply(&mut self, request: &[u8]) {
-        let asked = self.head.as_ref().unwrap_or_else(|| panic!("what is answered had a head"));
+        let asked = self.head.as_ref().and_then(Head::whole);
+        let asked = asked.unwrap_or_else(|| panic!("what is answered had a head of a version that is understood"));
         let binding = Binding { central: CENTRAL.public(), site: SITE, context: context_of(request) };
         let mut reader = SectionReader::default();
         reader.feed(&self.sent);
@@ -232,6 +234,10 @@ fn request(program: &mut Program<'_>) -> Vec<u8> {
     let mut request = match program.byte() % 8 {
         0 => by_device(Kind::RequestHead, program.some()),
         1 => program.some().to_vec(),
+        7 => {
+            let prelude = Prelude { version: program.byte(), ..request_head(program).prelude() };
+            by_device(Kind::RequestHead, &[&message::encode(&prelude), program.some()].concat())
+        }
         _ => {
             let head = request_head(program);
             by_device(Kind::RequestHead, &message::encode(&head))

@@ -9,6 +9,7 @@ use protocol::message::{self, Cursor, FramePartState, Refusal, ReplyHead};
 use protocol::page::{self, PageHeader, PagePart, PageRow};
 use protocol::row::{ColumnRef, Row, Value};
 use protocol::section::Kind;
+use protocol::versions::{Receipt, Versions};
 
 use crate::device::{Device, Reply, control_rows, scope};
 use crate::edges::{Unpacking, by_central, context_of, kind_of};
@@ -65,6 +66,9 @@ fn said(program: &mut Program<'_>, device: &Device, request: &[u8]) -> Reply {
                 let text = String::from_utf8_lossy(program.some()).into_owned();
                 let mut refusal = Refusal::new("busy", &text);
                 refusal.retry_after_s = program.flag().then(|| program.length());
+                if program.flag() {
+                    refusal = Refusal::of_version(message::VERSION, versions(program), receipt(program, device));
+                }
                 by_central(Kind::Refusal, context, &message::encode(&refusal))
             }
             8 => by_central(kind_of(program.byte()), context, program.some()),
@@ -78,6 +82,27 @@ fn said(program: &mut Program<'_>, device: &Device, request: &[u8]) -> Reply {
         reply.bytes.extend(section);
     }
     reply
+}
+
+/// Those that central may say that it understands.
+fn versions(program: &mut Program<'_>) -> Versions {
+    let min = program.byte() % 2;
+    Versions { min, max: min.max(program.byte()) }
+}
+
+/// A receipt in a refusal, right or wrong.
+fn receipt(program: &mut Program<'_>, device: &Device) -> Receipt {
+    let received = Sequence(program.number());
+    let is_known = program.flag() && received <= device.head();
+    Receipt {
+        token: Token([1; 16]),
+        received,
+        received_hash: if is_known { device.hash_at(received) } else { Hash([program.byte(); 32]) },
+        admitted_bytes: program.length(),
+        frame_part: program
+            .flag()
+            .then(|| FramePartState { hash: Hash([program.byte(); 32]), received: program.length() }),
+    }
 }
 
 /// A head that the device has no reason to refuse.

@@ -13,6 +13,7 @@ use protocol::message::{self, FramePart, MessageError, Refusal, ReplyHead, Reque
 use protocol::page::{self, PageHeader};
 use protocol::row::Row;
 use protocol::section::SectionReader;
+use protocol::versions::{Prelude, Versions};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fmt::Debug;
@@ -53,6 +54,7 @@ pub(crate) fn head(bytes: &[u8]) {
         0 => {
             if let Some(head) = comes_back::<RequestHead>(body, message::decode(body)) {
                 assert_eq!(message::claimed_site(body), Ok(head.site));
+                assert_eq!(Prelude::decode(body), Ok(head.prelude()));
                 assert!(head.control_bytes_max() <= limits::CONTROL_BYTES_MAX);
             }
         }
@@ -60,7 +62,7 @@ pub(crate) fn head(bytes: &[u8]) {
             let head = comes_back::<ReplyHead>(body, message::decode(body));
             head.iter().flat_map(|head| &head.control).for_each(control);
         }
-        2 => drop(comes_back::<Refusal>(body, message::decode(body))),
+        2 => drop(comes_back::<Refusal>(body, Refusal::decode(body, Versions { min: 0, max: u8::MAX }))),
         3 => drop(comes_back::<FramePart>(body, message::decode_part(body))),
         4 => {
             let row = comes_back::<ControlRow>(body, message::decode_part(body));

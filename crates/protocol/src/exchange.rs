@@ -13,13 +13,14 @@ use alloc::vec::Vec;
 
 use crate::chain::hash_of;
 use crate::edge::{Codec, Signer, Verifier};
-use crate::frame::{self, Frame};
+use crate::frame::{self, Frame, FrameError};
 use crate::history::History;
 use crate::ids::{Hash, PublicKey, ScopeId, Sequence, SiteId};
 use crate::limits;
-use crate::message::{self, Cursor, FramePart, FramePartState, Refusal, ReplyHead, RequestHead, ScopeCursor};
+use crate::message::{self, Cursor, FramePart, FramePartState, Refusal, ReplyHead, ScopeCursor};
 use crate::page::PageRow;
 use crate::section::{self, Binding, Kind, Sealed, SectionReader};
+use crate::versions::{Head, Prelude, VERSION_CODE, Versions};
 
 /// What the exchange asks for.
 #[derive(Debug)]
@@ -27,8 +28,9 @@ pub enum Ask {
     /// The keys of a site; answer with [`Answer::Site`].
     FindSite(SiteId),
     /// The head is right: take up the exchange; answer with [`Answer::Begun`]. Of one that a retired key has signed only the
-    /// edits count, and they go to set-aside.
-    Begin(Box<RequestHead>, Standing),
+    /// edits count, and they go to set-aside. Of a head of another version only the prelude is there: frames are stored and judged as
+    /// ever, and nothing else of the site changes.
+    Begin(Head, Standing),
     /// Make a frame durable; answer with [`Answer::Stored`].
     StoreFrame(Frame),
     /// Make a part durable; answer with [`Answer::PartStored`]. One that does not go on where what is kept of its hash ends
@@ -104,7 +106,8 @@ pub struct PartKept {
     pub whole: Option<Vec<u8>>,
 }
 
-/// What the reply's head holds and where its pages begin. `has_pages` is set by the exchange.
+/// What the reply's head holds and where its pages begin. `has_pages` is set by the exchange. For a head of another version, whose
+/// reply is a refusal with a receipt, there are no control rows and no scopes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Conclusion {
     /// The head.
@@ -142,6 +145,7 @@ pub struct Tools<'a> {
 
 /// One exchange.
 pub struct Exchange {
+    versions: Versions,
     state: State,
     asks: VecDeque<Ask>,
     reader: SectionReader,
@@ -155,7 +159,7 @@ pub struct Exchange {
     /// What a refusal is bound to before anything is proved, so that the device can read why.
     claimed: Option<(SiteId, Hash)>,
     site: Option<KnownSite>,
-    request: Option<(RequestHead, Hash)>,
+    request: Option<(Head, Hash)>,
     reply: reply::Reply,
 }
 
@@ -177,7 +181,13 @@ impl Exchange {
     /// Waits for a request.
     #[expect(clippy::new_without_default, reason = "an exchange is one conversation, not a value with a default")]
     pub fn new() -> Self {
+        Self::of_versions(Versions::OWN)
+    }
+
+    /// Waits for a request as a central that understands these versions.
+    pub fn of_versions(versions: Versions) -> Self {
         Self {
+            versions,
             state: State::Head,
             asks: VecDeque::new(),
             reader: SectionReader::default(),
@@ -220,12 +230,13 @@ impl Exchange {
 
     /// The site, once its signature was right.
     pub fn site(&self) -> Option<SiteId> {
-        self.request.as_ref().map(|(head, _)| head.site)
+        self.request.as_ref().map(|(head, _)| head.prelude().site)
     }
 
     /// The cursor that the request reported for a scope; one at 0 if it reported none.
     pub fn cursor_of(&self, scope: &ScopeId) -> Cursor {
-        let cursors = self.request.as_ref().map(|(head, _)| head.cursors.as_slice()).unwrap_or_default();
+        let whole = self.request.as_ref().and_then(|(head, _)| head.whole());
+        let cursors = whole.map(|head| head.cursors.as_slice()).unwrap_or_default();
         cursors.iter().find(|each| each.scope == *scope).map(|each| each.cursor).unwrap_or_default()
     }
 
@@ -241,7 +252,7 @@ impl Exchange {
             Answer::Begun(result) => result.map(|_| self.state = State::Frames),
             Answer::Stored(result) => result.map(|_| ()),
             Answer::PartStored(result) => result.and_then(|kept| self.part_kept(kept, tools)),
-            Answer::Concluded(result) => result.map(|conclusion| self.concluded(*conclusion)),
+            Answer::Concluded(result) => result.and_then(|conclusion| self.concluded(*conclusion)),
             Answer::Rows(result) => result.and_then(|rows| self.rows_read(&rows, tools)),
         };
         match result {
@@ -314,13 +325,13 @@ impl Exchange {
             let message = "the signature is of no device that is enrolled for this site: enrol it";
             return Err(Refusal::new("not_enrolled", message));
         };
-        let head: RequestHead = message::decode(body).map_err(|error| message_refusal(&error))?;
-        if head.cursors.len() > limits::SCOPES_MAX {
+        let head = Head::decode(body, self.versions).map_err(|error| message_refusal(&error))?;
+        if head.whole().is_some_and(|head| head.cursors.len() > limits::SCOPES_MAX) {
             return Err(Refusal::new("too_many_scopes", "the request names more scopes than limits::SCOPES_MAX"));
         }
         self.site = Some(KnownSite { id, key });
         self.request = Some((head.clone(), hash_of(body)));
-        self.put(Ask::Begin(Box::new(head), standing));
+        self.put(Ask::Begin(head, standing));
         Ok(())
     }
 
@@ -335,9 +346,9 @@ impl Exchange {
     fn open_frame(&mut self, sealed: &Sealed, tools: &mut Tools<'_>) -> Result<Frame, Refusal> {
         let body = self.open(sealed, tools)?;
         let frame = frame::unpack(body, &mut self.history, tools.codec);
-        let frame = frame.map_err(|error| Refusal::new("bad_frame", &alloc::format!("{error}")))?;
-        match &self.request {
-            Some((head, _)) if head.journal == frame.journal && frame.last() <= head.head => Ok(frame),
+        let frame = frame.map_err(|error| self.frame_refusal(&error))?;
+        match self.prelude() {
+            Some(prelude) if prelude.journal == frame.journal && frame.last() <= prelude.head => Ok(frame),
             _ => Err(Refusal::new("bad_frame", "a frame is of another journal than the head, or goes beyond its head")),
         }
     }
@@ -349,10 +360,24 @@ impl Exchange {
         if part.total as usize > limits::SEALED_FRAME_BYTES_MAX || !is_within {
             return Err(Refusal::new("bad_part", "a part lies outside of its frame, or the frame is too large"));
         }
-        match &self.request {
-            Some((head, _)) if head.journal == part.journal => Ok(()),
+        match self.prelude() {
+            Some(prelude) if prelude.journal == part.journal => Ok(()),
             _ => Err(Refusal::new("bad_part", "a part is of another journal than the head")),
         }
+    }
+
+    fn prelude(&self) -> Option<Prelude> {
+        self.request.as_ref().map(|(head, _)| head.prelude())
+    }
+
+    /// A frame that cannot be opened because the agent is newer, or older, is no damaged one.
+    fn frame_refusal(&self, error: &FrameError) -> Refusal {
+        let FrameError::Version { found } = error else {
+            return Refusal::new("bad_frame", &alloc::format!("{error}"));
+        };
+        let older = if *found > frame::VERSION { "central" } else { "the agent" };
+        let text = alloc::format!("{error}: update {older}; what came before it is kept");
+        Refusal { versions: Some(self.versions), ..Refusal::new(VERSION_CODE, &text) }
     }
 
     /// A whole that came in parts is a section by itself, and what it packs refers to nothing.
@@ -377,6 +402,7 @@ impl Exchange {
     fn refuse(&mut self, refusal: Refusal, tools: &mut Tools<'_>) {
         let (site, context) = self.claimed.unwrap_or((SiteId(0), Hash::NONE));
         let binding = Binding { central: tools.signer.public_key(), site, context };
+        let refusal = refusal.by(self.versions);
         let bytes = section::seal(Kind::Refusal, &binding, &message::encode(&refusal), tools.signer);
         self.state = State::Finished;
         self.asks.push_back(Ask::Refuse(refusal, bytes));
@@ -390,7 +416,7 @@ impl Exchange {
 
 fn message_refusal(error: &message::MessageError) -> Refusal {
     let code = match error {
-        message::MessageError::Version { .. } => "version",
+        message::MessageError::Version { .. } => VERSION_CODE,
         message::MessageError::Malformed | message::MessageError::AboveLimit(_) => "bad_message",
     };
     Refusal::new(code, &alloc::format!("{error}"))

@@ -198,7 +198,7 @@ pub(crate) fn unpack_plain(
 pub fn unpack(body: &[u8], history: &mut History, codec: &mut dyn Codec) -> Result<Frame, FrameError> {
     match body.first() {
         Some(&VERSION) => {}
-        Some(&value) => return Err(FrameError::Decode(DecodeError::Unknown { what: "frame version", value })),
+        Some(&found) => return Err(FrameError::Version { found }),
         None => return Err(FrameError::Decode(DecodeError::Truncated)),
     }
     let (header, packed): (FrameHeader, &[u8]) = postcard::take_from_bytes(body)
@@ -234,6 +234,11 @@ pub fn unpack(body: &[u8], history: &mut History, codec: &mut dyn Codec) -> Resu
 /// A frame that changes nothing because it is not right.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FrameError {
+    /// Its header is of a version that this program cannot open.
+    Version {
+        /// The version that was found.
+        found: u8,
+    },
     /// Its bytes break the format.
     Decode(DecodeError),
     /// It does not unpack.
@@ -245,6 +250,9 @@ pub enum FrameError {
 impl fmt::Display for FrameError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Version { found } => {
+                write!(formatter, "a frame is of version {found}, and this program opens version {VERSION}")
+            }
             Self::Decode(error) => write!(formatter, "a frame cannot be read: {error}"),
             Self::Codec(error) => write!(formatter, "a frame cannot be unpacked: {error}"),
             Self::Chain => formatter.write_str("the entries of a frame do not give its hash"),

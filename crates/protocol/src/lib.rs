@@ -27,3 +27,4 @@ pub mod section;
 pub mod session;
 #[cfg(test)]
 mod testing;
+pub mod versions;

@@ -2,6 +2,7 @@
 //!
 //! Bodies are postcard: the order of fields and variants is the format. New fields go to a new version, never into the middle.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
@@ -15,6 +16,7 @@ use crate::ids::{
     ControlNumber, CredentialGeneration, Epoch, Hash, JournalId, Nonce, Position, ScopeId, Sequence, SiteId, Token,
 };
 use crate::limits;
+use crate::versions::{Receipt, Versions};
 
 /// The version of heads, replies and pages that is written.
 pub const VERSION: u8 = 0;
@@ -60,8 +62,13 @@ pub struct RequestHead {
     pub version: u8,
     /// The site that speaks. Stands second in every version: it finds the key that the signature is checked with.
     pub site: SiteId,
+    /// Fresh and random: two devices never send the same bytes, so that the same bytes are a copy made on the way and may get the
+    /// same answer (rule 5.7).
+    pub salt: [u8; 8],
     /// A token that central gave in its last reply, or [`Token::NONE`].
     pub token: Token,
+    /// The nonce of a challenge: whoever signs it lives, and is no late copy of an old request (rule 5.7).
+    pub answer: Option<Nonce>,
     /// The site's journal.
     pub journal: JournalId,
     /// The damaged journal that this one follows; the signature of the head makes it the statement that closes the old one.
@@ -70,7 +77,8 @@ pub struct RequestHead {
     pub head: Sequence,
     /// Hash of the journal up to there.
     pub head_hash: Hash,
-    /// Generation of name and password that the device last proved.
+    /// Generation of name and password that the device last proved. The last field of the prelude, which stands in every version:
+    /// see [`Prelude`](crate::versions::Prelude).
     pub generation: CredentialGeneration,
     /// Last control row that is durable on the device; central forgets rows up to here.
     pub control: ControlNumber,
@@ -84,11 +92,6 @@ pub struct RequestHead {
     pub counts_rows: bool,
     /// A page that travels in parts.
     pub page_part: Option<PagePartState>,
-    /// Fresh and random: two devices never send the same bytes, so that the same bytes are a copy made on the way and may get the
-    /// same answer (rule 5.7).
-    pub salt: [u8; 8],
-    /// The nonce of a challenge: whoever signs it lives, and is no late copy of an old request (rule 5.7).
-    pub answer: Option<Nonce>,
 }
 
 impl RequestHead {
@@ -159,10 +162,11 @@ pub struct FramePart {
     pub bytes: Vec<u8>,
 }
 
-/// Central refuses a request. Nothing of the site has changed but what earlier frames of the request already made durable.
+/// Central refuses a request. Nothing of the site has changed but what earlier frames of the request already made durable. It has
+/// this form in every version, so that any device can read it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
-    /// 0.
+    /// The version that central writes.
     pub version: u8,
     /// Stable code, such as `unknown_site`.
     pub code: String,
@@ -172,6 +176,10 @@ pub struct Refusal {
     pub retry_after_s: Option<u32>,
     /// Set in a challenge, code [`CHALLENGE`]: the next request has to carry it (rule 5.7).
     pub nonce: Option<Nonce>,
+    /// The versions that central understands, with code [`VERSION_CODE`](crate::versions::VERSION_CODE).
+    pub versions: Option<Versions>,
+    /// How far the journal is received, if the head's version is not understood but its frames were taken.
+    pub receipt: Option<Box<Receipt>>,
 }
 
 /// The code of a refusal that asks who shows a token that is not known any more.
@@ -188,6 +196,8 @@ impl Refusal {
             message: String::from(message),
             retry_after_s: None,
             nonce: None,
+            versions: None,
+            receipt: None,
         }
     }
 
@@ -210,10 +220,12 @@ pub fn truncate(text: &str, bytes_max: usize) -> &str {
 /// A message body that cannot be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MessageError {
-    /// Written by a newer program.
+    /// Written by a program of another version.
     Version {
         /// The version that was found.
         found: u8,
+        /// Those that would have been understood.
+        understood: Versions,
     },
     /// The bytes are no such message.
     Malformed,
@@ -224,11 +236,9 @@ pub enum MessageError {
 impl fmt::Display for MessageError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Version { found } => {
-                write!(
-                    formatter,
-                    "the other side speaks version {found}, this program speaks {VERSION_MIN} to {VERSION}: update the older one"
-                )
+            Self::Version { found, understood } => {
+                let older = if *found > understood.max { "this program" } else { "the other side" };
+                write!(formatter, "the other side speaks version {found}, this program {understood}: update {older}")
             }
             Self::Malformed => formatter.write_str("a message cannot be read"),
             Self::AboveLimit(limit) => write!(formatter, "a message is above the limit {limit}"),
@@ -243,17 +253,25 @@ pub fn encode<T: Serialize>(message: &T) -> Vec<u8> {
     postcard::to_allocvec(message).expect("messages have no maps and no values that postcard refuses")
 }
 
-/// Decodes a message body; the version, its first byte, is checked first and every byte must be used.
+/// Decodes a message body of a version that this program understands; the version, its first byte, is checked first and every
+/// byte must be used.
 ///
 /// # Errors
 /// [`MessageError`].
 pub fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, MessageError> {
+    decode_of(Versions::OWN, body)
+}
+
+/// As [`decode`], for a program that understands these versions.
+///
+/// # Errors
+/// [`MessageError`].
+pub(crate) fn decode_of<T: DeserializeOwned>(understood: Versions, body: &[u8]) -> Result<T, MessageError> {
     match body.first() {
-        Some(found) if (VERSION_MIN..=VERSION).contains(found) => {}
-        Some(&found) => return Err(MessageError::Version { found }),
-        None => return Err(MessageError::Malformed),
+        Some(&found) if understood.contains(found) => decode_part(body),
+        Some(&found) => Err(MessageError::Version { found, understood }),
+        None => Err(MessageError::Malformed),
     }
-    decode_part(body)
 }
 
 /// Decodes a body that carries no version of its own.
@@ -280,13 +298,14 @@ pub fn claimed_site(body: &[u8]) -> Result<SiteId, MessageError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::string::ToString as _;
 
     #[test]
     fn a_newer_version_is_named() {
-        let mut refusal = Refusal::new("x", "y");
-        refusal.version = 3;
+        let error = decode::<ReplyHead>(&[3, 1, 2]);
 
-        assert_eq!(decode::<Refusal>(&encode(&refusal)), Err(MessageError::Version { found: 3 }));
+        assert_eq!(error, Err(MessageError::Version { found: 3, understood: Versions::OWN }));
+        assert!(error.unwrap_err().to_string().ends_with("update this program"));
     }
 
     #[test]

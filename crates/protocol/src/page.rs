@@ -20,8 +20,9 @@ use crate::frame::{FrameError, pack_plain, unpack_plain};
 use crate::history::History;
 use crate::ids::{Hash, PackedId, Position, RecordId, ScopeId, TableRef};
 use crate::limits;
-use crate::message::{self, Cursor, MessageError};
+use crate::message::{Cursor, MessageError};
 use crate::row::Row;
+use crate::versions::Versions;
 
 /// One record as a lane shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -134,8 +135,10 @@ pub(crate) fn plain_rows(rows: &[PageRow]) -> Vec<u8> {
 /// [`MessageError`]; a newer version is told from rubbish.
 pub fn read_header(body: &[u8]) -> Result<(PageHeader, &[u8]), MessageError> {
     match body.first() {
-        Some(&message::VERSION) => postcard::take_from_bytes(body).map_err(|_| MessageError::Malformed),
-        Some(&found) => Err(MessageError::Version { found }),
+        Some(&found) if Versions::OWN.contains(found) => {
+            postcard::take_from_bytes(body).map_err(|_| MessageError::Malformed)
+        }
+        Some(&found) => Err(MessageError::Version { found, understood: Versions::OWN }),
         None => Err(MessageError::Malformed),
     }
 }

@@ -12,7 +12,8 @@ use domain::catalogue::Catalogue;
 use protocol::exchange::{Answer, Ask, Exchange, ReadRows, Standing, Tools};
 use protocol::frame::Frame;
 use protocol::ids::{Epoch, JournalId, Nonce, SiteId};
-use protocol::message::{FramePart, Refusal, RequestHead};
+use protocol::message::{FramePart, Refusal};
+use protocol::versions::Head;
 use sql::SqliteEngine;
 
 use crate::disk::{Disk, DiskImage};
@@ -54,7 +55,7 @@ struct Flight {
     exchange: Exchange,
     /// Pieces of the request that came while an answer was awaited; `None` is its end.
     inbox: VecDeque<Option<Vec<u8>>>,
-    head: Option<Box<RequestHead>>,
+    head: Option<Head>,
     journal: Option<JournalId>,
     is_asking: bool,
     has_slot: bool,
@@ -69,10 +70,10 @@ struct Job {
 }
 
 enum Work {
-    Begin(Box<RequestHead>, Standing, Nonce),
+    Begin(Head, Standing, Nonce),
     Frame(SiteId, Frame),
     Part(SiteId, FramePart),
-    Conclude(Box<RequestHead>),
+    Conclude(Head),
     Rows(SiteId, JournalId, ReadRows),
 }
 
@@ -251,7 +252,7 @@ impl Centre {
                 Err(_) => return self.fail(connection, said),
             },
             Ask::Begin(head, standing) => {
-                if live.is_busy(connection, head.site, now_ms) {
+                if live.is_busy(connection, head.prelude().site, now_ms) {
                     let refusal = Refusal::new("site_busy", "another exchange of the site is in hand");
                     let refusal = Refusal { retry_after_s: Some(1), ..refusal };
                     self.give(connection, Answer::Begun(Err(refusal)), codec);
@@ -259,7 +260,7 @@ impl Centre {
                 }
                 let flight = live.exchanges.get_mut(&connection).expect("it asks");
                 flight.has_slot = true;
-                flight.journal = Some(head.journal);
+                flight.journal = Some(head.prelude().journal);
                 flight.head = Some(head.clone());
                 // Not drawn: no seed changes its course by it, and nobody in here guesses.
                 let mut nonce = [0; 16];

@@ -40,6 +40,11 @@ pub(super) struct Bed {
 impl Bed {
     /// Enrolled, with the grant of a store.
     pub(super) fn new() -> Bed {
+        Self::of_central("http://127.0.0.1:1", PublicKey([3; 32]))
+    }
+
+    /// Enrolled at some central, with the grant of a store.
+    pub(super) fn of_central(url: &str, central_key: PublicKey) -> Bed {
         let folder = tempfile::tempdir().unwrap();
         let mut bed = Bed { folder, history: BTreeMap::new(), recorded: BTreeMap::new(), control: 0 };
         let mut device = Device::open_or_make(&bed.layout().identity()).unwrap();
@@ -47,8 +52,8 @@ impl Bed {
             .enrol(Enrolment {
                 site: SiteId(2),
                 site_name: "Clinic".to_owned(),
-                central_url: CentralUrl::parse("http://127.0.0.1:1").unwrap(),
-                central_key: PublicKey([3; 32]),
+                central_url: CentralUrl::parse(url).unwrap(),
+                central_key,
                 generation: CredentialGeneration(1),
                 salt: HardwareSalt([4; 16]),
                 hardware: HardwareId::default(),

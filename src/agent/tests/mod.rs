@@ -3,3 +3,4 @@
 mod bed;
 mod damage;
 mod put_back;
+mod versions;

@@ -402,3 +402,25 @@ fn what_is_judged_under_a_new_journal_comes_on_top_of_what_the_old_one_had() {
         assert_eq!(site.shown("P"), before);
     });
 }
+
+#[test]
+fn a_receipt_alone_is_kept_and_leaves_every_edit_pending() {
+    on_both(|site| {
+        site.page(vec![image("P", 1, r#"{"comment":"c1"}"#)]);
+        site.patch("P", r#"{"comment":"mine"}"#);
+        let before = site.copy.session_state().unwrap();
+
+        for received in [1, 1, 0] {
+            site.copy.store_receipt(site.journal_id, Sequence(received)).unwrap();
+        }
+
+        let after = site.copy.session_state().unwrap();
+        assert_eq!((after.received, after.judged, after.control), (Sequence(1), before.judged, before.control));
+        assert_eq!((site.shown("P"), site.count("pending")), (r#"{"comment":"mine"}"#.to_owned(), 1));
+        assert_eq!(site.state("P"), Some(RecordState::Pending));
+
+        let other = site.copy.store_receipt(JournalId([9; 16]), Sequence(5));
+        assert!(matches!(other, Err(LocalCopyError::OtherJournal { .. })), "{other:?}");
+        assert_eq!(site.copy.session_state().unwrap(), after);
+    });
+}

@@ -1,14 +1,17 @@
 //! The end of a request: judge what came, and say what the reply's head holds (rules 5.6, 5.7 and 5.9).
 
+use protocol::control::ControlRow;
 use protocol::exchange::Conclusion;
 use protocol::ids::{ControlNumber, Position, Sequence, SiteId};
 use protocol::limits;
 use protocol::message::{self, ReplyHead, RequestHead, ScopeCursor};
+use protocol::versions::{Head, Prelude};
 
 use super::Reading;
 use super::batch::Batch;
 use super::error::StoreError;
 use super::receive::PartsOf;
+use super::state::Journal;
 
 /// How far judging got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,65 +22,84 @@ pub struct Judged {
     pub has_more: bool,
 }
 
+/// What a reply says beside its receipt; nothing to a site whose version is not understood.
+#[derive(Default)]
+struct Told {
+    control: Vec<ControlRow>,
+    has_more_control: bool,
+    judged: Sequence,
+    rows_waiting: Option<u64>,
+    is_drained: bool,
+    scopes: Vec<ScopeCursor>,
+}
+
 impl Batch<'_> {
-    /// Ends an exchange. `goes_on` is asked before each group but the first: whether there is
+    /// Ends an exchange: judges, and says what the reply holds; for a head of another version neither control rows nor scopes.
+    /// `goes_on` is asked before each group but the first: whether there is
     /// time to judge it; what is left is judged by a later call.
     ///
     /// # Errors
     /// Refused with `unknown_site`, `not_enrolled`, `unknown_journal`.
-    pub fn conclude(
-        &mut self,
-        head: &RequestHead,
-        goes_on: &mut dyn FnMut() -> bool,
-    ) -> Result<Conclusion, StoreError> {
-        if let Some(journal) = self.job(|batch| batch.closed_journal(head.site, head.journal))? {
-            return self.conclude_retired(head, &journal);
+    pub fn conclude(&mut self, head: &Head, goes_on: &mut dyn FnMut() -> bool) -> Result<Conclusion, StoreError> {
+        let prelude = head.prelude();
+        if let Some(journal) = self.job(|batch| batch.closed_journal(prelude.site, prelude.journal))? {
+            return self.conclude_retired(&prelude, &journal);
         }
         self.job(|batch| {
-            let site = head.site;
+            let site = prelude.site;
             batch.judge_site(site, goes_on)?;
             let journal = batch.active_journal(site)?.clone();
-            if journal.id != head.journal {
-                let what = format!("journal {} of site {site} was closed during the exchange", head.journal);
+            if journal.id != prelude.journal {
+                let what = format!("journal {} of site {site} was closed during the exchange", prelude.journal);
                 return Err(StoreError::refused("unknown_journal", &what));
             }
-            let control = batch.control_page(site)?;
-            // Verdicts of older journals come as control rows, and what they wrote as rows of the lanes.
-            let has_unjudged_journal = batch.site(site)?.has_unjudged_journal;
-            let sent = control.rows.last().map_or(ControlNumber(0), |row| row.number);
-            let judged = batch.judged_as_told(site, sent)?;
-            let scopes = batch.scopes_with_cursors(head)?;
+            let mut told = match head.whole() {
+                Some(head) => batch.told(head, &journal)?,
+                None => Told::default(),
+            };
             let frame_part = batch.part_state(PartsOf::Active(site))?.map(|(state, _)| state);
-            let mut reading = Reading { sql: &mut *batch.sql, catalogue: batch.catalogue };
-            let rows_waiting =
-                if head.counts_rows { Some(reading.rows_waiting(journal.number, &scopes)?) } else { None };
-            let is_drained = head.head <= journal.received
-                && !has_unjudged_journal
-                && reading.is_drained(journal.number, &scopes)?;
-            let token = batch.note_contact(head, is_drained)?;
+            let token = batch.note_contact(head, told.is_drained)?;
             let active = batch.active_journal(site)?;
             if active.told != active.received {
                 (active.told, active.is_changed) = (active.received, true);
             }
+            let scopes = std::mem::take(&mut told.scopes);
             let reply = ReplyHead {
                 version: message::VERSION,
                 token,
                 received: journal.received,
                 received_hash: journal.received_hash,
-                judged,
+                judged: told.judged,
                 // Central has no backups of its own yet.
                 backed_up: Sequence::ZERO,
                 epoch: batch.state.epoch,
                 position: Position(batch.state.position),
                 admitted_bytes: limits::REQUEST_FRAME_BYTES_MAX,
                 frame_part,
-                control: control.rows,
-                has_more_control: control.has_more || has_unjudged_journal,
-                rows_waiting,
+                control: told.control,
+                has_more_control: told.has_more_control,
+                rows_waiting: told.rows_waiting,
                 has_pages: false,
             };
             Ok(Conclusion { reply, scopes })
         })
+    }
+
+    /// What a site is told beside its receipt.
+    fn told(&mut self, head: &RequestHead, journal: &Journal) -> Result<Told, StoreError> {
+        let site = head.site;
+        let control = self.control_page(site)?;
+        // Verdicts of older journals come as control rows, and what they wrote as rows of the lanes.
+        let has_unjudged_journal = self.site(site)?.has_unjudged_journal;
+        let sent = control.rows.last().map_or(ControlNumber(0), |row| row.number);
+        let judged = self.judged_as_told(site, sent)?;
+        let scopes = self.scopes_with_cursors(head)?;
+        let mut reading = Reading { sql: &mut *self.sql, catalogue: self.catalogue };
+        let rows_waiting = if head.counts_rows { Some(reading.rows_waiting(journal.number, &scopes)?) } else { None };
+        let is_drained =
+            head.head <= journal.received && !has_unjudged_journal && reading.is_drained(journal.number, &scopes)?;
+        let has_more_control = control.has_more || has_unjudged_journal;
+        Ok(Told { control: control.rows, has_more_control, judged, rows_waiting, is_drained, scopes })
     }
 
     /// Judges what earlier exchanges of a site left.
@@ -100,7 +122,7 @@ impl Batch<'_> {
     }
 
     /// A device that shows the last token has stored the reply that gave it, and so has heard its receipt (rule 5.7).
-    pub(super) fn note_heard(&mut self, head: &RequestHead) -> Result<(), StoreError> {
+    pub(super) fn note_heard(&mut self, head: &Prelude) -> Result<(), StoreError> {
         let journal = self.active_journal(head.site)?.clone();
         if journal.heard == journal.told {
             return Ok(());

@@ -6,7 +6,7 @@
 use std::ops::ControlFlow;
 
 use protocol::ids::{CredentialGeneration, SiteId};
-use protocol::message::RequestHead;
+use protocol::versions::Prelude;
 use sql::SqlExt;
 
 use super::batch::Batch;
@@ -108,7 +108,7 @@ impl Batch<'_> {
     }
 
     /// That a request's device has proved the name and password that its site has now.
-    pub(super) fn check_generation(&mut self, head: &RequestHead) -> Result<(), StoreError> {
+    pub(super) fn check_generation(&mut self, head: &Prelude) -> Result<(), StoreError> {
         // A site without a device is told that.
         self.active_journal(head.site)?;
         let generation = self.site(head.site)?.generation;

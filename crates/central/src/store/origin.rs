@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::ops::ControlFlow;
 
 use protocol::ids::{JournalId, Sequence, SiteId};
-use protocol::message::RequestHead;
+use protocol::versions::Prelude;
 
 use super::batch::Batch;
 use super::error::StoreError;
@@ -79,7 +79,7 @@ impl Batch<'_> {
     }
 
     /// Keeps what is known of both: of the one that is there by its last exchange, of the one that comes by this head.
-    pub(super) fn note_stop_devices(&mut self, head: &RequestHead) -> Result<(), StoreError> {
+    pub(super) fn note_stop_devices(&mut self, head: &Prelude) -> Result<(), StoreError> {
         self.sql.execute(
             "INSERT INTO site_stop_device (site, is_dead_token, seen_ms, address, journal, head)
              SELECT contact.site, 0, contact.last_contact_ms, contact.address, journal.id, contact.head

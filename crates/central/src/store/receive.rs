@@ -7,8 +7,9 @@ use protocol::exchange::{PartKept, Received, Standing};
 use protocol::frame::{Frame, Placement};
 use protocol::ids::{ControlNumber, Hash, JournalId, Nonce, Sequence, SiteId};
 use protocol::limits;
-use protocol::message::{self, FramePart, FramePartState, RequestHead, ScopeCursor};
+use protocol::message::{self, FramePart, FramePartState, ScopeCursor};
 use protocol::section;
+use protocol::versions::{Head, Prelude};
 use sql::{Param, SqlExt};
 use std::ops::ControlFlow;
 
@@ -50,37 +51,41 @@ impl PartsOf {
 
 impl Batch<'_> {
     /// Takes up an exchange: asks whose token it shows (rule 5.7), finds or changes the journal, forgets control rows that the site
-    /// has, and keeps its cursors. `nonce` is fresh and random. Of a retired key, or in a closed journal, only edits are taken up.
+    /// has, and keeps its cursors. `nonce` is fresh and random. Of a retired key, or in a closed journal, only edits are taken up. A
+    /// head of another version says nothing of control rows and cursors: they stay as they were last reported.
     ///
     /// # Errors
     /// Refused with `unknown_site`, `not_enrolled`, `site_stopped`, a challenge, `credentials_changed`, `unknown_journal`,
     /// `device_retired`, `fork`, `central_set_back`. A challenge, and a stop because one was answered, are kept although the request
     /// is refused.
-    pub fn begin(&mut self, head: &RequestHead, standing: Standing, nonce: Nonce) -> Result<Received, StoreError> {
-        if let Some(mut journal) = self.job(|batch| batch.closed_journal(head.site, head.journal))? {
-            self.job(|batch| batch.settle_genesis(head, &mut journal))?;
+    pub fn begin(&mut self, head: &Head, standing: Standing, nonce: Nonce) -> Result<Received, StoreError> {
+        let prelude = &head.prelude();
+        if let Some(mut journal) = self.job(|batch| batch.closed_journal(prelude.site, prelude.journal))? {
+            self.job(|batch| batch.settle_genesis(prelude, &mut journal))?;
             let (sequence, hash) = (journal.received, journal.received_hash);
             return Ok(Received { sequence, hash });
         }
         if standing == Standing::Retired {
             let what =
-                format!("another device speaks for site {} now; enrol this one again if that is wrong", head.site);
+                format!("another device speaks for site {} now; enrol this one again if that is wrong", prelude.site);
             return Err(StoreError::refused("device_retired", &what));
         }
         // Before tokens: a device that was set back to a journal that it had closed itself is told that, and stops no site.
-        self.job(|batch| batch.refuse_followed(head))?;
-        self.check_token(head, nonce)?;
+        self.job(|batch| batch.refuse_followed(prelude))?;
+        self.check_token(prelude, nonce)?;
         self.job(|batch| {
-            batch.check_generation(head)?;
-            batch.find_journal(head)?;
-            batch.check_head(head)?;
-            batch.forget_control(head.site, head.control)?;
-            if head.control == ControlNumber(0) {
-                batch.tell_forgotten_grants(head.site)?;
+            batch.check_generation(prelude)?;
+            batch.find_journal(prelude)?;
+            batch.check_head(prelude)?;
+            if let Some(head) = head.whole() {
+                batch.forget_control(head.site, head.control)?;
+                if head.control == ControlNumber(0) {
+                    batch.tell_forgotten_grants(head.site)?;
+                }
+                batch.keep_cursors(head.site, &head.cursors)?;
             }
-            batch.keep_cursors(head.site, &head.cursors)?;
-            batch.note_heard(head)?;
-            let journal = batch.active_journal(head.site)?;
+            batch.note_heard(prelude)?;
+            let journal = batch.active_journal(prelude.site)?;
             Ok(Received { sequence: journal.received, hash: journal.received_hash })
         })
     }
@@ -251,7 +256,7 @@ impl Batch<'_> {
     }
 
     /// A journal that its own device closed by saying what follows it takes nothing more.
-    fn refuse_followed(&mut self, head: &RequestHead) -> Result<(), StoreError> {
+    fn refuse_followed(&mut self, head: &Prelude) -> Result<(), StoreError> {
         let closed = self.sql.query_integer(
             "SELECT 1 FROM journal WHERE site = ?1 AND id = ?2 AND is_active = 0",
             &[head.site.0.into(), (&head.journal.0).into()],
@@ -264,7 +269,7 @@ impl Batch<'_> {
     }
 
     /// Makes sure that the head's journal is the site's active one.
-    fn find_journal(&mut self, head: &RequestHead) -> Result<(), StoreError> {
+    fn find_journal(&mut self, head: &Prelude) -> Result<(), StoreError> {
         let active = self.active_journal(head.site)?.clone();
         if active.id == head.journal {
             let mut active = active;
@@ -284,7 +289,7 @@ impl Batch<'_> {
     }
 
     /// A journal that a device enrolled with may follow a damaged one: its first head says so, and that begins its chain.
-    fn settle_genesis(&mut self, head: &RequestHead, journal: &mut Journal) -> Result<(), StoreError> {
+    fn settle_genesis(&mut self, head: &Prelude, journal: &mut Journal) -> Result<(), StoreError> {
         let Some(predecessor) = head.predecessor else { return Ok(()) };
         let genesis = chain::genesis(head.site, head.journal, Some(&predecessor));
         if journal.received != Sequence::ZERO || journal.genesis == genesis {
@@ -329,7 +334,7 @@ impl Batch<'_> {
     }
 
     /// That the head's hash is not of another history than the one known here, as far as that can be told.
-    fn check_head(&mut self, head: &RequestHead) -> Result<(), StoreError> {
+    fn check_head(&mut self, head: &Prelude) -> Result<(), StoreError> {
         if self.is_known_history(head.site, head.head, head.head_hash)? {
             return Ok(());
         }

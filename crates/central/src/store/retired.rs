@@ -3,7 +3,8 @@
 
 use protocol::exchange::{Conclusion, Received};
 use protocol::ids::{Position, Sequence, SiteId};
-use protocol::message::{self, ReplyHead, RequestHead};
+use protocol::message::{self, ReplyHead};
+use protocol::versions::Prelude;
 use protocol::{frame::Frame, limits};
 use sql::SqlExt;
 
@@ -65,7 +66,7 @@ impl Batch<'_> {
 
     /// The end of an exchange in a closed journal: told how far it is received while there is more to come, then refused. The
     /// token stays as it is.
-    pub(super) fn conclude_retired(&mut self, head: &RequestHead, journal: &Journal) -> Result<Conclusion, StoreError> {
+    pub(super) fn conclude_retired(&mut self, head: &Prelude, journal: &Journal) -> Result<Conclusion, StoreError> {
         if journal.received >= head.head {
             return Err(StoreError::refused(RETIRED, &retired_text(journal)));
         }

@@ -22,7 +22,8 @@
 
 use protocol::chain::hash_of;
 use protocol::ids::{Epoch, Nonce, SiteId, Token};
-use protocol::message::{Refusal, RequestHead};
+use protocol::message::{self, Refusal};
+use protocol::versions::{Head, Prelude};
 use sql::{Param, SqlExt};
 use std::ops::ControlFlow;
 
@@ -83,7 +84,7 @@ impl Batch<'_> {
     ///
     /// # Errors
     /// Refused with `site_stopped` or as a challenge.
-    pub(super) fn check_token(&mut self, head: &RequestHead, nonce: Nonce) -> Result<(), StoreError> {
+    pub(super) fn check_token(&mut self, head: &Prelude, nonce: Nonce) -> Result<(), StoreError> {
         let refusal = self.job(|batch| {
             if let Some(stop) = batch.reading().stop_of(head.site)? {
                 return Ok(Some(stopped(head.site, &stop)));
@@ -145,8 +146,13 @@ impl Batch<'_> {
 
     /// The token for a reply, and the time of the contact: the one thing that a quiet exchange writes. The very same request gets the
     /// very same token, so that copies on the network push none out, and where those come from is not noted.
-    pub(super) fn note_contact(&mut self, head: &RequestHead, is_drained: bool) -> Result<Token, StoreError> {
-        let hash = hash_of(&protocol::message::encode(head)).0;
+    pub(super) fn note_contact(&mut self, head: &Head, is_drained: bool) -> Result<Token, StoreError> {
+        // The salt makes even a prelude one of its own.
+        let hash = match head {
+            Head::Whole(head) => hash_of(&message::encode(head)).0,
+            Head::Prelude(prelude) => hash_of(&message::encode(prelude)).0,
+        };
+        let head = head.prelude();
         let mut known = self.known_tokens(head.site)?;
         if known.used.as_deref() != Some(&head.token.0[..]) {
             known.given.clear();
@@ -250,7 +256,7 @@ impl Batch<'_> {
         Ok(self.sql.query_integer("SELECT 1 FROM site_ahead WHERE site = ?1", &[site.0.into()])?.is_some())
     }
 
-    fn stop_site(&mut self, head: &RequestHead, code: &str, reason: &str) -> Result<Stop, StoreError> {
+    fn stop_site(&mut self, head: &Prelude, code: &str, reason: &str) -> Result<Stop, StoreError> {
         let stop = Stop { since_ms: self.now_ms, code: code.to_owned(), reason: reason.to_owned() };
         self.sql.execute(
             "INSERT INTO site_stop (site, since_ms, code, reason) VALUES (?1, ?2, ?3, ?4)",

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use codec::{Ed25519Verifier, ZstdCodec};
 use protocol::exchange::{Answer, Ask, Exchange, ReadRows, Standing, Tools};
 use protocol::ids::{JournalId, Nonce};
-use protocol::message::{Refusal, RequestHead};
+use protocol::message::Refusal;
+use protocol::versions::{Head, Prelude};
 use tokio::task::block_in_place;
 
 use super::RETRY_AFTER_OVERLOAD_S;
@@ -51,7 +52,7 @@ pub(super) struct Drive {
     exchange: Exchange,
     codec: ZstdCodec,
     slot: Option<Slot>,
-    head: Option<Box<RequestHead>>,
+    head: Option<Head>,
     journal: Option<JournalId>,
 }
 
@@ -154,17 +155,18 @@ impl Drive {
 
     async fn begin(
         &mut self,
-        head: Box<RequestHead>,
+        head: Head,
         standing: Standing,
     ) -> Result<Result<protocol::exchange::Received, Refusal>, DriveError> {
-        let Some(slot) = self.flights.take(head.site).await else {
-            let message = format!("another exchange of site {} is in hand", head.site);
+        let Prelude { site, journal, .. } = head.prelude();
+        let Some(slot) = self.flights.take(site).await else {
+            let message = format!("another exchange of site {site} is in hand");
             let refusal = Refusal::new("site_busy", &message);
             return Ok(Err(Refusal { retry_after_s: Some(RETRY_AFTER_BUSY_S), ..refusal }));
         };
         self.slot = Some(slot);
         let kept = head.clone();
-        self.journal = Some(head.journal);
+        self.journal = Some(journal);
         let nonce = Nonce(entropy::bytes());
         let address = self.address.clone();
         let begun = self.write(move |batch| batch.coming_from(address.as_ref()).begin(&head, standing, nonce)).await?;
@@ -174,7 +176,7 @@ impl Drive {
 
     async fn conclude(&mut self) -> Result<Result<Box<protocol::exchange::Conclusion>, Refusal>, DriveError> {
         let head = self.head.take().expect("the exchange begins before it concludes");
-        let (site, address) = (head.site, self.address.clone());
+        let (site, address) = (head.prelude().site, self.address.clone());
         let concluded = self.write(move |batch| {
             let deadline_ms = clock::monotonic_ms() + JUDGE_MS_MAX;
             batch.coming_from(address.as_ref()).conclude(&head, &mut || clock::monotonic_ms() < deadline_ms)

@@ -17,6 +17,7 @@ use protocol::ids::{
 };
 use protocol::message::{Cursor, ScopeCursor};
 use protocol::session::{Input, Link, Outcome, Output, Session, Start, Tools};
+use protocol::versions::Dialect;
 
 use super::folder::PASSWORD;
 use super::http::{HttpReply, post};
@@ -39,6 +40,8 @@ pub(crate) struct Agent {
     /// Records by id, as pages brought them.
     pub(crate) records: BTreeMap<String, bool>,
     link: Link,
+    /// Which release it stands in for.
+    pub(crate) dialect: Dialect,
 }
 
 /// The body of an enrolment, on the hardware of number 1.
@@ -79,6 +82,7 @@ impl Agent {
             cursors: BTreeMap::new(),
             records: BTreeMap::new(),
             link: Link::default(),
+            dialect: Dialect::default(),
         }
     }
 
@@ -91,6 +95,7 @@ impl Agent {
             controls: self.controls.clone(),
             cursors: self.cursors.clone(),
             records: self.records.clone(),
+            dialect: self.dialect.clone(),
             ..*self
         }
     }
@@ -119,7 +124,7 @@ impl Agent {
         let mut codec = ZstdCodec::default();
         let signer = Ed25519Signer::from_seed(&self.signer.seed());
         let mut tools = Tools { codec: &mut codec, signer: &signer, verifier: &Ed25519Verifier };
-        let mut session = Session::begin(self.start(), &mut tools);
+        let mut session = Session::begin_in(self.start(), self.dialect.clone(), &mut tools);
         let mut reply: Option<Result<Vec<u8>, String>> = None;
         loop {
             let Some(output) = session.output() else {
@@ -155,6 +160,11 @@ impl Agent {
                     self.token = head.token;
                     self.control = head.control.last().map_or(self.control, |row| row.number);
                     self.controls.extend(head.control.iter().map(|row| Control::of(row).unwrap()));
+                    session.input(Input::Stored, &mut tools);
+                }
+                Output::StoreReceipt(receipt) => {
+                    assert!(receipt.received >= self.received, "what was acknowledged stays so");
+                    (self.received, self.token) = (receipt.received, receipt.token);
                     session.input(Input::Stored, &mut tools);
                 }
                 Output::StorePage(page) => {

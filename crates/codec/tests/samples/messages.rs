@@ -15,6 +15,7 @@ use protocol::message::{
 };
 use protocol::page::{self, PageHeader, PagePart, PageRow};
 use protocol::section::Kind;
+use protocol::versions::{Head, Prelude, Receipt, Versions};
 
 use super::{JOURNAL, SITE, Sample, message, opened, packings, records, sealed};
 
@@ -50,6 +51,35 @@ fn request_head() -> RequestHead {
         salt: [0xf8; 8],
         answer: None,
     }
+}
+
+/// A head of a version that nobody knows yet: its prelude, and what nobody can read.
+fn later_request_head() -> Sample {
+    let prelude = Prelude { version: 9, ..request_head().prelude() };
+    let body = [&encode(&prelude)[..], b"what version 9 says"].concat();
+    let check = move |stored: &[u8]| {
+        let bodies = opened(Kind::RequestHead, Hash::NONE, stored);
+        let read: Vec<_> = bodies.iter().map(|body| Head::decode(body, Versions::OWN)).collect();
+        assert_eq!(read, [Ok(Head::Prelude(prelude))]);
+    };
+    Sample {
+        name: "request_head_later",
+        comment: "Request head of version 9, of which only the prelude is known, section",
+        bytes: sealed(Kind::RequestHead, Hash::NONE, &body),
+        is_encoding_fixed: true,
+        check: Box::new(check),
+    }
+}
+
+fn version_refusal() -> Refusal {
+    let receipt = Receipt {
+        token: Token([0xb3; 16]),
+        received: Sequence(300),
+        received_hash: Hash([0xe5; 32]),
+        admitted_bytes: 524_288,
+        frame_part: Some(FramePartState { hash: Hash([0xf7; 32]), received: 8192 }),
+    };
+    Refusal::of_version(9, Versions { min: 0, max: 0 }, receipt)
 }
 
 /// Hash of the request head that the replies answer.
@@ -236,7 +266,15 @@ pub(super) fn all() -> Vec<Sample> {
         message("request_head", "Request head, section", Kind::RequestHead, Hash::NONE, request_head()),
         message("reply_head", "Reply head with each control row, section", Kind::ReplyHead, context(), reply_head()),
         message("frame_part", "Part of a frame, section", Kind::FramePart, Hash::NONE, frame_part()),
+        later_request_head(),
         message("refusal", "Refusal, section", Kind::Refusal, context(), refusal),
+        message(
+            "refusal_version",
+            "Refusal of a version with a receipt, section",
+            Kind::Refusal,
+            context(),
+            version_refusal(),
+        ),
         page_part(),
     ];
     samples.extend(controls().into_iter().map(of_control));

@@ -7,9 +7,10 @@ use crate::chain::hash_of;
 use crate::exchange::{Ask, Conclusion, Exchange, ReadRows, Rows, State, Tools};
 use crate::history::History;
 use crate::limits;
-use crate::message::{self, Refusal, ReplyHead, ScopeCursor};
+use crate::message::{self, Refusal, ReplyHead, RequestHead, ScopeCursor};
 use crate::page::{self, PageHeader, PagePart, PageRow};
 use crate::section::{self, Binding, Kind};
+use crate::versions::{Head, Receipt};
 
 /// Plain bytes that are believed to pack into one byte before the first page of a reply has shown it.
 const PLAIN_PER_PACKED: usize = 5;
@@ -33,14 +34,19 @@ pub(super) struct Reply {
 }
 
 impl Exchange {
-    pub(super) fn concluded(&mut self, conclusion: Conclusion) {
+    /// Begins the reply. A site whose version is not understood is refused with a receipt in place of one.
+    pub(super) fn concluded(&mut self, conclusion: Conclusion) -> Result<(), Refusal> {
+        if let Some((Head::Prelude(prelude), _)) = &self.request {
+            return Err(Refusal::of_version(prelude.version, self.versions, receipt_of(&conclusion.reply)));
+        }
         self.state = State::Pages;
         self.reply.plain_percent = PLAIN_PER_PACKED * 100;
-        let is_pushed = self.request.as_ref().is_some_and(|(head, _)| conclusion.reply.received >= head.head);
+        let whole = self.whole();
+        let is_pushed = whole.is_some_and(|head| conclusion.reply.received >= head.head);
         if is_pushed && self.reply_bytes_max() > 0 {
             self.reply.scopes = conclusion.scopes.into();
             // The device keeps parts of one page only: another scope's parts before it would make it forget them.
-            let part = self.request.as_ref().and_then(|(head, _)| head.page_part.as_ref());
+            let part = self.whole().and_then(|head| head.page_part.clone());
             if let Some(place) =
                 part.and_then(|part| self.reply.scopes.iter().position(|each| each.scope == part.scope))
                 && let Some(scope) = self.reply.scopes.remove(place)
@@ -51,6 +57,7 @@ impl Exchange {
             self.reply.is_over = true;
         }
         self.reply.head = Some(conclusion.reply);
+        Ok(())
     }
 
     /// Reads the next rows, or ends the reply.
@@ -146,7 +153,7 @@ impl Exchange {
     fn put_parts(&mut self, header: &PageHeader, whole: &[u8], tools: &mut Tools<'_>) -> bool {
         let hash = hash_of(whole);
         let total = u32::try_from(whole.len()).expect("a page is within limits::PAGE_PLAIN_BYTES_MAX");
-        let kept = self.request.as_ref().and_then(|(head, _)| head.page_part.as_ref());
+        let kept = self.whole().and_then(|head| head.page_part.as_ref());
         // Only the reply's first page may go on: any before it can have made the device forget what it kept.
         let kept = kept.filter(|kept| kept.scope == header.scope && kept.hash == hash && kept.received < total);
         let kept = kept.filter(|_| self.reply.pages == 0);
@@ -207,19 +214,33 @@ impl Exchange {
 
     fn seal_and_send(&mut self, kind: Kind, body: &[u8], tools: &mut Tools<'_>) {
         let Some((head, context)) = &self.request else { return };
-        let binding = Binding { central: tools.signer.public_key(), site: head.site, context: *context };
+        let binding = Binding { central: tools.signer.public_key(), site: head.prelude().site, context: *context };
         let bytes = section::seal(kind, &binding, body, tools.signer);
         self.put(Ask::Send(bytes));
     }
 
+    fn whole(&self) -> Option<&RequestHead> {
+        self.request.as_ref().and_then(|(head, _)| head.whole())
+    }
+
     fn page_bytes(&self) -> usize {
-        let asked = self.request.as_ref().map_or(0, |(head, _)| head.page_bytes);
+        let asked = self.whole().map_or(0, |head| head.page_bytes);
         asked.clamp(limits::FRAME_TARGET_BYTES_MIN, limits::FRAME_TARGET_BYTES_MAX) as usize
     }
 
     fn reply_bytes_max(&self) -> usize {
-        let asked = self.request.as_ref().map_or(0, |(head, _)| head.reply_bytes);
+        let asked = self.whole().map_or(0, |head| head.reply_bytes);
         asked.min(limits::REPLY_PAGE_BYTES_MAX) as usize
+    }
+}
+
+fn receipt_of(reply: &ReplyHead) -> Receipt {
+    Receipt {
+        token: reply.token,
+        received: reply.received,
+        received_hash: reply.received_hash,
+        admitted_bytes: reply.admitted_bytes,
+        frame_part: reply.frame_part,
     }
 }
 

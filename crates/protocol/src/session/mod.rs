@@ -13,6 +13,8 @@ mod link;
 mod outcome;
 mod pull;
 mod push;
+mod receipt;
+mod version;
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -22,6 +24,7 @@ pub use link::Link;
 pub use outcome::{Advice, Failure, Outcome, Summary};
 pub use pull::{Page, PartToStore};
 use push::Building;
+use receipt::Said;
 
 use crate::chain::{Predecessor, hash_of};
 use crate::edge::{Codec, Signer, Verifier};
@@ -30,8 +33,9 @@ use crate::ids::{
     ControlNumber, CredentialGeneration, Hash, JournalId, Nonce, PublicKey, ScopeId, Sequence, SiteId, Token,
 };
 use crate::limits;
-use crate::message::{self, Cursor, FramePartState, PagePartState, ReplyHead, RequestHead, ScopeCursor};
+use crate::message::{Cursor, FramePartState, PagePartState, ReplyHead, RequestHead, ScopeCursor};
 use crate::section::{self, Binding, Kind, SectionReader};
+use crate::versions::{Dialect, Receipt, Versions};
 
 /// Requests in a row that may bring nothing forward before a session gives up.
 pub const STALLED_REQUESTS_MAX: u32 = 3;
@@ -101,6 +105,9 @@ pub enum Output {
     },
     /// Store token, receipt, verdicts and control rows in one durable step; answer with [`Input::Stored`].
     StoreReply(Box<ReplyHead>),
+    /// Store token and receipt in one durable step, no verdicts and no control rows: central does not understand this program's
+    /// version, and gives nothing else. Answer with [`Input::Stored`].
+    StoreReceipt(Box<Receipt>),
     /// Store a page with its cursor in one durable step, and let go of parts that are kept of the same scope, no others; answer
     /// with [`Input::Stored`].
     StorePage(Page),
@@ -147,6 +154,7 @@ pub struct Tools<'a> {
 /// One session. See the module's text for the law.
 pub struct Session {
     start: Start,
+    dialect: Dialect,
     phase: Phase,
     outputs: VecDeque<Output>,
     link: Link,
@@ -184,6 +192,8 @@ struct Exchange {
     reply: Option<ReplyHead>,
     /// A refusal came in place of a reply that the next request is the answer to.
     again: Option<Again>,
+    /// A refusal came in place of a reply because this program's version is not understood: the versions that are.
+    apart: Option<Versions>,
     /// Set while something is being stored: no section is opened until it is.
     storing: Option<Storing>,
     pages: u32,
@@ -201,9 +211,10 @@ enum Again {
 }
 
 enum Storing {
-    /// The reply waits for the hash that its receipt is compared with.
-    CheckedReply(Box<ReplyHead>),
+    /// What was said waits for the hash that its receipt is compared with.
+    Compared(Said),
     Reply,
+    Receipt(Box<Receipt>),
     Page {
         scope: ScopeId,
         cursor: Cursor,
@@ -215,7 +226,13 @@ enum Storing {
 impl Session {
     /// Begins a session; its first outputs are there.
     pub fn begin(start: Start, tools: &mut Tools<'_>) -> Self {
+        Self::begin_in(start, Dialect::default(), tools)
+    }
+
+    /// Begins a session of a program that speaks these versions.
+    pub fn begin_in(start: Start, dialect: Dialect, tools: &mut Tools<'_>) -> Self {
         let mut session = Self {
+            dialect,
             phase: Phase::Finished,
             outputs: VecDeque::new(),
             link: start.link,
@@ -303,7 +320,7 @@ impl Session {
         let mut salt = [0; 8];
         salt.iter_mut().zip(salted.0).for_each(|(byte, random)| *byte = random);
         let head = RequestHead {
-            version: message::VERSION,
+            version: self.dialect.versions.max,
             site: self.start.site,
             token: self.token,
             journal: self.start.journal,
@@ -324,7 +341,7 @@ impl Session {
             salt,
             answer: self.answer.take(),
         };
-        let body = message::encode(&head);
+        let body = self.dialect.encode_head(&head);
         let binding = self.binding(Hash::NONE);
         let mut request = section::seal(Kind::RequestHead, &binding, &body, tools.signer);
         request.extend_from_slice(frames);
@@ -337,6 +354,7 @@ impl Session {
             history: History::default(),
             reply: None,
             again: None,
+            apart: None,
             storing: None,
             pages: 0,
             last_page: None,
@@ -356,6 +374,9 @@ impl Session {
             self.link.went_through();
             return self.send(&[], 0, tools);
         }
+        if let Some(understood) = exchange.apart {
+            return self.refusal_ended(understood, tools);
+        }
         let Some(reply) = &exchange.reply else {
             return self.fail(Failure::Cut("the reply ended before its head".into()));
         };
@@ -370,6 +391,11 @@ impl Session {
         if is_pushed && is_drained {
             return self.finish(None);
         }
+        self.go_on(progress, tools);
+    }
+
+    /// Makes the next request, unless the session gets nowhere.
+    fn go_on(&mut self, progress: bool, tools: &mut Tools<'_>) {
         self.stalled_requests = if progress { 0 } else { self.stalled_requests + 1 };
         if self.stalled_requests >= STALLED_REQUESTS_MAX || self.setbacks >= SETBACKS_MAX {
             return self.fail(Failure::Stalled);

@@ -9,6 +9,7 @@ use crate::limits;
 use crate::message::{FramePartState, MessageError, Refusal};
 use crate::section::SectionError;
 use crate::session::Link;
+use crate::versions::{VERSION_CODE, Versions};
 
 /// What a session did.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -73,6 +74,15 @@ pub enum Failure {
     Message(MessageError),
     /// A page cannot be unpacked.
     Page(FrameError),
+    /// Central does not understand this program's version. It has everything up to the session's starting head, and gave nothing.
+    VersionsApart {
+        /// The version that this program writes.
+        spoken: u8,
+        /// Those that central understands.
+        understood: Versions,
+        /// Entries that central received in this session.
+        entries: u64,
+    },
     /// Central broke a rule of the exchange.
     Rule(&'static str),
     /// Central has entries of this journal that the device does not have: the device was set back.
@@ -102,7 +112,7 @@ impl Failure {
             // A central that gives no code still gets one where codes are counted and shown.
             Self::Refused(refusal) if refusal.code.is_empty() => "refused",
             Self::Refused(refusal) => &refusal.code,
-            Self::Message(MessageError::Version { .. }) => "version",
+            Self::Message(MessageError::Version { .. }) | Self::VersionsApart { .. } => VERSION_CODE,
             Self::Message(_) | Self::Page(_) | Self::Rule(_) => "bad_reply",
             Self::DeviceSetBack { .. } => "device_set_back",
             Self::Forked { .. } => "fork",
@@ -123,6 +133,7 @@ impl Failure {
             | Self::DeviceSetBack { .. }
             | Self::Forked { .. }
             | Self::Codec(_)
+            | Self::VersionsApart { .. }
             | Self::Message(MessageError::Version { .. }) => Advice::Operator,
             Self::Cut(_) | Self::NotCentral(_) | Self::Message(_) | Self::Page(_) | Self::Rule(_) | Self::Stalled => {
                 Advice::Retry
@@ -144,6 +155,14 @@ impl fmt::Display for Failure {
             Self::Refused(refusal) => write!(formatter, "central refused: {}", refusal.message),
             Self::Message(error) => write!(formatter, "central's reply is not right: {error}"),
             Self::Page(error) => write!(formatter, "central's page is not right: {error}"),
+            Self::VersionsApart { spoken, understood, entries } => {
+                let older = if spoken > &understood.max { "central" } else { "this agent" };
+                write!(
+                    formatter,
+                    "everything that was recorded before this sync is at central ({entries} sent by it), and nothing was received: \
+                     this agent speaks version {spoken}, central {understood}, and {older} is too old"
+                )
+            }
             Self::Rule(rule) => write!(formatter, "central's reply breaks a rule: {rule}"),
             Self::DeviceSetBack { received, head } => write!(
                 formatter,

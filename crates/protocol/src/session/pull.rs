@@ -10,7 +10,8 @@ use crate::limits;
 use crate::message::{self, Cursor, PagePartState, Refusal, ReplyHead};
 use crate::page::{self, PageHeader, PageRow};
 use crate::section::{Kind, Sealed};
-use crate::session::{Again, Failure, Output, Phase, Session, Storing, Tools};
+use crate::session::{Again, Failure, Output, Phase, Said, Session, Storing, Tools};
+use crate::versions::VERSION_CODE;
 
 /// Code of a refusal of edits behind others that central does not have.
 const GAP: &str = "gap";
@@ -66,20 +67,29 @@ impl Session {
         let Phase::Exchanging(exchange) = &self.phase else { return Ok(()) };
         let binding = self.binding(exchange.request);
         let body = sealed.open(&binding, &self.start.central, tools.verifier).map_err(Failure::NotCentral)?;
-        if exchange.again.is_some() {
+        if exchange.again.is_some() || exchange.apart.is_some() {
             return Err(Failure::Rule("something follows a refusal"));
         }
+        let versions = self.dialect.versions;
         match (sealed.kind(), exchange.reply.is_some(), exchange.last_page) {
-            (Kind::Refusal, is_begun, _) => self.refused(message::decode(body).map_err(Failure::Message)?, is_begun),
-            (Kind::ReplyHead, false, _) => self.open_reply(message::decode(body).map_err(Failure::Message)?),
+            (Kind::Refusal, is_begun, _) => {
+                self.refused(Refusal::decode(body, versions).map_err(Failure::Message)?, is_begun)
+            }
+            (Kind::ReplyHead, false, _) => {
+                self.open_reply(message::decode_of(versions, body).map_err(Failure::Message)?)
+            }
             (Kind::Page, true, None) => self.open_page(body, tools),
             _ => Err(Failure::Rule("a section stands where none of its kind may")),
         }
     }
 
-    /// A challenge is answered by the next request, and a gap makes it ask how far central is, each once in a session; any other
-    /// refusal ends it.
+    /// A challenge is answered by the next request, and a gap makes it ask how far central is, each once in a session; one with a
+    /// receipt lets it push on; any other refusal ends it.
     fn refused(&mut self, refusal: Refusal, is_begun: bool) -> Result<(), Failure> {
+        let is_of_version = !is_begun && refusal.code == VERSION_CODE;
+        if let (true, Some(understood), Some(receipt)) = (is_of_version, refusal.versions, &refusal.receipt) {
+            return self.open_receipt(understood, receipt.clone());
+        }
         let again = match refusal.nonce {
             Some(nonce) if !self.has_answered => Some(Again::Answer(nonce)),
             None if refusal.code == GAP && !self.has_asked => Some(Again::AskHowFar),
@@ -95,12 +105,7 @@ impl Session {
     }
 
     fn open_reply(&mut self, reply: ReplyHead) -> Result<(), Failure> {
-        if reply.received > self.start.head {
-            return Err(Failure::DeviceSetBack { received: reply.received, head: self.start.head });
-        }
-        if reply.received == self.start.head && reply.received_hash != self.start.head_hash {
-            return Err(Failure::Forked { sequence: reply.received });
-        }
+        self.check_head(reply.received, reply.received_hash)?;
         // Invariant 5: no page while a group of this session has no receipt.
         if reply.has_pages && reply.received < self.start.head {
             return Err(Failure::Rule("pages came before everything was received"));
@@ -118,44 +123,7 @@ impl Session {
                 return Err(Failure::Rule("control rows are not in order"));
             }
         }
-        if reply.received > self.received && reply.received < self.start.head {
-            let Phase::Exchanging(exchange) = &mut self.phase else { return Ok(()) };
-            self.outputs.push_back(Output::ReadHash { sequence: reply.received });
-            exchange.storing = Some(Storing::CheckedReply(Box::new(reply)));
-            return Ok(());
-        }
-        self.store_reply(reply);
-        Ok(())
-    }
-
-    /// The journal's own hash where central says to have received it.
-    pub(super) fn hash_read(&mut self, hash: Option<Hash>) {
-        let Phase::Exchanging(exchange) = &mut self.phase else { return };
-        let Some(Storing::CheckedReply(reply)) = exchange.storing.take() else {
-            panic!("`HashRead` answers nothing that was asked for");
-        };
-        if hash.is_some_and(|hash| hash != reply.received_hash) {
-            return self.fail(Failure::Forked { sequence: reply.received });
-        }
-        self.store_reply(*reply);
-    }
-
-    fn store_reply(&mut self, reply: ReplyHead) {
-        let Phase::Exchanging(exchange) = &mut self.phase else { return };
-        let has_lost_part = match (self.frame_part, reply.frame_part) {
-            (Some(known), Some(now)) => now.hash != known.hash || now.received < known.received,
-            (Some(_), None) => true,
-            (None, _) => false,
-        };
-        exchange.progress |= reply.received > self.received
-            || !reply.control.is_empty()
-            || (!has_lost_part && self.frame_part != reply.frame_part);
-        if reply.received < self.received || (reply.received == self.received && has_lost_part) {
-            self.setbacks += 1;
-        }
-        exchange.reply = Some(reply.clone());
-        exchange.storing = Some(Storing::Reply);
-        self.outputs.push_back(Output::StoreReply(Box::new(reply)));
+        self.compare(Said::Reply(Box::new(reply)))
     }
 
     fn open_page(&mut self, body: &[u8], tools: &mut Tools<'_>) -> Result<(), Failure> {
@@ -229,6 +197,7 @@ impl Session {
                     self.control = last.number;
                 }
             }
+            Some(Storing::Receipt(receipt)) => self.receipt_stored(&receipt),
             Some(Storing::Page { scope, cursor, rows }) => {
                 self.summary.rows_stored += rows as u64;
                 // Rows that move no cursor come again and again: they bring nothing forward.
@@ -242,7 +211,7 @@ impl Session {
                     self.page_part = None;
                 }
             }
-            Some(Storing::Part(_) | Storing::CheckedReply(_)) | None => {
+            Some(Storing::Part(_) | Storing::Compared(_)) | None => {
                 panic!("`Stored` answers nothing that was asked for")
             }
         }

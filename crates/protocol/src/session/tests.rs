@@ -4,6 +4,7 @@ mod challenge;
 mod faults;
 mod hostile_central;
 mod hostile_device;
+mod versions;
 mod world;
 
 use alloc::string::ToString;
@@ -11,6 +12,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use super::*;
+use crate::message;
 use crate::testing::{PlainCodec, TestKey};
 use world::{CENTRAL, Center, Cut, DEVICE, Device, drained};
 

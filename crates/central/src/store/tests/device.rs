@@ -128,7 +128,7 @@ impl Device {
 
     pub(in crate::store) fn try_begin(&self, world: &mut World) -> Result<Received, StoreError> {
         let head = self.head();
-        world.try_job(|batch| batch.begin(&head, Standing::Current, NONCE))
+        world.try_job(|batch| batch.begin(&head.clone().into(), Standing::Current, NONCE))
     }
 
     pub(in crate::store) fn try_conclude(
@@ -137,7 +137,7 @@ impl Device {
         goes_on: &mut dyn FnMut() -> bool,
     ) -> Result<ReplyHead, StoreError> {
         let head = self.head();
-        let conclusion = world.try_job(|batch| batch.conclude(&head, goes_on))?;
+        let conclusion = world.try_job(|batch| batch.conclude(&head.clone().into(), goes_on))?;
         self.take(&conclusion.reply);
         self.scopes = conclusion.scopes;
         Ok(conclusion.reply)

@@ -10,6 +10,7 @@ mod receiving;
 mod sites;
 mod speed;
 mod tokens;
+mod versions;
 
 use std::sync::Arc;
 

@@ -16,10 +16,12 @@ fn exchange_from(world: &mut World, device: &mut Device, address: &PeerAddress) 
     for _ in 0..2 {
         device.salt.copy_from_slice(&world.token().0[..8]);
         let (head, nonce) = (device.head(), Nonce(world.token().0));
-        let begun = world.try_job(|batch| batch.coming_from(Some(address)).begin(&head, Standing::Current, nonce));
+        let begun = world
+            .try_job(|batch| batch.coming_from(Some(address)).begin(&head.clone().into(), Standing::Current, nonce));
         match begun {
             Ok(_) => {
-                let conclusion = world.job(|batch| batch.coming_from(Some(address)).conclude(&head, &mut || true));
+                let conclusion =
+                    world.job(|batch| batch.coming_from(Some(address)).conclude(&head.clone().into(), &mut || true));
                 device.token = conclusion.reply.token;
                 return Ok(());
             }
@@ -73,8 +75,8 @@ fn a_copy_of_a_request_does_not_pass_for_the_device(world: &mut World) {
     let head = RequestHead { salt: device.salt, ..head };
 
     let elsewhere = address("10.0.0.66");
-    world.job(|batch| batch.coming_from(Some(&elsewhere)).begin(&head, Standing::Current, NONCE));
-    world.job(|batch| batch.coming_from(Some(&elsewhere)).conclude(&head, &mut || true));
+    world.job(|batch| batch.coming_from(Some(&elsewhere)).begin(&head.clone().into(), Standing::Current, NONCE));
+    world.job(|batch| batch.coming_from(Some(&elsewhere)).conclude(&head.clone().into(), &mut || true));
 
     let row = world.store.reading().site(device.site).unwrap().unwrap();
     assert_eq!(row.last_address.as_deref(), Some("10.0.0.1"));

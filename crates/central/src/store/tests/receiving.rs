@@ -107,10 +107,10 @@ fn an_unknown_journal_is_refused_unless_it_follows_the_known_one(world: &mut Wor
     assert_eq!(code(next.try_begin(world)), "unknown_journal");
     let mut head = next.head();
     head.predecessor = Some(Predecessor { hash: device.hash(1), ..predecessor });
-    assert_eq!(code(world.try_job(|batch| batch.begin(&head, Standing::Current, NONCE))), "fork");
+    assert_eq!(code(world.try_job(|batch| batch.begin(&head.clone().into(), Standing::Current, NONCE))), "fork");
 
     head.predecessor = Some(predecessor);
-    let received = world.job(|batch| batch.begin(&head, Standing::Current, NONCE));
+    let received = world.job(|batch| batch.begin(&head.clone().into(), Standing::Current, NONCE));
     // What comes late in the old one was carried over by its own device: nobody misses it.
     assert_eq!(code(device.try_begin(world)), "journal_retired");
 
@@ -130,16 +130,19 @@ fn a_journal_enrolled_anew_may_follow_a_damaged_one_that_central_never_heard_of(
     next.record(&[&put(8)]);
     let mut head = next.head();
     head.predecessor = Some(predecessor);
-    assert_eq!(code(world.try_job(|batch| batch.begin(&head, Standing::Current, NONCE))), "unknown_journal");
+    assert_eq!(
+        code(world.try_job(|batch| batch.begin(&head.clone().into(), Standing::Current, NONCE))),
+        "unknown_journal"
+    );
 
     world.job(|batch| batch.enrol(next.site, &enrolling(8, next.journal)));
-    let received = world.job(|batch| batch.begin(&head, Standing::Current, NONCE));
+    let received = world.job(|batch| batch.begin(&head.clone().into(), Standing::Current, NONCE));
 
     assert_eq!((received.sequence, received.hash), (Sequence(0), next.genesis));
     assert!(next.try_send(world, 0, 1).is_ok());
     // Once something is received the beginning is settled.
     head.predecessor = Some(Predecessor { promised: Sequence(9), ..predecessor });
-    assert_eq!(world.job(|batch| batch.begin(&head, Standing::Current, NONCE)).hash, next.hash(1));
+    assert_eq!(world.job(|batch| batch.begin(&head.clone().into(), Standing::Current, NONCE)).hash, next.hash(1));
 }
 
 /// The simulator's find: the enrolled journal followed a damaged one itself, was damaged before its first head, and what came in its
@@ -152,7 +155,7 @@ fn a_journal_damaged_before_central_heard_of_it_may_be_followed_however_its_chai
     let mut head = next.head();
     head.predecessor = Some(predecessor);
 
-    world.job(|batch| batch.begin(&head, Standing::Current, NONCE));
+    world.job(|batch| batch.begin(&head.clone().into(), Standing::Current, NONCE));
 
     assert!(next.try_send(world, 0, 1).is_ok());
 }
@@ -325,7 +328,10 @@ fn a_quiet_exchange_writes_only_its_token(world: &mut World) {
     assert_eq!(status.site.last_drained_ms, Some(world.now_ms));
     let mut later = device.head();
     later.control = ControlNumber(99);
-    assert_eq!(code(world.try_job(|batch| batch.begin(&later, Standing::Current, NONCE))), "central_set_back");
+    assert_eq!(
+        code(world.try_job(|batch| batch.begin(&later.clone().into(), Standing::Current, NONCE))),
+        "central_set_back"
+    );
 }
 
 fn pruning_keeps_what_is_not_judged_what_waits_and_what_was_refused(world: &mut World) {

@@ -109,7 +109,8 @@ fn a_device_that_lost_its_local_copy_is_told_its_grants_again(world: &mut World)
 /// The simulator's find: with one of two grants on its way the other was not told again.
 fn a_device_that_lost_its_local_copy_between_two_grants_is_told_both(world: &mut World) {
     let mut device = world.device(&["S1", "S2"]);
-    device.control = 1;
+    // The site was told of both when it was made, and again when the device enrolled.
+    device.control = 3;
     device.try_begin(world).unwrap();
     device.control = 0;
 

@@ -38,7 +38,7 @@ fn whole(world: &mut World, device: &mut Device, arrives: bool) -> Result<(), St
     }
     let head = device.head();
     let nonce = Nonce(world.token().0);
-    let begun = world.try_job(|batch| batch.begin(&head, Standing::Current, nonce));
+    let begun = world.try_job(|batch| batch.begin(&head.clone().into(), Standing::Current, nonce));
     device.answer = None;
     let received = match begun {
         Ok(received) => usize::try_from(received.sequence.0).unwrap(),
@@ -104,7 +104,7 @@ fn a_late_copy_of_an_old_request_is_asked_and_changes_nothing(world: &mut World)
     let before = world.status(&device);
 
     for copy in 0..30 {
-        let asked = world.try_job(|batch| batch.begin(&old, Standing::Current, Nonce([copy; 16])));
+        let asked = world.try_job(|batch| batch.begin(&old.clone().into(), Standing::Current, Nonce([copy; 16])));
         assert_eq!(code(asked), "challenge");
     }
 
@@ -200,7 +200,7 @@ fn a_stopped_site_takes_no_enrolment_until_an_administrator_resets_it(world: &mu
     world.job(|batch| batch.enrol(site, &enrolling(8, new.journal)));
     assert_eq!(exchange(world, &mut new), Ok(()));
     let head = copy.head();
-    let received = world.job(|batch| batch.begin(&head, Standing::Retired, NONCE));
+    let received = world.job(|batch| batch.begin(&head.clone().into(), Standing::Retired, NONCE));
     assert_eq!(received.sequence, Sequence(0), "the others are retired, and only their edits are taken, for set-aside");
 }
 
@@ -221,7 +221,7 @@ fn replaced(world: &mut World, unsent: usize) -> (Device, Device) {
 
 fn retired_begin(world: &mut World, device: &Device) -> Result<usize, StoreError> {
     let head = device.head();
-    let received = world.try_job(|batch| batch.begin(&head, Standing::Retired, NONCE))?;
+    let received = world.try_job(|batch| batch.begin(&head.clone().into(), Standing::Retired, NONCE))?;
     Ok(usize::try_from(received.sequence.0).unwrap())
 }
 
@@ -261,9 +261,15 @@ fn a_retired_device_changes_no_record_and_tells_the_new_one_nothing(world: &mut 
     assert_eq!(exchange(world, &mut new), Ok(()));
     // With the retired key nothing but the closed journals is open.
     let mut head = new.head();
-    assert_eq!(code(world.try_job(|batch| batch.begin(&head, Standing::Retired, NONCE))), "device_retired");
+    assert_eq!(
+        code(world.try_job(|batch| batch.begin(&head.clone().into(), Standing::Retired, NONCE))),
+        "device_retired"
+    );
     head.journal = JournalId([55; 16]);
-    assert_eq!(code(world.try_job(|batch| batch.begin(&head, Standing::Retired, NONCE))), "device_retired");
+    assert_eq!(
+        code(world.try_job(|batch| batch.begin(&head.clone().into(), Standing::Retired, NONCE))),
+        "device_retired"
+    );
 }
 
 fn a_retired_device_gives_what_it_has_in_a_journal_that_followed_another_one(world: &mut World) {
@@ -279,7 +285,7 @@ fn a_retired_device_gives_what_it_has_in_a_journal_that_followed_another_one(wor
     world.job(|batch| batch.reset_hardware(old.site));
 
     let head = RequestHead { predecessor: Some(predecessor), ..next.head() };
-    let received = world.job(|batch| batch.begin(&head, Standing::Retired, NONCE));
+    let received = world.job(|batch| batch.begin(&head.clone().into(), Standing::Retired, NONCE));
     assert_eq!(received.hash, next.hash(0));
     next.try_send(world, 0, 1).unwrap();
 

@@ -18,6 +18,7 @@ use crate::page::{self, PageHeader, PagePart};
 use crate::section::{Binding, Kind, SectionReader, seal};
 use crate::session::{Advice, Failure, Input, Outcome, Output, SETBACKS_MAX, STALLED_REQUESTS_MAX, Session, Tools};
 use crate::testing::{PlainCodec, TestKey};
+use crate::versions::{Receipt, Versions};
 
 /// Hash of a request's head, to which replies are bound.
 pub(super) fn head_of(request: &[u8]) -> message::RequestHead {
@@ -82,7 +83,7 @@ fn page_of(header: &PageHeader, packed: &[u8], context: Hash) -> Vec<u8> {
 pub(super) fn against(device: &Device, requests_max: u32, mut answer: impl FnMut(u32, &[u8]) -> Vec<u8>) -> Outcome {
     let mut codec = PlainCodec;
     let mut tools = Tools { codec: &mut codec, signer: &DEVICE, verifier: &CENTRAL };
-    let mut session = Session::begin(device.start(), &mut tools);
+    let mut session = Session::begin_in(device.start(), device.dialect.clone(), &mut tools);
     let mut pending: Option<Vec<u8>> = None;
     let mut kept = Vec::new();
     let mut requests = 0;
@@ -109,7 +110,9 @@ pub(super) fn against(device: &Device, requests_max: u32, mut answer: impl FnMut
             Some(Output::ReadHash { sequence }) => {
                 session.input(Input::HashRead(Some(device.hash_at(sequence))), &mut tools);
             }
-            Some(Output::StoreReply(_) | Output::StorePage(_)) => session.input(Input::Stored, &mut tools),
+            Some(Output::StoreReply(_) | Output::StoreReceipt(_) | Output::StorePage(_)) => {
+                session.input(Input::Stored, &mut tools);
+            }
             Some(Output::StorePart(part)) => {
                 if part.offset == 0 {
                     kept.clear();
@@ -256,38 +259,24 @@ fn a_central_that_always_has_more_to_say_and_says_nothing_is_given_up() {
 }
 
 #[test]
-fn a_device_that_is_not_enrolled_or_too_new_can_read_why_it_is_refused() {
-    let device = Device::new(&[]);
-    for (key, version, code) in [
-        (None, 0, "not_enrolled"),
-        (Some(TestKey(9).public_key()), 0, "not_enrolled"),
-        (Some(DEVICE.public_key()), 9, "version"),
-    ] {
-        let outcome = against(&device, 1, |_, request| {
-            let request = if version == 0 { request.to_vec() } else { with_version(request, version) };
-            let mut codec = PlainCodec;
-            let mut tools = exchange::Tools { codec: &mut codec, signer: &CENTRAL, verifier: &DEVICE };
-            let mut exchange = exchange::Exchange::new();
-            exchange.feed(&request, &mut tools);
-            let Some(Ask::FindSite(SITE)) = exchange.ask() else { panic!("asks for the key of the site first") };
-            exchange.answer(Answer::Site(exchange::SiteKeys { current: key, retired: Vec::new() }), &mut tools);
-            let Some(Ask::Refuse(refusal, bytes)) = exchange.ask() else { panic!("refuses") };
-            assert_eq!(refusal.code, code);
-            if version == 0 { bytes } else { signed(Kind::Refusal, context_of(&request), &message::encode(&refusal)) }
-        });
-        if version == 0 {
-            assert!(matches!(outcome.failure, Some(Failure::Refused(refusal)) if refusal.code == code));
+fn a_device_that_is_not_enrolled_can_read_why_it_is_refused_whatever_its_version() {
+    for version in [0, 9] {
+        for current in [None, Some(TestKey(9).public_key())] {
+            let mut device = Device::new(&[]);
+            device.dialect.versions = Versions { min: version, max: version };
+            let outcome = against(&device, 1, |_, request| {
+                let mut codec = PlainCodec;
+                let mut tools = exchange::Tools { codec: &mut codec, signer: &CENTRAL, verifier: &DEVICE };
+                let mut exchange = exchange::Exchange::new();
+                exchange.feed(request, &mut tools);
+                let Some(Ask::FindSite(SITE)) = exchange.ask() else { panic!("asks for the key of the site first") };
+                exchange.answer(Answer::Site(exchange::SiteKeys { current, retired: Vec::new() }), &mut tools);
+                let Some(Ask::Refuse(_, bytes)) = exchange.ask() else { panic!("refuses") };
+                bytes
+            });
+            assert!(matches!(outcome.failure, Some(Failure::Refused(refusal)) if refusal.code == "not_enrolled"));
         }
     }
-}
-
-/// The same request as a newer program would begin it.
-fn with_version(request: &[u8], version: u8) -> Vec<u8> {
-    let mut reader = SectionReader::default();
-    reader.feed(request);
-    let mut body = reader.next_section().unwrap().unwrap().unchecked_body().to_vec();
-    body[0] = version;
-    seal(Kind::RequestHead, &Binding { central: CENTRAL.public_key(), site: SITE, context: Hash::NONE }, &body, &DEVICE)
 }
 
 #[test]
@@ -347,7 +336,19 @@ enum Said {
     /// As the device would accept it, so that what follows is reached.
     RightReply(bool),
     Page(PageHeader, Vec<u8>),
+    Receipt(Versions, Receipt),
     Rubbish(Kind, Vec<u8>),
+}
+
+fn any_receipt() -> impl Strategy<Value = (Versions, Receipt)> {
+    (0..3_u8, any_number(), any_hash(), any::<u32>(), prop::option::of((any_hash(), any::<u32>()))).prop_map(
+        |(least, received, received_hash, admitted_bytes, part)| {
+            let frame_part = part.map(|(hash, received)| FramePartState { hash, received });
+            let received = Sequence(received);
+            let receipt = Receipt { token: Token([1; 16]), received, received_hash, admitted_bytes, frame_part };
+            (Versions { min: least, max: 2 }, receipt)
+        },
+    )
 }
 
 fn said() -> impl Strategy<Value = Said> {
@@ -355,6 +356,7 @@ fn said() -> impl Strategy<Value = Said> {
     prop_oneof![
         2 => any_reply().prop_map(Said::Reply),
         3 => any::<bool>().prop_map(Said::RightReply),
+        2 => any_receipt().prop_map(|(versions, receipt)| Said::Receipt(versions, receipt)),
         5 => any_page().prop_map(|(header, packed)| Said::Page(header, packed)),
         1 => (kinds, prop::collection::vec(any::<u8>(), 0..60)).prop_map(|(kind, bytes)| Said::Rubbish(kind, bytes)),
     ]
@@ -379,6 +381,10 @@ proptest! {
                         let head = ReplyHead { has_pages: *has_pages, ..reply(device.head().0, device.hash_at(device.head())) };
                         signed(Kind::ReplyHead, context, &message::encode(&head))
                     }
+                    Said::Receipt(versions, receipt) => {
+                        let refusal = Refusal::of_version(0, *versions, *receipt);
+                        signed(Kind::Refusal, context, &message::encode(&refusal))
+                    }
                     Said::Page(header, packed) => page_of(header, packed, context),
                     Said::Rubbish(kind, body) => signed(*kind, context, body),
                 });
@@ -397,7 +403,7 @@ proptest! {
 fn a_newer_page_and_a_newer_frame_are_told_from_rubbish() {
     let newer = [7, 0xff, 0xff];
 
-    assert_eq!(page::read_header(&newer), Err(message::MessageError::Version { found: 7 }));
+    assert_eq!(page::read_header(&newer), Err(message::MessageError::Version { found: 7, understood: Versions::OWN }));
     assert!(
         crate::frame::unpack(&newer, &mut crate::history::History::default(), &mut PlainCodec)
             .unwrap_err()

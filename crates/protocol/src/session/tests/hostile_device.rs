@@ -204,6 +204,26 @@ proptest! {
     }
 
     #[test]
+    fn whatever_a_device_of_another_version_signs_the_exchange_ends_without_a_panic(
+        version in 1..=255_u8,
+        head in any_number(),
+        rest in prop::collection::vec(any::<u8>(), 0..90),
+        rubbish in prop::collection::vec(any_rubbish(), 0..3),
+    ) {
+        let head = RequestHead { version, ..request_head(JOURNAL, head) };
+        let mut request = by_device(Kind::RequestHead, &[message::encode(&head.prelude()), rest].concat());
+        for (kind, body) in &rubbish {
+            request.extend(by_device(*kind, body));
+        }
+        let mut sent = Vec::new();
+        let code = refused(&request, &no_rows(), &mut sent);
+        prop_assert!(code.is_some() && sent.is_empty(), "it gets no reply head and no page");
+        if rubbish.is_empty() {
+            prop_assert_eq!(code.as_deref(), Some("version"));
+        }
+    }
+
+    #[test]
     fn rubbish_in_place_of_a_request_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
         refused(&bytes, &no_rows(), &mut Vec::new());
     }

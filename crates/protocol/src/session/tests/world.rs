@@ -19,6 +19,7 @@ use crate::page::PageRow;
 use crate::row::{ColumnRef, Row, Value};
 use crate::session::{Input, Link, Outcome, Output, Session, Start, Tools};
 use crate::testing::{PlainCodec, TestKey};
+use crate::versions::{Dialect, Head, Versions};
 
 use crate::edge::Signer as _;
 
@@ -42,6 +43,7 @@ pub(super) struct Device {
     pub(super) rows: BTreeMap<(ScopeId, RecordId), Position>,
     pub(super) part: Option<(PagePartState, Vec<u8>)>,
     pub(super) frame_part: Option<FramePartState>,
+    pub(super) dialect: Dialect,
     link: Link,
 }
 
@@ -57,6 +59,7 @@ impl Device {
             rows: BTreeMap::new(),
             part: None,
             frame_part: None,
+            dialect: Dialect::default(),
             link: Link::default(),
         };
         for size in entry_sizes {
@@ -118,7 +121,7 @@ impl Device {
     pub(super) fn sync_until(&mut self, central: &mut Center, cut: &mut Cut, mut steps: usize) -> Option<Outcome> {
         let mut codec = PlainCodec;
         let mut tools = Tools { codec: &mut codec, signer: &DEVICE, verifier: &CENTRAL };
-        let mut session = Session::begin(self.start(), &mut tools);
+        let mut session = Session::begin_in(self.start(), self.dialect.clone(), &mut tools);
         let mut reply: Option<(Vec<u8>, bool)> = None;
         loop {
             let Some(output) = session.output() else {
@@ -169,6 +172,10 @@ impl Device {
                     self.received = head.received;
                     self.token = head.token;
                     self.control.extend(head.control);
+                    session.input(Input::Stored, &mut tools);
+                }
+                Output::StoreReceipt(receipt) => {
+                    (self.received, self.token) = (receipt.received, receipt.token);
                     session.input(Input::Stored, &mut tools);
                 }
                 Output::StorePage(page) => {
@@ -229,6 +236,8 @@ pub(super) type Write = (u8, u8, usize);
 /// What is durable at central.
 #[derive(Default)]
 pub(super) struct Center {
+    /// The versions that it understands; those of this program unless a test says otherwise.
+    pub(super) versions: Option<Versions>,
     pub(super) entries: Vec<(Vec<u8>, Hash)>,
     pub(super) frames_twice: usize,
     pub(super) requests: usize,
@@ -245,7 +254,7 @@ pub(super) struct Center {
     /// Requests as they came, whole or not.
     pub(super) seen: Vec<Vec<u8>>,
     /// The head of the exchange that runs.
-    request: Option<RequestHead>,
+    request: Option<Head>,
 }
 
 impl Center {
@@ -279,7 +288,7 @@ impl Center {
     pub(super) fn exchange(&mut self, request: &[u8], is_whole: bool) -> Vec<u8> {
         let mut codec = PlainCodec;
         let mut tools = exchange::Tools { codec: &mut codec, signer: &CENTRAL, verifier: &DEVICE };
-        let mut exchange = exchange::Exchange::new();
+        let mut exchange = exchange::Exchange::of_versions(self.versions.unwrap_or(Versions::OWN));
         let mut reply = Vec::new();
         self.requests += 1;
         self.has_lost_power = false;
@@ -315,8 +324,8 @@ impl Center {
                     current: (site == SITE).then(|| DEVICE.public_key()),
                     retired: Vec::new(),
                 }),
-                Ask::Begin(head, _) if head.journal == JOURNAL => {
-                    self.request = Some(*head);
+                Ask::Begin(head, _) if head.prelude().journal == JOURNAL => {
+                    self.request = Some(head);
                     Answer::Begun(Ok(self.received()))
                 }
                 Ask::Begin(..) => Answer::Begun(Err(Refusal::new("unknown_journal", "no such journal"))),
@@ -368,14 +377,17 @@ impl Center {
     fn conclude(&self, exchange: &exchange::Exchange) -> Conclusion {
         let received = self.received();
         let head = self.request.as_ref().expect("a head comes before the end");
-        let waiting = self.control.iter().filter(|row| row.number > head.control);
+        // Of a head of another version nothing is known but its prelude.
+        let told = head.whole().map_or(ControlNumber(u64::MAX), |head| head.control);
+        let control_bytes_max = head.whole().map_or(0, RequestHead::control_bytes_max);
+        let waiting = self.control.iter().filter(|row| row.number > told);
         let mut bytes = 0;
         let control: Vec<_> = waiting
             .clone()
             .take_while(|row| {
                 let is_first = bytes == 0;
                 bytes += row.content.len();
-                is_first || bytes <= head.control_bytes_max()
+                is_first || bytes <= control_bytes_max
             })
             .cloned()
             .collect();
