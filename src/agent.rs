@@ -211,9 +211,11 @@ impl Agent {
 
     /// Notes what was found damaged, so that the next opening looks for it and mends it: opening checks no more than it must.
     pub fn note_damage(&self, error: &AgentError) {
-        if matches!(error.code.as_str(), "journal_damaged" | "local_copy_damaged") {
+        let journal = self.recorder.as_ref().map(|recorder| recorder.core().shared.identity().journal);
+        let suspicion = Suspicion::of(error, journal);
+        if suspicion != Suspicion::default() {
             let path = self.folder.layout().suspicion();
-            if let Err(problem) = crate::durable_file::replace_private(&path, error.code.as_bytes()) {
+            if let Err(problem) = crate::durable_file::replace_private(&path, suspicion.to_words().as_bytes()) {
                 log::error!("what was found damaged cannot be noted message={problem}");
             }
         }

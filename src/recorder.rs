@@ -19,6 +19,7 @@ use protocol::entry::Entry;
 use protocol::ids::{OwnershipNumber, RequestId, Sequence, SiteId};
 use protocol::limits;
 use protocol::row::Row;
+use protocol::session::Page;
 
 use crate::error::AgentError;
 use crate::exit::Exit;
@@ -153,6 +154,14 @@ impl<S: Storage> Recorder<S> {
     /// Those of the journal and of the local copy; the step comes again.
     pub fn sweep_step(&self) -> Result<bool, RecordError> {
         handing_back::sweep_step(&mut self.core())
+    }
+
+    /// Journals what this site has of its own records and a page brings in an older state. To be called before the page is stored.
+    ///
+    /// # Errors
+    /// Those of the journal and of the local copy; then the page is not to be stored.
+    pub fn hand_back_before(&self, page: &Page) -> Result<(), RecordError> {
+        handing_back::before_page(&mut self.core(), page)
     }
 
     /// Records a group: durable when this returns.

@@ -77,6 +77,9 @@ pub struct Parties {
 /// Code of a refusal that says that central does not know how far this site is: it was set back to an older state.
 pub const CENTRAL_SET_BACK: &str = "central_set_back";
 
+/// Code of a sync that found that central lost entries which the journal has let go of: it was set back to an older state.
+pub const LOST_HISTORY: &str = "central_lost_history";
+
 /// What is learnt in one session and used in the next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Learnt {
@@ -211,7 +214,12 @@ impl<S: Storage> SyncRunner<'_, S> {
         loop {
             match session.output() {
                 Some(Output::ReadJournal { after, through, bytes_max }) => {
-                    let (before, entries) = read_journal(&mut self.recorder.core(), after, through, bytes_max)?;
+                    let mut core = self.recorder.core();
+                    if after < core.shared.floor() {
+                        return Err(lost_history(after, core.shared.floor()));
+                    }
+                    let (before, entries) = read_journal(&mut core, after, through, bytes_max)?;
+                    drop(core);
                     session.input(Input::Entries { before, entries }, &mut self.tools());
                 }
                 Some(Output::Exchange(request)) => return Ok(Next::Exchange(request)),
@@ -315,6 +323,7 @@ impl<S: Storage> SyncRunner<'_, S> {
                     session.input(Input::HashRead(hash), &mut self.tools());
                 }
                 Output::StorePage(page) => {
+                    self.recorder.hand_back_before(&page)?;
                     self.recorder.core().local.store_page(&page)?;
                     // The lock is given back between the steps, so that edits go on.
                     while page.is_drained && self.recorder.sweep_step()? {}
@@ -357,6 +366,7 @@ impl<S: Storage> SyncRunner<'_, S> {
             is_unsure: state.received == Sequence::ZERO && is_silent,
             control: state.control,
             cursors: state.cursors,
+            heard: state.heard,
             page_part: state.page_part,
             frame_part: learnt.frame_part,
             link: learnt.link,
@@ -383,6 +393,18 @@ impl<S: Storage> SyncRunner<'_, S> {
         }
         Ok(())
     }
+}
+
+fn lost_history(received: Sequence, floor: Sequence) -> AgentError {
+    AgentError::new(
+        LOST_HISTORY,
+        format!(
+            "central was set back to an older state: it has this journal up to {received}, and what is kept here begins behind \
+             {floor}"
+        ),
+        "Nothing to do: the next sync begins another journal and sends what this site owns again.",
+        Exit::Refused,
+    )
 }
 
 /// Entries with the hash before them.

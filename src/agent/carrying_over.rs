@@ -9,7 +9,7 @@ use super::agreement::known_journal;
 use super::opening::{Places, Repair};
 use crate::error::AgentError;
 use crate::journal::{Draft, Journal, Loss, Note, Salvaged, Storage, Stored};
-use crate::local_copy::{Kind, LocalCopy};
+use crate::local_copy::{Kind, LocalCopy, LostRecord};
 
 /// Entries that are held and journaled anew in one step; a group may go on beyond it.
 const STEP_ENTRIES: usize = 500;
@@ -28,6 +28,10 @@ pub(super) fn carry_over<P: Places>(
     let identity = *journal.identity();
     let known = known_journal(local, kind)?;
     let is_named = places.journal_id(kind) == identity.journal;
+    let lost_history = places.suspicion().lost_history;
+    let is_history_lost = kind == Kind::Shared
+        && lost_history.is_some()
+        && lost_history == identity.predecessor.map(|before| before.journal);
     if !is_named && known != Some(identity.journal) && identity.predecessor.is_some() {
         // What is safe elsewhere: at central, or in the local copy.
         let safe = match (kind, known) {
@@ -35,8 +39,11 @@ pub(super) fn carry_over<P: Places>(
             (Kind::Shared, Some(_)) => local.session_state()?.received,
             (Kind::Private, Some(_)) => local.applied_through(Kind::Private),
         };
-        let (carried_over, lost) = journal_anew(kind, journal, local, safe)?;
+        let (carried_over, lost) = journal_anew(kind, journal, local, safe, is_history_lost)?;
         repairs.push(match kind {
+            Kind::Shared if is_history_lost && lost.is_empty() => {
+                Repair::HistoryLost { journal: identity.journal, carried_over }
+            }
             Kind::Shared => Repair::JournalReplaced { journal: identity.journal, carried_over, lost },
             Kind::Private => Repair::PrivateJournalReplaced { journal: identity.journal, carried_over, lost },
         });
@@ -49,6 +56,9 @@ pub(super) fn carry_over<P: Places>(
         }
     }
     local.use_journal(kind, identity.journal)?;
+    if is_history_lost {
+        local.begin_own_time_line()?;
+    }
     Ok(())
 }
 
@@ -57,14 +67,31 @@ fn journal_anew<S: Storage>(
     journal: &mut Journal<S>,
     local: &mut LocalCopy,
     safe: Sequence,
+    is_history_lost: bool,
 ) -> Result<(u64, Vec<Loss>), AgentError> {
     // Before this point nothing new can be recorded, so what the new journal holds is what an earlier try carried over.
     let mut done = journal.durable().sequence.0;
     let (mut after, mut carried_over, mut lost) = (safe, 0, Vec::new());
+    if is_history_lost {
+        // Central keeps so many of a site at most, `StoreLimits::waiting_entries_max`.
+        for (_, mut entry) in local.waiting_entries(safe)? {
+            carried_over += 1;
+            Entry::mark_group_end(&mut entry);
+            if done > 0 {
+                done -= 1;
+            } else {
+                journal.append(&[Draft { entry, is_group_end: true, note: Note::default() }])?;
+            }
+        }
+        journal.sync()?;
+    }
     loop {
         let mut step = Step::read(journal, after)?;
         if kind == Kind::Shared {
             step.recover_from(local)?;
+        }
+        if is_history_lost {
+            step.put_records_under(local, safe)?;
         }
         carried_over += step.entries.len() as u64;
         let skipped = done.min(step.entries.len() as u64);
@@ -112,6 +139,26 @@ impl Step {
         Ok(step)
     }
 
+    /// Before a group, the records that its entries change, as they were before everything that central has not received: central
+    /// may have lost them, and takes the entries only on top of them.
+    fn put_records_under(&mut self, local: &mut LocalCopy, received: Sequence) -> Result<(), AgentError> {
+        let (mut with_records, mut group) = (Vec::with_capacity(self.entries.len()), Vec::new());
+        let mut under: Vec<LostRecord> = Vec::new();
+        for stored in self.entries.drain(..) {
+            under.extend(local.under_first_unsent(&stored.entry, stored.sequence, received)?);
+            let is_end = stored.is_group_end;
+            group.push(stored);
+            if is_end {
+                under.sort_by_key(|record| record.depth);
+                with_records.extend(under.drain(..).map(put_whole));
+                with_records.append(&mut group);
+            }
+        }
+        with_records.append(&mut group);
+        self.entries = with_records;
+        Ok(())
+    }
+
     /// What the journal has lost the local copy may still have: it keeps each entry until its verdict is final.
     fn recover_from(&mut self, local: &mut LocalCopy) -> Result<(), AgentError> {
         let mut still_lost: Vec<Loss> = Vec::new();
@@ -134,6 +181,12 @@ impl Step {
         self.lost = still_lost;
         Ok(())
     }
+}
+
+fn put_whole(record: LostRecord) -> Stored {
+    let (note, hash) = (Note::default(), Hash::NONE);
+    let entry = record.into_entry().encode();
+    Stored { sequence: Sequence::ZERO, entry, is_group_end: true, note, hash_before: hash, hash }
 }
 
 /// Adds runs to those before them; neighbours become one.

@@ -20,6 +20,7 @@ use crate::exit::Exit;
 use crate::journal::{Identity, Journal, JournalError, JournalLimits, Loss, Opening, SledStorage, Storage};
 use crate::local_copy::{Kind, LocalCopy, LocalCopyError};
 use crate::recorder::{Core, Recorder, cut_incomplete_group};
+use crate::sync_runner::LOST_HISTORY;
 
 /// Something that was not as it should be, and what became of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +35,14 @@ pub enum Repair {
         carried_over: u64,
         /// Acknowledged entries that cannot be read; those that central had received are safe there.
         lost: Vec<Loss>,
+    },
+    /// Central was set back to before entries that the shared journal had let go of: it goes on under a new id, with what central
+    /// lacks under what it had not received.
+    HistoryLost {
+        /// The new journal.
+        journal: JournalId,
+        /// Entries that were journaled anew.
+        carried_over: u64,
     },
     /// The same with the private journal, whose entries never leave the site.
     PrivateJournalReplaced {
@@ -99,6 +108,11 @@ impl fmt::Display for Repair {
                 }
                 Ok(())
             }
+            Self::HistoryLost { journal, carried_over } => write!(
+                formatter,
+                "central lost edits that the journal had let go of; it goes on as {journal}, and what this site owns is sent \
+                 again: carried_over={carried_over}"
+            ),
             Self::PrivateJournalReplaced { journal, carried_over, lost } => {
                 write!(
                     formatter,
@@ -217,12 +231,48 @@ pub struct Suspicion {
     pub journals: bool,
     /// The local copy is damaged.
     pub local_copy: bool,
+    /// Central has lost entries that this shared journal has let go of: another one takes its place, and what this site owns is
+    /// sent again.
+    pub lost_history: Option<JournalId>,
 }
 
 impl Suspicion {
-    /// What an error says is damaged.
-    pub fn of(error: &AgentError) -> Self {
-        Self { journals: error.code == "journal_damaged", local_copy: error.code == "local_copy_damaged" }
+    /// What an error says of an agent whose shared journal is this one, if it runs.
+    pub fn of(error: &AgentError, journal: Option<JournalId>) -> Self {
+        Self {
+            journals: error.code == "journal_damaged",
+            local_copy: error.code == "local_copy_damaged",
+            lost_history: journal.filter(|_| error.code == LOST_HISTORY),
+        }
+    }
+
+    /// Both together.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            journals: self.journals || other.journals,
+            local_copy: self.local_copy || other.local_copy,
+            lost_history: other.lost_history.or(self.lost_history),
+        }
+    }
+
+    /// As the file `suspicion` has it.
+    pub(super) fn to_words(self) -> String {
+        let mut words = String::new();
+        for (is_suspect, word) in [(self.journals, "journal "), (self.local_copy, "local_copy ")] {
+            words += if is_suspect { word } else { "" };
+        }
+        if let Some(journal) = self.lost_history {
+            words += &format!("lost_history={journal} ");
+        }
+        words
+    }
+
+    pub(super) fn from_words(words: &str) -> Self {
+        let has = |wanted: &str| words.split_whitespace().any(|word| word == wanted);
+        let lost = words.split_whitespace().find_map(|word| word.strip_prefix("lost_history="));
+        let journal = lost.and_then(crate::hex::array).map(JournalId);
+        Self { journals: has("journal"), local_copy: has("local_copy"), lost_history: journal }
     }
 }
 
@@ -303,15 +353,11 @@ impl Places for FolderPlaces<'_> {
 
     fn suspicion(&self) -> Suspicion {
         let noted = std::fs::read_to_string(self.layout.suspicion()).unwrap_or_default();
-        Suspicion { journals: noted.contains("journal"), local_copy: noted.contains("local_copy") }
+        Suspicion::from_words(&noted)
     }
 
     fn suspect(&mut self, suspicion: Suspicion) -> Result<(), AgentError> {
-        let mut noted = String::new();
-        for (is_suspect, word) in [(suspicion.journals, "journal "), (suspicion.local_copy, "local_copy ")] {
-            noted += if is_suspect { word } else { "" };
-        }
-        Ok(crate::durable_file::replace_private(&self.layout.suspicion(), noted.as_bytes())?)
+        Ok(crate::durable_file::replace_private(&self.layout.suspicion(), suspicion.to_words().as_bytes())?)
     }
 
     fn rescue_local_data(&mut self, local: &mut LocalCopy) -> Result<u64, LocalCopyError> {
@@ -340,9 +386,8 @@ pub fn open_recorder<P: Places>(
         Ok(recorder) => return Ok(recorder),
         Err(error) => error,
     };
-    let (known, found) = (places.suspicion(), Suspicion::of(&error));
-    let together =
-        Suspicion { journals: known.journals || found.journals, local_copy: known.local_copy || found.local_copy };
+    let known = places.suspicion();
+    let together = known.and(Suspicion::of(&error, None));
     if together == known {
         return Err(error);
     }
@@ -494,6 +539,11 @@ fn open_journal<P: Places>(
         repairs.push(Repair::Journal(opening));
     }
     match agreement::compare(&mut journal, kind, site, places.journal_id(kind), local)? {
+        Standing::Together if places.suspicion().lost_history == Some(journal.identity().journal) => {
+            drop(journal);
+            let journal = places.fresh_journal_id();
+            Ok(Journal::replace_damaged(places.storage(kind), site, journal)?)
+        }
         Standing::Together => Ok(journal),
         Standing::JournalSetBack(known) => {
             repairs.push(Repair::JournalSetBack { kind, durable: journal.durable().sequence, known });

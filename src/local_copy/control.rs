@@ -24,6 +24,8 @@ pub struct SessionState {
     pub control: ControlNumber,
     /// A cursor for each scope that was read from.
     pub cursors: Vec<ScopeCursor>,
+    /// How far was read before everything is read anew, while that goes on.
+    pub heard: Option<Cursor>,
     /// A page of which some parts are here.
     pub page_part: Option<PagePartState>,
 }
@@ -78,6 +80,7 @@ impl LocalCopy {
             backed_up: Sequence(self.progress.backed_up),
             control: ControlNumber(self.progress.control),
             cursors,
+            heard: self.heard()?,
             page_part: self.page_part_state()?,
         })
     }

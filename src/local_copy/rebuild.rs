@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use domain::catalogue::Catalogue;
 use domain::json::row_from_json;
 use protocol::ids::{Position, RecordId, TableRef};
+use protocol::message::{self, Cursor};
 use sql::{Durability, SqlExt};
 
 use super::images::{Image, Rank};
@@ -18,6 +19,9 @@ const SWEEPING: i64 = 2;
 
 /// Name of the number that is 1 until the first pages come after the copy was lost.
 const IS_AFTER_LOSS: &str = "is_after_loss";
+
+/// Name of the cursor that was furthest before everything was set to be read anew.
+const HEARD: &str = "heard";
 
 /// A scope that is being swept, and how far.
 pub(super) struct Sweep {
@@ -34,7 +38,12 @@ impl LocalCopy {
     /// # Errors
     /// Those of a write.
     pub fn begin_rebuild(&mut self) -> Result<(), LocalCopyError> {
+        let furthest =
+            self.session_state()?.cursors.into_iter().map(|read| read.cursor).max_by_key(|cursor| cursor.number);
         self.transaction(Durability::Full, |copy| {
+            if let Some(furthest) = furthest {
+                copy.set_content(HEARD, Some(&message::encode(&furthest)))?;
+            }
             copy.sql.execute(
                 "UPDATE scope SET epoch = 0, position = 0, began = 0, checksum = NULL, generation = generation + 1,
                      rebuild = ?1, swept_table = '', swept_id = ''",
@@ -53,6 +62,7 @@ impl LocalCopy {
     /// Those of a write; the step comes again.
     pub fn sweep_step(&mut self) -> Result<bool, LocalCopyError> {
         let Some(sweep) = self.next_sweep()? else {
+            self.forget_heard()?;
             self.end_other_time_line()?;
             return Ok(false);
         };
@@ -77,6 +87,24 @@ impl LocalCopy {
             Ok(())
         })?;
         Ok(true)
+    }
+
+    /// How far was read before everything was set to be read anew; `None` once every scope is in order.
+    pub(super) fn heard(&mut self) -> Result<Option<Cursor>, LocalCopyError> {
+        if self.is_other_time_line()? {
+            // Nothing that was read before counts.
+            return Ok(Some(Cursor::default()));
+        }
+        let Some(content) = self.content(HEARD)? else { return Ok(None) };
+        message::decode_part(&content).map(Some).map_err(LocalCopyError::damaged)
+    }
+
+    /// Cursors show it again, or nothing does because central was set back.
+    pub(super) fn forget_heard(&mut self) -> Result<(), LocalCopyError> {
+        if self.content(HEARD)?.is_none() || (self.is_rebuilding()? && !self.is_other_time_line()?) {
+            return Ok(());
+        }
+        self.transaction(Durability::Process, |copy| copy.set_content(HEARD, None))
     }
 
     /// Says that this copy begins anew beside journals that were there before it. What central said of their entries is not known

@@ -162,6 +162,11 @@ impl LocalCopy {
     }
 
     /// Two passes: accepted entries first, as central has applied them, then the others on top.
+    /// A base with the entries on top of it that are final.
+    pub(super) fn folded(&mut self, key: &Key, base: Image, until: Final) -> Result<Image, LocalCopyError> {
+        Ok(self.walk(key, base, until)?.base)
+    }
+
     fn walk(&mut self, key: &Key, base: Image, until: Final) -> Result<Walk, LocalCopyError> {
         let mut walk = Walk { base: base.clone(), merged: base, open: 0, waiting: 0 };
         self.visit_pending(key, &mut |journal, sequence, is_waiting, step| {

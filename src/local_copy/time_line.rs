@@ -4,17 +4,25 @@
 //! does not come again is not swept: central has lost it. It is handed back, as an edit of this site, before its membership goes;
 //! what the site may not write central refuses, and keeps in set-aside for an operator to adopt.
 
-use protocol::ids::{OwnershipNumber, Position, RecordId, TableRef};
+use protocol::entry::{Entry, Operation};
+use protocol::ids::{OwnershipNumber, Position, RecordId, Sequence, TableRef};
 use protocol::row::Row;
-use sql::{Durability, SqlExt};
+use protocol::session::Page;
+use sql::{Durability, Param, SqlExt};
+use std::ops::ControlFlow;
 
-use super::images::{Image, state};
+use super::images::{Image, Key, state};
+use super::settle::Final;
 use super::{LocalCopy, LocalCopyError};
 
 /// Name of the number that is 1 while scopes are read from another time line than before.
 const IS_OTHER_TIME_LINE: &str = "is_other_time_line";
 
-/// A record that central has lost.
+/// Name of the number that is 1 while this site's own records outrank what comes of them: central lost entries that no journal
+/// gives again.
+const OWN_OUTRANKS: &str = "own_outranks";
+
+/// A record that central has lost, or has in an older state than this site, whose it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LostRecord {
     /// Its table.
@@ -29,14 +37,90 @@ pub struct LostRecord {
     pub depth: usize,
 }
 
+impl LostRecord {
+    /// The edit that puts it whole, as a group of its own.
+    pub fn into_entry(self) -> Entry {
+        let LostRecord { table, id, row, ownership, .. } = self;
+        Entry { is_group_end: true, ownership, table, record: id, operation: Operation::Put(row) }
+    }
+}
+
 impl LocalCopy {
     /// As [`LocalCopy::begin_rebuild`], because central was set back. Begun once, it goes on until every scope is in order.
     ///
     /// # Errors
     /// Those of a write.
     pub fn begin_other_time_line(&mut self) -> Result<(), LocalCopyError> {
+        self.wait_no_longer()?;
         self.transaction(Durability::Full, |copy| copy.set_number(IS_OTHER_TIME_LINE, 1))?;
-        self.begin_rebuild()
+        self.begin_rebuild()?;
+        self.forget_heard()
+    }
+
+    /// The same when the journal has let go of entries that central has lost, so that another one takes its place: from now on and
+    /// until every scope is in order, what central has of this site's records is older than what is here. To be called when the new
+    /// journal is in use; harmless when repeated.
+    ///
+    /// # Errors
+    /// Those of a write.
+    pub fn begin_own_time_line(&mut self) -> Result<(), LocalCopyError> {
+        self.forget_old_waiting()?;
+        self.transaction(Durability::Full, |copy| {
+            // Central had received them, and asks for them no more: they are part of what is here.
+            copy.settle(Final::through_journal(copy.journal_number.saturating_sub(1), i64::MAX.cast_unsigned()))?;
+            copy.set_number(OWN_OUTRANKS, 1)
+        })?;
+        self.begin_other_time_line()
+    }
+
+    /// Entries that wait at central for a header, up to one: a central that lost them gets them once more, in order.
+    ///
+    /// # Errors
+    /// Those of a read.
+    pub fn waiting_entries(&mut self, received: Sequence) -> Result<Vec<(Sequence, Vec<u8>)>, LocalCopyError> {
+        let mut entries = Vec::new();
+        self.sql.query(
+            "SELECT sequence, entry FROM pending WHERE journal = ?1 AND is_waiting <> 0 AND sequence <= ?2 ORDER BY sequence",
+            &[Param::unsigned(self.journal_number)?, Param::unsigned(received.0)?],
+            &mut |row| {
+                entries.push((Sequence(row.unsigned(0)?), row.blob(1)?.to_vec()));
+                Ok(ControlFlow::Continue(()))
+            },
+        )?;
+        Ok(entries)
+    }
+
+    /// What waited in journals before this one is in this one again.
+    fn forget_old_waiting(&mut self) -> Result<(), LocalCopyError> {
+        loop {
+            let number = Param::unsigned(self.journal_number)?;
+            let sql = "SELECT table_name, id FROM pending WHERE is_waiting <> 0 AND journal < ?1 LIMIT 1";
+            let waiting =
+                self.sql.query_one(sql, &[number], |row| Ok((row.text(0)?.to_owned(), row.text(1)?.to_owned())))?;
+            let Some((table, id)) = waiting else { return Ok(()) };
+            let key = self.key_by_name(&table, &id)?;
+            self.transaction(Durability::Process, |copy| {
+                let [table, id] = key.params();
+                let sql = "DELETE FROM pending WHERE table_name = ?1 AND id = ?2 AND is_waiting <> 0 AND journal < ?3";
+                copy.sql.execute(sql, &[table, id, number])?;
+                copy.merge_again(&key)
+            })?;
+        }
+    }
+
+    /// Central is asked again about what waited: what it says of it comes anew.
+    fn wait_no_longer(&mut self) -> Result<(), LocalCopyError> {
+        loop {
+            let sql = "SELECT table_name, id FROM pending WHERE is_waiting <> 0 LIMIT 1";
+            let waiting = self.sql.query_one(sql, &[], |row| Ok((row.text(0)?.to_owned(), row.text(1)?.to_owned())))?;
+            let Some((table, id)) = waiting else { return Ok(()) };
+            let key = self.key_by_name(&table, &id)?;
+            self.transaction(Durability::Process, |copy| {
+                let sql = "UPDATE pending SET is_waiting = 0 WHERE table_name = ?1 AND id = ?2";
+                copy.sql.execute(sql, &key.params())?;
+                copy.merge_again(&key)
+            })?;
+        }
     }
 
     /// Whether scopes are being read from another time line than before.
@@ -50,7 +134,10 @@ impl LocalCopy {
     /// Every scope is in order: positions mean something again.
     pub(super) fn end_other_time_line(&mut self) -> Result<(), LocalCopyError> {
         if self.is_other_time_line()? && !self.is_rebuilding()? {
-            self.transaction(Durability::Process, |copy| copy.set_number(IS_OTHER_TIME_LINE, 0))?;
+            self.transaction(Durability::Process, |copy| {
+                copy.set_number(OWN_OUTRANKS, 0)?;
+                copy.set_number(IS_OTHER_TIME_LINE, 0)
+            })?;
         }
         Ok(())
     }
@@ -90,6 +177,75 @@ impl LocalCopy {
         Ok(lost)
     }
 
+    /// What of a page that is about to be stored is older here than at this site, whose it is. To be journaled before that, so that it
+    /// stays on top; what is whole in the journal already is left out, so that doing it again after a crash does it once.
+    ///
+    /// # Errors
+    /// Those of a read.
+    pub fn outranked_by(&mut self, page: &Page) -> Result<Vec<LostRecord>, LocalCopyError> {
+        if self.number(OWN_OUTRANKS)? != Some(1) {
+            return Ok(Vec::new());
+        }
+        let mut outranked = Vec::new();
+        for row in &page.rows {
+            let key = self.key(&row.table, &row.record);
+            let Some(here) = self.merged(&key)? else { continue };
+            let (Some(whole), Some(ownership)) = (here.row.clone(), self.own_store(here.store.as_ref())?) else {
+                continue;
+            };
+            let known = self.base(&key)?.unwrap_or(here);
+            let theirs = row.row.as_ref().map(|columns| key.table.canonical(columns.clone()));
+            if known.row != theirs && !self.has_whole_pending(&key)? {
+                let depth = self.depth_of(key.table.reference());
+                let (table, id) = (key.table.reference().clone(), key.id.clone());
+                outranked.push(LostRecord { depth, table, id, row: whole, ownership });
+            }
+        }
+        outranked.sort_by_key(|record| record.depth);
+        Ok(outranked)
+    }
+
+    /// The record of an entry as central had it before everything behind `received`, if the entry is the first of its record there and
+    /// the record is this site's: a central that has lost it takes the entry only on top of that.
+    ///
+    /// # Errors
+    /// Those of a read.
+    pub fn under_first_unsent(
+        &mut self,
+        entry: &[u8],
+        sequence: Sequence,
+        received: Sequence,
+    ) -> Result<Option<LostRecord>, LocalCopyError> {
+        let entry = Entry::decode(entry).map_err(LocalCopyError::damaged)?;
+        let key = self.key(&entry.table, &entry.record);
+        let [table, id] = key.params();
+        let journal = Param::unsigned(self.journal_number)?;
+        let sql = "SELECT 1 FROM pending WHERE table_name = ?1 AND id = ?2 AND journal = ?3 AND sequence > ?4 AND sequence < ?5 LIMIT 1";
+        let between = [table, id, journal, Param::unsigned(received.0)?, Param::unsigned(sequence.0)?];
+        if self.sql.query_integer(sql, &between)?.is_some() {
+            return Ok(None);
+        }
+        let Some(base) = self.base(&key)? else { return Ok(None) };
+        let image = self.folded(&key, base, Final::through_journal(self.journal_number, received.0))?;
+        let (Some(row), Some(ownership)) = (image.row, self.own_store(image.store.as_ref())?) else { return Ok(None) };
+        let depth = self.depth_of(key.table.reference());
+        Ok(Some(LostRecord { depth, table: key.table.reference().clone(), id: key.id, row, ownership }))
+    }
+
+    /// The number of this site's grant of a store; `None` if it is not this site's.
+    fn own_store(&mut self, store: Option<&RecordId>) -> Result<Option<OwnershipNumber>, LocalCopyError> {
+        let Some(store) = store else { return Ok(None) };
+        Ok(self.grants()?.into_iter().find(|(granted, _)| granted == store.as_str()).map(|(_, ownership)| ownership))
+    }
+
+    /// Whether an entry of the journal in use that is not judged puts the record whole.
+    fn has_whole_pending(&mut self, key: &Key) -> Result<bool, LocalCopyError> {
+        let [table, id] = key.params();
+        let sql =
+            "SELECT 1 FROM pending WHERE table_name = ?1 AND id = ?2 AND journal = ?3 AND operation = 'put' LIMIT 1";
+        Ok(self.sql.query_integer(sql, &[table, id, Param::unsigned(self.journal_number)?])?.is_some())
+    }
+
     /// Within the transaction of edits: the position that a lost record had is of the time line that is gone.
     ///
     /// # Errors
@@ -102,7 +258,7 @@ impl LocalCopy {
         Ok(())
     }
 
-    fn has_other_scope(&mut self, key: &super::images::Key, scope: i64) -> Result<bool, LocalCopyError> {
+    fn has_other_scope(&mut self, key: &Key, scope: i64) -> Result<bool, LocalCopyError> {
         let [table, id] = key.params();
         let sql = "SELECT 1 FROM membership WHERE table_name = ?1 AND id = ?2 AND scope <> ?3 LIMIT 1";
         Ok(self.sql.query_integer(sql, &[table, id, scope.into()])?.is_some())

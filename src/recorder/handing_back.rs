@@ -1,6 +1,6 @@
 //! Handing back to a central that was set back what it has lost and this site still has (rule 5.12).
 
-use protocol::entry::{Entry, Operation};
+use protocol::session::Page;
 
 use super::{Core, RecordError, commit_local};
 use crate::journal::storage::Storage;
@@ -25,11 +25,29 @@ pub(super) fn sweep_step<S: Storage>(core: &mut Core<S>) -> Result<bool, RecordE
     Ok(core.local.sweep_step()?)
 }
 
+/// What this site has of its own records and a page brings in an older state is journaled, whole, before the page is stored.
+///
+/// # Errors
+/// Those of the journal and of the local copy; then the page comes again.
+pub(super) fn before_page<S: Storage>(core: &mut Core<S>, page: &Page) -> Result<(), RecordError> {
+    let outranked = core.local.outranked_by(page)?;
+    if outranked.is_empty() {
+        return Ok(());
+    }
+    log::warn!("central has older records of this site, and gets what is here count={}", outranked.len());
+    core.local.begin_edits()?;
+    let handed = hand_back(core, outranked);
+    if handed.is_err() {
+        let _ = core.local.rollback_edits();
+    }
+    handed
+}
+
 fn hand_back<S: Storage>(core: &mut Core<S>, lost: Vec<LostRecord>) -> Result<(), RecordError> {
     let mut drafts = Vec::with_capacity(lost.len());
-    for LostRecord { table, id, row, ownership, .. } in lost {
-        core.local.forget_position(&table, &id)?;
-        let entry = Entry { is_group_end: true, ownership, table, record: id, operation: Operation::Put(row) };
+    for lost in lost {
+        core.local.forget_position(&lost.table, &lost.id)?;
+        let entry = lost.into_entry();
         let sequence = core.shared.durable().sequence.plus(drafts.len() as u64).next();
         let applied = core.local.effect_of(Kind::Shared, &entry)?;
         core.local.apply_entry(Kind::Shared, sequence, &entry, &applied, 0)?;

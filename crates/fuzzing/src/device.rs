@@ -96,6 +96,7 @@ impl Device {
             is_unsure: false,
             control: self.control,
             cursors: self.scope_cursors(),
+            heard: None,
             page_part: self.part.as_ref().map(|part| part.0.clone()),
             frame_part: self.frame_part,
             link: self.link,

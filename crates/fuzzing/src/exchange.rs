@@ -295,6 +295,11 @@ fn request_head(program: &mut Program<'_>) -> RequestHead {
         generation: CredentialGeneration(0),
         control: ControlNumber(program.number()),
         cursors,
+        heard: program.flag().then(|| Cursor {
+            epoch: Epoch(1),
+            number: Position(program.number()),
+            began: Position(0),
+        }),
         page_bytes: program.length(),
         reply_bytes: if program.flag() { 1_000_000 } else { program.length() },
         counts_rows: program.flag(),

@@ -84,6 +84,9 @@ pub struct RequestHead {
     pub control: ControlNumber,
     /// A cursor for each scope that the device has. A scope that central holds for the site and that is missing starts at 0.
     pub cursors: Vec<ScopeCursor>,
+    /// How far the device had read when it began to read everything anew, while no cursor shows it: an image of a time line that is
+    /// gone looks like any other (rule 5.12).
+    pub heard: Option<Cursor>,
     /// Target size of a page, in bytes on the wire.
     pub page_bytes: u32,
     /// Bytes of pages that the reply may carry; 0 asks for none.

@@ -238,6 +238,7 @@ mod tests {
             generation: CredentialGeneration(9),
             control: ControlNumber(10),
             cursors: Vec::new(),
+            heard: None,
             page_bytes: 11,
             reply_bytes: 12,
             counts_rows: true,

@@ -108,6 +108,13 @@ impl World {
             self.cut_device_power(index);
             return Ok(());
         }
+        let is_history_lost = error.code == outpost::sync_runner::LOST_HISTORY;
+        if is_history_lost && self.model.device(index).is_other_time_line {
+            let Some(device) = self.devices.get_mut(index) else { return Ok(()) };
+            device.identity.suspicion.lost_history = Some(device.identity.journal);
+            self.kill_device(index);
+            return Ok(());
+        }
         if !self.excused.contains(&index) && !self.damaged.contains(&index) {
             return violation("1", format!("device {index} fails although nothing is wrong with its disk: {error}"));
         }

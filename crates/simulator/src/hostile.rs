@@ -130,6 +130,7 @@ impl World {
             generation: CredentialGeneration(1),
             control: ControlNumber(control.0),
             cursors,
+            heard: None,
             page_bytes: 4096,
             reply_bytes: 4096,
             counts_rows: false,

@@ -152,6 +152,11 @@ impl World {
                     return self.check_view(index, false);
                 }
                 Ok(Step::Waits) => return violation("10", format!("device {index} waits for nothing")),
+                Err(error) if tries > 0 && error.code == outpost::sync_runner::LOST_HISTORY => {
+                    self.device_failed(index, &error)?;
+                    self.open_device(index)?;
+                    return self.sync_calmly(index, may_stall, tries - 1);
+                }
                 Err(error) => return violation("1", format!("device {index} fails though nothing is wrong: {error}")),
             }
         }
@@ -423,7 +428,7 @@ impl World {
             for key in keys {
                 let is_store_data =
                     catalogue.table_by_name(&key.0).is_ok_and(|table| table.data_type() == DataType::Store);
-                if !is_store_data || waiting.contains(&key) {
+                if !is_store_data || waiting.contains(&key) || self.model.device(index).uncertain.contains(&key) {
                     continue;
                 }
                 let expected: Option<Columns> =

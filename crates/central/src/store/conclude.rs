@@ -59,6 +59,10 @@ impl Batch<'_> {
             };
             let frame_part = batch.part_state(PartsOf::Active(site))?.map(|(state, _)| state);
             let token = batch.note_contact(head, told.is_drained)?;
+            // A device that reads everything again may still have something to hand back.
+            if told.is_drained && head.whole().is_some_and(|head| head.heard.is_none()) {
+                batch.note_healed(site)?;
+            }
             let active = batch.active_journal(site)?;
             if active.told != active.received {
                 (active.told, active.is_changed) = (active.received, true);

@@ -111,15 +111,10 @@ impl Batch<'_> {
     /// Forgets the rows that a site has made durable.
     pub(super) fn forget_control(&mut self, site: SiteId, acknowledged: ControlNumber) -> Result<(), StoreError> {
         let last = self.site(site)?.control_last;
-        if acknowledged.0 > last && self.is_ahead(site)? {
-            return self.renumber_control(site, acknowledged);
-        }
         if acknowledged.0 > last {
-            let what = format!(
-                "site {site} has control rows up to {}, central gave {last}: central was set back to an older state",
-                acknowledged.0
-            );
-            return Err(StoreError::refused("central_set_back", &what));
+            // Only a central that was set back knows less of what it gave.
+            self.note_ahead(site)?;
+            return self.renumber_control(site, acknowledged);
         }
         let first = self.sql.query_integer("SELECT min(number) FROM control WHERE site = ?1", &[site.0.into()])?;
         let forgotten = first.map_or(last, |first| first.cast_unsigned().saturating_sub(1));

@@ -29,6 +29,7 @@ mod sites;
 mod state;
 mod status;
 mod text;
+mod time_line;
 mod tokens;
 mod view;
 mod waiting;

@@ -73,6 +73,9 @@ impl Batch<'_> {
         // Before tokens: a device that was set back to a journal that it had closed itself is told that, and stops no site.
         self.job(|batch| batch.refuse_followed(prelude))?;
         self.check_token(prelude, nonce)?;
+        if let Some(head) = head.whole() {
+            self.check_time_line(head)?;
+        }
         self.job(|batch| {
             batch.check_generation(prelude)?;
             batch.find_journal(prelude)?;
@@ -371,7 +374,7 @@ impl Batch<'_> {
         let mut kept = std::collections::BTreeMap::new();
         for ScopeCursor { scope, cursor } in reported {
             let is_new = self.site(site)?.cursors.get(scope) != Some(cursor);
-            // A cursor of another time line proves nothing; `Reading::read_rows` says what is wrong with it.
+            // One of another time line was refused before.
             if scopes.contains(scope) && (!is_new || state::contains(self.sql, cursor, head)?) {
                 kept.insert(scope.clone(), *cursor);
             }

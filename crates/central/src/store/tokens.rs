@@ -190,12 +190,6 @@ impl Batch<'_> {
                 journal_head.unwrap_or(Param::Null),
             ],
         )?;
-        if is_drained {
-            self.sql.execute(
-                "UPDATE site_ahead SET healed_ms = ?2 WHERE site = ?1 AND healed_ms IS NULL",
-                &[head.site.0.into(), now],
-            )?;
-        }
         Ok(token)
     }
 
@@ -235,12 +229,7 @@ impl Batch<'_> {
             "UPDATE contact SET token_used = ?2, tokens_given = ?3, token_number = ?4, challenge = NULL WHERE site = ?1",
             &[site.0.into(), (&token.0).into(), [].as_slice().into(), number.into()],
         )?;
-        self.sql.execute(
-            "INSERT INTO site_ahead (site, noticed_ms) VALUES (?1, ?2)
-             ON CONFLICT (site) DO UPDATE SET noticed_ms = excluded.noticed_ms, healed_ms = NULL",
-            &[site.0.into(), unsigned(self.now_ms)],
-        )?;
-        Ok(())
+        self.note_ahead(site)
     }
 
     /// Whoever knows the password of a stopped site is still one of two: an administrator chooses.
@@ -249,11 +238,6 @@ impl Batch<'_> {
             Some(stop) => Err(StoreError::Refused(stopped(site, &stop))),
             None => Ok(()),
         }
-    }
-
-    /// Whether a site was found to have heard more than central remembers.
-    pub(super) fn is_ahead(&mut self, site: SiteId) -> Result<bool, StoreError> {
-        Ok(self.sql.query_integer("SELECT 1 FROM site_ahead WHERE site = ?1", &[site.0.into()])?.is_some())
     }
 
     fn stop_site(&mut self, head: &Prelude, code: &str, reason: &str) -> Result<Stop, StoreError> {

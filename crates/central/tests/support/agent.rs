@@ -247,6 +247,7 @@ impl Agent {
             is_unsure: false,
             control: self.control,
             cursors: cursors.map(|(scope, cursor)| ScopeCursor { scope: scope.clone(), cursor: *cursor }).collect(),
+            heard: None,
             page_part: None,
             frame_part: None,
             link: self.link,

@@ -88,8 +88,8 @@ pub(crate) fn request_head() -> impl Strategy<Value = RequestHead> {
         (scope(), hash(), any::<u32>()).prop_map(|(scope, hash, received)| PagePartState { scope, hash, received });
     let ids = (any::<u32>(), any::<[u8; 16]>(), any::<[u8; 16]>(), prop::option::of(predecessor));
     let numbers = (any::<[u64; 2]>(), hash(), any::<[u32; 3]>(), any::<bool>());
-    (ids, numbers, cursors, prop::option::of(part)).prop_map(
-        |((site, token, journal, predecessor), (wide, head_hash, narrow, counts_rows), cursors, page_part)| {
+    (ids, numbers, cursors, prop::option::of(part), prop::option::of(cursor())).prop_map(
+        |((site, token, journal, predecessor), (wide, head_hash, narrow, counts_rows), cursors, page_part, heard)| {
             RequestHead {
                 version: message::VERSION,
                 site: SiteId(site),
@@ -101,6 +101,7 @@ pub(crate) fn request_head() -> impl Strategy<Value = RequestHead> {
                 generation: CredentialGeneration(narrow[0]),
                 control: ControlNumber(wide[1]),
                 cursors,
+                heard,
                 page_bytes: narrow[1],
                 reply_bytes: narrow[2],
                 counts_rows,

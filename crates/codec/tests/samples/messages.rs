@@ -44,6 +44,7 @@ fn request_head() -> RequestHead {
         generation: CredentialGeneration(1),
         control: ControlNumber(2),
         cursors: vec![ScopeCursor { scope: scope(), cursor: cursor() }],
+        heard: Some(cursor()),
         page_bytes: 32_768,
         reply_bytes: 1_048_576,
         counts_rows: true,

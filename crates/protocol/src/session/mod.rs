@@ -73,6 +73,8 @@ pub struct Start {
     pub control: ControlNumber,
     /// The cursors that were stored.
     pub cursors: Vec<ScopeCursor>,
+    /// How far it had read when it began to read everything anew, while that goes on.
+    pub heard: Option<Cursor>,
     /// A page of which parts were stored.
     pub page_part: Option<PagePartState>,
     /// What central last said to have of a frame in parts; knowing it saves sending the first part again.
@@ -334,6 +336,7 @@ impl Session {
                 .iter()
                 .map(|(scope, cursor)| ScopeCursor { scope: scope.clone(), cursor: *cursor })
                 .collect(),
+            heard: self.start.heard,
             page_bytes: self.link.target_bytes(),
             reply_bytes: limits::REPLY_PAGE_BYTES_MAX.min(self.link.target_bytes() * 32),
             counts_rows: self.summary.rows_total.is_none(),

@@ -103,6 +103,8 @@ pub struct DeviceModel {
     pub judged_at_drained: Vec<u64>,
     /// Whether the device lost its local copy: what waits at central is not shown there any more.
     pub has_forgotten: bool,
+    /// Records of which nobody can tell any more what they must be.
+    pub uncertain: BTreeSet<Key>,
     /// Whether central was set back since this device last had everything both ways.
     pub is_other_time_line: bool,
     /// Groups that were handed over and not acknowledged since the journal was last opened.
@@ -126,6 +128,7 @@ impl DeviceModel {
             judged_at_begin: Vec::new(),
             judged_at_drained: Vec::new(),
             has_forgotten: false,
+            uncertain: BTreeSet::new(),
             is_other_time_line: false,
             attempted_groups: 0,
         }
@@ -219,7 +222,9 @@ impl DeviceModel {
             // One that central has after all is not lost, whatever the device had to think.
             let is_here = |entry: &&Logged| *sequence <= log.committed || !entry.is_lost && !entry.is_moved;
             let Some(entry) = log.entry(*sequence).filter(is_here) else { continue };
-            if !is_out(log, *sequence) {
+            // Of a central that is set back; what it has again it judged again.
+            let was_refused = *sequence > log.committed && log.refused_before.contains(sequence);
+            if !was_refused && !is_out(log, *sequence) {
                 columns = entry.change.on(columns);
             }
         }
@@ -261,7 +266,7 @@ impl DeviceModel {
 
     /// Whether entries that the device does not have any more may still change what central has.
     pub fn is_unsettled(&self, key: &Key) -> bool {
-        self.unsettled(key).next().is_some()
+        self.uncertain.contains(key) || self.unsettled(key).next().is_some()
     }
 
     fn unsettled<'a>(&'a self, key: &Key) -> impl Iterator<Item = &'a Logged> + use<'a> {

@@ -8,7 +8,7 @@ use outpost::local_copy::Kind;
 use protocol::ids::JournalId;
 
 use super::read_journal;
-use crate::model::{Expected, Key, Log, Violation, logged, violation};
+use crate::model::{Change, Expected, Key, Log, Violation, logged, violation};
 use crate::world::World;
 
 impl World {
@@ -22,14 +22,17 @@ impl World {
             }
             return self.device_failed(index, &error);
         }
+        // The private journal then goes on under another id as well.
+        let is_history_lost = repairs.iter().any(|repair| matches!(repair, Repair::HistoryLost { .. }));
         for repair in repairs {
             self.note(format_args!("device {index}: {repair}"));
             let is_damage = !matches!(repair, Repair::Journal(_) | Repair::PrivateGroupRemoved { .. });
-            if is_damage && !is_damaged {
+            if is_damage && !is_damaged && !is_history_lost {
                 return violation("1", format!("device {index} finds damage that nobody did: {repair}"));
             }
             match repair {
                 Repair::JournalReplaced { journal, lost, .. } => self.check_replaced(index, *journal, lost)?,
+                Repair::HistoryLost { journal, .. } => self.check_history_lost(index, *journal)?,
                 Repair::PrivateJournalReplaced { journal, lost, carried_over } => {
                     let is_copy_lost = repairs.iter().any(|repair| matches!(repair, Repair::LocalData { .. }));
                     self.private_replaced(index, *journal, lost, is_copy_lost.then_some(*carried_over));
@@ -200,6 +203,45 @@ impl World {
                 entry.is_moved = !entry.is_lost;
             }
         }
+        model.begin_journal(journal);
+        for entry in entries {
+            model.push(entry);
+        }
+        Ok(())
+    }
+
+    /// Central lost what the journal had let go of: what it had not received is carried over, in order, each record that it changes
+    /// whole before that. What central had received does not come again by itself; its records do.
+    fn check_history_lost(&mut self, index: usize, journal: JournalId) -> Result<(), Violation> {
+        let Some(device) = self.devices.get(index) else { return Ok(()) };
+        let catalogue = std::sync::Arc::clone(device.catalogue());
+        let mut entries = Vec::new();
+        for stored in read_journal(index, device, Kind::Shared, 0)? {
+            entries.push(logged(&catalogue, &stored.entry, stored.hash, Expected::Either)?);
+        }
+        let model = self.model.device(index);
+        if !model.is_other_time_line {
+            return violation("2", format!("device {index} gives its journal up although central has it"));
+        }
+        let old = model.log();
+        let mut carried = old.head();
+        for entry in entries.iter().rev() {
+            let is_next = old.entry(carried).is_some_and(|same| same.key == entry.key && same.change == entry.change);
+            if is_next {
+                if let Some(moved) = old.entry_mut(carried) {
+                    moved.is_moved = true;
+                }
+                carried -= 1;
+            } else if !matches!(entry.change, Change::Put(_)) {
+                return violation("1", format!("device {index} carries over an entry that its old journal never had"));
+            }
+        }
+        // One that was deleted in between comes back: nobody can tell it from one that central made.
+        let between = (old.committed + 1)..=carried;
+        let deleted = between.filter_map(|sequence| old.entry(sequence));
+        let deleted: Vec<Key> =
+            deleted.filter(|entry| entry.change == Change::Delete).map(|entry| entry.key.clone()).collect();
+        model.uncertain.extend(deleted);
         model.begin_journal(journal);
         for entry in entries {
             model.push(entry);

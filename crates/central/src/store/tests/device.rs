@@ -102,6 +102,7 @@ impl Device {
             generation: CredentialGeneration(1),
             control: ControlNumber(self.control),
             cursors: cursors.collect(),
+            heard: None,
             page_bytes: 32_768,
             reply_bytes: 1_000_000,
             counts_rows: true,

@@ -29,6 +29,7 @@ fn request_head(journal: JournalId, head: u64) -> RequestHead {
         generation: crate::ids::CredentialGeneration(0),
         control: ControlNumber(0),
         cursors: Vec::new(),
+        heard: None,
         page_bytes: 0,
         reply_bytes: u32::MAX,
         counts_rows: false,
@@ -186,6 +187,7 @@ proptest! {
     ) {
         let head = RequestHead {
             cursors: cursors.into_iter().map(reported).collect(),
+            heard: None,
             page_bytes: limits[0],
             reply_bytes: limits[1],
             page_part: Some(message::PagePartState { scope: scope(0), hash: Hash::NONE, received: limits[0] }),

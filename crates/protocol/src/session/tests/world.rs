@@ -106,6 +106,7 @@ impl Device {
                 .iter()
                 .map(|(scope, cursor)| ScopeCursor { scope: scope.clone(), cursor: *cursor })
                 .collect(),
+            heard: None,
             page_part: self.part.as_ref().map(|part| part.0.clone()),
             frame_part: self.frame_part,
             link: self.link,

@@ -1,0 +1,54 @@
+//! A central that was set back to an older backup (rule 5.12): how it finds that out, and how far its sites have healed with it.
+
+use protocol::ids::SiteId;
+use protocol::message::{Cursor, RequestHead};
+
+use super::batch::Batch;
+use super::error::StoreError;
+use super::{state, unsigned};
+
+impl Batch<'_> {
+    /// Refuses a request that shows to have read what this central never wrote, whatever else it brings: the device reads everything
+    /// again, and what it sends comes with its next session. That the site is ahead is kept although the request is refused.
+    ///
+    /// # Errors
+    /// Refused with `central_set_back`.
+    pub(super) fn check_time_line(&mut self, head: &RequestHead) -> Result<(), StoreError> {
+        let shown = head.cursors.iter().map(|shown| &shown.cursor).chain(&head.heard);
+        let position = self.state.position;
+        let mut foreign: Option<&Cursor> = None;
+        for cursor in shown {
+            if !state::contains(self.sql, cursor, position)? {
+                foreign = Some(cursor);
+            }
+        }
+        let Some(foreign) = foreign else { return Ok(()) };
+        self.job(|batch| batch.note_ahead(head.site))?;
+        let what = format!(
+            "the site has position {} of an epoch that central does not know or did not get so far in: central was set back to an \
+             older state",
+            foreign.number
+        );
+        Err(StoreError::refused("central_set_back", &what))
+    }
+
+    /// The site has heard more of central than central remembers.
+    pub(super) fn note_ahead(&mut self, site: SiteId) -> Result<(), StoreError> {
+        self.sql.execute(
+            "INSERT INTO site_ahead (site, noticed_ms) VALUES (?1, ?2)
+             ON CONFLICT (site) DO UPDATE SET healed_ms = NULL,
+                noticed_ms = CASE WHEN site_ahead.healed_ms IS NULL THEN site_ahead.noticed_ms ELSE excluded.noticed_ms END",
+            &[site.0.into(), unsigned(self.now_ms)],
+        )?;
+        Ok(())
+    }
+
+    /// Notes that a site which was ahead is healed, with an exchange at which nothing waits either way.
+    pub(super) fn note_healed(&mut self, site: SiteId) -> Result<(), StoreError> {
+        self.sql.execute(
+            "UPDATE site_ahead SET healed_ms = ?2 WHERE site = ?1 AND healed_ms IS NULL",
+            &[site.0.into(), unsigned(self.now_ms)],
+        )?;
+        Ok(())
+    }
+}
