@@ -145,11 +145,12 @@ impl Step {
         let (mut with_records, mut group) = (Vec::with_capacity(self.entries.len()), Vec::new());
         let mut under: Vec<LostRecord> = Vec::new();
         for stored in self.entries.drain(..) {
-            under.extend(local.under_first_unsent(&stored.entry, stored.sequence, received)?);
+            under.extend(local.under_unsent(&stored.entry, stored.sequence, received)?);
             let is_end = stored.is_group_end;
             group.push(stored);
             if is_end {
-                under.sort_by_key(|record| record.depth);
+                under.sort_by(|one, other| (one.depth, &one.id).cmp(&(other.depth, &other.id)));
+                under.dedup_by(|one, other| one.id == other.id && one.table == other.table);
                 with_records.extend(under.drain(..).map(put_whole));
                 with_records.append(&mut group);
             }

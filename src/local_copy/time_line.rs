@@ -152,7 +152,6 @@ impl LocalCopy {
             return Ok(Vec::new());
         }
         let Some(sweep) = self.next_sweep()? else { return Ok(Vec::new()) };
-        let grants = self.grants()?;
         let mut lost = Vec::new();
         for (table, id, generation) in self.members_above(&sweep)? {
             let key = self.key_by_name(&table, &id)?;
@@ -162,15 +161,15 @@ impl LocalCopy {
             {
                 continue;
             }
-            let Some(Image { row: Some(row), store, .. }) = self.merged(&key)? else { continue };
-            let store = store.as_ref().map(RecordId::as_str);
-            let grant = grants.iter().find(|(granted, _)| Some(granted.as_str()) == store);
+            let Some(image) = self.merged(&key)? else { continue };
+            let ownership = self.own_number(&key, &image)?.unwrap_or(OwnershipNumber(0));
+            let Some(row) = image.row else { continue };
             lost.push(LostRecord {
                 depth: self.depth_of(key.table.reference()),
                 table: key.table.reference().clone(),
                 id: key.id.clone(),
                 row,
-                ownership: grant.map_or(OwnershipNumber(0), |grant| grant.1),
+                ownership,
             });
         }
         lost.sort_by_key(|record| record.depth);
@@ -190,7 +189,7 @@ impl LocalCopy {
         for row in &page.rows {
             let key = self.key(&row.table, &row.record);
             let Some(here) = self.merged(&key)? else { continue };
-            let (Some(whole), Some(ownership)) = (here.row.clone(), self.own_store(here.store.as_ref())?) else {
+            let (Some(whole), Some(ownership)) = (here.row.clone(), self.own_number(&key, &here)?) else {
                 continue;
             };
             let known = self.base(&key)?.unwrap_or(here);
@@ -205,19 +204,38 @@ impl LocalCopy {
         Ok(outranked)
     }
 
-    /// The record of an entry as central had it before everything behind `received`, if the entry is the first of its record there and
-    /// the record is this site's: a central that has lost it takes the entry only on top of that.
+    /// The record of an entry, under its headers, as central had them before everything behind `received`: a central that has lost
+    /// them takes the entry only on top of that. Left out is what an entry between the two changes already, and what is not this site's.
     ///
     /// # Errors
     /// Those of a read.
-    pub fn under_first_unsent(
+    pub fn under_unsent(
         &mut self,
         entry: &[u8],
         sequence: Sequence,
         received: Sequence,
-    ) -> Result<Option<LostRecord>, LocalCopyError> {
+    ) -> Result<Vec<LostRecord>, LocalCopyError> {
         let entry = Entry::decode(entry).map_err(LocalCopyError::damaged)?;
-        let key = self.key(&entry.table, &entry.record);
+        let mut key = self.key(&entry.table, &entry.record);
+        let mut under = Vec::new();
+        for _ in 0..=protocol::limits::PARENT_DEPTH_MAX {
+            under.extend(self.acknowledged(&key, sequence, received)?);
+            let Some(Image { row: Some(row), .. }) = self.merged(&key)? else { break };
+            let (Some(parent), Some(Ok(header))) = (key.table.parent().cloned(), key.table.header_of(&row)) else {
+                break;
+            };
+            key = self.key(&parent.table, &header);
+        }
+        Ok(under)
+    }
+
+    /// A record of this site as central had it, unless an unsent entry before this one changes it.
+    fn acknowledged(
+        &mut self,
+        key: &Key,
+        sequence: Sequence,
+        received: Sequence,
+    ) -> Result<Option<LostRecord>, LocalCopyError> {
         let [table, id] = key.params();
         let journal = Param::unsigned(self.journal_number)?;
         let sql = "SELECT 1 FROM pending WHERE table_name = ?1 AND id = ?2 AND journal = ?3 AND sequence > ?4 AND sequence < ?5 LIMIT 1";
@@ -225,17 +243,29 @@ impl LocalCopy {
         if self.sql.query_integer(sql, &between)?.is_some() {
             return Ok(None);
         }
-        let Some(base) = self.base(&key)? else { return Ok(None) };
-        let image = self.folded(&key, base, Final::through_journal(self.journal_number, received.0))?;
-        let (Some(row), Some(ownership)) = (image.row, self.own_store(image.store.as_ref())?) else { return Ok(None) };
+        let image = match self.base(key)? {
+            Some(base) => self.folded(key, base, Final::through_journal(self.journal_number, received.0))?,
+            None => match self.merged(key)? {
+                Some(merged) => merged,
+                None => return Ok(None),
+            },
+        };
+        let Some(ownership) = self.own_number(key, &image)? else { return Ok(None) };
+        let Some(row) = image.row else { return Ok(None) };
         let depth = self.depth_of(key.table.reference());
-        Ok(Some(LostRecord { depth, table: key.table.reference().clone(), id: key.id, row, ownership }))
+        Ok(Some(LostRecord { depth, table: key.table.reference().clone(), id: key.id.clone(), row, ownership }))
     }
 
-    /// The number of this site's grant of a store; `None` if it is not this site's.
-    fn own_store(&mut self, store: Option<&RecordId>) -> Result<Option<OwnershipNumber>, LocalCopyError> {
+    /// The number of this site's grant of the store that a record is of; `None` if it is not this site's. A line that came before its
+    /// header has its store by that.
+    fn own_number(&mut self, key: &Key, image: &Image) -> Result<Option<OwnershipNumber>, LocalCopyError> {
+        let store = match (&image.store, &image.row) {
+            (None, Some(row)) => self.store_of_row(key, row, None)?,
+            (store, _) => store.clone(),
+        };
         let Some(store) = store else { return Ok(None) };
-        Ok(self.grants()?.into_iter().find(|(granted, _)| granted == store.as_str()).map(|(_, ownership)| ownership))
+        let found = self.grants()?.into_iter().find(|(granted, _)| granted == store.as_str());
+        Ok(found.map(|(_, ownership)| ownership))
     }
 
     /// Whether an entry of the journal in use that is not judged puts the record whole.

@@ -104,7 +104,8 @@ impl World {
         let still = self.devices[index].live().recorder.core().local.is_other_time_line();
         let still = still.or_else(|error| crate::model::violation("10", format!("device {index}: {error}")))?;
         let model = self.model.device(index);
-        model.is_other_time_line &= still;
+        // What central has still to judge again is in no lane yet, although the device had its verdict once.
+        model.is_other_time_line &= still || model.log().judged < model.log().committed;
         Ok(())
     }
 }

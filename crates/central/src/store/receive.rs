@@ -86,6 +86,9 @@ impl Batch<'_> {
                     batch.tell_forgotten_grants(head.site)?;
                 }
                 batch.keep_cursors(head.site, &head.cursors)?;
+                if head.heard.is_some() {
+                    batch.echo_nothing_up_to(head.site, head.head)?;
+                }
             }
             batch.note_heard(prelude)?;
             let journal = batch.active_journal(prelude.site)?;
@@ -365,6 +368,16 @@ impl Batch<'_> {
             &[journal.into(), unsigned(sequence.0)],
             |row| text::hash(row, 0),
         )?)
+    }
+
+    /// A device that reads everything again may have let go of its own entries, those among them that a central which was set back
+    /// is sent once more: their rows are no echo (rule 5.15).
+    fn echo_nothing_up_to(&mut self, site: SiteId, head: Sequence) -> Result<(), StoreError> {
+        let journal = self.active_journal(site)?;
+        if journal.echo_after < head {
+            (journal.echo_after, journal.is_changed) = (head, true);
+        }
+        Ok(())
     }
 
     /// Keeps the cursors that a site reports, exactly these: what it has lost may not count as there (rule 5.15).

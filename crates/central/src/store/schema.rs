@@ -6,7 +6,7 @@
 use sql::Migration;
 
 /// Number of the last migration.
-pub(super) const VERSION: u32 = 6;
+pub(super) const VERSION: u32 = 7;
 
 /// Every step. A released one never changes.
 pub(super) const MIGRATIONS: &[Migration] = &[
@@ -16,7 +16,14 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     Migration { number: 4, name: "one device speaks for a site", ddl: ONE_DEVICE },
     Migration { number: 5, name: "who speaks for a site", ddl: IDENTITY },
     Migration { number: 6, name: "where exchanges come from", ddl: ORIGIN },
+    Migration { number: 7, name: "healing", ddl: HEALING },
 ];
+
+/// `site_ahead.token_number`: of the furthest token of a time line that is gone which was taken as proof; a copy of an earlier one
+/// proves nothing any more.
+const HEALING: &str = "
+ALTER TABLE site_ahead ADD COLUMN token_number {bigint} NOT NULL DEFAULT 0;
+";
 
 /// `contact.address` and `head`: of the last exchange that was answered, where it came from and how far the device's journal went.
 /// `site_stop_device`: the same of the two devices because of which a site stopped.

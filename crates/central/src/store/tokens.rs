@@ -219,7 +219,10 @@ impl Batch<'_> {
             is_known_epoch = epoch_half(Epoch(row.integer(0)?.cast_unsigned())) == half;
             Ok(if is_known_epoch { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
         })?;
-        Ok((!is_known_epoch || number > known.number).then_some(number))
+        let taken = "SELECT token_number FROM site_ahead WHERE site = ?1";
+        let taken = self.sql.query_one(taken, &[site.0.into()], |row| text::small(row, 0))?.unwrap_or(0);
+        // One that was taken is in use, or was: what shows it, or an earlier one, is a late copy or another device.
+        Ok((number > known.number || !is_known_epoch && number > taken).then_some(number))
     }
 
     /// The site has heard more of central than central remembers. Its token counts as the one in use, and its control rows are given
@@ -229,7 +232,12 @@ impl Batch<'_> {
             "UPDATE contact SET token_used = ?2, tokens_given = ?3, token_number = ?4, challenge = NULL WHERE site = ?1",
             &[site.0.into(), (&token.0).into(), [].as_slice().into(), number.into()],
         )?;
-        self.note_ahead(site)
+        self.note_ahead(site)?;
+        self.sql.execute(
+            "UPDATE site_ahead SET token_number = max(token_number, ?2) WHERE site = ?1",
+            &[site.0.into(), number.into()],
+        )?;
+        Ok(())
     }
 
     /// Whoever knows the password of a stopped site is still one of two: an administrator chooses.

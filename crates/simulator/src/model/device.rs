@@ -297,6 +297,20 @@ impl DeviceModel {
             || earlier.iter().any(|entry| entry.is_unaware)
     }
 
+    /// Whether central lost entries of the record, and refused what came in their place.
+    pub fn is_refused_again(&self, key: &Key) -> bool {
+        let entries = self.by_key.get(key).map(Vec::as_slice).unwrap_or_default();
+        let of = |index: usize, sequence: u64| self.logs.get(index).and_then(|log| Some((log, log.entry(sequence)?)));
+        let is_gone = |(index, sequence): &(usize, u64)| {
+            of(*index, *sequence)
+                .is_some_and(|(log, entry)| *sequence > log.committed && !entry.is_lost && !entry.is_moved)
+        };
+        let is_refused = |(index, sequence): &(usize, u64)| {
+            of(*index, *sequence).is_some_and(|(log, _)| log.refused.contains(sequence))
+        };
+        entries.iter().any(is_gone) && entries.iter().any(is_refused)
+    }
+
     /// A private record as it must read.
     pub fn private_record(&self, key: &Key) -> Option<Columns> {
         let log = self.private.as_ref()?;
