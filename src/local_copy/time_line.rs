@@ -1,8 +1,9 @@
 //! Reading everything again from a central that was set back to an older state (rule 5.12).
 //!
-//! Positions of the time line that is gone mean nothing any more, so what comes replaces what is here whatever its position. What
-//! does not come again is not swept: central has lost it. It is handed back, as an edit of this site, before its membership goes;
-//! what the site may not write central refuses, and keeps in set-aside for an operator to adopt.
+//! Positions of the time line that is gone mean nothing any more, so what comes replaces what is here whatever its position. But
+//! this site's own records outrank what comes of them: entries that the journal has let go of, or that were in a journal before it,
+//! central is not sent again. What does not come again is not swept: central has lost it. Both are handed back, whole, as an edit of
+//! this site; what the site may not write central refuses, and keeps in set-aside for an operator to adopt.
 
 use protocol::entry::{Entry, Operation};
 use protocol::ids::{OwnershipNumber, Position, RecordId, Sequence, TableRef};
@@ -17,10 +18,6 @@ use super::{LocalCopy, LocalCopyError};
 
 /// Name of the number that is 1 while scopes are read from another time line than before.
 const IS_OTHER_TIME_LINE: &str = "is_other_time_line";
-
-/// Name of the number that is 1 while this site's own records outrank what comes of them: central lost entries that no journal
-/// gives again.
-const OWN_OUTRANKS: &str = "own_outranks";
 
 /// A record that central has lost, or has in an older state than this site, whose it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,9 +54,8 @@ impl LocalCopy {
         self.forget_heard()
     }
 
-    /// The same when the journal has let go of entries that central has lost, so that another one takes its place: from now on and
-    /// until every scope is in order, what central has of this site's records is older than what is here. To be called when the new
-    /// journal is in use; harmless when repeated.
+    /// The same when the journal has let go of entries that central has lost, so that another one takes its place. To be called when
+    /// that is in use; harmless when repeated.
     ///
     /// # Errors
     /// Those of a write.
@@ -67,8 +63,7 @@ impl LocalCopy {
         self.forget_old_waiting()?;
         self.transaction(Durability::Full, |copy| {
             // Central had received them, and asks for them no more: they are part of what is here.
-            copy.settle(Final::through_journal(copy.journal_number.saturating_sub(1), i64::MAX.cast_unsigned()))?;
-            copy.set_number(OWN_OUTRANKS, 1)
+            copy.settle(Final::through_journal(copy.journal_number.saturating_sub(1), i64::MAX.cast_unsigned()))
         })?;
         self.begin_other_time_line()
     }
@@ -134,10 +129,7 @@ impl LocalCopy {
     /// Every scope is in order: positions mean something again.
     pub(super) fn end_other_time_line(&mut self) -> Result<(), LocalCopyError> {
         if self.is_other_time_line()? && !self.is_rebuilding()? {
-            self.transaction(Durability::Process, |copy| {
-                copy.set_number(OWN_OUTRANKS, 0)?;
-                copy.set_number(IS_OTHER_TIME_LINE, 0)
-            })?;
+            self.transaction(Durability::Process, |copy| copy.set_number(IS_OTHER_TIME_LINE, 0))?;
         }
         Ok(())
     }
@@ -182,7 +174,7 @@ impl LocalCopy {
     /// # Errors
     /// Those of a read.
     pub fn outranked_by(&mut self, page: &Page) -> Result<Vec<LostRecord>, LocalCopyError> {
-        if self.number(OWN_OUTRANKS)? != Some(1) {
+        if !self.is_other_time_line()? {
             return Ok(Vec::new());
         }
         let mut outranked = Vec::new();

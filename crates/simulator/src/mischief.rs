@@ -150,8 +150,8 @@ impl World {
                 device.disk.truncate(name, offset);
                 // An empty file is none; what was only in it is gone.
                 let model = self.model.device(index);
-                model.reported.clear();
-                (model.is_complete, model.is_granted, model.has_forgotten) = (false, false, true);
+                model.forget_central();
+                model.lose_records();
                 format!("the local copy is cut to {offset}")
             }
         } else {
@@ -188,7 +188,7 @@ impl World {
         // What never left the site was only here, once the journal had let go of it.
         let model = self.model.device(index);
         model.forget_central();
-        model.has_forgotten = true;
+        model.lose_records();
         self.damaged.insert(index);
     }
 

@@ -260,6 +260,7 @@ impl World {
                 return violation("10", what);
             }
             // Of several that wrote it, the one whose entries central has.
+            let may_lack_records = self.model.of_site(journal.site).any(|device| device.may_lack_records);
             let speaker = self.actives(journal.site).first().copied();
             let is_spoken = speaker.is_some_and(|index| self.model.device(index).log_of(journal.id).is_some());
             let log = if let Some(index) = speaker.filter(|_| is_spoken && journal.is_active) {
@@ -290,6 +291,9 @@ impl World {
                             && matches!(entry.code.as_deref(), Some("group_incomplete" | "device_retired")) => {}
                     // Of a refused group one entry is the cause, and that one is looked at.
                     Expected::Accepted if known.is_unaware || entry.code.as_deref() == Some("group_refused") => {}
+                    Expected::Accepted
+                        if may_lack_records
+                            && matches!(entry.code.as_deref(), Some("record_missing" | "header_deleted")) => {}
                     Expected::Accepted if is_refused => {
                         let what = format!("entry {} of {:?} is refused: {:?}", entry.sequence, known.key, entry.code);
                         return violation("3", what);

@@ -90,11 +90,15 @@ impl Batch<'_> {
                 return Ok(Some(stopped(head.site, &stop)));
             }
             let known = batch.known_tokens(head.site)?;
-            if known.is_open() || known.has(head.token) {
+            if known.has(head.token) {
                 return Ok(None);
             }
+            // Before whoever comes is taken: a late copy of this token must prove nothing once the site goes on.
             if let Some(number) = batch.forgotten_number(head.site, head.token, &known)? {
                 batch.take_as_ahead(head.site, head.token, number)?;
+                return Ok(None);
+            }
+            if known.is_open() {
                 return Ok(None);
             }
             let asked = known.challenge.as_deref().and_then(|bytes| Nonce::try_from(bytes).ok());
@@ -229,12 +233,14 @@ impl Batch<'_> {
     /// numbers behind those that it has.
     fn take_as_ahead(&mut self, site: SiteId, token: Token, number: u32) -> Result<(), StoreError> {
         self.sql.execute(
-            "UPDATE contact SET token_used = ?2, tokens_given = ?3, token_number = ?4, challenge = NULL WHERE site = ?1",
-            &[site.0.into(), (&token.0).into(), [].as_slice().into(), number.into()],
+            "INSERT INTO contact (site, last_contact_ms, token_used, tokens_given, token_number) VALUES (?1, ?5, ?2, ?3, ?4)
+             ON CONFLICT (site) DO UPDATE SET token_used = excluded.token_used, tokens_given = excluded.tokens_given,
+                token_number = excluded.token_number, challenge = NULL",
+            &[site.0.into(), (&token.0).into(), [].as_slice().into(), number.into(), unsigned(self.now_ms)],
         )?;
         self.note_ahead(site)?;
         self.sql.execute(
-            "UPDATE site_ahead SET token_number = max(token_number, ?2) WHERE site = ?1",
+            "UPDATE site_ahead SET token_number = CASE WHEN token_number < ?2 THEN ?2 ELSE token_number END WHERE site = ?1",
             &[site.0.into(), number.into()],
         )?;
         Ok(())

@@ -105,6 +105,11 @@ pub struct DeviceModel {
     pub has_forgotten: bool,
     /// Records of which nobody can tell any more what they must be.
     pub uncertain: BTreeSet<Key>,
+    /// Whether what it shows was lost here, and has not all come again from central.
+    pub has_lost_records: bool,
+    /// Whether entries of journals that are closed may have been lost by a central that was set back: what builds on them may be
+    /// refused, and is handed back whole.
+    pub may_lack_records: bool,
     /// Whether central was set back since this device last had everything both ways.
     pub is_other_time_line: bool,
     /// Groups that were handed over and not acknowledged since the journal was last opened.
@@ -129,9 +134,26 @@ impl DeviceModel {
             judged_at_drained: Vec::new(),
             has_forgotten: false,
             uncertain: BTreeSet::new(),
+            has_lost_records: false,
+            may_lack_records: false,
             is_other_time_line: false,
             attempted_groups: 0,
         }
+    }
+
+    /// What was here alone is gone, or will be.
+    pub fn lose_records(&mut self) {
+        self.has_forgotten = true;
+        self.has_lost_records = true;
+        if self.is_other_time_line {
+            self.doubt_everything();
+        }
+    }
+
+    /// Central has lost what was only there and here, and here it is lost too.
+    fn doubt_everything(&mut self) {
+        let keys: Vec<Key> = self.by_key.keys().cloned().collect();
+        self.uncertain.extend(keys);
     }
 
     /// What it had read of central is gone, or of no use.
@@ -144,6 +166,10 @@ impl DeviceModel {
     /// Its disk is empty: what never left it is gone too.
     pub fn forget_everything(&mut self) {
         self.forget_central();
+        self.has_lost_records = true;
+        if self.is_other_time_line {
+            self.doubt_everything();
+        }
         self.private = None;
         self.private_base.clear();
         self.private_by_key.clear();
@@ -155,6 +181,10 @@ impl DeviceModel {
         self.reported.clear();
         self.is_complete = false;
         self.is_other_time_line = true;
+        self.may_lack_records |= self.logs.len() > 1;
+        if self.has_lost_records {
+            self.doubt_everything();
+        }
         self.judged_at_begin.clear();
         self.judged_at_drained.clear();
         for log in &mut self.logs {

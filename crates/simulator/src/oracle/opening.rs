@@ -69,7 +69,7 @@ impl World {
     fn local_copy_replaced(&mut self, index: usize) {
         let model = self.model.device(index);
         model.forget_central();
-        model.has_forgotten = true;
+        model.lose_records();
     }
 
     /// What never left the site was only in the local copy, once its journal had let go of it.

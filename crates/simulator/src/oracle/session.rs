@@ -215,6 +215,7 @@ impl World {
         let model = self.model.device(index);
         // What central has not judged yet is in no lane: a local copy that was lost does not have it back yet.
         model.is_complete |= state.judged >= state.received && !model.is_other_time_line;
+        model.has_lost_records &= !model.is_complete;
         model.judged_at_drained.clone_from(&model.judged_at_begin);
         model.is_granted = grants.len() == model.stores.len();
         if !model.is_granted {
