@@ -19,10 +19,11 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     Migration { number: 7, name: "healing", ddl: HEALING },
 ];
 
-/// `site_ahead.token_number`: of the furthest token of a time line that is gone which was taken as proof; a copy of an earlier one
-/// proves nothing any more.
+/// `contact.token_epoch` and `token_first`: half of the epoch in which the last token was given, and the number of the first one that
+/// was given in it. A token of another epoch with this number or a higher one was given by a central that is not this one any more.
 const HEALING: &str = "
-ALTER TABLE site_ahead ADD COLUMN token_number {bigint} NOT NULL DEFAULT 0;
+ALTER TABLE contact ADD COLUMN token_epoch {bigint};
+ALTER TABLE contact ADD COLUMN token_first {bigint};
 ";
 
 /// `contact.address` and `head`: of the last exchange that was answered, where it came from and how far the device's journal went.

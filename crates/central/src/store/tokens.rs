@@ -25,7 +25,6 @@ use protocol::ids::{Epoch, Nonce, SiteId, Token};
 use protocol::message::{self, Refusal};
 use protocol::versions::{Head, Prelude};
 use sql::{Param, SqlExt};
-use std::ops::ControlFlow;
 
 use super::batch::Batch;
 use super::error::StoreError;
@@ -58,12 +57,20 @@ struct Known {
     challenge: Option<Vec<u8>>,
     /// Number of the last token that was given.
     number: u32,
+    /// Half of the epoch in which it was given, and the number of the first one of that epoch.
+    first: Option<(u32, u32)>,
 }
 
 impl Known {
     /// Whether whoever comes next is taken: a device that was enrolled, or that an administrator let go on.
     fn is_open(&self) -> bool {
         self.used.is_none() && self.given.is_empty()
+    }
+
+    /// The lowest number that a token of an epoch has or will have.
+    fn first_of(&self, epoch: Epoch) -> u32 {
+        let given = self.first.filter(|(half, _)| *half == epoch_half(epoch)).map(|(_, first)| first);
+        given.unwrap_or_else(|| self.number.saturating_add(1))
     }
 
     fn has(&self, token: Token) -> bool {
@@ -165,6 +172,7 @@ impl Batch<'_> {
         let is_copy = given.is_some();
         let (address, journal_head) = (self.address.filter(|_| !is_copy), (!is_copy).then_some(unsigned(head.head.0)));
         let token = given.unwrap_or_else(|| {
+            known.first = Some((epoch_half(self.state.epoch), known.first_of(self.state.epoch)));
             known.number = known.number.saturating_add(1);
             let fresh = make(self.token_secret, head.site, known.number, epoch_half(self.state.epoch));
             known.given.extend_from_slice(&hash);
@@ -176,12 +184,14 @@ impl Batch<'_> {
         let now = unsigned(self.now_ms);
         self.sql.execute(
             "INSERT INTO contact
-                (site, last_contact_ms, last_drained_ms, token_used, tokens_given, token_number, address, head)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+                (site, last_contact_ms, last_drained_ms, token_used, tokens_given, token_number, address, head, token_epoch,
+                 token_first)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
              ON CONFLICT (site) DO UPDATE SET last_contact_ms = excluded.last_contact_ms,
                 last_drained_ms = coalesce(excluded.last_drained_ms, contact.last_drained_ms),
                 token_used = excluded.token_used, tokens_given = excluded.tokens_given,
-                token_number = excluded.token_number, challenge = NULL,
+                token_number = excluded.token_number, token_epoch = excluded.token_epoch,
+                token_first = excluded.token_first, challenge = NULL,
                 address = coalesce(excluded.address, contact.address), head = coalesce(excluded.head, contact.head)",
             &[
                 head.site.0.into(),
@@ -192,6 +202,8 @@ impl Batch<'_> {
                 known.number.into(),
                 address.map(PeerAddress::as_str).into(),
                 journal_head.unwrap_or(Param::Null),
+                known.first.map(|(half, _)| half).into(),
+                known.first.map(|(_, first)| first).into(),
             ],
         )?;
         Ok(token)
@@ -203,13 +215,17 @@ impl Batch<'_> {
     }
 
     fn known_tokens(&mut self, site: SiteId) -> Result<Known, StoreError> {
-        let sql = "SELECT token_used, tokens_given, challenge, token_number FROM contact WHERE site = ?1";
+        let sql = "SELECT token_used, tokens_given, challenge, token_number, token_epoch, token_first FROM contact WHERE site = ?1";
         let known = self.sql.query_one(sql, &[site.0.into()], |row| {
             Ok(Known {
                 used: row.optional_blob(0)?.map(<[u8]>::to_vec),
                 given: row.blob(1)?.to_vec(),
                 challenge: row.optional_blob(2)?.map(<[u8]>::to_vec),
                 number: text::small(row, 3)?,
+                first: match (row.optional_unsigned(4)?, row.optional_unsigned(5)?) {
+                    (Some(_), Some(_)) => Some((text::small(row, 4)?, text::small(row, 5)?)),
+                    _ => None,
+                },
             })
         })?;
         Ok(known.unwrap_or_default())
@@ -218,32 +234,31 @@ impl Batch<'_> {
     /// The number of a token that central gave and does not remember; `None` for one that it remembers, or never gave.
     fn forgotten_number(&mut self, site: SiteId, token: Token, known: &Known) -> Result<Option<u32>, StoreError> {
         let Some((number, half)) = read(self.token_secret, site, token) else { return Ok(None) };
-        let mut is_known_epoch = false;
-        self.sql.query("SELECT epoch FROM epoch", &[], &mut |row| {
-            is_known_epoch = epoch_half(Epoch(row.integer(0)?.cast_unsigned())) == half;
-            Ok(if is_known_epoch { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
-        })?;
-        let taken = "SELECT token_number FROM site_ahead WHERE site = ?1";
-        let taken = self.sql.query_one(taken, &[site.0.into()], |row| text::small(row, 0))?.unwrap_or(0);
-        // One that was taken is in use, or was: what shows it, or an earlier one, is a late copy or another device.
-        Ok((number > known.number || !is_known_epoch && number > taken).then_some(number))
+        let is_of_now = half == epoch_half(self.state.epoch);
+        // Numbers of earlier epochs are lower than the first of this one: what is not was given by a central that is gone.
+        Ok((number > known.number || !is_of_now && number >= known.first_of(self.state.epoch)).then_some(number))
     }
 
     /// The site has heard more of central than central remembers. Its token counts as the one in use, and its control rows are given
     /// numbers behind those that it has.
     fn take_as_ahead(&mut self, site: SiteId, token: Token, number: u32) -> Result<(), StoreError> {
         self.sql.execute(
-            "INSERT INTO contact (site, last_contact_ms, token_used, tokens_given, token_number) VALUES (?1, ?5, ?2, ?3, ?4)
+            "INSERT INTO contact (site, last_contact_ms, token_used, tokens_given, token_number, token_epoch, token_first)
+             VALUES (?1, ?5, ?2, ?3, ?4, ?6, ?7)
              ON CONFLICT (site) DO UPDATE SET token_used = excluded.token_used, tokens_given = excluded.tokens_given,
-                token_number = excluded.token_number, challenge = NULL",
-            &[site.0.into(), (&token.0).into(), [].as_slice().into(), number.into(), unsigned(self.now_ms)],
+                token_number = excluded.token_number, token_epoch = excluded.token_epoch, token_first = excluded.token_first,
+                challenge = NULL",
+            &[
+                site.0.into(),
+                (&token.0).into(),
+                [].as_slice().into(),
+                number.into(),
+                unsigned(self.now_ms),
+                epoch_half(self.state.epoch).into(),
+                number.saturating_add(1).into(),
+            ],
         )?;
-        self.note_ahead(site)?;
-        self.sql.execute(
-            "UPDATE site_ahead SET token_number = CASE WHEN token_number < ?2 THEN ?2 ELSE token_number END WHERE site = ?1",
-            &[site.0.into(), number.into()],
-        )?;
-        Ok(())
+        self.note_ahead(site)
     }
 
     /// Whoever knows the password of a stopped site is still one of two: an administrator chooses.
