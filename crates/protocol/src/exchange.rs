@@ -318,6 +318,15 @@ impl Exchange {
         if head.cursors.len() > limits::SCOPES_MAX {
             return Err(Refusal::new("too_many_scopes", "the request names more scopes than limits::SCOPES_MAX"));
         }
+        let largest = head.largest_number();
+        if largest > limits::NUMBER_MAX {
+            let what = alloc::format!(
+                "the request shows the number {largest}, and no journal and no central can have come above {}: its device's files \
+                 are damaged or forged",
+                limits::NUMBER_MAX
+            );
+            return Err(Refusal::new("number_too_large", &what));
+        }
         self.site = Some(KnownSite { id, key });
         self.request = Some((head.clone(), hash_of(body)));
         self.put(Ask::Begin(Box::new(head), standing));

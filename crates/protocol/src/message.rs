@@ -92,6 +92,14 @@ pub struct RequestHead {
 }
 
 impl RequestHead {
+    /// The largest sequence, position or control number that it shows. Above [`limits::NUMBER_MAX`] neither a journal nor a central
+    /// can have come to it.
+    pub fn largest_number(&self) -> u64 {
+        let predecessor = self.predecessor.map_or(0, |before| before.sequence.0.max(before.promised.0));
+        let cursors = self.cursors.iter().map(|shown| shown.cursor.number.0.max(shown.cursor.began.0));
+        cursors.fold(self.head.0.max(self.control.0).max(predecessor), u64::max)
+    }
+
     /// Bytes of control rows that the reply's head may carry beside the one that always comes. A reply's head is not cut in
     /// parts, so that it must not be larger than what the link is known to carry.
     pub fn control_bytes_max(&self) -> usize {

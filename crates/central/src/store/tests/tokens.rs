@@ -320,6 +320,34 @@ fn a_central_that_was_set_back_takes_no_site_for_a_clone_and_tells_new_things_un
 }
 
 #[test]
+fn a_device_that_shows_the_largest_control_number_to_a_central_that_was_set_back_does_it_no_harm() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut world = start(&folder, 100);
+    let mut device = world.device(&["S1"]);
+    exchange(&mut world, &mut device).unwrap();
+    let backup = backup_of(world, &folder);
+    let mut world = start(&folder, 101);
+    exchange(&mut world, &mut device).unwrap();
+    drop(world);
+    let mut world = start(&backup, 102);
+    device.control = protocol::limits::NUMBER_MAX;
+    for number in 0..3 {
+        device.record(&[&format!(r#"put item I{number} {{"code":"no"}}"#)]);
+    }
+
+    assert_eq!(exchange(&mut world, &mut device), Ok(()));
+
+    // What is refused is told, under numbers that still fit every column, and the next start finds all in order.
+    assert_eq!(device.told.len(), 3);
+    drop(world);
+    let mut world = start(&backup, 103);
+    let site = device.site;
+    world.job(|batch| batch.judge(site, &mut || true));
+    let mut other = world.device(&["S2"]);
+    assert_eq!(exchange(&mut world, &mut other), Ok(()));
+}
+
+#[test]
 fn a_clone_is_caught_after_central_was_set_back_too() {
     let folder = tempfile::tempdir().unwrap();
     let mut world = start(&folder, 100);
