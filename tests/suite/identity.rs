@@ -192,7 +192,100 @@ fn a_repaired_device_goes_on_after_a_reset_with_what_it_had_not_sent() {
     same_records(&central, &agent, &["item_line"]);
     assert_eq!(central.records("item_line").len(), 2);
     let shown = site(&central, "north");
-    assert_eq!((&shown["binding"], &shown["retired_keys"]), (&json!("weak"), &json!(0)), "{shown}");
+    assert_eq!((&shown["binding"], &shown["retired_keys"]), (&json!("weak"), &json!(1)), "{shown}");
+}
+
+#[test]
+fn a_thief_with_a_copy_of_the_folder_stays_out_after_the_tablet_was_reset_and_enrolled_again() {
+    let (central, data) = central_with_sites(5, &["north"]);
+    let agent = Agent::initialised(&central, "north");
+    agent.record(&stock(&data.stores[0], "S1"));
+    agent.settle();
+    // On hardware that says the same: a copy of the tablet as it is.
+    let thief = copy_of(&agent, &central);
+    for name in [CHIP, BOARD] {
+        let serial = std::fs::read_to_string(agent.hardware(name)).unwrap();
+        thief.set_hardware(name, &serial);
+    }
+    let known = site(&central, "north")["device"].clone();
+    central.json(&["site", "reset-hardware", "north"]);
+    assert_eq!(thief.fails(&["sync"], "").1, "device_retired");
+
+    agent.enrol(&central, "north");
+
+    thief.record(&stock(&data.stores[0], "T1"));
+    for _ in 0..3 {
+        assert_eq!(thief.fails(&["sync"], ""), (5, "device_retired".to_owned()));
+        agent.record(&stock(&data.stores[0], "S2"));
+        agent.settle();
+    }
+    assert_eq!(central.records("item_line").keys().collect::<Vec<_>>(), ["S1", "S2"]);
+    assert_ne!(site(&central, "north")["device"], known);
+}
+
+#[test]
+fn a_device_whose_key_was_retired_enrols_with_one_new_key_however_often_it_is_cut() {
+    let (central, data) = central_with_sites(5, &["north"]);
+    let link = Link::to(central.address(), Mood::Good);
+    let agent = Agent::initialised(&central, "north");
+    agent.record(&stock(&data.stores[0], "S1"));
+    agent.set_url(&link.url());
+    central.json(&["site", "reset-hardware", "north"]);
+    let file = password_file(&agent, &password("north"));
+    let enrol = ["enrol", "--name", "north", "--password-file", &file];
+    let mut devices = std::collections::BTreeSet::new();
+    for bytes in (0..).step_by(200) {
+        link.set(Mood::CutAfter(bytes));
+        let output = agent.run(&enrol, "");
+        devices.extend(site(&central, "north")["device"].as_str().map(str::to_owned));
+        if output.status.success() {
+            break;
+        }
+        assert_eq!(output.status.code(), Some(4), "{output:?}");
+    }
+
+    assert_eq!(devices.len(), 1, "{devices:?}");
+    link.set(Mood::Good);
+    agent.settle();
+    assert_eq!(central.records("item_line").keys().collect::<Vec<_>>(), ["S1"]);
+    assert_eq!(site(&central, "north")["retired_keys"], 1);
+    assert!(!agent.data().join("identity/key.next").exists());
+}
+
+#[test]
+fn a_key_that_was_taken_unheard_and_retired_since_is_not_asked_with_for_ever() {
+    let (central, _data) = central_with_sites(5, &["north"]);
+    let agent = Agent::initialised(&central, "north");
+    let key = agent.data().join("identity/key");
+    let first = std::fs::read(&key).unwrap();
+    central.json(&["site", "reset-hardware", "north"]);
+    agent.enrol(&central, "north");
+    // As if the answer had been lost: the first key is in use, and the one that was taken waits.
+    std::fs::rename(&key, key.with_file_name("key.next")).unwrap();
+    std::fs::write(&key, first).unwrap();
+    std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    central.json(&["site", "reset-hardware", "north"]);
+
+    agent.enrol(&central, "north");
+
+    agent.settle();
+    assert_eq!(site(&central, "north")["retired_keys"], 2);
+}
+
+#[test]
+fn a_folder_that_belongs_to_one_site_binds_no_other() {
+    let (central, data) = central_with_sites(5, &["north", "south"]);
+    let agent = Agent::initialised(&central, "north");
+    let file = password_file(&agent, &password("south"));
+
+    let refused = agent.fails(&["enrol", "--name", "south", "--password-file", &file], "");
+
+    assert_eq!(refused, (5, "other_site".to_owned()));
+    assert_eq!(site(&central, "south")["device"], Value::Null, "nothing was bound");
+    let south = Agent::initialised(&central, "south");
+    south.record(&stock(&data.stores[1], "S1"));
+    south.settle();
+    agent.settle();
 }
 
 #[test]

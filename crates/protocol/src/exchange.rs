@@ -47,7 +47,7 @@ pub enum Ask {
 }
 
 /// How the key that signed a request stands to its site.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Standing {
     /// It speaks for the site.
     Current,
@@ -221,6 +221,11 @@ impl Exchange {
     /// The site, once its signature was right.
     pub fn site(&self) -> Option<SiteId> {
         self.request.as_ref().map(|(head, _)| head.site)
+    }
+
+    /// The key that its head was signed with, once that was right.
+    pub fn key(&self) -> Option<PublicKey> {
+        self.site.as_ref().map(|site| site.key)
     }
 
     /// The cursor that the request reported for a scope; one at 0 if it reported none.

@@ -203,6 +203,12 @@ impl Device {
         &self.signer
     }
 
+    /// It speaks with another key from now on, as an agent does that is told that central has retired its own.
+    pub fn renew_key(&mut self, random: &mut Random) {
+        self.identity.seed = random.bytes();
+        self.signer = Ed25519Signer::from_seed(&self.identity.seed);
+    }
+
     /// A copy of its disk as it is.
     pub fn image(&self) -> DeviceImage {
         DeviceImage {

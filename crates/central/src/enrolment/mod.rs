@@ -54,6 +54,9 @@ pub struct BeginReply {
 struct EnrolRequest {
     /// The site's login.
     name: String,
+    /// The site that the device belongs to already, if it does.
+    #[serde(default)]
+    site_id: Option<u32>,
     password: String,
     /// Of the device's key, as 64 hexadecimal digits.
     public_key: String,
@@ -95,6 +98,18 @@ pub enum EnrolError {
     /// Unknown name or wrong password: which, is not told.
     #[error("the name or the password is wrong")]
     Credentials,
+    /// The name is another site's than the device's.
+    #[error(
+        "this device belongs to site {known}, and {name} is site {found}: use another data folder for another site"
+    )]
+    OtherSite {
+        /// The site that the device knows.
+        known: u32,
+        /// The name that it gave.
+        name: String,
+        /// The site of that name.
+        found: u32,
+    },
     /// The site is of another kind.
     #[error("the site is registered as {registered}, the device says {found}; correct one of them")]
     Type {
@@ -124,6 +139,7 @@ impl EnrolError {
             Self::Malformed(_) => "enrolment_malformed",
             Self::Field { .. } => "enrolment_field",
             Self::Credentials => "wrong_credentials",
+            Self::OtherSite { .. } => "other_site",
             Self::Type { .. } => "site_type_differs",
             Self::TooManyAttempts { .. } => "too_many_attempts",
             Self::Overloaded => "overloaded",
@@ -144,7 +160,7 @@ impl EnrolError {
         match self {
             Self::Malformed(_) | Self::Field { .. } => StatusCode::BAD_REQUEST,
             Self::Credentials => StatusCode::FORBIDDEN,
-            Self::Type { .. } => StatusCode::CONFLICT,
+            Self::OtherSite { .. } | Self::Type { .. } => StatusCode::CONFLICT,
             Self::TooManyAttempts { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
             Self::Center(error) => match error.exit {
@@ -244,6 +260,9 @@ impl Enrolment {
             return Err(EnrolError::Credentials);
         };
         self.lock().succeeded(&request.name, address);
+        if let Some(known) = request.site_id.filter(|known| *known != account.id.0) {
+            return Err(EnrolError::OtherSite { known, name: request.name, found: account.id.0 });
+        }
         if account.kind != kind {
             return Err(EnrolError::Type { registered: account.kind.as_str(), found: kind.as_str() });
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use codec::{Ed25519Verifier, ZstdCodec};
 use protocol::exchange::{Answer, Ask, Exchange, ReadRows, Standing, Tools};
-use protocol::ids::{JournalId, Nonce};
+use protocol::ids::{JournalId, Nonce, PublicKey, SiteId};
 use protocol::message::{Refusal, RequestHead};
 use tokio::task::block_in_place;
 
@@ -50,6 +50,8 @@ pub(super) struct Drive {
     exchange: Exchange,
     codec: ZstdCodec,
     slot: Option<Slot>,
+    /// The site with the key that speaks for it; `None` before that is proved, and for a retired key.
+    speaker: Option<(SiteId, PublicKey)>,
     head: Option<Box<RequestHead>>,
     journal: Option<JournalId>,
 }
@@ -64,7 +66,8 @@ enum Step {
 impl Drive {
     pub(super) fn new(center: Arc<Center>, flights: Arc<Flights>, body: IncomingBody, reply: Reply) -> Self {
         let codec = ZstdCodec::default();
-        Self { center, flights, body, reply, exchange: Exchange::new(), codec, slot: None, head: None, journal: None }
+        let exchange = Exchange::new();
+        Self { center, flights, body, reply, exchange, codec, slot: None, speaker: None, head: None, journal: None }
     }
 
     /// To the end.
@@ -150,7 +153,10 @@ impl Drive {
         head: Box<RequestHead>,
         standing: Standing,
     ) -> Result<Result<protocol::exchange::Received, Refusal>, DriveError> {
-        let Some(slot) = self.flights.take(head.site).await else {
+        let key = self.exchange.key().expect("the machine begins only what is proved");
+        self.speaker = (standing == Standing::Current).then_some((head.site, key));
+        // A device whose place another one took must not hold that one up: its edits have a slot of their own.
+        let Some(slot) = self.flights.take((head.site, standing), key).await else {
             let message = format!("another exchange of site {} is in hand", head.site);
             let refusal = Refusal::new("site_busy", &message);
             return Ok(Err(Refusal { retry_after_s: Some(RETRY_AFTER_BUSY_S), ..refusal }));
@@ -188,11 +194,18 @@ impl Drive {
         Ok(rows)
     }
 
-    /// Work of the store whose refusal is an answer to the site.
+    /// Work of the store whose refusal is an answer to the site. Refused if another device took the site's place meanwhile.
     async fn write<T: Send + 'static>(
         &mut self,
         work: impl FnOnce(&mut crate::store::Batch<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<Result<T, Refusal>, DriveError> {
+        let speaker = self.speaker;
+        let work = move |batch: &mut crate::store::Batch<'_>| {
+            if let Some((site, key)) = speaker {
+                batch.refuse_replaced(site, &key)?;
+            }
+            work(batch)
+        };
         match self.center.writer()?.run(work).await {
             Ok(value) => Ok(Ok(value)),
             Err(WriteError::Store(StoreError::Refused(refusal))) => Ok(Err(refusal)),
@@ -200,7 +213,7 @@ impl Drive {
         }
     }
 
-    fn site(&self) -> protocol::ids::SiteId {
+    fn site(&self) -> SiteId {
         self.exchange.site().expect("the machine asks for the store only when it knows the site")
     }
 

@@ -185,9 +185,7 @@ fn status_of(code: &str) -> StatusCode {
         "site_busy" => StatusCode::TOO_MANY_REQUESTS,
         "not_enrolled" | "unknown_site" => StatusCode::FORBIDDEN,
         "truncated" | "bad_section" | "bad_frame" | "bad_part" | "bad_message" | "version" | "too_many_scopes"
-        | "number_too_large" => {
-            StatusCode::BAD_REQUEST
-        }
+        | "number_too_large" => StatusCode::BAD_REQUEST,
         "stopping" => StatusCode::SERVICE_UNAVAILABLE,
         "store_failed" | "codec" => StatusCode::INTERNAL_SERVER_ERROR,
         _ => StatusCode::CONFLICT,

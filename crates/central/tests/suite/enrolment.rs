@@ -64,6 +64,8 @@ fn a_wiped_device_replaces_the_old_one_at_once_and_closes_its_journal() {
     assert_eq!(old.post_request(server.address).code(), "device_retired");
     new.sync_whole(server.address);
     let back = enrol(&server, &enrolment("clinic", PASSWORD, 1, 1));
+    assert_eq!((back.status, back.code()), (409, "key_retired"));
+    let back = enrol(&server, &enrolment("clinic", PASSWORD, 3, 1));
     assert_eq!((back.status, back.code()), (409, "journal_retired"));
     new.sync_whole(server.address);
     assert_eq!(folder.json(&["site", "show", "clinic"], "")["retired_keys"], 1);
@@ -131,8 +133,28 @@ fn another_device_is_refused_until_an_administrator_resets_the_site() {
     assert_eq!(folder.json(&["site", "show", "clinic"], "")["is_enrolled"], false);
     let taken = enrol(&server, &enrolment_on(2, "clinic", PASSWORD, 2, 2));
     assert_eq!((taken.status, taken.json()["binding"].as_str()), (200, Some("strong")));
-    assert_eq!(enrol(&server, &enrolment("clinic", PASSWORD, 1, 1)).code(), "site_bound");
+    assert_eq!(enrol(&server, &enrolment("clinic", PASSWORD, 1, 1)).code(), "key_retired");
+    assert_eq!(enrol(&server, &enrolment("clinic", PASSWORD, 3, 1)).code(), "site_bound");
     assert!(folder.server_log().contains("the binding of a site was reset"));
+}
+
+#[test]
+fn a_device_of_one_site_is_not_bound_to_another() {
+    let folder = Folder::new("");
+    folder.add_site("clinic", &[]);
+    folder.add_site("hospital", &[]);
+    let server = folder.serve();
+    let clinic = folder.json(&["site", "show", "clinic"], "")["id"].clone();
+    let of_clinic = enrolment("hospital", PASSWORD, 1, 1).replacen('{', &format!(r#"{{"site_id":{clinic},"#), 1);
+
+    let refused = enrol(&server, &of_clinic);
+
+    assert_eq!((refused.status, refused.code()), (409, "other_site"));
+    assert_eq!(folder.json(&["site", "show", "hospital"], "")["is_enrolled"], false);
+    // Whoever does not know the password learns nothing of which name is which site.
+    let guessed = of_clinic.replace(PASSWORD, "guessed");
+    assert_eq!(enrol(&server, &guessed).code(), "wrong_credentials");
+    assert_eq!(enrol(&server, &of_clinic.replace("hospital", "clinic")).status, 200);
 }
 
 #[test]

@@ -12,7 +12,10 @@ contract!(
     a_wiped_device_is_taken_with_its_new_key_and_the_old_one_is_retired,
     the_right_key_on_other_hardware_is_refused,
     a_device_without_hardware_is_replaced_only_after_a_reset,
-    a_repaired_device_goes_on_in_its_journal_after_a_reset,
+    a_repaired_device_goes_on_in_its_journal_after_a_reset_under_a_new_key,
+    a_key_that_was_retired_is_never_taken_again,
+    a_journal_into_which_something_came_after_its_close_is_not_taken_back,
+    an_exchange_that_was_begun_before_the_place_was_taken_writes_nothing_more,
     another_device_takes_the_place_after_a_reset_and_the_old_one_stays_out,
     a_reset_changes_nothing_where_no_device_is,
     retired_keys_are_kept_up_to_their_limit,
@@ -108,8 +111,10 @@ fn a_wiped_device_is_taken_with_its_new_key_and_the_old_one_is_retired(world: &m
     assert_eq!((wiped.is_new, wiped.replaced), (true, Some(PublicKey([1; 32]))));
     assert_eq!(key_of(world, site), Some(2));
     assert_eq!(retired(world, site), [(1, RetiredReason::Replaced)]);
-    // What was there before the wipe does not come back: its journal is closed.
-    assert_eq!(code(world.try_job(|batch| batch.enrol(site, &enrolling_on("cu", 1)))), "journal_retired");
+    // What was there before the wipe does not come back: its key is retired, and its journal closed.
+    assert_eq!(code(world.try_job(|batch| batch.enrol(site, &enrolling_on("cu", 1)))), "key_retired");
+    let rekeyed = EnrollingDevice { key: PublicKey([3; 32]), ..enrolling_on("cu", 1) };
+    assert_eq!(code(world.try_job(|batch| batch.enrol(site, &rekeyed))), "journal_retired");
     assert_eq!((key_of(world, site), retired(world, site).len()), (Some(2), 1));
 }
 
@@ -140,6 +145,7 @@ fn a_device_without_hardware_is_replaced_only_after_a_reset(world: &mut World) {
         assert!(world.job(|batch| batch.enrol(site, &enrolling_on(letters, 3))).is_new);
         world.job(|batch| batch.reset_hardware(site));
         world.job(|batch| batch.drop_journals(site));
+        world.job(|batch| batch.forget_retired(site));
     }
 }
 
@@ -151,7 +157,8 @@ impl Batch<'_> {
     }
 }
 
-fn a_repaired_device_goes_on_in_its_journal_after_a_reset(world: &mut World) {
+/// A device with an edit at central, and one that it has not sent, after its site was reset.
+fn reset_with_an_unsent_edit(world: &mut World) -> Device {
     let mut device = world.device(&["S1"]);
     let site = device.site;
     device.record(&[r#"put transact T1 {"store_ID":"S1"}"#]);
@@ -159,16 +166,71 @@ fn a_repaired_device_goes_on_in_its_journal_after_a_reset(world: &mut World) {
     device.record(&[r#"put transact T2 {"store_ID":"S1"}"#]);
     let repaired = EnrollingDevice { hardware: hardware("CU"), ..enrolling(7, device.journal) };
     assert_eq!(code(world.try_job(|batch| batch.enrol(site, &repaired))), "hardware_differs");
-
     assert_eq!(world.job(|batch| batch.reset_hardware(site)), Some(PublicKey([7; 32])));
-
     assert_eq!(key_of(world, site), None);
-    assert_eq!(retired(world, site), [(7, RetiredReason::Reset)]);
+    device
+}
+
+fn a_repaired_device_goes_on_in_its_journal_after_a_reset_under_a_new_key(world: &mut World) {
+    let mut device = reset_with_an_unsent_edit(world);
+    let site = device.site;
+    let repaired = EnrollingDevice { hardware: hardware("CU"), ..enrolling(8, device.journal) };
+
     world.job(|batch| batch.enrol(site, &repaired));
+
+    // A lost answer: the same question again changes nothing.
+    assert!(!world.job(|batch| batch.enrol(site, &repaired)).is_new);
     device.push(world);
     assert!(world.data("transact", "T2").contains("S1"), "what it had not sent comes in the journal that it has");
     assert_eq!(world.status(&device).site.journal.unwrap().1, Sequence(2));
-    assert_eq!(retired(world, site), [], "it speaks for the site again");
+    assert_eq!(retired(world, site), [(7, RetiredReason::Reset)]);
+}
+
+fn a_key_that_was_retired_is_never_taken_again(world: &mut World) {
+    let device = reset_with_an_unsent_edit(world);
+    let site = device.site;
+    for journal in [device.journal, JournalId([150; 16])] {
+        let (code, message) = refusal(world.try_job(|batch| batch.enrol(site, &enrolling(7, journal))));
+        assert_eq!(code, "key_retired");
+        assert!(message.contains(&PublicKey([7; 32]).fingerprint()), "{message}");
+    }
+    assert_eq!((key_of(world, site), retired(world, site)), (None, vec![(7, RetiredReason::Reset)]));
+
+    // Whoever has a copy of it is not taken with the device that goes on.
+    world.job(|batch| batch.enrol(site, &enrolling(8, device.journal)));
+    assert_eq!(code(world.try_job(|batch| batch.enrol(site, &enrolling(7, device.journal)))), "key_retired");
+    let head = device.head();
+    assert_eq!(code(world.try_job(|batch| batch.begin(&head, Standing::Retired, NONCE))), "device_retired");
+    assert_eq!(key_of(world, site), Some(8));
+}
+
+fn a_journal_into_which_something_came_after_its_close_is_not_taken_back(world: &mut World) {
+    let device = reset_with_an_unsent_edit(world);
+    let site = device.site;
+    let head = device.head();
+    world.job(|batch| batch.begin(&head, Standing::Retired, NONCE));
+    device.try_send(world, 1, 2).unwrap();
+
+    let repaired = enrolling(8, device.journal);
+    assert_eq!(code(world.try_job(|batch| batch.enrol(site, &repaired))), "journal_retired");
+
+    assert_eq!(key_of(world, site), None);
+    assert_eq!(world.status(&device).set_aside_entries, 1);
+}
+
+fn an_exchange_that_was_begun_before_the_place_was_taken_writes_nothing_more(world: &mut World) {
+    let device = world.device(&["S1"]);
+    let site = device.site;
+    let old = PublicKey([7; 32]);
+    world.job(|batch| batch.refuse_replaced(site, &old));
+
+    world.job(|batch| batch.reset_hardware(site));
+    assert_eq!(code(world.try_job(|batch| batch.refuse_replaced(site, &old))), "device_retired");
+    // Though it is the same journal that goes on.
+    world.job(|batch| batch.enrol(site, &enrolling(8, device.journal)));
+
+    assert_eq!(code(world.try_job(|batch| batch.refuse_replaced(site, &old))), "device_retired");
+    world.job(|batch| batch.refuse_replaced(site, &PublicKey([8; 32])));
 }
 
 fn another_device_takes_the_place_after_a_reset_and_the_old_one_stays_out(world: &mut World) {
@@ -184,7 +246,7 @@ fn another_device_takes_the_place_after_a_reset_and_the_old_one_stays_out(world:
 
     assert!(new.data("transact", "T1").contains("S1"), "the new device has what the old one had sent");
     assert_eq!(code(old.try_conclude(world, &mut || true)), "device_retired");
-    let back = EnrollingDevice { journal: old.journal, ..enrolling(7, old.journal) };
+    let back = enrolling(91, old.journal);
     assert_eq!(code(world.try_job(|batch| batch.enrol(site, &back))), "site_bound");
     // Another reset lets it in only under a new journal: others wrote since.
     world.job(|batch| batch.reset_hardware(site));
