@@ -88,7 +88,14 @@ impl Batch<'_> {
                 return Ok(Some(stopped(head.site, &stop)));
             }
             let known = batch.known_tokens(head.site)?;
-            if known.is_open() || known.has(head.token) {
+            if known.has(head.token) {
+                return Ok(None);
+            }
+            if known.is_open() {
+                // Whoever comes is taken, so that a number that central never gave proves enough.
+                if head.control.0 > batch.site(head.site)?.control_last {
+                    batch.mark_ahead(head.site)?;
+                }
                 return Ok(None);
             }
             if let Some(number) = batch.forgotten_number(head.site, head.token, &known)? {
@@ -128,6 +135,19 @@ impl Batch<'_> {
             };
             batch.forget_tokens(site)?;
             Ok(stop)
+        })
+    }
+
+    /// Nothing is known of any site's tokens any more, because the secret with which they were made is gone: whoever comes next with
+    /// the key of a site is its device. A site that is stopped stays so.
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`].
+    pub fn forget_all_tokens(&mut self) -> Result<(), StoreError> {
+        self.job(|batch| {
+            let sql = "UPDATE contact SET token_used = NULL, tokens_given = ?1, challenge = NULL";
+            batch.sql.execute(sql, &[[].as_slice().into()])?;
+            Ok(())
         })
     }
 
@@ -220,6 +240,10 @@ impl Batch<'_> {
             "UPDATE contact SET token_used = ?2, tokens_given = ?3, token_number = ?4, challenge = NULL WHERE site = ?1",
             &[site.0.into(), (&token.0).into(), [].as_slice().into(), number.into()],
         )?;
+        self.mark_ahead(site)
+    }
+
+    fn mark_ahead(&mut self, site: SiteId) -> Result<(), StoreError> {
         self.sql.execute(
             "INSERT INTO site_ahead (site, noticed_ms) VALUES (?1, ?2)
              ON CONFLICT (site) DO UPDATE SET noticed_ms = excluded.noticed_ms, healed_ms = NULL",

@@ -15,7 +15,7 @@ contract!(
     a_stopped_site_takes_no_enrolment_until_an_administrator_resets_it,
     what_a_retired_device_still_has_goes_to_set_aside,
     a_retired_device_changes_no_record_and_tells_the_new_one_nothing,
-    a_retired_device_with_too_many_edits_is_refused,
+    a_retired_device_with_too_many_edits_brings_what_fits_and_the_rest_when_there_is_room,
 );
 
 /// One exchange as a device makes it: whoever is challenged answers. `Err` is the code of the refusal.
@@ -262,13 +262,31 @@ fn a_retired_device_changes_no_record_and_tells_the_new_one_nothing(world: &mut 
     assert_eq!(code(world.try_job(|batch| batch.begin(&head, Standing::Retired, NONCE))), "device_retired");
 }
 
-fn a_retired_device_with_too_many_edits_is_refused(world: &mut World) {
-    let (old, _) = replaced(world, 3);
+fn a_retired_device_with_too_many_edits_brings_what_fits_and_the_rest_when_there_is_room(world: &mut World) {
+    let (mut old, _) = replaced(world, 5);
+    let aside = |world: &mut World| -> Vec<u64> {
+        let items = world.store.reading().set_aside(old.site, None, 9).unwrap();
+        items.into_iter().map(|item| item.sequence.0).collect()
+    };
 
-    assert_eq!(code(old.try_send(world, 1, 4)), "set_aside_full");
+    old.try_send(world, 1, 4).unwrap();
+    assert_eq!(aside(world), [2, 3], "as many of the frame as there is room for");
+    // The next frames of the same request, and those of the next one.
+    assert_eq!(code(old.try_send(world, 4, 6)), "set_aside_full");
+    assert_eq!(code(old.try_send(world, 3, 6)), "set_aside_full");
 
-    old.try_send(world, 1, 3).unwrap();
-    assert_eq!(world.status(&old).set_aside_entries, LIMITS.set_aside_entries_max);
+    let journal = old.journal;
+    assert!(world.job(|batch| batch.dismiss(old.site, journal, Sequence(2))));
+    let received = retired_begin(world, &old).unwrap();
+    assert_eq!(received, 3);
+    old.try_send(world, received, 6).unwrap();
+    assert_eq!(aside(world), [3, 4]);
+    for sequence in [3, 4] {
+        world.job(|batch| batch.dismiss(old.site, journal, Sequence(sequence)));
+    }
+    old.try_send(world, 4, 6).unwrap();
+    assert_eq!(aside(world), [5, 6]);
+    assert_eq!(code(old.try_conclude(world, &mut || true)), "device_retired");
 }
 
 /// A copy of the store's file, as a backup is.
