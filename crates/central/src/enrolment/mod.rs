@@ -2,11 +2,13 @@
 //! speaks for the site, from its own hardware. The first step gives the salt with which the hardware's values are hashed.
 
 mod password;
+mod queue;
 mod salt;
 mod throttle;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use axum::http::StatusCode;
 use protocol::edge::Signer as _;
@@ -20,16 +22,17 @@ use crate::center::Center;
 use crate::clock;
 use crate::error::CentralError;
 use crate::hex;
-use crate::store::{EnrollingDevice, SITE_NAME_BYTES_MAX, SiteKind};
+use crate::store::{EnrollingDevice, SITE_NAME_BYTES_MAX, SiteKind, SiteRow};
 use crate::writer::WriteError;
+use password::is_password_in;
 pub use password::{PASSWORD_BYTES_MAX, hash_password, is_password};
+use queue::Queue;
+pub use queue::{WAITING_MAX, WAITING_PER_ADDRESS_MAX};
 use salt::StrangersSalt;
 use throttle::Throttle;
 
 /// Largest request, in bytes: a name and a password of the largest sizes in which every character is an escape, and the keys.
 pub const REQUEST_BYTES_MAX: usize = 16 * 1024;
-/// Enrolments that wait for one of `limits.enrolments_max` places at most; one more is told to come again.
-pub const WAITING_MAX: usize = 32;
 
 /// What a device asks first.
 #[derive(Deserialize)]
@@ -195,7 +198,9 @@ pub struct Enrolment {
     nobody: Arc<str>,
     strangers_salt: StrangersSalt,
     places: Semaphore,
-    queue: Semaphore,
+    queue: Arc<Queue>,
+    /// What checks that are over have left for the next ones: one for each of the places.
+    memory: Arc<Mutex<Vec<Vec<argon2::Block>>>>,
 }
 
 impl Enrolment {
@@ -210,7 +215,8 @@ impl Enrolment {
             nobody: hash_password(center.settings().passwords, &hex::to_hex(&chance))?.into(),
             strangers_salt: StrangersSalt::new(center.signer()),
             places: Semaphore::new(center.settings().limits.enrolments_max),
-            queue: Semaphore::new(WAITING_MAX + center.settings().limits.enrolments_max),
+            queue: Arc::default(),
+            memory: Arc::default(),
             center,
         })
     }
@@ -219,11 +225,11 @@ impl Enrolment {
     ///
     /// # Errors
     /// [`EnrolError`].
-    pub async fn begin(&self, body: &[u8]) -> Result<BeginReply, EnrolError> {
+    pub async fn begin(&self, body: &[u8], address: Option<IpAddr>) -> Result<BeginReply, EnrolError> {
         let request: BeginRequest =
             serde_json::from_slice(body).map_err(|error| EnrolError::Malformed(error.to_string()))?;
         check_name(&request.name)?;
-        let _in_queue = self.queue.try_acquire().map_err(|_| EnrolError::Overloaded)?;
+        let _in_queue = self.queue.enter(known(address)).ok_or(EnrolError::Overloaded)?;
         let (center, name) = (Arc::clone(&self.center), request.name.clone());
         let found = spawn_blocking(move || center.read(move |reading| reading.site_by_name(&name)));
         let account = found.await.map_err(|_| stopped())??;
@@ -239,24 +245,19 @@ impl Enrolment {
         let request: EnrolRequest =
             serde_json::from_slice(body).map_err(|error| EnrolError::Malformed(error.to_string()))?;
         let (device, kind) = check(&request)?;
-        let address = address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        let address = known(address);
         self.check_throttle(&request.name, address)?;
-        let _in_queue = self.queue.try_acquire().map_err(|_| EnrolError::Overloaded)?;
-        let _place = self.places.acquire().await.expect("the places are never closed");
+        let in_queue = self.queue.enter(address).ok_or(EnrolError::Overloaded)?;
+        let place = self.places.acquire().await.expect("the places are never closed");
         // Others with the same name may have been wrong while this one waited.
         self.check_throttle(&request.name, address)?;
 
-        let (name, password) = (request.name.clone(), request.password.clone());
-        let (center, nobody) = (Arc::clone(&self.center), Arc::clone(&self.nobody));
-        let proved = spawn_blocking(move || -> Result<_, EnrolError> {
-            let account = center.read(move |reading| reading.site_by_name(&name))?;
-            let hash = account.as_ref().map_or(&*nobody, |account| account.password_hash.as_str());
-            let is_right = is_password(hash, &password);
-            Ok(account.filter(|_| is_right))
-        });
-        let Some(account) = proved.await.map_err(|_| stopped())?? else {
-            self.lock().failed(&request.name, address, clock::monotonic_ms());
-            tracing::warn!(name = request.name, %address, "an enrolment with a wrong name or password");
+        let account = self.account_of(&request).await?;
+        drop((place, in_queue));
+        let Some(account) = account else {
+            let delay_ms = self.lock().failed(&request.name, address, clock::monotonic_ms());
+            tracing::warn!(name = request.name, %address, delay_ms, "an enrolment with a wrong name or password");
+            tokio::time::sleep(Duration::from_millis(delay_ms)).await;
             return Err(EnrolError::Credentials);
         };
         self.lock().succeeded(&request.name, address);
@@ -290,6 +291,22 @@ impl Enrolment {
         })
     }
 
+    /// The site whose name and password were given.
+    async fn account_of(&self, request: &EnrolRequest) -> Result<Option<SiteRow>, EnrolError> {
+        let (name, password) = (request.name.clone(), request.password.clone());
+        let (center, nobody, shared) = (Arc::clone(&self.center), Arc::clone(&self.nobody), Arc::clone(&self.memory));
+        let proved = spawn_blocking(move || -> Result<_, EnrolError> {
+            let account = center.read(move |reading| reading.site_by_name(&name))?;
+            let hash = account.as_ref().map_or(&*nobody, |account| account.password_hash.as_str());
+            let lock = || shared.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut memory = lock().pop().unwrap_or_default();
+            let is_right = is_password_in(&mut memory, hash, &password);
+            lock().push(memory);
+            Ok(account.filter(|_| is_right))
+        });
+        proved.await.map_err(|_| stopped())?
+    }
+
     fn check_throttle(&self, name: &str, address: IpAddr) -> Result<(), EnrolError> {
         match self.lock().wait_s(name, address, clock::monotonic_ms()) {
             0 => Ok(()),
@@ -300,6 +317,11 @@ impl Enrolment {
     fn lock(&self) -> std::sync::MutexGuard<'_, Throttle> {
         self.throttle.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Beside the network there is only the test without an address.
+fn known(address: Option<IpAddr>) -> IpAddr {
+    address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
 }
 
 fn check_name(name: &str) -> Result<(), EnrolError> {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum::body::{Body, Bytes};
 use axum::http::StatusCode;
 use http_body_util::BodyExt as _;
+use tokio::time::Instant;
 
 /// A body that could not be read to its end.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +22,12 @@ pub(super) enum BodyError {
         /// The limit.
         idle_ms: u64,
     },
+    /// It took too long in all.
+    #[error("the head of the request did not come whole within {limit_ms} ms (timeouts.head_ms)")]
+    Slow {
+        /// The limit.
+        limit_ms: u64,
+    },
     /// The connection broke.
     #[error("the connection broke: {0}")]
     Cut(String),
@@ -31,6 +38,7 @@ pub(super) fn body_error(error: &BodyError) -> (StatusCode, &'static str) {
     match error {
         BodyError::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "request_too_large"),
         BodyError::Idle { .. } => (StatusCode::REQUEST_TIMEOUT, "request_idle"),
+        BodyError::Slow { .. } => (StatusCode::REQUEST_TIMEOUT, "request_slow"),
         BodyError::Cut(_) => (StatusCode::BAD_REQUEST, "truncated"),
     }
 }
@@ -41,12 +49,24 @@ pub(super) struct IncomingBody {
     bytes: usize,
     bytes_max: usize,
     idle_ms: u64,
+    /// When it must have come, and how long that was in all; `None` for as long as it likes.
+    deadline: Option<(Instant, u64)>,
     is_over: bool,
 }
 
 impl IncomingBody {
     pub(super) fn new(body: Body, bytes_max: usize, idle_ms: u64) -> Self {
-        Self { body, bytes: 0, bytes_max, idle_ms, is_over: false }
+        Self { body, bytes: 0, bytes_max, idle_ms, deadline: None, is_over: false }
+    }
+
+    /// From now on it has this time in all.
+    pub(super) fn end_by(&mut self, limit_ms: u64) {
+        self.deadline = Some((Instant::now() + Duration::from_millis(limit_ms), limit_ms));
+    }
+
+    /// It may take as long as it moves again.
+    pub(super) fn take_its_time(&mut self) {
+        self.deadline = None;
     }
 
     /// The next bytes; `None` at the end that the request announced.
@@ -56,8 +76,13 @@ impl IncomingBody {
         }
         loop {
             let idle = Duration::from_millis(self.idle_ms);
-            let frame = tokio::time::timeout(idle, self.body.frame()).await;
-            let frame = frame.map_err(|_| self.end(BodyError::Idle { idle_ms: self.idle_ms }))?;
+            let idle_end = Instant::now() + idle;
+            let end = self.deadline.map_or(idle_end, |(deadline, _)| deadline.min(idle_end));
+            let frame = tokio::time::timeout_at(end, self.body.frame()).await;
+            let frame = frame.map_err(|_| match self.deadline {
+                Some((deadline, limit_ms)) if deadline < idle_end => self.end(BodyError::Slow { limit_ms }),
+                _ => self.end(BodyError::Idle { idle_ms: self.idle_ms }),
+            })?;
             let Some(frame) = frame else {
                 self.is_over = true;
                 return Ok(None);

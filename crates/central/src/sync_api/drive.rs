@@ -11,6 +11,7 @@ use tokio::task::block_in_place;
 use super::RETRY_AFTER_OVERLOAD_S;
 use super::body::{BodyError, IncomingBody, body_error};
 use super::flights::{Flights, Slot};
+use super::places::Places;
 use super::reply::{Reply, ReplyError, Start};
 use crate::center::Center;
 use crate::clock;
@@ -39,12 +40,15 @@ enum DriveError {
     Center(#[from] CentralError),
     #[error("the site's next exchange took over")]
     Superseded,
+    #[error("central has {exchanges_max} exchanges in hand (limits.exchanges_max); come again")]
+    Overloaded { exchanges_max: usize },
 }
 
 /// See the module.
 pub(super) struct Drive {
     center: Arc<Center>,
     flights: Arc<Flights>,
+    places: Places,
     body: IncomingBody,
     reply: Reply,
     exchange: Exchange,
@@ -64,10 +68,29 @@ enum Step {
 }
 
 impl Drive {
-    pub(super) fn new(center: Arc<Center>, flights: Arc<Flights>, body: IncomingBody, reply: Reply) -> Self {
+    pub(super) fn new(
+        center: Arc<Center>,
+        flights: Arc<Flights>,
+        places: Places,
+        mut body: IncomingBody,
+        reply: Reply,
+    ) -> Self {
+        body.end_by(center.settings().timeouts.head_ms);
         let codec = ZstdCodec::default();
         let exchange = Exchange::new();
-        Self { center, flights, body, reply, exchange, codec, slot: None, speaker: None, head: None, journal: None }
+        Self {
+            center,
+            flights,
+            places,
+            body,
+            reply,
+            exchange,
+            codec,
+            slot: None,
+            speaker: None,
+            head: None,
+            journal: None,
+        }
     }
 
     /// To the end.
@@ -80,13 +103,16 @@ impl Drive {
             Ok(None) => self.reply.end().await,
             Ok(Some((refusal, bytes))) => {
                 tracing::info!(site, code = refusal.code, "refused: {}", refusal.message);
-                self.body.drain().await;
+                self.forget_rest().await;
                 self.reply.end_with(Start::Refusal { refusal, bytes });
             }
             Err(error) => {
+                if matches!(error, DriveError::Overloaded { .. }) {
+                    self.forget_rest().await;
+                }
                 let start = start_of(&error);
                 match &start {
-                    Start::Error { code, status, .. } if status.is_server_error() => {
+                    Start::Error { code, status, .. } if status.is_server_error() && *code != "overloaded" => {
                         tracing::error!(site, code, "an exchange failed: {error}");
                     }
                     _ => tracing::info!(site, "an exchange ended early: {error}"),
@@ -94,6 +120,13 @@ impl Drive {
                 self.reply.end_with(start);
             }
         }
+    }
+
+    /// Reads what is left of a request that is not carried out. It holds up nobody meanwhile, and may not last.
+    async fn forget_rest(&mut self) {
+        self.places.free();
+        self.body.end_by(self.center.settings().timeouts.head_ms);
+        self.body.drain().await;
     }
 
     /// Until the reply is complete, or refused.
@@ -154,6 +187,8 @@ impl Drive {
         standing: Standing,
     ) -> Result<Result<protocol::exchange::Received, Refusal>, DriveError> {
         let key = self.exchange.key().expect("the machine begins only what is proved");
+        self.places.prove().map_err(|exchanges_max| DriveError::Overloaded { exchanges_max })?;
+        self.body.take_its_time();
         self.speaker = (standing == Standing::Current).then_some((head.site, key));
         // A device whose place another one took must not hold that one up: its edits have a slot of their own.
         let Some(slot) = self.flights.take((head.site, standing), key).await else {
@@ -251,6 +286,7 @@ fn start_of(error: &DriveError) -> Start {
         DriveError::Body(error) => body_error(error),
         // Nobody reads these.
         DriveError::Reply(_) | DriveError::Superseded => (StatusCode::CONFLICT, "site_busy"),
+        DriveError::Overloaded { .. } => (StatusCode::SERVICE_UNAVAILABLE, "overloaded"),
         DriveError::Write(WriteError::Stopping) => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
         DriveError::Write(WriteError::Store(_)) | DriveError::Center(_) => {
             (StatusCode::INTERNAL_SERVER_ERROR, "store_failed")

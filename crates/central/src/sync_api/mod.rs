@@ -1,7 +1,9 @@
 //! What sites talk to: `POST /sync/v0`, `POST /enrol/v0/begin`, `POST /enrol/v0` and `GET /hello` (`docs/sync-protocol.md`).
 //!
 //! An exchange is driven by one task ([`drive`]); the reply's sections go out as they are made. Memory is bounded by
-//! `limits.exchanges_max` times one section in and a few out; time is bounded by idle limits alone.
+//! `limits.exchanges_max` times one section in and a few out; time is bounded by idle limits alone. Before a request's head has
+//! proved who sends it, it has one of the `limits.heads_max` places for those, and `timeouts.head_ms` in all: whoever has no key
+//! of a site takes no place from those that have one.
 #![cfg_attr(not(test), deny(clippy::indexing_slicing))]
 
 mod body;
@@ -9,10 +11,12 @@ mod drive;
 mod flights;
 mod hello;
 mod listener;
+mod places;
 mod reply;
 mod tls;
 
 use std::future::Future;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::Router;
@@ -30,6 +34,7 @@ use body::{IncomingBody, body_error};
 pub(crate) use drive::JUDGE_MS_MAX;
 use flights::Flights;
 pub use listener::{PatientListener, Peer};
+use places::Places;
 use reply::{Reply, Start};
 pub use tls::{HANDSHAKE_MS_MAX, ServerTls};
 
@@ -43,6 +48,7 @@ pub const RETRY_AFTER_OVERLOAD_S: u32 = 5;
 /// What the handlers share.
 pub struct SyncApi {
     center: Arc<Center>,
+    heads: Arc<Semaphore>,
     exchanges: Arc<Semaphore>,
     flights: Arc<Flights>,
     enrolment: Enrolment,
@@ -55,6 +61,7 @@ impl SyncApi {
     /// Those of hashing a password, which the enrolment of unknown names needs.
     pub fn new(center: &Arc<Center>) -> Result<Self, crate::error::CentralError> {
         Ok(Self {
+            heads: Arc::new(Semaphore::new(center.settings().limits.heads_max)),
             exchanges: Arc::new(Semaphore::new(center.settings().limits.exchanges_max)),
             flights: Arc::new(Flights::new(center.settings().timeouts.supersede_idle_ms)),
             enrolment: Enrolment::new(Arc::clone(center))?,
@@ -74,9 +81,9 @@ impl SyncApi {
 }
 
 async fn sync(State(api): State<Arc<SyncApi>>, request: Request) -> Response {
-    let Ok(permit) = Arc::clone(&api.exchanges).try_acquire_owned() else {
-        let max = api.center.settings().limits.exchanges_max;
-        let message = format!("central has {max} exchanges in hand (limits.exchanges_max); come again");
+    let Ok(place) = Arc::clone(&api.heads).try_acquire_owned() else {
+        let max = api.center.settings().limits.heads_max;
+        let message = format!("central waits for the heads of {max} requests (limits.heads_max); come again");
         return error_response(StatusCode::SERVICE_UNAVAILABLE, "overloaded", &message, Some(RETRY_AFTER_OVERLOAD_S));
     };
     if let Some(bytes) = announced_bytes(request.headers()).filter(|bytes| *bytes > REQUEST_BYTES_MAX as u64) {
@@ -85,12 +92,9 @@ async fn sync(State(api): State<Arc<SyncApi>>, request: Request) -> Response {
     }
     let (reply, start, pieces) = Reply::new(api.center.settings().timeouts.write_idle_ms);
     let body = IncomingBody::new(request.into_body(), REQUEST_BYTES_MAX, api.center.settings().timeouts.read_idle_ms);
+    let places = Places::new(place, Arc::clone(&api.exchanges), &api.center);
     let (center, flights) = (Arc::clone(&api.center), Arc::clone(&api.flights));
-    answer_of(start, pieces, async move {
-        let _permit = permit;
-        drive::Drive::new(center, flights, body, reply).run().await;
-    })
-    .await
+    answer_of(start, pieces, drive::Drive::new(center, flights, places, body, reply).run()).await
 }
 
 /// Lets an exchange run and gives its answer; a panic before the first byte is answered 500, one after it cuts the reply.
@@ -121,16 +125,16 @@ async fn answer_of(
 }
 
 async fn begin_enrolment(State(api): State<Arc<SyncApi>>, request: Request) -> Response {
+    let address = address_of(&request);
     let bytes = match enrolment_body(&api, request).await {
         Ok(bytes) => bytes,
         Err(response) => return *response,
     };
-    answer_enrolment(api.enrolment.begin(&bytes).await)
+    answer_enrolment(api.enrolment.begin(&bytes, address).await)
 }
 
 async fn enrol(State(api): State<Arc<SyncApi>>, request: Request) -> Response {
-    // Beside the network there is only the test without an address.
-    let address = request.extensions().get::<ConnectInfo<Peer>>().map(|info| info.0.0.ip());
+    let address = address_of(&request);
     let bytes = match enrolment_body(&api, request).await {
         Ok(bytes) => bytes,
         Err(response) => return *response,
@@ -138,9 +142,14 @@ async fn enrol(State(api): State<Arc<SyncApi>>, request: Request) -> Response {
     answer_enrolment(api.enrolment.enrol(&bytes, address).await)
 }
 
+fn address_of(request: &Request) -> Option<IpAddr> {
+    request.extensions().get::<ConnectInfo<Peer>>().map(|info| info.0.0.ip())
+}
+
 async fn enrolment_body(api: &SyncApi, request: Request) -> Result<Vec<u8>, Box<Response>> {
-    let read_idle_ms = api.center.settings().timeouts.read_idle_ms;
-    let mut body = IncomingBody::new(request.into_body(), enrolment::REQUEST_BYTES_MAX, read_idle_ms);
+    let timeouts = &api.center.settings().timeouts;
+    let mut body = IncomingBody::new(request.into_body(), enrolment::REQUEST_BYTES_MAX, timeouts.read_idle_ms);
+    body.end_by(timeouts.head_ms);
     body.whole().await.map_err(|error| {
         let (status, code) = body_error(&error);
         Box::new(error_response(status, code, &error.to_string(), None))

@@ -53,6 +53,28 @@ fn wrong_passwords_delay_that_name_alone() {
 }
 
 #[test]
+fn guesses_under_many_names_from_one_address_lock_nobody_out() {
+    let folder = Folder::new("");
+    folder.add_site("clinic", &[]);
+    folder.add_site("hospital", &[]);
+    // Checks that take their time, one after the other, so that the guesses have to wait.
+    let settings = "[passwords]\nmemory_kib = 4096\nrounds = 2\n[limits]\nenrolments_max = 1\n";
+    std::fs::write(folder.path().join("central.toml"), settings).unwrap();
+    let server = folder.serve();
+
+    let guessed: Vec<HttpReply> = std::thread::scope(|scope| {
+        let guess = |number: u32| enrol(&server, &enrolment(&format!("guess {number}"), "wrong", 9, 9));
+        let guesses: Vec<_> = (0..60).map(|number| scope.spawn(move || guess(number))).collect();
+        for (name, seed) in [("clinic", 1), ("hospital", 2)] {
+            assert_eq!(enrol(&server, &enrolment(name, PASSWORD, seed, seed)).status, 200, "{name}");
+        }
+        guesses.into_iter().map(|guess| guess.join().unwrap()).collect()
+    });
+
+    assert!(guessed.iter().all(|reply| (reply.status, reply.code()) == (403, "wrong_credentials")), "{guessed:?}");
+}
+
+#[test]
 fn a_wiped_device_replaces_the_old_one_at_once_and_closes_its_journal() {
     let folder = Folder::new("");
     folder.add_site("clinic", &[]);
