@@ -316,7 +316,9 @@ fn a_changed_password_stops_the_site_until_it_is_shown_or_put_back() {
     agent.record(&stock(&data.stores[0], "S1"));
     let new = password_file(&agent, "another secret");
     let edited = central.json(&["site", "edit", "north", "--password-file", &new]);
-    assert_eq!((&edited["credential_generation"], &edited["credentials_changed"]), (&json!(2), &json!(true)));
+    assert_eq!(edited["credentials_changed"], true);
+    let second = edited["credential_generation"].as_u64().unwrap();
+    assert!(second > 1);
     assert!(edited["warning"].as_str().unwrap().contains("stops syncing"), "{edited}");
 
     assert_eq!(agent.fails(&["sync"], ""), (5, "credentials_changed".to_owned()));
@@ -335,7 +337,8 @@ fn a_changed_password_stops_the_site_until_it_is_shown_or_put_back() {
     agent.record(&stock(&data.stores[0], "S2"));
     agent.settle();
     let shown = site(&central, "northern");
-    assert_eq!((&shown["credential_generation"], &shown["retired_keys"]), (&json!(3), &json!(0)), "{shown}");
+    assert!(shown["credential_generation"].as_u64().unwrap() > second, "{shown}");
+    assert_eq!(shown["retired_keys"], 0, "{shown}");
     assert_eq!(central.records("item_line").len(), 2);
 }
 

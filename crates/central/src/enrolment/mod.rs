@@ -13,7 +13,7 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use protocol::edge::Signer as _;
 use protocol::hardware::HardwareId;
-use protocol::ids::{JournalId, PublicKey};
+use protocol::ids::{JournalId, PublicKey, SiteId};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
@@ -22,7 +22,7 @@ use crate::center::Center;
 use crate::clock;
 use crate::error::CentralError;
 use crate::hex;
-use crate::store::{EnrollingDevice, SITE_NAME_BYTES_MAX, SiteKind, SiteRow};
+use crate::store::{EnrollingDevice, SITE_NAME_BYTES_MAX, SiteKind, SiteRow, StoreError};
 use crate::writer::WriteError;
 use password::is_password_in;
 pub use password::{PASSWORD_BYTES_MAX, hash_password, is_password};
@@ -207,13 +207,18 @@ impl Enrolment {
     /// For a center.
     ///
     /// # Errors
-    /// Those of hashing.
+    /// Those of hashing, and of the store.
     pub fn new(center: Arc<Center>) -> Result<Self, CentralError> {
         let chance = crate::entropy::bytes::<32>();
+        // A store of before gets the secret when it is opened for writing.
+        center.writer()?;
+        let own = center.read(|reading| reading.site(SiteId::CENTRAL))?;
+        let secret =
+            own.and_then(|own| own.salt).ok_or_else(|| StoreError::Damaged("central has no salt".to_owned()))?;
         Ok(Self {
             throttle: Mutex::new(Throttle::default()),
             nobody: hash_password(center.settings().passwords, &hex::to_hex(&chance))?.into(),
-            strangers_salt: StrangersSalt::new(center.signer()),
+            strangers_salt: StrangersSalt::new(&secret),
             places: Semaphore::new(center.settings().limits.enrolments_max),
             queue: Arc::default(),
             memory: Arc::default(),
@@ -233,6 +238,8 @@ impl Enrolment {
         let (center, name) = (Arc::clone(&self.center), request.name.clone());
         let found = spawn_blocking(move || center.read(move |reading| reading.site_by_name(&name)));
         let account = found.await.map_err(|_| stopped())??;
+        // Central's own is the secret of the others.
+        let account = account.filter(|account| account.kind != SiteKind::Central);
         let salt = account.and_then(|account| account.salt).unwrap_or_else(|| self.strangers_salt.of(&request.name));
         Ok(BeginReply { salt: salt.to_string(), central_key: self.center.signer().public_key().to_string() })
     }

@@ -122,6 +122,13 @@ fn the_first_step_tells_nobody_which_sites_there_are() {
     for (name, salt) in ["clinic", "hospital", "nobody", "central", "nobody else"].iter().zip(&salts) {
         assert_eq!(begin(&server, name).json()["salt"], salt.as_str(), "{name}");
     }
+    // And at a copy for tests: whoever compares the two learns nothing either.
+    server.stop();
+    let copy = folder.copied();
+    let server = copy.serve_with(&["--as-copy"]);
+    for (name, salt) in ["clinic", "hospital", "nobody", "central", "nobody else"].iter().zip(&salts) {
+        assert_eq!(begin(&server, name).json()["salt"], salt.as_str(), "{name} at a copy");
+    }
     let nameless = begin(&server, "");
     assert_eq!((nameless.status, nameless.code()), (400, "enrolment_field"));
 }
@@ -200,7 +207,10 @@ fn a_changed_name_or_password_stops_the_device_and_the_old_pair_lets_it_go_on() 
     agent.sync_whole(server.address);
 
     let renamed = folder.json(&["site", "edit", "clinic", "--name", "ward"], "");
-    assert_eq!((&renamed["credential_generation"], &renamed["credentials_changed"]), (&2.into(), &true.into()));
+    assert_eq!(
+        (renamed["credential_generation"].as_u64() > Some(1), &renamed["credentials_changed"]),
+        (true, &true.into())
+    );
     assert!(renamed["warning"].is_string());
     let refused = agent.post_request(server.address);
     assert_eq!((refused.status, refused.code()), (409, "credentials_changed"));
@@ -212,10 +222,13 @@ fn a_changed_name_or_password_stops_the_device_and_the_old_pair_lets_it_go_on() 
     agent.sync_whole(server.address);
     let file = folder.password_file();
     let changed = folder.json(&["site", "edit", "clinic", "--password-file", "-"], "another secret");
-    assert_eq!(changed["credential_generation"], 3);
+    assert!(changed["credential_generation"].as_u64() > renamed["credential_generation"].as_u64());
     assert_eq!(agent.post_request(server.address).code(), "credentials_changed");
     let again = folder.json(&["site", "edit", "clinic", "--password-file", "-"], "another secret");
-    assert_eq!((&again["credential_generation"], &again["credentials_changed"]), (&3.into(), &false.into()));
+    assert_eq!(
+        (&again["credential_generation"], &again["credentials_changed"]),
+        (&changed["credential_generation"], &false.into())
+    );
     let back = folder.json(&["site", "edit", "clinic", "--password-file", file.to_str().unwrap()], "");
     assert_eq!(back["credential_generation"], 1);
     agent.sync_whole(server.address);
