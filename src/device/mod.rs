@@ -253,13 +253,18 @@ fn read_key_file(path: &Path) -> Result<Option<Ed25519Signer>, DeviceError> {
     Ok(Some(Ed25519Signer::from_seed(&seed)))
 }
 
-/// A token that cannot be read is none: central asks a device without one who it is, and recording does not need it.
+/// A token that cannot be read is none, and recording does not need it. To central a device without its token looks like a copy of
+/// itself: the site stops until an administrator lets it go on.
 fn read_token(folder: &Path) -> Result<Token, DeviceError> {
     let path = folder.join(TOKEN_NAME);
     let Some(bytes) = durable_file::read_private(&path, TOKEN_BYTES)? else { return Ok(Token::NONE) };
     let token = unchecked(TOKEN_MAGIC, &bytes).and_then(|content| Token::try_from(content).ok());
     Ok(token.unwrap_or_else(|| {
-        log::warn!("the token cannot be read and counts as lost path={}", path.display());
+        log::warn!(
+            "the token cannot be read and counts as lost: central will stop the site until an administrator runs \
+             `outpost-central site resume` path={}",
+            path.display()
+        );
         Token::NONE
     }))
 }
