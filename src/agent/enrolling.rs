@@ -39,7 +39,7 @@ impl Agent {
     pub fn enrol(mut self, credentials: &Credentials<'_>) -> Result<Self, AgentError> {
         let (mut transport, url) = self.way_to_enrol(credentials.central.as_ref())?;
         let journal = self.device().identity().journal;
-        let enrolment = self.ask_to_enrol(&mut transport, url, credentials, journal)?;
+        let enrolment = self.ask_to_enrol(&mut transport, &url, credentials, journal)?;
         self.keep_enrolment(enrolment)?;
         let config = self.config.clone();
         drop(self);
@@ -58,7 +58,7 @@ impl Agent {
     pub(super) fn ask_to_enrol(
         &self,
         transport: &mut Transport,
-        url: CentralUrl,
+        url: &CentralUrl,
         credentials: &Credentials<'_>,
         journal: JournalId,
     ) -> Result<Enrolment, AgentError> {

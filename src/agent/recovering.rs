@@ -151,13 +151,13 @@ impl Agent {
         // Only a device that is enrolled has anything to recover.
         self.device().enrolment()?;
         let (mut transport, url) = self.way_to_enrol(credentials.central.as_ref())?;
-        let asked = self.ask_to_enrol(&mut transport, url.clone(), credentials, note.journal);
+        let asked = self.ask_to_enrol(&mut transport, &url, credentials, note.journal);
         let reply = match asked {
             // Asked for long ago and taken, and this folder is from before that: the id is used up.
             Err(error) if error.code == "journal_retired" => {
                 note.journal = JournalId(entropy::bytes());
                 note.write(&self.folder.layout().recovery())?;
-                self.ask_to_enrol(&mut transport, url.clone(), credentials, note.journal)?
+                self.ask_to_enrol(&mut transport, &url, credentials, note.journal)?
             }
             asked => asked?,
         };

@@ -103,7 +103,12 @@ impl Center {
         let catalogue = Arc::new(folder.settings()?.catalogue()?);
         // None is given here.
         let mut store = open_store(Box::new(open_sqlite(folder)?), &catalogue, [0; 32])?;
-        Ok(store.batch(clock::wall_ms(), |batch| batch.forget_all_tokens())??)
+        #[expect(
+            clippy::redundant_closure_for_method_calls,
+            reason = "the method alone is of one lifetime of the batch"
+        )]
+        let forgotten = store.batch(clock::wall_ms(), |batch| batch.forget_all_tokens())?;
+        Ok(forgotten?)
     }
 
     fn open_folder(paths: FolderPaths, is_copy_wanted: bool) -> Result<Self, CentralError> {

@@ -243,6 +243,7 @@ impl Device {
     }
 
     /// Another device for the same site, with an empty disk and hardware of its own.
+    #[must_use]
     pub fn sibling(&self, number: usize, random: &mut Random) -> Device {
         let mut device = Device::new(self.site, self.settings.clone(), random);
         device.hardware = u8::try_from(number).unwrap_or(u8::MAX);

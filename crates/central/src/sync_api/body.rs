@@ -5,7 +5,8 @@ use std::time::Duration;
 use axum::body::{Body, Bytes};
 use axum::http::StatusCode;
 use http_body_util::BodyExt as _;
-use tokio::time::Instant;
+
+use crate::clock;
 
 /// A body that could not be read to its end.
 #[derive(Debug, thiserror::Error)]
@@ -49,24 +50,24 @@ pub(super) struct IncomingBody {
     bytes: usize,
     bytes_max: usize,
     idle_ms: u64,
-    /// When it must have come, and how long that was in all; `None` for as long as it likes.
-    deadline: Option<(Instant, u64)>,
+    /// When it must have come, on the monotonic clock, and how long that was in all; `None` for as long as it likes.
+    deadline_ms: Option<(u64, u64)>,
     is_over: bool,
 }
 
 impl IncomingBody {
     pub(super) fn new(body: Body, bytes_max: usize, idle_ms: u64) -> Self {
-        Self { body, bytes: 0, bytes_max, idle_ms, deadline: None, is_over: false }
+        Self { body, bytes: 0, bytes_max, idle_ms, deadline_ms: None, is_over: false }
     }
 
     /// From now on it has this time in all.
     pub(super) fn end_by(&mut self, limit_ms: u64) {
-        self.deadline = Some((Instant::now() + Duration::from_millis(limit_ms), limit_ms));
+        self.deadline_ms = Some((clock::monotonic_ms().saturating_add(limit_ms), limit_ms));
     }
 
     /// It may take as long as it moves again.
     pub(super) fn take_its_time(&mut self) {
-        self.deadline = None;
+        self.deadline_ms = None;
     }
 
     /// The next bytes; `None` at the end that the request announced.
@@ -75,14 +76,9 @@ impl IncomingBody {
             return Ok(None);
         }
         loop {
-            let idle = Duration::from_millis(self.idle_ms);
-            let idle_end = Instant::now() + idle;
-            let end = self.deadline.map_or(idle_end, |(deadline, _)| deadline.min(idle_end));
-            let frame = tokio::time::timeout_at(end, self.body.frame()).await;
-            let frame = frame.map_err(|_| match self.deadline {
-                Some((deadline, limit_ms)) if deadline < idle_end => self.end(BodyError::Slow { limit_ms }),
-                _ => self.end(BodyError::Idle { idle_ms: self.idle_ms }),
-            })?;
+            let (wait_ms, error) = self.patience();
+            let frame = tokio::time::timeout(Duration::from_millis(wait_ms), self.body.frame()).await;
+            let frame = frame.map_err(|_| self.end(error))?;
             let Some(frame) = frame else {
                 self.is_over = true;
                 return Ok(None);
@@ -109,6 +105,14 @@ impl IncomingBody {
     /// Reads what is left within the size, and forgets it: a client that is still sending would not see an answer.
     pub(super) async fn drain(&mut self) {
         while let Ok(Some(_)) = self.next().await {}
+    }
+
+    /// How long to wait for the next bytes, and what is wrong if none come.
+    fn patience(&self) -> (u64, BodyError) {
+        let idle = (self.idle_ms, BodyError::Idle { idle_ms: self.idle_ms });
+        let Some((deadline_ms, limit_ms)) = self.deadline_ms else { return idle };
+        let left_ms = deadline_ms.saturating_sub(clock::monotonic_ms());
+        if left_ms < self.idle_ms { (left_ms, BodyError::Slow { limit_ms }) } else { idle }
     }
 
     fn end(&mut self, error: BodyError) -> BodyError {
