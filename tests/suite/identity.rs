@@ -273,6 +273,30 @@ fn a_key_that_was_taken_unheard_and_retired_since_is_not_asked_with_for_ever() {
 }
 
 #[test]
+fn a_device_that_was_set_back_and_reset_recovers_with_a_new_key() {
+    let (central, data) = central_with_sites(5, &["north"]);
+    let agent = Agent::initialised(&central, "north");
+    agent.record(&stock(&data.stores[0], "S1"));
+    agent.settle();
+    let backup = agent.data().with_file_name("backup");
+    copy_folder(&agent.data(), &backup);
+    agent.record(&stock(&data.stores[0], "S2"));
+    agent.settle();
+    std::fs::remove_dir_all(agent.data()).unwrap();
+    copy_folder(&backup, &agent.data());
+    central.json(&["site", "reset-hardware", "north"]);
+    let file = password_file(&agent, &password("north"));
+
+    agent.ok(&["recover", "--yes", "--password-file", &file]);
+
+    agent.record(&stock(&data.stores[0], "S3"));
+    agent.settle();
+    same_records(&central, &agent, &["item_line", "item"]);
+    assert_eq!(central.records("item_line").keys().collect::<Vec<_>>(), ["S1", "S2", "S3"]);
+    assert_eq!(site(&central, "north")["retired_keys"], 1);
+}
+
+#[test]
 fn a_folder_that_belongs_to_one_site_binds_no_other() {
     let (central, data) = central_with_sites(5, &["north", "south"]);
     let agent = Agent::initialised(&central, "north");
