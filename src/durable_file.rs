@@ -156,6 +156,15 @@ pub fn replace_private(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     sync_folder(parent_of(path))
 }
 
+/// Lets a file take the place of another one in the same folder, at once.
+///
+/// # Errors
+/// [`FileError::Io`]: then both are as they were.
+pub fn rename(from: &Path, to: &Path) -> Result<(), FileError> {
+    std::fs::rename(from, to).map_err(FileError::io("rename", from))?;
+    sync_folder(parent_of(to))
+}
+
 /// Reads a file that only its owner may use, of at most so many bytes; `None` if it is not there. Wiped from memory when
 /// dropped.
 ///

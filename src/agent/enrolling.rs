@@ -3,7 +3,7 @@
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
-use protocol::ids::{JournalId, PublicKey};
+use protocol::ids::{JournalId, PublicKey, SiteId};
 use zeroize::Zeroizing;
 
 use super::{Agent, Credentials, Line, no_central};
@@ -20,19 +20,26 @@ struct Introduction<'a> {
     journal: JournalId,
     site_name: &'a str,
     password: &'a Zeroizing<String>,
-    /// The only key of central that gets the password; `None` takes any.
-    central_key: Option<PublicKey>,
+    /// The site that this folder belongs to, and the only key of central that gets the password; `None` takes any.
+    known: Option<(SiteId, PublicKey)>,
+}
+
+/// What a device that is enrolled knows, and an enrolment may not change.
+fn known_of(enrolment: &Enrolment) -> (SiteId, PublicKey) {
+    (enrolment.site, enrolment.central_key)
 }
 
 impl Agent {
-    /// Introduces this device to central with the site's name and password, and pins central's key. Harmless when repeated.
+    /// Introduces this device to central with the site's name and password, and pins central's key if none is pinned yet. Harmless
+    /// when repeated.
     ///
     /// # Errors
-    /// [`AgentError`]: central cannot be reached, or refuses name, password or hardware; nothing has changed then.
+    /// [`AgentError`]: central cannot be reached, has another key than the pinned one, is asked for another site than this
+    /// folder's, or refuses name, password or hardware; nothing has changed then.
     pub fn enrol(mut self, credentials: &Credentials<'_>) -> Result<Self, AgentError> {
         let (mut transport, url) = self.way_to_enrol(credentials.central.as_ref())?;
         let journal = self.device().identity().journal;
-        let enrolment = self.ask_to_enrol(&mut transport, url, credentials, journal)?;
+        let enrolment = self.ask_to_enrol(&mut transport, &url, credentials, journal)?;
         self.keep_enrolment(enrolment)?;
         let config = self.config.clone();
         drop(self);
@@ -46,22 +53,36 @@ impl Agent {
         Ok((Transport::new(&self.config, url.clone())?, url))
     }
 
-    /// Shows central name and password, and the journal that this device will send.
+    /// Shows central name and password, and the journal that this device will send. If central has retired the device's key, the
+    /// device makes another one and asks with that.
     pub(super) fn ask_to_enrol(
         &self,
         transport: &mut Transport,
-        url: CentralUrl,
+        url: &CentralUrl,
         credentials: &Credentials<'_>,
         journal: JournalId,
     ) -> Result<Enrolment, AgentError> {
-        let introduction = Introduction {
-            public_key: self.device().public_key(),
-            journal,
-            site_name: credentials.site_name,
-            password: credentials.password,
-            central_key: None,
+        let mut device = self.device();
+        let known = device.identity().enrolment.as_ref().map(known_of);
+        let mut ask = |public_key| {
+            let (site_name, password) = (credentials.site_name, credentials.password);
+            let introduction = Introduction { public_key, journal, site_name, password, known };
+            introduce(transport, &self.config, url.clone(), &introduction)
         };
-        introduce(transport, &self.config, url, &introduction)
+        let first = ask(device.public_key());
+        if !is_key_retired(&first) {
+            return first;
+        }
+        let waiting = match device.next_key()? {
+            Some(key) => ask(key),
+            None => ask(device.make_next_key()?),
+        };
+        // One that was asked for before may have been taken and retired since.
+        let taken = if is_key_retired(&waiting) { ask(device.make_next_key()?) } else { waiting };
+        let enrolment = taken?;
+        device.take_next_key()?;
+        log::warn!("central has retired the key of this device, and took a new one site={}", enrolment.site);
+        Ok(enrolment)
     }
 
     /// Keeps what central answered, unless it is about another site than this folder's.
@@ -90,7 +111,7 @@ impl Agent {
         let mut line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
         let Line { transport: Some(transport), .. } = &mut *line else { return Ok(false) };
         let introduction =
-            Introduction { public_key, journal, site_name, password: &password, central_key: Some(known.central_key) };
+            Introduction { public_key, journal, site_name, password: &password, known: Some(known_of(&known)) };
         let enrolment = introduce(transport, &self.config, known.central_url.clone(), &introduction)?;
         check_site(Some(&known), &enrolment)?;
         self.device().enrol(enrolment)?;
@@ -130,12 +151,14 @@ fn introduce(
     introduction: &Introduction<'_>,
 ) -> Result<Enrolment, AgentError> {
     let begin = transport.begin_enrolment(introduction.site_name)?;
-    if introduction.central_key.is_some_and(|pinned| pinned != begin.central_key) {
+    let (known_site, pinned) = introduction.known.unzip();
+    if pinned.is_some_and(|pinned| pinned != begin.central_key) {
         return Err(other_key("what answers in central's place has another key than the pinned one"));
     }
     let hardware = find_hardware(&config.hardware_root, &begin.salt);
     let reply = transport.enrol(&EnrolRequest {
         site_name: introduction.site_name,
+        site: known_site,
         password: introduction.password,
         public_key: introduction.public_key,
         journal: introduction.journal,
@@ -154,6 +177,10 @@ fn introduce(
         salt: begin.salt,
         hardware,
     })
+}
+
+fn is_key_retired(asked: &Result<Enrolment, AgentError>) -> bool {
+    asked.as_ref().is_err_and(|error| error.code == "key_retired")
 }
 
 fn check_site(known: Option<&Enrolment>, answered: &Enrolment) -> Result<(), AgentError> {
@@ -175,7 +202,8 @@ fn other_key(what: &str) -> AgentError {
     AgentError::new(
         "central_key_differs",
         what,
-        "Ask whoever looks after central whether its key was replaced. If it was not, somebody stands between.",
+        "Ask whoever looks after central whether its key was replaced. If it was, `outpost re-pin` takes the fingerprint that they \
+         give you. If it was not, this is another server, or somebody stands between. Nothing was changed.",
         Exit::Refused,
     )
 }
@@ -220,7 +248,7 @@ mod tests {
         format!(r#"{{"site_id":2,"central_key":"{key}","credential_generation":1,"binding":"none"}}"#)
     }
 
-    fn introduced(url: CentralUrl, central_key: Option<PublicKey>) -> Result<Enrolment, AgentError> {
+    fn introduced(url: CentralUrl, known: Option<(SiteId, PublicKey)>) -> Result<Enrolment, AgentError> {
         let folder = tempfile::tempdir().unwrap();
         let config = Config { hardware_root: folder.path().into(), ..Config::load(&Sources::default()).unwrap() };
         let mut transport = Transport::new(&config, url.clone()).unwrap();
@@ -230,7 +258,7 @@ mod tests {
             journal: JournalId([9; 16]),
             site_name: "north",
             password: &password,
-            central_key,
+            known,
         };
         introduce(&mut transport, &config, url, &introduction)
     }
@@ -239,7 +267,7 @@ mod tests {
     fn a_password_that_is_shown_without_a_person_goes_to_the_pinned_central_alone() {
         let (url, asked) = central(vec![begin(4)]);
 
-        let error = introduced(url, Some(PublicKey([3; 32]))).unwrap_err();
+        let error = introduced(url, Some((SiteId(2), PublicKey([3; 32])))).unwrap_err();
 
         assert_eq!((error.code.as_str(), error.exit), ("central_key_differs", Exit::Refused));
         assert!(!asked.join().unwrap().concat().contains("sesame"));
@@ -254,6 +282,7 @@ mod tests {
         let (url, asked) = central(vec![begin(3), enrolled(3)]);
         let enrolment = introduced(url, None).unwrap();
         assert_eq!((enrolment.site.0, enrolment.central_key), (2, PublicKey([3; 32])));
-        assert!(asked.join().unwrap()[1].contains(r#""hardware":"0000""#));
+        let asked = asked.join().unwrap();
+        assert!(asked[1].contains(r#""hardware":"0000""#) && asked[1].contains(r#""site_id":null"#), "{asked:?}");
     }
 }

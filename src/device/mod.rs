@@ -7,12 +7,17 @@
 //! | `key` | `outpost-key-0` and a line feed (14), seed of the ed25519 key (32), CRC-32 of what is before it (4, little-endian) |
 //! | `identity` | a line of JSON with the fields of [`Identity`], then `crc32 ` and the CRC-32 of that line in 8 hexadecimal digits |
 //! | `control` | `outpost-control-0` and a line feed (18), the last control row that the local copy had made durable (8, little-endian), CRC-32 (4) |
+//! | `key.next` | as `key`: a key that central was asked to take and may have taken; only while the answer is awaited |
 //! | `token` | `outpost-token-0` and a line feed (16), token (16), CRC-32 of what is before it (4, little-endian) |
 //!
 //! Two phases: key and journal ids are made first and are durable before the first request names them, so that an enrolment
 //! whose answer was lost is asked for again with the same key and the same journal, and central gives the same answer. What
 //! central answers is kept in a second step. A device whose key is there and whose identity is not was cut between the two
 //! files; nothing had been sent, so the identity is made anew.
+//!
+//! A key that central has retired speaks for no site again, since a copy of it would as well. The device then makes another one
+//! by itself: it lies in `key.next`, durable before it is shown, and takes the place of `key` once central has taken it. A device
+//! that did not hear the answer finds it there and asks with the same one again.
 //!
 //! The identity holds the hardware that was enrolled, as digests ([`Device::binding`]): a folder that was copied to another device
 //! does not speak for the site there.
@@ -37,6 +42,7 @@ pub use password::{PASSWORD_BYTES_MAX, PASSWORD_VARIABLE, PasswordSource, site_p
 use crate::{durable_file, entropy};
 
 const KEY_NAME: &str = "key";
+const NEXT_KEY_NAME: &str = "key.next";
 const KEY_MAGIC: &[u8; 14] = b"outpost-key-0\n";
 const KEY_BYTES: usize = 14 + 32 + 4;
 
@@ -88,7 +94,7 @@ impl Device {
         durable_file::check_private_folder(folder)?;
         let signer = match read_key(folder)? {
             Some(signer) => signer,
-            None => make_key(folder)?,
+            None => make_key(&folder.join(KEY_NAME))?,
         };
         let identity = Identity::fresh(JournalId(entropy::bytes()), JournalId(entropy::bytes()));
         identity.write(folder)?;
@@ -103,6 +109,35 @@ impl Device {
     /// The key that others check against.
     pub fn public_key(&self) -> PublicKey {
         self.signer.public_key()
+    }
+
+    /// The key that waits to take the place of this one; `None` if there is none.
+    ///
+    /// # Errors
+    /// [`DeviceError`] for a file that others may read, or that is damaged.
+    pub fn next_key(&self) -> Result<Option<PublicKey>, DeviceError> {
+        let next = read_key_file(&self.folder.join(NEXT_KEY_NAME))?;
+        Ok(next.map(|signer| signer.public_key()))
+    }
+
+    /// Makes a key that waits to take the place of this one, instead of one that waits already. Durable when it returns.
+    ///
+    /// # Errors
+    /// [`DeviceError`].
+    pub fn make_next_key(&mut self) -> Result<PublicKey, DeviceError> {
+        Ok(make_key(&self.folder.join(NEXT_KEY_NAME))?.public_key())
+    }
+
+    /// Signs with the key that waited from now on, because central has taken it. Durable when it returns.
+    ///
+    /// # Errors
+    /// [`DeviceError`]; [`DeviceError::KeyMissing`] if none waits.
+    pub fn take_next_key(&mut self) -> Result<(), DeviceError> {
+        let path = self.folder.join(NEXT_KEY_NAME);
+        let signer = read_key_file(&path)?.ok_or_else(|| DeviceError::KeyMissing { path: path.clone() })?;
+        durable_file::rename(&path, &self.folder.join(KEY_NAME))?;
+        self.signer = signer;
+        Ok(())
     }
 
     /// Journals, and what central said at enrolment.
@@ -197,30 +232,39 @@ impl Device {
     }
 }
 
-fn make_key(folder: &Path) -> Result<Ed25519Signer, DeviceError> {
+fn make_key(path: &Path) -> Result<Ed25519Signer, DeviceError> {
     let seed = Zeroizing::new(entropy::bytes::<32>());
-    durable_file::replace_private(&folder.join(KEY_NAME), &checked(KEY_MAGIC, seed.as_slice()))?;
+    durable_file::replace_private(path, &checked(KEY_MAGIC, seed.as_slice()))?;
     Ok(Ed25519Signer::from_seed(&seed))
 }
 
 fn read_key(folder: &Path) -> Result<Option<Ed25519Signer>, DeviceError> {
-    let path = folder.join(KEY_NAME);
     if folder.exists() {
         durable_file::check_private_folder(folder)?;
     }
-    let Some(bytes) = durable_file::read_private(&path, KEY_BYTES)? else { return Ok(None) };
-    let content = unchecked(KEY_MAGIC, &bytes).ok_or(DeviceError::Damaged { path: path.clone() })?;
-    let seed: Zeroizing<[u8; 32]> = Zeroizing::new(content.try_into().map_err(|_| DeviceError::Damaged { path })?);
+    read_key_file(&folder.join(KEY_NAME))
+}
+
+fn read_key_file(path: &Path) -> Result<Option<Ed25519Signer>, DeviceError> {
+    let Some(bytes) = durable_file::read_private(path, KEY_BYTES)? else { return Ok(None) };
+    let damaged = || DeviceError::Damaged { path: path.to_path_buf() };
+    let content = unchecked(KEY_MAGIC, &bytes).ok_or_else(damaged)?;
+    let seed: Zeroizing<[u8; 32]> = Zeroizing::new(content.try_into().map_err(|_| damaged())?);
     Ok(Some(Ed25519Signer::from_seed(&seed)))
 }
 
-/// A token that cannot be read is none: central asks a device without one who it is, and recording does not need it.
+/// A token that cannot be read is none, and recording does not need it. To central a device without its token looks like a copy of
+/// itself: the site stops until an administrator lets it go on.
 fn read_token(folder: &Path) -> Result<Token, DeviceError> {
     let path = folder.join(TOKEN_NAME);
     let Some(bytes) = durable_file::read_private(&path, TOKEN_BYTES)? else { return Ok(Token::NONE) };
     let token = unchecked(TOKEN_MAGIC, &bytes).and_then(|content| Token::try_from(content).ok());
     Ok(token.unwrap_or_else(|| {
-        log::warn!("the token cannot be read and counts as lost path={}", path.display());
+        log::warn!(
+            "the token cannot be read and counts as lost: central will stop the site until an administrator runs \
+             `outpost-central site resume` path={}",
+            path.display()
+        );
         Token::NONE
     }))
 }

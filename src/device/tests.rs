@@ -64,6 +64,27 @@ fn an_enrolment_a_token_and_a_new_journal_are_there_after_opening_again() {
 }
 
 #[test]
+fn a_key_that_waits_is_there_after_opening_again_and_signs_only_once_it_is_taken() {
+    let (_root, folder) = folder();
+    let mut device = Device::open_or_make(&folder).unwrap();
+    let first = device.public_key();
+    assert_eq!(device.next_key().unwrap(), None);
+    assert_eq!(device.take_next_key().unwrap_err().code(), "key_missing");
+    let given_up = device.make_next_key().unwrap();
+    let next = device.make_next_key().unwrap();
+    assert_ne!(next, given_up);
+
+    let mut device = Device::open(&folder).unwrap().unwrap();
+    assert_eq!((device.public_key(), device.next_key().unwrap()), (first, Some(next)));
+    device.take_next_key().unwrap();
+
+    assert_eq!(device.public_key(), next);
+    let again = Device::open(&folder).unwrap().unwrap();
+    assert_eq!((again.public_key(), again.next_key().unwrap()), (next, None));
+    assert_eq!(again.identity(), device.identity());
+}
+
+#[test]
 fn a_device_that_was_cut_between_its_two_files_keeps_its_key() {
     let (_root, folder) = folder();
     let made = Device::open_or_make(&folder).unwrap();

@@ -14,6 +14,8 @@ use crate::hex;
 pub struct EnrolRequest<'a> {
     /// The site's name.
     pub site_name: &'a str,
+    /// The site that the device belongs to already: central takes it for no other one.
+    pub site: Option<SiteId>,
     /// The site's password.
     pub password: &'a Zeroizing<String>,
     /// The device's key.
@@ -56,6 +58,7 @@ struct BeginFields<'a> {
 #[derive(Serialize)]
 struct RequestFields<'a> {
     name: &'a str,
+    site_id: Option<u32>,
     password: &'a str,
     public_key: String,
     journal: String,
@@ -96,6 +99,7 @@ impl Transport {
     pub fn enrol(&mut self, request: &EnrolRequest<'_>) -> Result<EnrolReply, TransportError> {
         let fields = RequestFields {
             name: request.site_name,
+            site_id: request.site.map(|site| site.0),
             password: request.password,
             public_key: request.public_key.to_string(),
             journal: request.journal.to_string(),

@@ -6,7 +6,7 @@ use std::net::TcpListener;
 use serde_json::{Value, json};
 
 use crate::support::agent::Agent;
-use crate::support::central::Central;
+use crate::support::central::{Central, password};
 use crate::support::success;
 use crate::sync::{central_by_tls, same_records};
 
@@ -50,6 +50,31 @@ fn a_device_trusts_the_new_key_whose_fingerprint_it_was_given_and_goes_on_syncin
     assert_eq!(central.records("item_line").len(), 2);
     let again = agent.json(&["re-pin", identity["fingerprint"].as_str().unwrap()]);
     assert_eq!(again["before"], again["after"]);
+}
+
+#[test]
+fn enrolling_again_pins_no_other_key_and_binds_nothing_at_a_copy() {
+    let (mut central, _) = central_by_tls(5, &["north"]);
+    let agent = Agent::initialised(&central, "north");
+    let before = trusted(&agent);
+    let file = agent.file("site-password", &password("north"));
+    std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let enrol = ["enrol", "--name", "north", "--password-file", file.to_str().unwrap()];
+    central.kill();
+    let copy = central.copied_as_copy();
+    copy.json(&["site", "reset-hardware", "north"]);
+    agent.set_url(&copy.url());
+
+    assert_eq!(agent.fails(&enrol, ""), (5, "central_key_differs".to_owned()));
+    assert_eq!(copy.json(&["site", "show", "north"])["device"], Value::Null);
+
+    central.start();
+    let identity = renew(&mut central, &agent);
+    assert_eq!(agent.fails(&enrol, ""), (5, "central_key_differs".to_owned()));
+    assert_eq!(trusted(&agent), before);
+    agent.ok(&["re-pin", identity["fingerprint"].as_str().unwrap()]);
+    agent.ok(&enrol);
+    assert_eq!(agent.settle()["outcome"], "drained");
 }
 
 #[test]

@@ -35,6 +35,36 @@ fn restore(central: &mut Central, kept: &std::path::Path) {
 }
 
 #[test]
+fn a_central_set_back_without_its_key_stops_no_site_once_they_trust_the_new_one() {
+    let (mut central, data) = central_by_tls(5, &["north"]);
+    let north = Agent::initialised(&central, "north");
+    let kept = backup(&mut central);
+    north.set_url(&central.url());
+    let store = &data.stores[0];
+    for number in 0..3 {
+        north.record(&stock(store, &format!("S{number}"), number));
+        north.settle();
+    }
+    std::fs::remove_file(kept.join("central.key")).unwrap();
+    central.kill();
+    std::fs::remove_dir_all(central.folder()).unwrap();
+    success(&std::process::Command::new("cp").arg("-a").args([&kept, &central.folder()]).output().unwrap());
+    success(&central.run(&["key", "new"], ""));
+    central.start();
+    north.set_url(&central.url());
+    let identity = central.json(&["identity"]);
+    north.ok(&["re-pin", identity["fingerprint"].as_str().unwrap()]);
+
+    assert_eq!(north.settle()["outcome"], "drained");
+
+    north.record(&stock(store, "S9", 9));
+    assert_eq!(north.settle()["outcome"], "drained");
+    assert!(central.json(&["site", "show", "north"])["stopped"].is_null());
+    same_records(&central, &north, &["item_line", "item", "store"]);
+    assert_eq!(central.records("item_line").len(), 4);
+}
+
+#[test]
 fn a_central_set_back_and_written_to_heals_with_each_site_and_loses_nothing_of_theirs() {
     let (mut central, data) = central_by_tls(5, &["north", "south"]);
     let (north, south) = (Agent::initialised(&central, "north"), Agent::initialised(&central, "south"));

@@ -222,7 +222,124 @@ fn a_repaired_device_goes_on_after_a_reset_with_what_it_had_not_sent() {
     same_records(&central, &agent, &["item_line"]);
     assert_eq!(central.records("item_line").len(), 2);
     let shown = site(&central, "north");
-    assert_eq!((&shown["binding"], &shown["retired_keys"]), (&json!("weak"), &json!(0)), "{shown}");
+    assert_eq!((&shown["binding"], &shown["retired_keys"]), (&json!("weak"), &json!(1)), "{shown}");
+}
+
+#[test]
+fn a_thief_with_a_copy_of_the_folder_stays_out_after_the_tablet_was_reset_and_enrolled_again() {
+    let (central, data) = central_by_tls(5, &["north"]);
+    let agent = Agent::initialised(&central, "north");
+    agent.record(&stock(&data.stores[0], "S1"));
+    agent.settle();
+    // On hardware that says the same: a copy of the tablet as it is.
+    let thief = copy_of(&agent, &central);
+    for name in [CHIP, BOARD] {
+        let serial = std::fs::read_to_string(agent.hardware(name)).unwrap();
+        thief.set_hardware(name, &serial);
+    }
+    let known = site(&central, "north")["device"].clone();
+    central.json(&["site", "reset-hardware", "north"]);
+    assert_eq!(thief.fails(&["sync"], "").1, "device_retired");
+
+    agent.enrol(&central, "north");
+
+    thief.record(&stock(&data.stores[0], "T1"));
+    for _ in 0..3 {
+        assert_eq!(thief.fails(&["sync"], ""), (5, "device_retired".to_owned()));
+        agent.record(&stock(&data.stores[0], "S2"));
+        agent.settle();
+    }
+    assert_eq!(central.records("item_line").keys().collect::<Vec<_>>(), ["S1", "S2"]);
+    assert_ne!(site(&central, "north")["device"], known);
+}
+
+#[test]
+fn a_device_whose_key_was_retired_enrols_with_one_new_key_however_often_it_is_cut() {
+    let (central, data) = central_by_tls(5, &["north"]);
+    let link = Link::to(central.address(), Mood::Good);
+    let agent = Agent::initialised(&central, "north");
+    agent.record(&stock(&data.stores[0], "S1"));
+    agent.set_url(&link.url());
+    central.json(&["site", "reset-hardware", "north"]);
+    let file = password_file(&agent, &password("north"));
+    let enrol = ["enrol", "--name", "north", "--password-file", &file];
+    let mut devices = std::collections::BTreeSet::new();
+    for bytes in (0..).step_by(200) {
+        link.set(Mood::CutAfter(bytes));
+        let output = agent.run(&enrol, "");
+        devices.extend(site(&central, "north")["device"].as_str().map(str::to_owned));
+        if output.status.success() {
+            break;
+        }
+        assert_eq!(output.status.code(), Some(4), "{output:?}");
+    }
+
+    assert_eq!(devices.len(), 1, "{devices:?}");
+    link.set(Mood::Good);
+    agent.settle();
+    assert_eq!(central.records("item_line").keys().collect::<Vec<_>>(), ["S1"]);
+    assert_eq!(site(&central, "north")["retired_keys"], 1);
+    assert!(!agent.data().join("identity/key.next").exists());
+}
+
+#[test]
+fn a_key_that_was_taken_unheard_and_retired_since_is_not_asked_with_for_ever() {
+    let (central, _data) = central_by_tls(5, &["north"]);
+    let agent = Agent::initialised(&central, "north");
+    let key = agent.data().join("identity/key");
+    let first = std::fs::read(&key).unwrap();
+    central.json(&["site", "reset-hardware", "north"]);
+    agent.enrol(&central, "north");
+    // As if the answer had been lost: the first key is in use, and the one that was taken waits.
+    std::fs::rename(&key, key.with_file_name("key.next")).unwrap();
+    std::fs::write(&key, first).unwrap();
+    std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    central.json(&["site", "reset-hardware", "north"]);
+
+    agent.enrol(&central, "north");
+
+    agent.settle();
+    assert_eq!(site(&central, "north")["retired_keys"], 2);
+}
+
+#[test]
+fn a_device_that_was_set_back_and_reset_recovers_with_a_new_key() {
+    let (central, data) = central_by_tls(5, &["north"]);
+    let agent = Agent::initialised(&central, "north");
+    agent.record(&stock(&data.stores[0], "S1"));
+    agent.settle();
+    let backup = agent.data().with_file_name("backup");
+    copy_folder(&agent.data(), &backup);
+    agent.record(&stock(&data.stores[0], "S2"));
+    agent.settle();
+    std::fs::remove_dir_all(agent.data()).unwrap();
+    copy_folder(&backup, &agent.data());
+    central.json(&["site", "reset-hardware", "north"]);
+    let file = password_file(&agent, &password("north"));
+
+    agent.ok(&["recover", "--yes", "--password-file", &file]);
+
+    agent.record(&stock(&data.stores[0], "S3"));
+    agent.settle();
+    same_records(&central, &agent, &["item_line", "item"]);
+    assert_eq!(central.records("item_line").keys().collect::<Vec<_>>(), ["S1", "S2", "S3"]);
+    assert_eq!(site(&central, "north")["retired_keys"], 1);
+}
+
+#[test]
+fn a_folder_that_belongs_to_one_site_binds_no_other() {
+    let (central, data) = central_by_tls(5, &["north", "south"]);
+    let agent = Agent::initialised(&central, "north");
+    let file = password_file(&agent, &password("south"));
+
+    let refused = agent.fails(&["enrol", "--name", "south", "--password-file", &file], "");
+
+    assert_eq!(refused, (5, "other_site".to_owned()));
+    assert_eq!(site(&central, "south")["device"], Value::Null, "nothing was bound");
+    let south = Agent::initialised(&central, "south");
+    south.record(&stock(&data.stores[1], "S1"));
+    south.settle();
+    agent.settle();
 }
 
 #[test]
@@ -253,7 +370,9 @@ fn a_changed_password_stops_the_site_until_it_is_shown_or_put_back() {
     agent.record(&stock(&data.stores[0], "S1"));
     let new = password_file(&agent, "another secret");
     let edited = central.json(&["site", "edit", "north", "--password-file", &new]);
-    assert_eq!((&edited["credential_generation"], &edited["credentials_changed"]), (&json!(2), &json!(true)));
+    assert_eq!(edited["credentials_changed"], true);
+    let second = edited["credential_generation"].as_u64().unwrap();
+    assert!(second > 1);
     assert!(edited["warning"].as_str().unwrap().contains("stops syncing"), "{edited}");
 
     assert_eq!(agent.fails(&["sync"], ""), (5, "credentials_changed".to_owned()));
@@ -272,7 +391,8 @@ fn a_changed_password_stops_the_site_until_it_is_shown_or_put_back() {
     agent.record(&stock(&data.stores[0], "S2"));
     agent.settle();
     let shown = site(&central, "northern");
-    assert_eq!((&shown["credential_generation"], &shown["retired_keys"]), (&json!(3), &json!(0)), "{shown}");
+    assert!(shown["credential_generation"].as_u64().unwrap() > second, "{shown}");
+    assert_eq!(shown["retired_keys"], 0, "{shown}");
     assert_eq!(central.records("item_line").len(), 2);
 }
 

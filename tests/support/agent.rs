@@ -74,9 +74,14 @@ impl Agent {
         self.ok(&arguments);
     }
 
+    /// The file of a serial number.
+    pub fn hardware(&self, source: &str) -> PathBuf {
+        self.folder.path().join("hardware").join(source)
+    }
+
     /// Gives the device a serial number; an empty one takes it away.
     pub fn set_hardware(&self, source: &str, serial: &str) {
-        let path = self.folder.path().join("hardware").join(source);
+        let path = self.hardware(source);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, serial).unwrap();
     }

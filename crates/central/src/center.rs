@@ -94,6 +94,23 @@ impl Center {
         Self::open_folder(paths, true)
     }
 
+    /// Forgets the tokens of all sites in a folder whose key is about to be another one: those that were made with the old one prove
+    /// nothing to it.
+    ///
+    /// # Errors
+    /// Those of the settings and of the store.
+    pub fn forget_tokens(folder: &DataFolder) -> Result<(), CentralError> {
+        let catalogue = Arc::new(folder.settings()?.catalogue()?);
+        // None is given here.
+        let mut store = open_store(Box::new(open_sqlite(folder)?), &catalogue, [0; 32])?;
+        #[expect(
+            clippy::redundant_closure_for_method_calls,
+            reason = "the method alone is of one lifetime of the batch"
+        )]
+        let forgotten = store.batch(clock::wall_ms(), |batch| batch.forget_all_tokens())?;
+        Ok(forgotten?)
+    }
+
     fn open_folder(paths: FolderPaths, is_copy_wanted: bool) -> Result<Self, CentralError> {
         let folder = DataFolder::open(paths)?;
         let settings = folder.settings()?;

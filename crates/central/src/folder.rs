@@ -115,7 +115,7 @@ impl DataFolder {
     /// Takes the lock of a folder that `init` made.
     ///
     /// # Errors
-    /// `not_initialised`, `folder_in_use`, `store_missing`, `folder_failed`.
+    /// `not_initialised`, `key_missing`, `folder_in_use`, `store_missing`, `folder_failed`.
     pub fn open(paths: FolderPaths) -> Result<Self, CentralError> {
         check_initialised(&paths)?;
         Self::with_store(paths)
@@ -204,10 +204,16 @@ impl DataFolder {
 /// Whether `init` has made this folder.
 ///
 /// # Errors
-/// `not_initialised`.
+/// `not_initialised`; `key_missing` if there is a store and no key.
 pub fn check_initialised(paths: &FolderPaths) -> Result<(), CentralError> {
     if paths.key().exists() {
         return Ok(());
+    }
+    if fs::metadata(paths.store()).is_ok_and(|metadata| metadata.len() > 0) {
+        let message = format!("{} has a store, but central's key is gone", paths.root().display());
+        let advice = "Put the key back with `key import`: the sites trust no other. If every copy of it is lost, `key new` makes \
+                      another, which each site has to `re-pin`. If it is `init` that was cut short, run it again.";
+        return Err(CentralError::refused("key_missing", message, advice));
     }
     let message = format!("{} is no data folder of outpost-central", paths.root().display());
     let advice = format!("Check --data, or make it with `outpost-central init --data {}`.", paths.root().display());
@@ -217,7 +223,7 @@ pub fn check_initialised(paths: &FolderPaths) -> Result<(), CentralError> {
 /// Reads the secret key. Nobody needs the folder's lock for it: it is replaced whole.
 ///
 /// # Errors
-/// `not_initialised`, `key_damaged`, `folder_failed`.
+/// `not_initialised`, `key_missing`, `key_damaged`, `folder_failed`.
 pub fn read_seed(paths: &FolderPaths) -> Result<Zeroizing<[u8; SEED_BYTES]>, CentralError> {
     check_initialised(paths)?;
     let path = paths.key();

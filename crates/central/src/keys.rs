@@ -10,6 +10,7 @@ use protocol::edge::Signer as _;
 use protocol::fingerprint::Fingerprint;
 use serde_json::{Value, json};
 
+use crate::center::Center;
 use crate::copy;
 use crate::entropy;
 use crate::error::{CentralError, Exit};
@@ -69,15 +70,17 @@ pub fn import(paths: &FolderPaths, file: &Path, passphrase: &str, replaces: bool
     Ok(told(&signer, &json!({ "before": before.map(|before| before.to_string()) })))
 }
 
-/// Makes a new key where the old one is lost with its backups. Each site has to be told its fingerprint (`outpost re-pin`).
+/// Makes a new key where the old one is lost with its backups. Each site has to be told its fingerprint (`outpost re-pin`). Tokens
+/// are made with the key, so that all are forgotten first: of each site, whichever device comes next with its key is its device.
 ///
 /// # Errors
-/// `key_differs` if there is a key and `replaces` is not given; `folder_in_use`, `not_initialised`, `folder_failed`.
+/// Those of the store; `key_differs` if there is a key and `replaces` is not given; `folder_in_use`, `not_initialised`, `folder_failed`.
 pub fn make(paths: &FolderPaths, replaces: bool) -> Result<Value, CentralError> {
     let folder = DataFolder::open_without_key(paths.clone())?;
     let seed = zeroize::Zeroizing::new(entropy::bytes());
     let signer = Ed25519Signer::from_seed(&seed);
     let before = check_replaces(&folder, &Fingerprint::of(&signer.public_key()), replaces)?;
+    Center::forget_tokens(&folder)?;
     folder.write_key(&seed)?;
     Ok(told(&signer, &json!({ "before": before.map(|before| before.to_string()) })))
 }

@@ -46,6 +46,8 @@ pub struct LogSettings {
 pub struct LimitSettings {
     /// Exchanges with sites at once; one more is answered 503 with Retry-After.
     pub exchanges_max: usize,
+    /// Requests at once of which the head has not proved yet who sends them; one more is answered 503 with Retry-After.
+    pub heads_max: usize,
     /// Connections at once; one more waits in the system's own queue.
     pub connections_max: usize,
     /// Enrolments at once: each takes the memory of a password check.
@@ -54,12 +56,14 @@ pub struct LimitSettings {
     pub readers_max: usize,
 }
 
-/// Idle times, in milliseconds. Nothing has a limit on its whole duration.
+/// Idle times, in milliseconds. Nothing has a limit on its whole duration, but what comes before a sender is proved.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TimeoutSettings {
     /// Longest time without a byte of a request that is not complete.
     pub read_idle_ms: u64,
+    /// Longest time in all for the head of a request, which proves who sends it, and for an enrolment.
+    pub head_ms: u64,
     /// Longest time in which a site takes no byte of its reply.
     pub write_idle_ms: u64,
     /// An exchange that was silent for so long gives way to a new one of the same site.
@@ -94,13 +98,13 @@ impl Default for LogSettings {
 
 impl Default for LimitSettings {
     fn default() -> Self {
-        Self { exchanges_max: 64, connections_max: 512, enrolments_max: 2, readers_max: 4 }
+        Self { exchanges_max: 64, heads_max: 256, connections_max: 512, enrolments_max: 2, readers_max: 4 }
     }
 }
 
 impl Default for TimeoutSettings {
     fn default() -> Self {
-        Self { read_idle_ms: 60_000, write_idle_ms: 60_000, supersede_idle_ms: 5_000 }
+        Self { read_idle_ms: 60_000, head_ms: 60_000, write_idle_ms: 60_000, supersede_idle_ms: 5_000 }
     }
 }
 
@@ -152,10 +156,12 @@ impl Settings {
         let (limits, timeouts, passwords) = (&self.limits, &self.timeouts, &self.passwords);
         in_range("log.entry_log_days", u64::from(self.log.entry_log_days), 1, 36_500)?;
         in_range("limits.exchanges_max", limits.exchanges_max as u64, 1, 10_000)?;
+        in_range("limits.heads_max", limits.heads_max as u64, 1, 100_000)?;
         in_range("limits.connections_max", limits.connections_max as u64, 1, 100_000)?;
         in_range("limits.enrolments_max", limits.enrolments_max as u64, 1, 64)?;
         in_range("limits.readers_max", limits.readers_max as u64, 1, 64)?;
         in_range("timeouts.read_idle_ms", timeouts.read_idle_ms, 100, 3_600_000)?;
+        in_range("timeouts.head_ms", timeouts.head_ms, 100, 3_600_000)?;
         in_range("timeouts.write_idle_ms", timeouts.write_idle_ms, 100, 3_600_000)?;
         in_range("timeouts.supersede_idle_ms", timeouts.supersede_idle_ms, 100, 3_600_000)?;
         in_range("passwords.memory_kib", u64::from(passwords.memory_kib), 64, 1_048_576)?;
@@ -212,10 +218,12 @@ mod tests {
         for key in [
             "entry_log_days",
             "exchanges_max",
+            "heads_max",
             "connections_max",
             "enrolments_max",
             "readers_max",
             "read_idle_ms",
+            "head_ms",
             "write_idle_ms",
             "supersede_idle_ms",
             "memory_kib",

@@ -49,7 +49,7 @@ pub enum Ask {
 }
 
 /// How the key that signed a request stands to its site.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Standing {
     /// It speaks for the site.
     Current,
@@ -233,6 +233,11 @@ impl Exchange {
         self.request.as_ref().map(|(head, _)| head.prelude().site)
     }
 
+    /// The key that its head was signed with, once that was right.
+    pub fn key(&self) -> Option<PublicKey> {
+        self.site.as_ref().map(|site| site.key)
+    }
+
     /// The cursor that the request reported for a scope; one at 0 if it reported none.
     pub fn cursor_of(&self, scope: &ScopeId) -> Cursor {
         let whole = self.request.as_ref().and_then(|(head, _)| head.whole());
@@ -328,6 +333,15 @@ impl Exchange {
         let head = Head::decode(body, self.versions).map_err(|error| message_refusal(&error))?;
         if head.whole().is_some_and(|head| head.cursors.len() > limits::SCOPES_MAX) {
             return Err(Refusal::new("too_many_scopes", "the request names more scopes than limits::SCOPES_MAX"));
+        }
+        let largest = head.largest_number();
+        if largest > limits::NUMBER_MAX {
+            let what = alloc::format!(
+                "the request shows the number {largest}, and no journal and no central can have come above {}: its device's files \
+                 are damaged or forged",
+                limits::NUMBER_MAX
+            );
+            return Err(Refusal::new("number_too_large", &what));
         }
         self.site = Some(KnownSite { id, key });
         self.request = Some((head.clone(), hash_of(body)));

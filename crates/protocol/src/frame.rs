@@ -211,7 +211,7 @@ pub fn unpack(body: &[u8], history: &mut History, codec: &mut dyn Codec) -> Resu
     if count == 0 || count > limits::FRAME_ENTRIES_MAX || header.first == Sequence::ZERO {
         return Err(FrameError::Decode(DecodeError::AboveLimit { limit: "FRAME_ENTRIES_MAX", found: count }));
     }
-    if header.first.0.checked_add(u64::from(header.count)).is_none() {
+    if header.first.0.saturating_add(u64::from(header.count)) > limits::NUMBER_MAX {
         return Err(FrameError::Decode(DecodeError::NumberTooLarge));
     }
     let plain = unpack_plain(header.compression, header.dictionary, packed, plain_bytes, history, codec)?;

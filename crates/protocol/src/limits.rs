@@ -78,6 +78,10 @@ pub const RETIRED_KEYS_MAX: usize = 4;
 pub const HARDWARE_SOURCES_MAX: usize = 16;
 /// Longest wait that a refusal may ask for, in seconds: a mistake at central may not silence a site for longer.
 pub const RETRY_AFTER_S_MAX: u32 = 3600;
+/// Largest sequence, position or control number that a request may show. A thousand a second for nine thousand years give less, so
+/// that a larger one is of no journal and no central; what is counted on from here stays far below 2^63, the largest integer of a
+/// database.
+pub const NUMBER_MAX: u64 = 1 << 48;
 
 const _: () = assert!(GROUP_BYTES_MAX >= ENTRY_BYTES_MAX, "a group holds at least one entry of the largest size");
 const _: () = assert!(FRAME_PLAIN_BYTES_MAX > ENTRY_BYTES_MAX, "a frame holds any entry");

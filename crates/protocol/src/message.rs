@@ -98,6 +98,12 @@ pub struct RequestHead {
 }
 
 impl RequestHead {
+    /// The largest position or control number that it shows, beside what its prelude has.
+    pub(crate) fn largest_number(&self) -> u64 {
+        let cursors = self.cursors.iter().map(|shown| &shown.cursor).chain(&self.heard);
+        cursors.map(|cursor| cursor.number.0.max(cursor.began.0)).fold(self.control.0, u64::max)
+    }
+
     /// Bytes of control rows that the reply's head may carry beside the one that always comes. A reply's head is not cut in
     /// parts, so that it must not be larger than what the link is known to carry.
     pub fn control_bytes_max(&self) -> usize {

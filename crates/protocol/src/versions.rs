@@ -107,6 +107,15 @@ pub enum Head {
 }
 
 impl Head {
+    /// The largest sequence, position or control number that it shows. Above [`limits::NUMBER_MAX`](crate::limits::NUMBER_MAX)
+    /// neither a journal nor a central can have come to it.
+    pub fn largest_number(&self) -> u64 {
+        let prelude = self.prelude();
+        let predecessor = prelude.predecessor.map_or(0, |before| before.sequence.0.max(before.promised.0));
+        let whole = self.whole().map_or(0, RequestHead::largest_number);
+        prelude.head.0.max(predecessor).max(whole)
+    }
+
     /// Reads a head as far as a program that understands `versions` can.
     ///
     /// # Errors

@@ -60,6 +60,7 @@ fn every_limit_is_in_the_page_with_its_value() {
         RETIRED_KEYS_MAX,
         HARDWARE_SOURCES_MAX,
         RETRY_AFTER_S_MAX,
+        NUMBER_MAX,
     ];
     let source = read("src/limits.rs");
     let named: BTreeSet<&str> =

@@ -203,6 +203,12 @@ impl Device {
         &self.signer
     }
 
+    /// It speaks with another key from now on, as an agent does that is told that central has retired its own.
+    pub fn renew_key(&mut self, random: &mut Random) {
+        self.identity.seed = random.bytes();
+        self.signer = Ed25519Signer::from_seed(&self.identity.seed);
+    }
+
     /// A copy of its disk as it is.
     pub fn image(&self) -> DeviceImage {
         DeviceImage {
@@ -237,6 +243,7 @@ impl Device {
     }
 
     /// Another device for the same site, with an empty disk and hardware of its own.
+    #[must_use]
     pub fn sibling(&self, number: usize, random: &mut Random) -> Device {
         let mut device = Device::new(self.site, self.settings.clone(), random);
         device.hardware = u8::try_from(number).unwrap_or(u8::MAX);

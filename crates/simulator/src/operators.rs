@@ -94,6 +94,15 @@ impl World {
                 self.count_tokens_anew(site);
                 Ok(true)
             }
+            Ok(Err(error)) if error.code() == "key_retired" => {
+                // A key that was reset or replaced is never taken again: the device makes another one by itself.
+                *self.retirements.entry(site).or_default() += 1;
+                self.note(format_args!("device {index} makes a new key"));
+                if let Some(device) = self.devices.get_mut(index) {
+                    device.renew_key(&mut self.random);
+                }
+                self.enrol_with(index, journal)
+            }
             Ok(Err(error)) if self.see_to_fork(index, error.code())? => Ok(false),
             Ok(Err(error)) if error.code() == "site_bound" && self.model.device(index).is_other_time_line => {
                 // Central was set back to before the site was freed: that is done again.

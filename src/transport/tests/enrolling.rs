@@ -13,6 +13,7 @@ use crate::transport::*;
 fn enrol(server: &Server) -> Result<EnrolReply, TransportError> {
     let password = Zeroizing::new("sesame \"7\"".to_owned());
     let request = EnrolRequest {
+        site: Some(SiteId(7)),
         site_name: "Clinic 7",
         password: &password,
         public_key: PublicKey([0xab; 32]),
@@ -54,7 +55,7 @@ fn an_enrolment_shows_name_password_key_journal_and_hardware() {
     let fields: serde_json::Value = serde_json::from_slice(&request.body).unwrap();
     let expected = serde_json::json!({
         "name": "Clinic 7", "password": "sesame \"7\"", "public_key": "ab".repeat(32), "journal": "01".repeat(16),
-        "type": "mobile", "hardware": "0000",
+        "type": "mobile", "hardware": "0000", "site_id": 7,
     });
     assert_eq!(fields, expected);
 }

@@ -278,14 +278,21 @@ fn columns(value: &Value, keys: &[&str]) -> Vec<String> {
     keys.iter().map(|key| plain(&value[*key])).collect()
 }
 
-/// A value without quotes; nothing is a dash.
+/// A value without quotes; nothing is a dash. What comes from a site moves no cursor of a terminal and breaks no line.
 fn plain(value: &Value) -> String {
     match value {
         Value::Null => "-".to_owned(),
         Value::String(text) if text.is_empty() => "-".to_owned(),
-        Value::String(text) => text.clone(),
+        Value::String(text) => text.chars().flat_map(visible).collect(),
         other => other.to_string(),
     }
+}
+
+/// A character as it is, or its escape.
+fn visible(character: char) -> impl Iterator<Item = char> {
+    let escape = character.is_control().then(|| character.escape_default());
+    let plain = escape.is_none().then_some(character);
+    plain.into_iter().chain(escape.into_iter().flatten())
 }
 
 /// Rows under a head, lined up; the last column is as wide as it is.
@@ -316,6 +323,19 @@ mod tests {
         let rows = [vec!["1".to_owned(), "x".repeat(60)], vec!["22".to_owned(), "y".to_owned()]];
 
         assert_eq!(table(&["ID", "NAME"], rows.into_iter()), format!("ID  NAME\n1   {}\n22  y\n", "x".repeat(60)));
+    }
+
+    #[test]
+    fn what_a_site_named_its_records_sends_no_escapes_to_a_terminal() {
+        let record =
+            json!({ "id": "a\u{1b}[2Jb\nc\u{9b}1m", "store": "S\u{7}", "position": 1, "data": {"k": "\u{1b}"} });
+        let aside = json!({ "place": "p", "table": "t\r", "id": "\u{1b}]0;x\u{7}", "code": "c", "received": "r", "reason": "é" });
+
+        let text = records(&json!({ "records": [record] })) + &set_aside(&json!({ "set_aside": [aside] }));
+
+        assert!(text.chars().all(|character| character == '\n' || !character.is_control()), "{text:?}");
+        assert_eq!(text.lines().count(), 4, "{text}");
+        assert!(text.contains(r"a\u{1b}[2Jb\nc\u{9b}1m") && text.contains('é'), "{text}");
     }
 
     #[test]

@@ -2,16 +2,18 @@
 //! speaks for the site, from its own hardware. The first step gives the salt with which the hardware's values are hashed.
 
 mod password;
+mod queue;
 mod salt;
 mod throttle;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use axum::http::StatusCode;
 use protocol::edge::Signer as _;
 use protocol::hardware::HardwareId;
-use protocol::ids::{JournalId, PublicKey};
+use protocol::ids::{JournalId, PublicKey, SiteId};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
@@ -20,16 +22,17 @@ use crate::center::Center;
 use crate::clock;
 use crate::error::CentralError;
 use crate::hex;
-use crate::store::{EnrollingDevice, SITE_NAME_BYTES_MAX, SiteKind};
+use crate::store::{EnrollingDevice, SITE_NAME_BYTES_MAX, SiteKind, SiteRow, StoreError};
 use crate::writer::WriteError;
+use password::is_password_in;
 pub use password::{PASSWORD_BYTES_MAX, hash_password, is_password};
+use queue::Queue;
+pub use queue::{WAITING_MAX, WAITING_PER_ADDRESS_MAX};
 use salt::StrangersSalt;
 use throttle::Throttle;
 
 /// Largest request, in bytes: a name and a password of the largest sizes in which every character is an escape, and the keys.
 pub const REQUEST_BYTES_MAX: usize = 16 * 1024;
-/// Enrolments that wait for one of `limits.enrolments_max` places at most; one more is told to come again.
-pub const WAITING_MAX: usize = 32;
 
 /// What a device asks first.
 #[derive(Deserialize)]
@@ -54,6 +57,9 @@ pub struct BeginReply {
 struct EnrolRequest {
     /// The site's login.
     name: String,
+    /// The site that the device belongs to already, if it does.
+    #[serde(default)]
+    site_id: Option<u32>,
     password: String,
     /// Of the device's key, as 64 hexadecimal digits.
     public_key: String,
@@ -95,6 +101,18 @@ pub enum EnrolError {
     /// Unknown name or wrong password: which, is not told.
     #[error("the name or the password is wrong")]
     Credentials,
+    /// The name is another site's than the device's.
+    #[error(
+        "this device belongs to site {known}, and {name} is site {found}: use another data folder for another site"
+    )]
+    OtherSite {
+        /// The site that the device knows.
+        known: u32,
+        /// The name that it gave.
+        name: String,
+        /// The site of that name.
+        found: u32,
+    },
     /// The site is of another kind.
     #[error("the site is registered as {registered}, the device says {found}; correct one of them")]
     Type {
@@ -124,6 +142,7 @@ impl EnrolError {
             Self::Malformed(_) => "enrolment_malformed",
             Self::Field { .. } => "enrolment_field",
             Self::Credentials => "wrong_credentials",
+            Self::OtherSite { .. } => "other_site",
             Self::Type { .. } => "site_type_differs",
             Self::TooManyAttempts { .. } => "too_many_attempts",
             Self::Overloaded => "overloaded",
@@ -144,7 +163,7 @@ impl EnrolError {
         match self {
             Self::Malformed(_) | Self::Field { .. } => StatusCode::BAD_REQUEST,
             Self::Credentials => StatusCode::FORBIDDEN,
-            Self::Type { .. } => StatusCode::CONFLICT,
+            Self::OtherSite { .. } | Self::Type { .. } => StatusCode::CONFLICT,
             Self::TooManyAttempts { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
             Self::Center(error) => match error.exit {
@@ -179,22 +198,30 @@ pub struct Enrolment {
     nobody: Arc<str>,
     strangers_salt: StrangersSalt,
     places: Semaphore,
-    queue: Semaphore,
+    queue: Arc<Queue>,
+    /// What checks that are over have left for the next ones: one for each of the places.
+    memory: Arc<Mutex<Vec<Vec<argon2::Block>>>>,
 }
 
 impl Enrolment {
     /// For a center.
     ///
     /// # Errors
-    /// Those of hashing.
+    /// Those of hashing, and of the store.
     pub fn new(center: Arc<Center>) -> Result<Self, CentralError> {
         let chance = crate::entropy::bytes::<32>();
+        // A store of before gets the secret when it is opened for writing.
+        center.writer()?;
+        let own = center.read(|reading| reading.site(SiteId::CENTRAL))?;
+        let secret =
+            own.and_then(|own| own.salt).ok_or_else(|| StoreError::Damaged("central has no salt".to_owned()))?;
         Ok(Self {
             throttle: Mutex::new(Throttle::default()),
             nobody: hash_password(center.settings().passwords, &hex::to_hex(&chance))?.into(),
-            strangers_salt: StrangersSalt::new(center.signer()),
+            strangers_salt: StrangersSalt::new(&secret),
             places: Semaphore::new(center.settings().limits.enrolments_max),
-            queue: Semaphore::new(WAITING_MAX + center.settings().limits.enrolments_max),
+            queue: Arc::default(),
+            memory: Arc::default(),
             center,
         })
     }
@@ -203,14 +230,16 @@ impl Enrolment {
     ///
     /// # Errors
     /// [`EnrolError`].
-    pub async fn begin(&self, body: &[u8]) -> Result<BeginReply, EnrolError> {
+    pub async fn begin(&self, body: &[u8], address: Option<IpAddr>) -> Result<BeginReply, EnrolError> {
         let request: BeginRequest =
             serde_json::from_slice(body).map_err(|error| EnrolError::Malformed(error.to_string()))?;
         check_name(&request.name)?;
-        let _in_queue = self.queue.try_acquire().map_err(|_| EnrolError::Overloaded)?;
+        let _in_queue = self.queue.enter(known(address)).ok_or(EnrolError::Overloaded)?;
         let (center, name) = (Arc::clone(&self.center), request.name.clone());
         let found = spawn_blocking(move || center.read(move |reading| reading.site_by_name(&name)));
         let account = found.await.map_err(|_| stopped())??;
+        // Central's own is the secret of the others.
+        let account = account.filter(|account| account.kind != SiteKind::Central);
         let salt = account.and_then(|account| account.salt).unwrap_or_else(|| self.strangers_salt.of(&request.name));
         Ok(BeginReply { salt: salt.to_string(), central_key: self.center.signer().public_key().to_string() })
     }
@@ -223,27 +252,25 @@ impl Enrolment {
         let request: EnrolRequest =
             serde_json::from_slice(body).map_err(|error| EnrolError::Malformed(error.to_string()))?;
         let (device, kind) = check(&request)?;
-        let address = address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        let address = known(address);
         self.check_throttle(&request.name, address)?;
-        let _in_queue = self.queue.try_acquire().map_err(|_| EnrolError::Overloaded)?;
-        let _place = self.places.acquire().await.expect("the places are never closed");
+        let in_queue = self.queue.enter(address).ok_or(EnrolError::Overloaded)?;
+        let place = self.places.acquire().await.expect("the places are never closed");
         // Others with the same name may have been wrong while this one waited.
         self.check_throttle(&request.name, address)?;
 
-        let (name, password) = (request.name.clone(), request.password.clone());
-        let (center, nobody) = (Arc::clone(&self.center), Arc::clone(&self.nobody));
-        let proved = spawn_blocking(move || -> Result<_, EnrolError> {
-            let account = center.read(move |reading| reading.site_by_name(&name))?;
-            let hash = account.as_ref().map_or(&*nobody, |account| account.password_hash.as_str());
-            let is_right = is_password(hash, &password);
-            Ok(account.filter(|_| is_right))
-        });
-        let Some(account) = proved.await.map_err(|_| stopped())?? else {
-            self.lock().failed(&request.name, address, clock::monotonic_ms());
-            tracing::warn!(name = request.name, %address, "an enrolment with a wrong name or password");
+        let account = self.account_of(&request).await?;
+        drop((place, in_queue));
+        let Some(account) = account else {
+            let delay_ms = self.lock().failed(&request.name, address, clock::monotonic_ms());
+            tracing::warn!(name = request.name, %address, delay_ms, "an enrolment with a wrong name or password");
+            tokio::time::sleep(Duration::from_millis(delay_ms)).await;
             return Err(EnrolError::Credentials);
         };
         self.lock().succeeded(&request.name, address);
+        if let Some(known) = request.site_id.filter(|known| *known != account.id.0) {
+            return Err(EnrolError::OtherSite { known, name: request.name, found: account.id.0 });
+        }
         if account.kind != kind {
             return Err(EnrolError::Type { registered: account.kind.as_str(), found: kind.as_str() });
         }
@@ -271,6 +298,22 @@ impl Enrolment {
         })
     }
 
+    /// The site whose name and password were given.
+    async fn account_of(&self, request: &EnrolRequest) -> Result<Option<SiteRow>, EnrolError> {
+        let (name, password) = (request.name.clone(), request.password.clone());
+        let (center, nobody, shared) = (Arc::clone(&self.center), Arc::clone(&self.nobody), Arc::clone(&self.memory));
+        let proved = spawn_blocking(move || -> Result<_, EnrolError> {
+            let account = center.read(move |reading| reading.site_by_name(&name))?;
+            let hash = account.as_ref().map_or(&*nobody, |account| account.password_hash.as_str());
+            let lock = || shared.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut memory = lock().pop().unwrap_or_default();
+            let is_right = is_password_in(&mut memory, hash, &password);
+            lock().push(memory);
+            Ok(account.filter(|_| is_right))
+        });
+        proved.await.map_err(|_| stopped())?
+    }
+
     fn check_throttle(&self, name: &str, address: IpAddr) -> Result<(), EnrolError> {
         match self.lock().wait_s(name, address, clock::monotonic_ms()) {
             0 => Ok(()),
@@ -281,6 +324,11 @@ impl Enrolment {
     fn lock(&self) -> std::sync::MutexGuard<'_, Throttle> {
         self.throttle.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Beside the network there is only the test without an address.
+fn known(address: Option<IpAddr>) -> IpAddr {
+    address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
 }
 
 fn check_name(name: &str) -> Result<(), EnrolError> {

@@ -1,8 +1,8 @@
 //! Passwords of sites, kept as Argon2id hashes in the PHC format, which names its own parameters.
 
-use argon2::password_hash::phc::PasswordHash;
-use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
-use argon2::{Algorithm, Argon2, Params, Version};
+use argon2::password_hash::PasswordHasher as _;
+use argon2::password_hash::phc::{Output, PasswordHash};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
 
 use crate::entropy;
 use crate::error::{CentralError, Exit};
@@ -36,8 +36,26 @@ pub fn hash_password(settings: PasswordSettings, password: &str) -> Result<Strin
 
 /// Whether this is the password of a hash. A hash that cannot be read has none.
 pub fn is_password(hash: &str, password: &str) -> bool {
+    is_password_in(&mut Vec::new(), hash, password)
+}
+
+/// The same in memory that is used again for the next check. Without that each thread that ever checked one keeps as much.
+pub(super) fn is_password_in(memory: &mut Vec<Block>, hash: &str, password: &str) -> bool {
     let Ok(hash) = PasswordHash::new(hash) else { return false };
-    Argon2::default().verify_password(password.as_bytes(), &hash).is_ok()
+    let (Some(salt), Some(kept)) = (&hash.salt, &hash.hash) else { return false };
+    let algorithm = Algorithm::try_from(hash.algorithm.as_str());
+    let version = hash.version.map_or(Ok(Version::default()), Version::try_from);
+    let (Ok(algorithm), Ok(version), Ok(params)) = (algorithm, version, Params::try_from(&hash)) else { return false };
+    let blocks = params.block_count();
+    if memory.len() < blocks {
+        memory.resize(blocks, Block::default());
+    }
+    let mut found = vec![0; kept.len()];
+    let argon2 = Argon2::new(algorithm, version, params);
+    let memory = memory.get_mut(..blocks).unwrap_or_default();
+    argon2.hash_password_into_with_memory(password.as_bytes(), salt, &mut found, memory).is_ok()
+        // Compares in the same time wherever they differ.
+        && Output::new(&found).is_ok_and(|found| found == *kept)
 }
 
 #[cfg(test)]
@@ -55,6 +73,19 @@ mod tests {
         assert!(!is_password(&hash, "correct horsf"));
         assert!(!is_password("", "correct horse"));
         assert_ne!(hash_password(QUICK, "correct horse").unwrap(), hash);
+    }
+
+    #[test]
+    fn checks_one_after_the_other_share_their_memory_whatever_they_cost() {
+        let costly = hash_password(PasswordSettings { memory_kib: 128, rounds: 2 }, "costly").unwrap();
+        let quick = hash_password(QUICK, "quick").unwrap();
+        let mut memory = Vec::new();
+
+        for _ in 0..3 {
+            assert!(is_password_in(&mut memory, &quick, "quick") && is_password_in(&mut memory, &costly, "costly"));
+            assert!(!is_password_in(&mut memory, &quick, "costly") && !is_password_in(&mut memory, &costly, "quick"));
+        }
+        assert_eq!(memory.len() * Block::SIZE, 128 * 1024);
     }
 
     #[test]

@@ -88,11 +88,13 @@ impl Batch<'_> {
     ///
     /// A site without a key takes the device. One with this key takes it if the hardware is the same as far as can be told. One
     /// with another key takes it only if the hardware is the same for sure (a tablet that was wiped): the old key and journal
-    /// are retired. The device whose binding was reset goes on in its journal if no other device came between.
+    /// are retired. A key that was retired is never taken again, since whoever has a copy of it would be taken with it; the device
+    /// makes a new one. Under that it goes on in the site's last journal, if nothing came of it after a reset closed it and no other
+    /// journal began since.
     ///
     /// # Errors
-    /// Refused with `unknown_site`; `site_stopped`; `hardware_differs` for the right key on other hardware; `site_bound` for
-    /// another device; `journal_retired` for a journal that was closed.
+    /// Refused with `unknown_site`; `site_stopped`; `key_retired`; `hardware_differs` for the right key on other hardware;
+    /// `site_bound` for another device; `journal_retired` for a journal that was closed.
     pub fn enrol(&mut self, site: SiteId, device: &EnrollingDevice) -> Result<Enrolled, StoreError> {
         self.job(|batch| {
             if site == SiteId::CENTRAL {
@@ -100,6 +102,7 @@ impl Batch<'_> {
             }
             let active = batch.site(site)?.journal.as_ref().map(|journal| journal.id);
             batch.refuse_stopped(site)?;
+            batch.refuse_retired_key(site, &device.key)?;
             let bound = batch.bound(site)?;
             let likeness = compare(&bound.hardware, &device.hardware).likeness;
             let mut enrolled = Enrolled {
@@ -109,9 +112,8 @@ impl Batch<'_> {
                 replaced: None,
                 is_new: true,
             };
-            let mut is_back = false;
             match bound.key {
-                None => is_back = batch.forget_retired_key(site, &device.key)? == Some(RetiredReason::Reset),
+                None => {}
                 Some(key) if key == device.key => {
                     if likeness == Likeness::OtherDevice {
                         return Err(hardware_differs(site, &bound));
@@ -128,17 +130,14 @@ impl Batch<'_> {
                 Some(_) if likeness != Likeness::SameDevice => return Err(site_bound(site, &bound, device)),
                 Some(old) => {
                     batch.retire_key(site, &old, RetiredReason::Replaced)?;
-                    batch.forget_retired_key(site, &device.key)?;
                     enrolled.replaced = Some(old);
                 }
             }
-            let is_same_device = is_back || bound.key == Some(device.key);
             batch.bind(site, device, bound.key == Some(device.key))?;
-            if active != Some(device.journal) {
-                batch.change_journal(site, device.journal, is_back)?;
-            }
+            let is_free = bound.key.is_none();
+            let is_back = active != Some(device.journal) && batch.change_journal(site, device.journal, is_free)?;
             // The same device still has what it had read, also under another journal after damage.
-            if !is_same_device {
+            if !is_back && bound.key != Some(device.key) {
                 batch.forget_device(site)?;
             }
             Ok(enrolled)
@@ -167,6 +166,20 @@ impl Batch<'_> {
             batch.site(site)?.is_enrolled = false;
             Ok(Some(key))
         })
+    }
+
+    /// That a key speaks for a site still: an exchange that was begun before another device took the place may go on for long, and
+    /// the other one may go on in the same journal.
+    ///
+    /// # Errors
+    /// Refused with `device_retired`.
+    pub fn refuse_replaced(&mut self, site: SiteId, key: &PublicKey) -> Result<(), StoreError> {
+        let sql = "SELECT 1 FROM site WHERE id = ?1 AND public_key = ?2";
+        if self.sql.query_integer(sql, &[site.0.into(), (&key.0).into()])?.is_some() {
+            return Ok(());
+        }
+        let what = format!("key {} ceased to speak for site {site} during the exchange", key.fingerprint());
+        Err(StoreError::refused("device_retired", &what))
     }
 
     /// The keys that spoke for a site before, the newest first.
@@ -218,14 +231,16 @@ impl Batch<'_> {
         Ok(())
     }
 
-    fn change_journal(&mut self, site: SiteId, journal: JournalId, is_back: bool) -> Result<(), StoreError> {
+    /// Whether the device is back in a journal that was closed; else it begins a new one.
+    fn change_journal(&mut self, site: SiteId, journal: JournalId, is_free: bool) -> Result<bool, StoreError> {
         let sql = format!("SELECT {JOURNAL_COLUMNS} FROM journal WHERE site = ?1 AND id = ?2");
         let Some(known) = self.sql.query_one(&sql, &[site.0.into(), (&journal.0).into()], Journal::read)? else {
-            return self.replace_journal(site, journal, None);
+            self.replace_journal(site, journal, None)?;
+            return Ok(false);
         };
         let last = self.sql.query_integer("SELECT max(number) FROM journal WHERE site = ?1", &[site.0.into()])?;
         // What came after it was closed is in set-aside, and can be taken for received no more.
-        if !is_back || last != Some(known.number) || known.closed_at.is_some_and(|closed| closed < known.received) {
+        if !is_free || last != Some(known.number) || known.closed_at.is_some_and(|closed| closed < known.received) {
             let what = format!(
                 "journal {journal} of site {site} was closed; a device goes on in a new one: outpost recover begins it"
             );
@@ -236,7 +251,21 @@ impl Batch<'_> {
         self.site(site)?.journal = Some(Journal { is_active: true, closed_at: None, ..known });
         let is_left = has_unjudged_journal(self.sql, site)?;
         self.site(site)?.has_unjudged_journal = is_left;
-        Ok(())
+        Ok(true)
+    }
+
+    /// That a key never was retired, as far as is remembered.
+    fn refuse_retired_key(&mut self, site: SiteId, key: &PublicKey) -> Result<(), StoreError> {
+        let Some(retired) = self.retired_keys(site)?.into_iter().find(|retired| retired.key == *key) else {
+            return Ok(());
+        };
+        let what = format!(
+            "key {} spoke for site {site} until {} and never does again, because a copy of it would as well: the device has to \
+             make a new one",
+            key.fingerprint(),
+            date_text(retired.retired_ms)
+        );
+        Err(StoreError::refused("key_retired", &what))
     }
 
     /// Keeps a key as one that spoke for the site. At the limit the oldest is forgotten, and then counts as any stranger's.
@@ -247,19 +276,10 @@ impl Batch<'_> {
             &[site.0.into(), (&key.0).into(), unsigned(self.now_ms), reason.as_str().into()],
         )?;
         for forgotten in self.retired_keys(site)?.into_iter().skip(RETIRED_KEYS_MAX) {
-            self.forget_retired_key(site, &forgotten.key)?;
+            let sql = "DELETE FROM retired_key WHERE site = ?1 AND public_key = ?2";
+            self.sql.execute(sql, &[site.0.into(), (&forgotten.key.0).into()])?;
         }
         Ok(())
-    }
-
-    /// A key that speaks for the site again is not retired. Gives why it was.
-    fn forget_retired_key(&mut self, site: SiteId, key: &PublicKey) -> Result<Option<RetiredReason>, StoreError> {
-        let retired = self.retired_keys(site)?.into_iter().find(|retired| retired.key == *key);
-        if retired.is_some() {
-            let sql = "DELETE FROM retired_key WHERE site = ?1 AND public_key = ?2";
-            self.sql.execute(sql, &[site.0.into(), (&key.0).into()])?;
-        }
-        Ok(retired.map(|retired| retired.reason))
     }
 }
 

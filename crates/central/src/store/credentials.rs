@@ -2,10 +2,15 @@
 //!
 //! Each pair has a generation. An exchange names the one that its device has proved, and only the site's own is taken. So a
 //! change stops the site until the device proves the new pair, and putting the old pair back lets it go on.
+//!
+//! A generation lies behind the last one by a step that nobody foresees and that each start of central draws anew. A central that was
+//! put back from a backup forgets generations that it gave, and must not give one of them again to another pair: a device that had
+//! proved the first would be taken for one that has proved the second.
 
 use std::ops::ControlFlow;
 
-use protocol::ids::{CredentialGeneration, SiteId};
+use protocol::chain::hash_of;
+use protocol::ids::{CredentialGeneration, Epoch, SiteId};
 use protocol::versions::Prelude;
 use sql::SqlExt;
 
@@ -140,7 +145,7 @@ impl Batch<'_> {
         let sql = "SELECT max(generation) FROM site_credentials WHERE site = ?1";
         // The largest one is always kept, so that none is given twice.
         let last = self.sql.query_integer(sql, &[site.0.into()])?.unwrap_or(0);
-        let generation = u32::try_from(last + 1)
+        let generation = u32::try_from(last + step(self.state.epoch, site, last))
             .map_err(|_| StoreError::Damaged(format!("site {site} has no generation of credentials left")))?;
         let credentials =
             Credentials { generation: CredentialGeneration(generation), name: name.to_owned(), password_hash };
@@ -159,6 +164,13 @@ impl Batch<'_> {
         }
         Ok(())
     }
+}
+
+/// How far behind a generation the next one lies: 1 to 65,536, so that the 32 bits last for some 130,000 changes.
+fn step(epoch: Epoch, site: SiteId, last: i64) -> i64 {
+    let hash = hash_of(&[&epoch.0.to_le_bytes()[..], &site.0.to_le_bytes(), &last.to_le_bytes()].concat());
+    let [low, high, ..] = hash.0;
+    i64::from(u16::from_le_bytes([low, high])) + 1
 }
 
 impl Reading<'_> {

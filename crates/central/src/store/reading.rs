@@ -67,7 +67,8 @@ pub struct SiteRow {
     pub public_key: Option<PublicKey>,
     /// Rises when name or password changes.
     pub generation: CredentialGeneration,
-    /// What the values of its device's hardware are hashed with; only central has none.
+    /// What the values of its device's hardware are hashed with. Central's own is secret: the salts of names that nobody has are
+    /// derived from it.
     pub salt: Option<HardwareSalt>,
     /// What its device is made of.
     pub hardware: Option<HardwareId>,

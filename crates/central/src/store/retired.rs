@@ -13,6 +13,7 @@ use super::error::StoreError;
 use super::judging::{REFUSED, Reason};
 use super::receive::{Chain, PartsOf};
 use super::state::{JOURNAL_COLUMNS, Journal};
+use super::unsigned;
 
 /// Code of what a retired device or journal brings.
 const RETIRED: &str = "device_retired";
@@ -35,25 +36,24 @@ impl Batch<'_> {
         )?)
     }
 
-    /// Keeps a frame's new entries in set-aside.
+    /// Keeps a frame's new entries in set-aside, as many as there is room for; what was dismissed makes room again.
     pub(super) fn set_frame_aside(
         &mut self,
         site: SiteId,
         mut journal: Journal,
         frame: &Frame,
     ) -> Result<Received, StoreError> {
-        let entries = match self.place(site, &journal, frame)? {
-            Chain::Known => &[][..],
-            Chain::Extends(entries) => entries,
+        let aside = self.set_aside_count(&journal)?;
+        let room = usize::try_from(self.limits.set_aside_entries_max.saturating_sub(aside)).unwrap_or(usize::MAX);
+        // What was cut off for want of room leaves a gap, and the reason for it is told.
+        let is_behind = frame.first > journal.received.next();
+        let entries = match self.place(site, &journal, frame) {
+            Err(_) if is_behind && room == 0 => return Err(set_aside_full(&journal, aside)),
+            Err(error) => return Err(error),
+            Ok(Chain::Known) => &[][..],
+            Ok(Chain::Extends(_)) if room == 0 => return Err(set_aside_full(&journal, aside)),
+            Ok(Chain::Extends(entries)) => entries.get(..room).unwrap_or(entries),
         };
-        let aside = journal.received.0 - journal.closed_at.unwrap_or(journal.received).0;
-        if aside + entries.len() as u64 > self.limits.set_aside_entries_max {
-            let what = format!(
-                "journal {} is closed, and {} of its edits are in set-aside already; export and dismiss them at central",
-                journal.id, self.limits.set_aside_entries_max
-            );
-            return Err(StoreError::refused("set_aside_full", &what));
-        }
         let reason = Reason::new(RETIRED, "it came from a device, or in a journal, whose place another one took");
         for (bytes, after) in entries {
             (journal.received, journal.received_hash) = (journal.received.next(), *after);
@@ -68,7 +68,8 @@ impl Batch<'_> {
     /// token stays as it is.
     pub(super) fn conclude_retired(&mut self, head: &Prelude, journal: &Journal) -> Result<Conclusion, StoreError> {
         if journal.received >= head.head {
-            return Err(StoreError::refused(RETIRED, &retired_text(journal)));
+            let aside = self.set_aside_count(journal)?;
+            return Err(StoreError::refused(RETIRED, &retired_text(journal, aside)));
         }
         let reply = ReplyHead {
             version: message::VERSION,
@@ -88,10 +89,29 @@ impl Batch<'_> {
         };
         Ok(Conclusion { reply, scopes: Vec::new() })
     }
+
+    /// Entries of a closed journal that lie in set-aside because they came after its close.
+    fn set_aside_count(&mut self, journal: &Journal) -> Result<u64, StoreError> {
+        let closed_at = unsigned(journal.closed_at.unwrap_or(journal.received).0);
+        let count = self.sql.query_one(
+            "SELECT count(*) FROM entry WHERE journal = ?1 AND verdict = 2 AND sequence > ?2",
+            &[journal.number.into(), closed_at],
+            |row| row.unsigned(0),
+        )?;
+        Ok(count.unwrap_or(0))
+    }
 }
 
-fn retired_text(journal: &Journal) -> String {
-    let aside = journal.received.0 - journal.closed_at.unwrap_or(journal.received).0;
+fn set_aside_full(journal: &Journal, aside: u64) -> StoreError {
+    let what = format!(
+        "journal {} is closed, and {aside} of its edits are in set-aside, as many as are kept: an administrator exports and dismisses \
+         them at central (outpost-central set-aside), and then the rest comes",
+        journal.id
+    );
+    StoreError::refused("set_aside_full", &what)
+}
+
+fn retired_text(journal: &Journal, aside: u64) -> String {
     format!(
         "another device speaks for the site, or this one goes on in another journal: {aside} edits of journal {} lie in set-aside at \
          central, where an administrator can look at them",

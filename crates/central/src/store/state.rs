@@ -104,8 +104,15 @@ pub(super) fn start(sql: &mut (dyn Sql + '_), entropy: StartEntropy, now_ms: u64
     Ok(())
 }
 
-/// A site of an older store has no salt yet.
+/// A site of an older store has no salt yet. Central's own is the secret behind the salts of names that it does not know: it lies
+/// here and comes from no key, so that a copy of central for tests, which has another key, tells the same of known names and of
+/// others.
 fn give_salts(sql: &mut (dyn Sql + '_), entropy: StartEntropy) -> Result<(), StoreError> {
+    let secret = chain::hash_of(&[&entropy.token_secret[..], &entropy.journal.0].concat());
+    sql.execute(
+        "UPDATE site SET salt = ?2 WHERE id = ?1 AND salt IS NULL",
+        &[SiteId::CENTRAL.0.into(), secret.0.first_chunk::<16>().expect("a hash has 32 bytes").into()],
+    )?;
     let mut without = Vec::new();
     sql.query("SELECT id FROM site WHERE salt IS NULL AND id > ?1", &[SiteId::CENTRAL.0.into()], &mut |row| {
         without.push(text::small(row, 0)?);

@@ -144,6 +144,19 @@ impl Batch<'_> {
         })
     }
 
+    /// Nothing is known of any site's tokens any more, because the secret with which they were made is gone: whoever comes next with
+    /// the key of a site is its device. A site that is stopped stays so.
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`].
+    pub fn forget_all_tokens(&mut self) -> Result<(), StoreError> {
+        self.job(|batch| {
+            let sql = "UPDATE contact SET token_used = NULL, tokens_given = ?1, challenge = NULL";
+            batch.sql.execute(sql, &[[].as_slice().into()])?;
+            Ok(())
+        })
+    }
+
     /// Nothing is known of tokens any more, and the site goes on: whoever comes next with its key is its device.
     pub(super) fn forget_tokens(&mut self, site: SiteId) -> Result<(), StoreError> {
         self.sql.execute("DELETE FROM site_stop WHERE site = ?1", &[site.0.into()])?;

@@ -6,6 +6,8 @@ use axum::body::{Body, Bytes};
 use axum::http::StatusCode;
 use http_body_util::BodyExt as _;
 
+use crate::clock;
+
 /// A body that could not be read to its end.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum BodyError {
@@ -21,6 +23,12 @@ pub(super) enum BodyError {
         /// The limit.
         idle_ms: u64,
     },
+    /// It took too long in all.
+    #[error("the head of the request did not come whole within {limit_ms} ms (timeouts.head_ms)")]
+    Slow {
+        /// The limit.
+        limit_ms: u64,
+    },
     /// The connection broke.
     #[error("the connection broke: {0}")]
     Cut(String),
@@ -31,6 +39,7 @@ pub(super) fn body_error(error: &BodyError) -> (StatusCode, &'static str) {
     match error {
         BodyError::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "request_too_large"),
         BodyError::Idle { .. } => (StatusCode::REQUEST_TIMEOUT, "request_idle"),
+        BodyError::Slow { .. } => (StatusCode::REQUEST_TIMEOUT, "request_slow"),
         BodyError::Cut(_) => (StatusCode::BAD_REQUEST, "truncated"),
     }
 }
@@ -41,12 +50,24 @@ pub(super) struct IncomingBody {
     bytes: usize,
     bytes_max: usize,
     idle_ms: u64,
+    /// When it must have come, on the monotonic clock, and how long that was in all; `None` for as long as it likes.
+    deadline_ms: Option<(u64, u64)>,
     is_over: bool,
 }
 
 impl IncomingBody {
     pub(super) fn new(body: Body, bytes_max: usize, idle_ms: u64) -> Self {
-        Self { body, bytes: 0, bytes_max, idle_ms, is_over: false }
+        Self { body, bytes: 0, bytes_max, idle_ms, deadline_ms: None, is_over: false }
+    }
+
+    /// From now on it has this time in all.
+    pub(super) fn end_by(&mut self, limit_ms: u64) {
+        self.deadline_ms = Some((clock::monotonic_ms().saturating_add(limit_ms), limit_ms));
+    }
+
+    /// It may take as long as it moves again.
+    pub(super) fn take_its_time(&mut self) {
+        self.deadline_ms = None;
     }
 
     /// The next bytes; `None` at the end that the request announced.
@@ -55,9 +76,9 @@ impl IncomingBody {
             return Ok(None);
         }
         loop {
-            let idle = Duration::from_millis(self.idle_ms);
-            let frame = tokio::time::timeout(idle, self.body.frame()).await;
-            let frame = frame.map_err(|_| self.end(BodyError::Idle { idle_ms: self.idle_ms }))?;
+            let (wait_ms, error) = self.patience();
+            let frame = tokio::time::timeout(Duration::from_millis(wait_ms), self.body.frame()).await;
+            let frame = frame.map_err(|_| self.end(error))?;
             let Some(frame) = frame else {
                 self.is_over = true;
                 return Ok(None);
@@ -84,6 +105,14 @@ impl IncomingBody {
     /// Reads what is left within the size, and forgets it: a client that is still sending would not see an answer.
     pub(super) async fn drain(&mut self) {
         while let Ok(Some(_)) = self.next().await {}
+    }
+
+    /// How long to wait for the next bytes, and what is wrong if none come.
+    fn patience(&self) -> (u64, BodyError) {
+        let idle = (self.idle_ms, BodyError::Idle { idle_ms: self.idle_ms });
+        let Some((deadline_ms, limit_ms)) = self.deadline_ms else { return idle };
+        let left_ms = deadline_ms.saturating_sub(clock::monotonic_ms());
+        if left_ms < self.idle_ms { (left_ms, BodyError::Slow { limit_ms }) } else { idle }
     }
 
     fn end(&mut self, error: BodyError) -> BodyError {

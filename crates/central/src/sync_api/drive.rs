@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use codec::{Ed25519Verifier, ZstdCodec};
 use protocol::exchange::{Answer, Ask, Exchange, ReadRows, Standing, Tools};
-use protocol::ids::{JournalId, Nonce};
+use protocol::ids::{JournalId, Nonce, PublicKey, SiteId};
 use protocol::message::Refusal;
 use protocol::versions::{Head, Prelude};
 use tokio::task::block_in_place;
@@ -12,6 +12,7 @@ use tokio::task::block_in_place;
 use super::RETRY_AFTER_OVERLOAD_S;
 use super::body::{BodyError, IncomingBody, body_error};
 use super::flights::{Flights, Slot};
+use super::places::Places;
 use super::reply::{Reply, ReplyError, Start};
 use crate::center::Center;
 use crate::clock;
@@ -40,6 +41,8 @@ enum DriveError {
     Center(#[from] CentralError),
     #[error("the site's next exchange took over")]
     Superseded,
+    #[error("central has {exchanges_max} exchanges in hand (limits.exchanges_max); come again")]
+    Overloaded { exchanges_max: usize },
 }
 
 /// See the module.
@@ -47,11 +50,14 @@ pub(super) struct Drive {
     center: Arc<Center>,
     flights: Arc<Flights>,
     address: Option<PeerAddress>,
+    places: Places,
     body: IncomingBody,
     reply: Reply,
     exchange: Exchange,
     codec: ZstdCodec,
     slot: Option<Slot>,
+    /// The site with the key that speaks for it; `None` before that is proved, and for a retired key.
+    speaker: Option<(SiteId, PublicKey)>,
     head: Option<Head>,
     journal: Option<JournalId>,
 }
@@ -68,11 +74,27 @@ impl Drive {
         center: Arc<Center>,
         flights: Arc<Flights>,
         address: Option<PeerAddress>,
-        body: IncomingBody,
+        places: Places,
+        mut body: IncomingBody,
         reply: Reply,
     ) -> Self {
-        let (exchange, codec) = (Exchange::new(), ZstdCodec::default());
-        Self { center, flights, address, body, reply, exchange, codec, slot: None, head: None, journal: None }
+        body.end_by(center.settings().timeouts.head_ms);
+        let codec = ZstdCodec::default();
+        let exchange = Exchange::new();
+        Self {
+            center,
+            flights,
+            address,
+            places,
+            body,
+            reply,
+            exchange,
+            codec,
+            slot: None,
+            speaker: None,
+            head: None,
+            journal: None,
+        }
     }
 
     /// To the end.
@@ -85,13 +107,16 @@ impl Drive {
             Ok(None) => self.reply.end().await,
             Ok(Some((refusal, bytes))) => {
                 tracing::info!(site, code = refusal.code, "refused: {}", refusal.message);
-                self.body.drain().await;
+                self.forget_rest().await;
                 self.reply.end_with(Start::Refusal { refusal, bytes });
             }
             Err(error) => {
+                if matches!(error, DriveError::Overloaded { .. }) {
+                    self.forget_rest().await;
+                }
                 let start = start_of(&error);
                 match &start {
-                    Start::Error { code, status, .. } if status.is_server_error() => {
+                    Start::Error { code, status, .. } if status.is_server_error() && *code != "overloaded" => {
                         tracing::error!(site, code, "an exchange failed: {error}");
                     }
                     _ => tracing::info!(site, "an exchange ended early: {error}"),
@@ -99,6 +124,13 @@ impl Drive {
                 self.reply.end_with(start);
             }
         }
+    }
+
+    /// Reads what is left of a request that is not carried out. It holds up nobody meanwhile, and may not last.
+    async fn forget_rest(&mut self) {
+        self.places.free();
+        self.body.end_by(self.center.settings().timeouts.head_ms);
+        self.body.drain().await;
     }
 
     /// Until the reply is complete, or refused.
@@ -159,8 +191,13 @@ impl Drive {
         standing: Standing,
     ) -> Result<Result<protocol::exchange::Received, Refusal>, DriveError> {
         let Prelude { site, journal, .. } = head.prelude();
-        let Some(slot) = self.flights.take(site).await else {
-            let message = format!("another exchange of site {site} is in hand");
+        let key = self.exchange.key().expect("the machine begins only what is proved");
+        self.places.prove().map_err(|exchanges_max| DriveError::Overloaded { exchanges_max })?;
+        self.body.take_its_time();
+        self.speaker = (standing == Standing::Current).then_some((site, key));
+        // A device whose place another one took must not hold that one up: its edits have a slot of their own.
+        let Some(slot) = self.flights.take((site, standing), key).await else {
+            let message = format!("another exchange of site {} is in hand", site);
             let refusal = Refusal::new("site_busy", &message);
             return Ok(Err(Refusal { retry_after_s: Some(RETRY_AFTER_BUSY_S), ..refusal }));
         };
@@ -198,11 +235,18 @@ impl Drive {
         Ok(rows)
     }
 
-    /// Work of the store whose refusal is an answer to the site.
+    /// Work of the store whose refusal is an answer to the site. Refused if another device took the site's place meanwhile.
     async fn write<T: Send + 'static>(
         &mut self,
         work: impl FnOnce(&mut crate::store::Batch<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<Result<T, Refusal>, DriveError> {
+        let speaker = self.speaker;
+        let work = move |batch: &mut crate::store::Batch<'_>| {
+            if let Some((site, key)) = speaker {
+                batch.refuse_replaced(site, &key)?;
+            }
+            work(batch)
+        };
         match self.center.writer()?.run(work).await {
             Ok(value) => Ok(Ok(value)),
             Err(WriteError::Store(StoreError::Refused(refusal))) => Ok(Err(refusal)),
@@ -210,7 +254,7 @@ impl Drive {
         }
     }
 
-    fn site(&self) -> protocol::ids::SiteId {
+    fn site(&self) -> SiteId {
         self.exchange.site().expect("the machine asks for the store only when it knows the site")
     }
 
@@ -248,6 +292,7 @@ fn start_of(error: &DriveError) -> Start {
         DriveError::Body(error) => body_error(error),
         // Nobody reads these.
         DriveError::Reply(_) | DriveError::Superseded => (StatusCode::CONFLICT, "site_busy"),
+        DriveError::Overloaded { .. } => (StatusCode::SERVICE_UNAVAILABLE, "overloaded"),
         DriveError::Write(WriteError::Stopping) => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
         DriveError::Write(WriteError::Store(_)) | DriveError::Center(_) => {
             (StatusCode::INTERNAL_SERVER_ERROR, "store_failed")

@@ -1,7 +1,9 @@
 //! What sites talk to: `POST /sync/v0`, `POST /enrol/v0/begin`, `POST /enrol/v0` and `GET /hello` (`docs/sync-protocol.md`).
 //!
 //! An exchange is driven by one task ([`drive`]); the reply's sections go out as they are made. Memory is bounded by
-//! `limits.exchanges_max` times one section in and a few out; time is bounded by idle limits alone.
+//! `limits.exchanges_max` times one section in and a few out; time is bounded by idle limits alone. Before a request's head has
+//! proved who sends it, it has one of the `limits.heads_max` places for those, and `timeouts.head_ms` in all: whoever has no key
+//! of a site takes no place from those that have one.
 #![cfg_attr(not(test), deny(clippy::indexing_slicing))]
 
 mod body;
@@ -9,6 +11,7 @@ mod drive;
 mod flights;
 mod hello;
 mod listener;
+mod places;
 mod reply;
 mod tls;
 
@@ -32,6 +35,7 @@ use body::{IncomingBody, body_error};
 pub(crate) use drive::JUDGE_MS_MAX;
 use flights::Flights;
 pub use listener::{PatientListener, Peer};
+use places::Places;
 use reply::{Reply, Start};
 pub use tls::{HANDSHAKE_MS_MAX, ServerTls};
 
@@ -45,6 +49,7 @@ pub const RETRY_AFTER_OVERLOAD_S: u32 = 5;
 /// What the handlers share.
 pub struct SyncApi {
     center: Arc<Center>,
+    heads: Arc<Semaphore>,
     exchanges: Arc<Semaphore>,
     flights: Arc<Flights>,
     enrolment: Enrolment,
@@ -57,6 +62,7 @@ impl SyncApi {
     /// Those of hashing a password, which the enrolment of unknown names needs.
     pub fn new(center: &Arc<Center>) -> Result<Self, crate::error::CentralError> {
         Ok(Self {
+            heads: Arc::new(Semaphore::new(center.settings().limits.heads_max)),
             exchanges: Arc::new(Semaphore::new(center.settings().limits.exchanges_max)),
             flights: Arc::new(Flights::new(center.settings().timeouts.supersede_idle_ms)),
             enrolment: Enrolment::new(Arc::clone(center))?,
@@ -76,9 +82,9 @@ impl SyncApi {
 }
 
 async fn sync(State(api): State<Arc<SyncApi>>, request: Request) -> Response {
-    let Ok(permit) = Arc::clone(&api.exchanges).try_acquire_owned() else {
-        let max = api.center.settings().limits.exchanges_max;
-        let message = format!("central has {max} exchanges in hand (limits.exchanges_max); come again");
+    let Ok(place) = Arc::clone(&api.heads).try_acquire_owned() else {
+        let max = api.center.settings().limits.heads_max;
+        let message = format!("central waits for the heads of {max} requests (limits.heads_max); come again");
         return error_response(StatusCode::SERVICE_UNAVAILABLE, "overloaded", &message, Some(RETRY_AFTER_OVERLOAD_S));
     };
     if let Some(bytes) = announced_bytes(request.headers()).filter(|bytes| *bytes > REQUEST_BYTES_MAX as u64) {
@@ -88,12 +94,9 @@ async fn sync(State(api): State<Arc<SyncApi>>, request: Request) -> Response {
     let address = address_of(&request).map(PeerAddress::from);
     let (reply, start, pieces) = Reply::new(api.center.settings().timeouts.write_idle_ms);
     let body = IncomingBody::new(request.into_body(), REQUEST_BYTES_MAX, api.center.settings().timeouts.read_idle_ms);
+    let places = Places::new(place, Arc::clone(&api.exchanges), &api.center);
     let (center, flights) = (Arc::clone(&api.center), Arc::clone(&api.flights));
-    answer_of(start, pieces, async move {
-        let _permit = permit;
-        drive::Drive::new(center, flights, address, body, reply).run().await;
-    })
-    .await
+    answer_of(start, pieces, drive::Drive::new(center, flights, address, places, body, reply).run()).await
 }
 
 /// Lets an exchange run and gives its answer; a panic before the first byte is answered 500, one after it cuts the reply.
@@ -124,11 +127,12 @@ async fn answer_of(
 }
 
 async fn begin_enrolment(State(api): State<Arc<SyncApi>>, request: Request) -> Response {
+    let address = address_of(&request);
     let bytes = match enrolment_body(&api, request).await {
         Ok(bytes) => bytes,
         Err(response) => return *response,
     };
-    answer_enrolment(api.enrolment.begin(&bytes).await)
+    answer_enrolment(api.enrolment.begin(&bytes, address).await)
 }
 
 async fn enrol(State(api): State<Arc<SyncApi>>, request: Request) -> Response {
@@ -146,8 +150,9 @@ fn address_of(request: &Request) -> Option<IpAddr> {
 }
 
 async fn enrolment_body(api: &SyncApi, request: Request) -> Result<Vec<u8>, Box<Response>> {
-    let read_idle_ms = api.center.settings().timeouts.read_idle_ms;
-    let mut body = IncomingBody::new(request.into_body(), enrolment::REQUEST_BYTES_MAX, read_idle_ms);
+    let timeouts = &api.center.settings().timeouts;
+    let mut body = IncomingBody::new(request.into_body(), enrolment::REQUEST_BYTES_MAX, timeouts.read_idle_ms);
+    body.end_by(timeouts.head_ms);
     body.whole().await.map_err(|error| {
         let (status, code) = body_error(&error);
         Box::new(error_response(status, code, &error.to_string(), None))
@@ -191,9 +196,8 @@ fn status_of(code: &str) -> StatusCode {
     match code {
         "site_busy" => StatusCode::TOO_MANY_REQUESTS,
         "not_enrolled" | "unknown_site" => StatusCode::FORBIDDEN,
-        "truncated" | "bad_section" | "bad_frame" | "bad_part" | "bad_message" | "version" | "too_many_scopes" => {
-            StatusCode::BAD_REQUEST
-        }
+        "truncated" | "bad_section" | "bad_frame" | "bad_part" | "bad_message" | "version" | "too_many_scopes"
+        | "number_too_large" => StatusCode::BAD_REQUEST,
         "stopping" => StatusCode::SERVICE_UNAVAILABLE,
         "store_failed" | "codec" => StatusCode::INTERNAL_SERVER_ERROR,
         _ => StatusCode::CONFLICT,

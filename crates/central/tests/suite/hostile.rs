@@ -154,8 +154,8 @@ fn a_client_that_never_finishes_its_head_is_cut() {
 }
 
 #[test]
-fn more_exchanges_than_allowed_are_answered_503_with_retry_after() {
-    let folder = Folder::new("[limits]\nexchanges_max = 2\n");
+fn more_unproved_heads_than_allowed_are_answered_503_with_retry_after() {
+    let folder = Folder::new("[limits]\nheads_max = 2\n");
     let server = folder.serve();
     let open = || {
         let mut connection = Connection::begin(server.address, "/sync/v0", 1000);
@@ -178,4 +178,78 @@ fn more_exchanges_than_allowed_are_answered_503_with_retry_after() {
 
     drop(held);
     wait_for("a place to be free", || post(server.address, "/sync/v0", b"x").filter(|reply| reply.status == 400));
+}
+
+#[test]
+fn silent_connections_without_a_key_hold_up_no_site() {
+    let folder = Folder::new("[limits]\nexchanges_max = 2\n");
+    folder.add_site("clinic", &[]);
+    let server = folder.serve();
+    let held: Vec<_> = (0..40)
+        .map(|_| {
+            let mut silent = Connection::begin(server.address, "/sync/v0", 1000);
+            silent.send(&[1]).unwrap();
+            silent
+        })
+        .collect();
+
+    let mut agent = Agent::enrol(server.address, "clinic", 1);
+    for _ in 0..3 {
+        agent.sync_whole(server.address);
+    }
+    drop(held);
+}
+
+#[test]
+fn more_exchanges_than_allowed_are_answered_503_with_retry_after() {
+    let folder = Folder::new("[limits]\nexchanges_max = 1\n");
+    folder.add_site("clinic", &[]);
+    folder.add_site("hospital", &[]);
+    let server = folder.serve();
+    let mut agent = Agent::enrol(server.address, "clinic", 1);
+    let mut other = Agent::enrol(server.address, "hospital", 2);
+    agent.record_location("L1", "S1");
+    let request = agent.request();
+    let (open, reply) = wait_for("the only place to be taken", || {
+        let mut open = Connection::begin(server.address, "/sync/v0", request.len());
+        open.send(&request[..request.len() - 1]).unwrap();
+        let reply = other.post_request(server.address);
+        (reply.status != 200).then_some((open, reply))
+    });
+    assert_eq!(refused(&reply), (503, "overloaded"));
+    assert_eq!(reply.header("retry-after"), Some("5"));
+
+    drop(open);
+    wait_for("the place to be free", || (other.post_request(server.address).status == 200).then_some(()));
+}
+
+#[test]
+fn a_head_that_takes_too_long_in_all_is_ended() {
+    let folder = Folder::new("[timeouts]\nread_idle_ms = 3600000\nhead_ms = 200\n");
+    let server = folder.serve();
+    for (path, first) in [("/sync/v0", &[1]), ("/enrol/v0", b"{"), ("/enrol/v0/begin", b"{")] {
+        let mut slow = Connection::begin(server.address, path, 1000);
+        slow.send(first).unwrap();
+
+        assert_eq!(refused(&slow.reply().unwrap()), (408, "request_slow"), "{path}");
+    }
+}
+
+#[test]
+fn a_proved_request_may_take_longer_than_its_head() {
+    let folder = Folder::new("[timeouts]\nhead_ms = 1000\n");
+    folder.add_site("clinic", &[]);
+    let server = folder.serve();
+    let mut agent = Agent::enrol(server.address, "clinic", 1);
+    agent.record_location("L1", "S1");
+    let request = agent.request();
+    let mut slow = Connection::begin(server.address, "/sync/v0", request.len());
+    slow.send(&request[..request.len() - 1]).unwrap();
+    // A head that is sent at the same time and never whole measures the time.
+    let mut unproved = Connection::begin(server.address, "/sync/v0", 1000);
+    unproved.send(&[1]).unwrap();
+    assert_eq!(refused(&unproved.reply().unwrap()), (408, "request_slow"));
+
+    slow.send(&request[request.len() - 1..]).unwrap();
+    assert_eq!(slow.reply().unwrap().status, 200);
 }

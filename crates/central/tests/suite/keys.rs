@@ -104,7 +104,9 @@ fn a_folder_that_lost_its_key_takes_it_back_or_a_new_one_and_keeps_its_store() {
     let key = key_of(&folder);
     assert_eq!(folder.failure(&["key", "new"], ""), (5, "key_differs".to_owned()));
     std::fs::remove_file(folder.path().join("central.key")).unwrap();
-    assert_eq!(folder.failure(&["init"], ""), (5, "key_missing".to_owned()));
+    for verb in [&["init"][..], &["serve", "--listen", "127.0.0.1:0"], &["status"], &["identity"]] {
+        assert_eq!(folder.failure(verb, ""), (5, "key_missing".to_owned()), "{verb:?}");
+    }
 
     folder.json(&arguments("import", export, passphrase), "");
     assert_eq!(key_of(&folder), key);

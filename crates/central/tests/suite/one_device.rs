@@ -5,8 +5,9 @@ use protocol::session::Failure;
 
 use crate::support::agent::{Agent, enrolment};
 use crate::support::folder::{Folder, PASSWORD};
-use crate::support::http::post;
+use crate::support::http::{Connection, post};
 use crate::support::store_line;
+use crate::support::wait::wait_for;
 
 fn code(outcome: &protocol::session::Outcome) -> &str {
     outcome.failure.as_ref().map_or("", Failure::code)
@@ -44,6 +45,44 @@ fn an_original_and_its_copy_stop_their_site_and_one_goes_on_when_an_administrato
         original.sync_whole(server.address);
     }
     assert_eq!(code(&copy.sync(server.address)), "site_stopped");
+}
+
+#[test]
+fn a_retired_device_that_sends_byte_after_byte_does_not_hold_up_the_one_in_its_place() {
+    let folder = Folder::new("[timeouts]\nsupersede_idle_ms = 3600000\n");
+    folder.json(&["import", "-"], &store_line("S1"));
+    folder.add_site("clinic", &["--store", "S1"]);
+    let server = folder.serve();
+    let mut stolen = Agent::enrol(server.address, "clinic", 1);
+    stolen.sync_whole(server.address);
+    let mut quiet = stolen.copy();
+    stolen.record_location("L1", "S1");
+    let request = stolen.request();
+    let (most, rest) = request.split_at(request.len() - 20);
+    // Which of the two comes first is not known: the one that is told to come again may be the open one.
+    let mut hold = |what: &str| {
+        wait_for(what, || {
+            let mut open = Connection::begin(server.address, "/sync/v0", request.len());
+            open.send(most).unwrap();
+            (quiet.post_request(server.address).code() == "site_busy").then_some(open)
+        })
+    };
+    // One exchange from before the reset, and one from after it.
+    let mut before = hold("the stolen tablet to have the slot");
+    folder.json(&["site", "reset-hardware", "clinic"], "");
+    let mut new = Agent::enrol(server.address, "clinic", 2);
+    let mut after = hold("the retired key to have a slot");
+
+    for bytes in rest[..6].chunks(2) {
+        // Neither is ever silent for long. The one from before is cut by the first exchange of the new tablet.
+        let _ = before.send(bytes);
+        after.send(bytes).unwrap();
+        new.sync_whole(server.address);
+    }
+    let _ = before.send(&rest[6..]);
+    // What it brings is not taken for the new device's.
+    assert_ne!(before.reply().map(|reply| reply.status), Some(200));
+    assert_eq!(folder.failure(&["records", "Location", "--id", "L1"], ""), (5, "unknown_record".to_owned()));
 }
 
 #[test]

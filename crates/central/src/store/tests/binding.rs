@@ -12,7 +12,10 @@ contract!(
     a_wiped_device_is_taken_with_its_new_key_and_the_old_one_is_retired,
     the_right_key_on_other_hardware_is_refused,
     a_device_without_hardware_is_replaced_only_after_a_reset,
-    a_repaired_device_goes_on_in_its_journal_after_a_reset,
+    a_repaired_device_goes_on_in_its_journal_after_a_reset_under_a_new_key,
+    a_key_that_was_retired_is_never_taken_again,
+    a_journal_into_which_something_came_after_its_close_is_not_taken_back,
+    an_exchange_that_was_begun_before_the_place_was_taken_writes_nothing_more,
     another_device_takes_the_place_after_a_reset_and_the_old_one_stays_out,
     a_reset_changes_nothing_where_no_device_is,
     retired_keys_are_kept_up_to_their_limit,
@@ -108,8 +111,10 @@ fn a_wiped_device_is_taken_with_its_new_key_and_the_old_one_is_retired(world: &m
     assert_eq!((wiped.is_new, wiped.replaced), (true, Some(PublicKey([1; 32]))));
     assert_eq!(key_of(world, site), Some(2));
     assert_eq!(retired(world, site), [(1, RetiredReason::Replaced)]);
-    // What was there before the wipe does not come back: its journal is closed.
-    assert_eq!(code(world.try_job(|batch| batch.enrol(site, &enrolling_on("cu", 1)))), "journal_retired");
+    // What was there before the wipe does not come back: its key is retired, and its journal closed.
+    assert_eq!(code(world.try_job(|batch| batch.enrol(site, &enrolling_on("cu", 1)))), "key_retired");
+    let rekeyed = EnrollingDevice { key: PublicKey([3; 32]), ..enrolling_on("cu", 1) };
+    assert_eq!(code(world.try_job(|batch| batch.enrol(site, &rekeyed))), "journal_retired");
     assert_eq!((key_of(world, site), retired(world, site).len()), (Some(2), 1));
 }
 
@@ -140,6 +145,7 @@ fn a_device_without_hardware_is_replaced_only_after_a_reset(world: &mut World) {
         assert!(world.job(|batch| batch.enrol(site, &enrolling_on(letters, 3))).is_new);
         world.job(|batch| batch.reset_hardware(site));
         world.job(|batch| batch.drop_journals(site));
+        world.job(|batch| batch.forget_retired(site));
     }
 }
 
@@ -151,7 +157,8 @@ impl Batch<'_> {
     }
 }
 
-fn a_repaired_device_goes_on_in_its_journal_after_a_reset(world: &mut World) {
+/// A device with an edit at central, and one that it has not sent, after its site was reset.
+fn reset_with_an_unsent_edit(world: &mut World) -> Device {
     let mut device = world.device(&["S1"]);
     let site = device.site;
     device.record(&[r#"put transact T1 {"store_ID":"S1"}"#]);
@@ -159,16 +166,71 @@ fn a_repaired_device_goes_on_in_its_journal_after_a_reset(world: &mut World) {
     device.record(&[r#"put transact T2 {"store_ID":"S1"}"#]);
     let repaired = EnrollingDevice { hardware: hardware("CU"), ..enrolling(7, device.journal) };
     assert_eq!(code(world.try_job(|batch| batch.enrol(site, &repaired))), "hardware_differs");
-
     assert_eq!(world.job(|batch| batch.reset_hardware(site)), Some(PublicKey([7; 32])));
-
     assert_eq!(key_of(world, site), None);
-    assert_eq!(retired(world, site), [(7, RetiredReason::Reset)]);
+    device
+}
+
+fn a_repaired_device_goes_on_in_its_journal_after_a_reset_under_a_new_key(world: &mut World) {
+    let mut device = reset_with_an_unsent_edit(world);
+    let site = device.site;
+    let repaired = EnrollingDevice { hardware: hardware("CU"), ..enrolling(8, device.journal) };
+
     world.job(|batch| batch.enrol(site, &repaired));
+
+    // A lost answer: the same question again changes nothing.
+    assert!(!world.job(|batch| batch.enrol(site, &repaired)).is_new);
     device.push(world);
     assert!(world.data("transact", "T2").contains("S1"), "what it had not sent comes in the journal that it has");
     assert_eq!(world.status(&device).site.journal.unwrap().1, Sequence(2));
-    assert_eq!(retired(world, site), [], "it speaks for the site again");
+    assert_eq!(retired(world, site), [(7, RetiredReason::Reset)]);
+}
+
+fn a_key_that_was_retired_is_never_taken_again(world: &mut World) {
+    let device = reset_with_an_unsent_edit(world);
+    let site = device.site;
+    for journal in [device.journal, JournalId([150; 16])] {
+        let (code, message) = refusal(world.try_job(|batch| batch.enrol(site, &enrolling(7, journal))));
+        assert_eq!(code, "key_retired");
+        assert!(message.contains(&PublicKey([7; 32]).fingerprint()), "{message}");
+    }
+    assert_eq!((key_of(world, site), retired(world, site)), (None, vec![(7, RetiredReason::Reset)]));
+
+    // Whoever has a copy of it is not taken with the device that goes on.
+    world.job(|batch| batch.enrol(site, &enrolling(8, device.journal)));
+    assert_eq!(code(world.try_job(|batch| batch.enrol(site, &enrolling(7, device.journal)))), "key_retired");
+    let head = device.head();
+    assert_eq!(code(world.try_job(|batch| batch.begin(&head.clone().into(), Standing::Retired, NONCE))), "device_retired");
+    assert_eq!(key_of(world, site), Some(8));
+}
+
+fn a_journal_into_which_something_came_after_its_close_is_not_taken_back(world: &mut World) {
+    let device = reset_with_an_unsent_edit(world);
+    let site = device.site;
+    let head = device.head();
+    world.job(|batch| batch.begin(&head.clone().into(), Standing::Retired, NONCE));
+    device.try_send(world, 1, 2).unwrap();
+
+    let repaired = enrolling(8, device.journal);
+    assert_eq!(code(world.try_job(|batch| batch.enrol(site, &repaired))), "journal_retired");
+
+    assert_eq!(key_of(world, site), None);
+    assert_eq!(world.status(&device).set_aside_entries, 1);
+}
+
+fn an_exchange_that_was_begun_before_the_place_was_taken_writes_nothing_more(world: &mut World) {
+    let device = world.device(&["S1"]);
+    let site = device.site;
+    let old = PublicKey([7; 32]);
+    world.job(|batch| batch.refuse_replaced(site, &old));
+
+    world.job(|batch| batch.reset_hardware(site));
+    assert_eq!(code(world.try_job(|batch| batch.refuse_replaced(site, &old))), "device_retired");
+    // Though it is the same journal that goes on.
+    world.job(|batch| batch.enrol(site, &enrolling(8, device.journal)));
+
+    assert_eq!(code(world.try_job(|batch| batch.refuse_replaced(site, &old))), "device_retired");
+    world.job(|batch| batch.refuse_replaced(site, &PublicKey([8; 32])));
 }
 
 fn another_device_takes_the_place_after_a_reset_and_the_old_one_stays_out(world: &mut World) {
@@ -184,7 +246,7 @@ fn another_device_takes_the_place_after_a_reset_and_the_old_one_stays_out(world:
 
     assert!(new.data("transact", "T1").contains("S1"), "the new device has what the old one had sent");
     assert_eq!(code(old.try_conclude(world, &mut || true)), "device_retired");
-    let back = EnrollingDevice { journal: old.journal, ..enrolling(7, old.journal) };
+    let back = enrolling(91, old.journal);
     assert_eq!(code(world.try_job(|batch| batch.enrol(site, &back))), "site_bound");
     // Another reset lets it in only under a new journal: others wrote since.
     world.job(|batch| batch.reset_hardware(site));
@@ -226,19 +288,21 @@ fn another_name_or_password_begins_a_generation_and_stops_the_device(world: &mut
     let before = world.status(&device);
 
     let renamed = SiteEdit { name: Some("north".to_owned()), ..edit() };
-    assert_eq!(world.job(|batch| batch.edit_site(site, &renamed)), CredentialGeneration(2));
+    let second = world.job(|batch| batch.edit_site(site, &renamed));
+    assert!(second > CredentialGeneration(1));
 
     device.record(&[r#"put transact T2 {"store_ID":"S1"}"#]);
     let (code, message) = refusal(device.try_begin(world));
     assert_eq!(code, "credentials_changed");
-    assert!(message.contains("generation 1, and 2 counts"), "{message}");
+    assert!(message.contains(&format!("generation 1, and {} counts", second.0)), "{message}");
     let after = world.status(&device);
     assert_eq!((after.site.journal, after.site.last_contact_ms), (before.site.journal, before.site.last_contact_ms));
     assert_eq!(after.control_rows, before.control_rows);
-    let repassworded = SiteEdit { seen: CredentialGeneration(2), password_hash: Some("h2".to_owned()), ..edit() };
-    assert_eq!(world.job(|batch| batch.edit_site(site, &repassworded)), CredentialGeneration(3));
+    let repassworded = SiteEdit { seen: second, password_hash: Some("h2".to_owned()), ..edit() };
+    let third = world.job(|batch| batch.edit_site(site, &repassworded));
+    assert!(third > second);
     let proved = world.job(|batch| batch.enrol(site, &enrolling(7, device.journal)));
-    assert_eq!((proved.generation, proved.is_new), (CredentialGeneration(3), false));
+    assert_eq!((proved.generation, proved.is_new), (third, false));
 }
 
 fn putting_name_and_password_back_lets_the_device_go_on(world: &mut World) {
@@ -246,20 +310,16 @@ fn putting_name_and_password_back_lets_the_device_go_on(world: &mut World) {
     let site = device.site;
     let first = world.store.reading().site(site).unwrap().unwrap();
     let renamed = SiteEdit { name: Some("north".to_owned()), ..edit() };
-    world.job(|batch| batch.edit_site(site, &renamed));
+    let second = world.job(|batch| batch.edit_site(site, &renamed));
 
-    let back = SiteEdit {
-        seen: CredentialGeneration(2),
-        name: Some(first.name.clone()),
-        restored: Some(CredentialGeneration(1)),
-        ..edit()
-    };
+    let back =
+        SiteEdit { seen: second, name: Some(first.name.clone()), restored: Some(CredentialGeneration(1)), ..edit() };
     assert_eq!(world.job(|batch| batch.edit_site(site, &back)), CredentialGeneration(1));
 
     assert_eq!(world.store.reading().site(site).unwrap().unwrap(), first);
     device.push(world);
     // The next change is no generation that was there before.
-    assert_eq!(world.job(|batch| batch.edit_site(site, &renamed)), CredentialGeneration(3));
+    assert!(world.job(|batch| batch.edit_site(site, &renamed)) > second);
 }
 
 fn a_code_changes_nothing_else(world: &mut World) {
@@ -295,23 +355,41 @@ fn an_edit_that_is_wrong_or_late_changes_nothing(world: &mut World) {
 
 fn pairs_are_kept_up_to_their_limit_and_no_generation_comes_twice(world: &mut World) {
     let site = site(world);
-    let last = u32::try_from(CREDENTIALS_KEPT_MAX).unwrap() + 3;
-    for seen in 1..last {
-        let renamed = SiteEdit { seen: CredentialGeneration(seen), name: Some(format!("n{seen}")), ..edit() };
-        assert_eq!(world.job(|batch| batch.edit_site(site, &renamed)), CredentialGeneration(seen + 1));
+    let mut given = vec![CredentialGeneration(1)];
+    for number in 1..CREDENTIALS_KEPT_MAX + 3 {
+        let seen = *given.last().unwrap();
+        let renamed = SiteEdit { seen, name: Some(format!("n{number}")), ..edit() };
+        given.push(world.job(|batch| batch.edit_site(site, &renamed)));
     }
-    let kept = |world: &mut World| -> Vec<u32> {
+    assert!(given.is_sorted_by(|before, after| before < after), "{given:?}");
+    let kept = |world: &mut World| -> Vec<CredentialGeneration> {
         let credentials = world.store.reading().credentials(site).unwrap();
-        credentials.into_iter().map(|kept| kept.generation.0).collect()
+        credentials.into_iter().map(|kept| kept.generation).rev().collect()
     };
-    assert_eq!(kept(world), (4..=last).rev().collect::<Vec<_>>());
+    assert_eq!(kept(world), given[3..]);
 
     // The oldest that is kept counts again, and stays while newer ones come.
-    let back = SiteEdit { seen: CredentialGeneration(last), restored: Some(CredentialGeneration(4)), ..edit() };
-    assert_eq!(world.job(|batch| batch.edit_site(site, &back)), CredentialGeneration(4));
-    let next = SiteEdit { seen: CredentialGeneration(4), name: Some("next".to_owned()), ..edit() };
-    assert_eq!(world.job(|batch| batch.edit_site(site, &next)), CredentialGeneration(last + 1));
-    assert_eq!(kept(world), (5..=last + 1).rev().collect::<Vec<_>>());
+    let (oldest, last) = (given[3], *given.last().unwrap());
+    let back = SiteEdit { seen: last, restored: Some(oldest), ..edit() };
+    assert_eq!(world.job(|batch| batch.edit_site(site, &back)), oldest);
+    let next = SiteEdit { seen: oldest, name: Some("next".to_owned()), ..edit() };
+    given.push(world.job(|batch| batch.edit_site(site, &next)));
+    assert!(given.last() > Some(&last));
+    assert_eq!(kept(world), given[4..]);
+}
+
+#[test]
+fn two_time_lines_of_central_give_other_generations() {
+    let generations: std::collections::BTreeSet<u32> = (100..110)
+        .map(|epoch| {
+            let mut world = World::in_epoch(Box::new(SqliteEngine::in_memory().unwrap()), LIMITS, epoch);
+            let site = world.device(&["S1"]).site;
+            let renamed = SiteEdit { name: Some("north".to_owned()), ..edit() };
+            world.job(|batch| batch.edit_site(site, &renamed)).0
+        })
+        .collect();
+
+    assert_eq!(generations.len(), 10, "{generations:?}");
 }
 
 /// Not on every engine: what a step of the schema does to rows is the same SQL everywhere.

@@ -17,7 +17,7 @@ contract!(
     a_stopped_site_takes_no_enrolment_until_an_administrator_resets_it,
     what_a_retired_device_still_has_goes_to_set_aside,
     a_retired_device_changes_no_record_and_tells_the_new_one_nothing,
-    a_retired_device_with_too_many_edits_is_refused,
+    a_retired_device_with_too_many_edits_brings_what_fits_and_the_rest_when_there_is_room,
     a_retired_device_gives_what_it_has_in_a_journal_that_followed_another_one,
     a_device_that_shows_a_control_row_which_it_had_left_behind_was_set_back,
 );
@@ -311,13 +311,31 @@ fn a_device_that_shows_a_control_row_which_it_had_left_behind_was_set_back(world
     assert_eq!(exchange(world, &mut device), Ok(()));
 }
 
-fn a_retired_device_with_too_many_edits_is_refused(world: &mut World) {
-    let (old, _) = replaced(world, 3);
+fn a_retired_device_with_too_many_edits_brings_what_fits_and_the_rest_when_there_is_room(world: &mut World) {
+    let (mut old, _) = replaced(world, 5);
+    let aside = |world: &mut World| -> Vec<u64> {
+        let items = world.store.reading().set_aside(old.site, None, 9).unwrap();
+        items.into_iter().map(|item| item.sequence.0).collect()
+    };
 
-    assert_eq!(code(old.try_send(world, 1, 4)), "set_aside_full");
+    old.try_send(world, 1, 4).unwrap();
+    assert_eq!(aside(world), [2, 3], "as many of the frame as there is room for");
+    // The next frames of the same request, and those of the next one.
+    assert_eq!(code(old.try_send(world, 4, 6)), "set_aside_full");
+    assert_eq!(code(old.try_send(world, 3, 6)), "set_aside_full");
 
-    old.try_send(world, 1, 3).unwrap();
-    assert_eq!(world.status(&old).set_aside_entries, LIMITS.set_aside_entries_max);
+    let journal = old.journal;
+    assert!(world.job(|batch| batch.dismiss(old.site, journal, Sequence(2))));
+    let received = retired_begin(world, &old).unwrap();
+    assert_eq!(received, 3);
+    old.try_send(world, received, 6).unwrap();
+    assert_eq!(aside(world), [3, 4]);
+    for sequence in [3, 4] {
+        world.job(|batch| batch.dismiss(old.site, journal, Sequence(sequence)));
+    }
+    old.try_send(world, 4, 6).unwrap();
+    assert_eq!(aside(world), [5, 6]);
+    assert_eq!(code(old.try_conclude(world, &mut || true)), "device_retired");
 }
 
 /// A copy of the store's file, as a backup is.
@@ -366,6 +384,34 @@ fn a_central_that_was_set_back_takes_no_site_for_a_clone_and_tells_new_things_un
     assert_eq!(device.told.iter().map(|told| told.0).collect::<Vec<_>>(), [2, 2, 3]);
     // The grant comes once more with them: the backup is from before the device had said that it has it.
     assert_eq!(device.control, control + 3);
+}
+
+#[test]
+fn a_device_that_shows_the_largest_control_number_to_a_central_that_was_set_back_does_it_no_harm() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut world = start(&folder, 100);
+    let mut device = world.device(&["S1"]);
+    exchange(&mut world, &mut device).unwrap();
+    let backup = backup_of(world, &folder);
+    let mut world = start(&folder, 101);
+    exchange(&mut world, &mut device).unwrap();
+    drop(world);
+    let mut world = start(&backup, 102);
+    device.control = protocol::limits::NUMBER_MAX;
+    for number in 0..3 {
+        device.record(&[&format!(r#"put item I{number} {{"code":"no"}}"#)]);
+    }
+
+    assert_eq!(exchange(&mut world, &mut device), Ok(()));
+
+    // What is refused is told, under numbers that still fit every column, and the next start finds all in order.
+    assert_eq!(device.told.len(), 3);
+    drop(world);
+    let mut world = start(&backup, 103);
+    let site = device.site;
+    world.job(|batch| batch.judge(site, &mut || true));
+    let mut other = world.device(&["S2"]);
+    assert_eq!(exchange(&mut world, &mut other), Ok(()));
 }
 
 #[test]

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 
 use super::hostile_central::{any_hash, any_number, reply};
 use super::world::{CENTRAL, DEVICE, JOURNAL, SITE, scope};
+use crate::chain;
 use crate::edge::Signer as _;
 use crate::exchange::{self, Answer, Ask, Received, Rows};
 use crate::ids::{ControlNumber, Epoch, Hash, JournalId, Position, Sequence, TableRef, Token};
@@ -119,6 +120,44 @@ fn parts_of_frames_outside_of_their_bounds_or_of_another_journal_are_refused() {
         request.extend(by_device(Kind::FramePart, &message::encode(&part)));
 
         assert_eq!(refused(&request, &no_rows(), &mut Vec::new()).as_deref(), Some("bad_part"));
+    }
+}
+
+#[test]
+fn a_number_that_no_journal_and_no_central_can_have_come_to_is_refused_wherever_it_stands() {
+    let good = || request_head(JOURNAL, limits::NUMBER_MAX);
+    let before = |sequence, promised| chain::Predecessor {
+        journal: JournalId([9; 16]),
+        sequence: Sequence(sequence),
+        hash: Hash::NONE,
+        promised: Sequence(promised),
+    };
+    let cursor = |number, began| {
+        let cursor = Cursor { epoch: Epoch(1), number: Position(number), began: Position(began) };
+        vec![message::ScopeCursor { scope: scope(0), cursor }]
+    };
+    let code = |head: &RequestHead| {
+        refused(&by_device(Kind::RequestHead, &message::encode(head)), &no_rows(), &mut Vec::new())
+    };
+    let all = RequestHead {
+        control: ControlNumber(limits::NUMBER_MAX),
+        predecessor: Some(before(limits::NUMBER_MAX, limits::NUMBER_MAX)),
+        cursors: cursor(limits::NUMBER_MAX, limits::NUMBER_MAX),
+        ..good()
+    };
+    assert_eq!(code(&all), None);
+
+    for number in [limits::NUMBER_MAX + 1, 0x7fff_ffff_ffff_fff0, 1 << 63, u64::MAX] {
+        for head in [
+            request_head(JOURNAL, number),
+            RequestHead { control: ControlNumber(number), ..good() },
+            RequestHead { predecessor: Some(before(number, 0)), ..good() },
+            RequestHead { predecessor: Some(before(0, number)), ..good() },
+            RequestHead { cursors: cursor(number, 0), ..good() },
+            RequestHead { cursors: cursor(0, number), ..good() },
+        ] {
+            assert_eq!(code(&head).as_deref(), Some("number_too_large"), "{head:?}");
+        }
     }
 }
 
