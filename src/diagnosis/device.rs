@@ -3,7 +3,8 @@
 use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
-use super::judge_device::Holder;
+use super::judge_device::{Holder, UnfinishedRecovery};
+use crate::agent::RecoveryNote;
 use crate::clock::monotonic_now;
 use crate::config::Config;
 use crate::data_folder::{DataFolder, DataFolderError, Layout};
@@ -134,6 +135,16 @@ fn mode_of(_: &std::fs::Metadata) -> u32 {
 pub(super) fn binding(config: &Config) -> Option<Binding> {
     let device = Device::open(&Layout::of(&config.data_folder).identity()).ok().flatten()?;
     Some(device.binding(&config.hardware_root))
+}
+
+/// The recovery that is under way, as its note says, and the file of its edits.
+pub(super) fn recovery(config: &Config) -> Result<Option<UnfinishedRecovery>, FileError> {
+    let layout = Layout::of(&config.data_folder);
+    let note = RecoveryNote::read(&layout.recovery())?;
+    Ok(note.map(|note| {
+        let (edits, file) = note.edits_in_file_alone(layout.root());
+        UnfinishedRecovery { edits, file }
+    }))
 }
 
 #[cfg(test)]

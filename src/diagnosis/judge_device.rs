@@ -115,6 +115,32 @@ pub(super) fn permissions(open_to_others: Result<Vec<PathBuf>, FileError>) -> Li
     }
 }
 
+/// A recovery that was cut.
+#[derive(Debug)]
+pub(super) struct UnfinishedRecovery {
+    /// Edits that lie in the file alone.
+    pub edits: u64,
+    /// The file, if it was written.
+    pub file: Option<PathBuf>,
+}
+
+/// A recovery that is under way; no line where there is none.
+pub(super) fn recovery(recovery: Result<Option<UnfinishedRecovery>, FileError>) -> Option<Line> {
+    const NAME: &str = "recovery";
+    let UnfinishedRecovery { edits, file } = match recovery {
+        Ok(recovery) => recovery?,
+        Err(error) => return Some(Line::of_error(NAME, &error)),
+    };
+    let text = match file {
+        Some(file) if edits > 0 => format!(
+            "a recovery is not over; edits that are in {} alone, not sent and not set aside: {edits}",
+            file.display()
+        ),
+        Some(_) | None => "a recovery is not over".to_owned(),
+    };
+    Some(Line::warning(NAME, "recovery_under_way", text, "Run `outpost recover` again: it goes on where it was."))
+}
+
 /// Whether somebody syncs by the schedule.
 pub(super) fn daemon(holder: Holder, has_schedule: bool) -> Line {
     const NAME: &str = "daemon";

@@ -31,6 +31,7 @@ pub fn doctor(config: &Config) -> Report {
     let wrong = device::open_to_others(config);
     report.add(judge_device::permissions(wrong));
     report.extend(device::binding(config).map(|binding| judge_device::binding(&binding)));
+    report.extend(judge_device::recovery(device::recovery(config)));
     report.add(judge_device::daemon(device::daemon(config), config.schedule.interval_ms.is_some()));
     report
 }

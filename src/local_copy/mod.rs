@@ -54,7 +54,7 @@ pub use error::LocalCopyError;
 pub use inspect::FoundRecord;
 pub use meta::{LogHealth, SyncTimes};
 pub use read::{Listing, QueueEntry, QueueState, QueueView, RecordState, RecordView, TableCount, UnknownControl};
-pub use recovered::{RECOVERED, RecoveredEntry, recovered_name, recovered_request_id};
+pub use recovered::{RECOVERED, RecoveredEntry, is_recovered_request_id, recovered_name, recovered_request_id};
 pub use schema::{APPLICATION_ID, SCHEMA_VERSION};
 pub use set_aside::{SetAside, SetAsideEntry};
 pub use time_line::LostRecord;
