@@ -10,6 +10,7 @@ use crate::config::Config;
 use crate::data_folder::{DataFolder, DataFolderError, Layout};
 use crate::device::{Binding, Device};
 use crate::durable_file::FileError;
+use crate::file_privacy;
 use crate::local_api::{SocketClient, SocketError};
 
 /// The scratch file in the data folder. One that a power cut left is used again.
@@ -18,8 +19,6 @@ pub(super) const SCRATCH_NAME: &str = "doctor-scratch";
 const SCRATCH_BYTES: usize = 4096;
 /// Syncs that are measured. The clock goes in steps of 10 ms, so one alone would say little.
 const SYNCS: u64 = 8;
-/// Rights that nobody but the owner may have on a private file or folder.
-const OTHERS_MODE: u32 = 0o077;
 
 /// Free room where the data folder lies, in bytes; `None` if it is not there.
 pub(super) fn free_bytes(folder: &Path) -> Result<Option<u64>, FileError> {
@@ -44,36 +43,14 @@ pub(super) fn sync_ms(folder: &Path) -> Option<Result<u64, FileError>> {
     })
 }
 
-/// Private files and folders that others may use: what the identity is kept in, and settings with a password.
+/// Private files and folders that others may use: the data folder and what the agent has in it, settings with a password, and the
+/// file of the site's password.
 pub(super) fn open_to_others(config: &Config) -> Result<Vec<PathBuf>, FileError> {
-    let identity = Layout::of(&config.data_folder).identity();
-    let mut paths = Vec::new();
-    match std::fs::read_dir(&identity) {
-        Ok(entries) => {
-            paths.push(identity.clone());
-            for entry in entries {
-                paths.push(entry.map_err(failed("list", &identity))?.path());
-            }
-        }
-        Err(error) if error.kind() == ErrorKind::NotFound => {}
-        Err(error) => return Err(failed("list", &identity)(error)),
-    }
+    let mut files: Vec<PathBuf> = config.password_file.iter().cloned().collect();
     if config.central_proxy.as_ref().is_some_and(|proxy| proxy.url.has_credentials()) {
-        paths.extend(config.file.clone());
+        files.extend(config.file.clone());
     }
-    paths.sort();
-    let mut open = Vec::new();
-    for path in paths {
-        let metadata = match std::fs::metadata(&path) {
-            // A daemon replaces its files.
-            Err(error) if error.kind() == ErrorKind::NotFound => continue,
-            other => other.map_err(failed("look at", &path))?,
-        };
-        if mode_of(&metadata) & OTHERS_MODE != 0 {
-            open.push(path);
-        }
-    }
-    Ok(open)
+    file_privacy::open_to_others(&Layout::of(&config.data_folder), &files)
 }
 
 /// Who holds the data folder.
@@ -117,17 +94,6 @@ fn measure(path: &Path) -> Result<u64, FileError> {
 
 fn failed(action: &'static str, path: &Path) -> impl Fn(std::io::Error) -> FileError {
     move |source| FileError::Io { action, path: path.to_path_buf(), source }
-}
-
-#[cfg(unix)]
-fn mode_of(metadata: &std::fs::Metadata) -> u32 {
-    use std::os::unix::fs::PermissionsExt as _;
-    metadata.permissions().mode()
-}
-
-#[cfg(not(unix))]
-fn mode_of(_: &std::fs::Metadata) -> u32 {
-    0
 }
 
 /// What this device is made of beside what was enrolled; `None` before there is a device here, or if its files cannot be read, which
@@ -179,10 +145,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let identity = folder.path().join("data/identity");
         std::fs::create_dir_all(&identity).unwrap();
-        std::fs::set_permissions(&identity, std::fs::Permissions::from_mode(0o700)).unwrap();
-        let key = identity.join("key");
-        std::fs::write(&key, "").unwrap();
-        std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o640)).unwrap();
+        for private in [identity.clone(), folder.path().join("data")] {
+            std::fs::set_permissions(&private, std::fs::Permissions::from_mode(0o700)).unwrap();
+        }
+        let (key, password) = (identity.join("key"), folder.path().join("password"));
+        for open in [&key, &password] {
+            std::fs::write(open, "").unwrap();
+            std::fs::set_permissions(open, std::fs::Permissions::from_mode(0o640)).unwrap();
+        }
 
         let open = open_to_others(&config(folder.path(), "")).unwrap();
         assert_eq!(open, std::slice::from_ref(&key));
@@ -190,6 +160,8 @@ mod tests {
         std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
         let settings = config(folder.path(), "[central]\nproxy = \"http://name:word@proxy\"");
         assert_eq!(open_to_others(&settings).unwrap(), [folder.path().join("agent.toml")]);
+        let settings = config(folder.path(), "[site]\npassword_file = \"password\"");
+        assert_eq!(open_to_others(&settings).unwrap(), [password]);
         assert_eq!(open_to_others(&config(folder.path(), "[central]\nproxy = \"http://proxy\"")).unwrap().len(), 0);
     }
 

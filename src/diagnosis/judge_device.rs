@@ -105,7 +105,9 @@ pub(super) fn permissions(open_to_others: Result<Vec<PathBuf>, FileError>) -> Li
     const NAME: &str = "permissions";
     match open_to_others {
         Err(error) => Line::of_error(NAME, &error),
-        Ok(paths) if paths.is_empty() => Line::ok(NAME, "key and settings are this user's alone"),
+        Ok(paths) if paths.is_empty() => {
+            Line::ok(NAME, "the data folder, the key and what holds a password are this user's alone")
+        }
         Ok(paths) => {
             let paths: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
             let advice = "Take the others' rights away with chmod go=, and find out who could read it: a key or a password that \

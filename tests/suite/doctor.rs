@@ -200,3 +200,50 @@ fn a_key_that_others_may_read_is_named() {
     assert!(found.contains(&("enrolment", "failed", "file_mode")), "{found:?}");
     assert!(report.to_string().contains(key.to_str().unwrap()));
 }
+
+/// Everything in a folder that others than its owner may use, the folder too.
+fn open_to_others(folder: &Path) -> Vec<std::path::PathBuf> {
+    let mut found = Vec::new();
+    let mut left = vec![folder.to_path_buf()];
+    while let Some(path) = left.pop() {
+        let metadata = std::fs::symlink_metadata(&path).unwrap();
+        if metadata.is_dir() {
+            left.extend(std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+        }
+        if metadata.permissions().mode() & 0o077 != 0 {
+            found.push(path);
+        }
+    }
+    found
+}
+
+#[test]
+fn a_folder_that_was_there_before_and_all_that_is_made_in_it_are_this_user_s_alone() {
+    let authority = Authority::new("Ours");
+    let central = central(&authority);
+    let mut agent = agent_trusting(&authority, &central.url());
+    std::fs::create_dir(agent.data()).unwrap();
+    set_mode(&agent.data(), 0o755);
+    agent.enrol(&central, "north");
+    agent.ok(&["initialise"]);
+    agent.start();
+    assert_eq!(open_to_others(&agent.data()), Vec::<std::path::PathBuf>::new());
+    agent.kill();
+
+    // As an older agent left it.
+    set_mode(&agent.data(), 0o755);
+    set_mode(&agent.data().join("local_copy.sqlite"), 0o644);
+    let (_, examined) = report(&agent, "doctor");
+    assert!(troubles(&examined).contains(&("permissions", "failed", "file_mode")), "{examined}");
+    assert!(examined.to_string().contains("local_copy.sqlite"), "{examined}");
+    let told = || String::from_utf8(agent.run(&["status"], "").stderr).unwrap().matches("others could use").count();
+    assert_eq!((told(), told()), (2, 0), "folder and local copy, once");
+
+    assert_eq!(open_to_others(&agent.data()), Vec::<std::path::PathBuf>::new());
+    agent.configure_password("north", "any");
+    let password = agent.data().with_file_name("configured-password");
+    set_mode(&password, 0o644);
+    let (exit, examined) = report(&agent, "doctor");
+    assert_eq!(exit, 6);
+    assert!(examined.to_string().contains(&format!("others may use {}", password.display())), "{examined}");
+}
