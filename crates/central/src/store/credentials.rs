@@ -115,12 +115,7 @@ impl Batch<'_> {
         if head.generation == generation {
             return Ok(());
         }
-        let what = format!(
-            "the name or password of site {} was changed at central: the device proved generation {}, and {} counts; enrol \
-             it with those of now, or put the old ones back",
-            head.site, head.generation.0, generation.0
-        );
-        Err(StoreError::refused("credentials_changed", &what))
+        Err(StoreError::refused("credentials_changed", &changed_text(head, generation)))
     }
 
     fn earlier_credentials(
@@ -180,4 +175,13 @@ impl Reading<'_> {
         })?;
         Ok(credentials)
     }
+}
+
+/// What a device is told whose name and password are not those of now.
+pub(super) fn changed_text(head: &RequestHead, generation: CredentialGeneration) -> String {
+    format!(
+        "the name or password of site {} was changed at central: the device proved generation {}, and {} counts; enrol \
+         it with those of now, or put the old ones back",
+        head.site, head.generation.0, generation.0
+    )
 }

@@ -2,7 +2,7 @@
 //! them is lost. They go to set-aside, with nothing given in return.
 
 use protocol::exchange::{Conclusion, Received};
-use protocol::ids::{Position, Sequence, SiteId};
+use protocol::ids::{JournalId, Position, Sequence, SiteId};
 use protocol::message::{self, ReplyHead, RequestHead};
 use protocol::{frame::Frame, limits};
 use sql::SqlExt;
@@ -10,20 +10,17 @@ use sql::SqlExt;
 use super::batch::Batch;
 use super::error::StoreError;
 use super::judging::{REFUSED, Reason};
+use super::reading::Reading;
 use super::receive::{Chain, PartsOf};
 use super::state::{JOURNAL_COLUMNS, Journal};
 
 /// Code of what a retired device or journal brings.
 const RETIRED: &str = "device_retired";
 
-impl Batch<'_> {
+impl Reading<'_> {
     /// A journal of a site that was closed for another device; `None` if the site has none of this id. One that its own device closed
     /// by saying what follows it is none: what was not received of it was carried over, and is no edit that anybody misses.
-    pub(super) fn closed_journal(
-        &mut self,
-        site: SiteId,
-        id: protocol::ids::JournalId,
-    ) -> Result<Option<Journal>, StoreError> {
+    pub(super) fn closed_journal(&mut self, site: SiteId, id: JournalId) -> Result<Option<Journal>, StoreError> {
         Ok(self.sql.query_one(
             &format!(
                 "SELECT {JOURNAL_COLUMNS} FROM journal WHERE site = ?1 AND id = ?2 AND is_active = 0 AND NOT EXISTS (
@@ -32,6 +29,13 @@ impl Batch<'_> {
             &[site.0.into(), (&id.0).into()],
             Journal::read,
         )?)
+    }
+}
+
+impl Batch<'_> {
+    /// As [`Reading::closed_journal`].
+    pub(super) fn closed_journal(&mut self, site: SiteId, id: JournalId) -> Result<Option<Journal>, StoreError> {
+        self.reading().closed_journal(site, id)
     }
 
     /// Keeps a frame's new entries in set-aside.
@@ -89,7 +93,8 @@ impl Batch<'_> {
     }
 }
 
-fn retired_text(journal: &Journal) -> String {
+/// What a device whose journal was closed is told.
+pub(super) fn retired_text(journal: &Journal) -> String {
     let aside = journal.received.0 - journal.closed_at.unwrap_or(journal.received).0;
     format!(
         "another device speaks for the site, or this one goes on in another journal: {aside} edits of journal {} lie in set-aside at \
