@@ -1,4 +1,5 @@
-//! Facts about this device. The only thing that is written is a scratch file in the data folder, which goes again.
+//! Facts about this device. The only thing that is written is a scratch file in the data folder, which goes again; SQLite may leave
+//! the two files beside the local copy that it makes for whoever reads.
 
 use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
@@ -12,6 +13,7 @@ use crate::device::{Binding, Device};
 use crate::durable_file::FileError;
 use crate::file_privacy;
 use crate::local_api::{SocketClient, SocketError};
+use crate::local_copy::{self, LocalCopyError, SyncTimes};
 
 /// The scratch file in the data folder. One that a power cut left is used again.
 pub(super) const SCRATCH_NAME: &str = "doctor-scratch";
@@ -101,6 +103,12 @@ fn failed(action: &'static str, path: &Path) -> impl Fn(std::io::Error) -> FileE
 pub(super) fn binding(config: &Config) -> Option<Binding> {
     let device = Device::open(&Layout::of(&config.data_folder).identity()).ok().flatten()?;
     Some(device.binding(&config.hardware_root))
+}
+
+/// When the last sync was and how it ended; `None` without a local copy. Read beside a daemon that may run.
+pub(super) fn sync_times(config: &Config) -> Option<Result<SyncTimes, LocalCopyError>> {
+    let path = Layout::of(&config.data_folder).local_copy();
+    path.is_file().then(|| local_copy::sync_times_at(&path))
 }
 
 /// The recovery that is under way, as its note says, and the file of its edits.

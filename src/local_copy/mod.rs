@@ -49,7 +49,7 @@ use sql::{Durability, SqlError, SqlErrorKind, SqlExt, check_migrations, migrate}
 
 pub use control::{SessionState, StoredReply};
 pub use edits::Sequences;
-pub use engine::Engine;
+pub use engine::{Engine, sync_times_at};
 pub use error::LocalCopyError;
 pub use inspect::FoundRecord;
 pub use meta::{LogHealth, SyncTimes};
