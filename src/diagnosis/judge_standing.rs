@@ -96,7 +96,30 @@ pub(super) fn last_sync(times: Result<SyncTimes, LocalCopyError>) -> Option<Line
 mod tests {
     use super::super::line::Verdict;
     use super::*;
+    use crate::config::CentralUrl;
+    use protocol::hardware::HardwareId;
+    use protocol::ids::{CredentialGeneration, HardwareSalt, PublicKey, SiteId};
     use protocol::message::Refusal;
+
+    #[test]
+    fn without_an_answer_of_central_s_the_line_says_what_is_known_here() {
+        let line = enrolment(Ok(None), &Standing::NotAsked).remove(0);
+        assert_eq!((line.verdict, line.code.as_str()), (Verdict::Warning, "not_enrolled"));
+        assert_eq!(enrolment(Err(&DeviceError::NotEnrolled), &Standing::NotAsked)[0].verdict, Verdict::Failed);
+        let enrolled = Enrolment {
+            site: SiteId(7),
+            site_name: "Clinic".to_owned(),
+            central_url: CentralUrl::parse("https://central").unwrap(),
+            central_key: PublicKey([1; 32]),
+            generation: CredentialGeneration(1),
+            salt: HardwareSalt([0; 16]),
+            hardware: HardwareId::default(),
+        };
+        let text = enrolment(Ok(Some(&enrolled)), &Standing::NotAsked).remove(0).text;
+        assert_eq!(text, "this device speaks for site 7 (Clinic), as far as is known here");
+        let cut = Standing::Unanswered(TransportError::Cut { received_bytes: 0, reason: String::new() });
+        assert_eq!(enrolment(Ok(Some(&enrolled)), &cut).remove(0).code, "connection_cut");
+    }
 
     fn codes(answer: &CheckAnswer) -> Vec<(&'static str, Verdict, String)> {
         let lines = answered("this device speaks for site 2 (north)", answer);
