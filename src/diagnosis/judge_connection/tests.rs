@@ -87,7 +87,7 @@ fn an_error_stands_at_its_step_and_ends_the_way() {
     ] {
         // Whoever answers in central's place has its own date.
         let answered_at_ms = Some(NOW.0 + 2 * SKEW_FAIL_MS);
-        let greeting = Greeting { is_encrypted, answered_at_ms, ..greeting(Err(error.clone())) };
+        let greeting = Greeting { answered_at_ms, is_encrypted, ..greeting(Err(error.clone())) };
         let lines = steps(&central("https://central"), None, &greeting, NOW);
 
         let last = lines.last().unwrap();
