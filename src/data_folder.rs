@@ -21,6 +21,7 @@ use std::path::{Path, PathBuf};
 use crate::durable_file::{self, FileError};
 use crate::error::Explained;
 use crate::exit::Exit;
+use crate::file_privacy;
 
 /// Longest text that is read from a lock file, in bytes: a process id.
 const LOCK_TEXT_BYTES_MAX: u64 = 32;
@@ -93,7 +94,7 @@ pub struct DataFolder {
 }
 
 impl DataFolder {
-    /// Makes the folder if it is not there, and takes its lock.
+    /// Makes the folder if it is not there, takes its lock, and lets nobody else into it.
     ///
     /// # Errors
     /// [`DataFolderError::InUse`] at once if another program owns it, else [`DataFolderError::File`].
@@ -110,6 +111,7 @@ impl DataFolder {
             Err(TryLockError::Error(source)) => return Err(FileError::Io { action: "lock", path, source }.into()),
         }
         write_process(&mut lock).map_err(|source| FileError::Io { action: "write", path, source })?;
+        file_privacy::keep_others_out(&layout)?;
         for folder in [layout.identity(), layout.journal(), layout.private_journal()] {
             durable_file::make_folder(&folder)?;
         }

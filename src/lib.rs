@@ -16,6 +16,7 @@ pub mod entropy;
 pub mod error;
 pub mod examine;
 pub mod exit;
+pub mod file_privacy;
 pub mod hex;
 pub mod journal;
 pub mod local_api;

@@ -12,13 +12,14 @@ use outpost::device::{PASSWORD_VARIABLE, PasswordSource, site_password};
 use outpost::error::AgentError;
 use outpost::exit::Exit;
 use outpost::operations::{Performer, Progress, end_recovery, recovery_plan};
-use outpost::{allocator, diagnosis, logging};
+use outpost::{allocator, diagnosis, file_privacy, logging};
 use protocol::fingerprint::Fingerprint;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 fn main() -> ExitCode {
     allocator::keep_memory_small();
+    file_privacy::make_new_files_private();
     let words: Vec<_> = std::env::args_os().skip(1).collect();
     // A wrong command line is answered as JSON too where it asks for it.
     let is_json = words.iter().any(|word| word == "--json");

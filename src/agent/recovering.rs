@@ -48,8 +48,6 @@ pub struct RecoveryPlan {
     pub groups: u64,
     /// Whether there is room for them in the list of what is set aside.
     pub fits_set_aside: bool,
-    /// A recovery that was begun before and is not over.
-    pub under_way: Option<RecoveryNote>,
 }
 
 impl Agent {
@@ -74,7 +72,6 @@ impl Agent {
             edits,
             groups,
             fits_set_aside: core.local.set_aside_count()? + edits <= SET_ASIDE_MAX,
-            under_way: self.recovery()?,
         })
     }
 

@@ -4,11 +4,12 @@
 //! A line of JSON, then `crc32 ` and the CRC-32 of that line in 8 hexadecimal digits. It is replaced as a whole. One that cannot
 //! be read counts as none: no step takes anything away before what it holds is durable elsewhere, so beginning anew loses nothing.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use protocol::ids::JournalId;
 use serde::{Deserialize, Serialize};
 
+use super::recovered_file::recovered_path;
 use crate::durable_file::{self, FileError};
 use crate::hex;
 
@@ -28,6 +29,17 @@ pub enum RecoveryStep {
     /// The new journal is in use. Records are read again from central, and then what was exported is journaled anew if that was
     /// asked for.
     Begun,
+}
+
+impl RecoveryStep {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Asked => "asked",
+            Self::Taken => "taken",
+            Self::Begun => "begun",
+        }
+    }
 }
 
 /// A recovery under way.
@@ -71,6 +83,14 @@ impl RecoveryNote {
             log::warn!("the note of a recovery cannot be read and counts as none path={}", path.display());
         }
         Ok(note)
+    }
+
+    /// How many edits lie in the export alone, neither set aside nor in a journal that central gets, as far as the note tells; and the
+    /// export. What a cut recovery has journaled anew counts too: only its end takes it off.
+    pub fn edits_in_file_alone(&self, root: &Path) -> (u64, Option<PathBuf>) {
+        let is_exported = self.step != RecoveryStep::Asked && self.exported > 0;
+        let edits = if is_exported { self.exported - self.set_aside.min(self.exported) } else { 0 };
+        (edits, is_exported.then(|| recovered_path(root, self.journal)))
     }
 
     /// Makes it durable.

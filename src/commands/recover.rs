@@ -73,7 +73,8 @@ fn text(result: &Value) -> String {
     }
     if amount("set_aside") > 0 {
         let edits = count(amount("set_aside"), "edit");
-        let _infallible = writeln!(text, "set aside {edits}; see `outpost set-aside list`");
+        let why = if result["recorded"].is_null() { "" } else { ", because their records were edited again since" };
+        let _infallible = writeln!(text, "set aside {edits}{why}; see `outpost set-aside list`");
     }
     if !result["recorded"].is_null() {
         text += &record::text(&result["recorded"]);
@@ -81,7 +82,7 @@ fn text(result: &Value) -> String {
     text += &sync::text(&result["sync"]);
     let is_left = result["journal_anew"] == true && amount("exported") > 0 && result["recorded"].is_null();
     if result["under_way"] == false && is_left {
-        text += "the exported edits were not journaled anew: run `outpost recover` once more, then record the file\n";
+        text += "the exported edits were not journaled anew: run `outpost recover` once more, then look through what is set aside\n";
     }
     if result["under_way"] == true {
         text += "the recovery is not over: run `outpost recover` again when central can be reached\n";
@@ -89,10 +90,14 @@ fn text(result: &Value) -> String {
     text
 }
 
-/// As a sync, and partly done if something was refused here.
+fn is_whole(recorded: &Value) -> bool {
+    record::exit(recorded) == Exit::Ok && recorded["set_aside"].as_u64().unwrap_or_default() == 0
+}
+
+/// As a sync, and partly done if something was refused or set aside here.
 fn exit(result: &Value) -> Exit {
     match (sync::exit(&result["sync"]), &result["recorded"]) {
-        (Exit::Ok, recorded) if !recorded.is_null() && record::exit(recorded) != Exit::Ok => Exit::Partial,
+        (Exit::Ok, recorded) if !recorded.is_null() && !is_whole(recorded) => Exit::Partial,
         (exit, _) => exit,
     }
 }
@@ -153,12 +158,10 @@ mod tests {
     #[test]
     fn a_recovery_that_central_still_refuses_says_what_is_left_to_do() {
         let failure = json!({ "code": "fork", "message": "no", "advice": "", "exit": 5 });
-        let result = json!({ "journal": "cd", "exported": 2, "file": "/f", "set_aside": 0, "under_way": false, "journal_anew": true,
+        let result = json!({ "journal": "cd", "exported": 2, "file": "/f", "set_aside": 2, "under_way": false, "journal_anew": true,
             "sync": { "outcome": "failed", "failure": failure }, "recorded": null });
 
-        assert!(
-            text(&result).ends_with("were not journaled anew: run `outpost recover` once more, then record the file\n")
-        );
+        assert!(text(&result).ends_with("run `outpost recover` once more, then look through what is set aside\n"));
         assert_eq!(exit(&result), Exit::Refused);
     }
 }

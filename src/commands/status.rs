@@ -21,6 +21,9 @@ pub(super) fn text(status: &Value, now_ms: u64) -> String {
     if amount("set_aside") > 0 {
         row("set aside", format!("{} refused; see `outpost set-aside list`", count(amount("set_aside"), "edit")));
     }
+    if let Some(text) = wording::recovery(&status["recovery"]) {
+        row("recovery !", text);
+    }
     row("stores", stores(&status["grants"]));
     for (name, field) in
         [("last try", "last_attempt_ms"), ("last sync", "last_success_ms"), ("last drained", "last_drained_ms")]
@@ -182,6 +185,21 @@ mod tests {
         assert!(text.contains("\njournal !     81 % of"), "{text}");
         assert!(text.contains("\nlocal data !  the disk failed"), "{text}");
         assert!(text.contains("\nlocal copy !  the disk refused a write"), "{text}");
+    }
+
+    #[test]
+    fn a_recovery_under_way_is_told_with_what_is_in_its_file_alone() {
+        let text = |step: &str, edits: u64| {
+            let recovery = json!({ "step": step, "edits": edits, "file": "/data/recovered-1.ndjson" });
+            text(&json!({ "pending": { "edits": 0 }, "recovery": recovery }), 0)
+        };
+
+        let told = text("begun", 2);
+        let line =
+            "\nrecovery !    not over: 2 edits are in /data/recovered-1.ndjson alone, not sent and not set aside;";
+        assert!(told.contains(line), "{told}");
+        assert!(text("begun", 0).contains("\nrecovery !    not over; run `outpost recover` again\n"));
+        assert!(text("asked", 0).contains("\nrecovery !    asked for and not begun;"));
     }
 
     #[test]

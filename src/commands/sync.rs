@@ -57,6 +57,9 @@ pub(super) fn text(result: &Value) -> String {
         let refused = count(amount("refused"), "edit");
         let _infallible = writeln!(text, "central refused {refused}; see `outpost set-aside list`");
     }
+    if let Some(recovery) = wording::recovery(&result["recovery"]) {
+        let _infallible = writeln!(text, "the recovery of this device is {recovery}");
+    }
     let failure = &result["failure"];
     if !failure.is_null() {
         let (message, code) = (wording::text(&failure["message"]), wording::text(&failure["code"]));
@@ -72,7 +75,10 @@ pub(super) fn text(result: &Value) -> String {
 /// A failure says itself how the program ends; one that does not came from the link.
 pub(super) fn exit(result: &Value) -> Exit {
     if result["outcome"] == "drained" {
-        return if result["refused"].as_u64().unwrap_or_default() > 0 { Exit::Partial } else { Exit::Ok };
+        // What lies in the file of a recovery alone has not gone through.
+        let left = [&result["refused"], &result["recovery"]["edits"]];
+        let is_whole = left.iter().all(|amount| amount.as_u64().unwrap_or_default() == 0);
+        return if is_whole { Exit::Ok } else { Exit::Partial };
     }
     let code = result["failure"]["exit"].as_u64().and_then(|code| u8::try_from(code).ok());
     code.and_then(Exit::of_code).unwrap_or(Exit::Offline)
@@ -111,6 +117,17 @@ mod tests {
 
             assert_eq!((exit, text.as_str()), (Ok(expected_exit), expected));
         }
+    }
+
+    #[test]
+    fn edits_that_a_recovery_has_left_in_a_file_are_told_and_are_no_whole_sync() {
+        let recovery = json!({ "step": "begun", "edits": 1, "file": "/f" });
+        let mut result = drained(0);
+        result["recovery"] = recovery;
+
+        assert_eq!(exit(&result), Exit::Partial);
+        let line = "the recovery of this device is not over: 1 edit is in /f alone, not sent and not set aside; run";
+        assert!(text(&result).contains(line), "{}", text(&result));
     }
 
     #[test]

@@ -49,6 +49,20 @@ pub(super) fn bytes(bytes: u64) -> String {
     }
 }
 
+/// What is to be said of a recovery that is under way; nothing if there is none.
+pub(super) fn recovery(recovery: &Value) -> Option<String> {
+    let edits = recovery["edits"].as_u64().unwrap_or_default();
+    match recovery["step"].as_str()? {
+        "asked" => Some("asked for and not begun; run `outpost recover` again".to_owned()),
+        _ if edits > 0 => Some(format!(
+            "not over: {} in {} alone, not sent and not set aside; run `outpost recover` again",
+            if edits == 1 { "1 edit is".to_owned() } else { format!("{} edits are", number(edits)) },
+            text(&recovery["file"])
+        )),
+        _ => Some("not over; run `outpost recover` again".to_owned()),
+    }
+}
+
 /// A length of time in its largest unit: `3 minutes`.
 pub(super) fn duration(ms: u64) -> String {
     let units = [(DAY_MS, "day"), (3_600_000, "hour"), (60_000, "minute"), (1000, "second")];

@@ -1,15 +1,19 @@
-//! Facts about this device. The only thing that is written is a scratch file in the data folder, which goes again.
+//! Facts about this device. The only thing that is written is a scratch file in the data folder, which goes again; SQLite may leave
+//! the two files beside the local copy that it makes for whoever reads.
 
 use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
-use super::judge_device::Holder;
+use super::judge_device::{Holder, UnfinishedRecovery};
+use crate::agent::RecoveryNote;
 use crate::clock::monotonic_now;
 use crate::config::Config;
 use crate::data_folder::{DataFolder, DataFolderError, Layout};
 use crate::device::{Binding, Device};
 use crate::durable_file::FileError;
+use crate::file_privacy;
 use crate::local_api::{SocketClient, SocketError};
+use crate::local_copy::{self, LocalCopyError, SyncTimes};
 
 /// The scratch file in the data folder. One that a power cut left is used again.
 pub(super) const SCRATCH_NAME: &str = "doctor-scratch";
@@ -17,8 +21,6 @@ pub(super) const SCRATCH_NAME: &str = "doctor-scratch";
 const SCRATCH_BYTES: usize = 4096;
 /// Syncs that are measured. The clock goes in steps of 10 ms, so one alone would say little.
 const SYNCS: u64 = 8;
-/// Rights that nobody but the owner may have on a private file or folder.
-const OTHERS_MODE: u32 = 0o077;
 
 /// Free room where the data folder lies, in bytes; `None` if it is not there.
 pub(super) fn free_bytes(folder: &Path) -> Result<Option<u64>, FileError> {
@@ -43,36 +45,14 @@ pub(super) fn sync_ms(folder: &Path) -> Option<Result<u64, FileError>> {
     })
 }
 
-/// Private files and folders that others may use: what the identity is kept in, and settings with a password.
+/// Private files and folders that others may use: the data folder and what the agent has in it, settings with a password, and the
+/// file of the site's password.
 pub(super) fn open_to_others(config: &Config) -> Result<Vec<PathBuf>, FileError> {
-    let identity = Layout::of(&config.data_folder).identity();
-    let mut paths = Vec::new();
-    match std::fs::read_dir(&identity) {
-        Ok(entries) => {
-            paths.push(identity.clone());
-            for entry in entries {
-                paths.push(entry.map_err(failed("list", &identity))?.path());
-            }
-        }
-        Err(error) if error.kind() == ErrorKind::NotFound => {}
-        Err(error) => return Err(failed("list", &identity)(error)),
-    }
+    let mut files: Vec<PathBuf> = config.password_file.iter().cloned().collect();
     if config.central_proxy.as_ref().is_some_and(|proxy| proxy.url.has_credentials()) {
-        paths.extend(config.file.clone());
+        files.extend(config.file.clone());
     }
-    paths.sort();
-    let mut open = Vec::new();
-    for path in paths {
-        let metadata = match std::fs::metadata(&path) {
-            // A daemon replaces its files.
-            Err(error) if error.kind() == ErrorKind::NotFound => continue,
-            other => other.map_err(failed("look at", &path))?,
-        };
-        if mode_of(&metadata) & OTHERS_MODE != 0 {
-            open.push(path);
-        }
-    }
-    Ok(open)
+    file_privacy::open_to_others(&Layout::of(&config.data_folder), &files)
 }
 
 /// Who holds the data folder.
@@ -118,22 +98,27 @@ fn failed(action: &'static str, path: &Path) -> impl Fn(std::io::Error) -> FileE
     move |source| FileError::Io { action, path: path.to_path_buf(), source }
 }
 
-#[cfg(unix)]
-fn mode_of(metadata: &std::fs::Metadata) -> u32 {
-    use std::os::unix::fs::PermissionsExt as _;
-    metadata.permissions().mode()
-}
-
-#[cfg(not(unix))]
-fn mode_of(_: &std::fs::Metadata) -> u32 {
-    0
-}
-
 /// What this device is made of beside what was enrolled; `None` before there is a device here, or if its files cannot be read, which
 /// another line says.
 pub(super) fn binding(config: &Config) -> Option<Binding> {
     let device = Device::open(&Layout::of(&config.data_folder).identity()).ok().flatten()?;
     Some(device.binding(&config.hardware_root))
+}
+
+/// When the last sync was and how it ended; `None` without a local copy. Read beside a daemon that may run.
+pub(super) fn sync_times(config: &Config) -> Option<Result<SyncTimes, LocalCopyError>> {
+    let path = Layout::of(&config.data_folder).local_copy();
+    path.is_file().then(|| local_copy::sync_times_at(&path))
+}
+
+/// The recovery that is under way, as its note says, and the file of its edits.
+pub(super) fn recovery(config: &Config) -> Result<Option<UnfinishedRecovery>, FileError> {
+    let layout = Layout::of(&config.data_folder);
+    let note = RecoveryNote::read(&layout.recovery())?;
+    Ok(note.map(|note| {
+        let (edits, file) = note.edits_in_file_alone(layout.root());
+        UnfinishedRecovery { edits, file }
+    }))
 }
 
 #[cfg(test)]
@@ -168,10 +153,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let identity = folder.path().join("data/identity");
         std::fs::create_dir_all(&identity).unwrap();
-        std::fs::set_permissions(&identity, std::fs::Permissions::from_mode(0o700)).unwrap();
-        let key = identity.join("key");
-        std::fs::write(&key, "").unwrap();
-        std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o640)).unwrap();
+        for private in [identity.clone(), folder.path().join("data")] {
+            std::fs::set_permissions(&private, std::fs::Permissions::from_mode(0o700)).unwrap();
+        }
+        let (key, password) = (identity.join("key"), folder.path().join("password"));
+        for open in [&key, &password] {
+            std::fs::write(open, "").unwrap();
+            std::fs::set_permissions(open, std::fs::Permissions::from_mode(0o640)).unwrap();
+        }
 
         let open = open_to_others(&config(folder.path(), "")).unwrap();
         assert_eq!(open, std::slice::from_ref(&key));
@@ -179,6 +168,8 @@ mod tests {
         std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
         let settings = config(folder.path(), "[central]\nproxy = \"http://name:word@proxy\"");
         assert_eq!(open_to_others(&settings).unwrap(), [folder.path().join("agent.toml")]);
+        let settings = config(folder.path(), "[site]\npassword_file = \"password\"");
+        assert_eq!(open_to_others(&settings).unwrap(), [password]);
         assert_eq!(open_to_others(&config(folder.path(), "[central]\nproxy = \"http://proxy\"")).unwrap().len(), 0);
     }
 

@@ -7,7 +7,6 @@ use super::line::Line;
 use crate::clock::WallMs;
 use crate::config::{CentralUrl, Config, ProxyUrl};
 use crate::date::date_text;
-use crate::device::{DeviceError, Enrolment};
 use crate::exit::Exit;
 use crate::transport::{CertificateFacts, Greeting, Hello, Phase, ProxyProblem, TransportError};
 
@@ -67,6 +66,8 @@ impl Step {
             | TransportError::Gateway { .. }
             | TransportError::NotCentral { .. }
             | TransportError::Busy { .. }
+            | TransportError::EnrolmentBusy { .. }
+            | TransportError::TooManyAttempts { .. }
             | TransportError::CentralRefused { .. }
             | TransportError::ReplyTooLarge { .. } => Self::Central,
         }
@@ -86,7 +87,7 @@ pub(super) fn no_central() -> Line {
     Line::failed("configuration", "no_central", "no address of central is set", advice, Exit::Config)
 }
 
-/// Each step up to the one that failed, and the clock if anybody answered.
+/// Each step up to the one that failed, and the clock if central answered.
 pub(super) fn steps(central: &CentralUrl, proxy: Option<&ProxyUrl>, greeting: &Greeting, now: WallMs) -> Vec<Line> {
     let failed_at = greeting.hello.as_ref().err().map(|error| Step::of(error, central, greeting.is_encrypted));
     let mut lines = Vec::new();
@@ -99,7 +100,8 @@ pub(super) fn steps(central: &CentralUrl, proxy: Option<&ProxyUrl>, greeting: &G
         }
         lines.extend(passed(step, central, proxy, greeting, now));
     }
-    lines.extend(greeting.answered_at_ms.map(|answered_at_ms| clock(answered_at_ms, now)));
+    let answered_at_ms = greeting.answered_at_ms.filter(|_| greeting.hello.is_ok());
+    lines.extend(answered_at_ms.map(|answered_at_ms| clock(answered_at_ms, now)));
     lines
 }
 
@@ -145,7 +147,7 @@ pub(super) fn certificate(certificate: Option<&CertificateFacts>, now: WallMs) -
     Line::warning(NAME, "certificate_ends_soon", text, advice)
 }
 
-/// This device's clock, beside the date of whoever answered.
+/// This device's clock, beside central's date.
 pub(super) fn clock(answered_at_ms: u64, now: WallMs) -> Line {
     const NAME: &str = "clock";
     let skew_ms = answered_at_ms.abs_diff(now.0);
@@ -187,21 +189,6 @@ pub(super) fn version(hello: &Hello) -> Line {
         hello.version_min, hello.version_max
     );
     Line::failed(NAME, "version", text, advice, Exit::Refused)
-}
-
-/// Whether this device speaks for a site.
-pub(super) fn enrolment(enrolment: Result<Option<Enrolment>, DeviceError>) -> Line {
-    const NAME: &str = "enrolment";
-    match enrolment {
-        Ok(Some(enrolment)) => {
-            Line::ok(NAME, format!("this device speaks for site {} ({})", enrolment.site, enrolment.site_name))
-        }
-        Ok(None) => {
-            let text = "this device does not speak for a site yet";
-            Line::warning(NAME, "not_enrolled", text, "Run `outpost enrol` with the site's name and password.")
-        }
-        Err(error) => Line::of_error(NAME, &error),
-    }
 }
 
 /// Central's key beside the one that was pinned at enrolment.

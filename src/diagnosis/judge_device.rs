@@ -105,7 +105,9 @@ pub(super) fn permissions(open_to_others: Result<Vec<PathBuf>, FileError>) -> Li
     const NAME: &str = "permissions";
     match open_to_others {
         Err(error) => Line::of_error(NAME, &error),
-        Ok(paths) if paths.is_empty() => Line::ok(NAME, "key and settings are this user's alone"),
+        Ok(paths) if paths.is_empty() => {
+            Line::ok(NAME, "the data folder, the key and what holds a password are this user's alone")
+        }
         Ok(paths) => {
             let paths: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
             let advice = "Take the others' rights away with chmod go=, and find out who could read it: a key or a password that \
@@ -113,6 +115,32 @@ pub(super) fn permissions(open_to_others: Result<Vec<PathBuf>, FileError>) -> Li
             Line::failed(NAME, "file_mode", format!("others may use {}", paths.join(", ")), advice, Exit::Config)
         }
     }
+}
+
+/// A recovery that was cut.
+#[derive(Debug)]
+pub(super) struct UnfinishedRecovery {
+    /// Edits that lie in the file alone.
+    pub edits: u64,
+    /// The file, if it was written.
+    pub file: Option<PathBuf>,
+}
+
+/// A recovery that is under way; no line where there is none.
+pub(super) fn recovery(recovery: Result<Option<UnfinishedRecovery>, FileError>) -> Option<Line> {
+    const NAME: &str = "recovery";
+    let UnfinishedRecovery { edits, file } = match recovery {
+        Ok(recovery) => recovery?,
+        Err(error) => return Some(Line::of_error(NAME, &error)),
+    };
+    let text = match file {
+        Some(file) if edits > 0 => format!(
+            "a recovery is not over; edits that are in {} alone, not sent and not set aside: {edits}",
+            file.display()
+        ),
+        Some(_) | None => "a recovery is not over".to_owned(),
+    };
+    Some(Line::warning(NAME, "recovery_under_way", text, "Run `outpost recover` again: it goes on where it was."))
 }
 
 /// Whether somebody syncs by the schedule.

@@ -7,6 +7,7 @@ use domain::catalogue::Catalogue;
 use protocol::ids::SiteId;
 use sql::{Options, Sql, SqlError, SqliteEngine};
 
+use super::meta::{SyncTimes, read_sync_times};
 use super::schema::{APPLICATION_ID, SCHEMA_VERSION};
 use super::{LocalCopy, LocalCopyError};
 
@@ -45,6 +46,15 @@ impl Engine for SqliteEngine {
     fn log_bytes(&self) -> Result<u64, SqlError> {
         self.wal_bytes()
     }
+}
+
+/// When the last syncs were, of a local copy that is only looked at: its agent may run.
+///
+/// # Errors
+/// [`LocalCopyError`]: it cannot be read, or is of another program's release.
+pub fn sync_times_at(path: &Path) -> Result<SyncTimes, LocalCopyError> {
+    let mut engine = SqliteEngine::open(path, &Options::new(APPLICATION_ID, SCHEMA_VERSION).read_only())?;
+    read_sync_times(&mut engine)
 }
 
 impl LocalCopy {

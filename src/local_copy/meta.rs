@@ -1,7 +1,7 @@
 //! Small values that are kept beside the records: how far the journals are applied, when the last sync was.
 
 use protocol::session::Link;
-use sql::{Durability, Param, SqlExt};
+use sql::{Durability, Param, Sql, SqlError, SqlExt};
 
 use super::{LocalCopy, LocalCopyError, checksum, limits};
 use crate::sync_runner::Learnt;
@@ -72,18 +72,7 @@ impl LocalCopy {
     /// # Errors
     /// Those of a read.
     pub fn sync_times(&mut self) -> Result<SyncTimes, LocalCopyError> {
-        let code = self.content(FAILURE_CODE)?;
-        let message = self.content(FAILURE_MESSAGE)?.unwrap_or_default();
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).map_err(LocalCopyError::damaged);
-        Ok(SyncTimes {
-            attempt_ms: self.number(ATTEMPT_MS)?,
-            success_ms: self.number(SUCCESS_MS)?,
-            drained_ms: self.number(DRAINED_MS)?,
-            failure: match code {
-                Some(code) => Some((text(code)?, text(message)?)),
-                None => None,
-            },
-        })
+        read_sync_times(&mut *self.sql)
     }
 
     /// What earlier sessions learnt of the link.
@@ -123,15 +112,7 @@ impl LocalCopy {
     }
 
     pub(super) fn number(&mut self, name: &str) -> Result<Option<u64>, LocalCopyError> {
-        let found = self.sql.query_one("SELECT number, content FROM meta WHERE name = ?1", &[name.into()], |row| {
-            Ok((row.optional_unsigned(0)?, row.optional_blob(1)?.map(<[u8]>::to_vec)))
-        })?;
-        let Some((Some(number), sum)) = found else { return Ok(None) };
-        // How far central has received the journal decides what is let go of: a bit too many would lose edits.
-        if sum.is_some_and(|sum| sum != checksum::of_number(name, number)) {
-            return Err(LocalCopyError::damaged(format_args!("the number {name} has a wrong checksum")));
-        }
-        Ok(Some(number))
+        read_number(&mut *self.sql, name)
     }
 
     pub(super) fn set_number(&mut self, name: &str, number: u64) -> Result<(), LocalCopyError> {
@@ -144,10 +125,7 @@ impl LocalCopy {
     }
 
     pub(super) fn content(&mut self, name: &str) -> Result<Option<Vec<u8>>, LocalCopyError> {
-        let found = self.sql.query_one("SELECT content FROM meta WHERE name = ?1", &[name.into()], |row| {
-            Ok(row.optional_blob(0)?.map(<[u8]>::to_vec))
-        })?;
-        Ok(found.flatten())
+        Ok(read_content(&mut *self.sql, name)?)
     }
 
     pub(super) fn set_content(&mut self, name: &str, content: Option<&[u8]>) -> Result<(), LocalCopyError> {
@@ -158,4 +136,39 @@ impl LocalCopy {
         )?;
         Ok(())
     }
+}
+
+/// The times of the last syncs of an open local copy.
+pub(super) fn read_sync_times(sql: &mut dyn Sql) -> Result<SyncTimes, LocalCopyError> {
+    let code = read_content(sql, FAILURE_CODE)?;
+    let message = read_content(sql, FAILURE_MESSAGE)?.unwrap_or_default();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).map_err(LocalCopyError::damaged);
+    Ok(SyncTimes {
+        attempt_ms: read_number(sql, ATTEMPT_MS)?,
+        success_ms: read_number(sql, SUCCESS_MS)?,
+        drained_ms: read_number(sql, DRAINED_MS)?,
+        failure: match code {
+            Some(code) => Some((text(code)?, text(message)?)),
+            None => None,
+        },
+    })
+}
+
+fn read_number(sql: &mut dyn Sql, name: &str) -> Result<Option<u64>, LocalCopyError> {
+    let found = sql.query_one("SELECT number, content FROM meta WHERE name = ?1", &[name.into()], |row| {
+        Ok((row.optional_unsigned(0)?, row.optional_blob(1)?.map(<[u8]>::to_vec)))
+    })?;
+    let Some((Some(number), sum)) = found else { return Ok(None) };
+    // How far central has received the journal decides what is let go of: a bit too many would lose edits.
+    if sum.is_some_and(|sum| sum != checksum::of_number(name, number)) {
+        return Err(LocalCopyError::damaged(format_args!("the number {name} has a wrong checksum")));
+    }
+    Ok(Some(number))
+}
+
+fn read_content(sql: &mut dyn Sql, name: &str) -> Result<Option<Vec<u8>>, SqlError> {
+    let found = sql.query_one("SELECT content FROM meta WHERE name = ?1", &[name.into()], |row| {
+        Ok(row.optional_blob(0)?.map(<[u8]>::to_vec))
+    })?;
+    Ok(found.flatten())
 }

@@ -49,12 +49,12 @@ use sql::{Durability, SqlError, SqlErrorKind, SqlExt, check_migrations, migrate}
 
 pub use control::{SessionState, StoredReply};
 pub use edits::Sequences;
-pub use engine::Engine;
+pub use engine::{Engine, sync_times_at};
 pub use error::LocalCopyError;
 pub use inspect::FoundRecord;
 pub use meta::{LogHealth, SyncTimes};
 pub use read::{Listing, QueueEntry, QueueState, QueueView, RecordState, RecordView, TableCount, UnknownControl};
-pub use recovered::{RECOVERED, RecoveredEntry, recovered_name, recovered_request_id};
+pub use recovered::{RECOVERED, RecoveredEntry, is_recovered_request_id, recovered_name, recovered_request_id};
 pub use schema::{APPLICATION_ID, SCHEMA_VERSION};
 pub use set_aside::{SetAside, SetAsideEntry};
 pub use time_line::LostRecord;

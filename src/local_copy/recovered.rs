@@ -1,9 +1,10 @@
 //! After this device was set back: the edits that only it may have are set aside, and everything else is read again from central.
 
-use domain::edit::Edit;
+use domain::edit::{Edit, EditOp};
+use domain::json::row_from_json;
 use protocol::chain::{self, hash_of};
-use protocol::entry::Entry;
-use protocol::ids::{JournalId, RequestId, Sequence};
+use protocol::entry::{Entry, Operation};
+use protocol::ids::{JournalId, OwnershipNumber, RequestId, Sequence};
 use sql::{Durability, Param, SqlExt};
 
 use super::meta::CONTROL;
@@ -14,6 +15,9 @@ use super::{LocalCopy, LocalCopyError};
 pub const RECOVERED: &str = "recovered";
 
 const REASON: &str = "recorded on this device before it was recovered; central may not have it";
+
+/// Bytes of a request id of [`recovered_request_id`] that tell whose it is; the other ten tell the group.
+const REQUEST_NAME_BYTES: usize = 6;
 
 /// An entry of a journal that is given up.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,7 +41,8 @@ pub fn recovered_name(before: JournalId, after: JournalId) -> JournalId {
 }
 
 /// The request id under which a group of an export is journaled anew: by its place and its text, so that a repeated recovery
-/// takes it for the same, and one that somebody changed for another.
+/// takes it for the same, and one that somebody changed for another. It begins with bytes of the name, by which
+/// [`is_recovered_request_id`] knows it.
 pub fn recovered_request_id(name: JournalId, first_line: u64, edits: &[Edit]) -> RequestId {
     let mut hash = hash_of(&name.0);
     let mut extend = |part: &[u8]| hash = chain::extend(hash, part);
@@ -47,8 +52,16 @@ pub fn recovered_request_id(name: JournalId, first_line: u64, edits: &[Edit]) ->
             extend(part.as_bytes());
         }
     }
-    let [first @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _] = hash.0;
-    RequestId(first)
+    let [mut id @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _] = hash.0;
+    for (byte, of_name) in id.iter_mut().zip(name.0).take(REQUEST_NAME_BYTES) {
+        *byte = of_name;
+    }
+    RequestId(id)
+}
+
+/// Whether an edit was journaled anew by the recovery of this name. An application's own random id looks so once in 2^48.
+pub fn is_recovered_request_id(name: JournalId, id: RequestId) -> bool {
+    id.0.iter().zip(name.0).take(REQUEST_NAME_BYTES).all(|(byte, of_name)| *byte == of_name)
 }
 
 impl LocalCopy {
@@ -81,6 +94,42 @@ impl LocalCopy {
             }
             Ok(())
         })
+    }
+
+    /// Sets edits of an export aside for review, durably, each under the number of its line. Doing it again with the same name
+    /// changes nothing. False if the catalogue does not know one of them any more: then none is set aside.
+    ///
+    /// # Errors
+    /// Those of a write; then none is set aside.
+    pub fn set_aside_exported(
+        &mut self,
+        name: JournalId,
+        first_line: u64,
+        edits: &[Edit],
+    ) -> Result<bool, LocalCopyError> {
+        let Some(entries) = edits.iter().map(|edit| self.entry_of(edit)).collect::<Option<Vec<_>>>() else {
+            return Ok(false);
+        };
+        let place = |index: usize| Sequence(first_line + index as u64);
+        let recovered: Vec<_> = entries
+            .iter()
+            .enumerate()
+            .map(|(index, entry)| RecoveredEntry { sequence: place(index), entry: entry.encode(), recorded_at_ms: 0 })
+            .collect();
+        self.set_aside_recovered(name, &recovered)?;
+        Ok(true)
+    }
+
+    fn entry_of(&self, edit: &Edit) -> Option<Entry> {
+        let table = self.catalogue.table_by_name(&edit.table).ok()?;
+        let row = || row_from_json(table, &edit.id, edit.data.as_deref()?).ok();
+        let operation = match edit.op {
+            EditOp::Put => Operation::Put(row()?),
+            EditOp::Patch | EditOp::Upsert => Operation::Patch(row()?),
+            EditOp::Delete => Operation::Delete,
+        };
+        let (table, record) = (table.reference().clone(), edit.id.clone());
+        Some(Entry { is_group_end: false, ownership: OwnershipNumber(0), table, record, operation })
     }
 
     fn set_aside_one(

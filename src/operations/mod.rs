@@ -1,6 +1,7 @@
 //! What the agent can be asked to do: one function behind the command line, the socket and the library.
 
 mod input;
+mod journaling_anew;
 mod lines;
 mod performer;
 mod read;

@@ -25,6 +25,7 @@ pub(super) fn status(agent: &Agent) -> Result<Value, AgentError> {
     let Ok(recorder) = agent.recorder() else {
         return Ok(json!({ "site": site, "data_folder": config, "daemon": false }));
     };
+    let recovery = super::recover::recovery_under_way(agent)?;
     let mut core = recorder.core();
     let state = core.local.session_state()?;
     let queue = core.local.queue_view()?;
@@ -58,6 +59,7 @@ pub(super) fn status(agent: &Agent) -> Result<Value, AgentError> {
         "unjudged": queue.unjudged,
         "waiting": queue.waiting,
         "set_aside": core.local.set_aside_count()?,
+        "recovery": recovery,
         "owed": owed,
         "control_unknown": control_unknown,
         "grants": grants,

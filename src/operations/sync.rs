@@ -45,6 +45,7 @@ pub(super) fn sync(
         "stored": totals.stored,
         "refused": refused,
         "unjudged": unjudged,
+        "recovery": super::recover::recovery_under_way(agent)?,
         "requests": totals.requests,
         "bytes_out": totals.bytes_out,
         "bytes_in": totals.bytes_in,

@@ -5,7 +5,8 @@ use protocol::ids::{CredentialGeneration, HardwareSalt, JournalId, PublicKey, Si
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::{ENROL_BEGIN_PATH, ENROL_PATH, Transport, TransportError, content_type};
+use super::error::TOO_MANY_ATTEMPTS;
+use super::{ENROL_BEGIN_PATH, ENROL_PATH, Transport, TransportError, code, content_type};
 use crate::config::DeviceKind;
 use crate::hex;
 
@@ -121,7 +122,15 @@ impl Transport {
     ) -> Result<T, TransportError> {
         let mut response = self.post(path, "application/json", body)?;
         if !response.status().is_success() || content_type(&response) != "application/json" {
-            return Err(self.unexpected(&mut response));
+            let is_throttled = code(&response) == TOO_MANY_ATTEMPTS;
+            return Err(match self.unexpected(&mut response) {
+                // Nobody tries an enrolment again by itself.
+                TransportError::Busy { retry_after_s } if is_throttled => {
+                    TransportError::TooManyAttempts { retry_after_s }
+                }
+                TransportError::Busy { retry_after_s } => TransportError::EnrolmentBusy { retry_after_s },
+                other => other,
+            });
         }
         let body = self.small_body(&mut response)?;
         let status = response.status().as_u16();

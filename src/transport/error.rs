@@ -11,6 +11,9 @@ use crate::config::CentralUrl;
 use crate::error::Explained;
 use crate::exit::Exit;
 
+/// Central's code for a site's name that waits after wrong passwords.
+pub(super) const TOO_MANY_ATTEMPTS: &str = "too_many_attempts";
+
 /// Longest code that another program may give an error, in bytes.
 const CODE_BYTES_MAX: usize = 64;
 
@@ -97,6 +100,16 @@ pub enum TransportError {
         /// In so many seconds.
         retry_after_s: u64,
     },
+    /// Central has no room for an enrolment now.
+    EnrolmentBusy {
+        /// It asks to come again in so many seconds.
+        retry_after_s: u64,
+    },
+    /// Wrong passwords came for this site from this address, and central lets it wait, whatever the next one is.
+    TooManyAttempts {
+        /// So many seconds.
+        retry_after_s: u64,
+    },
     /// Central refused before it looked at a signature: a wrong password, a request that is too large.
     CentralRefused {
         /// Its status.
@@ -145,7 +158,9 @@ impl TransportError {
     /// What central asked to wait at least, in milliseconds.
     pub fn retry_after_ms(&self) -> Option<u64> {
         match self {
-            Self::Busy { retry_after_s } => Some(retry_after_s * 1000),
+            Self::Busy { retry_after_s }
+            | Self::EnrolmentBusy { retry_after_s }
+            | Self::TooManyAttempts { retry_after_s } => Some(retry_after_s * 1000),
             _ => None,
         }
     }
@@ -201,7 +216,8 @@ impl Explained for TransportError {
             Self::SignInPage { .. } => "sign_in_page",
             Self::Gateway { .. } => "gateway",
             Self::NotCentral { .. } => "not_central",
-            Self::Busy { .. } => "central_busy",
+            Self::Busy { .. } | Self::EnrolmentBusy { .. } => "central_busy",
+            Self::TooManyAttempts { .. } => TOO_MANY_ATTEMPTS,
             Self::CentralRefused { code, .. } => code,
             Self::ReplyTooLarge { .. } => "reply_too_large",
             Self::CertificateFile { .. } => "certificate_file",
@@ -256,6 +272,10 @@ impl Explained for TransportError {
                  browser."
             }
             Self::Busy { .. } => "Nothing to do: it is tried again by itself.",
+            Self::EnrolmentBusy { .. } => "Run the command again then; nothing was changed.",
+            Self::TooManyAttempts { .. } => {
+                "Check name and password, wait, and run the command again: a try before that does not count, even with the right one."
+            }
             Self::CentralRefused { .. } => "Ask whoever looks after central.",
             Self::ReplyTooLarge { .. } => {
                 "Check that central.url is central, and that the agent is not much older than central."
@@ -280,7 +300,7 @@ impl Explained for TransportError {
             | Self::Gateway { .. }
             | Self::NotCentral { .. }
             | Self::ReplyTooLarge { .. } => Exit::Offline,
-            Self::Busy { .. } => Exit::Busy,
+            Self::Busy { .. } | Self::EnrolmentBusy { .. } | Self::TooManyAttempts { .. } => Exit::Busy,
             Self::CentralRefused { .. } => Exit::Refused,
         }
     }
@@ -331,7 +351,11 @@ impl fmt::Display for TransportError {
             Self::NotCentral { central, status, content } => {
                 write!(formatter, "what answers at {central} is not central: it sent {content} with status {status}")
             }
-            Self::Busy { retry_after_s } => {
+            Self::TooManyAttempts { retry_after_s } => write!(
+                formatter,
+                "wrong passwords came for this site from here, so central takes the next one only in {retry_after_s} s"
+            ),
+            Self::Busy { retry_after_s } | Self::EnrolmentBusy { retry_after_s } => {
                 write!(formatter, "central is busy and asks to come again in {retry_after_s} s")
             }
             Self::CentralRefused { status, message, .. } => {

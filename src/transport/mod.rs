@@ -8,6 +8,7 @@
 mod cause;
 mod central_key;
 mod certificate;
+mod check;
 mod connection;
 mod enrol;
 mod error;
@@ -40,8 +41,12 @@ pub const SYNC_PATH: &str = "/sync/v0";
 pub const ENROL_BEGIN_PATH: &str = "/enrol/v0/begin";
 /// Where enrolments are posted, behind central's address.
 pub const ENROL_PATH: &str = "/enrol/v0";
+/// Where it is asked whether a device would be taken, behind central's address.
+pub const CHECK_PATH: &str = "/check/v0";
 /// Where central says who it is, behind its address.
 pub const HELLO_PATH: &str = "/hello";
+/// Where central says the code of an error beside its body.
+const CODE_HEADER: &str = "x-outpost-code";
 /// What an exchange's request and reply call themselves.
 pub const CONTENT_TYPE: &str = "application/x-outpost";
 
@@ -249,6 +254,11 @@ fn proxy_of(proxy: &ProxyUrl) -> Result<Proxy, TransportError> {
 fn content_type(response: &Response<Body>) -> String {
     let value = response.headers().get("content-type").and_then(|value| value.to_str().ok()).unwrap_or_default();
     value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+}
+
+/// The code that central puts beside the body; empty if there is none.
+fn code(response: &Response<Body>) -> &str {
+    response.headers().get(CODE_HEADER).and_then(|value| value.to_str().ok()).unwrap_or_default()
 }
 
 /// Seconds of the header `Retry-After`. Its other form, a date, needs a clock that is right, and counts as not given.

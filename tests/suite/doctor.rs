@@ -9,16 +9,19 @@ use outpost::date::date_text;
 use serde_json::{Value, json};
 
 use crate::encryption::{agent_trusting, no_name};
-use crate::support::agent::Agent;
+use crate::support::agent::{Agent, BOARD, CHIP};
 use crate::support::central::Central;
 use crate::support::certificates::{Authority, Day};
 use crate::support::corpus::central_data;
+use crate::support::success;
 use crate::support::web::Web;
 
 /// Every line of `check` on a device that is enrolled, by TLS.
 const CHECK_LINES: [&str; 8] = ["configuration", "dns", "tcp", "tls", "central", "clock", "protocol", "central_key"];
+/// What follows of the device itself.
+const STANDING_LINES: [&str; 3] = ["enrolment", "credentials", "binding"];
 /// What `doctor` adds.
-const DOCTOR_LINES: [&str; 5] = ["disk_space", "disk_sync", "permissions", "binding", "daemon"];
+const DOCTOR_LINES: [&str; 4] = ["disk_space", "disk_sync", "permissions", "daemon"];
 
 /// What a verb reports, and its exit status.
 fn report(agent: &Agent, verb: &str) -> (i32, Value) {
@@ -79,11 +82,11 @@ fn a_site_that_is_well_has_a_line_for_everything_with_and_without_a_daemon() {
 
     let (exit, checked) = report(&agent, "check");
     assert_eq!((exit, troubles(&checked)), (0, vec![]));
-    assert_eq!(names(&checked), [&CHECK_LINES[..], &["enrolment"]].concat());
+    assert_eq!(names(&checked), [&CHECK_LINES[..], &STANDING_LINES].concat());
     let tls = checked["lines"][3]["text"].as_str().unwrap();
     assert!(tls.contains("The ministry") && tls.contains("more days"), "{tls}");
 
-    let all = [&CHECK_LINES[..], &["enrolment"], &DOCTOR_LINES].concat();
+    let all = [&CHECK_LINES[..], &STANDING_LINES, &DOCTOR_LINES].concat();
     let (exit, examined) = report(&agent, "doctor");
     assert_eq!((exit, names(&examined)), (0, all.clone()));
     agent.start();
@@ -199,4 +202,131 @@ fn a_key_that_others_may_read_is_named() {
     assert!(found.contains(&("permissions", "failed", "file_mode")), "{found:?}");
     assert!(found.contains(&("enrolment", "failed", "file_mode")), "{found:?}");
     assert!(report.to_string().contains(key.to_str().unwrap()));
+}
+
+/// Everything in a folder that others than its owner may use, the folder too.
+fn open_to_others(folder: &Path) -> Vec<std::path::PathBuf> {
+    let mut found = Vec::new();
+    let mut left = vec![folder.to_path_buf()];
+    while let Some(path) = left.pop() {
+        let metadata = std::fs::symlink_metadata(&path).unwrap();
+        if metadata.is_dir() {
+            left.extend(std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+        }
+        if metadata.permissions().mode() & 0o077 != 0 {
+            found.push(path);
+        }
+    }
+    found
+}
+
+#[test]
+fn a_folder_that_was_there_before_and_all_that_is_made_in_it_are_this_user_s_alone() {
+    let authority = Authority::new("Ours");
+    let central = central(&authority);
+    let mut agent = agent_trusting(&authority, &central.url());
+    std::fs::create_dir(agent.data()).unwrap();
+    set_mode(&agent.data(), 0o755);
+    agent.enrol(&central, "north");
+    agent.ok(&["initialise"]);
+    agent.start();
+    assert_eq!(open_to_others(&agent.data()), Vec::<std::path::PathBuf>::new());
+    agent.kill();
+
+    // As an older agent left it.
+    set_mode(&agent.data(), 0o755);
+    set_mode(&agent.data().join("local_copy.sqlite"), 0o644);
+    let (_, examined) = report(&agent, "doctor");
+    assert!(troubles(&examined).contains(&("permissions", "failed", "file_mode")), "{examined}");
+    assert!(examined.to_string().contains("local_copy.sqlite"), "{examined}");
+    let told = || String::from_utf8(agent.run(&["status"], "").stderr).unwrap().matches("others could use").count();
+    // SQLite may keep files beside the local copy, of the same mode.
+    assert!(told() >= 2, "folder and local copy");
+    assert_eq!(told(), 0, "once");
+
+    assert_eq!(open_to_others(&agent.data()), Vec::<std::path::PathBuf>::new());
+    agent.configure_password("north", "any");
+    let password = agent.data().with_file_name("configured-password");
+    set_mode(&password, 0o644);
+    let (exit, examined) = report(&agent, "doctor");
+    assert_eq!(exit, 6);
+    assert!(examined.to_string().contains(&format!("others may use {}", password.display())), "{examined}");
+}
+
+/// The line of this name.
+fn line<'a>(report: &'a Value, name: &str) -> &'a Value {
+    let mut lines = report["lines"].as_array().unwrap().iter();
+    lines.find(|line| line["name"] == name).unwrap_or_else(|| panic!("no line {name}: {report}"))
+}
+
+#[test]
+fn a_device_that_central_would_refuse_is_told_so_without_a_sync_and_nothing_changes() {
+    let authority = Authority::new("Ours");
+    let central = central(&authority);
+    let agent = agent_trusting(&authority, &central.url());
+    agent.enrol(&central, "north");
+    for _ in 0..3 {
+        agent.ok(&["sync"]);
+    }
+    let token = agent.data().join("identity/token");
+    let old = std::fs::read(&token).unwrap();
+    for _ in 0..3 {
+        agent.ok(&["sync"]);
+    }
+    let shown = central.json(&["site", "show", "north"]);
+    assert!(shown["last_contact"].is_string(), "{shown}");
+    for _ in 0..3 {
+        let (exit, checked) = report(&agent, "check");
+        assert_eq!((exit, troubles(&checked)), (0, vec![]), "{checked}");
+        assert!(line(&checked, "last_sync")["text"].as_str().unwrap().starts_with("it went well"), "{checked}");
+    }
+    assert_eq!(central.json(&["site", "show", "north"]), shown, "a check is no contact");
+
+    // Set back to an older token: the site stops.
+    std::fs::write(&token, old).unwrap();
+    assert_eq!(agent.fails(&["sync"], ""), (5, "site_stopped".to_owned()));
+    let (exit, stopped) = report(&agent, "check");
+    assert_eq!(exit, 5);
+    let expected = [("enrolment", "failed", "site_stopped"), ("last_sync", "warning", "site_stopped")];
+    assert_eq!(troubles(&stopped), expected);
+    assert!(line(&stopped, "enrolment")["text"].as_str().unwrap().contains(", since 20"), "{stopped}");
+    success(&central.run(&["site", "resume", "north"], ""));
+    agent.ok(&["sync"]);
+    assert_eq!(report(&agent, "check").0, 0);
+
+    success(&central.run(&["site", "edit", "north", "--name", "south"], ""));
+    let (exit, changed) = report(&agent, "doctor");
+    assert_eq!(exit, 5);
+    assert!(troubles(&changed).contains(&("credentials", "failed", "credentials_changed")), "{changed}");
+    success(&central.run(&["site", "edit", "south", "--name", "north"], ""));
+
+    success(&central.run(&["site", "reset-hardware", "north"], ""));
+    let (exit, retired) = report(&agent, "check");
+    assert_eq!((exit, troubles(&retired)), (5, vec![("enrolment", "failed", "device_retired")]));
+}
+
+#[test]
+fn a_folder_on_other_hardware_fails_at_the_binding() {
+    let authority = Authority::new("Ours");
+    let central = central(&authority);
+    let agent = agent_trusting(&authority, &central.url());
+    agent.enrol(&central, "north");
+    agent.set_hardware(CHIP, "another chip");
+    agent.set_hardware(BOARD, "another board");
+
+    let (exit, checked) = report(&agent, "check");
+
+    assert_eq!((exit, troubles(&checked)), (5, vec![("binding", "failed", "hardware_changed")]));
+}
+
+#[test]
+fn the_clock_of_a_sign_in_page_says_nothing() {
+    let date = http_date(SystemTime::now() + Duration::from_secs(2 * 86_400));
+    let page = format!("200 OK\r\ndate: {date}\r\ncontent-type: text/html\r\ncontent-length: 6\r\n\r\n<html>");
+    let web = Web::start(None, &page);
+
+    let (_, checked) = report(&Agent::new(&web.url()), "check");
+
+    assert_eq!(troubles(&checked)[0], ("central", "failed", "sign_in_page"));
+    assert!(!names(&checked).contains(&"clock"), "{checked}");
 }

@@ -421,3 +421,22 @@ fn a_device_that_has_the_new_password_in_its_settings_goes_on_by_itself() {
     success(&agent.command(&["sync"]).env("OUTPOST_PASSWORD", "a third secret").output().unwrap());
     assert_eq!(site(&central, "north")["retired_keys"], 0);
 }
+
+#[test]
+fn wrong_passwords_are_told_to_wait_by_their_own_code() {
+    let (central, _) = central_by_tls(1, &["north"]);
+    let agent = Agent::new(&central.url());
+    let file = password_file(&agent, "wrong");
+    let enrol = ["enrol", "--name", "north", "--password-file", &file];
+    let mut code = agent.fails(&enrol, "");
+    for _ in 0..20 {
+        if code.1 != "wrong_credentials" {
+            break;
+        }
+        code = agent.fails(&enrol, "");
+    }
+
+    assert_eq!(code, (8, "too_many_attempts".to_owned()));
+    let told = error_of(&agent, &enrol);
+    assert!(told.contains("Check name and password, wait, and run the command again"), "{told}");
+}

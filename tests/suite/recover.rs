@@ -277,6 +277,59 @@ fn what_is_left_of_a_recovery_that_was_cut_from_central_needs_no_password() {
     assert_eq!(set_back.central.records("item_line").into_keys().collect::<BTreeSet<_>>(), all("ABCDEFZ"));
 }
 
+#[test]
+fn a_recovery_that_was_cut_is_shown_with_its_edits_and_puts_none_over_a_newer_one() {
+    let set_back = SetBack::new();
+    let SetBack { central, agent, store } = &set_back;
+    let mut child = set_back.spawn_recover(&["--journal-anew"]);
+    assert!(kill_when(&mut child, || set_back.note_says("begun")));
+    let output = agent.run(&["sync", "--json"], "");
+    let synced: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((output.status.code(), &synced["outcome"]), (Some(3), &json!("drained")), "{synced}");
+    let status = agent.json(&["status"]);
+    for recovery in [&synced["recovery"], &status["recovery"]] {
+        assert_eq!((&recovery["step"], &recovery["edits"]), (&json!("begun"), &json!(3)), "{recovery}");
+        assert!(recovery["file"].as_str().is_some_and(|file| Path::new(file).exists()), "{recovery}");
+    }
+    assert!(agent.ok(&["status"]).contains("\nrecovery !    not over: 3 edits are in "));
+    let doctor = agent.json(&["doctor"]);
+    let lines = doctor["lines"].as_array().unwrap();
+    assert!(lines.iter().any(|line| line["code"] == "recovery_under_way"), "{doctor}");
+    agent.record(&stock(store, "D", 99));
+    agent.record(&stock(store, "F", 98));
+
+    let output = agent.run(&["recover", "--yes", "--json"], "");
+
+    let result: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((output.status.code(), &result["set_aside"]), (Some(3), &json!(3)), "{result}");
+    assert_eq!((&result["under_way"], &result["recorded"]["recorded"]), (&json!(false), &json!(0)), "{result}");
+    let quantity = |id: &str| central.records("item_line")[id]["quantity"].clone();
+    assert_eq!((quantity("D"), quantity("F")), (json!(99), json!(98)));
+    let set_aside: Vec<_> = set_back.set_aside().into_iter().map(|edit| edit["id"].clone()).collect();
+    assert_eq!(set_aside, ["D", "E", "F"], "a group is set aside whole");
+    assert!(agent.json(&["status"])["recovery"].is_null());
+    assert!(agent.json(&["sync"])["recovery"].is_null());
+    set_back.is_in_order();
+    assert_eq!((quantity("D"), quantity("F")), (json!(99), json!(98)));
+}
+
+#[test]
+fn what_cannot_be_journaled_anew_because_central_refuses_is_set_aside() {
+    let set_back = SetBack::new();
+    let SetBack { central, agent, .. } = &set_back;
+    let mut child = set_back.spawn_recover(&["--journal-anew"]);
+    assert!(kill_when(&mut child, || set_back.note_says("begun")));
+    success(&central.run(&["site", "reset-hardware", "north"], ""));
+
+    let output = agent.run(&["recover", "--yes", "--json"], "");
+
+    let result: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((output.status.code(), &result["sync"]["failure"]["code"]), (Some(5), &json!("device_retired")));
+    assert_eq!((&result["set_aside"], &result["under_way"]), (&json!(3), &json!(false)), "{result}");
+    assert_eq!(set_back.set_aside().len(), 3);
+    assert!(agent.json(&["status"])["recovery"].is_null());
+}
+
 /// Waits for a state of the folder, kills what brought it about, and says whether it was seen.
 fn kill_when(child: &mut Child, mut is_there: impl FnMut() -> bool) -> bool {
     let until = Instant::now() + DEADLINE;

@@ -4,6 +4,8 @@
 
 mod support;
 
+#[path = "suite/check.rs"]
+mod check;
 #[path = "suite/damage.rs"]
 mod damage;
 #[path = "suite/encryption.rs"]

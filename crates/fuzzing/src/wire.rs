@@ -3,8 +3,10 @@
 use codec::{CONTEXT_BYTES_MAX, ZstdCodec};
 use protocol::bytes::Reader;
 use protocol::chain;
+use protocol::check::{self, CheckAnswer, Question};
 use protocol::control::{Control, ControlRow};
 use protocol::edge::{Compression, Dictionary};
+use protocol::exchange::SiteKeys;
 use protocol::frame::{self, Frame, FrameHeader, Placement, Run};
 use protocol::history::History;
 use protocol::ids::{Hash, Sequence};
@@ -18,12 +20,13 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fmt::Debug;
 
-use crate::edges::JOURNAL;
+use crate::edges::{CENTRAL, DEVICE, JOURNAL};
 use crate::program::Program;
 
 /// A stream gives the same sections whatever pieces it comes in, each within the limit of its kind.
 pub(crate) fn section(bytes: &[u8]) {
     let Some((piece, bytes)) = bytes.split_first() else { return };
+    question(bytes);
     let mut whole = SectionReader::default();
     whole.feed(bytes);
     let mut pieces = SectionReader::default();
@@ -45,6 +48,16 @@ pub(crate) fn section(bytes: &[u8]) {
     }
 }
 
+/// A question that opens is answered, and the device can read the answer.
+fn question(bytes: &[u8]) {
+    let Ok(question) = Question::read(bytes) else { return };
+    let keys = SiteKeys { current: Some(DEVICE.public()), retired: Vec::new() };
+    let Ok((head, _)) = question.open(&keys, CENTRAL.public(), &CENTRAL) else { return };
+    let (_, binding) = check::ask(&head, CENTRAL.public(), &DEVICE);
+    let answer = question.answer(&CheckAnswer::taken(), &CENTRAL);
+    assert_eq!(check::read_answer(&answer, &binding, &CENTRAL), Ok(CheckAnswer::taken()));
+}
+
 /// Messages that can be read are written and read again as the same.
 pub(crate) fn head(bytes: &[u8]) {
     let mut program = Program::new(bytes);
@@ -62,7 +75,10 @@ pub(crate) fn head(bytes: &[u8]) {
             let head = comes_back::<ReplyHead>(body, message::decode(body));
             head.iter().flat_map(|head| &head.control).for_each(control);
         }
-        2 => drop(comes_back::<Refusal>(body, Refusal::decode(body, Versions { min: 0, max: u8::MAX }))),
+        2 => {
+            drop(comes_back::<Refusal>(body, Refusal::decode(body, Versions { min: 0, max: u8::MAX })));
+            drop(comes_back::<CheckAnswer>(body, message::decode(body)));
+        }
         3 => drop(comes_back::<FramePart>(body, message::decode_part(body))),
         4 => {
             let row = comes_back::<ControlRow>(body, message::decode_part(body));

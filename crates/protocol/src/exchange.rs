@@ -321,15 +321,7 @@ impl Exchange {
         let Some(sealed) = self.head.take() else { return Ok(()) };
         let id = message::claimed_site(sealed.unchecked_body()).map_err(|error| message_refusal(&error))?;
         let binding = Binding { central: tools.signer.public_key(), site: id, context: Hash::NONE };
-        let current = keys.current.iter().map(|key| (*key, Standing::Current));
-        let retired = keys.retired.iter().take(limits::RETIRED_KEYS_MAX).map(|key| (*key, Standing::Retired));
-        let proved = current.chain(retired).find_map(|(key, standing)| {
-            sealed.open(&binding, &key, tools.verifier).ok().map(|body| (key, standing, body))
-        });
-        let Some((key, standing, body)) = proved else {
-            let message = "the signature is of no device that is enrolled for this site: enrol it";
-            return Err(Refusal::new("not_enrolled", message));
-        };
+        let (key, standing, body) = proved(&sealed, &binding, keys, tools.verifier)?;
         let head = Head::decode(body, self.versions).map_err(|error| message_refusal(&error))?;
         if head.whole().is_some_and(|head| head.cursors.len() > limits::SCOPES_MAX) {
             return Err(Refusal::new("too_many_scopes", "the request names more scopes than limits::SCOPES_MAX"));
@@ -428,7 +420,23 @@ impl Exchange {
     }
 }
 
-fn message_refusal(error: &message::MessageError) -> Refusal {
+/// The key of a site that signed a section, how it stands, and the body.
+pub(crate) fn proved<'a>(
+    sealed: &'a Sealed,
+    binding: &Binding,
+    keys: &SiteKeys,
+    verifier: &dyn Verifier,
+) -> Result<(PublicKey, Standing, &'a [u8]), Refusal> {
+    let current = keys.current.iter().map(|key| (*key, Standing::Current));
+    let retired = keys.retired.iter().take(limits::RETIRED_KEYS_MAX).map(|key| (*key, Standing::Retired));
+    let proved = current
+        .chain(retired)
+        .find_map(|(key, standing)| sealed.open(binding, &key, verifier).ok().map(|body| (key, standing, body)));
+    let message = "the signature is of no device that is enrolled for this site: enrol it";
+    proved.ok_or_else(|| Refusal::new("not_enrolled", message))
+}
+
+pub(crate) fn message_refusal(error: &message::MessageError) -> Refusal {
     let code = match error {
         message::MessageError::Version { .. } => VERSION_CODE,
         message::MessageError::Malformed | message::MessageError::AboveLimit(_) => "bad_message",

@@ -9,6 +9,7 @@ extern crate std;
 
 pub mod bytes;
 pub mod chain;
+pub mod check;
 pub mod control;
 pub mod edge;
 pub mod entry;

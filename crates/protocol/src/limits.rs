@@ -70,6 +70,8 @@ pub const PARENT_DEPTH_MAX: usize = 4;
 pub const WAITING_ENTRIES_MAX: u64 = 10_000;
 /// Longest text of a refusal or an error on the wire, in bytes.
 pub const REASON_BYTES_MAX: usize = 300;
+/// Largest question whether a device would be taken, and largest answer, in bytes: a head without cursors, or a refusal.
+pub const CHECK_BYTES_MAX: usize = 1024;
 /// Longest code of a refusal, in bytes.
 pub const CODE_BYTES_MAX: usize = 64;
 /// Retired keys of a site that a request is checked against at most: each costs whoever sends rubbish 0.1 ms of central's time.
@@ -90,4 +92,5 @@ const _: () = assert!(REQUEST_BYTES_MAX > HEAD_BYTES_MAX + SECTION_BYTES_MAX + R
 const _: () = assert!(FRAME_TARGET_BYTES_MIN <= FRAME_TARGET_BYTES_MAX);
 const _: () =
     assert!(HEAD_BYTES_MAX >= SCOPES_MAX * (SCOPE_BYTES_MAX + CURSOR_BYTES_MAX) + 1024, "a head holds every cursor");
+const _: () = assert!(CHECK_BYTES_MAX > REASON_BYTES_MAX + CODE_BYTES_MAX + 64);
 const _: () = assert!(REPLY_HEAD_BYTES_MAX > CONTROL_BYTES_MAX + CONTROL_ROW_BYTES_MAX);

@@ -35,6 +35,10 @@ pub enum Kind {
     Page,
     /// Central refuses the request. Context hash: of the request head.
     Refusal,
+    /// A site asks whether it would be taken up. Context hash: none.
+    CheckHead,
+    /// Central's answer to that. Context hash: of the question's head.
+    CheckAnswer,
 }
 
 impl Kind {
@@ -46,6 +50,7 @@ impl Kind {
             Self::ReplyHead => limits::REPLY_HEAD_BYTES_MAX,
             Self::Page => limits::PAGE_PLAIN_BYTES_MAX,
             Self::Refusal => 4 * limits::REASON_BYTES_MAX,
+            Self::CheckHead | Self::CheckAnswer => limits::CHECK_BYTES_MAX,
         }
     }
 
@@ -57,6 +62,8 @@ impl Kind {
             Self::ReplyHead => 4,
             Self::Page => 5,
             Self::Refusal => 6,
+            Self::CheckHead => 7,
+            Self::CheckAnswer => 8,
         }
     }
 
@@ -68,6 +75,8 @@ impl Kind {
             4 => Self::ReplyHead,
             5 => Self::Page,
             6 => Self::Refusal,
+            7 => Self::CheckHead,
+            8 => Self::CheckAnswer,
             _ => return None,
         })
     }

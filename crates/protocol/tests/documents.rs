@@ -56,6 +56,7 @@ fn every_limit_is_in_the_page_with_its_value() {
         PARENT_DEPTH_MAX,
         WAITING_ENTRIES_MAX,
         REASON_BYTES_MAX,
+        CHECK_BYTES_MAX,
         CODE_BYTES_MAX,
         RETIRED_KEYS_MAX,
         HARDWARE_SOURCES_MAX,
@@ -82,7 +83,7 @@ fn every_kind_of_section_is_in_the_page_with_its_number() {
         .lines()
         .filter_map(|line| line.trim().strip_prefix("Self::")?.strip_suffix(',')?.split_once(" => "))
         .collect();
-    assert_eq!(kinds.len(), 6, "{kinds:?}");
+    assert_eq!(kinds.len(), 8, "{kinds:?}");
 
     let page = wire_format();
     for (name, number) in kinds {

@@ -4,7 +4,9 @@ use domain::edit::EditOp;
 use protocol::control::{Control, Image};
 use protocol::ids::{ControlNumber, JournalId, Sequence};
 
-use super::super::{Kind, RECOVERED, RecordState, RecoveredEntry, recovered_name, recovered_request_id};
+use super::super::{
+    Kind, RECOVERED, RecordState, RecoveredEntry, is_recovered_request_id, recovered_name, recovered_request_id,
+};
 use super::site::*;
 
 const AFTER: JournalId = JournalId([9; 16]);
@@ -40,6 +42,29 @@ fn recovered_entries_are_set_aside_once_beside_a_refusal_of_the_same_number() {
         // Another recovery of the same journal has places of its own.
         site.copy.set_aside_recovered(recovered_name(JOURNAL, JournalId([8; 16])), &entries).unwrap();
         assert_eq!(site.copy.set_aside_count().unwrap(), 5);
+    });
+}
+
+#[test]
+fn edits_of_an_export_are_set_aside_once_by_their_lines_and_come_back_as_they_were() {
+    on_both(|site| {
+        site.put("P", r#"{"comment":"mine"}"#);
+        site.patch("P", r#"{"comment":"more"}"#);
+        let name = recovered_name(JOURNAL, AFTER);
+        let edits = [1, 2].map(|sequence| site.copy.recovered_edit(&recovered(site, sequence).entry).unwrap());
+        for _ in 0..2 {
+            assert!(site.copy.set_aside_exported(name, 7, &edits).unwrap());
+            site.reopen();
+        }
+        let unknown = [edits[0].clone(), domain::edit::Edit { table: "nowhere".to_owned(), ..edits[0].clone() }];
+        assert!(!site.copy.set_aside_exported(name, 20, &unknown).unwrap());
+
+        let list = site.copy.set_aside_list(0, 10).unwrap().items;
+        let found: Vec<_> = list.iter().map(|about| (about.sequence.0, about.code.as_str())).collect();
+        assert_eq!(found, [(7, RECOVERED), (8, RECOVERED)]);
+        for (about, edit) in list.iter().zip(edits) {
+            assert_eq!(site.copy.set_aside_show(about.number).unwrap().unwrap().edit, Some(edit));
+        }
     });
 }
 
@@ -121,4 +146,6 @@ fn a_group_that_is_journaled_anew_has_one_request_id_until_somebody_changes_it()
     ] {
         assert_ne!(other, first);
     }
+    assert!(is_recovered_request_id(name, first) && is_recovered_request_id(name, id(name, 3, &[])));
+    assert!(!is_recovered_request_id(recovered_name(AFTER, JOURNAL), first));
 }

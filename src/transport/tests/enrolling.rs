@@ -111,3 +111,27 @@ fn an_answer_to_an_enrolment_that_makes_no_sense_is_not_from_central() {
         assert_eq!(enrol(&server).unwrap_err().code(), "not_central");
     }
 }
+
+#[test]
+fn an_enrolment_that_has_to_wait_says_why_and_that_it_is_not_tried_again_by_itself() {
+    for (status, headers, expected) in [
+        (
+            "429 Too Many Requests",
+            "retry-after: 40\r\nx-outpost-code: too_many_attempts\r\n",
+            TransportError::TooManyAttempts { retry_after_s: 40 },
+        ),
+        (
+            "503 Service Unavailable",
+            "retry-after: 40\r\nx-outpost-code: overloaded\r\n",
+            TransportError::EnrolmentBusy { retry_after_s: 40 },
+        ),
+    ] {
+        let server = Server::answering(status, headers, b"");
+
+        let error = enrol(&server).unwrap_err();
+
+        assert_eq!((&error, error.exit()), (&expected, Exit::Busy));
+        assert!(error.advice().to_lowercase().contains("run the command again"), "{}", error.advice());
+        assert!(error.to_string().contains("40 s"), "{error}");
+    }
+}

@@ -59,9 +59,11 @@ impl Batch<'_> {
     pub(super) fn active_journal(&mut self, site: SiteId) -> Result<&mut Journal, StoreError> {
         let state = self.site(site)?;
         let is_enrolled = state.is_enrolled || site == SiteId::CENTRAL;
-        state.journal.as_mut().filter(|_| is_enrolled).ok_or_else(|| {
-            StoreError::refused("not_enrolled", &format!("no device is enrolled for site {site}: enrol it first"))
-        })
+        state
+            .journal
+            .as_mut()
+            .filter(|_| is_enrolled)
+            .ok_or_else(|| StoreError::refused("not_enrolled", &super::receive::not_enrolled_text(site)))
     }
 
     /// Writes what was only counted in memory.

@@ -120,12 +120,7 @@ impl Batch<'_> {
         if head.generation == generation {
             return Ok(());
         }
-        let what = format!(
-            "the name or password of site {} was changed at central: the device proved generation {}, and {} counts; enrol \
-             it with those of now, or put the old ones back",
-            head.site, head.generation.0, generation.0
-        );
-        Err(StoreError::refused("credentials_changed", &what))
+        Err(StoreError::refused("credentials_changed", &changed_text(head.site, head.generation, generation)))
     }
 
     fn earlier_credentials(
@@ -192,4 +187,13 @@ impl Reading<'_> {
         })?;
         Ok(credentials)
     }
+}
+
+/// What a device is told whose name and password are not those of now.
+pub(super) fn changed_text(site: SiteId, proved: CredentialGeneration, generation: CredentialGeneration) -> String {
+    format!(
+        "the name or password of site {site} was changed at central: the device proved generation {}, and {} counts; enrol \
+         it with those of now, or put the old ones back",
+        proved.0, generation.0
+    )
 }

@@ -10,6 +10,7 @@
 
 mod batch;
 mod binding;
+mod check;
 mod conclude;
 mod control;
 mod credentials;

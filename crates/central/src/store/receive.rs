@@ -15,6 +15,7 @@ use std::ops::ControlFlow;
 
 use super::batch::Batch;
 use super::error::StoreError;
+use super::reading::Reading;
 use super::state::{self, Journal, insert_journal};
 use super::{text, unsigned};
 
@@ -66,9 +67,7 @@ impl Batch<'_> {
             return Ok(Received { sequence, hash });
         }
         if standing == Standing::Retired {
-            let what =
-                format!("another device speaks for site {} now; enrol this one again if that is wrong", prelude.site);
-            return Err(StoreError::refused("device_retired", &what));
+            return Err(StoreError::refused("device_retired", &replaced_text(prelude.site)));
         }
         // Before tokens: a device that was set back to a journal that it had closed itself is told that, and stops no site.
         self.job(|batch| batch.refuse_followed(prelude))?;
@@ -263,15 +262,10 @@ impl Batch<'_> {
 
     /// A journal that its own device closed by saying what follows it takes nothing more.
     fn refuse_followed(&mut self, head: &Prelude) -> Result<(), StoreError> {
-        let closed = self.sql.query_integer(
-            "SELECT 1 FROM journal WHERE site = ?1 AND id = ?2 AND is_active = 0",
-            &[head.site.0.into(), (&head.journal.0).into()],
-        )?;
-        if closed.is_none() {
-            return Ok(());
+        if self.reading().is_followed(head.site, head.journal)? {
+            return Err(StoreError::refused("journal_retired", &followed_text(head.site, head.journal)));
         }
-        let what = format!("journal {} of site {} was closed by the one that follows it", head.journal, head.site);
-        Err(StoreError::refused("journal_retired", &what))
+        Ok(())
     }
 
     /// Makes sure that the head's journal is the site's active one.
@@ -431,9 +425,36 @@ pub(super) fn decode(bytes: &[u8]) -> Option<Entry> {
     if has_nul || entry.record.as_str().contains('\0') { None } else { Some(entry) }
 }
 
+impl Reading<'_> {
+    /// Whether a journal is closed that is no [`Reading::closed_journal`]: its own device said what follows it.
+    pub(super) fn is_followed(&mut self, site: SiteId, journal: JournalId) -> Result<bool, StoreError> {
+        let sql = "SELECT 1 FROM journal WHERE site = ?1 AND id = ?2 AND is_active = 0";
+        Ok(self.sql.query_integer(sql, &[site.0.into(), (&journal.0).into()])?.is_some())
+    }
+}
+
+/// What is told of a site without a device.
+pub(super) fn not_enrolled_text(site: SiteId) -> String {
+    format!("no device is enrolled for site {site}: enrol it first")
+}
+
+/// What a device is told whose place another one took.
+pub(super) fn replaced_text(site: SiteId) -> String {
+    format!("another device speaks for site {site} now; enrol this one again if that is wrong")
+}
+
+/// What a device is told that goes on in a journal that it closed.
+pub(super) fn followed_text(site: SiteId, journal: JournalId) -> String {
+    format!("journal {journal} of site {site} was closed by the one that follows it")
+}
+
+/// What a device is told whose journal central does not know.
+pub(super) fn unknown_journal_text(site: SiteId, journal: JournalId) -> String {
+    format!("journal {journal} is not the one that site {site} is enrolled with: enrol the device again")
+}
+
 fn unknown_journal(site: SiteId, journal: JournalId) -> StoreError {
-    let what = format!("journal {journal} is not the one that site {site} is enrolled with: enrol the device again");
-    StoreError::refused("unknown_journal", &what)
+    StoreError::refused("unknown_journal", &unknown_journal_text(site, journal))
 }
 
 fn fork(site: SiteId, journal: JournalId, sequence: Sequence) -> StoreError {

@@ -2,7 +2,7 @@
 //! them is lost. They go to set-aside, with nothing given in return.
 
 use protocol::exchange::{Conclusion, Received};
-use protocol::ids::{Position, Sequence, SiteId};
+use protocol::ids::{JournalId, Position, Sequence, SiteId};
 use protocol::message::{self, ReplyHead};
 use protocol::versions::Prelude;
 use protocol::{frame::Frame, limits};
@@ -11,6 +11,7 @@ use sql::SqlExt;
 use super::batch::Batch;
 use super::error::StoreError;
 use super::judging::{REFUSED, Reason};
+use super::reading::Reading;
 use super::receive::{Chain, PartsOf};
 use super::state::{JOURNAL_COLUMNS, Journal};
 use super::unsigned;
@@ -18,14 +19,21 @@ use super::unsigned;
 /// Code of what a retired device or journal brings.
 const RETIRED: &str = "device_retired";
 
-impl Batch<'_> {
+impl Reading<'_> {
+    /// Entries of a closed journal that lie in set-aside because they came after its close.
+    pub(super) fn set_aside_count(&mut self, journal: &Journal) -> Result<u64, StoreError> {
+        let closed_at = unsigned(journal.closed_at.unwrap_or(journal.received).0);
+        let count = self.sql.query_one(
+            "SELECT count(*) FROM entry WHERE journal = ?1 AND verdict = 2 AND sequence > ?2",
+            &[journal.number.into(), closed_at],
+            |row| row.unsigned(0),
+        )?;
+        Ok(count.unwrap_or(0))
+    }
+
     /// A journal of a site that was closed for another device; `None` if the site has none of this id. One that its own device closed
     /// by saying what follows it is none: what was not received of it was carried over, and is no edit that anybody misses.
-    pub(super) fn closed_journal(
-        &mut self,
-        site: SiteId,
-        id: protocol::ids::JournalId,
-    ) -> Result<Option<Journal>, StoreError> {
+    pub(super) fn closed_journal(&mut self, site: SiteId, id: JournalId) -> Result<Option<Journal>, StoreError> {
         Ok(self.sql.query_one(
             &format!(
                 "SELECT {JOURNAL_COLUMNS} FROM journal WHERE site = ?1 AND id = ?2 AND is_active = 0 AND NOT EXISTS (
@@ -35,6 +43,13 @@ impl Batch<'_> {
             Journal::read,
         )?)
     }
+}
+
+impl Batch<'_> {
+    /// As [`Reading::closed_journal`].
+    pub(super) fn closed_journal(&mut self, site: SiteId, id: JournalId) -> Result<Option<Journal>, StoreError> {
+        self.reading().closed_journal(site, id)
+    }
 
     /// Keeps a frame's new entries in set-aside, as many as there is room for; what was dismissed makes room again.
     pub(super) fn set_frame_aside(
@@ -43,7 +58,7 @@ impl Batch<'_> {
         mut journal: Journal,
         frame: &Frame,
     ) -> Result<Received, StoreError> {
-        let aside = self.set_aside_count(&journal)?;
+        let aside = self.reading().set_aside_count(&journal)?;
         let room = usize::try_from(self.limits.set_aside_entries_max.saturating_sub(aside)).unwrap_or(usize::MAX);
         // What was cut off for want of room leaves a gap, and the reason for it is told.
         let is_behind = frame.first > journal.received.next();
@@ -68,7 +83,7 @@ impl Batch<'_> {
     /// token stays as it is.
     pub(super) fn conclude_retired(&mut self, head: &Prelude, journal: &Journal) -> Result<Conclusion, StoreError> {
         if journal.received >= head.head {
-            let aside = self.set_aside_count(journal)?;
+            let aside = self.reading().set_aside_count(journal)?;
             return Err(StoreError::refused(RETIRED, &retired_text(journal, aside)));
         }
         let reply = ReplyHead {
@@ -89,17 +104,6 @@ impl Batch<'_> {
         };
         Ok(Conclusion { reply, scopes: Vec::new() })
     }
-
-    /// Entries of a closed journal that lie in set-aside because they came after its close.
-    fn set_aside_count(&mut self, journal: &Journal) -> Result<u64, StoreError> {
-        let closed_at = unsigned(journal.closed_at.unwrap_or(journal.received).0);
-        let count = self.sql.query_one(
-            "SELECT count(*) FROM entry WHERE journal = ?1 AND verdict = 2 AND sequence > ?2",
-            &[journal.number.into(), closed_at],
-            |row| row.unsigned(0),
-        )?;
-        Ok(count.unwrap_or(0))
-    }
 }
 
 fn set_aside_full(journal: &Journal, aside: u64) -> StoreError {
@@ -111,7 +115,8 @@ fn set_aside_full(journal: &Journal, aside: u64) -> StoreError {
     StoreError::refused("set_aside_full", &what)
 }
 
-fn retired_text(journal: &Journal, aside: u64) -> String {
+/// What a device whose journal was closed is told.
+pub(super) fn retired_text(journal: &Journal, aside: u64) -> String {
     format!(
         "another device speaks for the site, or this one goes on in another journal: {aside} edits of journal {} lie in set-aside at \
          central, where an administrator can look at them",

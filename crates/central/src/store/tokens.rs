@@ -292,7 +292,7 @@ impl Batch<'_> {
         Ok(stop)
     }
 
-    fn reading(&mut self) -> Reading<'_> {
+    pub(super) fn reading(&mut self) -> Reading<'_> {
         Reading { sql: &mut *self.sql, catalogue: self.catalogue }
     }
 }
@@ -331,7 +331,8 @@ fn epoch_half(epoch: Epoch) -> u32 {
     u32::try_from(epoch.0 & u64::from(u32::MAX)).unwrap_or(u32::MAX)
 }
 
-fn stopped(site: SiteId, stop: &Stop) -> Refusal {
+/// What the device of a stopped site is told.
+pub(super) fn stopped(site: SiteId, stop: &Stop) -> Refusal {
     let what = format!("site {site} is stopped until an administrator of central chooses: {}", stop.reason);
     Refusal::new("site_stopped", &what)
 }

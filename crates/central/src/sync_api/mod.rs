@@ -1,4 +1,5 @@
-//! What sites talk to: `POST /sync/v0`, `POST /enrol/v0/begin`, `POST /enrol/v0` and `GET /hello` (`docs/sync-protocol.md`).
+//! What sites talk to: `POST /sync/v0`, `POST /enrol/v0/begin`, `POST /enrol/v0`, `POST /check/v0` and `GET /hello`
+//! (`docs/sync-protocol.md`).
 //!
 //! An exchange is driven by one task ([`drive`]); the reply's sections go out as they are made. Memory is bounded by
 //! `limits.exchanges_max` times one section in and a few out; time is bounded by idle limits alone. Before a request's head has
@@ -7,6 +8,7 @@
 #![cfg_attr(not(test), deny(clippy::indexing_slicing))]
 
 mod body;
+mod check;
 mod drive;
 mod flights;
 mod hello;
@@ -76,6 +78,7 @@ impl SyncApi {
             .route("/sync/v0", post(sync))
             .route("/enrol/v0/begin", post(begin_enrolment))
             .route("/enrol/v0", post(enrol))
+            .route("/check/v0", post(check))
             .route("/hello", get(hello))
             .with_state(Arc::new(self))
     }
@@ -97,6 +100,12 @@ async fn sync(State(api): State<Arc<SyncApi>>, request: Request) -> Response {
     let places = Places::new(place, Arc::clone(&api.exchanges), &api.center);
     let (center, flights) = (Arc::clone(&api.center), Arc::clone(&api.flights));
     answer_of(start, pieces, drive::Drive::new(center, flights, address, places, body, reply).run()).await
+}
+
+fn overloaded(center: &Center) -> Response {
+    let max = center.settings().limits.exchanges_max;
+    let message = format!("central has {max} exchanges in hand (limits.exchanges_max); come again");
+    error_response(StatusCode::SERVICE_UNAVAILABLE, "overloaded", &message, Some(RETRY_AFTER_OVERLOAD_S))
 }
 
 /// Lets an exchange run and gives its answer; a panic before the first byte is answered 500, one after it cuts the reply.
@@ -163,6 +172,27 @@ fn answer_enrolment<T: serde::Serialize>(answer: Result<T, enrolment::EnrolError
     match answer {
         Ok(answer) => axum::Json(answer).into_response(),
         Err(error) => error_response(error.status(), error.code(), &error.message(), error.retry_after_s()),
+    }
+}
+
+async fn check(State(api): State<Arc<SyncApi>>, request: Request) -> Response {
+    let read_idle_ms = api.center.settings().timeouts.read_idle_ms;
+    let mut body = IncomingBody::new(request.into_body(), check::REQUEST_BYTES_MAX, read_idle_ms);
+    let bytes = match body.whole().await {
+        Ok(bytes) => bytes,
+        Err(error) => {
+            let (status, code) = body_error(&error);
+            return error_response(status, code, &error.to_string(), None);
+        }
+    };
+    // Only once all of it is here: whoever sends slowly keeps nobody away.
+    let Ok(_permit) = api.exchanges.try_acquire() else { return overloaded(&api.center) };
+    match check::answer(Arc::clone(&api.center), bytes).await {
+        Ok(answer) => ([(header::CONTENT_TYPE, CONTENT_TYPE)], answer).into_response(),
+        Err(error) => {
+            let (status, code) = check::status_of(&error);
+            error_response(status, code, &error.to_string(), None)
+        }
     }
 }
 

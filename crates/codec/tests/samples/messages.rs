@@ -2,6 +2,7 @@
 
 use codec::ZstdCodec;
 use protocol::chain::{self, Predecessor, genesis, hash_of};
+use protocol::check::CheckAnswer;
 use protocol::control::{Control, ControlRow, EntryPlace, Grant, Image, Refused};
 use protocol::edge::Codec;
 use protocol::frame::{self, Frame, Run};
@@ -260,6 +261,32 @@ fn frame_part() -> FramePart {
     }
 }
 
+fn question() -> RequestHead {
+    RequestHead {
+        token: Token::NONE,
+        head: Sequence::ZERO,
+        head_hash: Hash::NONE,
+        control: ControlNumber(0),
+        cursors: Vec::new(),
+        heard: None,
+        page_bytes: 0,
+        reply_bytes: 0,
+        counts_rows: false,
+        page_part: None,
+        answer: None,
+        ..request_head()
+    }
+}
+
+fn question_hash() -> Hash {
+    hash_of(&encode(&question()))
+}
+
+fn check_answer() -> CheckAnswer {
+    let refusal = Refusal::new("site_stopped", "site 2 is stopped until an administrator of central chooses");
+    CheckAnswer { stopped_ms: Some(1_700_000_000_000), ..CheckAnswer::refused(refusal) }
+}
+
 pub(super) fn all() -> Vec<Sample> {
     let mut refusal = Refusal::new("busy", "central is busy; come again later");
     refusal.retry_after_s = Some(30);
@@ -275,6 +302,27 @@ pub(super) fn all() -> Vec<Sample> {
             Kind::Refusal,
             context(),
             version_refusal(),
+        ),
+        message(
+            "check_head",
+            "Question whether a device would be taken, section",
+            Kind::CheckHead,
+            Hash::NONE,
+            question(),
+        ),
+        message(
+            "check_answer",
+            "Its answer, a stopped site, section",
+            Kind::CheckAnswer,
+            question_hash(),
+            check_answer(),
+        ),
+        message(
+            "check_answer_taken",
+            "Its answer, taken, section",
+            Kind::CheckAnswer,
+            question_hash(),
+            CheckAnswer::taken(),
         ),
         page_part(),
     ];

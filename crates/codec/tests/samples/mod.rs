@@ -49,8 +49,8 @@ fn binding(context: Hash) -> Binding {
 
 fn signer_of(kind: Kind) -> Ed25519Signer {
     match kind {
-        Kind::RequestHead | Kind::Frame | Kind::FramePart => device(),
-        Kind::ReplyHead | Kind::Page | Kind::Refusal => central(),
+        Kind::RequestHead | Kind::Frame | Kind::FramePart | Kind::CheckHead => device(),
+        Kind::ReplyHead | Kind::Page | Kind::Refusal | Kind::CheckAnswer => central(),
     }
 }
 

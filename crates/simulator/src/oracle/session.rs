@@ -55,7 +55,12 @@ impl World {
                         }
                     }
                 }
-                SectionKind::FramePart | SectionKind::ReplyHead | SectionKind::Page | SectionKind::Refusal => {}
+                SectionKind::FramePart
+                | SectionKind::ReplyHead
+                | SectionKind::Page
+                | SectionKind::Refusal
+                | SectionKind::CheckHead
+                | SectionKind::CheckAnswer => {}
             }
         }
         Ok(())

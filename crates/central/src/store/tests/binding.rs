@@ -200,7 +200,10 @@ fn a_key_that_was_retired_is_never_taken_again(world: &mut World) {
     world.job(|batch| batch.enrol(site, &enrolling(8, device.journal)));
     assert_eq!(code(world.try_job(|batch| batch.enrol(site, &enrolling(7, device.journal)))), "key_retired");
     let head = device.head();
-    assert_eq!(code(world.try_job(|batch| batch.begin(&head.clone().into(), Standing::Retired, NONCE))), "device_retired");
+    assert_eq!(
+        code(world.try_job(|batch| batch.begin(&head.clone().into(), Standing::Retired, NONCE))),
+        "device_retired"
+    );
     assert_eq!(key_of(world, site), Some(8));
 }
 

@@ -1,0 +1,53 @@
+//! Answers a device that asks whether it would be taken up (`protocol::check`). Only reads: no token, no slot of the site, and no
+//! contact is noted.
+
+use std::sync::Arc;
+
+use axum::http::StatusCode;
+use codec::Ed25519Verifier;
+use protocol::check::{CheckAnswer, CheckError, Question};
+use protocol::edge::Signer as _;
+use protocol::limits::CHECK_BYTES_MAX;
+use protocol::section::HEADER_BYTES;
+
+use crate::center::Center;
+use crate::writer::WriteError;
+
+/// Largest question, in bytes.
+pub(super) const REQUEST_BYTES_MAX: usize = HEADER_BYTES + CHECK_BYTES_MAX;
+
+/// A question that gets no signed answer.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum QuestionError {
+    #[error("{0}")]
+    NoQuestion(CheckError),
+    #[error("central's store failed; its log says more")]
+    Store(WriteError),
+}
+
+/// Status and stable code.
+pub(super) fn status_of(error: &QuestionError) -> (StatusCode, &'static str) {
+    match error {
+        QuestionError::NoQuestion(_) => (StatusCode::BAD_REQUEST, "bad_section"),
+        QuestionError::Store(_) => (StatusCode::INTERNAL_SERVER_ERROR, "store_failed"),
+    }
+}
+
+/// The signed answer to a question.
+pub(super) async fn answer(center: Arc<Center>, question: Vec<u8>) -> Result<Vec<u8>, QuestionError> {
+    let question = Question::read(&question).map_err(QuestionError::NoQuestion)?;
+    let work = move || {
+        let keys = center.keys_of(question.site())?;
+        let answer = match question.open(&keys, center.signer().public_key(), &Ed25519Verifier) {
+            Ok((head, standing)) => {
+                center.read(move |reading| reading.at_once(|reading| reading.check_device(&head, standing)))?
+            }
+            Err(refusal) => CheckAnswer::refused(refusal),
+        };
+        Ok(question.answer(&answer, center.signer()))
+    };
+    super::drive::blocking(work).await.map_err(|error| {
+        tracing::error!("a check failed: {error}");
+        QuestionError::Store(error)
+    })
+}

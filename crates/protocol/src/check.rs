@@ -1,0 +1,254 @@
+//! A question that changes nothing: would central take a request of this device right now? (`docs/wire-format.md`, "Check").
+//!
+//! The question is a request head under a kind of its own, so that it can never pass for the head of an exchange, nor that for a
+//! question. It shows no token and names no cursor. The answer is signed, and bound to the question like a reply to its head.
+
+use alloc::vec::Vec;
+use core::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::chain::hash_of;
+use crate::edge::{Signer, Verifier};
+use crate::exchange::{SiteKeys, Standing, message_refusal, proved};
+use crate::ids::{Hash, PublicKey, SiteId};
+use crate::message::{self, MessageError, Refusal, RequestHead};
+use crate::section::{self, Binding, Kind, Sealed, SectionError, SectionReader};
+
+/// What central says of a device.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckAnswer {
+    /// 0.
+    pub version: u8,
+    /// What an exchange would be refused with; `None` if it would be taken up.
+    pub refusal: Option<Refusal>,
+    /// Since when the site is stopped, in milliseconds since 1970, if that is what the refusal says.
+    pub stopped_ms: Option<u64>,
+}
+
+impl CheckAnswer {
+    /// An exchange would be taken up.
+    pub fn taken() -> Self {
+        Self { version: message::VERSION, refusal: None, stopped_ms: None }
+    }
+
+    /// An exchange would be refused.
+    pub fn refused(refusal: Refusal) -> Self {
+        Self { refusal: Some(refusal), ..Self::taken() }
+    }
+}
+
+/// Makes the question of a device, and says what the answer will be bound to.
+pub fn ask(head: &RequestHead, central: PublicKey, signer: &dyn Signer) -> (Vec<u8>, Binding) {
+    let body = message::encode(head);
+    let binding = Binding { central, site: head.site, context: Hash::NONE };
+    let question = section::seal(Kind::CheckHead, &binding, &body, signer);
+    (question, Binding { context: hash_of(&body), ..binding })
+}
+
+/// Reads an answer.
+///
+/// # Errors
+/// [`CheckError`]: it is not central's, or not to this question.
+pub fn read_answer(bytes: &[u8], binding: &Binding, verifier: &dyn Verifier) -> Result<CheckAnswer, CheckError> {
+    let sealed = only_section(bytes, Kind::CheckAnswer)?;
+    let body = sealed.open(binding, &binding.central, verifier)?;
+    Ok(message::decode(body)?)
+}
+
+/// A question at central. Nothing of it is proved before it is opened.
+#[derive(Debug)]
+pub struct Question {
+    sealed: Sealed,
+    site: SiteId,
+}
+
+impl Question {
+    /// Reads a question.
+    ///
+    /// # Errors
+    /// [`CheckError`]: it is none.
+    pub fn read(bytes: &[u8]) -> Result<Self, CheckError> {
+        let sealed = only_section(bytes, Kind::CheckHead)?;
+        let site = message::claimed_site(sealed.unchecked_body())?;
+        Ok(Self { sealed, site })
+    }
+
+    /// The site that it claims to be from: it finds the keys.
+    pub fn site(&self) -> SiteId {
+        self.site
+    }
+
+    /// The head, and how the key that signed it stands to its site.
+    ///
+    /// # Errors
+    /// As the head of an exchange is refused: `not_enrolled`, `version`, `bad_message`.
+    pub fn open(
+        &self,
+        keys: &SiteKeys,
+        central: PublicKey,
+        verifier: &dyn Verifier,
+    ) -> Result<(RequestHead, Standing), Refusal> {
+        let binding = Binding { central, site: self.site, context: Hash::NONE };
+        let (_, standing, body) = proved(&self.sealed, &binding, keys, verifier)?;
+        let head = message::decode(body).map_err(|error| message_refusal(&error))?;
+        Ok((head, standing))
+    }
+
+    /// Signs the answer.
+    pub fn answer(&self, answer: &CheckAnswer, signer: &dyn Signer) -> Vec<u8> {
+        let context = hash_of(self.sealed.unchecked_body());
+        let binding = Binding { central: signer.public_key(), site: self.site, context };
+        section::seal(Kind::CheckAnswer, &binding, &message::encode(answer), signer)
+    }
+}
+
+/// Bytes that are no question, or no answer to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CheckError {
+    /// They are not one whole section of the right kind.
+    NotOneSection,
+    /// The section cannot be used.
+    Section(SectionError),
+    /// Its body cannot be used.
+    Message(MessageError),
+}
+
+impl From<SectionError> for CheckError {
+    fn from(error: SectionError) -> Self {
+        Self::Section(error)
+    }
+}
+
+impl From<MessageError> for CheckError {
+    fn from(error: MessageError) -> Self {
+        Self::Message(error)
+    }
+}
+
+impl fmt::Display for CheckError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotOneSection => formatter.write_str("the bytes are not one whole section of a check"),
+            Self::Section(error) => error.fmt(formatter),
+            Self::Message(error) => error.fmt(formatter),
+        }
+    }
+}
+
+impl core::error::Error for CheckError {}
+
+fn only_section(bytes: &[u8], kind: Kind) -> Result<Sealed, CheckError> {
+    let mut reader = SectionReader::default();
+    reader.feed(bytes);
+    match reader.next_section()? {
+        Some(sealed) if sealed.kind() == kind && !reader.holds_rest() => Ok(sealed),
+        Some(_) | None => Err(CheckError::NotOneSection),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::{ControlNumber, CredentialGeneration, JournalId, Sequence, Token};
+    use crate::testing::TestKey;
+
+    const CENTRAL: TestKey = TestKey(9);
+    const DEVICE: TestKey = TestKey(1);
+
+    fn head() -> RequestHead {
+        RequestHead {
+            version: message::VERSION,
+            site: SiteId(3),
+            token: Token::NONE,
+            journal: JournalId([2; 16]),
+            predecessor: None,
+            head: Sequence::ZERO,
+            head_hash: Hash::NONE,
+            generation: CredentialGeneration(1),
+            control: ControlNumber(0),
+            cursors: Vec::new(),
+            heard: None,
+            page_bytes: 0,
+            reply_bytes: 0,
+            counts_rows: false,
+            page_part: None,
+            salt: [7; 8],
+            answer: None,
+        }
+    }
+
+    fn keys(current: u8, retired: &[u8]) -> SiteKeys {
+        let retired = retired.iter().map(|seed| TestKey(*seed).public_key()).collect();
+        SiteKeys { current: Some(TestKey(current).public_key()), retired }
+    }
+
+    fn central() -> PublicKey {
+        CENTRAL.public_key()
+    }
+
+    #[test]
+    fn a_question_and_its_answer_come_back() {
+        let (bytes, binding) = ask(&head(), central(), &DEVICE);
+        let question = Question::read(&bytes).unwrap();
+
+        assert_eq!(question.site(), SiteId(3));
+        assert_eq!(question.open(&keys(1, &[]), central(), &DEVICE), Ok((head(), Standing::Current)));
+        assert_eq!(question.open(&keys(4, &[5, 1]), central(), &DEVICE), Ok((head(), Standing::Retired)));
+        for answer in [CheckAnswer::taken(), CheckAnswer::refused(Refusal::new("site_stopped", "two devices"))] {
+            let signed = question.answer(&answer, &CENTRAL);
+            assert_eq!(read_answer(&signed, &binding, &DEVICE), Ok(answer));
+        }
+    }
+
+    #[test]
+    fn a_key_that_is_not_the_site_s_is_told_the_same_as_for_a_site_that_is_unknown() {
+        let question = Question::read(&ask(&head(), central(), &DEVICE).0).unwrap();
+
+        let of_another = question.open(&keys(4, &[5]), central(), &DEVICE).unwrap_err();
+
+        assert_eq!(of_another.code, "not_enrolled");
+        assert_eq!(question.open(&SiteKeys::default(), central(), &DEVICE), Err(of_another));
+    }
+
+    #[test]
+    fn a_question_is_no_head_of_an_exchange_and_that_is_no_question() {
+        let (mut question, _) = ask(&head(), central(), &DEVICE);
+        let binding = Binding { central: central(), site: SiteId(3), context: Hash::NONE };
+        let mut request = section::seal(Kind::RequestHead, &binding, &message::encode(&head()), &DEVICE);
+        assert_eq!(Question::read(&request).unwrap_err(), CheckError::NotOneSection);
+
+        // The first byte is the kind, and the signature is over it.
+        core::mem::swap(&mut question[0], &mut request[0]);
+
+        let replayed = Question::read(&request).unwrap().open(&keys(1, &[]), central(), &DEVICE);
+        assert_eq!(replayed.unwrap_err().code, "not_enrolled");
+        let mut reader = SectionReader::default();
+        reader.feed(&question);
+        let replayed = reader.next_section().unwrap().unwrap();
+        assert_eq!(replayed.kind(), Kind::RequestHead);
+        assert!(replayed.open(&binding, &DEVICE.public_key(), &DEVICE).is_err());
+    }
+
+    #[test]
+    fn an_answer_to_another_question_of_another_key_or_with_more_behind_it_is_not_taken() {
+        let (bytes, binding) = ask(&head(), central(), &DEVICE);
+        let (_, other) = ask(&RequestHead { salt: [8; 8], ..head() }, central(), &DEVICE);
+        let question = Question::read(&bytes).unwrap();
+        let mut signed = question.answer(&CheckAnswer::taken(), &CENTRAL);
+        let wrong = CheckError::Section(SectionError::Signature { kind: Kind::CheckAnswer });
+
+        assert_eq!(read_answer(&signed, &other, &DEVICE), Err(wrong));
+        assert_eq!(read_answer(&question.answer(&CheckAnswer::taken(), &DEVICE), &binding, &DEVICE), Err(wrong));
+        signed.push(8);
+        assert_eq!(read_answer(&signed, &binding, &DEVICE), Err(CheckError::NotOneSection));
+    }
+
+    #[test]
+    fn a_newer_version_is_told_what_is_spoken_here() {
+        let newer = RequestHead { version: message::VERSION + 1, ..head() };
+        let question = Question::read(&ask(&newer, central(), &DEVICE).0).unwrap();
+
+        assert_eq!(question.open(&keys(1, &[]), central(), &DEVICE).unwrap_err().code, "version");
+    }
+}

@@ -1,0 +1,163 @@
+//! How it is judged that this device speaks for its site: by what central says right now, and by the last sync.
+
+use protocol::check::CheckAnswer;
+
+use super::line::Line;
+use crate::date::date_text;
+use crate::device::{DeviceError, Enrolment};
+use crate::exit::Exit;
+use crate::local_copy::{LocalCopyError, SyncTimes};
+use crate::transport::TransportError;
+
+/// Central's code for a name or password that were changed since this device proved them.
+const CREDENTIALS_CHANGED: &str = "credentials_changed";
+
+/// What central says of this device.
+#[derive(Debug)]
+pub(super) enum Standing {
+    /// It was not asked: the way to it does not work, or what answers has another key.
+    NotAsked,
+    /// No answer of central's came.
+    Unanswered(TransportError),
+    /// It has signed this.
+    Answered(CheckAnswer),
+}
+
+/// Whether this device speaks for a site, and whether central takes its name and password.
+pub(super) fn enrolment(enrolment: Result<Option<&Enrolment>, &DeviceError>, standing: &Standing) -> Vec<Line> {
+    const NAME: &str = "enrolment";
+    let enrolment = match enrolment {
+        Ok(Some(enrolment)) => enrolment,
+        Ok(None) => {
+            let text = "this device does not speak for a site yet";
+            let advice = "Run `outpost enrol` with the site's name and password.";
+            return vec![Line::warning(NAME, "not_enrolled", text, advice)];
+        }
+        Err(error) => return vec![Line::of_error(NAME, error)],
+    };
+    let speaks = format!("this device speaks for site {} ({})", enrolment.site, enrolment.site_name);
+    match standing {
+        Standing::NotAsked => vec![Line::ok(NAME, format!("{speaks}, as far as is known here"))],
+        Standing::Unanswered(error) => vec![Line::of_error(NAME, error)],
+        Standing::Answered(answer) => answered(&speaks, answer),
+    }
+}
+
+fn answered(speaks: &str, answer: &CheckAnswer) -> Vec<Line> {
+    let taken = Line::ok("enrolment", format!("{speaks}, and central takes it"));
+    let Some(refusal) = &answer.refusal else {
+        return vec![taken, Line::ok("credentials", "name and password are those that central has")];
+    };
+    let since = answer.stopped_ms.map_or_else(String::new, |ms| format!(", since {}", date_text(ms)));
+    let text = format!("{speaks}, and central refuses it{since}: {}", refusal.message);
+    if refusal.code == CREDENTIALS_CHANGED {
+        return vec![taken, Line::failed("credentials", &refusal.code, text, advice_of(&refusal.code), Exit::Refused)];
+    }
+    vec![Line::failed("enrolment", &refusal.code, text, advice_of(&refusal.code), Exit::Refused)]
+}
+
+/// What to do about a refusal.
+fn advice_of(code: &str) -> &'static str {
+    match code {
+        "site_stopped" => {
+            "Whoever looks after central finds out which device is right, and runs `outpost-central site resume`. What is recorded \
+             here is safe and goes after that."
+        }
+        "device_retired" | "not_enrolled" | "unknown_journal" => {
+            "If this is the right device, run `outpost enrol` with the site's name and password; else take it out of use."
+        }
+        "journal_retired" => "This device was set back to an older copy: run `outpost recover`.",
+        CREDENTIALS_CHANGED => {
+            "Run `outpost enrol` with the site's name and password as they are at central; nothing is lost."
+        }
+        "version" => "Update the older of the two programs. What is recorded is safe and goes after that.",
+        _ => "Tell whoever looks after central.",
+    }
+}
+
+/// How the last sync ended; no line if there was none. A failure is a warning: the lines before say whether it still holds.
+pub(super) fn last_sync(times: Result<SyncTimes, LocalCopyError>) -> Option<Line> {
+    const NAME: &str = "last_sync";
+    let times = match times {
+        Ok(times) => times,
+        Err(error) => return Some(Line::of_error(NAME, &error)),
+    };
+    let at = date_text(times.attempt_ms?);
+    Some(match times.failure {
+        None => Line::ok(NAME, format!("it went well, at {at}")),
+        Some((code, message)) => {
+            let advice = "Run `outpost sync` to try again; if nothing else here failed, it may go through.";
+            Line::warning(NAME, &code, format!("it failed, at {at}: {message}"), advice)
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::line::Verdict;
+    use super::*;
+    use crate::config::CentralUrl;
+    use protocol::hardware::HardwareId;
+    use protocol::ids::{CredentialGeneration, HardwareSalt, PublicKey, SiteId};
+    use protocol::message::Refusal;
+
+    #[test]
+    fn without_an_answer_of_central_s_the_line_says_what_is_known_here() {
+        let line = enrolment(Ok(None), &Standing::NotAsked).remove(0);
+        assert_eq!((line.verdict, line.code.as_str()), (Verdict::Warning, "not_enrolled"));
+        assert_eq!(enrolment(Err(&DeviceError::NotEnrolled), &Standing::NotAsked)[0].verdict, Verdict::Failed);
+        let enrolled = Enrolment {
+            site: SiteId(7),
+            site_name: "Clinic".to_owned(),
+            central_url: CentralUrl::parse("https://central").unwrap(),
+            central_key: PublicKey([1; 32]),
+            generation: CredentialGeneration(1),
+            salt: HardwareSalt([0; 16]),
+            hardware: HardwareId::default(),
+        };
+        let text = enrolment(Ok(Some(&enrolled)), &Standing::NotAsked).remove(0).text;
+        assert_eq!(text, "this device speaks for site 7 (Clinic), as far as is known here");
+        let cut = Standing::Unanswered(TransportError::Cut { received_bytes: 0, reason: String::new() });
+        assert_eq!(enrolment(Ok(Some(&enrolled)), &cut).remove(0).code, "connection_cut");
+    }
+
+    fn codes(answer: &CheckAnswer) -> Vec<(&'static str, Verdict, String)> {
+        let lines = answered("this device speaks for site 2 (north)", answer);
+        lines.into_iter().map(|line| (line.name, line.verdict, line.code)).collect()
+    }
+
+    #[test]
+    fn changed_credentials_have_a_line_of_their_own_and_other_refusals_are_the_enrolment_s() {
+        let refused = |code: &str| CheckAnswer::refused(Refusal::new(code, "no"));
+        let ok = |name| (name, Verdict::Ok, String::new());
+        let failed = |name, code: &str| (name, Verdict::Failed, code.to_owned());
+
+        assert_eq!(codes(&CheckAnswer::taken()), [ok("enrolment"), ok("credentials")]);
+        assert_eq!(codes(&refused("site_stopped")), [failed("enrolment", "site_stopped")]);
+        assert_eq!(
+            codes(&refused("credentials_changed")),
+            [ok("enrolment"), failed("credentials", "credentials_changed")]
+        );
+    }
+
+    #[test]
+    fn a_stop_is_told_with_its_time_and_what_to_do() {
+        let refusal = Refusal::new("site_stopped", "two devices");
+        let answer = CheckAnswer { stopped_ms: Some(0), ..CheckAnswer::refused(refusal) };
+
+        let line = answered("this device speaks", &answer).remove(0);
+
+        assert!(line.text.contains("since 1970-01-01T00:00:00Z: two devices"), "{}", line.text);
+        assert!(line.advice.contains("site resume"), "{}", line.advice);
+    }
+
+    #[test]
+    fn the_last_sync_s_failure_is_a_warning_and_none_is_no_line() {
+        assert_eq!(last_sync(Ok(SyncTimes::default())), None);
+        let failure = Some(("fork".to_owned(), "two histories".to_owned()));
+        let line = last_sync(Ok(SyncTimes { attempt_ms: Some(0), failure, ..SyncTimes::default() })).unwrap();
+
+        assert_eq!((line.verdict, line.code.as_str()), (Verdict::Warning, "fork"));
+        assert!(line.text.ends_with("two histories"));
+    }
+}
