@@ -31,14 +31,16 @@ mod recovered_file;
 mod recovering;
 mod recovery_note;
 mod repinning;
+mod suspicion;
 #[cfg(test)]
 mod tests;
 
-pub use opening::{Places, Repair, Suspicion, open_recorder};
+pub use opening::{Places, Repair, open_recorder};
 pub use recovered_file::{RECOVERED_FILES_MAX, RecoveredGroup, RecoveredReader};
 pub use recovering::RecoveryPlan;
 pub use recovery_note::{RecoveryNote, RecoveryStep};
 pub use repinning::Repinned;
+pub use suspicion::Suspicion;
 
 /// An agent that owns its data folder until it is dropped. Shared by threads.
 pub struct Agent {

@@ -11,6 +11,7 @@ use protocol::ids::{ControlNumber, Hash, JournalId, Sequence, SiteId};
 
 use super::agreement::{self, Standing};
 use super::carrying_over::carry_over;
+use super::suspicion::Suspicion;
 
 use crate::data_folder::Layout;
 use crate::device::Device;
@@ -20,7 +21,6 @@ use crate::exit::Exit;
 use crate::journal::{Identity, Journal, JournalError, JournalLimits, Loss, Opening, SledStorage, Storage};
 use crate::local_copy::{Kind, LocalCopy, LocalCopyError};
 use crate::recorder::{Core, Recorder, cut_incomplete_group};
-use crate::sync_runner::LOST_HISTORY;
 
 /// Something that was not as it should be, and what became of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -221,58 +221,6 @@ pub trait Places {
     /// Those of writing the new copy. What cannot be read of the old one is left out.
     fn rescue_local_data(&mut self, _local: &mut LocalCopy) -> Result<u64, LocalCopyError> {
         Ok(0)
-    }
-}
-
-/// What a running agent has found damaged; the next opening looks closer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Suspicion {
-    /// Every entry of the journals is to be checked.
-    pub journals: bool,
-    /// The local copy is damaged.
-    pub local_copy: bool,
-    /// Central has lost entries that this shared journal has let go of: another one takes its place, and what this site owns is
-    /// sent again.
-    pub lost_history: Option<JournalId>,
-}
-
-impl Suspicion {
-    /// What an error says of an agent whose shared journal is this one, if it runs.
-    pub fn of(error: &AgentError, journal: Option<JournalId>) -> Self {
-        Self {
-            journals: error.code == "journal_damaged",
-            local_copy: error.code == "local_copy_damaged",
-            lost_history: journal.filter(|_| error.code == LOST_HISTORY),
-        }
-    }
-
-    /// Both together.
-    #[must_use]
-    pub fn and(self, other: Self) -> Self {
-        Self {
-            journals: self.journals || other.journals,
-            local_copy: self.local_copy || other.local_copy,
-            lost_history: other.lost_history.or(self.lost_history),
-        }
-    }
-
-    /// As the file `suspicion` has it.
-    pub(super) fn to_words(self) -> String {
-        let mut words = String::new();
-        for (is_suspect, word) in [(self.journals, "journal "), (self.local_copy, "local_copy ")] {
-            words += if is_suspect { word } else { "" };
-        }
-        if let Some(journal) = self.lost_history {
-            words += &format!("lost_history={journal} ");
-        }
-        words
-    }
-
-    pub(super) fn from_words(words: &str) -> Self {
-        let has = |wanted: &str| words.split_whitespace().any(|word| word == wanted);
-        let lost = words.split_whitespace().find_map(|word| word.strip_prefix("lost_history="));
-        let journal = lost.and_then(crate::hex::array).map(JournalId);
-        Self { journals: has("journal"), local_copy: has("local_copy"), lost_history: journal }
     }
 }
 

@@ -58,7 +58,8 @@ impl Device {
             device.record(if size == 255 { 10_000 } else { size });
         }
         for _ in 0..program.below(3) {
-            let number = Position(program.number());
+            // A session stores no larger one.
+            let number = Position(program.number().min(limits::NUMBER_MAX));
             let cursor = Cursor { epoch: Epoch(1), number, began: number };
             device.cursors.insert(scope(program.byte()), cursor);
         }

@@ -65,9 +65,16 @@ impl World {
     fn is_whole(&self, index: usize) -> bool {
         let Some(device) = self.devices.get(index) else { return false };
         let is_alone = self.actives(device.site).len() == 1 && !self.forks.contains_key(&device.site);
+        // One at a time: whoever restores central waits for its sites, and a device's backup of before that is none.
+        let heals = self.model.devices.get(index).is_none_or(|model| model.is_other_time_line);
         let is_in_order =
             !self.excused.contains(&index) && !self.damaged.contains(&index) && !self.latent_damage.contains(&index);
-        device.role == Role::Active && device.live.is_some() && device.identity.is_enrolled && is_alone && is_in_order
+        device.role == Role::Active
+            && device.live.is_some()
+            && device.identity.is_enrolled
+            && is_alone
+            && is_in_order
+            && !heals
     }
 
     /// The devices that speak for a site, or would.

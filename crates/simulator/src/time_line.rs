@@ -63,6 +63,7 @@ impl World {
             }
         }
         self.old_requests.clear();
+        self.backups.clear();
         self.is_centre_new = true;
         self.centre_down();
     }

@@ -101,7 +101,7 @@ impl Batch<'_> {
                 return Ok(None);
             }
             // Before whoever comes is taken: a late copy of this token must prove nothing once the site goes on.
-            if let Some(number) = batch.forgotten_number(head.site, head.token, &known)? {
+            if let Some(number) = batch.forgotten_number(head.site, head.token, &known) {
                 batch.take_as_ahead(head.site, head.token, number)?;
                 return Ok(None);
             }
@@ -245,11 +245,11 @@ impl Batch<'_> {
     }
 
     /// The number of a token that central gave and does not remember; `None` for one that it remembers, or never gave.
-    fn forgotten_number(&mut self, site: SiteId, token: Token, known: &Known) -> Result<Option<u32>, StoreError> {
-        let Some((number, half)) = read(self.token_secret, site, token) else { return Ok(None) };
+    fn forgotten_number(&self, site: SiteId, token: Token, known: &Known) -> Option<u32> {
+        let (number, half) = read(self.token_secret, site, token)?;
         let is_of_now = half == epoch_half(self.state.epoch);
         // Numbers of earlier epochs are lower than the first of this one: what is not was given by a central that is gone.
-        Ok((number > known.number || !is_of_now && number >= known.first_of(self.state.epoch)).then_some(number))
+        (number > known.number || !is_of_now && number >= known.first_of(self.state.epoch)).then_some(number)
     }
 
     /// The site has heard more of central than central remembers. Its token counts as the one in use, and its control rows are given

@@ -197,7 +197,7 @@ impl Drive {
         self.speaker = (standing == Standing::Current).then_some((site, key));
         // A device whose place another one took must not hold that one up: its edits have a slot of their own.
         let Some(slot) = self.flights.take((site, standing), key).await else {
-            let message = format!("another exchange of site {} is in hand", site);
+            let message = format!("another exchange of site {site} is in hand");
             let refusal = Refusal::new("site_busy", &message);
             return Ok(Err(Refusal { retry_after_s: Some(RETRY_AFTER_BUSY_S), ..refusal }));
         };

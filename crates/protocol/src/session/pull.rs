@@ -16,6 +16,9 @@ use crate::versions::VERSION_CODE;
 /// Code of a refusal of edits behind others that central does not have.
 const GAP: &str = "gap";
 
+/// What this device would have to show in its next request, and central could not take.
+const TOO_LARGE: &str = "a number is above limits::NUMBER_MAX";
+
 /// Rows of one scope and the cursor that they move it to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page {
@@ -110,6 +113,9 @@ impl Session {
         if reply.has_pages && reply.received < self.start.head {
             return Err(Failure::Rule("pages came before everything was received"));
         }
+        if reply.control.last().is_some_and(|row| row.number.0 > limits::NUMBER_MAX) {
+            return Err(Failure::Rule(TOO_LARGE));
+        }
         // A device that has none may have come in place of another one: the site's count goes on, and its rows begin anywhere.
         let mut expected = match reply.control.first() {
             Some(first) if self.control == ControlNumber(0) => first.number.0.saturating_sub(1),
@@ -131,6 +137,9 @@ impl Session {
         let (header, packed) = page::read_header(body).map_err(Failure::Message)?;
         if header.index != exchange.pages {
             return Err(Failure::Rule("pages are not in order"));
+        }
+        if header.cursor.number.0.max(header.cursor.began.0) > limits::NUMBER_MAX {
+            return Err(Failure::Rule(TOO_LARGE));
         }
         if !exchange.reply.as_ref().is_some_and(|reply| reply.has_pages) {
             return Err(Failure::Rule("a page came that was not announced"));
