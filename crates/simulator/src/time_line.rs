@@ -108,7 +108,8 @@ impl World {
         let still = still.or_else(|error| crate::model::violation("10", format!("device {index}: {error}")))?;
         let model = self.model.device(index);
         // What central has still to judge again is in no lane yet, although the device had its verdict once.
-        model.is_other_time_line &= still || model.log().judged < model.log().committed;
+        let judged = model.judged_at_begin.last().copied().unwrap_or(0);
+        model.is_other_time_line &= still || judged < model.log().committed;
         Ok(())
     }
 }

@@ -1,5 +1,6 @@
 //! After a start: what was acknowledged is there, or was named as lost (invariants 1, 2, 4 and 6).
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use outpost::agent::Repair;
@@ -171,6 +172,9 @@ impl World {
         let catalogue = std::sync::Arc::clone(device.catalogue());
         let carried = read_journal(index, device, Kind::Shared, 0)?;
         let model = self.model.device(index);
+        // What central had received before it was set back comes again with the records, not by itself.
+        let is_other_time_line = model.is_other_time_line;
+        let mut moved = BTreeSet::new();
         let old = model.log();
         let is_named = |sequence: u64| lost.iter().any(|loss| (loss.first.0..=loss.last.0).contains(&sequence));
         let mut entries = Vec::with_capacity(carried.len());
@@ -186,23 +190,25 @@ impl World {
                 return violation("1", format!("device {index} carries over an entry that its old journal never had"));
             };
             for skipped in found + 1..above {
-                if !is_named(skipped) && skipped > old.committed {
+                if !is_named(skipped) && skipped > old.committed && !is_other_time_line {
                     return violation("1", format!("device {index} lost entry {skipped} and does not say so"));
                 }
             }
+            moved.insert(found);
             above = found;
         }
         for sequence in 1..above {
-            if !is_named(sequence) && sequence > old.committed {
+            if !is_named(sequence) && sequence > old.committed && !is_other_time_line {
                 return violation("1", format!("device {index} lost entry {sequence} and does not say so"));
             }
         }
         for sequence in 1..=old.head() {
             if let Some(entry) = old.entry_mut(sequence) {
                 entry.is_lost |= is_named(sequence);
-                entry.is_moved = !entry.is_lost;
+                entry.is_moved = !entry.is_lost && (!is_other_time_line || moved.contains(&sequence));
             }
         }
+        model.may_lack_records |= is_other_time_line;
         model.begin_journal(journal);
         for entry in entries {
             model.push(entry);
