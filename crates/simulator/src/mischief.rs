@@ -73,7 +73,7 @@ impl World {
                 device.disk.set_free_bytes(Some(0));
             }
         }
-        if device_role(self, index) == Role::Active && self.strikes(Fault::DeviceDamage) {
+        if device_role(self, index) == Role::Active && !self.is_forked(index) && self.strikes(Fault::DeviceDamage) {
             self.damage_device(index);
         }
         if self.strikes(Fault::LocalCopyLost) {
