@@ -69,7 +69,9 @@ impl World {
         let heals = self.model.devices.get(index).is_none_or(|model| model.is_other_time_line);
         let is_in_order =
             !self.excused.contains(&index) && !self.damaged.contains(&index) && !self.latent_damage.contains(&index);
+        // A copy of a device that had heard nothing yet is taken for one that lost its local copy: docs/sync-protocol.md.
         device.role == Role::Active
+            && device.identity.control > ControlNumber(0)
             && device.live.is_some()
             && device.identity.is_enrolled
             && is_alone

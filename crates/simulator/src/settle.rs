@@ -383,7 +383,7 @@ impl World {
                 for item in &listing.items {
                     let key = (table.name().to_owned(), item.id.clone());
                     let is_local = table.data_type() == DataType::Local || item.state.as_str() == "local";
-                    if is_local || waiting.contains(&key) {
+                    if is_local || waiting.contains(&key) || self.model.device(index).uncertain.contains(&key) {
                         continue;
                     }
                     match expected.get(&key) {
@@ -408,7 +408,8 @@ impl World {
         }
         for key in expected.keys() {
             let is_undeclared = catalogue.table_by_name(&key.0).is_err();
-            if !is_undeclared && !found.contains(key) && !waiting.contains(key) {
+            let is_uncertain = self.model.device(index).uncertain.contains(key);
+            if !is_undeclared && !is_uncertain && !found.contains(key) && !waiting.contains(key) {
                 return violation("10", format!("device {index} lacks {key:?}, which central has for it"));
             }
         }

@@ -182,6 +182,10 @@ impl DeviceModel {
         self.is_complete = false;
         self.is_other_time_line = true;
         self.may_lack_records |= self.logs.len() > 1;
+        // Of a line that waited for its header the device may hear no verdict any more: docs/sync-protocol.md, "Known limits".
+        let early = self.logs.iter().flat_map(|log| &log.entries).filter(|entry| entry.expected == Expected::Either);
+        let early: Vec<Key> = early.filter(|entry| entry.header.is_some()).map(|entry| entry.key.clone()).collect();
+        self.uncertain.extend(early);
         if self.has_lost_records {
             self.doubt_everything();
         }
@@ -239,6 +243,8 @@ impl DeviceModel {
         entry.is_unaware = self.is_unaware(&entry);
         let key = entry.key.clone();
         let log = self.log();
+        // One that was found at an opening may be one that central has.
+        log.is_elsewhere = false;
         log.entries.push(entry);
         let sequence = log.head();
         self.by_key.entry(key).or_default().push((index, sequence));

@@ -1,7 +1,7 @@
 //! Rules 5.8 and 5.10, invariants 3 and 7, and what a restart and an error leave.
 
 use protocol::chain::{self, Predecessor, hash_of};
-use protocol::ids::{ControlNumber, Hash, JournalId, Sequence};
+use protocol::ids::{Hash, JournalId, Sequence};
 use protocol::message::FramePart;
 
 use super::*;
@@ -22,6 +22,7 @@ contract!(
     an_error_in_the_middle_of_a_batch_leaves_nothing_of_its_job,
     each_start_begins_an_epoch_and_keeps_everything,
     a_quiet_exchange_writes_only_its_token,
+    a_device_that_has_heard_more_than_central_gave_is_ahead_and_is_told_what_is_new,
     pruning_keeps_what_is_not_judged_what_waits_and_what_was_refused,
 );
 
@@ -326,12 +327,20 @@ fn a_quiet_exchange_writes_only_its_token(world: &mut World) {
     let status = world.status(&device);
     assert_eq!(status.site.last_contact_ms, Some(world.now_ms));
     assert_eq!(status.site.last_drained_ms, Some(world.now_ms));
-    let mut later = device.head();
-    later.control = ControlNumber(99);
-    assert_eq!(
-        code(world.try_job(|batch| batch.begin(&later.clone().into(), Standing::Current, NONCE))),
-        "central_set_back"
-    );
+}
+
+fn a_device_that_has_heard_more_than_central_gave_is_ahead_and_is_told_what_is_new(world: &mut World) {
+    let mut device = with_entries(world, 2);
+    device.sync(world);
+    assert_eq!(world.status(&device).site.ahead_ms, None);
+    device.control = 99;
+    device.record(&[r#"put item X {"item_name":"not mine"}"#]);
+
+    device.sync(world);
+
+    assert!(world.status(&device).site.ahead_ms.is_some());
+    assert!(device.control > 99);
+    assert_eq!(device.told.len(), 1);
 }
 
 fn pruning_keeps_what_is_not_judged_what_waits_and_what_was_refused(world: &mut World) {
