@@ -377,7 +377,10 @@ impl World {
                 self.destroy(index);
                 return Ok(true);
             }
-            return Ok(matches!(code, "device_retired" | "site_stopped" | "set_aside_full"));
+            // One whose copy went on in the same journal has another history than central has.
+            let is_elsewhere = self.model.device(index).log().is_elsewhere;
+            return Ok(matches!(code, "device_retired" | "site_stopped" | "set_aside_full")
+                || is_elsewhere && matches!(code, "fork" | "device_set_back"));
         }
         if !self.forks.contains_key(&site) || !(OF_FORKS.contains(&code) || code == "not_enrolled") {
             return Ok(false);

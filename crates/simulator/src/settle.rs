@@ -126,7 +126,10 @@ impl World {
                 Ok(Step::Over(report)) => {
                     self.note_handed_back(index)?;
                     if let Some(failure) = &report.failure {
-                        if self.devices[index].role == Role::Retired && failure.code == "device_retired" {
+                        let is_elsewhere = self.model.device(index).log().is_elsewhere;
+                        let is_over = failure.code == "device_retired"
+                            || is_elsewhere && matches!(failure.code.as_str(), "fork" | "device_set_back");
+                        if self.devices[index].role == Role::Retired && is_over {
                             return self.check_retired(index);
                         }
                         let is_of_forks = matches!(failure.code.as_str(), "unknown_journal" | "fork");
@@ -178,7 +181,7 @@ impl World {
     fn check_retired(&mut self, index: usize) -> Result<(), Violation> {
         self.check_floor(index)?;
         let log = self.model.device(index).log();
-        if log.committed != log.head() {
+        if log.committed != log.head() && !log.is_elsewhere {
             let (committed, head) = (log.committed, log.head());
             return violation("11", format!("central has {committed} of {head} entries of the old device {index}"));
         }
