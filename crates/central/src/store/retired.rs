@@ -62,6 +62,10 @@ impl Batch<'_> {
         let room = usize::try_from(self.limits.set_aside_entries_max.saturating_sub(aside)).unwrap_or(usize::MAX);
         // What was cut off for want of room leaves a gap, and the reason for it is told.
         let is_behind = frame.first > journal.received.next();
+        if frame.last() <= journal.floor {
+            // Its log is pruned up to there, and the device has not heard that it was received: nothing here counts any more.
+            return Ok(Received { sequence: journal.received, hash: journal.received_hash });
+        }
         let entries = match self.place(site, &journal, frame) {
             Err(_) if is_behind && room == 0 => return Err(set_aside_full(&journal, aside)),
             Err(error) => return Err(error),

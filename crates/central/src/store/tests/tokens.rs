@@ -20,6 +20,7 @@ contract!(
     a_retired_device_with_too_many_edits_brings_what_fits_and_the_rest_when_there_is_room,
     a_retired_device_gives_what_it_has_in_a_journal_that_followed_another_one,
     a_device_that_shows_a_control_row_which_it_had_left_behind_was_set_back,
+    a_retired_device_that_sends_again_what_was_pruned_is_no_fork,
 );
 
 /// One exchange as a device makes it: whoever is challenged answers. `Err` is the code of the refusal.
@@ -291,6 +292,19 @@ fn a_retired_device_gives_what_it_has_in_a_journal_that_followed_another_one(wor
 
     assert_eq!(code(next.try_conclude(world, &mut || true)), "device_retired");
     assert_eq!(world.store.reading().set_aside(old.site, None, 9).unwrap().len(), 1);
+}
+
+/// The simulator's find: replies were lost, and the log was pruned behind the device's back.
+fn a_retired_device_that_sends_again_what_was_pruned_is_no_fork(world: &mut World) {
+    let (old, _) = replaced(world, 1);
+    assert!(world.job(|batch| batch.prune(u64::MAX / 4, 100)) > 0);
+    retired_begin(world, &old).unwrap();
+
+    let received = old.try_send(world, 0, 1).unwrap();
+
+    assert_eq!(received.sequence, Sequence(1));
+    old.try_send(world, 1, 2).unwrap();
+    assert_eq!(code(old.try_conclude(world, &mut || true)), "device_retired");
 }
 
 fn a_device_that_shows_a_control_row_which_it_had_left_behind_was_set_back(world: &mut World) {
