@@ -34,9 +34,9 @@ impl World {
             match repair {
                 Repair::JournalReplaced { journal, lost, .. } => self.check_replaced(index, *journal, lost)?,
                 Repair::HistoryLost { journal, .. } => self.check_history_lost(index, *journal)?,
-                Repair::PrivateJournalReplaced { journal, lost, carried_over } => {
+                Repair::PrivateJournalReplaced { journal, lost, .. } => {
                     let is_copy_lost = repairs.iter().any(|repair| matches!(repair, Repair::LocalData { .. }));
-                    self.private_replaced(index, *journal, lost, is_copy_lost.then_some(*carried_over));
+                    self.private_replaced(index, *journal, lost, is_copy_lost)?;
                 }
                 Repair::LocalCopyReplaced { .. } | Repair::LocalCopySetBack { .. } => {
                     self.latent_damage.remove(&index);
@@ -82,21 +82,32 @@ impl World {
     }
 
     /// The private journal goes on under another id: what it named as lost is lost, everything else is among the records.
-    /// If the local copy is gone too, what its last entries carry over is all that is left: `carried_over` of them.
-    fn private_replaced(&mut self, index: usize, journal: JournalId, lost: &[Loss], carried_over: Option<u64>) {
+    /// If the local copy is gone too, what is left is what it shows: the agent has said that the rest is lost.
+    fn private_replaced(
+        &mut self,
+        index: usize,
+        journal: JournalId,
+        lost: &[Loss],
+        is_copy_lost: bool,
+    ) -> Result<(), Violation> {
+        let keys: Vec<Key> = self.model.device(index).private_by_key.keys().cloned().collect();
+        let mut shown = std::collections::BTreeMap::new();
+        for key in keys.iter().filter(|_| is_copy_lost) {
+            shown.insert(key.clone(), self.shown(index, key)?);
+        }
         let model = self.model.device(index);
-        let Some(log) = &mut model.private else { return };
+        let Some(log) = &mut model.private else { return Ok(()) };
         for (sequence, entry) in (1..).zip(&mut log.entries) {
             entry.is_lost |= lost.iter().any(|loss| (loss.first.0..=loss.last.0).contains(&sequence));
         }
-        if let Some(carried_over) = carried_over {
-            let left = log.entries.iter_mut().rev().filter(|entry| !entry.is_lost);
-            left.skip(usize::try_from(carried_over).unwrap_or(usize::MAX)).for_each(|entry| entry.is_lost = true);
-        }
-        let keys: Vec<Key> = model.private_by_key.keys().cloned().collect();
-        model.private_base = keys.into_iter().map(|key| (key.clone(), model.private_record(&key))).collect();
+        model.private_base = if is_copy_lost {
+            shown
+        } else {
+            keys.into_iter().map(|key| (key.clone(), model.private_record(&key))).collect()
+        };
         model.private_by_key = model.private_base.keys().map(|key| (key.clone(), Vec::new())).collect();
         model.private = Some(Log::new(journal));
+        Ok(())
     }
 
     fn check_journal(&mut self, index: usize) -> Result<(), Violation> {

@@ -296,7 +296,7 @@ fn a_retired_device_gives_what_it_has_in_a_journal_that_followed_another_one(wor
 
 /// The simulator's find: replies were lost, and the log was pruned behind the device's back.
 fn a_retired_device_that_sends_again_what_was_pruned_is_no_fork(world: &mut World) {
-    let (old, _) = replaced(world, 1);
+    let (mut old, _) = replaced(world, 1);
     assert!(world.job(|batch| batch.prune(u64::MAX / 4, 100)) > 0);
     retired_begin(world, &old).unwrap();
 
