@@ -25,7 +25,8 @@ impl World {
         if !self.mix.has(Fault::CentralSetBack) || self.centre.live.is_none() || self.is_centre_excused {
             return;
         }
-        if self.random.chance(150) {
+        // One of a moment at which a site was stopped has it stopped again.
+        if self.forks.is_empty() && self.random.chance(150) {
             self.note(format_args!("central is backed up"));
             self.centre_backup = Some(CentreBackup {
                 image: self.centre.disk.snapshot(),
