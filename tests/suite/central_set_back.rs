@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::support::agent::Agent;
 use crate::support::central::Central;
 use crate::support::success;
-use crate::sync::{central_by_tls, same_records};
+use crate::sync::{central_by_tls, central_with_sites, same_records};
 
 fn stock(store: &str, id: &str, quantity: u32) -> String {
     json!({"table": "item_line", "op": "upsert", "id": id, "data": {"ID": id, "store_ID": store, "quantity": quantity}})
@@ -119,4 +119,79 @@ fn a_central_set_back_and_written_to_heals_with_each_site_and_loses_nothing_of_t
     assert!(central.records("unit").contains_key("U-lost"));
     north.settle();
     same_records(&central, &north, &["unit"]);
+}
+
+fn large(store: &str, id: &str) -> String {
+    let note = "y".repeat(400_000);
+    json!({"table": "item_line", "op": "put", "id": id, "data": {"ID": id, "store_ID": store, "note": note}})
+        .to_string()
+        + "\n"
+}
+
+fn quantity(id: &str, quantity: u32) -> String {
+    json!({"table": "item_line", "op": "patch", "id": id, "data": {"quantity": quantity}}).to_string() + "\n"
+}
+
+/// Lets the agent reach central at its address, and keep nothing of its journal that central has received.
+fn keep_no_tail(agent: &Agent, central: &Central) {
+    agent.set_central(&central.url(), "[limits]\nacknowledged_tail_bytes_max = 0");
+}
+
+#[test]
+fn a_site_whose_journal_does_not_reach_back_heals_central_with_its_records() {
+    let (mut central, data) = central_with_sites(5, &["north", "south"]);
+    let (north, south) = (Agent::initialised(&central, "north"), Agent::initialised(&central, "south"));
+    let (store, other) = (&data.stores[0], &data.stores[1]);
+    for id in ["old", "kept"] {
+        north.record(&stock(store, id, 1));
+    }
+    north.settle();
+    south.settle();
+    let kept = backup(&mut central);
+    keep_no_tail(&north, &central);
+    // Of these neither central nor the journal will have anything.
+    north.record(&quantity("old", 2));
+    north.record(&stock(store, "new", 2));
+    (0..8).for_each(|number| drop(north.record(&large(store, &format!("large-{number}")))));
+    north.settle();
+    // These stand above, and change what central will not have: one is sent now, one will be later.
+    north.record(&quantity("new", 3));
+    north.settle();
+    let floor = north.json(&["status"])["journal"]["floor"].as_u64().unwrap();
+    assert!(floor > 5, "the journal begins above {floor}");
+
+    restore(&mut central, &kept);
+    keep_no_tail(&north, &central);
+    south.set_url(&central.url());
+    for number in 0..5 {
+        central.import(&unit(&format!("U-new-{number}"), "made at central after the restore"));
+        south.record(&stock(other, &format!("S-south-{number}"), number));
+    }
+    north.record(
+        &(json!({"table": "item_line", "op": "patch", "id": "new", "data": {"note": "unsent"}}).to_string() + "\n"),
+    );
+    let mut told = Vec::new();
+    while told.len() < 5 {
+        let output = north.run(&["sync", "--json"], "");
+        if output.status.success() {
+            break;
+        }
+        told.push(String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout));
+    }
+    assert!(told.iter().any(|text| text.contains("central_lost_history")), "{told:?}");
+    // What the records hold goes with the next one, and the one after says that nothing is left.
+    assert_eq!(north.settle()["outcome"], "drained");
+    assert_eq!(north.settle()["outcome"], "drained");
+
+    let mut there = central.records("item_line");
+    there.retain(|_, record| record["store_ID"] == store.as_str());
+    assert_eq!(north.records("item_line"), there);
+    assert_eq!(there.len(), 11);
+    assert_eq!((&there["old"]["quantity"], &there["kept"]["quantity"]), (&json!(2), &json!(1)));
+    assert_eq!((&there["new"]["quantity"], &there["new"]["note"]), (&json!(3), &json!("unsent")));
+    same_records(&central, &north, &["item", "store", "unit"]);
+    assert_eq!(north.json(&["status"])["pending"]["edits"], 0);
+    assert_eq!(north.json(&["set-aside", "list"])["refused"], json!([]));
+    let shown = central.json(&["site", "show", "north"]);
+    assert!(!shown["ahead"].is_null() && !shown["healed"].is_null() && shown["stopped"].is_null(), "{shown}");
 }
