@@ -180,6 +180,12 @@ impl World {
     /// Everything that an old device still has is at central, in set-aside, and it is told so.
     fn check_retired(&mut self, index: usize) -> Result<(), Violation> {
         self.check_floor(index)?;
+        // A journal that took the place of a damaged one, and that central had not heard of before the device was retired, it takes
+        // no more: docs/sync-protocol.md.
+        let journal = self.devices[index].identity.journal;
+        if !self.is_in_central_log(journal, u64::MAX)? {
+            return Ok(());
+        }
         let log = self.model.device(index).log();
         if log.committed != log.head() && !log.is_elsewhere {
             let (committed, head) = (log.committed, log.head());
