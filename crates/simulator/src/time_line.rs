@@ -110,7 +110,7 @@ impl World {
         let model = self.model.device(index);
         // What central has still to judge again is in no lane yet, although the device had its verdict once.
         let judged = model.judged_at_begin.last().copied().unwrap_or(0);
-        model.is_other_time_line &= still || judged < model.log().committed;
+        model.is_other_time_line &= still || !model.has_begun_since || judged < model.log().committed;
         Ok(())
     }
 }

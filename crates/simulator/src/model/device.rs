@@ -112,6 +112,8 @@ pub struct DeviceModel {
     pub may_lack_records: bool,
     /// Whether central was set back since this device last had everything both ways.
     pub is_other_time_line: bool,
+    /// Whether a session began since: what one from before still hears is of a central that is gone.
+    pub has_begun_since: bool,
     /// Groups that were handed over and not acknowledged since the journal was last opened.
     pub attempted_groups: u64,
 }
@@ -137,6 +139,7 @@ impl DeviceModel {
             has_lost_records: false,
             may_lack_records: false,
             is_other_time_line: false,
+            has_begun_since: false,
             attempted_groups: 0,
         }
     }
@@ -181,6 +184,7 @@ impl DeviceModel {
         self.reported.clear();
         self.is_complete = false;
         self.is_other_time_line = true;
+        self.has_begun_since = false;
         self.may_lack_records |= self.logs.len() > 1;
         // Of a line that waited for its header the device may hear no verdict any more: docs/sync-protocol.md, "Known limits".
         let early = self.logs.iter().flat_map(|log| &log.entries).filter(|entry| entry.expected == Expected::Either);

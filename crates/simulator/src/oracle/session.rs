@@ -178,6 +178,7 @@ impl World {
         let is_retired = self.devices[index].role == Role::Retired;
         self.devices[index].may_drain &= !is_retired;
         let model = self.model.device(index);
+        model.has_begun_since = true;
         model.judged_at_begin = model.logs.iter().map(|log| log.judged).collect();
     }
 
