@@ -319,7 +319,7 @@ impl<S: Storage> SyncRunner<'_, S> {
                     session.input(Input::Stored, &mut self.tools());
                 }
                 Output::ReadHash { sequence } => {
-                    let hash = read_hash(&mut self.recorder.core(), sequence)?;
+                    let hash = self.recorder.core().shared.hash_at(sequence)?;
                     session.input(Input::HashRead(hash), &mut self.tools());
                 }
                 Output::StorePage(page) => {
@@ -430,19 +430,6 @@ fn read_journal<S: Storage>(
         ControlFlow::Continue(())
     })?;
     Ok((before.unwrap_or(Hash::NONE), entries))
-}
-
-/// The journal's hash up to an entry below its head.
-fn read_hash<S: Storage>(core: &mut Core<S>, sequence: Sequence) -> Result<Option<Hash>, JournalError> {
-    if sequence < core.shared.floor() {
-        return Ok(None);
-    }
-    let mut hash = None;
-    core.shared.read(sequence, &mut |stored| {
-        hash = Some(stored.hash_before);
-        ControlFlow::Break(())
-    })?;
-    Ok(hash)
 }
 
 fn report(outcome: Outcome, cut: Option<ExchangeFailure>) -> Report {

@@ -72,27 +72,20 @@ fn journal_anew<S: Storage>(
     // Before this point nothing new can be recorded, so what the new journal holds is what an earlier try carried over.
     let mut done = journal.durable().sequence.0;
     let (mut after, mut carried_over, mut lost) = (safe, 0, Vec::new());
-    if is_history_lost {
-        // Central keeps so many of a site at most, `StoreLimits::waiting_entries_max`.
-        for (_, mut entry) in local.waiting_entries(safe)? {
-            carried_over += 1;
-            Entry::mark_group_end(&mut entry);
-            if done > 0 {
-                done -= 1;
-            } else {
-                journal.append(&[Draft { entry, is_group_end: true, note: Note::default() }])?;
-            }
-        }
-        journal.sync()?;
-    }
+    let mut waiting = is_history_lost.then(|| Step::of_waiting(local, safe)).transpose()?;
     loop {
-        let mut step = Step::read(journal, after)?;
-        if kind == Kind::Shared {
-            step.recover_from(local)?;
-        }
-        if is_history_lost {
-            step.put_records_under(local, safe)?;
-        }
+        let step = if let Some(step) = waiting.take() {
+            step
+        } else {
+            let mut step = Step::read(journal, after)?;
+            if kind == Kind::Shared {
+                step.recover_from(local)?;
+            }
+            if is_history_lost {
+                step.put_records_under(local, safe)?;
+            }
+            step
+        };
         carried_over += step.entries.len() as u64;
         let skipped = done.min(step.entries.len() as u64);
         done -= skipped;
@@ -116,6 +109,16 @@ struct Step {
 }
 
 impl Step {
+    /// What waits at central for headers, each entry as a group of its own: central has lost it, and keeps so many of a site at most
+    /// (`StoreLimits::waiting_entries_max`).
+    fn of_waiting(local: &mut LocalCopy, received: Sequence) -> Result<Step, AgentError> {
+        let entries = local.waiting_entries(received)?.into_iter().map(|mut entry| {
+            Entry::mark_group_end(&mut entry);
+            as_group(entry)
+        });
+        Ok(Step { entries: entries.collect(), lost: Vec::new(), reached: Some(received) })
+    }
+
     fn read<S: Storage>(journal: &mut Journal<S>, after: Sequence) -> Result<Step, AgentError> {
         let mut step = Step { entries: Vec::new(), lost: Vec::new(), reached: None };
         let mut bytes = 0;
@@ -151,7 +154,7 @@ impl Step {
             if is_end {
                 under.sort_by(|one, other| (one.depth, &one.id).cmp(&(other.depth, &other.id)));
                 under.dedup_by(|one, other| one.id == other.id && one.table == other.table);
-                with_records.extend(under.drain(..).map(put_whole));
+                with_records.extend(under.drain(..).map(|record| as_group(record.into_entry().encode())));
                 with_records.append(&mut group);
             }
         }
@@ -184,9 +187,9 @@ impl Step {
     }
 }
 
-fn put_whole(record: LostRecord) -> Stored {
+/// An entry that no journal has yet, as a group of its own.
+fn as_group(entry: Vec<u8>) -> Stored {
     let (note, hash) = (Note::default(), Hash::NONE);
-    let entry = record.into_entry().encode();
     Stored { sequence: Sequence::ZERO, entry, is_group_end: true, note, hash_before: hash, hash }
 }
 

@@ -117,6 +117,29 @@ impl LocalCopy {
         Ok(self.sql.query_integer(sql, &[Param::unsigned(self.journal_number)?])?.is_some())
     }
 
+    /// Changes pending entries and reads their records anew, record by record, each in a transaction of its own: a cut leaves the rest
+    /// for the next call. `which` and `change` are SQL on the table `pending`, in which ?1 is the journal in use; the change takes a
+    /// record out of those that are meant.
+    ///
+    /// # Errors
+    /// Those of a write.
+    pub(super) fn change_pending(&mut self, which: &str, change: &str) -> Result<(), LocalCopyError> {
+        let number = Param::unsigned(self.journal_number)?;
+        let find = format!("SELECT table_name, id FROM pending WHERE {which} LIMIT 1");
+        let change = format!("{change} WHERE table_name = ?2 AND id = ?3 AND {which}");
+        loop {
+            let found =
+                self.sql.query_one(&find, &[number], |row| Ok((row.text(0)?.to_owned(), row.text(1)?.to_owned())))?;
+            let Some((table, id)) = found else { return Ok(()) };
+            let key = self.key_by_name(&table, &id)?;
+            self.transaction(Durability::Process, |copy| {
+                let [table, id] = key.params();
+                copy.sql.execute(&change, &[number, table, id])?;
+                copy.merge_again(&key)
+            })?;
+        }
+    }
+
     fn drop_unreceived(&mut self, journal: u64) -> Result<(), LocalCopyError> {
         let params = [Param::unsigned(journal)?, Param::unsigned(self.progress.received)?];
         loop {

@@ -171,31 +171,13 @@ impl LocalCopy {
     pub fn begin_after_set_back(&mut self) -> Result<(), LocalCopyError> {
         self.begin_after_loss()?;
         self.begin_rebuild()?;
-        self.forget_old_entries()?;
+        // Central has the entries of journals before this one, or never will: its images say what became of them. On top of an
+        // image they would bring back what another device has changed since.
+        self.change_pending("journal < ?1", "DELETE FROM pending")?;
         self.transaction(Durability::Full, |copy| {
             copy.set_number(CONTROL, 0)?;
             copy.progress.control = 0;
             Ok(())
         })
-    }
-
-    /// Central has the entries of journals before this one, or never will: its images say what became of them. On top of an image
-    /// they would bring back what another device has changed since.
-    fn forget_old_entries(&mut self) -> Result<(), LocalCopyError> {
-        while self.has_old_entries()? {
-            let sql = "SELECT table_name, id FROM pending WHERE journal < ?1 LIMIT 1";
-            let number = Param::unsigned(self.journal_number)?;
-            let old =
-                self.sql.query_one(sql, &[number], |row| Ok((row.text(0)?.to_owned(), row.text(1)?.to_owned())))?;
-            let Some((table, id)) = old else { return Ok(()) };
-            let key = self.key_by_name(&table, &id)?;
-            self.transaction(Durability::Process, |copy| {
-                let [table, id] = key.params();
-                let sql = "DELETE FROM pending WHERE table_name = ?1 AND id = ?2 AND journal < ?3";
-                copy.sql.execute(sql, &[table, id, number])?;
-                copy.merge_again(&key)
-            })?;
-        }
-        Ok(())
     }
 }

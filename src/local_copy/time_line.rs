@@ -48,7 +48,8 @@ impl LocalCopy {
     /// # Errors
     /// Those of a write.
     pub fn begin_other_time_line(&mut self) -> Result<(), LocalCopyError> {
-        self.wait_no_longer()?;
+        // Central is asked again about what waited: what it says of it comes anew.
+        self.change_pending("is_waiting <> 0 AND journal <= ?1", "UPDATE pending SET is_waiting = 0")?;
         self.transaction(Durability::Full, |copy| copy.set_number(IS_OTHER_TIME_LINE, 1))?;
         self.begin_rebuild()?;
         self.forget_heard()
@@ -60,7 +61,8 @@ impl LocalCopy {
     /// # Errors
     /// Those of a write.
     pub fn begin_own_time_line(&mut self) -> Result<(), LocalCopyError> {
-        self.forget_old_waiting()?;
+        // What waited in journals before this one is in this one again.
+        self.change_pending("is_waiting <> 0 AND journal < ?1", "DELETE FROM pending")?;
         self.transaction(Durability::Full, |copy| {
             // Central had received them, and asks for them no more: they are part of what is here.
             copy.settle(Final::through_journal(copy.journal_number.saturating_sub(1), i64::MAX.cast_unsigned()))
@@ -72,50 +74,17 @@ impl LocalCopy {
     ///
     /// # Errors
     /// Those of a read.
-    pub fn waiting_entries(&mut self, received: Sequence) -> Result<Vec<(Sequence, Vec<u8>)>, LocalCopyError> {
+    pub fn waiting_entries(&mut self, received: Sequence) -> Result<Vec<Vec<u8>>, LocalCopyError> {
         let mut entries = Vec::new();
         self.sql.query(
-            "SELECT sequence, entry FROM pending WHERE journal = ?1 AND is_waiting <> 0 AND sequence <= ?2 ORDER BY sequence",
+            "SELECT entry FROM pending WHERE journal = ?1 AND is_waiting <> 0 AND sequence <= ?2 ORDER BY sequence",
             &[Param::unsigned(self.journal_number)?, Param::unsigned(received.0)?],
             &mut |row| {
-                entries.push((Sequence(row.unsigned(0)?), row.blob(1)?.to_vec()));
+                entries.push(row.blob(0)?.to_vec());
                 Ok(ControlFlow::Continue(()))
             },
         )?;
         Ok(entries)
-    }
-
-    /// What waited in journals before this one is in this one again.
-    fn forget_old_waiting(&mut self) -> Result<(), LocalCopyError> {
-        loop {
-            let number = Param::unsigned(self.journal_number)?;
-            let sql = "SELECT table_name, id FROM pending WHERE is_waiting <> 0 AND journal < ?1 LIMIT 1";
-            let waiting =
-                self.sql.query_one(sql, &[number], |row| Ok((row.text(0)?.to_owned(), row.text(1)?.to_owned())))?;
-            let Some((table, id)) = waiting else { return Ok(()) };
-            let key = self.key_by_name(&table, &id)?;
-            self.transaction(Durability::Process, |copy| {
-                let [table, id] = key.params();
-                let sql = "DELETE FROM pending WHERE table_name = ?1 AND id = ?2 AND is_waiting <> 0 AND journal < ?3";
-                copy.sql.execute(sql, &[table, id, number])?;
-                copy.merge_again(&key)
-            })?;
-        }
-    }
-
-    /// Central is asked again about what waited: what it says of it comes anew.
-    fn wait_no_longer(&mut self) -> Result<(), LocalCopyError> {
-        loop {
-            let sql = "SELECT table_name, id FROM pending WHERE is_waiting <> 0 LIMIT 1";
-            let waiting = self.sql.query_one(sql, &[], |row| Ok((row.text(0)?.to_owned(), row.text(1)?.to_owned())))?;
-            let Some((table, id)) = waiting else { return Ok(()) };
-            let key = self.key_by_name(&table, &id)?;
-            self.transaction(Durability::Process, |copy| {
-                let sql = "UPDATE pending SET is_waiting = 0 WHERE table_name = ?1 AND id = ?2";
-                copy.sql.execute(sql, &key.params())?;
-                copy.merge_again(&key)
-            })?;
-        }
     }
 
     /// Whether scopes are being read from another time line than before.
@@ -144,6 +113,7 @@ impl LocalCopy {
             return Ok(Vec::new());
         }
         let Some(sweep) = self.next_sweep()? else { return Ok(Vec::new()) };
+        let grants = self.grants()?;
         let mut lost = Vec::new();
         for (table, id, generation) in self.members_above(&sweep)? {
             let key = self.key_by_name(&table, &id)?;
@@ -154,15 +124,8 @@ impl LocalCopy {
                 continue;
             }
             let Some(image) = self.merged(&key)? else { continue };
-            let ownership = self.own_number(&key, &image)?.unwrap_or(OwnershipNumber(0));
-            let Some(row) = image.row else { continue };
-            lost.push(LostRecord {
-                depth: self.depth_of(key.table.reference()),
-                table: key.table.reference().clone(),
-                id: key.id.clone(),
-                row,
-                ownership,
-            });
+            let ownership = self.own_number(&key, &image, &grants)?.unwrap_or(OwnershipNumber(0));
+            lost.extend(self.lost_record(&key, image.row, ownership));
         }
         lost.sort_by_key(|record| record.depth);
         Ok(lost)
@@ -177,19 +140,17 @@ impl LocalCopy {
         if !self.is_other_time_line()? {
             return Ok(Vec::new());
         }
+        let grants = self.grants()?;
         let mut outranked = Vec::new();
         for row in &page.rows {
             let key = self.key(&row.table, &row.record);
             let Some(here) = self.merged(&key)? else { continue };
-            let (Some(whole), Some(ownership)) = (here.row.clone(), self.own_number(&key, &here)?) else {
-                continue;
-            };
+            let Some(ownership) = self.own_number(&key, &here, &grants)? else { continue };
+            let whole = self.lost_record(&key, here.row.clone(), ownership);
             let known = self.base(&key)?.unwrap_or(here);
             let theirs = row.row.as_ref().map(|columns| key.table.canonical(columns.clone()));
             if known.row != theirs && !self.has_whole_pending(&key)? {
-                let depth = self.depth_of(key.table.reference());
-                let (table, id) = (key.table.reference().clone(), key.id.clone());
-                outranked.push(LostRecord { depth, table, id, row: whole, ownership });
+                outranked.extend(whole);
             }
         }
         outranked.sort_by_key(|record| record.depth);
@@ -242,22 +203,31 @@ impl LocalCopy {
                 None => return Ok(None),
             },
         };
-        let Some(ownership) = self.own_number(key, &image)? else { return Ok(None) };
-        let Some(row) = image.row else { return Ok(None) };
-        let depth = self.depth_of(key.table.reference());
-        Ok(Some(LostRecord { depth, table: key.table.reference().clone(), id: key.id.clone(), row, ownership }))
+        let grants = self.grants()?;
+        let ownership = self.own_number(key, &image, &grants)?;
+        Ok(ownership.and_then(|ownership| self.lost_record(key, image.row, ownership)))
+    }
+
+    /// A record to be sent whole; `None` if it is deleted.
+    fn lost_record(&self, key: &Key, row: Option<Row>, ownership: OwnershipNumber) -> Option<LostRecord> {
+        let (table, id) = (key.table.reference().clone(), key.id.clone());
+        row.map(|row| LostRecord { depth: self.depth_of(&table), table, id, row, ownership })
     }
 
     /// The number of this site's grant of the store that a record is of; `None` if it is not this site's. A line that came before its
     /// header has its store by that.
-    fn own_number(&mut self, key: &Key, image: &Image) -> Result<Option<OwnershipNumber>, LocalCopyError> {
+    fn own_number(
+        &mut self,
+        key: &Key,
+        image: &Image,
+        grants: &[(String, OwnershipNumber)],
+    ) -> Result<Option<OwnershipNumber>, LocalCopyError> {
         let store = match (&image.store, &image.row) {
             (None, Some(row)) => self.store_of_row(key, row, None)?,
             (store, _) => store.clone(),
         };
-        let Some(store) = store else { return Ok(None) };
-        let found = self.grants()?.into_iter().find(|(granted, _)| granted == store.as_str());
-        Ok(found.map(|(_, ownership)| ownership))
+        let is_of = |granted: &str| store.as_ref().is_some_and(|store| store.as_str() == granted);
+        Ok(grants.iter().find(|(granted, _)| is_of(granted)).map(|(_, ownership)| *ownership))
     }
 
     /// Whether an entry of the journal in use that is not judged puts the record whole.

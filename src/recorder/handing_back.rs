@@ -16,11 +16,7 @@ pub(super) fn sweep_step<S: Storage>(core: &mut Core<S>) -> Result<bool, RecordE
     let lost = core.local.lost_in_step()?;
     if !lost.is_empty() {
         log::warn!("central lost records that are here, and gets them back count={}", lost.len());
-        core.local.begin_edits()?;
-        if let Err(error) = hand_back(core, lost) {
-            let _ = core.local.rollback_edits();
-            return Err(error);
-        }
+        hand_back(core, lost)?;
     }
     Ok(core.local.sweep_step()?)
 }
@@ -35,15 +31,20 @@ pub(super) fn before_page<S: Storage>(core: &mut Core<S>, page: &Page) -> Result
         return Ok(());
     }
     log::warn!("central has older records of this site, and gets what is here count={}", outranked.len());
+    hand_back(core, outranked)
+}
+
+/// Journals records whole, as a group each, past the judge; nothing of it counts if it fails.
+fn hand_back<S: Storage>(core: &mut Core<S>, lost: Vec<LostRecord>) -> Result<(), RecordError> {
     core.local.begin_edits()?;
-    let handed = hand_back(core, outranked);
+    let handed = journal_whole(core, lost);
     if handed.is_err() {
         let _ = core.local.rollback_edits();
     }
     handed
 }
 
-fn hand_back<S: Storage>(core: &mut Core<S>, lost: Vec<LostRecord>) -> Result<(), RecordError> {
+fn journal_whole<S: Storage>(core: &mut Core<S>, lost: Vec<LostRecord>) -> Result<(), RecordError> {
     let mut drafts = Vec::with_capacity(lost.len());
     for lost in lost {
         core.local.forget_position(&lost.table, &lost.id)?;

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::chain::Predecessor;
 use crate::ids::{CredentialGeneration, Hash, JournalId, Nonce, Sequence, SiteId, Token};
-use crate::message::{self, FramePartState, MessageError, Refusal, RequestHead};
+use crate::message::{self, FramePartState, MessageError, Refusal, ReplyHead, RequestHead};
 
 /// The code of a refusal to a program whose version is not understood.
 pub const VERSION_CODE: &str = "version";
@@ -165,6 +165,15 @@ pub struct Receipt {
     pub admitted_bytes: u32,
     /// What central has of a frame in parts.
     pub frame_part: Option<FramePartState>,
+}
+
+impl ReplyHead {
+    /// The receipt that it holds.
+    #[must_use]
+    pub fn receipt(&self) -> Receipt {
+        let Self { token, received, received_hash, admitted_bytes, frame_part, .. } = *self;
+        Receipt { token, received, received_hash, admitted_bytes, frame_part }
+    }
 }
 
 impl Refusal {

@@ -116,15 +116,16 @@ impl Batch<'_> {
             self.note_ahead(site)?;
             return self.renumber_control(site, acknowledged);
         }
-        let first = self.sql.query_integer("SELECT min(number) FROM control WHERE site = ?1", &[site.0.into()])?;
-        let forgotten = first.map_or(last, |first| first.cast_unsigned().saturating_sub(1));
         // 0 is a local copy that was lost, and says so; it takes verdicts from the images, and is told its grants again.
-        if acknowledged != ControlNumber(0) && acknowledged.0 < forgotten {
-            let what = format!(
-                "site {site} had control rows up to {forgotten} and shows {}: it was set back to an older state",
-                acknowledged.0
-            );
-            return Err(StoreError::refused("device_set_back", &what));
+        if (1..last).contains(&acknowledged.0) {
+            let forgotten = self.first_control(site)?.map_or(last, |first| first.saturating_sub(1));
+            if acknowledged.0 < forgotten {
+                let what = format!(
+                    "site {site} had control rows up to {forgotten} and shows {}: it was set back to an older state",
+                    acknowledged.0
+                );
+                return Err(StoreError::refused("device_set_back", &what));
+            }
         }
         if last > 0 {
             self.sql.execute(
@@ -138,12 +139,12 @@ impl Batch<'_> {
     /// Gives the rows of a site that is ahead the numbers behind those that it has: it has heard others under these. One that it knows
     /// already does no harm a second time.
     fn renumber_control(&mut self, site: SiteId, acknowledged: ControlNumber) -> Result<(), StoreError> {
-        let first = self.sql.query_integer("SELECT min(number) FROM control WHERE site = ?1", &[site.0.into()])?;
+        let first = self.first_control(site)?;
         let last = self.site(site)?.control_last;
         let mut renumbered = acknowledged.0;
         if let Some(first) = first {
-            renumbered += last + 1 - first.cast_unsigned();
-            let up = Param::unsigned(acknowledged.0 + 1 - first.cast_unsigned())?;
+            renumbered += last + 1 - first;
+            let up = Param::unsigned(acknowledged.0 + 1 - first)?;
             // By way of negative numbers, so that no row stands in another one's way.
             self.sql.execute("UPDATE control SET number = -number WHERE site = ?1", &[site.0.into()])?;
             self.sql.execute("UPDATE control SET number = ?2 - number WHERE site = ?1", &[site.0.into(), up])?;
@@ -154,9 +155,15 @@ impl Batch<'_> {
 
     /// Rows that the site has not acknowledged. They follow each other without a gap.
     pub(super) fn control_count(&mut self, site: SiteId) -> Result<u64, StoreError> {
-        let first = self.sql.query_integer("SELECT min(number) FROM control WHERE site = ?1", &[site.0.into()])?;
+        let first = self.first_control(site)?;
         let last = self.site(site)?.control_last;
-        Ok(first.map_or(0, |first| last + 1 - first.cast_unsigned()))
+        Ok(first.map_or(0, |first| last + 1 - first))
+    }
+
+    /// The number of the first row that the site has not acknowledged.
+    fn first_control(&mut self, site: SiteId) -> Result<Option<u64>, StoreError> {
+        let sql = "SELECT min(number) FROM control WHERE site = ?1";
+        Ok(self.sql.query_integer(sql, &[site.0.into()])?.map(i64::cast_unsigned))
     }
 
     /// As many rows as a reply carries, one at least.

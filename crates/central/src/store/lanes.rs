@@ -15,7 +15,7 @@ use super::error::StoreError;
 use super::limits::CURSOR_AGE_MAX;
 use super::reading::Reading;
 use super::records::{check_record, damaged_record};
-use super::{state, text, unsigned};
+use super::{state, text, time_line, unsigned};
 
 /// Bytes of a row on a page beside its id and columns, at most: flags, position, table.
 const ROW_ENVELOPE_BYTES: usize = 24;
@@ -59,12 +59,7 @@ impl Reading<'_> {
         let from = ask.from.cursor;
         let head = state::position(self.sql)?;
         if !state::contains(self.sql, &from, head)? {
-            let what = format!(
-                "the site has position {} of an epoch that central does not know or did not get so far in: \
-                 central was set back to an older state",
-                from.number
-            );
-            return Err(StoreError::refused("central_set_back", &what));
+            return Err(time_line::other_time_line(&from));
         }
         let is_first = from == Cursor::default();
         let began = if is_first { head } else { from.began.0 };

@@ -11,12 +11,13 @@ use protocol::message::{self, FramePart, FramePartState, ScopeCursor};
 use protocol::section;
 use protocol::versions::{Head, Prelude};
 use sql::{Param, SqlExt};
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use super::batch::Batch;
 use super::error::StoreError;
 use super::reading::Reading;
-use super::state::{self, Journal, insert_journal};
+use super::state::{Journal, insert_journal};
 use super::{text, unsigned};
 
 /// Most bytes of a sealed frame that comes in parts.
@@ -270,9 +271,8 @@ impl Batch<'_> {
 
     /// Makes sure that the head's journal is the site's active one.
     fn find_journal(&mut self, head: &Prelude) -> Result<(), StoreError> {
-        let active = self.active_journal(head.site)?.clone();
+        let mut active = self.active_journal(head.site)?.clone();
         if active.id == head.journal {
-            let mut active = active;
             self.settle_genesis(head, &mut active)?;
             self.site(head.site)?.journal = Some(active);
             return Ok(());
@@ -374,18 +374,11 @@ impl Batch<'_> {
         Ok(())
     }
 
-    /// Keeps the cursors that a site reports, exactly these: what it has lost may not count as there (rule 5.15).
+    /// Keeps the cursors that a site reports, exactly these, all of this time line: what it has lost may not count as there (rule 5.15).
     fn keep_cursors(&mut self, site: SiteId, reported: &[ScopeCursor]) -> Result<(), StoreError> {
         let scopes = self.site(site)?.scopes.clone();
-        let head = self.state.position;
-        let mut kept = std::collections::BTreeMap::new();
-        for ScopeCursor { scope, cursor } in reported {
-            let is_new = self.site(site)?.cursors.get(scope) != Some(cursor);
-            // One of another time line was refused before.
-            if scopes.contains(scope) && (!is_new || state::contains(self.sql, cursor, head)?) {
-                kept.insert(scope.clone(), *cursor);
-            }
-        }
+        let held = reported.iter().filter(|shown| scopes.contains(&shown.scope));
+        let kept: BTreeMap<_, _> = held.map(|shown| (shown.scope.clone(), shown.cursor)).collect();
         if scopes.iter().any(|scope| !kept.contains_key(scope)) {
             let journal = self.active_journal(site)?;
             if journal.echo_after != journal.received {

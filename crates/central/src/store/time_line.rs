@@ -1,7 +1,7 @@
 //! A central that was set back to an older backup (rule 5.12): how it finds that out, and how far its sites have healed with it.
 
 use protocol::ids::SiteId;
-use protocol::message::{Cursor, RequestHead};
+use protocol::message::{Cursor, RequestHead, ScopeCursor};
 
 use super::batch::Batch;
 use super::error::StoreError;
@@ -14,22 +14,18 @@ impl Batch<'_> {
     /// # Errors
     /// Refused with `central_set_back`.
     pub(super) fn check_time_line(&mut self, head: &RequestHead) -> Result<(), StoreError> {
-        let shown = head.cursors.iter().map(|shown| &shown.cursor).chain(&head.heard);
         let position = self.state.position;
-        let mut foreign: Option<&Cursor> = None;
-        for cursor in shown {
-            if !state::contains(self.sql, cursor, position)? {
-                foreign = Some(cursor);
+        // Those that the site showed before are of this time line: a quiet exchange shows no other.
+        let known = &self.site(head.site)?.cursors;
+        let is_new = |shown: &&ScopeCursor| known.get(&shown.scope) != Some(&shown.cursor);
+        let new: Vec<Cursor> = head.cursors.iter().filter(is_new).map(|shown| shown.cursor).chain(head.heard).collect();
+        for cursor in new {
+            if !state::contains(self.sql, &cursor, position)? {
+                self.job(|batch| batch.note_ahead(head.site))?;
+                return Err(other_time_line(&cursor));
             }
         }
-        let Some(foreign) = foreign else { return Ok(()) };
-        self.job(|batch| batch.note_ahead(head.site))?;
-        let what = format!(
-            "the site has position {} of an epoch that central does not know or did not get so far in: central was set back to an \
-             older state",
-            foreign.number
-        );
-        Err(StoreError::refused("central_set_back", &what))
+        Ok(())
     }
 
     /// The site has heard more of central than central remembers.
@@ -51,4 +47,14 @@ impl Batch<'_> {
         )?;
         Ok(())
     }
+}
+
+/// What a site is told that shows a cursor which this central never gave.
+pub(super) fn other_time_line(cursor: &Cursor) -> StoreError {
+    let what = format!(
+        "the site has position {} of an epoch that central does not know or did not get so far in: central was set back to an \
+         older state",
+        cursor.number
+    );
+    StoreError::refused("central_set_back", &what)
 }

@@ -10,7 +10,7 @@ use crate::limits;
 use crate::message::{self, Refusal, ReplyHead, RequestHead, ScopeCursor};
 use crate::page::{self, PageHeader, PagePart, PageRow};
 use crate::section::{self, Binding, Kind};
-use crate::versions::{Head, Receipt};
+use crate::versions::Head;
 
 /// Plain bytes that are believed to pack into one byte before the first page of a reply has shown it.
 const PLAIN_PER_PACKED: usize = 5;
@@ -37,7 +37,7 @@ impl Exchange {
     /// Begins the reply. A site whose version is not understood is refused with a receipt in place of one.
     pub(super) fn concluded(&mut self, conclusion: Conclusion) -> Result<(), Refusal> {
         if let Some((Head::Prelude(prelude), _)) = &self.request {
-            return Err(Refusal::of_version(prelude.version, self.versions, receipt_of(&conclusion.reply)));
+            return Err(Refusal::of_version(prelude.version, self.versions, conclusion.reply.receipt()));
         }
         self.state = State::Pages;
         self.reply.plain_percent = PLAIN_PER_PACKED * 100;
@@ -231,16 +231,6 @@ impl Exchange {
     fn reply_bytes_max(&self) -> usize {
         let asked = self.whole().map_or(0, |head| head.reply_bytes);
         asked.min(limits::REPLY_PAGE_BYTES_MAX) as usize
-    }
-}
-
-fn receipt_of(reply: &ReplyHead) -> Receipt {
-    Receipt {
-        token: reply.token,
-        received: reply.received,
-        received_hash: reply.received_hash,
-        admitted_bytes: reply.admitted_bytes,
-        frame_part: reply.frame_part,
     }
 }
 

@@ -194,17 +194,13 @@ impl Session {
         match exchange.storing.take() {
             Some(Storing::Reply) => {
                 let Some(reply) = &exchange.reply else { return };
-                self.token = reply.token;
-                self.summary.entries_received += reply.received.0.saturating_sub(self.received.0);
-                self.received = reply.received;
-                self.received_hash = Some(reply.received_hash);
-                self.admitted_bytes = reply.admitted_bytes;
-                self.frame_part = reply.frame_part;
+                let receipt = reply.receipt();
                 self.summary.control_stored += reply.control.len() as u64;
                 self.summary.rows_total = self.summary.rows_total.or(reply.rows_waiting);
                 if let Some(last) = reply.control.last() {
                     self.control = last.number;
                 }
+                self.receipt_stored(&receipt);
             }
             Some(Storing::Receipt(receipt)) => self.receipt_stored(&receipt),
             Some(Storing::Page { scope, cursor, rows }) => {
