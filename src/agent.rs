@@ -215,11 +215,10 @@ impl Agent {
     pub fn note_damage(&self, error: &AgentError) {
         let journal = self.recorder.as_ref().map(|recorder| recorder.core().shared.identity().journal);
         let suspicion = Suspicion::of(error, journal);
-        if suspicion != Suspicion::default() {
-            let path = self.folder.layout().suspicion();
-            if let Err(problem) = crate::durable_file::replace_private(&path, suspicion.to_words().as_bytes()) {
-                log::error!("what was found damaged cannot be noted message={problem}");
-            }
+        if suspicion != Suspicion::default()
+            && let Err(problem) = suspicion.write(&self.folder.layout().suspicion())
+        {
+            log::error!("what was found damaged cannot be noted message={problem}");
         }
     }
 

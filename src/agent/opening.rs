@@ -300,12 +300,11 @@ impl Places for FolderPlaces<'_> {
     }
 
     fn suspicion(&self) -> Suspicion {
-        let noted = std::fs::read_to_string(self.layout.suspicion()).unwrap_or_default();
-        Suspicion::from_words(&noted)
+        Suspicion::read(&self.layout.suspicion())
     }
 
     fn suspect(&mut self, suspicion: Suspicion) -> Result<(), AgentError> {
-        Ok(crate::durable_file::replace_private(&self.layout.suspicion(), suspicion.to_words().as_bytes())?)
+        Ok(suspicion.write(&self.layout.suspicion())?)
     }
 
     fn rescue_local_data(&mut self, local: &mut LocalCopy) -> Result<u64, LocalCopyError> {

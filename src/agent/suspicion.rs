@@ -1,9 +1,11 @@
 //! What a running agent found, and the next opening is to see to: the file `suspicion` of the data folder.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 use protocol::ids::JournalId;
 
+use crate::durable_file::{self, FileError};
 use crate::error::AgentError;
 use crate::hex;
 use crate::sync_runner::LOST_HISTORY;
@@ -40,8 +42,17 @@ impl Suspicion {
         }
     }
 
-    /// As the file `suspicion` has it.
-    pub(super) fn to_words(self) -> String {
+    /// What the file says; nothing, if it is not there or cannot be read.
+    pub(super) fn read(path: &Path) -> Self {
+        Self::from_words(&std::fs::read_to_string(path).unwrap_or_default())
+    }
+
+    /// Replaces the file.
+    pub(super) fn write(self, path: &Path) -> Result<(), FileError> {
+        durable_file::replace_private(path, self.to_words().as_bytes())
+    }
+
+    fn to_words(self) -> String {
         let mut words = String::new();
         for (is_suspect, word) in [(self.journals, "journal "), (self.local_copy, "local_copy ")] {
             words += if is_suspect { word } else { "" };
@@ -52,8 +63,7 @@ impl Suspicion {
         words
     }
 
-    /// What the file `suspicion` says.
-    pub(super) fn from_words(words: &str) -> Self {
+    fn from_words(words: &str) -> Self {
         let has = |wanted: &str| words.split_whitespace().any(|word| word == wanted);
         let lost = words.split_whitespace().find_map(|word| word.strip_prefix("lost_history="));
         let journal = lost.and_then(hex::array).map(JournalId);

@@ -1,8 +1,7 @@
 //! Facts about the way to central.
 
 use protocol::check;
-use protocol::ids::{ControlNumber, Hash, Sequence, Token};
-use protocol::message::{self, RequestHead};
+use protocol::message::RequestHead;
 
 use super::judge_standing::Standing;
 use crate::config::{CentralUrl, Config};
@@ -33,29 +32,11 @@ pub(super) fn standing(config: &Config, central: &CentralUrl, device: &Device, e
     }
 }
 
-/// As at the head of an exchange, without anything that an exchange would use up or change.
 fn head(config: &Config, device: &Device, enrolment: &Enrolment) -> RequestHead {
     let journal = device.identity().journal;
     let mut storage = SledStorage::to_look_at(Layout::of(&config.data_folder).journal());
     // Of a journal that cannot be read `doctor` and `verify` say more.
     let lies_there = inspect_identity(&mut storage, &Place::Live).ok().flatten();
-    RequestHead {
-        version: message::VERSION,
-        site: enrolment.site,
-        token: Token::NONE,
-        journal,
-        predecessor: lies_there.filter(|identity| identity.journal == journal).and_then(|found| found.predecessor),
-        head: Sequence::ZERO,
-        head_hash: Hash::NONE,
-        generation: enrolment.generation,
-        control: ControlNumber(0),
-        cursors: Vec::new(),
-        heard: None,
-        page_bytes: 0,
-        reply_bytes: 0,
-        counts_rows: false,
-        page_part: None,
-        salt: entropy::bytes(),
-        answer: None,
-    }
+    let predecessor = lies_there.filter(|identity| identity.journal == journal).and_then(|found| found.predecessor);
+    RequestHead { predecessor, ..check::head(enrolment.site, journal, enrolment.generation, entropy::bytes()) }
 }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::chain::hash_of;
 use crate::edge::{Signer, Verifier};
 use crate::exchange::{SiteKeys, Standing, message_refusal, proved};
-use crate::ids::{Hash, PublicKey, SiteId};
+use crate::ids::{ControlNumber, CredentialGeneration, Hash, JournalId, PublicKey, Sequence, SiteId, Token};
 use crate::message::{self, MessageError, Refusal, RequestHead};
 use crate::section::{self, Binding, Kind, Sealed, SectionError, SectionReader};
 
@@ -35,6 +35,30 @@ impl CheckAnswer {
     /// An exchange would be refused.
     pub fn refused(refusal: Refusal) -> Self {
         Self { refusal: Some(refusal), ..Self::taken() }
+    }
+}
+
+/// The head of a question: as at the head of an exchange, without anything that an exchange would use up or change. `salt` is fresh
+/// and random.
+pub fn head(site: SiteId, journal: JournalId, generation: CredentialGeneration, salt: [u8; 8]) -> RequestHead {
+    RequestHead {
+        version: message::VERSION,
+        site,
+        token: Token::NONE,
+        journal,
+        predecessor: None,
+        head: Sequence::ZERO,
+        head_hash: Hash::NONE,
+        generation,
+        control: ControlNumber(0),
+        cursors: Vec::new(),
+        heard: None,
+        page_bytes: 0,
+        reply_bytes: 0,
+        counts_rows: false,
+        page_part: None,
+        salt,
+        answer: None,
     }
 }
 
@@ -150,32 +174,13 @@ fn only_section(bytes: &[u8], kind: Kind) -> Result<Sealed, CheckError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::{ControlNumber, CredentialGeneration, JournalId, Sequence, Token};
     use crate::testing::TestKey;
 
     const CENTRAL: TestKey = TestKey(9);
     const DEVICE: TestKey = TestKey(1);
 
-    fn head() -> RequestHead {
-        RequestHead {
-            version: message::VERSION,
-            site: SiteId(3),
-            token: Token::NONE,
-            journal: JournalId([2; 16]),
-            predecessor: None,
-            head: Sequence::ZERO,
-            head_hash: Hash::NONE,
-            generation: CredentialGeneration(1),
-            control: ControlNumber(0),
-            cursors: Vec::new(),
-            heard: None,
-            page_bytes: 0,
-            reply_bytes: 0,
-            counts_rows: false,
-            page_part: None,
-            salt: [7; 8],
-            answer: None,
-        }
+    fn asked() -> RequestHead {
+        head(SiteId(3), JournalId([2; 16]), CredentialGeneration(1), [7; 8])
     }
 
     fn keys(current: u8, retired: &[u8]) -> SiteKeys {
@@ -189,12 +194,12 @@ mod tests {
 
     #[test]
     fn a_question_and_its_answer_come_back() {
-        let (bytes, binding) = ask(&head(), central(), &DEVICE);
+        let (bytes, binding) = ask(&asked(), central(), &DEVICE);
         let question = Question::read(&bytes).unwrap();
 
         assert_eq!(question.site(), SiteId(3));
-        assert_eq!(question.open(&keys(1, &[]), central(), &DEVICE), Ok((head(), Standing::Current)));
-        assert_eq!(question.open(&keys(4, &[5, 1]), central(), &DEVICE), Ok((head(), Standing::Retired)));
+        assert_eq!(question.open(&keys(1, &[]), central(), &DEVICE), Ok((asked(), Standing::Current)));
+        assert_eq!(question.open(&keys(4, &[5, 1]), central(), &DEVICE), Ok((asked(), Standing::Retired)));
         for answer in [CheckAnswer::taken(), CheckAnswer::refused(Refusal::new("site_stopped", "two devices"))] {
             let signed = question.answer(&answer, &CENTRAL);
             assert_eq!(read_answer(&signed, &binding, &DEVICE), Ok(answer));
@@ -203,7 +208,7 @@ mod tests {
 
     #[test]
     fn a_key_that_is_not_the_site_s_is_told_the_same_as_for_a_site_that_is_unknown() {
-        let question = Question::read(&ask(&head(), central(), &DEVICE).0).unwrap();
+        let question = Question::read(&ask(&asked(), central(), &DEVICE).0).unwrap();
 
         let of_another = question.open(&keys(4, &[5]), central(), &DEVICE).unwrap_err();
 
@@ -213,9 +218,9 @@ mod tests {
 
     #[test]
     fn a_question_is_no_head_of_an_exchange_and_that_is_no_question() {
-        let (mut question, _) = ask(&head(), central(), &DEVICE);
+        let (mut question, _) = ask(&asked(), central(), &DEVICE);
         let binding = Binding { central: central(), site: SiteId(3), context: Hash::NONE };
-        let mut request = section::seal(Kind::RequestHead, &binding, &message::encode(&head()), &DEVICE);
+        let mut request = section::seal(Kind::RequestHead, &binding, &message::encode(&asked()), &DEVICE);
         assert_eq!(Question::read(&request).unwrap_err(), CheckError::NotOneSection);
 
         // The first byte is the kind, and the signature is over it.
@@ -232,8 +237,8 @@ mod tests {
 
     #[test]
     fn an_answer_to_another_question_of_another_key_or_with_more_behind_it_is_not_taken() {
-        let (bytes, binding) = ask(&head(), central(), &DEVICE);
-        let (_, other) = ask(&RequestHead { salt: [8; 8], ..head() }, central(), &DEVICE);
+        let (bytes, binding) = ask(&asked(), central(), &DEVICE);
+        let (_, other) = ask(&RequestHead { salt: [8; 8], ..asked() }, central(), &DEVICE);
         let question = Question::read(&bytes).unwrap();
         let mut signed = question.answer(&CheckAnswer::taken(), &CENTRAL);
         let wrong = CheckError::Section(SectionError::Signature { kind: Kind::CheckAnswer });
@@ -246,7 +251,7 @@ mod tests {
 
     #[test]
     fn a_newer_version_is_told_what_is_spoken_here() {
-        let newer = RequestHead { version: message::VERSION + 1, ..head() };
+        let newer = RequestHead { version: message::VERSION + 1, ..asked() };
         let question = Question::read(&ask(&newer, central(), &DEVICE).0).unwrap();
 
         assert_eq!(question.open(&keys(1, &[]), central(), &DEVICE).unwrap_err().code, "version");

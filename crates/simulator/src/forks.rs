@@ -377,10 +377,7 @@ impl World {
                 self.destroy(index);
                 return Ok(true);
             }
-            // One whose copy went on in the same journal has another history than central has.
-            let is_elsewhere = self.model.device(index).log().is_elsewhere;
-            return Ok(matches!(code, "device_retired" | "site_stopped" | "set_aside_full")
-                || is_elsewhere && matches!(code, "fork" | "device_set_back"));
+            return Ok(matches!(code, "site_stopped" | "set_aside_full") || self.is_told_retired(index, code));
         }
         if !self.forks.contains_key(&site) || !(OF_FORKS.contains(&code) || code == "not_enrolled") {
             return Ok(false);
@@ -391,6 +388,13 @@ impl World {
             self.recover_device(index)?;
         }
         Ok(true)
+    }
+
+    /// Whether a code is what a retired device is told once central has everything that it takes of it.
+    pub(crate) fn is_told_retired(&mut self, index: usize, code: &str) -> bool {
+        // One whose copy went on in the same journal has another history than central has.
+        let is_elsewhere = self.model.device(index).log().is_elsewhere;
+        code == "device_retired" || is_elsewhere && matches!(code, "fork" | "device_set_back")
     }
 
     /// A device has everything both ways: if it is the only one of its site that is left, its history is the site's.

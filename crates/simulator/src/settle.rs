@@ -126,14 +126,11 @@ impl World {
                 Ok(Step::Over(report)) => {
                     self.note_handed_back(index)?;
                     if let Some(failure) = &report.failure {
-                        let is_elsewhere = self.model.device(index).log().is_elsewhere;
-                        let is_over = failure.code == "device_retired"
-                            || is_elsewhere && matches!(failure.code.as_str(), "fork" | "device_set_back");
-                        if self.devices[index].role == Role::Retired && is_over {
+                        let is_retired = self.devices[index].role == Role::Retired;
+                        if is_retired && self.is_told_retired(index, &failure.code) {
                             return self.check_retired(index);
                         }
                         let is_of_forks = matches!(failure.code.as_str(), "unknown_journal" | "fork");
-                        let is_retired = self.devices[index].role == Role::Retired;
                         if tries > 0 && (is_of_forks || is_retired || self.is_forked(index)) {
                             self.note(format_args!("device {index} ends with {}", failure.code));
                             self.see_to_calmly(index, failure)?;

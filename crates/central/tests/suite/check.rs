@@ -2,7 +2,7 @@
 
 use codec::{Ed25519Signer, Ed25519Verifier};
 use protocol::check::{self, CheckAnswer};
-use protocol::ids::{ControlNumber, CredentialGeneration, Hash, JournalId, Sequence, SiteId, Token};
+use protocol::ids::{CredentialGeneration, JournalId, SiteId};
 use protocol::message::RequestHead;
 
 use crate::support::agent::{Agent, enrolment};
@@ -10,25 +10,7 @@ use crate::support::folder::{Folder, PASSWORD};
 use crate::support::http::post;
 
 fn head(site: SiteId, journal: u8, generation: u32) -> RequestHead {
-    RequestHead {
-        version: 0,
-        site,
-        token: Token::NONE,
-        journal: JournalId([journal; 16]),
-        predecessor: None,
-        head: Sequence::ZERO,
-        head_hash: Hash::NONE,
-        generation: CredentialGeneration(generation),
-        control: ControlNumber(0),
-        cursors: Vec::new(),
-        heard: None,
-        page_bytes: 0,
-        reply_bytes: 0,
-        counts_rows: false,
-        page_part: None,
-        salt: [7; 8],
-        answer: None,
-    }
+    check::head(site, JournalId([journal; 16]), CredentialGeneration(generation), [7; 8])
 }
 
 /// What central answers a device of this key number.

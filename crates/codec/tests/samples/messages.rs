@@ -2,7 +2,7 @@
 
 use codec::ZstdCodec;
 use protocol::chain::{self, Predecessor, genesis, hash_of};
-use protocol::check::CheckAnswer;
+use protocol::check::{self, CheckAnswer};
 use protocol::control::{Control, ControlRow, EntryPlace, Grant, Image, Refused};
 use protocol::edge::Codec;
 use protocol::frame::{self, Frame, Run};
@@ -262,20 +262,8 @@ fn frame_part() -> FramePart {
 }
 
 fn question() -> RequestHead {
-    RequestHead {
-        token: Token::NONE,
-        head: Sequence::ZERO,
-        head_hash: Hash::NONE,
-        control: ControlNumber(0),
-        cursors: Vec::new(),
-        heard: None,
-        page_bytes: 0,
-        reply_bytes: 0,
-        counts_rows: false,
-        page_part: None,
-        answer: None,
-        ..request_head()
-    }
+    let RequestHead { site, journal, predecessor, generation, salt, .. } = request_head();
+    RequestHead { predecessor, ..check::head(site, journal, generation, salt) }
 }
 
 fn question_hash() -> Hash {

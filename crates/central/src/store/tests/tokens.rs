@@ -352,13 +352,20 @@ fn a_retired_device_with_too_many_edits_brings_what_fits_and_the_rest_when_there
     assert_eq!(code(old.try_conclude(world, &mut || true)), "device_retired");
 }
 
-/// A copy of the store's file, as a backup is.
-fn backup_of(world: World, folder: &tempfile::TempDir) -> tempfile::TempDir {
+/// A device, and the folder of a backup of its central: of what it does afterwards, one exchange at least, the backup has nothing.
+fn backup_before(afterwards: impl FnOnce(&mut World, &mut Device)) -> (Device, tempfile::TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut world = start(&folder, 100);
+    let mut device = world.device(&["S1"]);
+    exchange(&mut world, &mut device).unwrap();
     // Closed, so that the file holds everything.
     drop(world);
     let backup = tempfile::tempdir().unwrap();
     std::fs::copy(folder.path().join("central.db"), backup.path().join("central.db")).unwrap();
-    backup
+    let mut world = start(&folder, 101);
+    exchange(&mut world, &mut device).unwrap();
+    afterwards(&mut world, &mut device);
+    (device, backup)
 }
 
 fn start(folder: &tempfile::TempDir, epoch: u64) -> World {
@@ -368,21 +375,15 @@ fn start(folder: &tempfile::TempDir, epoch: u64) -> World {
 
 #[test]
 fn a_central_that_was_set_back_takes_no_site_for_a_clone_and_tells_new_things_under_new_numbers() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut world = start(&folder, 100);
-    let mut device = world.device(&["S1"]);
-    exchange(&mut world, &mut device).unwrap();
-    let backup = backup_of(world, &folder);
-    let mut world = start(&folder, 101);
     // What central will have forgotten: contacts, an edit, and a refusal.
-    for _ in 0..3 {
-        exchange(&mut world, &mut device).unwrap();
-    }
-    put(&mut device, "T1");
-    device.record(&[r#"put item I1 {"code":"no"}"#]);
-    exchange(&mut world, &mut device).unwrap();
-    assert_eq!(device.told.len(), 1);
-    drop(world);
+    let (mut device, backup) = backup_before(|world, device| {
+        exchange(world, device).unwrap();
+        exchange(world, device).unwrap();
+        put(device, "T1");
+        device.record(&[r#"put item I1 {"code":"no"}"#]);
+        exchange(world, device).unwrap();
+        assert_eq!(device.told.len(), 1);
+    });
 
     let mut world = start(&backup, 102);
     let control = device.control;
@@ -402,14 +403,7 @@ fn a_central_that_was_set_back_takes_no_site_for_a_clone_and_tells_new_things_un
 
 #[test]
 fn a_device_that_shows_the_largest_control_number_to_a_central_that_was_set_back_does_it_no_harm() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut world = start(&folder, 100);
-    let mut device = world.device(&["S1"]);
-    exchange(&mut world, &mut device).unwrap();
-    let backup = backup_of(world, &folder);
-    let mut world = start(&folder, 101);
-    exchange(&mut world, &mut device).unwrap();
-    drop(world);
+    let (mut device, backup) = backup_before(|_, _| ());
     let mut world = start(&backup, 102);
     device.control = protocol::limits::NUMBER_MAX;
     for number in 0..3 {
@@ -430,15 +424,8 @@ fn a_device_that_shows_the_largest_control_number_to_a_central_that_was_set_back
 
 #[test]
 fn a_clone_is_caught_after_central_was_set_back_too() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut world = start(&folder, 100);
-    let mut original = world.device(&["S1"]);
-    exchange(&mut world, &mut original).unwrap();
-    let backup = backup_of(world, &folder);
-    let mut world = start(&folder, 101);
-    exchange(&mut world, &mut original).unwrap();
+    let (mut original, backup) = backup_before(|_, _| ());
     let mut copy = original.clone();
-    drop(world);
     let mut world = start(&backup, 102);
 
     let mut codes = Vec::new();
