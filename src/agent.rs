@@ -36,6 +36,7 @@ mod suspicion;
 mod tests;
 
 pub use opening::{Places, Repair, open_recorder};
+pub use recovering::give_up_journal;
 pub use recovered_file::{RECOVERED_FILES_MAX, RecoveredGroup, RecoveredReader};
 pub use recovering::RecoveryPlan;
 pub use recovery_note::{RecoveryNote, RecoveryStep};
@@ -97,12 +98,12 @@ impl Agent {
             Some(site) => {
                 recovering::name_replaced_journal(layout, &mut device)?;
                 let recorder = open_folder(&config, layout, &mut device, site, &catalogue, &mut repairs)?;
-                let recorder = if let Some(recorder) = recovering::go_on(layout, &mut device, recorder)? {
+                let recorder = if let Some(recorder) = recovering::go_on(layout, &mut device, &catalogue, recorder)? {
                     recorder
                 } else {
                     // The journal was replaced just now.
                     let recorder = open_folder(&config, layout, &mut device, site, &catalogue, &mut repairs)?;
-                    recovering::go_on(layout, &mut device, recorder)?.ok_or_else(recovering::is_stuck)?
+                    recovering::go_on(layout, &mut device, &catalogue, recorder)?.ok_or_else(recovering::is_stuck)?
                 };
                 Some(recorder)
             }

@@ -13,9 +13,12 @@
 
 use std::ops::ControlFlow;
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use protocol::ids::{JournalId, Sequence, Token};
+use domain::catalogue::Catalogue;
+use protocol::ids::{JournalId, Sequence, SiteId, Token};
 
+use super::opening::{FolderPlaces, Places};
 use super::recovered_file::{self, RecoveredWriter, recovered_path};
 use super::recovery_note::{RecoveryNote, RecoveryStep};
 use super::{Agent, Credentials};
@@ -190,6 +193,7 @@ pub(super) fn name_replaced_journal(layout: &Layout, device: &mut Device) -> Res
 pub(super) fn go_on(
     layout: &Layout,
     device: &mut Device,
+    catalogue: &Arc<Catalogue>,
     recorder: Recorder<SledStorage>,
 ) -> Result<Option<Recorder<SledStorage>>, AgentError> {
     let path = layout.recovery();
@@ -198,12 +202,10 @@ pub(super) fn go_on(
     };
     let in_use = recorder.core().shared.identity().journal;
     if in_use == note.journal_before {
-        give_up_journal(layout, &recorder, &mut note)?;
+        keep_what_only_this_device_has(layout, &recorder, &mut note)?;
         let site = device.enrolment()?.site;
-        drop(recorder);
-        // Names its predecessor and puts it aside in one durable step.
-        drop(Journal::replace_damaged(SledStorage::new(layout.journal()), site, note.journal)?);
-        device.replace_journal(note.journal)?;
+        let mut places = FolderPlaces { layout, device, site, catalogue, aside: None };
+        give_up_journal(&mut places, site, recorder, note.journal)?;
         return Ok(None);
     }
     if in_use == note.journal {
@@ -238,8 +240,35 @@ pub(super) fn is_stuck() -> AgentError {
     )
 }
 
+/// Puts another journal in the place of the shared one, which names it, and another in the place of the private one: its entries
+/// name entries of the journal that is given up. The agent is to be opened again; what the local copy lacks of the private journal
+/// is then journaled anew. Harmless when repeated.
+///
+/// # Errors
+/// Those of the disk.
+pub fn give_up_journal<P: Places>(
+    places: &mut P,
+    site: SiteId,
+    recorder: Recorder<P::Storage>,
+    journal: JournalId,
+) -> Result<(), AgentError> {
+    let has_local_data = {
+        let mut core = recorder.core();
+        core.local.make_durable()?;
+        core.private.durable().sequence > core.private.floor()
+    };
+    drop(recorder);
+    // The private journal goes first: beside the new shared one its entries would be measured by the wrong numbers.
+    if has_local_data {
+        let journal = places.fresh_journal_id();
+        drop(Journal::replace_damaged(places.storage(Kind::Private), site, journal)?);
+    }
+    drop(Journal::replace_damaged(places.storage(Kind::Shared), site, journal)?);
+    places.replace_journal_id(journal)
+}
+
 /// Exports what only this device may have and sets it aside. Harmless when repeated: nothing is recorded in between.
-fn give_up_journal(
+fn keep_what_only_this_device_has(
     layout: &Layout,
     recorder: &Recorder<SledStorage>,
     note: &mut RecoveryNote,
@@ -250,10 +279,6 @@ fn give_up_journal(
     note.exported = export(layout, core, note, after)?;
     note.set_aside = if note.is_journaled_anew { 0 } else { set_aside(core, note, after)? };
     note.write(&layout.recovery())?;
-    // Private entries name entries of the shared journal: they go before it does.
-    core.local.make_durable()?;
-    let applied = core.local.applied_through(Kind::Private);
-    core.private.prune(applied, 0)?;
     Ok(())
 }
 

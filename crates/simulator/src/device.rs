@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use codec::{Ed25519Signer, Ed25519Verifier, ZstdCodec};
 use domain::catalogue::Catalogue;
-use outpost::agent::{Places, Repair, Suspicion, open_recorder};
+use outpost::agent::{Places, Repair, Suspicion, give_up_journal, open_recorder};
 use outpost::clock::MonotonicMs;
 use outpost::error::AgentError;
 use outpost::exit::Exit;
@@ -257,22 +257,42 @@ impl Device {
     /// What opening says.
     pub fn open(&mut self, now_ms: u64, random: &mut Random) -> Result<Vec<Repair>, AgentError> {
         self.life += 1;
-        let catalogue = Arc::clone(&self.settings.catalogue);
-        let mut places = DiskPlaces {
-            shared: self.shared.clone(),
-            private: self.private.clone(),
-            disk: self.disk.clone(),
-            identity: &mut self.identity,
-            site: self.site,
-            catalogue: &catalogue,
-            random,
-        };
-        let recorder = open_recorder(&mut places, self.site, &catalogue, self.settings.limits, &mut self.repairs)?;
+        let (site, limits, catalogue) = (self.site, self.settings.limits, Arc::clone(&self.settings.catalogue));
+        let mut repairs = std::mem::take(&mut self.repairs);
+        let opened = open_recorder(&mut self.places(random), site, &catalogue, limits, &mut repairs);
+        self.repairs = repairs;
+        let recorder = opened?;
         let learnt = recorder.core().local.learnt()?;
         let plan = Plan::new(self.settings.schedule, MonotonicMs(now_ms), random.number());
         self.identity.suspicion = Suspicion::default();
         self.live = Some(Live { recorder, plan, session: None, learnt });
         Ok(std::mem::take(&mut self.repairs))
+    }
+
+    /// Gives the journal up as an agent does that recovers: another one takes its place, which names it.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub fn give_up_journal(&mut self, journal: JournalId, random: &mut Random) -> Result<(), AgentError> {
+        self.heal();
+        let Some(live) = self.live.take() else { return Ok(()) };
+        let site = self.site;
+        give_up_journal(&mut self.places(random), site, live.recorder, journal)?;
+        self.identity.control = ControlNumber(0);
+        self.identity.token = Token::NONE;
+        Ok(())
+    }
+
+    fn places<'a>(&'a mut self, random: &'a mut Random) -> DiskPlaces<'a> {
+        DiskPlaces {
+            shared: self.shared.clone(),
+            private: self.private.clone(),
+            disk: self.disk.clone(),
+            site: self.site,
+            catalogue: &self.settings.catalogue,
+            identity: &mut self.identity,
+            random,
+        }
     }
 
     /// What was mended and nobody has looked at yet comes again with the next opening.

@@ -5,11 +5,8 @@ use std::collections::BTreeMap;
 
 use central::store::EnrollingDevice;
 use codec::Ed25519Signer;
-use outpost::error::AgentError;
-use outpost::journal::Journal;
-use outpost::local_copy::Kind;
 use protocol::edge::Signer;
-use protocol::ids::{ControlNumber, JournalId, SiteId, Token};
+use protocol::ids::{ControlNumber, JournalId, SiteId};
 
 use crate::device::{Device, DeviceImage, Role};
 use crate::mix::Fault;
@@ -319,8 +316,9 @@ impl World {
             return Ok(());
         }
         self.note(format_args!("device {index} recovers, it goes on in journal {journal}"));
+        self.model.device(index).gives_up = true;
         let Some(device) = self.devices.get_mut(index) else { return Ok(()) };
-        if let Err(error) = device.give_up_journal(journal) {
+        if let Err(error) = device.give_up_journal(journal, &mut self.random) {
             return self.device_failed(index, &error);
         }
         self.adopt_history(index)?;
@@ -403,24 +401,5 @@ impl World {
         if self.actives(site).len() == 1 {
             self.forks.remove(&site);
         }
-    }
-}
-
-impl Device {
-    /// Gives the journal up as an agent does that recovers: another one takes its place, which names it.
-    fn give_up_journal(&mut self, journal: JournalId) -> Result<(), AgentError> {
-        self.heal();
-        if let Some(live) = &self.live {
-            let mut core = live.recorder.core();
-            core.local.make_durable()?;
-            let applied = core.local.applied_through(Kind::Private);
-            core.private.prune(applied, 0)?;
-        }
-        self.live = None;
-        drop(Journal::replace_damaged(self.shared.clone(), self.site, journal)?);
-        self.identity.journal = journal;
-        self.identity.control = ControlNumber(0);
-        self.identity.token = Token::NONE;
-        Ok(())
     }
 }

@@ -103,6 +103,8 @@ pub struct DeviceModel {
     pub judged_at_drained: Vec<u64>,
     /// Whether the device lost its local copy: what waits at central is not shown there any more.
     pub has_forgotten: bool,
+    /// It gave its journal up: the private one goes on under another id as well, with the next opening.
+    pub gives_up: bool,
     /// Records of which nobody can tell any more what they must be.
     pub uncertain: BTreeSet<Key>,
     /// Whether what it shows was lost here, and has not all come again from central.
@@ -135,6 +137,7 @@ impl DeviceModel {
             judged_at_begin: Vec::new(),
             judged_at_drained: Vec::new(),
             has_forgotten: false,
+            gives_up: false,
             uncertain: BTreeSet::new(),
             has_lost_records: false,
             may_lack_records: false,

@@ -25,10 +25,12 @@ impl World {
         }
         // The private journal then goes on under another id as well.
         let is_history_lost = repairs.iter().any(|repair| matches!(repair, Repair::HistoryLost { .. }));
+        let gives_up = self.model.device(index).gives_up;
         for repair in repairs {
             self.note(format_args!("device {index}: {repair}"));
             let is_damage = !matches!(repair, Repair::Journal(_) | Repair::PrivateGroupRemoved { .. });
-            if is_damage && !is_damaged && !is_history_lost {
+            let is_meant = is_history_lost || gives_up && matches!(repair, Repair::PrivateJournalReplaced { .. });
+            if is_damage && !is_damaged && !is_meant {
                 return violation("1", format!("device {index} finds damage that nobody did: {repair}"));
             }
             match repair {
@@ -53,7 +55,8 @@ impl World {
         if !self.latent_damage.contains(&index) {
             self.damaged.remove(&index);
         }
-        self.model.device(index).attempted_groups = 0;
+        let model = self.model.device(index);
+        (model.attempted_groups, model.gives_up) = (0, false);
         Ok(())
     }
 
