@@ -108,6 +108,10 @@ impl World {
                 if model.has_lost(&key) {
                     continue;
                 }
+                // One of its own that a central which was set back judges once more comes likewise, after it was read away.
+                if model.is_other_time_line && model.by_key.contains_key(&key) {
+                    continue;
+                }
                 if found.is_none() && is_kept && self.is_at_central(&key) {
                     let (own, line) = (model.history(&key), model.history(&(table.name().to_owned(), line.id.clone())));
                     let what =
