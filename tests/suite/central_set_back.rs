@@ -87,14 +87,24 @@ fn a_central_set_back_and_written_to_heals_with_each_site_and_loses_nothing_of_t
     north.set_url(&central.url());
     south.set_url(&central.url());
     // Others write first: positions are used again.
+    central.import(&(json!({"table": "store", "op": "upsert", "id": "new", "data": {"code": "new"}}).to_string() + "\n"));
     for number in 0..5 {
         central.import(&unit(&format!("U-new-{number}"), "made at central after the restore"));
         south.record(&stock(other, &format!("S-south-{number}"), number));
     }
     assert_eq!(south.settle()["outcome"], "drained");
+    assert!(central.json(&["status"])["healing"].is_null(), "nobody can know yet");
     north.record(&stock(store, "S3", 3));
 
     assert_eq!(north.settle()["outcome"], "drained");
+    let healing = central.json(&["status"])["healing"].clone();
+    assert!(!healing["since"].is_null() && healing["ended"].is_null(), "{healing}");
+    assert_eq!((&healing["sites_ahead"], &healing["sites_unheard"]), (&json!(1), &json!(1)), "{healing}");
+    let text = success(&central.run(&["status"], ""));
+    assert!(text.contains("\nHEALING since "), "{text}");
+    let refused = central.run(&["store", "add", "new", "--site", "south"], "");
+    assert_eq!(refused.status.code(), Some(5));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("2 sites have not reported"), "{refused:?}");
     // What did not come again is known then; it is handed back with the next one, and refused, since a site writes no units.
     let output = north.run(&["sync", "--json"], "");
     let synced: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -119,6 +129,16 @@ fn a_central_set_back_and_written_to_heals_with_each_site_and_loses_nothing_of_t
     assert!(central.records("unit").contains_key("U-lost"));
     north.settle();
     same_records(&central, &north, &["unit"]);
+    // Central hears with the next exchange that what the last one brought is stored.
+    for _ in 0..2 {
+        assert_eq!(south.settle()["outcome"], "drained");
+    }
+    let healing = central.json(&["status"])["healing"].clone();
+    assert!(!healing["ended"].is_null(), "{healing}");
+    assert_eq!((&healing["is_ended_by_operator"], &healing["sites_unheard"]), (&json!(false), &json!(0)));
+    success(&central.run(&["store", "add", "new", "--site", "south"], ""));
+    assert!(success(&central.run(&["status"], "")).contains("\nhealed "));
+    assert_eq!(central.run(&["healing", "end"], "").status.code(), Some(5));
 }
 
 fn large(store: &str, id: &str) -> String {

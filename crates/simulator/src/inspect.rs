@@ -212,8 +212,20 @@ impl Inspector {
     /// # Errors
     /// Those of a read.
     pub fn stopped_sites(&mut self) -> Result<Vec<SiteId>, SqlError> {
+        self.site_list("SELECT site FROM site_stop ORDER BY site")
+    }
+
+    /// Sites for which a central that was set back still waits.
+    ///
+    /// # Errors
+    /// Those of a read.
+    pub fn unreported_sites(&mut self) -> Result<Vec<SiteId>, SqlError> {
+        self.site_list("SELECT site FROM healing_site ORDER BY site")
+    }
+
+    fn site_list(&mut self, sql: &str) -> Result<Vec<SiteId>, SqlError> {
         let mut sites = Vec::new();
-        self.engine()?.query("SELECT site FROM site_stop ORDER BY site", &[], &mut |row| {
+        self.engine()?.query(sql, &[], &mut |row| {
             sites.push(SiteId(u32::try_from(row.integer(0)?).unwrap_or(0)));
             Ok(ControlFlow::Continue(()))
         })?;

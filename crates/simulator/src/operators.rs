@@ -92,7 +92,8 @@ impl World {
         match live.store.batch(wall_ms, |batch| batch.enrol(site, &enrolling)) {
             Ok(Ok(_)) => {
                 self.count_tokens_anew(site);
-                Ok(true)
+                // Where the power went with the commit nobody hears the answer.
+                Ok(!self.centre.disk.is_off())
             }
             Ok(Err(error)) if error.code() == "key_retired" => {
                 // A key that was reset or replaced is never taken again: the device makes another one by itself.

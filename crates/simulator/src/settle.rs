@@ -43,7 +43,18 @@ impl World {
             }
             self.check_device(index)?;
         }
+        self.check_healed()?;
         self.check_central_fold()
+    }
+
+    /// Rule 5.12: once every site has synced, a central that was set back waits for none.
+    fn check_healed(&mut self) -> Result<(), Violation> {
+        let failed = |error: sql::SqlError| violation("3", format!("central's store cannot be read: {error}"));
+        let unreported = self.inspector.unreported_sites().or_else(|error| failed(error).map(|()| Vec::new()))?;
+        match unreported.first() {
+            Some(site) => violation("10", format!("everything is drained, and central waits for a report of site {site}")),
+            None => Ok(()),
+        }
     }
 
     /// Everything is up, and what was in store to go wrong is taken back.

@@ -90,8 +90,11 @@ enum Command {
     },
     /// Records of a table in the order of their ids, one a line.
     Records(RecordsArguments),
-    /// Sites, what waits for each, and sizes.
+    /// Sites, what waits for each, and sizes; and how far central has healed if it was set back to an older backup.
     Status,
+    /// After central was set back to an older backup: end its waiting for the sites that know what it forgot.
+    #[command(subcommand)]
+    Healing(HealingCommand),
 }
 
 #[derive(Subcommand)]
@@ -211,6 +214,13 @@ struct SiteEditArguments {
 }
 
 #[derive(Subcommand)]
+enum HealingCommand {
+    /// Go on without the sites that have not reported since. What only they know may then be decided once more, otherwise; one
+    /// that comes all the same heals as any other.
+    End,
+}
+
+#[derive(Subcommand)]
 enum StoreCommand {
     /// Give a store that central holds to a site.
     Add {
@@ -314,6 +324,7 @@ pub fn run(arguments: Arguments, output: &mut dyn Write) -> Result<Exit, Central
         Command::Records(RecordsArguments { table, id, store, after, limit }) => {
             Request::Records(RecordsToList { table, id, store, after, limit })
         }
+        Command::Healing(HealingCommand::End) => Request::HealingEnd,
         Command::Status => Request::Status,
     };
     carry_out(&paths, &request, None, show::Form::of(is_json), output)

@@ -80,6 +80,9 @@ pub(super) fn done(request: &Request, done: &Done, form: Form, output: &mut dyn 
         }
         (Request::StoreList, false) => stores(value),
         (Request::Import { .. }, false) => import(value),
+        (Request::HealingEnd, false) => {
+            format!("central heals no more, it went on without {} sites\n", value["sites_waived"])
+        }
         (Request::Status, false) => status(value),
     };
     put(output, &text)
@@ -222,6 +225,7 @@ fn status(value: &Value) -> String {
         "waiting_entries",
         "set_aside",
     ];
+    lines.extend(healing(&value["healing"]));
     for site in items(value, "sites").iter().filter(|site| !site["stopped"].is_null()) {
         let (name, since, reason) = (plain(&site["name"]), plain(&site["stopped"]), plain(&site["stop_reason"]));
         lines.push(format!(
@@ -232,6 +236,24 @@ fn status(value: &Value) -> String {
     lines.push("\n".to_owned());
     lines.push(table(&head, items(value, "sites").iter().map(|site| columns(site, &keys))));
     lines.concat()
+}
+
+/// How far central and its sites have healed; nothing if it was never set back.
+fn healing(value: &Value) -> Option<String> {
+    let since = value["since"].as_str()?;
+    let waived = match value["sites_waived"].as_u64() {
+        None | Some(0) => String::new(),
+        Some(count) => format!("; an operator went on without {count} sites that have not reported"),
+    };
+    let text = match value["ended"].as_str() {
+        Some(ended) => format!("{:<28} since {ended}; central was found to be set back at {since}{waived}\n", "healed"),
+        None => format!(
+            "\nHEALING since {since}: central was set back to an older backup. Ahead of it and not healed: {} sites. Not heard of \
+             since: {}{waived}. Until all have reported, no store is given to a site; `healing end` goes on without them\n",
+            value["sites_ahead"], value["sites_unheard"]
+        ),
+    };
+    Some(text)
 }
 
 /// Which central this one is a copy of.

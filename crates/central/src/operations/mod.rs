@@ -42,6 +42,7 @@ pub fn perform(
         Request::StoreList => sites::list_stores(center),
         Request::Import { continue_past_refused } => import::import(center, continue_past_refused, input, events),
         Request::Records(which) => records::list(center, &which),
+        Request::HealingEnd => status::end_healing(center),
         Request::Status => status::status(center),
         Request::Identity => status::identity(center),
     }

@@ -62,6 +62,8 @@ pub enum Request {
     },
     /// Records of a table in the order of their ids.
     Records(RecordsToList),
+    /// Go on without the sites that have not reported since central was set back.
+    HealingEnd,
     /// Sites, queues and sizes.
     Status,
     /// Central's key, its fingerprints and the epoch.
@@ -85,6 +87,7 @@ impl Request {
             | Self::SiteResume { .. }
             | Self::SetAsideDismiss { .. }
             | Self::StoreAdd { .. }
+            | Self::HealingEnd
             | Self::Import { .. } => false,
         }
     }

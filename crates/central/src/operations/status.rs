@@ -9,17 +9,18 @@ use crate::center::Center;
 use crate::clock;
 use crate::error::CentralError;
 use crate::keys;
-use crate::store::{SiteStatus, Status, StoreError};
+use crate::store::{Healing, SiteStatus, StoreError};
 
 pub(super) fn status(center: &Center) -> Result<Done, CentralError> {
-    let (status, sites, counts) = center.read(|reading| {
+    let (status, healing, sites, counts) = center.read(|reading| {
         reading.at_once(|reading| {
             let mut sites = Vec::new();
             for site in all(reading)? {
                 sites.extend(reading.site_status(site.id)?);
             }
-            Ok::<(Status, Vec<SiteStatus>, Vec<(String, u64)>), StoreError>((
+            Ok::<_, StoreError>((
                 reading.status()?,
+                reading.healing()?,
                 sites,
                 reading.record_counts()?,
             ))
@@ -29,6 +30,7 @@ pub(super) fn status(center: &Center) -> Result<Done, CentralError> {
         counts.into_iter().map(|(table, count)| (table, count.into())).collect();
     Ok(Done::ok(json!({
         "copy_of": copy_json(center),
+        "healing": healing.map(healing_json),
         "epoch": format!("{:016x}", status.epoch.0),
         "position": status.position.0,
         "remote_sites": status.sites,
@@ -40,6 +42,24 @@ pub(super) fn status(center: &Center) -> Result<Done, CentralError> {
         "database_bytes": database_bytes(center),
         "sites": sites.iter().map(site_status_json).collect::<Vec<_>>(),
     })))
+}
+
+/// Goes on without the sites that have not reported.
+pub(super) fn end_healing(center: &Center) -> Result<Done, CentralError> {
+    let waived = center.write(|batch| batch.end_healing())?;
+    tracing::warn!(sites = waived, "an operator ended healing: nobody waits any more for sites that have not reported");
+    Ok(Done::ok(json!({ "sites_waived": waived })))
+}
+
+fn healing_json(healing: Healing) -> Value {
+    json!({
+        "since": clock::date_text(healing.since_ms),
+        "ended": healing.ended_ms.map(clock::date_text),
+        "is_ended_by_operator": healing.is_ended_by_operator,
+        "sites_ahead": healing.sites_ahead,
+        "sites_unheard": healing.sites_unheard,
+        "sites_waived": healing.sites_waived,
+    })
 }
 
 /// Who this central is.

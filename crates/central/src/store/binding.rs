@@ -162,6 +162,7 @@ impl Batch<'_> {
                 &[site.0.into()],
             )?;
             batch.forget_tokens(site)?;
+            batch.forget_report(site)?;
             batch.close_journal(site)?;
             batch.site(site)?.is_enrolled = false;
             Ok(Some(key))

@@ -61,7 +61,7 @@ impl Batch<'_> {
             let token = batch.note_contact(head, told.is_drained)?;
             // A device that reads everything again may still have something to hand back.
             if told.is_drained && head.whole().is_some_and(|head| head.heard.is_none()) {
-                batch.note_healed(site)?;
+                batch.note_reported(site)?;
             }
             let active = batch.active_journal(site)?;
             if active.told != active.received {

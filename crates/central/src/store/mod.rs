@@ -15,6 +15,7 @@ mod conclude;
 mod control;
 mod credentials;
 mod error;
+mod healing;
 mod import;
 mod judging;
 mod lanes;
@@ -49,6 +50,7 @@ pub use binding::{Enrolled, EnrollingDevice, RetiredKey, RetiredReason};
 pub use conclude::Judged;
 pub use credentials::{Credentials, SiteEdit};
 pub use error::{StoreError, answer};
+pub use healing::Healing;
 pub use import::{ImportMode, ImportRefusal, ImportReport};
 pub use limits::{
     CREDENTIALS_KEPT_MAX, CURSOR_AGE_MAX, ENTRY_LOG_DAYS_DEFAULT, IMPORT_REFUSALS_TOLD_MAX, SITE_NAME_BYTES_MAX,

@@ -6,7 +6,7 @@
 use sql::Migration;
 
 /// Number of the last migration.
-pub(super) const VERSION: u32 = 7;
+pub(super) const VERSION: u32 = 8;
 
 /// Every step. A released one never changes.
 pub(super) const MIGRATIONS: &[Migration] = &[
@@ -17,7 +17,25 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     Migration { number: 5, name: "who speaks for a site", ddl: IDENTITY },
     Migration { number: 6, name: "where exchanges come from", ddl: ORIGIN },
     Migration { number: 7, name: "healing", ddl: HEALING },
+    Migration { number: 8, name: "who has reported", ddl: REPORTED },
 ];
+
+/// See the module `healing`. A store that heals waits for the sites that it knows to be ahead.
+const REPORTED: &str = "
+CREATE TABLE healing (
+    number {bigint} PRIMARY KEY,
+    since_ms {bigint} NOT NULL,
+    ended_ms {bigint},
+    is_ended_by_operator {bigint} NOT NULL DEFAULT 0
+) {table};
+CREATE TABLE healing_site (
+    site {bigint} PRIMARY KEY,
+    is_waived {bigint} NOT NULL DEFAULT 0
+) {table};
+INSERT INTO healing_site (site) SELECT site FROM site_ahead WHERE healed_ms IS NULL;
+INSERT INTO healing (number, since_ms)
+    SELECT 1, min(noticed_ms) FROM site_ahead WHERE healed_ms IS NULL HAVING count(*) > 0;
+";
 
 /// `contact.token_epoch` and `token_first`: half of the epoch in which the last token was given, and the number of the first one that
 /// was given in it. A token of another epoch with this number or a higher one was given by a central that is not this one any more.

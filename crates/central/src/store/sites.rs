@@ -81,7 +81,8 @@ impl Batch<'_> {
     /// site that has it changes nothing.
     ///
     /// # Errors
-    /// Refused with `unknown_site`, `unknown_store`, `store_is_elsewhere`, `mobile_site_has_store`, `too_many_stores`.
+    /// Refused with `unknown_site`, `unknown_store`, `store_is_elsewhere`, `mobile_site_has_store`, `too_many_stores`,
+    /// `central_heals`.
     pub fn assign_store(&mut self, store: &RecordId, site: SiteId) -> Result<(), StoreError> {
         self.job(|batch| batch.give_store(store, site))
     }
@@ -154,6 +155,8 @@ impl Batch<'_> {
             let what = format!("site {site} has {count} stores; at most {} are possible", limits::SCOPES_MAX - 1);
             return Err(StoreError::refused("too_many_stores", &what));
         }
+        // What was decided after the backup is known to the sites alone: another one may hold the store.
+        self.refuse_while_healing(&format!("store {store} cannot be given to site {site} yet"))?;
         let ownership = OwnershipNumber(before.map_or(0, |holding| holding.ownership.0) + 1);
         self.sql.execute(
             "INSERT INTO store_site (store, site, ownership) VALUES (?1, ?2, ?3)

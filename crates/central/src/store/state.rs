@@ -28,6 +28,8 @@ pub(super) struct State {
     pub(super) sites: BTreeMap<SiteId, SiteState>,
     /// Entries that wait for headers, of all sites.
     pub(super) waiting: u64,
+    /// Sites that have not reported since central was set back; `None` where it has to be counted.
+    pub(super) unreported_sites: Option<u64>,
 }
 
 /// One site, as the writer needs it at hand.
@@ -221,6 +223,7 @@ impl State {
             scopes,
             sites: BTreeMap::new(),
             waiting,
+            unreported_sites: None,
         })
     }
 

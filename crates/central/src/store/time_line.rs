@@ -1,11 +1,10 @@
-//! A central that was set back to an older backup (rule 5.12): how it finds that out, and how far its sites have healed with it.
+//! A central that was set back to an older backup (rule 5.12): how cursors show it.
 
-use protocol::ids::SiteId;
 use protocol::message::{Cursor, RequestHead, ScopeCursor};
 
 use super::batch::Batch;
 use super::error::StoreError;
-use super::{state, unsigned};
+use super::state;
 
 impl Batch<'_> {
     /// Refuses a request that shows to have read what this central never wrote, whatever else it brings: the device reads everything
@@ -25,26 +24,6 @@ impl Batch<'_> {
                 return Err(other_time_line(&cursor));
             }
         }
-        Ok(())
-    }
-
-    /// The site has heard more of central than central remembers.
-    pub(super) fn note_ahead(&mut self, site: SiteId) -> Result<(), StoreError> {
-        self.sql.execute(
-            "INSERT INTO site_ahead (site, noticed_ms) VALUES (?1, ?2)
-             ON CONFLICT (site) DO UPDATE SET healed_ms = NULL,
-                noticed_ms = CASE WHEN site_ahead.healed_ms IS NULL THEN site_ahead.noticed_ms ELSE excluded.noticed_ms END",
-            &[site.0.into(), unsigned(self.now_ms)],
-        )?;
-        Ok(())
-    }
-
-    /// Notes that a site which was ahead is healed, with an exchange at which nothing waits either way.
-    pub(super) fn note_healed(&mut self, site: SiteId) -> Result<(), StoreError> {
-        self.sql.execute(
-            "UPDATE site_ahead SET healed_ms = ?2 WHERE site = ?1 AND healed_ms IS NULL",
-            &[site.0.into(), unsigned(self.now_ms)],
-        )?;
         Ok(())
     }
 }

@@ -3,6 +3,7 @@
 mod binding;
 mod device;
 mod drain;
+mod healing;
 mod judging;
 mod lanes;
 mod origin;

@@ -1,0 +1,143 @@
+//! A central that was set back waits until each site has reported, or an operator goes on.
+
+use super::*;
+
+contract!(
+    central_heals_until_each_site_with_a_device_has_reported,
+    an_operator_goes_on_without_the_sites_that_do_not_come,
+    a_site_without_which_an_operator_went_on_heals_when_it_comes,
+    a_site_that_is_freed_of_its_device_is_not_waited_for,
+    no_store_is_given_to_a_site_while_central_heals,
+    a_healing_that_was_begun_goes_on_after_a_restart,
+    only_a_central_that_heals_can_be_told_to_go_on,
+);
+
+/// Three sites of which all have everything, and the first has heard more than this central told.
+fn set_back(world: &mut World) -> [Device; 3] {
+    let mut devices = ["A", "B", "C"].map(|store| world.device(&[store]));
+    for device in &mut devices {
+        settle(world, device);
+    }
+    assert_eq!(world.store.reading().healing().unwrap(), None);
+    world.now_ms = 5_000;
+    come_ahead(world, &mut devices[0]);
+    devices
+}
+
+/// The device shows to have read what this central never wrote, and begins to read everything again.
+fn come_ahead(world: &mut World, device: &mut Device) {
+    device.cursors.values_mut().for_each(|cursor| cursor.epoch = Epoch(7));
+    assert_eq!(device.try_begin(world).unwrap_err().code(), "central_set_back");
+    device.cursors.clear();
+}
+
+/// Until an exchange with nothing to send and nothing to pull.
+fn settle(world: &mut World, device: &mut Device) {
+    for _ in 0..3 {
+        device.sync(world);
+    }
+}
+
+fn healing(world: &mut World) -> Healing {
+    world.store.reading().healing().unwrap().unwrap()
+}
+
+fn give(world: &mut World, store: &str, device: &Device) -> Result<(), StoreError> {
+    let site = device.site;
+    world.try_job(|batch| batch.assign_store(&id(store), site))
+}
+
+fn central_heals_until_each_site_with_a_device_has_reported(world: &mut World) {
+    let mut devices = set_back(world);
+    let begun = healing(world);
+    assert_eq!((begun.since_ms, begun.ended_ms, begun.sites_ahead, begun.sites_unheard), (5_000, None, 1, 2));
+
+    settle(world, &mut devices[1]);
+    assert_eq!((healing(world).sites_ahead, healing(world).sites_unheard), (1, 1));
+    settle(world, &mut devices[0]);
+    assert_eq!((healing(world).sites_ahead, healing(world).sites_unheard), (0, 1));
+    assert!(world.status(&devices[0]).site.healed_ms.is_some());
+    assert_eq!(healing(world).ended_ms, None);
+    world.now_ms = 9_000;
+    settle(world, &mut devices[2]);
+
+    let over = healing(world);
+    assert_eq!((over.since_ms, over.ended_ms, over.is_ended_by_operator), (5_000, Some(9_000), false));
+    assert_eq!((over.sites_ahead, over.sites_unheard, over.sites_waived), (0, 0, 0));
+}
+
+fn an_operator_goes_on_without_the_sites_that_do_not_come(world: &mut World) {
+    let mut devices = set_back(world);
+    settle(world, &mut devices[0]);
+
+    assert_eq!(world.job(|batch| batch.end_healing()), 2);
+
+    let over = healing(world);
+    assert_eq!((over.ended_ms, over.is_ended_by_operator, over.sites_waived), (Some(5_000), true, 2));
+    assert_eq!((over.sites_ahead, over.sites_unheard), (0, 0));
+    settle(world, &mut devices[1]);
+    assert_eq!(healing(world).sites_waived, 1);
+}
+
+fn a_site_without_which_an_operator_went_on_heals_when_it_comes(world: &mut World) {
+    let mut devices = set_back(world);
+    settle(world, &mut devices[0]);
+    world.job(|batch| batch.end_healing());
+
+    come_ahead(world, &mut devices[1]);
+
+    // The first one has to report once more; nobody waits for the third.
+    let again = healing(world);
+    assert_eq!((again.ended_ms, again.sites_ahead, again.sites_unheard, again.sites_waived), (None, 1, 1, 1));
+    settle(world, &mut devices[1]);
+    settle(world, &mut devices[0]);
+    let over = healing(world);
+    assert_eq!((over.ended_ms, over.is_ended_by_operator, over.sites_waived), (Some(5_000), false, 1));
+}
+
+fn a_site_that_is_freed_of_its_device_is_not_waited_for(world: &mut World) {
+    let mut devices = set_back(world);
+    settle(world, &mut devices[1]);
+    let (ahead, unheard) = (devices[0].site, devices[2].site);
+
+    world.job(|batch| batch.reset_hardware(unheard));
+    assert_eq!(healing(world).ended_ms, None);
+    world.job(|batch| batch.reset_hardware(ahead));
+
+    assert_eq!((healing(world).ended_ms, healing(world).sites_ahead), (Some(5_000), 0));
+    assert_eq!(world.status(&devices[0]).site.ahead_ms, None);
+}
+
+fn no_store_is_given_to_a_site_while_central_heals(world: &mut World) {
+    let mut devices = set_back(world);
+    world.write(&[r#"upsert store D {"code":"D"}"#]);
+
+    let refused = give(world, "D", &devices[1]).unwrap_err();
+
+    assert_eq!(refused.code(), "central_heals");
+    assert!(refused.to_string().contains("3 sites"), "{refused}");
+    give(world, "B", &devices[1]).unwrap();
+    for device in &mut devices {
+        settle(world, device);
+    }
+    give(world, "D", &devices[1]).unwrap();
+}
+
+fn a_healing_that_was_begun_goes_on_after_a_restart(world: &mut World) {
+    let mut devices = set_back(world);
+    settle(world, &mut devices[0]);
+
+    world.restart(101);
+
+    assert_eq!((healing(world).ended_ms, healing(world).sites_unheard), (None, 2));
+    settle(world, &mut devices[1]);
+    settle(world, &mut devices[2]);
+    assert_eq!(healing(world).ended_ms, Some(5_000));
+}
+
+fn only_a_central_that_heals_can_be_told_to_go_on(world: &mut World) {
+    let refused = world.try_job(|batch| batch.end_healing()).unwrap_err();
+
+    assert_eq!(refused.code(), "not_healing");
+    assert_eq!(world.store.reading().healing().unwrap(), None);
+}
