@@ -307,6 +307,12 @@ impl DeviceModel {
         })
     }
 
+    /// Whether the journal in use has an entry of the record.
+    pub fn is_in_journal_in_use(&self, key: &Key) -> bool {
+        let entries = self.by_key.get(key).map(Vec::as_slice).unwrap_or_default();
+        entries.last().is_some_and(|(index, _)| index + 1 == self.logs.len())
+    }
+
     /// Whether entries that the device does not have any more may still change what central has.
     pub fn is_unsettled(&self, key: &Key) -> bool {
         self.uncertain.contains(key) || self.unsettled(key).next().is_some()
