@@ -213,14 +213,17 @@ impl Agent {
     }
 
     /// Notes what was found damaged, so that the next opening looks for it and mends it: opening checks no more than it must.
-    pub fn note_damage(&self, error: &AgentError) {
+    /// Whether there is something that an opening mends.
+    pub fn note_damage(&self, error: &AgentError) -> bool {
         let journal = self.recorder.as_ref().map(|recorder| recorder.core().shared.identity().journal);
         let suspicion = Suspicion::of(error, journal);
-        if suspicion != Suspicion::default()
-            && let Err(problem) = suspicion.write(&self.folder.layout().suspicion())
-        {
+        if suspicion == Suspicion::default() {
+            return false;
+        }
+        if let Err(problem) = suspicion.write(&self.folder.layout().suspicion()) {
             log::error!("what was found damaged cannot be noted message={problem}");
         }
+        true
     }
 
     /// Asks everything that waits to end, and breaks off an exchange that is running: what central has received stays received.

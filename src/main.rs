@@ -11,7 +11,7 @@ use outpost::config::{CentralUrl, Config, Sources};
 use outpost::device::{PASSWORD_VARIABLE, PasswordSource, site_password};
 use outpost::error::AgentError;
 use outpost::exit::Exit;
-use outpost::operations::{Performer, Progress, end_recovery, recovery_plan};
+use outpost::operations::{Performer, Progress, ReopeningAgent, end_recovery, recovery_plan};
 use outpost::{allocator, diagnosis, file_privacy, logging};
 use protocol::fingerprint::Fingerprint;
 use serde_json::{Value, json};
@@ -58,7 +58,7 @@ struct Device<'a> {
 
 impl Home for Device<'_> {
     fn open(&self) -> Result<Arc<dyn Performer>, AgentError> {
-        Ok(Arc::new(Agent::open(self.config.clone())?))
+        Ok(Arc::new(ReopeningAgent::open(self.config.clone())?))
     }
 
     fn enrol(

@@ -402,8 +402,8 @@ fn lost_history(received: Sequence, floor: Sequence) -> AgentError {
             "central was set back to an older state: it has this journal up to {received}, and what is kept here begins behind \
              {floor}"
         ),
-        "Sync once more; where the agent runs as a service, restart it first. It then begins another journal and sends what this \
-         site owns again.",
+        "Sync once more: the agent then begins another journal and sends what this site owns again. One that runs as a service \
+         does it with its next sync.",
         Exit::Refused,
     )
 }

@@ -7,6 +7,7 @@ mod performer;
 mod read;
 mod record;
 mod recover;
+mod reopening;
 mod request;
 mod set_aside;
 mod status;
@@ -20,6 +21,7 @@ pub use performer::{Performer, no_events};
 pub(crate) use read::data_json;
 pub use record::REFUSED_LISTED_MAX;
 pub use recover::{end_recovery, recovery_plan};
+pub use reopening::ReopeningAgent;
 pub use request::{
     LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX, Progress, RecordOptions, Request, SYNC_TRIES_DEFAULT, SyncOptions,
 };

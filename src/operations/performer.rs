@@ -2,8 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Input, Progress, Request, perform};
-use crate::agent::Agent;
+use super::{Input, Progress, Request};
 use crate::error::AgentError;
 
 /// One door to the agent: the opened data folder itself, the daemon's loop around it, or a daemon behind its socket. Callers
@@ -27,18 +26,3 @@ pub trait Performer: Send + Sync {
 
 /// For callers who do not watch.
 pub fn no_events(_: Progress) {}
-
-impl Performer for Agent {
-    fn perform(
-        &self,
-        request: Request,
-        input: &mut Input,
-        events: &mut dyn FnMut(Progress),
-    ) -> Result<Value, AgentError> {
-        perform(self, request, input, events).inspect_err(|error| self.note_damage(error))
-    }
-
-    fn stop(&self) {
-        self.begin_stopping();
-    }
-}

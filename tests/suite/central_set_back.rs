@@ -159,8 +159,17 @@ fn keep_no_tail(agent: &Agent, central: &Central) {
 
 #[test]
 fn a_site_whose_journal_does_not_reach_back_heals_central_with_its_records() {
+    heal_with_records(false);
+}
+
+#[test]
+fn an_agent_that_runs_as_a_service_heals_central_with_its_records_without_a_restart() {
+    heal_with_records(true);
+}
+
+fn heal_with_records(is_service: bool) {
     let (mut central, data) = central_with_sites(5, &["north", "south"]);
-    let (north, south) = (Agent::initialised(&central, "north"), Agent::initialised(&central, "south"));
+    let (mut north, south) = (Agent::initialised(&central, "north"), Agent::initialised(&central, "south"));
     let (store, other) = (&data.stores[0], &data.stores[1]);
     for id in ["old", "kept"] {
         north.record(&stock(store, id, 1));
@@ -190,6 +199,9 @@ fn a_site_whose_journal_does_not_reach_back_heals_central_with_its_records() {
     north.record(
         &(json!({"table": "item_line", "op": "patch", "id": "new", "data": {"note": "unsent"}}).to_string() + "\n"),
     );
+    if is_service {
+        north.start();
+    }
     let mut told = Vec::new();
     while told.len() < 5 {
         let output = north.run(&["sync", "--json"], "");
@@ -212,6 +224,10 @@ fn a_site_whose_journal_does_not_reach_back_heals_central_with_its_records() {
     same_records(&central, &north, &["item", "store", "unit"]);
     assert_eq!(north.json(&["status"])["pending"]["edits"], 0);
     assert_eq!(north.json(&["set-aside", "list"])["refused"], json!([]));
+    if is_service {
+        north.signal("TERM");
+        assert_eq!(north.wait(), 0);
+    }
     let shown = central.json(&["site", "show", "north"]);
     assert!(!shown["ahead"].is_null() && !shown["healed"].is_null() && shown["stopped"].is_null(), "{shown}");
 }

@@ -255,3 +255,27 @@ fn a_damaged_local_copy_is_rebuilt_and_the_site_works_on() {
     let stock = json!({"table": "item_line", "op": "upsert", "id": "AFTER", "data": {"ID": "AFTER", "store_ID": data.stores[0]}});
     assert_eq!(agent.record(&stock.to_string())["recorded"], 1);
 }
+
+#[test]
+fn a_service_that_finds_its_local_copy_damaged_builds_it_anew_with_its_next_sync() {
+    let (central, data) = central_with_sites(20, &["north"]);
+    let mut agent = Agent::initialised(&central, "north");
+    agent.start();
+    agent.record(&edits(&data.stores[0], &data.items, &data.names, 30, 1));
+    agent.settle();
+    let store = data.stores[0].as_str();
+    let stock = json!({"table": "item_line", "op": "upsert", "id": "UNSENT", "data": {"ID": "UNSENT", "store_ID": store}});
+    agent.record(&stock.to_string());
+    let copy = rusqlite::Connection::open(agent.data().join("local_copy.sqlite")).unwrap();
+    let changed = copy.execute("UPDATE record SET data = replace(data, '}', ' }') WHERE id = 'UNSENT'", []).unwrap();
+    assert_eq!(changed, 1);
+    drop(copy);
+    assert_eq!(agent.fails(&["get", "item_line", "UNSENT"], "").1, "local_copy_damaged");
+
+    assert_eq!(agent.settle()["outcome"], "drained");
+
+    assert_eq!(agent.json(&["get", "item_line", "UNSENT"])["data"]["store_ID"], store);
+    same_records(&central, &agent, &STORE_TABLES);
+    agent.signal("TERM");
+    assert_eq!(agent.wait(), 0);
+}

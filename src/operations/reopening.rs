@@ -1,0 +1,89 @@
+//! An agent that opens its folder again by itself once it has found something that only an opening mends: damage, or a central that
+//! lost what the journal had let go of. A service would else fail at it until somebody started it again.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
+
+use serde_json::Value;
+
+use super::{Input, Performer, Progress, Request, perform};
+use crate::agent::Agent;
+use crate::config::Config;
+use crate::error::AgentError;
+use crate::exit::Exit;
+
+/// See the module. Opens between two sessions, never during one: whoever records meanwhile waits for the opening alone, not for the
+/// network.
+pub struct ReopeningAgent {
+    config: Config,
+    opened: RwLock<Result<Agent, AgentError>>,
+    is_to_open: AtomicBool,
+    is_stopping: AtomicBool,
+}
+
+impl ReopeningAgent {
+    /// As [`Agent::open`].
+    ///
+    /// # Errors
+    /// As [`Agent::open`].
+    pub fn open(config: Config) -> Result<Self, AgentError> {
+        let agent = Agent::open(config.clone())?;
+        let opened = RwLock::new(Ok(agent));
+        Ok(Self { config, opened, is_to_open: AtomicBool::new(false), is_stopping: AtomicBool::new(false) })
+    }
+
+    fn opened(&self) -> RwLockReadGuard<'_, Result<Agent, AgentError>> {
+        self.opened.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn open_again(&self) {
+        let mut opened = self.opened.write().unwrap_or_else(PoisonError::into_inner);
+        // Somebody else may have done it while this one waited.
+        if opened.is_ok() && !self.is_to_open.swap(false, Ordering::SeqCst) {
+            return;
+        }
+        log::warn!("the agent opens its data folder again");
+        // The folder is free for the new agent only when the old one is gone.
+        *opened = Err(is_opening());
+        *opened = Agent::open(self.config.clone());
+        match &*opened {
+            Ok(agent) if self.is_stopping.load(Ordering::SeqCst) => agent.begin_stopping(),
+            Ok(_) => {}
+            Err(error) => log::error!("the data folder does not open code={} message={:?}", error.code, error.message),
+        }
+    }
+}
+
+impl Performer for ReopeningAgent {
+    fn perform(
+        &self,
+        request: Request,
+        input: &mut Input,
+        events: &mut dyn FnMut(Progress),
+    ) -> Result<Value, AgentError> {
+        let is_session = matches!(request, Request::Sync(_) | Request::Initialise(_));
+        if self.opened().is_err() || (is_session && self.is_to_open.load(Ordering::SeqCst)) {
+            self.open_again();
+        }
+        match &*self.opened() {
+            Ok(agent) => perform(agent, request, input, events).inspect_err(|error| {
+                if agent.note_damage(error) {
+                    self.is_to_open.store(true, Ordering::SeqCst);
+                }
+            }),
+            Err(error) => Err(error.clone()),
+        }
+    }
+
+    fn stop(&self) {
+        self.is_stopping.store(true, Ordering::SeqCst);
+        if let Ok(agent) = &*self.opened() {
+            agent.begin_stopping();
+        }
+    }
+}
+
+/// Seen by nobody: whoever could waits for the lock.
+fn is_opening() -> AgentError {
+    AgentError::new("opening", "the data folder is being opened", "Ask again.", Exit::Busy)
+}
