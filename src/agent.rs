@@ -36,9 +36,9 @@ mod suspicion;
 mod tests;
 
 pub use opening::{Places, Repair, open_recorder};
-pub use recovering::give_up_journal;
 pub use recovered_file::{RECOVERED_FILES_MAX, RecoveredGroup, RecoveredReader};
 pub use recovering::RecoveryPlan;
+pub use recovering::give_up_journal;
 pub use recovery_note::{RecoveryNote, RecoveryStep};
 pub use repinning::Repinned;
 pub use suspicion::Suspicion;

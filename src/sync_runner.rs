@@ -219,8 +219,10 @@ impl<S: Storage> SyncRunner<'_, S> {
                         return Err(lost_history(after, core.shared.floor()));
                     }
                     let (before, entries) = read_journal(&mut core, after, through, bytes_max)?;
+                    let (journal, last) = (core.shared.identity().journal, after.plus(entries.len() as u64));
+                    let refused = core.local.refusals(journal, after, last)?;
                     drop(core);
-                    session.input(Input::Entries { before, entries }, &mut self.tools());
+                    session.input(Input::Entries { before, entries, refused }, &mut self.tools());
                 }
                 Some(Output::Exchange(request)) => return Ok(Next::Exchange(request)),
                 Some(Output::Finished(outcome)) => return Ok(Next::Finished(outcome)),
@@ -390,6 +392,8 @@ impl<S: Storage> SyncRunner<'_, S> {
             core.local.make_durable()?;
             core.shared.prune(through, keep_bytes)?;
             core.private.prune(private, 0)?;
+            let (journal, floor) = (core.shared.identity().journal, core.shared.floor());
+            core.local.forget_refusals(journal, floor)?;
         }
         Ok(())
     }

@@ -161,8 +161,10 @@ impl LocalCopy {
     fn store_control(&mut self, row: &ControlRow, stored: &mut StoredReply) -> Result<(), LocalCopyError> {
         match Control::of(row) {
             Ok(Control::Refused(refused)) => {
-                self.refuse(&refused)?;
-                stored.refused += 1;
+                // One that was told before a central was set back is told once more: the edit may be dealt with by now.
+                let is_new = self.keep_refusal(&refused)?;
+                stored.refused += u64::from(is_new);
+                self.refuse(&refused, is_new)?;
             }
             Ok(Control::Waiting(place)) => {
                 self.set_waiting(place, true)?;
@@ -180,10 +182,10 @@ impl LocalCopy {
     }
 
     /// Rule 5.3: the entry goes to set-aside with its reason, and central's image takes its place.
-    fn refuse(&mut self, refused: &Refused) -> Result<(), LocalCopyError> {
+    fn refuse(&mut self, refused: &Refused, is_new: bool) -> Result<(), LocalCopyError> {
         let place = EntryPlace { journal: refused.journal, sequence: refused.sequence };
         let Some((journal, key)) = self.pending_place(place)? else {
-            return self.set_aside_without_entry(refused);
+            return if is_new { self.set_aside_without_entry(refused) } else { Ok(()) };
         };
         self.set_aside_pending(journal, refused)?;
         // The image shows the record after every earlier entry, those of journals before this one among them, so these must not be
@@ -214,7 +216,7 @@ impl LocalCopy {
                 let is_member = self.is_member(key)?;
                 let image = Image { row: Some(row), store, position: *position };
                 if self.replace_image(key, &image, Rank::Position)? && !is_member {
-                    self.join_own_scope(key, image.store.as_ref())?;
+                    self.join_own_scope(key, image.store.as_ref(), true)?;
                 }
                 Ok(())
             }

@@ -279,13 +279,28 @@ impl LocalCopy {
         Ok(())
     }
 
-    /// Notes the scope that an own edit was routed to, since no page need bring it (rule 5.15, echo).
-    pub(super) fn join_own_scope(&mut self, key: &Key, store: Option<&RecordId>) -> Result<(), LocalCopyError> {
+    /// Notes the scope that an own edit was routed to, since no page need bring it (rule 5.15, echo). If it is not certain that
+    /// central has it, it counts as not seen in the scope's present reading.
+    pub(super) fn join_own_scope(
+        &mut self,
+        key: &Key,
+        store: Option<&RecordId>,
+        is_certain: bool,
+    ) -> Result<(), LocalCopyError> {
         let scope = match store {
             Some(store) => Scope::Store(store.clone()),
             None => Scope::AllSites,
         };
         let numbers = self.scope_number(&scope.to_id())?;
-        self.join(key, numbers)
+        if is_certain {
+            return self.join(key, numbers);
+        }
+        let [table, id] = key.params();
+        self.sql.execute(
+            "INSERT INTO membership (table_name, id, scope, generation) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT (table_name, id, scope) DO NOTHING",
+            &[table, id, numbers.0.into(), (numbers.1 - 1).into()],
+        )?;
+        Ok(())
     }
 }

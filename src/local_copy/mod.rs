@@ -33,6 +33,7 @@ mod pages;
 mod read;
 mod rebuild;
 mod recovered;
+mod refusals;
 mod schema;
 mod set_aside;
 mod settle;

@@ -9,10 +9,23 @@ pub const APPLICATION_ID: i32 = 0x4F75_744C;
 pub(super) const MIGRATIONS: &[Migration] = &[
     Migration { number: 1, name: "local copy", ddl: FIRST },
     Migration { number: 2, name: "checksums", ddl: CHECKSUMS },
+    Migration { number: 3, name: "refusals", ddl: REFUSALS },
 ];
 
 /// The newest schema, for the file's header.
-pub const SCHEMA_VERSION: u32 = 2;
+pub const SCHEMA_VERSION: u32 = 3;
+
+const REFUSALS: &str = "
+-- Verdicts on entries that the journal still has, also when the edit was let go of: a central that was set back is told them again.
+CREATE TABLE refusal (
+    journal_id {blob} NOT NULL,
+    sequence {bigint} NOT NULL,
+    code {text} NOT NULL,
+    reason {text} NOT NULL,
+    PRIMARY KEY (journal_id, sequence)
+) {keyed_table};
+INSERT INTO refusal (journal_id, sequence, code, reason) SELECT journal_id, sequence, code, reason FROM set_aside;
+";
 
 const CHECKSUMS: &str = "
 -- CRC-32 of the other columns but state; NULL in rows of before.

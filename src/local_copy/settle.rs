@@ -115,11 +115,12 @@ impl LocalCopy {
         if open.is_some() {
             return Ok(false);
         }
+        let is_certain = self.is_certain(key, until)?;
         self.sql.execute("DELETE FROM pending WHERE table_name = ?1 AND id = ?2", &key.params())?;
         self.sql.execute("DELETE FROM base WHERE table_name = ?1 AND id = ?2", &key.params())?;
         self.sql.execute("UPDATE record SET state = 0 WHERE table_name = ?1 AND id = ?2", &key.params())?;
         match self.merged_header(key)? {
-            Header::Here { store } => self.join_own_scope(key, store.as_ref())?,
+            Header::Here { store } => self.join_own_scope(key, store.as_ref(), is_certain)?,
             Header::Unknown | Header::Deleted => self.leave_all(key)?,
         }
         Ok(true)
@@ -136,6 +137,7 @@ impl LocalCopy {
         } else {
             self.put_base(key, &folded)?;
         }
+        let is_certain = self.is_certain(key, until)?;
         let settled = self.drop_final(key, until)?;
         let state = match (accepted.open, accepted.waiting) {
             (0, _) => state::CENTRAL,
@@ -145,11 +147,23 @@ impl LocalCopy {
         self.put_merged(key, &accepted.merged, state)?;
         if settled > 0 {
             match &folded.row {
-                Some(_) => self.join_own_scope(key, folded.store.as_ref())?,
+                Some(_) => self.join_own_scope(key, folded.store.as_ref(), is_certain)?,
                 None => self.leave_all(key)?,
             }
         }
         Ok(())
+    }
+
+    /// Whether this central has what a record's final entries made. One that was set back may have lost those of journals before the
+    /// one in use, which are not sent again.
+    fn is_certain(&mut self, key: &Key, until: Final) -> Result<bool, LocalCopyError> {
+        if until.oldest >= until.journal || !self.is_other_time_line()? {
+            return Ok(true);
+        }
+        let [table, id] = key.params();
+        let [journal, judged, _] = until.params()?;
+        let sql = "SELECT 1 FROM pending WHERE table_name = ?1 AND id = ?2 AND journal = ?3 AND sequence <= ?4 LIMIT 1";
+        Ok(self.sql.query_integer(sql, &[table, id, journal, judged])?.is_some())
     }
 
     fn refuse_pending_without_base(&mut self, key: &Key) -> Result<(), LocalCopyError> {

@@ -87,7 +87,8 @@ fn a_central_set_back_and_written_to_heals_with_each_site_and_loses_nothing_of_t
     north.set_url(&central.url());
     south.set_url(&central.url());
     // Others write first: positions are used again.
-    central.import(&(json!({"table": "store", "op": "upsert", "id": "new", "data": {"code": "new"}}).to_string() + "\n"));
+    central
+        .import(&(json!({"table": "store", "op": "upsert", "id": "new", "data": {"code": "new"}}).to_string() + "\n"));
     for number in 0..5 {
         central.import(&unit(&format!("U-new-{number}"), "made at central after the restore"));
         south.record(&stock(other, &format!("S-south-{number}"), number));

@@ -264,11 +264,15 @@ fn a_service_that_finds_its_local_copy_damaged_builds_it_anew_with_its_next_sync
     agent.record(&edits(&data.stores[0], &data.items, &data.names, 30, 1));
     agent.settle();
     let store = data.stores[0].as_str();
-    let stock = json!({"table": "item_line", "op": "upsert", "id": "UNSENT", "data": {"ID": "UNSENT", "store_ID": store}});
+    let stock =
+        json!({"table": "item_line", "op": "upsert", "id": "UNSENT", "data": {"ID": "UNSENT", "store_ID": store}});
     agent.record(&stock.to_string());
-    let copy = rusqlite::Connection::open(agent.data().join("local_copy.sqlite")).unwrap();
-    let changed = copy.execute("UPDATE record SET data = replace(data, '}', ' }') WHERE id = 'UNSENT'", []).unwrap();
-    assert_eq!(changed, 1);
+    let options = sql::Options::new(outpost::local_copy::APPLICATION_ID, outpost::local_copy::SCHEMA_VERSION);
+    let mut copy = sql::SqliteEngine::open(agent.data().join("local_copy.sqlite"), &options).unwrap();
+    let damage = "UPDATE record SET data = replace(data, '}', ' }') WHERE id = 'UNSENT'";
+    copy.begin(sql::Durability::Full).unwrap();
+    assert_eq!(copy.execute(damage, &[]).unwrap(), 1);
+    copy.commit().unwrap();
     drop(copy);
     assert_eq!(agent.fails(&["get", "item_line", "UNSENT"], "").1, "local_copy_damaged");
 

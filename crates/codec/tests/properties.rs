@@ -51,7 +51,13 @@ fn sealed_frames(entries: &[(Vec<u8>, Hash)], cuts: &[Index]) -> Vec<Vec<u8>> {
     let (mut start, mut before) = (0, genesis(SITE, JOURNAL, None));
     let mut frames = Vec::new();
     for end in ends {
-        let run = Run { journal: JOURNAL, first: Sequence(start as u64 + 1), before, entries: &entries[start..end] };
+        let run = Run {
+            journal: JOURNAL,
+            first: Sequence(start as u64 + 1),
+            before,
+            entries: &entries[start..end],
+            refused: &[],
+        };
         let packed = frame::pack(run, &history, &mut codec).unwrap();
         history.push(&packed.plain);
         frames.push(seal(Kind::Frame, &binding(), &packed.body, &device()));
@@ -249,7 +255,7 @@ proptest! {
         let chained = chained(&entries);
         let (history, mut codec) = (&mut History::default(), ZstdCodec::default());
         history.push(&chained[0].0);
-        let run = Run { journal: JOURNAL, first: Sequence(2), before: chained[0].1, entries: &chained[1..] };
+        let run = Run { journal: JOURNAL, first: Sequence(2), before: chained[0].1, entries: &chained[1..], refused: &[] };
         let packed = frame::pack(run, history, &mut codec).unwrap();
 
         let alone = frame::unpack(&packed.body, &mut History::default(), &mut codec);

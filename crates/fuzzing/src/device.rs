@@ -136,7 +136,10 @@ impl Device {
                 Output::ReadJournal { after, through, bytes_max } => {
                     assert!(after < through && through == self.head(), "only what is durable is read");
                     let entries = self.entries_after(after, bytes_max);
-                    session.input(Input::Entries { before: self.hash_at(after), entries }, &mut tools);
+                    session.input(
+                        Input::Entries { before: self.hash_at(after), entries, refused: Vec::new() },
+                        &mut tools,
+                    );
                 }
                 Output::Exchange(request) => {
                     assert!(request.len() <= limits::REQUEST_BYTES_MAX);

@@ -321,7 +321,7 @@ fn packed_frame(program: &mut Program<'_>, first: Sequence, before: Hash) -> (Ve
         hash = chain::extend(hash, &entry);
         entries.push((entry, hash));
     }
-    let run = frame::Run { journal: JOURNAL, first, before, entries: &entries };
+    let run = frame::Run { journal: JOURNAL, first, before, entries: &entries, refused: &[] };
     let packed = frame::pack(run, &History::default(), &mut Unpacking::default());
     let packed = packed.unwrap_or_else(|error| panic!("packing never fails: {error}"));
     (packed.body, hash, entries.len() as u64)

@@ -198,13 +198,16 @@ fn altered_frame(program: &mut Program<'_>) {
         hash = chain::extend(hash, &entry);
         entries.push((entry, hash));
     }
-    let run = Run { journal: JOURNAL, first: Sequence(5), before, entries: &entries };
+    let run = Run { journal: JOURNAL, first: Sequence(5), before, entries: &entries, refused: &[] };
     let mut history = History::default();
     history.push(program.some());
     let mut codec = ZstdCodec::default();
     let packed = frame::pack(run, &history, &mut codec).unwrap_or_else(|error| panic!("packing never fails: {error}"));
     let frame = frame::unpack(&packed.body, &mut history.clone(), &mut codec);
-    assert_eq!(frame, Ok(Frame { journal: JOURNAL, first: Sequence(5), before, entries: entries.clone() }));
+    assert_eq!(
+        frame,
+        Ok(Frame { journal: JOURNAL, first: Sequence(5), before, entries: entries.clone(), refused: Vec::new() })
+    );
 
     let mut altered = packed.body;
     let place = usize::from(program.short()) % altered.len();

@@ -1,13 +1,15 @@
 //! Frames: a run of journal entries, packed and signed for itself (rule 5.6; `docs/wire-format.md`, "Frame").
 //!
-//! The body is a postcard [`FrameHeader`], then the packed plain bytes: for each entry its length as a varint and its bytes.
+//! The body is a postcard [`FrameHeader`], then the packed plain bytes: for each entry its length as a varint and its bytes, and then
+//! what central has refused of them before, if anything.
 
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::bytes::{DecodeError, Reader, put_count};
+use crate::bytes::{DecodeError, Reader, put_count, put_number};
 use crate::chain;
 use crate::edge::{Codec, CodecError, Compression, Dictionary};
 use crate::history::History;
@@ -51,6 +53,26 @@ pub struct Frame {
     pub before: Hash,
     /// Each entry's bytes with the hash of the journal after it.
     pub entries: Vec<(Vec<u8>, Hash)>,
+    /// Those that central has refused before, in order.
+    pub refused: Vec<RefusedBefore>,
+}
+
+/// An entry that comes again, because central was set back, with the verdict that it had: refused. What was accepted is judged anew.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusedBefore {
+    /// The entry.
+    pub sequence: Sequence,
+    /// Stable code, 1 to [`limits::CODE_BYTES_MAX`] bytes.
+    pub code: String,
+    /// One sentence, at most [`limits::REASON_BYTES_MAX`] bytes.
+    pub reason: String,
+}
+
+impl RefusedBefore {
+    /// How many bytes it adds to a frame, at most.
+    pub fn plain_bytes_max(&self) -> usize {
+        self.code.len() + self.reason.len() + 8
+    }
 }
 
 impl Frame {
@@ -118,6 +140,8 @@ pub struct Run<'a> {
     pub before: Hash,
     /// Each entry's bytes with the hash of the journal after it, at least one.
     pub entries: &'a [(Vec<u8>, Hash)],
+    /// Those that central has refused before, in order.
+    pub refused: &'a [RefusedBefore],
 }
 
 /// A frame's body and the plain bytes that it adds to the history once it is sent.
@@ -138,6 +162,13 @@ pub fn pack(run: Run<'_>, history: &History, codec: &mut dyn Codec) -> Result<Pa
     for entry in run.entries {
         put_count(&mut plain, entry.0.len());
         plain.extend_from_slice(&entry.0);
+    }
+    for refused in run.refused {
+        put_number(&mut plain, refused.sequence.0 - run.first.0);
+        for text in [&refused.code, &refused.reason] {
+            put_count(&mut plain, text.len());
+            plain.extend_from_slice(text.as_bytes());
+        }
     }
     let (compression, dictionary, packed) = pack_plain(&plain, history, codec)?;
     let header = FrameHeader {
@@ -224,11 +255,29 @@ pub fn unpack(body: &[u8], history: &mut History, codec: &mut dyn Codec) -> Resu
         hash = chain::extend(hash, entry);
         entries.push((entry.to_vec(), hash));
     }
-    reader.end().map_err(FrameError::Decode)?;
+    let refused = read_refused(&mut reader, header.first, count).map_err(FrameError::Decode)?;
     if hash != header.after {
         return Err(FrameError::Chain);
     }
-    Ok(Frame { journal: header.journal, first: header.first, before: header.before, entries })
+    Ok(Frame { journal: header.journal, first: header.first, before: header.before, entries, refused })
+}
+
+/// What stands behind the entries, up to the end.
+fn read_refused(reader: &mut Reader<'_>, first: Sequence, count: usize) -> Result<Vec<RefusedBefore>, DecodeError> {
+    let mut refused: Vec<RefusedBefore> = Vec::new();
+    while !reader.is_empty() {
+        let sequence = first.plus(reader.count(count - 1, "entries of the frame")? as u64);
+        if refused.last().is_some_and(|last| last.sequence >= sequence) {
+            return Err(DecodeError::Invalid("refused entries are not in order"));
+        }
+        let code = reader.text(limits::CODE_BYTES_MAX, "CODE_BYTES_MAX")?;
+        if code.is_empty() {
+            return Err(DecodeError::Invalid("an entry was refused without a code"));
+        }
+        let reason = reader.text(limits::REASON_BYTES_MAX, "REASON_BYTES_MAX")?;
+        refused.push(RefusedBefore { sequence, code, reason });
+    }
+    Ok(refused)
 }
 
 /// A frame that changes nothing because it is not right.
@@ -264,6 +313,8 @@ impl core::error::Error for FrameError {}
 
 #[cfg(test)]
 mod tests {
+    use alloc::vec;
+
     use super::*;
     use crate::testing::PlainCodec;
     use proptest::prelude::*;
@@ -279,7 +330,11 @@ mod tests {
     }
 
     fn packed(entries: &[(Vec<u8>, Hash)]) -> Vec<u8> {
-        let run = Run { journal: JournalId([1; 16]), first: Sequence(5), before: Hash([3; 32]), entries };
+        packed_with(entries, &[])
+    }
+
+    fn packed_with(entries: &[(Vec<u8>, Hash)], refused: &[RefusedBefore]) -> Vec<u8> {
+        let run = Run { journal: JournalId([1; 16]), first: Sequence(5), before: Hash([3; 32]), entries, refused };
         pack(run, &History::default(), &mut PlainCodec).unwrap().body
     }
 
@@ -298,6 +353,41 @@ mod tests {
         assert_eq!(frame.hash_at(Sequence(4)), Some(Hash([3; 32])));
         assert_eq!(frame.hash_at(Sequence(7)), Some(frame.after()));
         assert_eq!(frame.hash_at(Sequence(8)), None);
+    }
+
+    fn refused(sequence: u64, code: &str) -> RefusedBefore {
+        RefusedBefore { sequence: Sequence(sequence), code: code.into(), reason: "central said no".into() }
+    }
+
+    #[test]
+    fn what_was_refused_before_comes_with_its_entries() {
+        let entries = chained(&[b"five", b"six", b"seven"], Hash([3; 32]));
+        let verdicts = [refused(5, "not_owner"), refused(7, "header_missing")];
+        let body = packed_with(&entries, &verdicts);
+
+        let frame = unpack(&body, &mut History::default(), &mut PlainCodec).unwrap();
+
+        assert_eq!(frame.entries, entries);
+        assert_eq!(frame.refused, verdicts);
+        assert!(
+            body.len() <= packed(&entries).len() + verdicts.iter().map(RefusedBefore::plain_bytes_max).sum::<usize>()
+        );
+    }
+
+    #[test]
+    fn refused_entries_out_of_order_outside_the_frame_or_without_a_code_are_refused() {
+        let entries = chained(&[b"five", b"six"], Hash([3; 32]));
+        for verdicts in [
+            vec![refused(6, "a"), refused(5, "b")],
+            vec![refused(5, "a"), refused(5, "b")],
+            vec![refused(7, "a")],
+            vec![refused(5, "")],
+            vec![refused(5, &"c".repeat(limits::CODE_BYTES_MAX + 1))],
+        ] {
+            let body = packed_with(&entries, &verdicts);
+            let found = unpack(&body, &mut History::default(), &mut PlainCodec);
+            assert!(matches!(found, Err(FrameError::Decode(_))), "{verdicts:?}: {found:?}");
+        }
     }
 
     #[test]

@@ -32,8 +32,8 @@ const CURSOR_BYTES_MAX: usize = 31;
 pub const DICTIONARY_BYTES_MAX: usize = 256 * 1024;
 /// Most plain bytes of a frame with more than one entry, in bytes.
 pub const FRAME_PLAIN_BYTES_TARGET_MAX: usize = 128 * 1024;
-/// Most plain bytes of any frame: one entry of the largest size and its length.
-pub const FRAME_PLAIN_BYTES_MAX: usize = ENTRY_BYTES_MAX + 16;
+/// Most plain bytes of any frame: one entry of the largest size and its length, and why it was refused before.
+pub const FRAME_PLAIN_BYTES_MAX: usize = ENTRY_BYTES_MAX + 16 + CODE_BYTES_MAX + REASON_BYTES_MAX + 8;
 /// Most bytes of a signed section as it travels: a frame or page that did not compress.
 pub const SECTION_BYTES_MAX: usize = FRAME_PLAIN_BYTES_MAX + 4 * 1024;
 /// Largest frame with its section's header, in bytes: the whole that parts of a frame give.

@@ -186,7 +186,7 @@ impl World {
         let (site, own) = (self.devices[index].site, self.devices[index].signer().public_key());
         let journal = JournalId(self.random.bytes());
         let wall_ms = self.wall_ms(self.centre.clock_off_ms);
-        if self.centre.live.is_none() || self.is_centre_excused {
+        if self.centre.live.is_none() || self.is_centre_excused || self.centre.disk.is_off() {
             return Ok(());
         }
         let before = self.counts_at_central()?;
@@ -351,7 +351,11 @@ impl World {
         for journal in journals.iter().filter(|journal| journal.site == site) {
             let all =
                 self.model.of_site(site).filter_map(|device| device.log_of(journal.id).map(|(_, log)| log.clone()));
-            logs.extend(all.max_by_key(|log| log.committed));
+            let others = all.max_by_key(|log| log.committed);
+            let own = self.model.device(index).log_of(journal.id).map(|(_, log)| log.clone());
+            // Of a journal that central has nothing of, a late copy of what the device itself sent may still come.
+            let is_others = others.as_ref().map(|log| log.committed) > own.as_ref().map(|log| log.committed);
+            logs.extend(if is_others { others } else { own });
         }
         self.model.device(index).adopt(logs);
         Ok(())

@@ -45,7 +45,8 @@ impl World {
     /// Somebody with a copy of the device's key, or with another one, sends a request while central has nothing else to do.
     pub(crate) fn forge_request(&mut self, index: usize) -> Result<(), Violation> {
         let Some(live) = &self.centre.live else { return Ok(()) };
-        if !live.connections().is_empty() || self.centre.has_jobs() || self.is_centre_excused {
+        let is_busy = !live.connections().is_empty() || self.centre.has_jobs();
+        if is_busy || self.is_centre_excused || self.centre.disk.is_off() {
             return Ok(());
         }
         let forgery = *self.random.pick(&FORGERIES);
@@ -168,7 +169,7 @@ impl World {
         }
         let mut request = section::seal(Kind::RequestHead, &binding, &message::encode(&head), head_signer);
         if let Some((first, before, entries)) = run {
-            let run = Run { journal, first, before, entries: &entries };
+            let run = Run { journal, first, before, entries: &entries, refused: &[] };
             let Ok(packed) = frame::pack(run, &History::default(), &mut self.codec) else { return Ok(None) };
             request.extend(section::seal(Kind::Frame, &binding, &packed.body, frame_signer));
         }

@@ -52,7 +52,9 @@ impl World {
         let failed = |error: sql::SqlError| violation("3", format!("central's store cannot be read: {error}"));
         let unreported = self.inspector.unreported_sites().or_else(|error| failed(error).map(|()| Vec::new()))?;
         match unreported.first() {
-            Some(site) => violation("10", format!("everything is drained, and central waits for a report of site {site}")),
+            Some(site) => {
+                violation("10", format!("everything is drained, and central waits for a report of site {site}"))
+            }
             None => Ok(()),
         }
     }
@@ -349,11 +351,9 @@ impl World {
         let set_aside = self.set_aside_of(index)?;
         for (journal, sequence) in &set_aside {
             let model = self.model.device(index);
-            let is_refused = model
-                .log_of(*journal)
-                .is_some_and(|(_, log)| log.refused.contains(sequence) || log.refused_before.contains(sequence));
-            // The log at central may be pruned; what it still knows has to agree.
-            let is_known = model.log_of(*journal).is_some_and(|(_, log)| !log.refused.is_empty());
+            let is_refused = model.log_of(*journal).is_some_and(|(_, log)| log.refused.contains(sequence));
+            // What a central that was set back does not have any more may not come again.
+            let is_known = model.log_of(*journal).is_some_and(|(_, log)| *sequence <= log.committed);
             if !is_refused && is_known && self.is_in_central_log(*journal, *sequence)? {
                 return violation("3", format!("device {index} set entry {sequence} aside, central did not refuse it"));
             }

@@ -21,7 +21,7 @@ use crate::data_folder::Layout;
 use crate::device::{Device, Enrolment};
 use crate::error::AgentError;
 use crate::examine;
-use crate::operations::{Input, Performer as _, Request, no_events};
+use crate::operations::{Input, Request, no_events};
 use crate::recorder::Group;
 use crate::sync_runner::TokenStore as _;
 
@@ -193,10 +193,13 @@ impl Bed {
     /// A record as it reads now: its data, "-" if it is not here, or the code of the error.
     pub(super) fn read(agent: &Agent, table: &str, id: &str) -> String {
         let request = Request::Get { table: table.to_owned(), id: id.to_owned() };
-        match agent.perform(request, &mut Input::empty(), &mut no_events) {
+        match crate::operations::perform(agent, request, &mut Input::empty(), &mut no_events) {
             Ok(record) => record["data"].to_string(),
             Err(error) if error.code == "record_missing" => "-".to_owned(),
-            Err(error) => error.code,
+            Err(error) => {
+                agent.note_damage(&error);
+                error.code
+            }
         }
     }
 

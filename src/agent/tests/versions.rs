@@ -17,7 +17,7 @@ use serde_json::Value;
 
 use super::bed::Bed;
 use crate::agent::{Agent, DeviceTokens};
-use crate::operations::{Input, Performer as _, Request, SyncOptions, no_events};
+use crate::operations::{Input, Request, SyncOptions, no_events};
 use crate::sync_runner::TokenStore as _;
 
 const NEWER: Versions = Versions { min: message::VERSION + 1, max: message::VERSION + 3 };
@@ -140,7 +140,7 @@ fn serve(stream: TcpStream, center: &Mutex<Center>, signer: &Ed25519Signer) {
 }
 
 fn perform(agent: &Agent, request: Request) -> Value {
-    agent.perform(request, &mut Input::empty(), &mut no_events).unwrap()
+    crate::operations::perform(agent, request, &mut Input::empty(), &mut no_events).unwrap()
 }
 
 #[test]

@@ -2,9 +2,10 @@
 
 use domain::edit::EditOp;
 use protocol::control::Image;
+use protocol::ids::JournalId;
 
-use super::super::RecordState;
 use super::super::limits::SWEEP_STEP_ROWS;
+use super::super::{Kind, RecordState};
 use super::site::*;
 
 fn drain(site: &mut Site, rows: Vec<protocol::page::PageRow>) {
@@ -141,5 +142,26 @@ fn in_another_time_line_lower_positions_replace_and_what_central_lost_is_named_b
         // From here on positions say again what is newer.
         site.page(vec![image("both", 2, r#"{"comment":"older"}"#)]);
         assert_eq!(site.shown("both"), r#"{"comment":"after"}"#);
+    });
+}
+
+/// The simulator's find: a journal was damaged after central had received its entries, and central was set back to before them.
+#[test]
+fn in_another_time_line_what_a_journal_before_had_counts_as_lost_unless_it_comes() {
+    on_both(|site| {
+        site.page(vec![image("known", 90, "{}")]);
+        site.put("lost", "{}");
+        site.put("comes", "{}");
+        site.reply(0, &[]);
+        site.journal.clear();
+        site.journal_id = JournalId([9; 16]);
+        site.copy.use_journal(Kind::Shared, site.journal_id).unwrap();
+        site.copy.begin_other_time_line().unwrap();
+
+        site.reply(0, &[]);
+        drain(site, vec![image("known", 3, "{}"), image("comes", 4, "{}")]);
+
+        let lost = site.copy.lost_in_step().unwrap();
+        assert_eq!(lost.iter().map(|record| record.id.as_str()).collect::<Vec<_>>(), ["lost"]);
     });
 }

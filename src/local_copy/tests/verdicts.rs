@@ -424,3 +424,29 @@ fn a_receipt_alone_is_kept_and_leaves_every_edit_pending() {
         assert_eq!(site.copy.session_state().unwrap(), after);
     });
 }
+
+#[test]
+fn a_verdict_stays_known_when_its_edit_was_dealt_with_and_is_told_once() {
+    on_both(|site| {
+        for id in ["P", "Q", "R"] {
+            site.put(id, "{}");
+        }
+        let refused = [site.refused(1, Image::NotHere), site.refused(3, Image::NotHere)];
+        assert_eq!(site.reply(3, &refused).refused, 2);
+        let number = site.copy.set_aside_list(0, 1).unwrap().items[0].number;
+        site.copy.set_aside_remove(number).unwrap();
+
+        let known = site.copy.refusals(JOURNAL, Sequence(0), Sequence(3)).unwrap();
+        let again = site.reply(3, &refused);
+
+        assert_eq!(known.iter().map(|known| known.sequence.0).collect::<Vec<_>>(), [1, 3]);
+        assert_eq!(known[0].code, "not_store_holder");
+        assert_eq!(known[0].reason, "belongs to a store that site 7 does not hold");
+        assert_eq!((again.refused, site.copy.set_aside_count().unwrap()), (0, 1));
+        assert_eq!(site.copy.refusals(JOURNAL, Sequence(1), Sequence(2)).unwrap(), []);
+        site.copy.forget_refusals(JOURNAL, Sequence(1)).unwrap();
+        assert_eq!(site.copy.refusals(JOURNAL, Sequence(0), Sequence(3)).unwrap().len(), 1);
+        site.copy.forget_refusals(JournalId([9; 16]), Sequence(0)).unwrap();
+        assert_eq!(site.copy.refusals(JOURNAL, Sequence(0), Sequence(3)).unwrap(), []);
+    });
+}

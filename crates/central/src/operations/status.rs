@@ -18,12 +18,7 @@ pub(super) fn status(center: &Center) -> Result<Done, CentralError> {
             for site in all(reading)? {
                 sites.extend(reading.site_status(site.id)?);
             }
-            Ok::<_, StoreError>((
-                reading.status()?,
-                reading.healing()?,
-                sites,
-                reading.record_counts()?,
-            ))
+            Ok::<_, StoreError>((reading.status()?, reading.healing()?, sites, reading.record_counts()?))
         })
     })?;
     let tables: serde_json::Map<String, Value> =

@@ -104,10 +104,9 @@ impl Batch<'_> {
             }
             let waived = batch.sql.execute("UPDATE healing_site SET is_waived = 1 WHERE is_waived = 0", &[])?;
             let now = unsigned(batch.now_ms);
-            batch.sql.execute(
-                "UPDATE healing SET ended_ms = ?1, is_ended_by_operator = 1 WHERE ended_ms IS NULL",
-                &[now],
-            )?;
+            batch
+                .sql
+                .execute("UPDATE healing SET ended_ms = ?1, is_ended_by_operator = 1 WHERE ended_ms IS NULL", &[now])?;
             Ok(waived)
         })
     }
@@ -120,7 +119,8 @@ impl Batch<'_> {
         if !self.is_healing()? {
             return Ok(());
         }
-        let waiting = self.sql.query_integer("SELECT count(*) FROM healing_site WHERE is_waived = 0", &[])?.unwrap_or(0);
+        let waiting =
+            self.sql.query_integer("SELECT count(*) FROM healing_site WHERE is_waived = 0", &[])?.unwrap_or(0);
         let text = format!(
             "{what}: central was set back to an older backup and may have forgotten what it had decided; {waiting} sites have not \
              reported since; `status` counts them, and `healing end` goes on without them"

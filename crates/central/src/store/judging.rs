@@ -177,12 +177,40 @@ impl Batch<'_> {
             self.refuse_group(&group, None, &reason, &mut changes)?;
             journal.is_refusing_group = !ends;
             self.settle(changes)?;
+        } else if let Some((culprit, reason)) = self.refused_before(journal, &group)? {
+            let mut changes = Vec::new();
+            self.refuse_group(&group, Some(culprit), &reason, &mut changes)?;
+            self.settle(changes)?;
         } else {
             self.judge_and_settle(&group)?;
         }
         journal.judged = last.0;
         journal.is_changed = true;
         Ok(())
+    }
+
+    /// Which entry of a group was refused, and why, before central was set back: its site was told, and may have acted on it.
+    fn refused_before(&mut self, journal: &Journal, group: &Group) -> Result<Option<(Sequence, Reason)>, StoreError> {
+        let (Some(first), Some(last)) = (group.entries.first(), group.entries.last()) else { return Ok(None) };
+        if first.0 > journal.refused_before {
+            return Ok(None);
+        }
+        // The one that was refused for itself, if it is among them.
+        Ok(self.sql.query_one(
+            "SELECT sequence, code, reason FROM entry
+             WHERE journal = ?1 AND sequence >= ?2 AND sequence <= ?3 AND code IS NOT NULL
+             ORDER BY CASE WHEN code = ?4 THEN 1 ELSE 0 END, sequence LIMIT 1",
+            &[
+                journal.number.into(),
+                unsigned(first.0.0),
+                unsigned(last.0.0),
+                RefusalCode::GroupRefused.as_str().into(),
+            ],
+            |row| {
+                let text = |index| Ok::<_, SqlError>(row.optional_text(index)?.unwrap_or_default().to_owned());
+                Ok((Sequence(row.unsigned(0)?), Reason { code: text(1)?, text: text(2)? }))
+            },
+        )?)
     }
 
     /// Entries behind the judged ones, as many as the largest group may have and one more.

@@ -4,7 +4,7 @@
 use protocol::chain::{self, Predecessor, hash_of};
 use protocol::entry::Entry;
 use protocol::exchange::{PartKept, Received, Standing};
-use protocol::frame::{Frame, Placement};
+use protocol::frame::{Frame, Placement, RefusedBefore};
 use protocol::ids::{ControlNumber, Hash, JournalId, Nonce, Sequence, SiteId};
 use protocol::limits;
 use protocol::message::{self, FramePart, FramePartState, ScopeCursor};
@@ -16,6 +16,7 @@ use std::ops::ControlFlow;
 
 use super::batch::Batch;
 use super::error::StoreError;
+use super::judging::Reason;
 use super::reading::Reading;
 use super::state::{Journal, insert_journal};
 use super::{text, unsigned};
@@ -106,7 +107,11 @@ impl Batch<'_> {
             match active.filter(|journal| journal.id == frame.journal) {
                 Some(journal) => match batch.place(site, &journal, frame)? {
                     Chain::Known => Ok(Received { sequence: journal.received, hash: journal.received_hash }),
-                    Chain::Extends(entries) => batch.append(site, entries),
+                    Chain::Extends(entries) => {
+                        let received = batch.append(site, entries)?;
+                        batch.keep_refused_before(site, journal.received, &frame.refused)?;
+                        Ok(received)
+                    }
                 },
                 None => match batch.closed_journal(site, frame.journal)? {
                     Some(journal) => batch.set_frame_aside(site, journal, frame),
@@ -234,6 +239,24 @@ impl Batch<'_> {
         journal.received_hash = hash;
         journal.is_changed = true;
         Ok(Received { sequence, hash })
+    }
+
+    /// Keeps what the device says of entries that came just now, behind `after`: they were refused before central was set back, and
+    /// stay so. A site can only refuse its own edits by it.
+    fn keep_refused_before(
+        &mut self,
+        site: SiteId,
+        after: Sequence,
+        refused: &[RefusedBefore],
+    ) -> Result<(), StoreError> {
+        let journal = self.active_journal(site)?.number;
+        for refused in refused.iter().filter(|refused| refused.sequence > after) {
+            let reason = Reason::new(&refused.code, &refused.reason);
+            self.set_verdict(journal, refused.sequence, None, Some(&reason))?;
+            let journal = self.active_journal(site)?;
+            (journal.refused_before, journal.is_changed) = (refused.sequence, true);
+        }
+        Ok(())
     }
 
     pub(super) fn append_entry(

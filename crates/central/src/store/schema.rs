@@ -20,7 +20,8 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     Migration { number: 8, name: "who has reported", ddl: REPORTED },
 ];
 
-/// See the module `healing`. A store that heals waits for the sites that it knows to be ahead.
+/// See the module `healing`. A store that heals waits for the sites that it knows to be ahead. `journal.refused_before`: the last entry
+/// that its device says to have been refused before central was set back; `entry.code` and `reason` say why until it is judged.
 const REPORTED: &str = "
 CREATE TABLE healing (
     number {bigint} PRIMARY KEY,
@@ -28,6 +29,7 @@ CREATE TABLE healing (
     ended_ms {bigint},
     is_ended_by_operator {bigint} NOT NULL DEFAULT 0
 ) {table};
+ALTER TABLE journal ADD COLUMN refused_before {bigint} NOT NULL DEFAULT 0;
 CREATE TABLE healing_site (
     site {bigint} PRIMARY KEY,
     is_waived {bigint} NOT NULL DEFAULT 0

@@ -75,11 +75,13 @@ pub(super) struct Journal {
     pub(super) heard: Sequence,
     /// How far it was received when another took its place; what came since is in set-aside. `None` while it is in use.
     pub(super) closed_at: Option<Sequence>,
+    /// No entry above it came with a verdict of before central was set back.
+    pub(super) refused_before: Sequence,
     pub(super) is_changed: bool,
 }
 
 /// What [`Journal::read`] reads.
-pub(super) const JOURNAL_COLUMNS: &str = "number, id, is_active, genesis, received, received_hash, judged, floor, is_refusing_group, echo_after, told, heard, closed_at";
+pub(super) const JOURNAL_COLUMNS: &str = "number, id, is_active, genesis, received, received_hash, judged, floor, is_refusing_group, echo_after, told, heard, closed_at, refused_before";
 
 /// Begins an epoch, and central's own site and journal if the database is new.
 pub(super) fn start(sql: &mut (dyn Sql + '_), entropy: StartEntropy, now_ms: u64) -> Result<(), StoreError> {
@@ -166,6 +168,7 @@ pub(super) fn insert_journal(
         told: Sequence::ZERO,
         heard: Sequence::ZERO,
         closed_at: None,
+        refused_before: Sequence::ZERO,
         is_changed: false,
     })
 }
@@ -295,6 +298,7 @@ impl Journal {
             told: Sequence(row.unsigned(10)?),
             heard: Sequence(row.unsigned(11)?),
             closed_at: row.optional_unsigned(12)?.map(Sequence),
+            refused_before: Sequence(row.unsigned(13)?),
             is_changed: false,
         })
     }
@@ -308,7 +312,7 @@ impl Journal {
     pub(super) fn write(&self, sql: &mut (dyn Sql + '_)) -> Result<(), StoreError> {
         sql.execute(
             "UPDATE journal SET received = ?2, received_hash = ?3, judged = ?4, floor = ?5, is_refusing_group = ?6,
-                echo_after = ?7, told = ?8, heard = ?9
+                echo_after = ?7, told = ?8, heard = ?9, refused_before = ?10
              WHERE number = ?1",
             &[
                 self.number.into(),
@@ -320,6 +324,7 @@ impl Journal {
                 unsigned(self.echo_after.0),
                 unsigned(self.told.0),
                 unsigned(self.heard.0),
+                unsigned(self.refused_before.0),
             ],
         )?;
         Ok(())

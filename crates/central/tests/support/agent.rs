@@ -148,7 +148,10 @@ impl Agent {
                         is_first || bytes <= bytes_max
                     });
                     let entries = entries.cloned().collect();
-                    session.input(Input::Entries { before: self.hash_at(after), entries }, &mut tools);
+                    session.input(
+                        Input::Entries { before: self.hash_at(after), entries, refused: Vec::new() },
+                        &mut tools,
+                    );
                 }
                 Output::Exchange(request) => reply = Some(exchange(&request)),
                 Output::ReadHash { sequence } => {

@@ -108,7 +108,7 @@ fn send(entries: &[Vec<u8>], target: usize, dictionaries: Use, parameters: Param
                 (entry.clone(), hash)
             })
             .collect();
-        let run = Run { journal: JournalId([7; 16]), first, before, entries: &chained };
+        let run = Run { journal: JournalId([7; 16]), first, before, entries: &chained, refused: &[] };
         match dictionaries {
             Use::Nothing | Use::BuiltInAlways => history = History::default(),
             Use::Requests(most) if request_bytes.saturating_add(target) > most => {

@@ -162,7 +162,9 @@ fn frames(codec: &mut dyn Codec) -> Vec<u8> {
     let mut before = genesis(SITE, JOURNAL, None);
     let mut bytes = Vec::new();
     for (first, entry) in (1..).map(Sequence).zip(entries.chunks(1)) {
-        let packed = frame::pack(Run { journal: JOURNAL, first, before, entries: entry }, &history, codec).unwrap();
+        let packed =
+            frame::pack(Run { journal: JOURNAL, first, before, entries: entry, refused: &[] }, &history, codec)
+                .unwrap();
         history.push(&packed.plain);
         before = entry[0].1;
         bytes.extend(sealed(Kind::Frame, Hash::NONE, &packed.body));
@@ -175,7 +177,7 @@ fn check_frames(stored: &[u8]) {
     let mut before = genesis(SITE, JOURNAL, None);
     for ((first, entry), body) in (1..).map(Sequence).zip(chained()).zip(opened(Kind::Frame, Hash::NONE, stored)) {
         let frame = frame::unpack(&body, &mut history, &mut ZstdCodec::default()).unwrap();
-        assert_eq!(frame, Frame { journal: JOURNAL, first, before, entries: vec![entry] });
+        assert_eq!(frame, Frame { journal: JOURNAL, first, before, entries: vec![entry], refused: Vec::new() });
         before = frame.after();
     }
     assert_eq!(before, chained()[1].1, "both frames were there");

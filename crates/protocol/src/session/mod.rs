@@ -28,6 +28,7 @@ use receipt::Said;
 
 use crate::chain::{Predecessor, hash_of};
 use crate::edge::{Codec, Signer, Verifier};
+use crate::frame::RefusedBefore;
 use crate::history::History;
 use crate::ids::{
     ControlNumber, CredentialGeneration, Hash, JournalId, Nonce, PublicKey, ScopeId, Sequence, SiteId, Token,
@@ -128,6 +129,8 @@ pub enum Input<'a> {
         before: Hash,
         /// Bytes and hash after, in order, without gaps.
         entries: Vec<(Vec<u8>, Hash)>,
+        /// Those that central has refused before, in order.
+        refused: Vec<RefusedBefore>,
     },
     /// The hash that was asked for; `None` if the journal has let go of the entry.
     HashRead(Option<Hash>),
@@ -277,7 +280,9 @@ impl Session {
         assert!(self.outputs.is_empty(), "drain all outputs before the next input");
         match (input, &mut self.phase) {
             (_, Phase::Finished) => {}
-            (Input::Entries { before, entries }, Phase::Reading(_)) => self.entries_read(before, &entries, tools),
+            (Input::Entries { before, entries, refused }, Phase::Reading(_)) => {
+                self.entries_read(before, &entries, &refused, tools);
+            }
             (Input::Reply(bytes), Phase::Exchanging(exchange)) => {
                 self.summary.bytes_in += bytes.len() as u64;
                 exchange.reader.feed(bytes);

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use crate::chain::hash_of;
 use crate::edge::CodecError;
-use crate::frame::{self, Run};
+use crate::frame::{self, RefusedBefore, Run};
 use crate::history::History;
 use crate::ids::{Hash, Sequence};
 use crate::limits;
@@ -41,7 +41,13 @@ impl Building {
 
 impl Session {
     /// Goes on building a request from entries that were read; sends it when it is full or nothing is left to read.
-    pub(super) fn entries_read(&mut self, before: Hash, entries: &[(Vec<u8>, Hash)], tools: &mut Tools<'_>) {
+    pub(super) fn entries_read(
+        &mut self,
+        before: Hash,
+        entries: &[(Vec<u8>, Hash)],
+        refused: &[RefusedBefore],
+        tools: &mut Tools<'_>,
+    ) {
         let Phase::Reading(building) = &mut self.phase else { return };
         if entries.is_empty() {
             return self.fail(Failure::Rule("the journal gave no entries although its head says that it has some"));
@@ -53,7 +59,7 @@ impl Session {
         let empty = Building::after(Sequence::ZERO, None);
         let mut building = core::mem::replace(building, empty);
         building.hash = Some(before);
-        match self.pack_entries(&mut building, entries, tools) {
+        match self.pack_entries(&mut building, entries, refused, tools) {
             Ok(IsFull(false)) if building.packed < self.start.head => {
                 self.phase = Phase::Reading(building);
                 self.read_on();
@@ -68,12 +74,14 @@ impl Session {
         &mut self,
         building: &mut Building,
         mut entries: &[(Vec<u8>, Hash)],
+        refused: &[RefusedBefore],
         tools: &mut Tools<'_>,
     ) -> Result<IsFull, CodecError> {
         while !entries.is_empty() {
-            let before = building.hash.unwrap_or(Hash::NONE);
-            let first = building.packed.next();
-            let taken = self.pack_frame(first, before, entries, &building.history, tools)?;
+            let (before, first) = (building.hash.unwrap_or(Hash::NONE), building.packed.next());
+            let refused = within(refused, first, entries.len());
+            let run = Run { journal: self.start.journal, first, before, entries, refused };
+            let taken = self.pack_frame(run, &building.history, tools)?;
             if taken.sealed.len() > self.part_threshold() {
                 if building.frames.is_empty() {
                     self.pack_parts(first, &taken.sealed, &mut building.frames, tools);
@@ -99,28 +107,23 @@ impl Session {
         Ok(IsFull(false))
     }
 
-    /// As many entries as fit the target; one at least.
-    fn pack_frame(
-        &mut self,
-        first: Sequence,
-        before: Hash,
-        entries: &[(Vec<u8>, Hash)],
-        history: &History,
-        tools: &mut Tools<'_>,
-    ) -> Result<Taken, CodecError> {
+    /// As many entries of the run as fit the target; one at least.
+    fn pack_frame(&mut self, run: Run<'_>, history: &History, tools: &mut Tools<'_>) -> Result<Taken, CodecError> {
         let mut count = 0;
         let mut plain_bytes = 0;
-        for entry in entries.iter().take(limits::FRAME_ENTRIES_MAX) {
+        for entry in run.entries.iter().take(limits::FRAME_ENTRIES_MAX) {
             plain_bytes += entry.0.len() + 4;
+            let verdict = within(run.refused, run.first.plus(count as u64), 1).first();
+            plain_bytes += verdict.map_or(0, RefusedBefore::plain_bytes_max);
             if count > 0 && plain_bytes > self.link.plain_bytes() {
                 break;
             }
             count += 1;
         }
         loop {
-            let run_entries = entries.get(..count).unwrap_or(entries);
-            let run = Run { journal: self.start.journal, first, before, entries: run_entries };
-            let packed = frame::pack(run, history, tools.codec)?;
+            let entries = run.entries.get(..count).unwrap_or(run.entries);
+            let refused = within(run.refused, run.first, count);
+            let packed = frame::pack(Run { entries, refused, ..run }, history, tools.codec)?;
             let sealed = section::seal(Kind::Frame, &self.binding(Hash::NONE), &packed.body, tools.signer);
             self.link.packed(packed.plain.len(), packed.body.len());
             if count == 1 || sealed.len() <= self.part_threshold() {
@@ -165,6 +168,13 @@ impl Session {
     fn part_threshold(&self) -> usize {
         2 * self.link.target_bytes() as usize
     }
+}
+
+/// Those of `count` entries from `first` on.
+fn within(refused: &[RefusedBefore], first: Sequence, count: usize) -> &[RefusedBefore] {
+    let begin = refused.partition_point(|refused| refused.sequence < first);
+    let end = refused.partition_point(|refused| refused.sequence < first.plus(count as u64));
+    refused.get(begin..end).unwrap_or_default()
 }
 
 /// Whether a request takes no more.

@@ -155,8 +155,10 @@ fn a_request_of_another_key_learns_nothing_and_stores_nothing() {
     let mut tools = Tools { codec: &mut codec, signer: &TestKey(9), verifier: &CENTRAL };
     let mut session = Session::begin(device.start(), &mut tools);
     let Some(Output::ReadJournal { .. }) = session.output() else { panic!("reads first") };
-    session
-        .input(Input::Entries { before: device.hash_at(Sequence::ZERO), entries: device.entries.clone() }, &mut tools);
+    session.input(
+        Input::Entries { before: device.hash_at(Sequence::ZERO), entries: device.entries.clone(), refused: Vec::new() },
+        &mut tools,
+    );
     let Some(Output::Exchange(request)) = session.output() else { panic!("then sends") };
 
     let reply = center.exchange(&request, true);
@@ -189,8 +191,10 @@ fn each_truncated_or_altered_request_changes_nothing_or_what_its_whole_frames_sa
     let mut tools = Tools { codec: &mut codec, signer: &DEVICE, verifier: &CENTRAL };
     let mut session = Session::begin(device.start(), &mut tools);
     let Some(Output::ReadJournal { .. }) = session.output() else { panic!("reads first") };
-    session
-        .input(Input::Entries { before: device.hash_at(Sequence::ZERO), entries: device.entries.clone() }, &mut tools);
+    session.input(
+        Input::Entries { before: device.hash_at(Sequence::ZERO), entries: device.entries.clone(), refused: Vec::new() },
+        &mut tools,
+    );
     let Some(Output::Exchange(request)) = session.output() else { panic!("then sends") };
 
     for index in 0..request.len() {

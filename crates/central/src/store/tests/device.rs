@@ -119,6 +119,7 @@ impl Device {
             first: Sequence(from as u64 + 1),
             before: self.hash(from),
             entries: self.entries[from..to].to_vec(),
+            refused: Vec::new(),
         }
     }
 

@@ -1,5 +1,8 @@
 //! A central that was set back waits until each site has reported, or an operator goes on.
 
+use protocol::frame::RefusedBefore;
+use protocol::ids::Sequence;
+
 use super::*;
 
 contract!(
@@ -10,6 +13,8 @@ contract!(
     no_store_is_given_to_a_site_while_central_heals,
     a_healing_that_was_begun_goes_on_after_a_restart,
     only_a_central_that_heals_can_be_told_to_go_on,
+    what_was_refused_before_stays_refused_with_its_group,
+    a_verdict_of_before_changes_nothing_of_entries_that_central_has,
 );
 
 /// Three sites of which all have everything, and the first has heard more than this central told.
@@ -140,4 +145,48 @@ fn only_a_central_that_heals_can_be_told_to_go_on(world: &mut World) {
 
     assert_eq!(refused.code(), "not_healing");
     assert_eq!(world.store.reading().healing().unwrap(), None);
+}
+
+fn refused_before(sequence: u64, code: &str) -> RefusedBefore {
+    RefusedBefore { sequence: Sequence(sequence), code: code.to_owned(), reason: "as told before".to_owned() }
+}
+
+/// Three groups of two entries; the first and the last would be accepted, and so would the second.
+fn six_entries(world: &mut World) -> Device {
+    let mut device = world.device(&["S1"]);
+    for first in [1, 3, 5] {
+        let lines = [first, first + 1].map(|id| format!(r#"put item_line L{id} {{"store_ID":"S1"}}"#));
+        device.record(&[&lines[0], &lines[1]]);
+    }
+    device.try_begin(world).unwrap();
+    device
+}
+
+fn what_was_refused_before_stays_refused_with_its_group(world: &mut World) {
+    let mut device = six_entries(world);
+    let mut frame = device.frame(0, 6);
+    frame.refused = vec![refused_before(3, "group_refused"), refused_before(4, "not_store_holder")];
+
+    world.job(|batch| batch.store_frame(device.site, &frame));
+    device.sync(world);
+
+    let kept: Vec<bool> = (1..=6).map(|id| world.data("item_line", &format!("L{id}")) != "unknown").collect();
+    assert_eq!(kept, [true, true, false, false, true, true]);
+    let aside = world.store.reading().set_aside(device.site, None, 10).unwrap();
+    let aside: Vec<_> = aside.iter().map(|aside| (aside.sequence.0, aside.code.as_str())).collect();
+    assert_eq!(aside, [(3, "group_refused"), (4, "not_store_holder")]);
+    assert_eq!(device.told, [(3, "group_refused".to_owned()), (4, "not_store_holder".to_owned())]);
+}
+
+fn a_verdict_of_before_changes_nothing_of_entries_that_central_has(world: &mut World) {
+    let mut device = six_entries(world);
+    device.try_send(world, 0, 4).unwrap();
+    let mut frame = device.frame(0, 6);
+    frame.refused = vec![refused_before(1, "not_store_holder"), refused_before(6, "not_store_holder")];
+
+    world.job(|batch| batch.store_frame(device.site, &frame));
+    device.sync(world);
+
+    let kept: Vec<bool> = (1..=6).map(|id| world.data("item_line", &format!("L{id}")) != "unknown").collect();
+    assert_eq!(kept, [true, true, true, true, false, false]);
 }

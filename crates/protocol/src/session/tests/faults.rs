@@ -9,7 +9,8 @@ use proptest::prelude::*;
 
 use super::world::{Center, Cut, Device, Write, drained};
 use crate::control::ControlRow;
-use crate::ids::ControlNumber;
+use crate::frame::RefusedBefore;
+use crate::ids::{ControlNumber, Sequence};
 use crate::message::FramePartState;
 use crate::session::Failure;
 
@@ -152,6 +153,27 @@ fn many_control_rows_get_through_a_link_that_breaks_every_few_kilobytes() {
         assert!(sessions < 50, "no end after {sessions} sessions");
     }
     drained(&device, &center);
+}
+
+#[test]
+fn what_was_refused_before_goes_with_its_entries_whatever_frame_takes_them() {
+    let sizes: Vec<usize> = (0..4_000).map(|number| if number == 1_500 { 90_000 } else { number % 40 }).collect();
+    let (mut device, mut central) = (Device::new(&sizes), Center::default());
+    device.refused = (1..=4_000_u64)
+        .filter(|sequence| sequence % 3 == 0 || *sequence == 1_501)
+        .map(|sequence| RefusedBefore {
+            sequence: Sequence(sequence),
+            code: "not_owner".into(),
+            reason: "r".repeat(usize::try_from(sequence % 300).unwrap()),
+        })
+        .collect();
+
+    let outcome = device.sync(&mut central, &mut Cut(Cut::NEVER));
+
+    assert_eq!(outcome.failure, None);
+    assert_eq!(central.entries, device.entries);
+    assert_eq!(central.refused, device.refused);
+    assert!(central.requests > 2, "several requests: {}", central.requests);
 }
 
 #[test]

@@ -100,7 +100,8 @@ pub(super) fn against(device: &Device, requests_max: u32, mut answer: impl FnMut
             Some(Output::ReadJournal { after, .. }) => {
                 let from = usize::try_from(after.0).unwrap();
                 let entries = device.entries[from..].to_vec();
-                session.input(Input::Entries { before: device.hash_at(after), entries }, &mut tools);
+                session
+                    .input(Input::Entries { before: device.hash_at(after), entries, refused: Vec::new() }, &mut tools);
             }
             Some(Output::Exchange(request)) => {
                 requests += 1;

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use crate::chain::{self, genesis};
 use crate::control::ControlRow;
 use crate::exchange::{self, Answer, Ask, Conclusion, PartKept, Received, Rows};
-use crate::frame::Placement;
+use crate::frame::{Placement, RefusedBefore};
 use crate::ids::{
     ControlNumber, CredentialGeneration, Epoch, Hash, JournalId, Position, RecordId, ScopeId, Sequence, SiteId,
     TableRef, Token,
@@ -35,6 +35,8 @@ pub(super) fn scope(number: u8) -> ScopeId {
 /// What is durable on the device.
 pub(super) struct Device {
     pub(super) entries: Vec<(Vec<u8>, Hash)>,
+    /// Verdicts of before central was set back.
+    pub(super) refused: Vec<RefusedBefore>,
     pub(super) received: Sequence,
     pub(super) is_unsure: bool,
     token: Token,
@@ -51,6 +53,7 @@ impl Device {
     pub(super) fn new(entry_sizes: &[usize]) -> Self {
         let mut device = Self {
             entries: Vec::new(),
+            refused: Vec::new(),
             received: Sequence::ZERO,
             is_unsure: false,
             token: Token::NONE,
@@ -158,7 +161,10 @@ impl Device {
                         })
                         .cloned()
                         .collect();
-                    session.input(Input::Entries { before: self.hash_at(after), entries }, &mut tools);
+                    let read = after.next()..=after.plus(entries.len() as u64);
+                    let refused = self.refused.iter().filter(|refused| read.contains(&refused.sequence));
+                    let refused = refused.cloned().collect();
+                    session.input(Input::Entries { before: self.hash_at(after), entries, refused }, &mut tools);
                 }
                 Output::Exchange(request) => {
                     let (sent, is_sent) = cut.take(&request);
@@ -240,6 +246,8 @@ pub(super) struct Center {
     /// The versions that it understands; those of this program unless a test says otherwise.
     pub(super) versions: Option<Versions>,
     pub(super) entries: Vec<(Vec<u8>, Hash)>,
+    /// What frames said of their entries.
+    pub(super) refused: Vec<RefusedBefore>,
     pub(super) frames_twice: usize,
     pub(super) requests: usize,
     /// Only the newest row of a record stays in its lane.
@@ -351,6 +359,8 @@ impl Center {
 
     fn store(&mut self, frame: &crate::frame::Frame) -> Result<Received, Refusal> {
         let received = self.received();
+        let is_new = |refused: &&RefusedBefore| refused.sequence > received.sequence;
+        self.refused.extend(frame.refused.iter().filter(is_new).cloned());
         let last = usize::try_from(frame.last().0).map_err(|_| Refusal::new("fork", "beyond"))?;
         let stored = self.entries.get(last - 1).map(|entry| entry.1);
         match frame.place(received.sequence, received.hash, stored) {
