@@ -1,6 +1,7 @@
 //! The main job: an edit made offline reaches central, and central's change comes back.
 
 use serde_json::{Value, json};
+use sql::Sql as _;
 
 use crate::support::agent::Agent;
 use crate::support::central::Central;

@@ -75,7 +75,7 @@ fn an_operator_goes_on_without_the_sites_that_do_not_come(world: &mut World) {
     let mut devices = set_back(world);
     settle(world, &mut devices[0]);
 
-    assert_eq!(world.job(|batch| batch.end_healing()), 2);
+    assert_eq!(world.end_healing().unwrap(), 2);
 
     let over = healing(world);
     assert_eq!((over.ended_ms, over.is_ended_by_operator, over.sites_waived), (Some(5_000), true, 2));
@@ -87,7 +87,7 @@ fn an_operator_goes_on_without_the_sites_that_do_not_come(world: &mut World) {
 fn a_site_without_which_an_operator_went_on_heals_when_it_comes(world: &mut World) {
     let mut devices = set_back(world);
     settle(world, &mut devices[0]);
-    world.job(|batch| batch.end_healing());
+    world.end_healing().unwrap();
 
     come_ahead(world, &mut devices[1]);
 
@@ -141,7 +141,7 @@ fn a_healing_that_was_begun_goes_on_after_a_restart(world: &mut World) {
 }
 
 fn only_a_central_that_heals_can_be_told_to_go_on(world: &mut World) {
-    let refused = world.try_job(|batch| batch.end_healing()).unwrap_err();
+    let refused = world.end_healing().unwrap_err();
 
     assert_eq!(refused.code(), "not_healing");
     assert_eq!(world.store.reading().healing().unwrap(), None);

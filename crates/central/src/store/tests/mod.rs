@@ -109,6 +109,11 @@ impl World {
         self.store.batch(self.now_ms, work).unwrap()
     }
 
+    #[expect(clippy::redundant_closure_for_method_calls, reason = "the method is of one lifetime, the closure of any")]
+    pub(super) fn end_healing(&mut self) -> Result<u64, StoreError> {
+        self.try_job(|batch| batch.end_healing())
+    }
+
     /// Imports lines "op table id data".
     pub(super) fn import(&mut self, mode: ImportMode, lines: &[&str]) -> ImportReport {
         let edits: Vec<Edit> = lines.iter().map(|line| edit(line)).collect();

@@ -418,7 +418,7 @@ fn a_device_that_shows_the_largest_control_number_to_a_central_that_was_set_back
     let mut world = start(&backup, 103);
     let site = device.site;
     world.job(|batch| batch.judge(site, &mut || true));
-    world.job(|batch| batch.end_healing());
+    world.end_healing().unwrap();
     let mut other = world.device(&["S2"]);
     assert_eq!(exchange(&mut world, &mut other), Ok(()));
 }
