@@ -199,7 +199,8 @@ impl World {
         let mut above = old.head() + 1;
         for entry in entries.iter().rev() {
             let same = |other: &crate::model::Logged| other.key == entry.key && other.change == entry.change;
-            let found = (1..above).rev().find(|sequence| old.entry(*sequence).is_some_and(same));
+            let mut kept = (1..above).rev().filter(|sequence| !is_named(*sequence));
+            let found = kept.find(|sequence| old.entry(*sequence).is_some_and(same));
             let Some(found) = found else {
                 return violation("1", format!("device {index} carries over an entry that its old journal never had"));
             };
