@@ -236,9 +236,16 @@ impl World {
         for (site, fork) in &self.forks {
             let now = self.tokens_of(*site);
             let went_on =
-                |(index, before): (&usize, &u64)| now.get(index).is_some_and(|now| now.saturating_sub(*before) >= 2);
-            // A device that another one replaced, told so, still hands over what it has.
-            if !fork.is_told && fork.tokens.iter().filter(|pair| went_on(*pair)).count() > 1 {
+                |(index, before): &(&usize, &u64)| now.get(index).is_some_and(|now| now.saturating_sub(**before) >= 2);
+            let mut went_on: Vec<usize> = fork.tokens.iter().filter(went_on).map(|(index, _)| *index).collect();
+            if fork.is_told || went_on.len() < 2 {
+                continue;
+            }
+            // One that another replaced still hands over what it has, to set-aside, until it is told.
+            let Ok(bound) = self.inspector.bound_key(*site) else { continue };
+            let key = |index: &usize| self.devices.get(*index).map(|device| device.signer().public_key().0.to_vec());
+            went_on.retain(|index| key(index) == bound);
+            if went_on.len() > 1 {
                 return violation("11", format!("two devices of site {site} sync side by side, and nobody is told"));
             }
         }

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use central::store::sqlite_options;
 use protocol::ids::{Hash, JournalId, SiteId};
-use sql::{Param, Sql, SqlError, SqliteEngine};
+use sql::{Param, Sql, SqlError, SqlExt as _, SqliteEngine};
 
 use crate::centre::STORE;
 use crate::disk::Disk;
@@ -213,6 +213,17 @@ impl Inspector {
     /// Those of a read.
     pub fn stopped_sites(&mut self) -> Result<Vec<SiteId>, SqlError> {
         self.site_list("SELECT site FROM site_stop ORDER BY site")
+    }
+
+    /// The key that speaks for a site, if one does.
+    ///
+    /// # Errors
+    /// Those of a read.
+    pub fn bound_key(&mut self, site: SiteId) -> Result<Option<Vec<u8>>, SqlError> {
+        let sql = "SELECT public_key FROM site WHERE id = ?1";
+        let key =
+            self.engine()?.query_one(sql, &[site.0.into()], |row| Ok(row.optional_blob(0)?.map(<[u8]>::to_vec)))?;
+        Ok(key.flatten())
     }
 
     /// Sites for which a central that was set back still waits.
