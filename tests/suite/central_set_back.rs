@@ -103,6 +103,7 @@ fn a_central_set_back_and_written_to_heals_with_each_site_and_loses_nothing_of_t
     assert_eq!((&healing["sites_ahead"], &healing["sites_unheard"]), (&json!(1), &json!(1)), "{healing}");
     let text = success(&central.run(&["status"], ""));
     assert!(text.contains("\nHEALING since "), "{text}");
+    assert!(text.lines().any(|line| line.starts_with("AHEAD since ") && line.contains(": site 2 north ")), "{text}");
     let refused = central.run(&["store", "add", "new", "--site", "south"], "");
     assert_eq!(refused.status.code(), Some(5));
     assert!(String::from_utf8_lossy(&refused.stderr).contains("2 sites have not reported"), "{refused:?}");
