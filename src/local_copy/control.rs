@@ -172,6 +172,7 @@ impl LocalCopy {
             }
             Ok(Control::Accepted(place)) => self.set_waiting(place, false)?,
             Ok(Control::Grant(grant)) => self.store_grant(&grant)?,
+            Ok(Control::Dropped(dropped)) => self.drop_scope(&dropped.scope)?,
             // A known code whose content cannot be read is as unknown as another code.
             Ok(Control::Unknown) | Err(_) => {
                 self.keep_unknown(row)?;

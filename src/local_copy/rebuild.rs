@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use domain::catalogue::Catalogue;
 use domain::json::row_from_json;
-use protocol::ids::{Position, RecordId, TableRef};
+use protocol::ids::{Position, RecordId, ScopeId, TableRef};
 use protocol::message::{self, Cursor};
 use sql::{Durability, SqlExt};
 
@@ -16,6 +16,7 @@ use super::{LocalCopy, LocalCopyError, limits};
 const IN_ORDER: i64 = 0;
 const READING: i64 = 1;
 const SWEEPING: i64 = 2;
+const DROPPING: i64 = 3;
 
 /// Name of the number that is 1 until the first pages come after the copy was lost.
 const IS_AFTER_LOSS: &str = "is_after_loss";
@@ -27,6 +28,8 @@ const HEARD: &str = "heard";
 pub(super) struct Sweep {
     pub(super) scope: i64,
     pub(super) generation: i64,
+    /// Whether the site does not receive the scope any more.
+    pub(super) is_drop: bool,
     table: String,
     id: String,
 }
@@ -46,12 +49,24 @@ impl LocalCopy {
             }
             copy.sql.execute(
                 "UPDATE scope SET epoch = 0, position = 0, began = 0, checksum = NULL, generation = generation + 1,
-                     rebuild = ?1, swept_table = '', swept_id = ''",
-                &[READING.into()],
+                     rebuild = CASE WHEN rebuild = ?2 THEN rebuild ELSE ?1 END, swept_table = '', swept_id = ''",
+                &[READING.into(), DROPPING.into()],
             )?;
             copy.sql.execute("DELETE FROM page_part", &[])?;
             Ok(())
         })
+    }
+
+    /// Inside the open transaction: the site does not receive a scope any more. Its cursor goes at once, so that the scope is read
+    /// from 0 if it comes back; its members go step by step, those that no other scope holds.
+    pub(super) fn drop_scope(&mut self, scope: &ScopeId) -> Result<(), LocalCopyError> {
+        self.sql.execute(
+            "UPDATE scope SET epoch = 0, position = 0, began = 0, checksum = NULL, generation = generation + 1,
+                 rebuild = ?2, swept_table = '', swept_id = '' WHERE scope_id = ?1",
+            &[scope.as_bytes().into(), DROPPING.into()],
+        )?;
+        self.sql.execute("DELETE FROM page_part WHERE scope_id = ?1", &[scope.as_bytes().into()])?;
+        Ok(())
     }
 
     /// One bounded step of sweeping what did not come again, looking at [`limits::SWEEP_STEP_ROWS`] members at most. Whether
@@ -80,6 +95,7 @@ impl LocalCopy {
                     &[sweep.scope.into(), (&table).into(), (&id).into()],
                 )?,
                 None => copy.sql.execute(
+                    // One that came back meanwhile, and is being read, is in order as far as it was read.
                     "UPDATE scope SET rebuild = ?2, swept_table = '', swept_id = '' WHERE number = ?1",
                     &[sweep.scope.into(), IN_ORDER.into()],
                 )?,
@@ -163,12 +179,13 @@ impl LocalCopy {
     }
 
     pub(super) fn next_sweep(&mut self) -> Result<Option<Sweep>, LocalCopyError> {
-        let sql =
-            "SELECT number, generation, swept_table, swept_id FROM scope WHERE rebuild = ?1 ORDER BY number LIMIT 1";
-        Ok(self.sql.query_one(sql, &[SWEEPING.into()], |row| {
+        let sql = "SELECT number, generation, swept_table, swept_id, rebuild FROM scope
+            WHERE rebuild = ?1 OR rebuild = ?2 ORDER BY number LIMIT 1";
+        Ok(self.sql.query_one(sql, &[SWEEPING.into(), DROPPING.into()], |row| {
             Ok(Sweep {
                 scope: row.integer(0)?,
                 generation: row.integer(1)?,
+                is_drop: row.integer(4)? == DROPPING,
                 table: row.text(2)?.to_owned(),
                 id: row.text(3)?.to_owned(),
             })

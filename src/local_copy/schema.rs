@@ -94,7 +94,7 @@ CREATE TABLE scope (
     began {bigint} NOT NULL,
     -- Raised by each read from 0; members of an older one were not seen since.
     generation {bigint} NOT NULL,
-    -- 0 in order, 1 being read again from 0, 2 read again and being swept.
+    -- 0 in order, 1 being read again from 0, 2 read again and being swept, 3 not received any more and being swept.
     rebuild {bigint} NOT NULL,
     swept_table {text} NOT NULL,
     swept_id {text} NOT NULL

@@ -112,7 +112,8 @@ impl LocalCopy {
         if !self.is_other_time_line()? {
             return Ok(Vec::new());
         }
-        let Some(sweep) = self.next_sweep()? else { return Ok(Vec::new()) };
+        // What the site is not to have any more central has not lost.
+        let Some(sweep) = self.next_sweep()?.filter(|sweep| !sweep.is_drop) else { return Ok(Vec::new()) };
         let grants = self.grants()?;
         let mut lost = Vec::new();
         for (table, id, generation) in self.members_above(&sweep)? {

@@ -33,6 +33,8 @@ const TABLES_HEAD: &str = "
 Rules that hold beside the table:
 
 - The store of a record never changes by an edit; an edit that would do it is refused (`owner_change`).
+- A store is a dispensary while its `store_mode` is `dispensary`. When a site gets its first active dispensary it receives everything of
+  type central_dispensary, and when it has lost the last one the records go from it.
 - A line belongs to the store of its header. Without the header a device refuses it (`header_missing`); central waits for
   the header. A line whose header was deleted is refused (`header_deleted`), but it may be deleted.
 - A record that was deleted may be made again, in the same store.
@@ -67,7 +69,7 @@ fn rules(data_type: DataType) -> (&'static str, &'static str, &'static str) {
     const NOT_YET: &str = "refused (`not_supported`)";
     match data_type {
         DataType::Central => ("central", "every site", "complete"),
-        DataType::CentralDispensary => ("central", "sites with an active dispensary store", NOT_YET),
+        DataType::CentralDispensary => ("central", "sites with an active dispensary store", "complete"),
         DataType::CentralStore => ("central", "sites where the store is visible", "goes to every site"),
         DataType::Name => ("central", "sites where the name is visible", "goes to every site"),
         DataType::Store => (

@@ -6,6 +6,7 @@
 //! | data | may be written by | goes to |
 //! | --- | --- | --- |
 //! | central (and what is routed like it) | central | all sites |
+//! | central, dispensary | central | sites that hold a dispensary |
 //! | store | the site that holds the store of the stored record and of the incoming one, which must be the same | the store's scope |
 //! | local | each site its own | nowhere |
 //! | anything else | nobody yet: `not_supported` | |
@@ -196,6 +197,15 @@ pub fn judge<V: View>(
     })
 }
 
+/// Who receives what central writes.
+fn scopes_of(data_type: DataType) -> Vec<Scope> {
+    match data_type {
+        DataType::Local => Vec::new(),
+        DataType::CentralDispensary => vec![Scope::DispensarySites],
+        _ => vec![Scope::AllSites],
+    }
+}
+
 /// One entry with everything that does not come from the view.
 struct Case<'a> {
     catalogue: &'a Catalogue,
@@ -252,7 +262,7 @@ impl Case<'_> {
             effect: Effect::Write,
             row: after,
             store: None,
-            scopes: if is_private { Vec::new() } else { vec![Scope::AllSites] },
+            scopes: scopes_of(data_type),
             parent: None,
             ownership: OwnershipNumber(0),
             is_private,

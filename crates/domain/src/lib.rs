@@ -10,3 +10,4 @@ pub mod edit;
 pub mod json;
 pub mod judge;
 pub mod scope;
+pub mod store;

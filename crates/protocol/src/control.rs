@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{ControlNumber, JournalId, OwnershipNumber, Position, Sequence};
+use crate::ids::{ControlNumber, JournalId, OwnershipNumber, Position, ScopeId, Sequence};
 use crate::message::{MessageError, decode_part, encode};
 
 /// One row of a site's control lane.
@@ -70,6 +70,13 @@ pub struct Grant {
     pub is_held: bool,
 }
 
+/// A scope that the site does not receive any more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dropped {
+    /// The scope: its cursor goes at once, and then what no other scope of the site holds.
+    pub scope: ScopeId,
+}
+
 /// A control row that this program understands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Control {
@@ -81,6 +88,8 @@ pub enum Control {
     Accepted(EntryPlace),
     /// Code 4: a store may be written here, or may not any more.
     Grant(Grant),
+    /// Code 5: the site does not receive a scope any more. If it does so again, it is read from 0.
+    Dropped(Dropped),
     /// Any other code.
     Unknown,
 }
@@ -96,6 +105,7 @@ impl Control {
             Self::Waiting(place) => (2, encode(place)),
             Self::Accepted(place) => (3, encode(place)),
             Self::Grant(grant) => (4, encode(grant)),
+            Self::Dropped(dropped) => (5, encode(dropped)),
             Self::Unknown => panic!("an unknown control row is never written"),
         }
     }
@@ -110,6 +120,7 @@ impl Control {
             2 => Self::Waiting(decode_part(&row.content)?),
             3 => Self::Accepted(decode_part(&row.content)?),
             4 => Self::Grant(decode_part(&row.content)?),
+            5 => Self::Dropped(decode_part(&row.content)?),
             _ => Self::Unknown,
         })
     }
@@ -128,6 +139,7 @@ mod tests {
             Control::Waiting(place),
             Control::Accepted(place),
             Control::Grant(Grant { store: "S".to_string(), ownership: OwnershipNumber(1), is_held: true }),
+            Control::Dropped(Dropped { scope: ScopeId::new(&[1]).unwrap() }),
             Control::Refused(Refused {
                 journal: place.journal,
                 sequence: place.sequence,

@@ -1,7 +1,8 @@
 //! Rule 5.18: mark and sweep, unsent edits spared.
 
 use domain::edit::EditOp;
-use protocol::control::Image;
+use domain::scope::Scope;
+use protocol::control::{Control, Dropped, Image};
 use protocol::ids::JournalId;
 
 use super::super::limits::SWEEP_STEP_ROWS;
@@ -163,5 +164,58 @@ fn in_another_time_line_what_a_journal_before_had_counts_as_lost_unless_it_comes
 
         let lost = site.copy.lost_in_step().unwrap();
         assert_eq!(lost.iter().map(|record| record.id.as_str()).collect::<Vec<_>>(), ["lost"]);
+    });
+}
+
+#[test]
+fn what_a_scope_brought_that_the_site_does_not_receive_any_more_goes_unless_another_holds_it_or_it_was_edited() {
+    on_both(|site| {
+        let lost = Scope::DispensarySites.to_id();
+        let rows = ["alone", "shared", "edited"].map(|id| image(id, 90, "{}")).to_vec();
+        let page = site.page_of(&lost, rows, true);
+        site.store_page(&page).unwrap();
+        site.page(vec![image("shared", 90, "{}")]);
+        site.patch("edited", r#"{"comment":"here"}"#);
+        let dropped = Control::Dropped(Dropped { scope: lost.clone() });
+
+        site.reply(0, std::slice::from_ref(&dropped));
+
+        let shown =
+            |site: &mut Site| site.copy.session_state().unwrap().cursors.iter().any(|shown| shown.scope == lost);
+        assert!(!shown(site), "it is read from 0 if it comes back");
+        assert_eq!(site.shown("alone"), "{}", "it goes step by step");
+        site.reopen();
+        assert!(site.copy.lost_in_step().unwrap().is_empty());
+        sweep(site);
+        let left = ["alone", "shared", "edited"].map(|id| site.shown(id));
+        assert_eq!(left, ["-", "{}", r#"{"comment":"here"}"#]);
+        assert!(!site.copy.is_rebuilding().unwrap());
+
+        // It comes back, and is lost again while it is being read.
+        let page = site.page_of(&lost, vec![image("alone", 95, "{}")], false);
+        site.store_page(&page).unwrap();
+        assert!(shown(site));
+        assert_eq!(site.shown("alone"), "{}");
+        site.reply(1, &[dropped]);
+        site.copy.begin_rebuild().unwrap();
+        sweep(site);
+        assert_eq!((site.shown("alone"), shown(site)), ("-".to_owned(), false));
+    });
+}
+
+#[test]
+fn a_scope_that_comes_back_before_its_rows_are_gone_keeps_those_that_came_again() {
+    on_both(|site| {
+        let lost = Scope::DispensarySites.to_id();
+        let page = site.page_of(&lost, vec![image("stays", 90, "{}"), image("goes", 91, "{}")], true);
+        site.store_page(&page).unwrap();
+        site.reply(0, &[Control::Dropped(Dropped { scope: lost.clone() })]);
+
+        let page = site.page_of(&lost, vec![image("stays", 90, "{}")], true);
+        site.store_page(&page).unwrap();
+        sweep(site);
+
+        assert_eq!((site.shown("stays"), site.shown("goes")), ("{}".to_owned(), "-".to_owned()));
+        assert!(site.copy.session_state().unwrap().cursors.iter().any(|shown| shown.scope == lost));
     });
 }

@@ -228,7 +228,9 @@ fn status(value: &Value) -> String {
     lines.extend(healing(&value["healing"]));
     for site in items(value, "sites").iter().filter(|site| !site["ahead"].is_null() && site["healed"].is_null()) {
         let (id, name, since) = (&site["id"], plain(&site["name"]), plain(&site["ahead"]));
-        lines.push(format!("AHEAD since {since}: site {id} {name} has heard more than central remembers, and heals with it\n"));
+        lines.push(format!(
+            "AHEAD since {since}: site {id} {name} has heard more than central remembers, and heals with it\n"
+        ));
     }
     for site in items(value, "sites").iter().filter(|site| !site["stopped"].is_null()) {
         let (name, since, reason) = (plain(&site["name"]), plain(&site["stopped"]), plain(&site["stop_reason"]));

@@ -116,9 +116,10 @@ impl Batch<'_> {
 
     /// Each scope of the site with the cursor that the head shows; one that it does not show is read from the start.
     fn scopes_with_cursors(&mut self, head: &RequestHead) -> Result<Vec<ScopeCursor>, StoreError> {
-        let scopes = self.site(head.site)?.scopes.clone();
+        let site = self.site(head.site)?;
+        let (scopes, drops) = (site.scopes.clone(), site.drops.clone());
         let with_cursor = scopes.into_iter().map(|scope| {
-            let shown = head.cursors.iter().find(|shown| shown.scope == scope);
+            let shown = head.cursors.iter().find(|shown| shown.scope == scope && !drops.contains_key(&scope));
             let cursor = shown.map(|shown| shown.cursor).unwrap_or_default();
             ScopeCursor { scope, cursor }
         });

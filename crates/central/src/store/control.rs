@@ -3,8 +3,8 @@
 
 use std::ops::ControlFlow;
 
-use protocol::control::{Control, ControlRow, EntryPlace, Grant, Image, Refused};
-use protocol::ids::{ControlNumber, JournalId, OwnershipNumber, Position, RecordId, Sequence, SiteId};
+use protocol::control::{Control, ControlRow, Dropped, EntryPlace, Grant, Image, Refused};
+use protocol::ids::{ControlNumber, JournalId, OwnershipNumber, Position, RecordId, ScopeId, Sequence, SiteId};
 use protocol::message;
 use sql::{Param, SqlExt};
 
@@ -72,6 +72,12 @@ impl Batch<'_> {
         self.put(site, &Control::Grant(grant))
     }
 
+    /// The site does not receive a scope any more; the number of the row that says so.
+    pub(super) fn tell_dropped(&mut self, site: SiteId, scope: &ScopeId) -> Result<u64, StoreError> {
+        self.put(site, &Control::Dropped(Dropped { scope: scope.clone() }))?;
+        Ok(self.site(site)?.control_last)
+    }
+
     fn put(&mut self, site: SiteId, control: &Control) -> Result<(), StoreError> {
         let (code, content) = control.to_parts();
         let state = self.site(site)?;
@@ -127,6 +133,7 @@ impl Batch<'_> {
                 return Err(StoreError::refused("device_set_back", &what));
             }
         }
+        self.forget_drops(site, acknowledged.0)?;
         if last > 0 {
             self.sql.execute(
                 "DELETE FROM control WHERE site = ?1 AND number <= ?2",
@@ -150,7 +157,7 @@ impl Batch<'_> {
             self.sql.execute("UPDATE control SET number = ?2 - number WHERE site = ?1", &[site.0.into(), up])?;
         }
         self.site(site)?.control_last = renumbered;
-        Ok(())
+        self.renumber_drops(site, renumbered)
     }
 
     /// Rows that the site has not acknowledged. They follow each other without a gap.

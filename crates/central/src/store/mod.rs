@@ -27,6 +27,7 @@ mod receive;
 mod records;
 mod retired;
 mod schema;
+mod scopes;
 mod sites;
 mod state;
 mod status;

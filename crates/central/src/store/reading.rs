@@ -3,6 +3,7 @@
 use std::ops::ControlFlow;
 
 use domain::catalogue::Catalogue;
+use domain::store::STORE_TABLE;
 use protocol::exchange::SiteKeys;
 use protocol::hardware::HardwareId;
 use protocol::ids::{
@@ -13,7 +14,6 @@ use sql::{Row, Sql, SqlError, SqlErrorKind, SqlExt};
 
 use super::error::StoreError;
 use super::records::check_record;
-use super::sites::STORE_TABLE;
 use super::tokens::Stop;
 use super::{state, text};
 

@@ -400,7 +400,8 @@ impl Batch<'_> {
     /// Keeps the cursors that a site reports, exactly these, all of this time line: what it has lost may not count as there (rule 5.15).
     fn keep_cursors(&mut self, site: SiteId, reported: &[ScopeCursor]) -> Result<(), StoreError> {
         let scopes = self.site(site)?.scopes.clone();
-        let held = reported.iter().filter(|shown| scopes.contains(&shown.scope));
+        let drops = self.site(site)?.drops.clone();
+        let held = reported.iter().filter(|shown| scopes.contains(&shown.scope) && !drops.contains_key(&shown.scope));
         let kept: BTreeMap<_, _> = held.map(|shown| (shown.scope.clone(), shown.cursor)).collect();
         if scopes.iter().any(|scope| !kept.contains_key(scope)) {
             let journal = self.active_journal(site)?;

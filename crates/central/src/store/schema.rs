@@ -6,7 +6,7 @@
 use sql::Migration;
 
 /// Number of the last migration.
-pub(super) const VERSION: u32 = 8;
+pub(super) const VERSION: u32 = 9;
 
 /// Every step. A released one never changes.
 pub(super) const MIGRATIONS: &[Migration] = &[
@@ -18,7 +18,24 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     Migration { number: 6, name: "where exchanges come from", ddl: ORIGIN },
     Migration { number: 7, name: "healing", ddl: HEALING },
     Migration { number: 8, name: "who has reported", ddl: REPORTED },
+    Migration { number: 9, name: "dispensaries", ddl: DISPENSARIES },
 ];
+
+/// `dispensary`: stores whose record says so. `scope_drop`: scopes that a site does not receive any more and has not been told of:
+/// up to which control row its cursors of them mean nothing.
+const DISPENSARIES: &str = "
+CREATE TABLE dispensary (
+    store {text} PRIMARY KEY
+) {keyed_table};
+CREATE TABLE scope_drop (
+    site {bigint} NOT NULL,
+    scope {blob} NOT NULL,
+    control {bigint} NOT NULL,
+    PRIMARY KEY (site, scope)
+) {keyed_table};
+INSERT INTO dispensary (store)
+    SELECT id FROM record WHERE table_name = 'store' AND data LIKE '%\"store_mode\":\"dispensary\"%';
+";
 
 /// See the module `healing`. A store that heals waits for the sites that it knows to be ahead. `journal.refused_before`: the last entry
 /// that its device says to have been refused before central was set back; `entry.code` and `reason` say why until it is judged.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use domain::judge::Holding;
+use domain::store::STORE_TABLE;
 use protocol::control::{Control, ControlRow};
 use protocol::entry::Operation;
 use protocol::ids::{ControlNumber, CredentialGeneration, HardwareSalt, OwnershipNumber, RecordId, SiteId, TableRef};
@@ -18,9 +19,6 @@ use super::error::StoreError;
 use super::limits::SITE_NAME_BYTES_MAX;
 use super::reading::SiteKind;
 use super::receive::PartsOf;
-
-/// mSupply's table of stores, as the catalogue calls it.
-pub(super) const STORE_TABLE: &str = "store";
 
 /// A site to add.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,6 +92,7 @@ impl Batch<'_> {
         self.drop_parts(PartsOf::Active(site))?;
         // Verdicts on what another device wrote mean nothing to this one; refused entries stay in set-aside.
         self.sql.execute("DELETE FROM control WHERE site = ?1", &[site.0.into()])?;
+        self.forget_drops(site, u64::MAX)?;
         self.tell_grants(site)
     }
 
@@ -164,8 +163,7 @@ impl Batch<'_> {
             &[store.as_str().into(), site.0.into(), ownership.0.into()],
         )?;
         self.state.holdings.insert(store.clone(), Holding { site, ownership });
-        let scopes = self.state.scopes_of(site);
-        self.site(site)?.scopes = scopes;
+        self.change_scopes(site)?;
         self.tell_grant(site, store, ownership)?;
         self.write_site_column(store, site)
     }

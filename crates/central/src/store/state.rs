@@ -1,7 +1,7 @@
 //! What the writer keeps in memory: the head, who holds which store, scopes by number, and the sites that were busy lately.
 //! All of it is in the database too; after a failure it is read again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
 use domain::judge::Holding;
@@ -24,6 +24,8 @@ pub(super) struct State {
     pub(super) position: u64,
     pub(super) position_stored: u64,
     pub(super) holdings: BTreeMap<RecordId, Holding>,
+    /// Stores that serve patients.
+    pub(super) dispensaries: BTreeSet<RecordId>,
     pub(super) scopes: BTreeMap<ScopeId, i64>,
     pub(super) sites: BTreeMap<SiteId, SiteState>,
     /// Entries that wait for headers, of all sites.
@@ -51,6 +53,8 @@ pub(super) struct SiteState {
     pub(super) cursors: BTreeMap<ScopeId, Cursor>,
     /// What it receives.
     pub(super) scopes: Vec<ScopeId>,
+    /// What it does not receive any more, or receives anew, and the control row that says so.
+    pub(super) drops: BTreeMap<ScopeId, u64>,
 }
 
 /// One journal.
@@ -212,6 +216,11 @@ impl State {
             holdings.insert(text::record_id(row, 0)?, holding);
             Ok(ControlFlow::Continue(()))
         })?;
+        let mut dispensaries = BTreeSet::new();
+        sql.query("SELECT store FROM dispensary", &[], &mut |row| {
+            dispensaries.insert(text::record_id(row, 0)?);
+            Ok(ControlFlow::Continue(()))
+        })?;
         let mut scopes = BTreeMap::new();
         sql.query("SELECT id, number FROM scope", &[], &mut |row| {
             scopes.insert(text::scope(row, 0)?, row.integer(1)?);
@@ -223,6 +232,7 @@ impl State {
             position,
             position_stored: position,
             holdings,
+            dispensaries,
             scopes,
             sites: BTreeMap::new(),
             waiting,
@@ -236,11 +246,13 @@ impl State {
         Position(self.position)
     }
 
-    /// What a site receives: what goes everywhere, and the stores that it holds.
+    /// What a site receives: what goes everywhere, what dispensaries need if it holds one, and the stores that it holds.
     pub(super) fn scopes_of(&self, site: SiteId) -> Vec<ScopeId> {
-        let held = self.holdings.iter().filter(|(_, holding)| holding.site == site);
-        let stores = held.map(|(store, _)| Scope::Store(store.clone()).to_id());
-        std::iter::once(Scope::AllSites.to_id()).chain(stores).collect()
+        let held = self.holdings.iter().filter(|(_, holding)| holding.site == site).map(|(store, _)| store.clone());
+        let held: Vec<RecordId> = held.collect();
+        let has_dispensary = held.iter().any(|store| self.dispensaries.contains(store));
+        let shared = std::iter::once(Scope::AllSites).chain(has_dispensary.then_some(Scope::DispensarySites));
+        shared.chain(held.into_iter().map(Scope::Store)).map(|scope| scope.to_id()).collect()
     }
 }
 
@@ -267,6 +279,11 @@ impl SiteState {
             cursors.insert(text::scope(row, 0)?, cursor);
             Ok(ControlFlow::Continue(()))
         })?;
+        let mut drops = BTreeMap::new();
+        sql.query("SELECT scope, control FROM scope_drop WHERE site = ?1", &[id], &mut |row| {
+            drops.insert(text::scope(row, 0)?, row.unsigned(1)?);
+            Ok(ControlFlow::Continue(()))
+        })?;
         Ok(Some(Self {
             is_enrolled,
             generation,
@@ -277,6 +294,7 @@ impl SiteState {
             has_unjudged_journal: has_unjudged_journal(sql, site)?,
             cursors,
             scopes: state.scopes_of(site),
+            drops,
         }))
     }
 }

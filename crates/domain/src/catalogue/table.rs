@@ -211,7 +211,7 @@ impl Table {
     /// Whether the judge knows what to do with a type.
     pub(crate) fn is_type_supported(&self, data_type: DataType) -> bool {
         match data_type {
-            DataType::Central | DataType::Store | DataType::Local => true,
+            DataType::Central | DataType::CentralDispensary | DataType::Store | DataType::Local => true,
             other => self.is_routed_as_central && other == self.data_type,
         }
     }

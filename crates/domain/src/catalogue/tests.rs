@@ -98,7 +98,10 @@ fn only_name_and_central_store_data_is_routed_as_central() {
     for table in Catalogue::embedded().tables() {
         let is_narrower = matches!(table.data_type(), DataType::Name | DataType::CentralStore);
         assert_eq!(table.is_routed_as_central(), is_narrower, "{}", table.name());
-        let is_complete = matches!(table.data_type(), DataType::Central | DataType::Store | DataType::Local);
+        let is_complete = matches!(
+            table.data_type(),
+            DataType::Central | DataType::CentralDispensary | DataType::Store | DataType::Local
+        );
         assert_eq!(table.is_supported(), is_narrower || is_complete, "{}", table.name());
     }
 }

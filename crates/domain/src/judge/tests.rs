@@ -195,13 +195,25 @@ fn central_data_is_written_on_central_alone_and_goes_to_all_sites() {
 }
 
 #[test]
+fn dispensary_data_is_written_on_central_alone_and_goes_to_the_sites_with_a_dispensary() {
+    let put = r#"put abbreviation A {"abbreviation":"bd"}"#;
+    World::check(Side::Central, SiteId::CENTRAL, &[(put, "accept, to dispensary sites")]);
+    for side in BOTH {
+        World::check(
+            side,
+            HERE,
+            &[(put, "central_data"), (r#"put item_direction D {"item_ID":"I1"}"#, "central_data")],
+        );
+    }
+}
+
+#[test]
 fn types_that_come_later_are_refused_for_everybody() {
     for (side, author) in [(Side::Device, HERE), (Side::Central, HERE), (Side::Central, SiteId::CENTRAL)] {
         World::check(
             side,
             author,
             &[
-                (r#"put abbreviation A {"abbreviation":"bd"}"#, "not_supported"),
                 (r#"put name P9 {"type":"patient"}"#, "not_supported"),
                 (r#"patch name P1 {"code":"9"}"#, "not_supported"),
                 ("delete name P1", "not_supported"),

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::apply::apply;
-use domain::catalogue::Catalogue;
+use domain::catalogue::{Catalogue, DataType};
 use domain::json;
 use domain::judge::Found;
 use protocol::chain;
@@ -206,6 +206,15 @@ impl Device {
             Control::Accepted(place) => {
                 self.told.push((place.sequence.0, "accepted".to_owned()));
                 accepted.push(place.sequence.0);
+            }
+            // What no other scope has: here only what is for dispensaries.
+            Control::Dropped(dropped) => {
+                self.cursors.remove(&dropped.scope);
+                let catalogue = Catalogue::embedded();
+                self.base.retain(|key, _| {
+                    let data_type = catalogue.table(&key.0).map(domain::catalogue::Table::data_type);
+                    data_type != Some(DataType::CentralDispensary)
+                });
             }
             Control::Refused(_) | Control::Grant(_) | Control::Unknown => {}
         }

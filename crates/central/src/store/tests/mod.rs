@@ -8,6 +8,7 @@ mod judging;
 mod lanes;
 mod origin;
 mod receiving;
+mod scopes;
 mod sites;
 mod speed;
 mod tokens;

@@ -1,0 +1,96 @@
+//! What a site receives, as stores and their modes change (`domain.md`, "Central, dispensary"; details, "Scopes").
+//!
+//! A scope that is gained is read from 0, because the site shows no cursor of it. One that is lost is told in the control lane; until
+//! the site has heard that, a cursor of it means nothing: it may be gained again before, and then all of it has to come.
+
+use domain::store::{STORE_TABLE, is_dispensary};
+use protocol::ids::{RecordId, ScopeId, SiteId};
+use protocol::row::Row;
+use sql::Param;
+
+use super::batch::Batch;
+use super::error::StoreError;
+use super::records::Key;
+use super::unsigned;
+
+impl Batch<'_> {
+    /// Follows a change of a store's record.
+    pub(super) fn follow_store(&mut self, key: &Key, row: Option<&Row>) -> Result<(), StoreError> {
+        let Ok(stores) = self.catalogue.table_by_name(STORE_TABLE) else { return Ok(()) };
+        if key.0 != *stores.reference() {
+            return Ok(());
+        }
+        let serves_patients = row.is_some_and(|row| is_dispensary(stores, row));
+        if serves_patients == self.state.dispensaries.contains(&key.1) {
+            return Ok(());
+        }
+        self.set_dispensary(&key.1, serves_patients)?;
+        match self.state.holdings.get(&key.1).map(|holding| holding.site) {
+            Some(site) => self.change_scopes(site),
+            None => Ok(()),
+        }
+    }
+
+    fn set_dispensary(&mut self, store: &RecordId, serves_patients: bool) -> Result<(), StoreError> {
+        let key: [Param<'_>; 1] = [store.as_str().into()];
+        if serves_patients {
+            self.sql.execute("INSERT INTO dispensary (store) VALUES (?1)", &key)?;
+            self.state.dispensaries.insert(store.clone());
+        } else {
+            self.sql.execute("DELETE FROM dispensary WHERE store = ?1", &key)?;
+            self.state.dispensaries.remove(store);
+        }
+        Ok(())
+    }
+
+    /// Works out anew what a site receives, and tells it what it has lost.
+    pub(super) fn change_scopes(&mut self, site: SiteId) -> Result<(), StoreError> {
+        let scopes = self.state.scopes_of(site);
+        let before = std::mem::replace(&mut self.site(site)?.scopes, scopes.clone());
+        if site == SiteId::CENTRAL {
+            return Ok(());
+        }
+        for lost in before.into_iter().filter(|scope| !scopes.contains(scope)) {
+            let control = self.tell_dropped(site, &lost)?;
+            self.sql.execute(
+                "INSERT INTO scope_drop (site, scope, control) VALUES (?1, ?2, ?3)
+                 ON CONFLICT (site, scope) DO UPDATE SET control = excluded.control",
+                &[site.0.into(), lost.as_bytes().into(), unsigned(control)],
+            )?;
+            self.sql.execute(
+                "DELETE FROM site_cursor WHERE site = ?1 AND scope = ?2",
+                &[site.0.into(), lost.as_bytes().into()],
+            )?;
+            let state = self.site(site)?;
+            state.cursors.remove(&lost);
+            state.drops.insert(lost, control);
+        }
+        Ok(())
+    }
+
+    /// The site has heard of what it lost up to a control row.
+    pub(super) fn forget_drops(&mut self, site: SiteId, heard: u64) -> Result<(), StoreError> {
+        let drops = &self.site(site)?.drops;
+        if drops.is_empty() {
+            return Ok(());
+        }
+        let gone: Vec<ScopeId> =
+            drops.iter().filter(|(_, control)| **control <= heard).map(|(scope, _)| scope.clone()).collect();
+        for scope in gone {
+            let key: [Param<'_>; 2] = [site.0.into(), scope.as_bytes().into()];
+            self.sql.execute("DELETE FROM scope_drop WHERE site = ?1 AND scope = ?2", &key)?;
+            self.site(site)?.drops.remove(&scope);
+        }
+        Ok(())
+    }
+
+    /// What was not heard of before has other numbers: it is heard with all that is there.
+    pub(super) fn renumber_drops(&mut self, site: SiteId, last: u64) -> Result<(), StoreError> {
+        if self.site(site)?.drops.is_empty() {
+            return Ok(());
+        }
+        self.sql.execute("UPDATE scope_drop SET control = ?2 WHERE site = ?1", &[site.0.into(), unsigned(last)])?;
+        self.site(site)?.drops.values_mut().for_each(|control| *control = last);
+        Ok(())
+    }
+}

@@ -1,0 +1,41 @@
+//! Stores: what of a store's own record says how data goes.
+
+use protocol::row::{Row, Value};
+
+use crate::catalogue::Table;
+
+/// The table of stores, under mSupply's name.
+pub const STORE_TABLE: &str = "store";
+/// Its column that says what kind of store it is: `store` or `dispensary`. Other values are ignored (HIS, DRG, SM, of old programs).
+const MODE_COLUMN: &str = "store_mode";
+/// The mode of a store that serves patients.
+const DISPENSARY: &str = "dispensary";
+
+/// Whether a store's record says that it serves patients: its site then receives what dispensaries need.
+pub fn is_dispensary(stores: &Table, row: &Row) -> bool {
+    matches!(row.value(&stores.column_ref(MODE_COLUMN)), Some(Value::Text(mode)) if mode == DISPENSARY)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalogue::Catalogue;
+    use crate::json::row_from_json;
+    use protocol::ids::RecordId;
+
+    #[test]
+    fn only_the_mode_dispensary_makes_one() {
+        let catalogue = Catalogue::embedded();
+        let stores = catalogue.table_by_name(STORE_TABLE).unwrap();
+        let id = RecordId::new("S").unwrap();
+        for (data, expected) in [
+            (r#"{"store_mode":"dispensary"}"#, true),
+            (r#"{"store_mode":"store"}"#, false),
+            (r#"{"store_mode":"HIS"}"#, false),
+            (r#"{"store_mode":null}"#, false),
+            (r#"{"code":"dispensary"}"#, false),
+        ] {
+            assert_eq!(is_dispensary(stores, &row_from_json(stores, &id, data).unwrap()), expected, "{data}");
+        }
+    }
+}
