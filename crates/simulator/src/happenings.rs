@@ -9,7 +9,7 @@ use protocol::session::Advice;
 
 use crate::mix::Fault;
 use crate::model::{Violation, violation};
-use crate::work::{Desk, How, Planned, central_edit};
+use crate::work::{Desk, How, Planned, central_edit, mode_edit};
 use crate::world::{Event, World};
 
 impl World {
@@ -282,6 +282,7 @@ impl World {
                 let edit = central_edit(&catalogue, &self.mix, &self.central_records, &mut self.random);
                 self.import(vec![edit])?;
             }
+            self.change_modes()?;
             self.judge()?;
             if self.strikes(Fault::Prune) {
                 self.prune()?;
@@ -289,6 +290,19 @@ impl World {
         }
         let wait_ms = self.random.below(120_000);
         self.after(wait_ms, Event::CentralWork);
+        Ok(())
+    }
+
+    pub(crate) fn change_modes(&mut self) -> Result<(), Violation> {
+        if !self.mix.has(Fault::Modes) || self.centre.live.is_none() {
+            return Ok(());
+        }
+        let catalogue = std::sync::Arc::clone(self.centre.catalogue());
+        let stores: Vec<String> = self.model.devices.iter().flat_map(|device| device.stores.clone()).collect();
+        for _ in 0..self.random.range(0, 3) {
+            let edit = mode_edit(&catalogue, &self.mix, &stores, &mut self.random);
+            self.import(vec![edit])?;
+        }
         Ok(())
     }
 

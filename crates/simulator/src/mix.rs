@@ -5,6 +5,10 @@ use std::fmt;
 
 use crate::random::Random;
 
+/// In how many runs of a thousand stores become dispensaries and cease to be.
+const MODES_PERMILLE: u64 = 500;
+/// Makes the stream that draws it another one than the one of forks.
+const MODES_STREAM: u64 = 0x6d6f_6465_73;
 /// Of how many runs in a thousand devices and central may be copied, set back or replaced.
 const FORKS_PERMILLE: u64 = 350;
 
@@ -129,6 +133,8 @@ faults! {
     Stranger = "stranger",
     /// Central's disk is put back to an older backup, and others write to it before its sites come.
     CentralSetBack = "central-set-back",
+    /// Stores become dispensaries and cease to be, so that what their sites receive changes.
+    Modes = "modes",
 }
 
 impl Fault {
@@ -212,13 +218,17 @@ impl Mix {
     /// Draws a mix for a profile. With `has_forks` it is one in which devices are copied, set back and replaced, or may be.
     pub fn draw(profile: Profile, has_forks: bool, random: &mut Random) -> Self {
         let share = *random.pick(&[300, 600, 900]);
-        let base = Fault::ALL.iter().copied().filter(|fault| !fault.is_fork() && fault.is_in(profile));
+        let is_base = |fault: &Fault| !fault.is_fork() && *fault != Fault::Modes && fault.is_in(profile);
+        let base = Fault::ALL.iter().copied().filter(is_base);
         let mut faults: BTreeSet<Fault> = base.filter(|_| random.chance(share)).collect();
         // A stream of its own, so that the rest of a seed's course does not hang on it.
         let mut forks = Random::new(random.clone().number());
         if has_forks || forks.chance(FORKS_PERMILLE) {
             let forking = Fault::ALL.iter().copied().filter(|fault| fault.is_fork());
             faults.extend(forking.filter(|_| forks.chance(500)));
+        }
+        if Random::new(random.clone().number() ^ MODES_STREAM).chance(MODES_PERMILLE) {
+            faults.insert(Fault::Modes);
         }
         let is_edge = profile == Profile::Edge;
         Self {

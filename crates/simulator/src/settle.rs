@@ -377,12 +377,18 @@ impl World {
         let mut waiting = self.waiting_keys(index)?;
         waiting.extend(self.waiting_at_central()?);
         let records = self.inspector.records(0).or_else(|error| failed(error).map(|()| Vec::new()))?;
+        let serves_patients = |record: &crate::inspect::RecordRow| {
+            let is_own = record.table == "store" && stores.contains(&record.id);
+            is_own && record.data.as_ref().is_some_and(|data| data.contains("\"store_mode\":\"dispensary\""))
+        };
+        let has_dispensary = records.iter().any(serves_patients);
         let mut expected: BTreeMap<Key, String> = BTreeMap::new();
         for record in records {
             let Some(data) = record.data else { continue };
+            let data_type = catalogue.table_by_name(&record.table).map(domain::catalogue::Table::data_type);
             let is_for_site = match &record.store {
                 Some(store) => stores.contains(store),
-                None => true,
+                None => data_type != Ok(DataType::CentralDispensary) || has_dispensary,
             };
             if is_for_site {
                 expected.insert((record.table, record.id), data);

@@ -79,7 +79,7 @@ impl World {
             let edit = central_edit(&catalogue, &self.mix, &self.central_records, &mut self.random);
             self.import(vec![edit])?;
         }
-        Ok(())
+        self.change_modes()
     }
 
     /// Whether a failure of a session is one that a central explains that was set back; then somebody sees to it.

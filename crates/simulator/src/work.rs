@@ -304,6 +304,27 @@ pub fn central_edit(catalogue: &Catalogue, mix: &Mix, known: &[(String, String)]
     edit(table.name(), EditOp::Upsert, &id, &format!("{{{}}}", columns.join(",")))
 }
 
+/// A store becomes a dispensary or ceases to be one, or central writes what dispensaries need.
+pub fn mode_edit(catalogue: &Catalogue, mix: &Mix, stores: &[String], random: &mut Random) -> Edit {
+    if random.chance(400) {
+        let mode = *random.pick(&["dispensary", "dispensary", "store"]);
+        return edit("store", EditOp::Patch, random.pick::<String>(stores), &format!("{{\"store_mode\":{mode:?}}}"));
+    }
+    let table = *random.pick(&["abbreviation", "diagnosis", "item_direction"]);
+    let id = format!("d-{}", random.below(8));
+    if random.chance(200) {
+        return Edit {
+            table: table.to_owned(),
+            op: EditOp::Delete,
+            id: RecordId::new(&id).expect("it is short"),
+            data: None,
+        };
+    }
+    let table = catalogue.table_by_name(table).expect("the catalogue has it");
+    let column = free_columns(table).next().expect("it has columns");
+    edit(table.name(), EditOp::Upsert, &id, &format!("{{{column:?}:{}}}", value(mix, random)))
+}
+
 /// Tables of store data that a site writes.
 fn writable(catalogue: &Catalogue) -> impl Iterator<Item = &Table> {
     catalogue.tables().filter(|table| {

@@ -24,11 +24,13 @@ impl Batch<'_> {
         if serves_patients == self.state.dispensaries.contains(&key.1) {
             return Ok(());
         }
+        let Some(site) = self.state.holdings.get(&key.1).map(|holding| holding.site) else {
+            return self.set_dispensary(&key.1, serves_patients);
+        };
+        // Read before the change: a site that is read after it has only what it is to have.
+        self.site(site)?;
         self.set_dispensary(&key.1, serves_patients)?;
-        match self.state.holdings.get(&key.1).map(|holding| holding.site) {
-            Some(site) => self.change_scopes(site),
-            None => Ok(()),
-        }
+        self.change_scopes(site)
     }
 
     fn set_dispensary(&mut self, store: &RecordId, serves_patients: bool) -> Result<(), StoreError> {

@@ -4,6 +4,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use crate::chain::hash_of;
+use crate::control::Control;
 use crate::history::History;
 use crate::ids::{ControlNumber, Hash, ScopeId};
 use crate::limits;
@@ -199,6 +200,15 @@ impl Session {
                 self.summary.rows_total = self.summary.rows_total.or(reply.rows_waiting);
                 if let Some(last) = reply.control.last() {
                     self.control = last.number;
+                }
+                let dropped = reply.control.iter().filter_map(|row| match Control::of(row) {
+                    Ok(Control::Dropped(dropped)) => Some(dropped.scope),
+                    _ => None,
+                });
+                // With the row its cursor is gone: shown once more, it would count for what may come back.
+                for scope in dropped {
+                    self.cursors.remove(&scope);
+                    self.page_part.take_if(|part| part.scope == scope);
                 }
                 self.receipt_stored(&receipt);
             }

@@ -9,6 +9,7 @@ use outpost::local_copy::Kind;
 use protocol::ids::JournalId;
 
 use super::read_journal;
+use crate::mix::Fault;
 use crate::model::{Change, Expected, Key, Log, Violation, logged, violation};
 use crate::world::World;
 
@@ -279,7 +280,13 @@ impl World {
             // It may have begun to read everything anew.
             return Ok(());
         }
+        let shared = domain::scope::Scope::DispensarySites.to_id();
         for (scope, reported) in &self.model.device(index).reported {
+            // It goes with the last dispensary of the site.
+            if self.mix.has(Fault::Modes) && *scope == shared && state.cursors.iter().all(|shown| shown.scope != shared)
+            {
+                continue;
+            }
             let cursor = state.cursors.iter().find(|cursor| cursor.scope == *scope).map(|cursor| cursor.cursor);
             let is_there =
                 cursor.is_some_and(|cursor| cursor.number >= reported.number || cursor.began != reported.began);

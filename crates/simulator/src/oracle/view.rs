@@ -101,13 +101,16 @@ impl World {
     fn check_central_record(&mut self, index: usize, key: &Key) -> Result<(), Violation> {
         let Some(device) = self.devices.get(index) else { return Ok(()) };
         let catalogue = std::sync::Arc::clone(device.catalogue());
-        let is_central = catalogue.table_by_name(&key.0).is_ok_and(|table| {
-            table.is_supported() && (table.data_type() == DataType::Central || table.is_routed_as_central())
-        });
-        if !is_central || self.model.device(index).by_key.contains_key(key) {
+        let Ok(table) = catalogue.table_by_name(&key.0) else { return Ok(()) };
+        let scope = match table.data_type() {
+            DataType::CentralDispensary => domain::scope::Scope::DispensarySites.to_id(),
+            DataType::Central => domain::scope::Scope::AllSites.to_id(),
+            _ if table.is_routed_as_central() => domain::scope::Scope::AllSites.to_id(),
+            _ => return Ok(()),
+        };
+        if !table.is_supported() || self.model.device(index).by_key.contains_key(key) {
             return Ok(());
         }
-        let scope = domain::scope::Scope::AllSites.to_id();
         let state = device.live().recorder.core().local.session_state();
         let state = state.or_else(|error| violation("6", format!("device {index}: {error}")))?;
         let Some(cursor) = state.cursors.iter().find(|cursor| cursor.scope == scope).map(|cursor| cursor.cursor) else {

@@ -123,6 +123,11 @@ fn what_a_site_receives_is_the_same_after_a_restart(world: &mut World) {
     world.restart(102);
     settle(world, &mut device);
     assert!(has(&device, "A1"));
+
+    world.restart(103);
+    set_mode(world, "S", "store");
+    settle(world, &mut device);
+    assert!(!has(&device, "A1"), "also where nobody had asked for the site since the start");
 }
 
 fn a_new_device_is_told_of_no_loss_of_before(world: &mut World) {

@@ -7,8 +7,8 @@ use alloc::vec::Vec;
 
 use proptest::prelude::*;
 
-use super::world::{Center, Cut, Device, Write, drained};
-use crate::control::ControlRow;
+use super::world::{Center, Cut, Device, Write, drained, scope};
+use crate::control::{Control, ControlRow, Dropped};
 use crate::frame::RefusedBefore;
 use crate::ids::{ControlNumber, Sequence};
 use crate::message::FramePartState;
@@ -153,6 +153,23 @@ fn many_control_rows_get_through_a_link_that_breaks_every_few_kilobytes() {
         assert!(sessions < 50, "no end after {sessions} sessions");
     }
     drained(&device, &center);
+}
+
+#[test]
+fn a_scope_that_is_dropped_is_shown_no_more_from_the_next_request_on() {
+    let (mut device, mut central) = (Device::new(&[300; 2_000]), Center::with_rows(&[50; 3]));
+    central.write(&scope(1), "another", 50);
+    let mut cut = Cut(Cut::NEVER);
+    assert_eq!(device.sync(&mut central, &mut cut).failure, None);
+    (0..2_000).for_each(|_| device.record(300));
+    let (code, content) = Control::Dropped(Dropped { scope: scope(1) }).to_parts();
+    central.control.push(ControlRow { number: ControlNumber(1), code, content });
+    let before = central.requests;
+
+    assert_eq!(device.sync(&mut central, &mut cut).failure, None);
+
+    assert!(central.requests > before + 1, "several requests");
+    assert_eq!(central.scopes_shown(), [scope(0)]);
 }
 
 #[test]

@@ -288,6 +288,12 @@ impl Center {
         self.lanes.entry(scope.clone()).or_default().insert(record, row);
     }
 
+    /// The scopes of which the last request showed a cursor.
+    pub(super) fn scopes_shown(&self) -> Vec<ScopeId> {
+        let head = self.request.as_ref().and_then(Head::whole).expect("a request of this version came");
+        head.cursors.iter().map(|shown| shown.scope.clone()).collect()
+    }
+
     pub(super) fn received(&self) -> Received {
         let hash = self.entries.last().map_or(genesis(SITE, JOURNAL, None), |entry| entry.1);
         Received { sequence: Sequence(self.entries.len() as u64), hash }
