@@ -60,9 +60,17 @@ impl<F: SmallFile> MarkFile<F> {
         Ok(MarkFile { file, generation: 1, slot: 0 })
     }
 
-    /// Goes on with a file whose slots were read.
-    pub(super) fn resume(file: F, slots: &Slots) -> Self {
-        MarkFile { file, generation: slots.generation, slot: slots.slot }
+    /// Goes on with a file whose slots were read. The newer one may be in the system's memory alone, where a process ended between
+    /// writing and syncing it; on the disk before the other slot is written it never leaves a power cut without a sound one.
+    pub(super) fn resume(mut file: F, slots: &Slots) -> Result<Self, StorageError> {
+        file.sync()?;
+        Ok(MarkFile { file, generation: slots.generation, slot: slots.slot })
+    }
+
+    /// Goes on with the same file after an error, opened and read anew. The newer slot may be one whose sync failed, so that it is
+    /// read and is not on the disk: what is written first is the slot beside the one that is known to be there.
+    pub(super) fn taken_up_again(&self, file: F, slots: &Slots) -> Self {
+        MarkFile { file, generation: self.generation.max(slots.generation), slot: self.slot }
     }
 
     /// Writes the older slot and makes it durable.

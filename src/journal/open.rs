@@ -41,7 +41,7 @@ impl<S: Storage> Journal<S> {
             return Err(damaged(None, None, Damage::MarkUnreadable));
         };
         let file = storage.open_mark()?.ok_or_else(|| damaged(None, None, Damage::MarkMissing))?;
-        let mut journal = Journal::assemble(storage, MarkFile::resume(file, &slots), slots.mark);
+        let mut journal = Journal::assemble(storage, MarkFile::resume(file, &slots)?, slots.mark);
         let mut opening = Opening { was_mark_healed: !slots.is_whole, ..Opening::default() };
         journal.take_segments(&numbers)?;
         journal.check_end(&mut opening)?;

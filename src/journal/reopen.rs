@@ -8,7 +8,7 @@
 use protocol::ids::Sequence;
 
 use super::error::{Damage, JournalError};
-use super::mark::{self, MarkFile};
+use super::mark;
 use super::open::open_and_walk;
 use super::storage::{Place, Storage};
 use super::{HeadSegment, Journal, Stored};
@@ -125,7 +125,7 @@ impl<S: Storage> Journal<S> {
         if slots.mark.identity != self.mark.identity {
             return Err(self.damage(None, Damage::SegmentForeign));
         }
-        self.mark_file = MarkFile::resume(file, &slots);
+        self.mark_file = self.mark_file.taken_up_again(file, &slots);
         for _ in 0..2 {
             self.mark_file.write(&self.mark)?;
         }

@@ -175,3 +175,28 @@ fn a_journal_at_its_limit_says_how_full_it_is_and_pruning_makes_room() {
     assert!(journal.fill().level() < FillLevel::High);
     record(&mut journal, &group(99, 1, 900)).unwrap();
 }
+
+/// The simulator's find: a slot whose sync had failed was read, and the other one, which was on the disk, was written next.
+#[test]
+fn two_errors_at_the_mark_and_a_power_cut_leave_a_sound_slot() {
+    for seed in 0..40 {
+        for (first, second) in [(3, 1), (3, 2), (2, 1), (2, 2)] {
+            let what = format!("seed {seed}, calls {first} and {second}");
+            let disk = FakeStorage::new();
+            let mut journal = Journal::create(disk.clone(), identity()).unwrap();
+            record(&mut journal, &group(1, 2, 10)).unwrap();
+            journal.append(&group(2, 1, 10)).unwrap();
+            disk.fail_at(first);
+            assert!(journal.sync().is_err(), "{what}");
+            disk.fail_at(second);
+            assert!(journal.reopen().is_err(), "{what}");
+
+            disk.cut_power();
+            disk.restart(seed);
+
+            let (mut journal, _) = Journal::open(disk).unwrap_or_else(|error| panic!("{what}: {error}"));
+            let kept = super::read_from(&mut journal, 0).unwrap();
+            assert!(kept.len() >= 2, "{what}: {}", kept.len());
+        }
+    }
+}
