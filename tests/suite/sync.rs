@@ -284,3 +284,46 @@ fn a_service_that_finds_its_local_copy_damaged_builds_it_anew_with_its_next_sync
     agent.signal("TERM");
     assert_eq!(agent.wait(), 0);
 }
+
+#[test]
+fn what_dispensaries_need_comes_with_the_first_dispensary_of_a_site_and_goes_with_the_last() {
+    let (central, data) = central_with_sites(20, &["north", "south"]);
+    let (mut north, south) = (Agent::initialised(&central, "north"), Agent::initialised(&central, "south"));
+    let mode = |mode: &str| {
+        let id = &data.stores[0];
+        let line = json!({"table": "store", "op": "patch", "id": id, "data": {"store_mode": mode}});
+        central.import(&(line.to_string() + "\n"));
+    };
+    let lines: String = (0..2_000)
+        .map(|number| {
+            let id = format!("D{number:04}");
+            let data = json!({"ID": id, "ICD_CODE": format!("A{number}"), "ICD_DESCRIPTION": "a diagnosis"});
+            json!({"table": "diagnosis", "op": "upsert", "id": id, "data": data}).to_string() + "\n"
+        })
+        .collect();
+    central.import(&lines);
+    mode("store");
+    for agent in [&north, &south] {
+        agent.settle();
+        assert!(agent.records("diagnosis").is_empty(), "no store here serves patients");
+    }
+    let refused = north.fails(&["record", "diagnosis", "D1", r#"{"ID":"D1"}"#], "");
+    assert_eq!(refused.1, "central_data");
+
+    mode("dispensary");
+    assert_eq!(north.settle()["stored"], 2_001, "all of them, and the store's own record");
+    assert_eq!(north.records("diagnosis"), central.records("diagnosis"));
+    south.settle();
+    assert!(south.records("diagnosis").is_empty());
+
+    // The same with the daemon, which is killed while they go.
+    north.start();
+    mode("store");
+    let mut sync = north.command(&["sync"]).spawn().unwrap();
+    north.kill();
+    let _ = sync.wait();
+    north.settle();
+    assert!(north.records("diagnosis").is_empty());
+    assert_eq!(north.records("item"), central.records("item"));
+    assert_eq!(central.json(&["status"])["sites"][1]["rows_waiting"], 0);
+}

@@ -8,7 +8,7 @@ use crate::random::Random;
 /// In how many runs of a thousand stores become dispensaries and cease to be.
 const MODES_PERMILLE: u64 = 500;
 /// Makes the stream that draws it another one than the one of forks.
-const MODES_STREAM: u64 = 0x6d6f_6465_73;
+const MODES_STREAM: u64 = 0x006d_6f64_6573;
 /// Of how many runs in a thousand devices and central may be copied, set back or replaced.
 const FORKS_PERMILLE: u64 = 350;
 

@@ -90,7 +90,7 @@ fn a_sweep_goes_in_bounded_steps_and_goes_on_after_a_crash() {
 fn a_record_in_another_scope_stays() {
     on_both(|site| {
         site.page(vec![image("P", 1, "{}")]);
-        let partners = domain::scope::Scope::StorePartners(record_id(STORE)).to_id();
+        let partners = Scope::StorePartners(record_id(STORE)).to_id();
         let page = site.page_of(&partners, vec![image("P", 1, "{}")], true);
         site.store_page(&page).unwrap();
         site.copy.begin_rebuild().unwrap();
