@@ -1,6 +1,7 @@
 //! The catalogue as a page for people: `docs/data-types.md`.
 
 use crate::catalogue::{Catalogue, DataType, Table};
+use crate::seed_rows::{SeedRow, seed_rows};
 
 /// Every table with its type, who writes it, who receives it, its header, and what is not carried yet. A test compares it with
 /// `docs/data-types.md`.
@@ -9,6 +10,10 @@ pub fn data_types_page(catalogue: &Catalogue) -> String {
     for data_type in TYPES {
         let (writer, receivers, state) = rules(*data_type);
         push_line(&mut page, &[data_type.as_str(), writer, receivers, state]);
+    }
+    page.push_str(SEEDS_HEAD);
+    for row in seed_rows() {
+        push_seed_row(&mut page, &row);
     }
     page.push_str(TABLES_HEAD);
     for table in catalogue.tables() {
@@ -29,7 +34,20 @@ these rules before it records an edit, central asks the same rules before it app
 | --- | --- | --- | --- |
 ";
 
+const SEEDS_HEAD: &str = "
+## What the seeds list
+
+Every row of mSupply's own list (seed 000, \"Data types\"; one row of seed 001), with the tables that hold it. A row without a table has none
+that we know: a site that has one declares it in its configuration with the row's type. In a mirrored system another site may write
+it; that is not built yet.
+
+| Data | Type | Written by, mirrored | Tables | Remarks |
+| --- | --- | --- | --- | --- |
+";
+
 const TABLES_HEAD: &str = "
+## Rules
+
 Rules that hold beside the table:
 
 - The store of a record never changes by an edit; an edit that would do it is refused (`owner_change`).
@@ -84,6 +102,18 @@ fn rules(data_type: DataType) -> (&'static str, &'static str, &'static str) {
         DataType::Sync => ("central", "nobody", NOT_YET),
         DataType::Local => ("each site its own", "nobody", "complete"),
     }
+}
+
+fn push_seed_row(page: &mut String, row: &SeedRow) {
+    let tables: Vec<String> = row
+        .tables()
+        .map(|(name, data_type)| {
+            let other = (data_type != row.data_type).then(|| format!(" ({})", data_type.as_str()));
+            format!("`{name}`{}", other.unwrap_or_default())
+        })
+        .collect();
+    let tables = if row.is_without_table() { "none that we know".to_owned() } else { tables.join(", ") };
+    push_line(page, &[&row.data, row.data_type.as_str(), row.mirrored.as_str(), &tables, &row.note]);
 }
 
 fn push_table(page: &mut String, catalogue: &Catalogue, table: &Table) {

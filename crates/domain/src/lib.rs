@@ -10,4 +10,5 @@ pub mod edit;
 pub mod json;
 pub mod judge;
 pub mod scope;
+pub mod seed_rows;
 pub mod store;
