@@ -38,8 +38,8 @@ const SEEDS_HEAD: &str = "
 ## What the seeds list
 
 Every row of mSupply's own list (seed 000, \"Data types\"; one row of seed 001), with the tables that hold it. A row without a table has none
-that we know: a site that has one declares it in its configuration with the row's type. In a mirrored system another site may write
-it; that is not built yet.
+that we know: whoever has one declares it in the configuration, as store, central or local data. In a mirrored system another site may
+write it; that is not built yet.
 
 | Data | Type | Written by, mirrored | Tables | Remarks |
 | --- | --- | --- | --- | --- |

@@ -1,5 +1,6 @@
 //! The seeds' list of data, row by row: may each kind of site write it, and who receives it? What is expected stands here in the
 //! seeds' words, and not in those of the judge.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
