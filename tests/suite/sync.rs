@@ -7,6 +7,7 @@ use crate::support::agent::Agent;
 use crate::support::central::Central;
 use crate::support::corpus::{CentralData, central_data, edits};
 use crate::support::link::{Link, Mood};
+use crate::support::success;
 
 /// Tables that a store's edits touch.
 pub const STORE_TABLES: [&str; 3] = ["item_line", "transact", "trans_line"];
@@ -150,10 +151,8 @@ fn a_line_waits_for_nothing_on_the_device_and_is_refused_at_once_without_its_hea
 
     let header = json!({"table": "transact", "op": "upsert", "id": "T1", "data": {"ID": "T1", "store_ID": data.stores[0], "type": "ci", "status": "nw"}});
     let both = format!("{header}\n{line}\n");
-    let recorded: Value = serde_json::from_str(&crate::support::success(
-        &agent.run(&["record", "--file", "-", "--group", "--json"], &both),
-    ))
-    .unwrap();
+    let recorded: Value =
+        serde_json::from_str(&success(&agent.run(&["record", "--file", "-", "--group", "--json"], &both))).unwrap();
     assert_eq!(recorded["recorded"], 2);
 }
 
@@ -326,4 +325,44 @@ fn what_dispensaries_need_comes_with_the_first_dispensary_of_a_site_and_goes_wit
     assert!(north.records("diagnosis").is_empty());
     assert_eq!(north.records("item"), central.records("item"));
     assert_eq!(central.json(&["status"])["sites"][1]["rows_waiting"], 0);
+}
+
+#[test]
+fn explain_says_who_may_write_a_record_who_receives_it_and_who_has_not_read_it() {
+    let (central, data) = central_with_sites(5, &["north", "south"]);
+    let (north, south) = (Agent::initialised(&central, "north"), Agent::initialised(&central, "south"));
+    let store = data.stores[0].as_str();
+    let stock = json!({"table": "item_line", "op": "put", "id": "L", "data": {"ID": "L", "store_ID": store}});
+    north.record(&stock.to_string());
+    north.settle();
+    let unit = json!({"table": "unit", "op": "put", "id": "U", "data": {"ID": "U", "units": "box"}}).to_string() + "\n";
+    central.import(&unit);
+    north.settle();
+    north.settle();
+
+    let line = central.json(&["explain", "item_line", "L"]);
+    assert_eq!((&line["type"], &line["store"], &line["is_here"]), (&json!("store"), &json!(store), &json!(true)));
+    assert_eq!(line["holder"], json!({"site": 2, "name": "north", "ownership": 1}));
+    assert_eq!((line["lanes"].as_array().unwrap().len(), &line["lanes"][0]["sites"]), (1, &json!(1)));
+    assert_eq!(line["lanes"][0]["sites_behind"], 0, "whoever wrote it has it: {line}");
+
+    let unit = central.json(&["explain", "unit", "U"]);
+    assert_eq!((&unit["written_by"], &unit["holder"]), (&json!("central"), &json!(null)));
+    assert_eq!(unit["lanes"][0]["sites"], 2);
+    assert_eq!(unit["lanes"][0]["behind"], json!([{"site": 3, "name": "south"}]));
+    let text = success(&central.run(&["explain", "unit", "U"], ""));
+    assert!(text.contains("every site receives it; 1 of 2 sites have not read it: 3 south"), "{text}");
+    south.settle();
+    south.settle();
+    assert_eq!(central.json(&["explain", "unit", "U"])["lanes"][0]["sites_behind"], 0);
+
+    let shown = success(&central.run(&["explain", "store", store], ""));
+    assert!(shown.contains("which site 2 north holds under number 1"), "{shown}");
+    north.ok(&["delete", "item_line", "L"]);
+    north.settle();
+    let text = success(&central.run(&["explain", "item_line", "L"], ""));
+    assert!(text.contains("item_line L: deleted at position "), "{text}");
+    for (table, id) in [("unit", "nobody"), ("nowhere", "U")] {
+        assert_eq!(central.run(&["explain", table, id], "").status.code(), Some(5));
+    }
 }

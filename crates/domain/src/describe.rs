@@ -8,8 +8,8 @@ use crate::seed_rows::{SeedRow, seed_rows};
 pub fn data_types_page(catalogue: &Catalogue) -> String {
     let mut page = String::from(HEAD);
     for data_type in TYPES {
-        let (writer, receivers, state) = rules(*data_type);
-        push_line(&mut page, &[data_type.as_str(), writer, receivers, state]);
+        let words = [data_type.as_str(), data_type.written_by(), data_type.goes_to(), state(*data_type)];
+        push_line(&mut page, &words);
     }
     page.push_str(SEEDS_HEAD);
     for row in seed_rows() {
@@ -82,25 +82,13 @@ const TYPES: &[DataType] = &[
     DataType::Local,
 ];
 
-/// Who writes, who receives, and what of it is there now.
-fn rules(data_type: DataType) -> (&'static str, &'static str, &'static str) {
-    const NOT_YET: &str = "refused (`not_supported`)";
+/// What of a type is there now.
+fn state(data_type: DataType) -> &'static str {
     match data_type {
-        DataType::Central => ("central", "every site", "complete"),
-        DataType::CentralDispensary => ("central", "sites with an active dispensary store", "complete"),
-        DataType::CentralStore => ("central", "sites where the store is visible", "goes to every site"),
-        DataType::Name => ("central", "sites where the name is visible", "goes to every site"),
-        DataType::Store => (
-            "the site where the store is active",
-            "central and the store's other collectors",
-            "complete but for transfers",
-        ),
-        DataType::Patient => {
-            ("the site where the home store is active", "central and the sites where the patient is visible", NOT_YET)
-        }
-        DataType::Message => ("any site, once", "the receiving store's site", NOT_YET),
-        DataType::Sync => ("central", "nobody", NOT_YET),
-        DataType::Local => ("each site its own", "nobody", "complete"),
+        DataType::Central | DataType::CentralDispensary | DataType::Local => "complete",
+        DataType::CentralStore | DataType::Name => "goes to every site",
+        DataType::Store => "complete but for transfers",
+        DataType::Patient | DataType::Message | DataType::Sync => "refused (`not_supported`)",
     }
 }
 
@@ -121,7 +109,7 @@ fn push_table(page: &mut String, catalogue: &Catalogue, table: &Table) {
         protocol::ids::TableRef::Known(number) => number.to_string(),
         protocol::ids::TableRef::Named(_) => String::new(),
     };
-    let (writer, receivers, _) = rules(table.data_type());
+    let (writer, receivers) = (table.data_type().written_by(), table.data_type().goes_to());
     let store = match (table.data_type(), table.store_column()) {
         (DataType::Central | DataType::Message, _) | (_, None) => String::new(),
         (_, Some(column)) => format!("`{column}`"),

@@ -90,6 +90,13 @@ enum Command {
     },
     /// Records of a table in the order of their ids, one a line.
     Records(RecordsArguments),
+    /// Who may write a record, who receives it and why, and who has not read it yet.
+    Explain {
+        /// The table's name.
+        table: String,
+        /// The record's id; for a store, that of its record in `store`.
+        id: String,
+    },
     /// Sites, what waits for each, and sizes; and how far central has healed if it was set back to an older backup.
     Status,
     /// After central was set back to an older backup: end its waiting for the sites that know what it forgot.
@@ -325,6 +332,7 @@ pub fn run(arguments: Arguments, output: &mut dyn Write) -> Result<Exit, Central
             Request::Records(RecordsToList { table, id, store, after, limit })
         }
         Command::Healing(HealingCommand::End) => Request::HealingEnd,
+        Command::Explain { table, id } => Request::Explain { table, id },
         Command::Status => Request::Status,
     };
     carry_out(&paths, &request, None, show::Form::of(is_json), output)

@@ -80,6 +80,7 @@ pub(super) fn done(request: &Request, done: &Done, form: Form, output: &mut dyn 
         }
         (Request::StoreList, false) => stores(value),
         (Request::Import { .. }, false) => import(value),
+        (Request::Explain { .. }, false) => explained(value),
         (Request::HealingEnd, false) => {
             format!("central heals no more, it went on without {} sites\n", value["sites_waived"])
         }
@@ -242,6 +243,62 @@ fn status(value: &Value) -> String {
     lines.push("\n".to_owned());
     lines.push(table(&head, items(value, "sites").iter().map(|site| columns(site, &keys))));
     lines.concat()
+}
+
+fn explained(value: &Value) -> String {
+    let fact = |name: &str, text: &str| format!("{name:<14} {text}\n");
+    let (table, id, store) = (plain(&value["table"]), plain(&value["id"]), plain(&value["store"]));
+    let here = match (value["is_here"] == true, value["was_deleted"] == true) {
+        (true, _) => format!("here, last changed at position {}", value["position"]),
+        (_, true) => format!("deleted at position {}", value["position"]),
+        _ => "not here".to_owned(),
+    };
+    let holder = match &value["holder"] {
+        Value::Null if value["store"].is_null() => String::new(),
+        Value::Null => fact("store", &format!("{store}, which no site holds")),
+        holder => {
+            let (site, name, ownership) = (&holder["site"], plain(&holder["name"]), &holder["ownership"]);
+            let store = if value["store"].is_null() { "this store" } else { &store };
+            fact("store", &format!("{store}, which site {site} {name} holds under number {ownership}"))
+        }
+    };
+    let everybody = if value["is_routed_as_central"] == true { "; for now to every site" } else { "" };
+    let mut text = fact("record", &format!("{table} {id}: {here}"))
+        + &fact("type", &plain(&value["type"]))
+        + &fact("written by", &plain(&value["written_by"]))
+        + &fact("goes to", &(plain(&value["goes_to"]) + everybody))
+        + &holder;
+    for lane in items(value, "lanes") {
+        text += &fact("lane", &lane_standing(lane));
+    }
+    for (key, what) in
+        [("entries_waiting", "wait for a header"), ("entries_set_aside", "were refused: `set-aside list SITE`")]
+    {
+        if value[key] != 0 {
+            text += &fact("entries", &format!("{} {what}", value[key]));
+        }
+    }
+    text
+}
+
+/// One lane of a record, and who has read it.
+fn lane_standing(lane: &Value) -> String {
+    let behind: Vec<String> =
+        items(lane, "behind").iter().map(|site| format!("{} {}", site["site"], plain(&site["name"]))).collect();
+    let rest = match lane["sites_behind"].as_u64().unwrap_or(0).saturating_sub(behind.len() as u64) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let readers = match (lane["sites"].as_u64(), behind.len()) {
+        (Some(0), _) => "no site does now".to_owned(),
+        (Some(1), 0) => "1 site, which has read it".to_owned(),
+        (_, 0) => format!("{} sites, which have all read it", lane["sites"]),
+        _ => {
+            format!("{} of {} sites have not read it: {}{rest}", lane["sites_behind"], lane["sites"], behind.join(", "))
+        }
+    };
+    let end = if lane["is_tombstone"] == true { ", that it is gone" } else { "" };
+    format!("{}, position {}{end}: {}; {readers}", plain(&lane["scope"]), lane["position"], plain(&lane["why"]))
 }
 
 /// How far central and its sites have healed; nothing if it was never set back.

@@ -1,5 +1,6 @@
 //! The verbs, whoever asks: the same code serves the admin socket and a command that opens the folder itself.
 
+mod explain;
 mod import;
 mod records;
 mod request;
@@ -42,6 +43,7 @@ pub fn perform(
         Request::StoreList => sites::list_stores(center),
         Request::Import { continue_past_refused } => import::import(center, continue_past_refused, input, events),
         Request::Records(which) => records::list(center, &which),
+        Request::Explain { table, id } => explain::explain(center, &table, &id),
         Request::HealingEnd => status::end_healing(center),
         Request::Status => status::status(center),
         Request::Identity => status::identity(center),

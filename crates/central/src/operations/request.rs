@@ -62,6 +62,13 @@ pub enum Request {
     },
     /// Records of a table in the order of their ids.
     Records(RecordsToList),
+    /// Who may write a record, who receives it and why, and who has not read it yet.
+    Explain {
+        /// The table's name.
+        table: String,
+        /// The record's id.
+        id: String,
+    },
     /// Go on without the sites that have not reported since central was set back.
     HealingEnd,
     /// Sites, queues and sizes.
@@ -79,6 +86,7 @@ impl Request {
             | Self::StoreList { .. }
             | Self::SetAsideList(_)
             | Self::Records(_)
+            | Self::Explain { .. }
             | Self::Status
             | Self::Identity => true,
             Self::SiteAdd(_)

@@ -49,6 +49,33 @@ impl DataType {
     }
 }
 
+impl DataType {
+    /// Who may write it, for people.
+    pub fn written_by(self) -> &'static str {
+        match self {
+            Self::Central | Self::CentralDispensary | Self::CentralStore | Self::Name | Self::Sync => "central",
+            Self::Store => "the site where the store is active",
+            Self::Patient => "the site where the home store is active",
+            Self::Message => "any site, once",
+            Self::Local => "each site its own",
+        }
+    }
+
+    /// Who receives it, for people.
+    pub fn goes_to(self) -> &'static str {
+        match self {
+            Self::Central => "every site",
+            Self::CentralDispensary => "sites with an active dispensary store",
+            Self::CentralStore => "sites where the store is visible",
+            Self::Name => "sites where the name is visible",
+            Self::Store => "central and the store's other collectors",
+            Self::Patient => "central and the sites where the patient is visible",
+            Self::Message => "the receiving store's site",
+            Self::Sync | Self::Local => "nobody",
+        }
+    }
+}
+
 /// The header that a line cannot be without.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Parent {

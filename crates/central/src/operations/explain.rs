@@ -1,0 +1,74 @@
+//! `explain`: who may write a record, who receives it and why, and who has not read it yet.
+
+use domain::scope::Scope;
+use serde_json::{Value, json};
+
+use super::request::Done;
+use super::sites::record_id;
+use crate::center::Center;
+use crate::error::CentralError;
+use crate::store::{Explained, LaneStanding};
+
+pub(super) fn explain(center: &Center, table: &str, id: &str) -> Result<Done, CentralError> {
+    let known = center.catalogue().table_by_name(table).map_err(|error| {
+        CentralError::refused(error.code(), error.to_string(), "docs/data-types.md lists the tables.")
+    })?;
+    let (name, wanted) = (known.name().to_owned(), record_id(id)?);
+    let (explained, holder) = center.read(move |reading| {
+        reading.at_once(|reading| {
+            let explained = reading.explain(&name, &wanted)?;
+            let holder = match explained.holder {
+                Some((site, _)) => reading.site(site)?.map(|site| site.name),
+                None => None,
+            };
+            Ok::<_, crate::store::StoreError>((explained, holder))
+        })
+    })?;
+    if explained.record.is_none() && explained.entries_waiting + explained.entries_set_aside == 0 {
+        let message = format!("there is no record {id} in {table} at central, and none was ever there");
+        return Err(CentralError::refused("unknown_record", message, "Ids are spelled exactly as they were recorded."));
+    }
+    let data_type = known.data_type();
+    let data = explained.record.as_ref().and_then(|record| record.data.as_deref());
+    Ok(Done::ok(json!({
+        "table": known.name(),
+        "id": id,
+        "type": data_type.as_str(),
+        "written_by": data_type.written_by(),
+        "goes_to": data_type.goes_to(),
+        "is_routed_as_central": known.is_routed_as_central(),
+        "is_here": data.is_some(),
+        "was_deleted": explained.record.is_some() && data.is_none(),
+        "position": explained.record.as_ref().map(|record| record.position.0),
+        "store": explained.record.as_ref().and_then(|record| record.store.as_ref()).map(ToString::to_string),
+        "holder": holder_json(&explained, holder.as_deref()),
+        "lanes": explained.lanes.iter().map(lane_json).collect::<Vec<_>>(),
+        "entries_waiting": explained.entries_waiting,
+        "entries_set_aside": explained.entries_set_aside,
+    })))
+}
+
+fn holder_json(explained: &Explained, name: Option<&str>) -> Value {
+    explained
+        .holder
+        .map_or(Value::Null, |(site, ownership)| json!({ "site": site.0, "name": name, "ownership": ownership.0 }))
+}
+
+fn lane_json(lane: &LaneStanding) -> Value {
+    let why = match &lane.scope {
+        Scope::AllSites => "every site receives it".to_owned(),
+        Scope::DispensarySites => "sites that hold a dispensary receive it".to_owned(),
+        Scope::Store(store) => format!("the site that holds store {store} receives it"),
+        Scope::StorePartners(store) => format!("partners of store {store} will receive it"),
+        Scope::Unknown(_) => "a scope that this program does not know".to_owned(),
+    };
+    json!({
+        "scope": lane.scope.to_string(),
+        "why": why,
+        "position": lane.position.0,
+        "is_tombstone": lane.is_tombstone,
+        "sites": lane.sites,
+        "sites_behind": lane.sites_behind,
+        "behind": lane.behind.iter().map(|(site, name)| json!({ "site": site.0, "name": name })).collect::<Vec<_>>(),
+    })
+}

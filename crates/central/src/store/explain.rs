@@ -1,0 +1,144 @@
+//! Why a record is where it is: its lanes, who reads them, and who has not come so far.
+
+use std::ops::ControlFlow;
+
+use domain::scope::Scope;
+use protocol::ids::{OwnershipNumber, Position, RecordId, SiteId};
+use sql::{Param, SqlExt};
+
+use super::error::StoreError;
+use super::reading::{Reading, RecordRow};
+use super::{text, unsigned};
+
+/// Sites that are named of those that have not read a lane as far as a record; the others are counted.
+pub const SITES_NAMED_MAX: usize = 20;
+
+/// What is known of a record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Explained {
+    /// The record, also a deleted one; `None` if it never came to central.
+    pub record: Option<RecordRow>,
+    /// Which site holds its store, and under which number; `None` if it belongs to none, or to one that never left central.
+    pub holder: Option<(SiteId, OwnershipNumber)>,
+    /// The lanes that it stands in.
+    pub lanes: Vec<LaneStanding>,
+    /// Entries for it that wait for a header.
+    pub entries_waiting: u64,
+    /// Refused entries for it that nobody has dealt with.
+    pub entries_set_aside: u64,
+}
+
+/// A lane that a record stands in, and who reads it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LaneStanding {
+    /// Who receives it.
+    pub scope: Scope,
+    /// Where.
+    pub position: Position,
+    /// Whether it says that the record is gone from the scope.
+    pub is_tombstone: bool,
+    /// Sites that receive the scope.
+    pub sites: u64,
+    /// Those of them that have not read so far.
+    pub sites_behind: u64,
+    /// The first of these, at most [`SITES_NAMED_MAX`].
+    pub behind: Vec<(SiteId, String)>,
+}
+
+impl Reading<'_> {
+    /// What is known of a record. `table` is the catalogue's name.
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`].
+    pub fn explain(&mut self, table: &str, id: &RecordId) -> Result<Explained, StoreError> {
+        let record = self.record(table, id)?;
+        // A store's own record belongs to central; who holds the store is what people want to know of it.
+        let store = match &record {
+            Some(row) => row.store.clone().or_else(|| (table == domain::store::STORE_TABLE).then(|| id.clone())),
+            None => None,
+        };
+        let key: [Param<'_>; 2] = [table.into(), id.as_str().into()];
+        let count = |sql: &mut dyn sql::Sql, query| -> Result<u64, StoreError> {
+            Ok(sql.query_one(query, &key, |row| row.unsigned(0))?.unwrap_or(0))
+        };
+        let entries_waiting = count(self.sql, "SELECT count(*) FROM waiting WHERE table_name = ?1 AND record = ?2")?;
+        let entries_set_aside =
+            count(self.sql, "SELECT count(*) FROM entry WHERE verdict = 2 AND table_name = ?1 AND record = ?2")?;
+        let holder = match &store {
+            Some(store) => self.holder_of(store)?,
+            None => None,
+        };
+        Ok(Explained { record, holder, lanes: self.lanes_of_record(table, id)?, entries_waiting, entries_set_aside })
+    }
+
+    fn holder_of(&mut self, store: &RecordId) -> Result<Option<(SiteId, OwnershipNumber)>, StoreError> {
+        let sql = "SELECT site, ownership FROM store_site WHERE store = ?1";
+        let read = |row: &dyn sql::Row| Ok((text::site(row, 0)?, OwnershipNumber(text::small(row, 1)?)));
+        Ok(self.sql.query_one(sql, &[store.as_str().into()], read)?)
+    }
+
+    fn lanes_of_record(&mut self, table: &str, id: &RecordId) -> Result<Vec<LaneStanding>, StoreError> {
+        let mut lanes = Vec::new();
+        self.sql.query(
+            "SELECT scope.id, lane.position, lane.is_tombstone, coalesce(journal.site, 0)
+             FROM record JOIN lane ON lane.record = record.number JOIN scope ON scope.number = lane.scope
+                LEFT JOIN journal ON journal.number = lane.echo_journal
+             WHERE record.table_name = ?1 AND record.id = ?2 ORDER BY scope.number",
+            &[table.into(), id.as_str().into()],
+            &mut |row| {
+                let position = row.unsigned(1)?;
+                lanes.push((text::scope(row, 0)?, position, row.integer(2)? != 0, row.integer(3)?));
+                Ok(ControlFlow::Continue(()))
+            },
+        )?;
+        let mut standings = Vec::with_capacity(lanes.len());
+        for (scope_id, position, is_tombstone, author) in lanes {
+            let mut standing = LaneStanding {
+                scope: Scope::from_id(&scope_id),
+                position: Position(position),
+                is_tombstone,
+                sites: 0,
+                sites_behind: 0,
+                behind: Vec::new(),
+            };
+            self.read_receivers(&mut standing, scope_id.as_bytes(), author)?;
+            standings.push(standing);
+        }
+        Ok(standings)
+    }
+
+    /// Counts who receives a scope, and names who has not read as far as the record. Whoever wrote it has it.
+    fn read_receivers(&mut self, standing: &mut LaneStanding, scope: &[u8], author: i64) -> Result<(), StoreError> {
+        let receives = match &standing.scope {
+            Scope::AllSites => "?2 = ?2",
+            Scope::DispensarySites => {
+                "?2 = ?2 AND site.id IN (SELECT store_site.site FROM store_site JOIN dispensary ON dispensary.store = store_site.store)"
+            }
+            Scope::Store(_) => "site.id IN (SELECT store_site.site FROM store_site WHERE store_site.store = ?2)",
+            // Nobody receives these yet.
+            Scope::StorePartners(_) | Scope::Unknown(_) => return Ok(()),
+        };
+        let store = match &standing.scope {
+            Scope::Store(store) => store.as_str(),
+            _ => "",
+        };
+        let sql = format!(
+            "SELECT site.id, site.name, coalesce(site_cursor.number, 0)
+             FROM site LEFT JOIN site_cursor ON site_cursor.site = site.id AND site_cursor.scope = ?1
+             WHERE site.id > ?3 AND {receives} ORDER BY site.id"
+        );
+        let params: [Param<'_>; 3] = [scope.into(), store.into(), unsigned(u64::from(SiteId::CENTRAL.0))];
+        let position = standing.position.0;
+        self.sql.query(&sql, &params, &mut |row| {
+            standing.sites += 1;
+            if row.unsigned(2)? < position && row.integer(0)? != author {
+                standing.sites_behind += 1;
+                if standing.behind.len() < SITES_NAMED_MAX {
+                    standing.behind.push((text::site(row, 0)?, row.text(1)?.to_owned()));
+                }
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(())
+    }
+}
