@@ -3,9 +3,9 @@
 use codec::ZstdCodec;
 use protocol::chain::{self, Predecessor, genesis, hash_of};
 use protocol::check::{self, CheckAnswer};
-use protocol::control::{Control, ControlRow, EntryPlace, Grant, Image, Refused};
+use protocol::control::{Control, ControlRow, Dropped, EntryPlace, Grant, Image, Refused};
 use protocol::edge::Codec;
-use protocol::frame::{self, Frame, Run};
+use protocol::frame::{self, Frame, RefusedBefore, Run};
 use protocol::history::History;
 use protocol::ids::{
     ControlNumber, CredentialGeneration, Epoch, Hash, JournalId, OwnershipNumber, Position, RecordId, ScopeId,
@@ -108,6 +108,7 @@ fn controls() -> Vec<(&'static str, &'static str, Control)> {
         ("control_waiting", "Control row 2: waiting", Control::Waiting(place)),
         ("control_accepted", "Control row 3: accepted", Control::Accepted(place)),
         ("control_grant", "Control row 4: grant", Control::Grant(grant)),
+        ("control_dropped", "Control row 5: dropped", Control::Dropped(Dropped { scope: scope() })),
     ]
 }
 
@@ -170,6 +171,33 @@ fn frames(codec: &mut dyn Codec) -> Vec<u8> {
         bytes.extend(sealed(Kind::Frame, Hash::NONE, &packed.body));
     }
     bytes
+}
+
+/// What central had refused of a frame's entries before it was set back.
+fn refused_before() -> Vec<RefusedBefore> {
+    let refused = |sequence, code: &str, reason: &str| RefusedBefore {
+        sequence: Sequence(sequence),
+        code: code.to_owned(),
+        reason: reason.to_owned(),
+    };
+    vec![
+        refused(1, "group_refused", "another edit of its group was refused"),
+        refused(2, "not_store_holder", "belongs to store S, which site 8 holds"),
+    ]
+}
+
+/// A frame whose entries were refused before.
+fn refused_frame() -> Vec<u8> {
+    let (before, refused) = (genesis(SITE, JOURNAL, None), refused_before());
+    let run = Run { journal: JOURNAL, first: Sequence(1), before, entries: &chained(), refused: &refused };
+    let packed = frame::pack(run, &History::default(), &mut super::Unpacked).unwrap();
+    sealed(Kind::Frame, Hash::NONE, &packed.body)
+}
+
+fn check_refused_frame(stored: &[u8]) {
+    let body = opened(Kind::Frame, Hash::NONE, stored).remove(0);
+    let frame = frame::unpack(&body, &mut History::default(), &mut ZstdCodec::default()).unwrap();
+    assert_eq!((frame.entries, frame.refused), (chained(), refused_before()));
 }
 
 fn check_frames(stored: &[u8]) {
@@ -317,6 +345,13 @@ pub(super) fn all() -> Vec<Sample> {
         page_part(),
     ];
     samples.extend(controls().into_iter().map(of_control));
+    samples.push(Sample {
+        name: "frame_refused",
+        comment: "Frame, section: its entries were refused before central was set back",
+        bytes: refused_frame(),
+        is_encoding_fixed: true,
+        check: Box::new(check_refused_frame),
+    });
     for (is_packed, mut codec) in packings() {
         let (name, comment) = if is_packed {
             ("frames_zstd", "Two frames, sections: zstd after built-in dictionary 0, then after the frame before")
