@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use protocol::ids::{Hash, JournalId, Sequence};
 use sql::{Durability, Param, SqlExt};
 
+use super::images::Key;
 use super::meta::{APPLIED_PRIVATE, APPLIED_SHARED, PRIVATE_JOURNAL};
 use super::{Kind, LocalCopy, LocalCopyError, Progress, checksum, limits};
 
@@ -135,9 +136,21 @@ impl LocalCopy {
             self.transaction(Durability::Process, |copy| {
                 let [table, id] = key.params();
                 copy.sql.execute(&change, &[number, table, id])?;
-                copy.merge_again(&key)
+                copy.merge_again(&key)?;
+                copy.remove_if_nobodys(&key)
             })?;
         }
+    }
+
+    /// A record that no scope holds was here for its pending entries alone, such as one that was handed back to a central which had
+    /// lost it: without them no page and no sweep would ever come by it.
+    fn remove_if_nobodys(&mut self, key: &Key) -> Result<(), LocalCopyError> {
+        let has_pending = "SELECT 1 FROM pending WHERE table_name = ?1 AND id = ?2 LIMIT 1";
+        if self.is_member(key)? || self.sql.query_integer(has_pending, &key.params())?.is_some() {
+            return Ok(());
+        }
+        self.sql.execute("DELETE FROM record WHERE table_name = ?1 AND id = ?2", &key.params())?;
+        Ok(())
     }
 
     fn drop_unreceived(&mut self, journal: u64) -> Result<(), LocalCopyError> {
@@ -161,6 +174,7 @@ impl LocalCopy {
                 self.sql.execute(sql, &[params[0], sequence.into()])?;
                 let key = self.key_by_name(&table, &id)?;
                 self.merge_again(&key)?;
+                self.remove_if_nobodys(&key)?;
             }
         }
     }

@@ -219,3 +219,24 @@ fn a_scope_that_comes_back_before_its_rows_are_gone_keeps_those_that_came_again(
         assert!(site.copy.session_state().unwrap().cursors.iter().any(|shown| shown.scope == lost));
     });
 }
+
+/// The simulator's find: a device was set back to a backup of while a record was being handed back to central.
+#[test]
+fn a_record_that_was_being_handed_back_goes_with_its_edit_when_the_journal_is_given_up() {
+    on_both(|site| {
+        site.page(vec![image("kept", 90, "{}"), image("lost", 91, "{}")]);
+        site.copy.begin_other_time_line().unwrap();
+        drain(site, vec![image("kept", 3, "{}")]);
+        assert_eq!(site.copy.lost_in_step().unwrap().len(), 1);
+        site.patch("lost", r#"{"comment":"handed back"}"#);
+        sweep(site);
+        assert_ne!(site.shown("lost"), "-", "until its verdict");
+
+        site.journal.clear();
+        site.journal_id = JournalId([9; 16]);
+        site.copy.use_journal(Kind::Shared, site.journal_id).unwrap();
+        site.copy.begin_after_set_back().unwrap();
+
+        assert_eq!((site.shown("lost"), site.shown("kept")), ("-".to_owned(), "{}".to_owned()));
+    });
+}
