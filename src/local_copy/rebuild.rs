@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 
 use domain::catalogue::Catalogue;
 use domain::json::row_from_json;
+use domain::scope::Scope;
 use protocol::ids::{Position, RecordId, ScopeId, TableRef};
 use protocol::message::{self, Cursor};
 use sql::{Durability, SqlExt};
@@ -173,6 +174,11 @@ impl LocalCopy {
 
     /// Everything was drained: a scope that is still being read again does not come any more.
     pub(super) fn begin_sweep_of_absent_scopes(&mut self) -> Result<(), LocalCopyError> {
+        // What dispensaries need central has all the same: where it was set back to before the site got its first one, nothing is
+        // lost. A store's records may be here alone.
+        let shared = Scope::DispensarySites.to_id();
+        let sql = "UPDATE scope SET rebuild = ?1 WHERE rebuild = ?2 AND scope_id = ?3";
+        self.sql.execute(sql, &[DROPPING.into(), READING.into(), shared.as_bytes().into()])?;
         let sql = "UPDATE scope SET rebuild = ?1 WHERE rebuild = ?2";
         self.sql.execute(sql, &[SWEEPING.into(), READING.into()])?;
         Ok(())

@@ -351,7 +351,10 @@ fn explain_says_who_may_write_a_record_who_receives_it_and_who_has_not_read_it()
     assert_eq!(unit["lanes"][0]["sites"], 2);
     assert_eq!(unit["lanes"][0]["behind"], json!([{"site": 3, "name": "south"}]));
     let text = success(&central.run(&["explain", "unit", "U"], ""));
-    assert!(text.contains("every site receives it; 1 of 2 sites have not read it: 3 south"), "{text}");
+    assert!(
+        text.contains("every site receives it; not known to have read it, as of their last requests: 1 of 2: 3 south"),
+        "{text}"
+    );
     south.settle();
     south.settle();
     assert_eq!(central.json(&["explain", "unit", "U"])["lanes"][0]["sites_behind"], 0);
@@ -362,6 +365,8 @@ fn explain_says_who_may_write_a_record_who_receives_it_and_who_has_not_read_it()
     north.settle();
     let text = success(&central.run(&["explain", "item_line", "L"], ""));
     assert!(text.contains("item_line L: deleted at position "), "{text}");
+    let local = success(&central.run(&["explain", "user", "U1"], ""));
+    assert!(local.contains("goes to        nobody"), "{local}");
     for (table, id) in [("unit", "nobody"), ("nowhere", "U")] {
         assert_eq!(central.run(&["explain", table, id], "").status.code(), Some(5));
     }

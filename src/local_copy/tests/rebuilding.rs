@@ -240,3 +240,28 @@ fn a_record_that_was_being_handed_back_goes_with_its_edit_when_the_journal_is_gi
         assert_eq!((site.shown("lost"), site.shown("kept")), ("-".to_owned(), "{}".to_owned()));
     });
 }
+
+/// Found by a tester: each record of the scope was handed back, and refused, though central had them all.
+#[test]
+fn what_dispensaries_need_is_not_handed_back_where_central_was_set_back_to_before_the_site_received_it() {
+    on_both(|site| {
+        let shared = Scope::DispensarySites.to_id();
+        let page = site.page_of(&shared, vec![image("D", 90, "{}")], true);
+        site.store_page(&page).unwrap();
+        site.page(vec![image("kept", 91, "{}"), image("lost", 92, "{}")]);
+        site.copy.begin_other_time_line().unwrap();
+        drain(site, vec![image("kept", 3, "{}")]);
+        site.copy.remember_sync(6, None).unwrap();
+
+        let mut handed_back = Vec::new();
+        loop {
+            handed_back.extend(site.copy.lost_in_step().unwrap().into_iter().map(|lost| lost.id.to_string()));
+            if !site.copy.sweep_step().unwrap() {
+                break;
+            }
+        }
+
+        assert_eq!(handed_back, ["lost"]);
+        assert_eq!((site.shown("D"), site.shown("kept")), ("-".to_owned(), "{}".to_owned()));
+    });
+}

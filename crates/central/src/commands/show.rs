@@ -254,6 +254,7 @@ fn explained(value: &Value) -> String {
         _ => "not here".to_owned(),
     };
     let holder = match &value["holder"] {
+        Value::Null if value["table"] == "store" => fact("store", "no site holds it: it is central's"),
         Value::Null if value["store"].is_null() => String::new(),
         Value::Null => fact("store", &format!("{store}, which no site holds")),
         holder => {
@@ -262,9 +263,10 @@ fn explained(value: &Value) -> String {
             fact("store", &format!("{store}, which site {site} {name} holds under number {ownership}"))
         }
     };
+    let refused = if value["is_supported"] == true { "" } else { "; not carried yet: such records are refused" };
     let everybody = if value["is_routed_as_central"] == true { "; for now to every site" } else { "" };
     let mut text = fact("record", &format!("{table} {id}: {here}"))
-        + &fact("type", &plain(&value["type"]))
+        + &fact("type", &(plain(&value["type"]) + refused))
         + &fact("written by", &plain(&value["written_by"]))
         + &fact("goes to", &(plain(&value["goes_to"]) + everybody))
         + &holder;
@@ -294,7 +296,9 @@ fn lane_standing(lane: &Value) -> String {
         (Some(1), 0) => "1 site, which has read it".to_owned(),
         (_, 0) => format!("{} sites, which have all read it", lane["sites"]),
         _ => {
-            format!("{} of {} sites have not read it: {}{rest}", lane["sites_behind"], lane["sites"], behind.join(", "))
+            let (count, sites) = (&lane["sites_behind"], &lane["sites"]);
+            let named = behind.join(", ");
+            format!("not known to have read it, as of their last requests: {count} of {sites}: {named}{rest}")
         }
     };
     let end = if lane["is_tombstone"] == true { ", that it is gone" } else { "" };

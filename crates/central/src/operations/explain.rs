@@ -1,5 +1,6 @@
 //! `explain`: who may write a record, who receives it and why, and who has not read it yet.
 
+use domain::catalogue::DataType;
 use domain::scope::Scope;
 use serde_json::{Value, json};
 
@@ -24,11 +25,13 @@ pub(super) fn explain(center: &Center, table: &str, id: &str) -> Result<Done, Ce
             Ok::<_, crate::store::StoreError>((explained, holder))
         })
     })?;
-    if explained.record.is_none() && explained.entries_waiting + explained.entries_set_aside == 0 {
-        let message = format!("there is no record {id} in {table} at central, and none was ever there");
+    let data_type = known.data_type();
+    // Of what never comes to central there is all the same something to say.
+    let comes_here = known.is_supported() && data_type != DataType::Local;
+    if comes_here && explained.record.is_none() && explained.entries_waiting + explained.entries_set_aside == 0 {
+        let message = format!("there is no record {id:?} in {table} at central, and none was ever there");
         return Err(CentralError::refused("unknown_record", message, "Ids are spelled exactly as they were recorded."));
     }
-    let data_type = known.data_type();
     let data = explained.record.as_ref().and_then(|record| record.data.as_deref());
     Ok(Done::ok(json!({
         "table": known.name(),
@@ -37,6 +40,7 @@ pub(super) fn explain(center: &Center, table: &str, id: &str) -> Result<Done, Ce
         "written_by": data_type.written_by(),
         "goes_to": data_type.goes_to(),
         "is_routed_as_central": known.is_routed_as_central(),
+        "is_supported": known.is_supported(),
         "is_here": data.is_some(),
         "was_deleted": explained.record.is_some() && data.is_none(),
         "position": explained.record.as_ref().map(|record| record.position.0),

@@ -60,7 +60,8 @@ impl Batch<'_> {
             let frame_part = batch.part_state(PartsOf::Active(site))?.map(|(state, _)| state);
             let token = batch.note_contact(head, told.is_drained)?;
             // A device that reads everything again may still have something to hand back.
-            if told.is_drained && head.whole().is_some_and(|head| head.heard.is_none()) {
+            let is_quiet = told.is_drained && told.control.is_empty() && !told.has_more_control;
+            if is_quiet && head.whole().is_some_and(|head| head.heard.is_none()) {
                 batch.note_reported(site)?;
             }
             let active = batch.active_journal(site)?;
