@@ -35,6 +35,12 @@ const STORE: u8 = 2;
 const STORE_PARTNERS: u8 = 3;
 
 impl Scope {
+    /// What a site receives: what goes everywhere, what dispensaries need if it holds one, and all of the stores that it holds.
+    pub fn of_site(stores: impl IntoIterator<Item = RecordId>, has_dispensary: bool) -> impl Iterator<Item = Self> {
+        let shared = std::iter::once(Self::AllSites).chain(has_dispensary.then_some(Self::DispensarySites));
+        shared.chain(stores.into_iter().map(Self::Store))
+    }
+
     /// The bytes for the wire.
     pub fn to_id(&self) -> ScopeId {
         let bytes = match self {

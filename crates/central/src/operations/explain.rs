@@ -4,6 +4,7 @@ use domain::catalogue::DataType;
 use domain::scope::Scope;
 use serde_json::{Value, json};
 
+use super::records::known_table;
 use super::request::Done;
 use super::sites::record_id;
 use crate::center::Center;
@@ -11,9 +12,7 @@ use crate::error::CentralError;
 use crate::store::{Explained, LaneStanding};
 
 pub(super) fn explain(center: &Center, table: &str, id: &str) -> Result<Done, CentralError> {
-    let known = center.catalogue().table_by_name(table).map_err(|error| {
-        CentralError::refused(error.code(), error.to_string(), "docs/data-types.md lists the tables.")
-    })?;
+    let known = known_table(center, table)?;
     let (name, wanted) = (known.name().to_owned(), record_id(id)?);
     let (explained, holder) = center.read(move |reading| {
         reading.at_once(|reading| {

@@ -1,5 +1,6 @@
 //! Records as central has them.
 
+use domain::catalogue::Table;
 use serde_json::{Value, json};
 
 use super::request::{Done, LIST_LIMIT_MAX, RecordsToList};
@@ -13,10 +14,7 @@ pub(super) fn list(center: &Center, which: &RecordsToList) -> Result<Done, Centr
         let message = format!("--limit {} must be 1 to {LIST_LIMIT_MAX}", which.limit);
         return Err(CentralError::new("limit", message, "Page on with --after and the last id.", Exit::Usage));
     }
-    let table = center.catalogue().table_by_name(&which.table).map_err(|error| {
-        CentralError::refused(error.code(), error.to_string(), "docs/data-types.md lists the tables.")
-    })?;
-    let table = table.name().to_owned();
+    let table = known_table(center, &which.table)?.name().to_owned();
     if let Some(id) = &which.id {
         return one(center, table, id);
     }
@@ -39,6 +37,14 @@ pub(super) fn list(center: &Center, which: &RecordsToList) -> Result<Done, Centr
     // A full page may be the last one: then the next is empty.
     let next = rows.last().filter(|_| rows.len() == limit as usize);
     Ok(Done::ok(records_json(&which.table, &rows, next)))
+}
+
+/// A table by the name that somebody gave.
+pub(super) fn known_table<'a>(center: &'a Center, name: &str) -> Result<&'a Table, CentralError> {
+    center
+        .catalogue()
+        .table_by_name(name)
+        .map_err(|error| CentralError::refused(error.code(), error.to_string(), "docs/data-types.md lists the tables."))
 }
 
 fn one(center: &Center, table: String, id: &str) -> Result<Done, CentralError> {

@@ -11,7 +11,7 @@
 //! | `site_ahead` | one for each site that ever was ahead, and when it was healed |
 
 use protocol::ids::SiteId;
-use sql::{Param, Sql, SqlExt};
+use sql::{Sql, SqlExt};
 
 use super::batch::Batch;
 use super::error::StoreError;
@@ -66,31 +66,33 @@ impl Batch<'_> {
 
     /// Notes that a site has reported, and with the last one that all are healed.
     pub(super) fn note_reported(&mut self, site: SiteId) -> Result<(), StoreError> {
-        if self.unreported_sites()? == 0 {
-            return Ok(());
+        if self.stop_waiting_for(site)? {
+            let now = unsigned(self.now_ms);
+            let sql = "UPDATE site_ahead SET healed_ms = ?2 WHERE site = ?1 AND healed_ms IS NULL";
+            self.sql.execute(sql, &[site.0.into(), now])?;
         }
-        let key: [Param<'_>; 1] = [site.0.into()];
-        if self.sql.execute("DELETE FROM healing_site WHERE site = ?1", &key)? == 0 {
-            return Ok(());
-        }
-        let now = unsigned(self.now_ms);
-        self.sql.execute(
-            "UPDATE site_ahead SET healed_ms = ?2 WHERE site = ?1 AND healed_ms IS NULL",
-            &[site.0.into(), now],
-        )?;
-        self.state.unreported_sites = None;
-        self.end_healing_if_over()
+        Ok(())
     }
 
     /// A site has no device any more that could report.
     pub(super) fn forget_report(&mut self, site: SiteId) -> Result<(), StoreError> {
-        if self.unreported_sites()? == 0 {
-            return Ok(());
+        if self.stop_waiting_for(site)? {
+            self.sql.execute("DELETE FROM site_ahead WHERE site = ?1 AND healed_ms IS NULL", &[site.0.into()])?;
         }
-        self.sql.execute("DELETE FROM healing_site WHERE site = ?1", &[site.0.into()])?;
-        self.sql.execute("DELETE FROM site_ahead WHERE site = ?1 AND healed_ms IS NULL", &[site.0.into()])?;
+        Ok(())
+    }
+
+    /// Whether central waited for a report of the site. Asks no table while it waits for none.
+    fn stop_waiting_for(&mut self, site: SiteId) -> Result<bool, StoreError> {
+        if self.unreported_sites()? == 0 {
+            return Ok(false);
+        }
+        if self.sql.execute("DELETE FROM healing_site WHERE site = ?1", &[site.0.into()])? == 0 {
+            return Ok(false);
+        }
         self.state.unreported_sites = None;
-        self.end_healing_if_over()
+        self.end_healing_if_over()?;
+        Ok(true)
     }
 
     /// An operator goes on without the sites that have not reported; how many they are.

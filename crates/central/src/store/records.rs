@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use domain::catalogue::Table;
 use domain::json;
 use domain::judge::Applied;
+use domain::store::STORE_TABLE;
 use protocol::ids::{RecordId, Sequence, SiteId, TableRef};
 use protocol::row::Row;
 use sql::{Param, SqlError, SqlExt};
@@ -133,7 +134,9 @@ impl Batch<'_> {
             let echo = self.echo(author, &scope.to_id(), before)?;
             self.put_lane_row(number, scope_number, position, before, applied.row.is_none(), echo)?;
         }
-        self.follow_store(key, applied.row.as_ref())?;
+        if table.name() == STORE_TABLE {
+            self.follow_store(&table, &key.1, applied.row.as_ref())?;
+        }
         // The record has left these scopes: their sites are told that it is gone there.
         for before in lanes.iter().filter(|lane| !lane.is_tombstone && !scopes.contains(&lane.scope)) {
             self.put_lane_row(number, before.scope, position, Some(before), true, None)?;

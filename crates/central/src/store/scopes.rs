@@ -3,33 +3,34 @@
 //! A scope that is gained is read from 0, because the site shows no cursor of it. One that is lost is told in the control lane; until
 //! the site has heard that, a cursor of it means nothing: it may be gained again before, and then all of it has to come.
 
-use domain::store::{STORE_TABLE, is_dispensary};
+use domain::catalogue::Table;
+use domain::store::is_dispensary;
 use protocol::ids::{RecordId, ScopeId, SiteId};
 use protocol::row::Row;
 use sql::Param;
 
 use super::batch::Batch;
 use super::error::StoreError;
-use super::records::Key;
 use super::unsigned;
 
 impl Batch<'_> {
     /// Follows a change of a store's record.
-    pub(super) fn follow_store(&mut self, key: &Key, row: Option<&Row>) -> Result<(), StoreError> {
-        let Ok(stores) = self.catalogue.table_by_name(STORE_TABLE) else { return Ok(()) };
-        if key.0 != *stores.reference() {
-            return Ok(());
-        }
+    pub(super) fn follow_store(
+        &mut self,
+        stores: &Table,
+        store: &RecordId,
+        row: Option<&Row>,
+    ) -> Result<(), StoreError> {
         let serves_patients = row.is_some_and(|row| is_dispensary(stores, row));
-        if serves_patients == self.state.dispensaries.contains(&key.1) {
+        if serves_patients == self.state.dispensaries.contains(store) {
             return Ok(());
         }
-        let Some(site) = self.state.holdings.get(&key.1).map(|holding| holding.site) else {
-            return self.set_dispensary(&key.1, serves_patients);
+        let Some(site) = self.state.holdings.get(store).map(|holding| holding.site) else {
+            return self.set_dispensary(store, serves_patients);
         };
         // Read before the change: a site that is read after it has only what it is to have.
         self.site(site)?;
-        self.set_dispensary(&key.1, serves_patients)?;
+        self.set_dispensary(store, serves_patients)?;
         self.change_scopes(site)
     }
 

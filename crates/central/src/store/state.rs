@@ -246,13 +246,11 @@ impl State {
         Position(self.position)
     }
 
-    /// What a site receives: what goes everywhere, what dispensaries need if it holds one, and the stores that it holds.
+    /// What a site receives, as [`Scope::of_site`] says.
     pub(super) fn scopes_of(&self, site: SiteId) -> Vec<ScopeId> {
-        let held = self.holdings.iter().filter(|(_, holding)| holding.site == site).map(|(store, _)| store.clone());
-        let held: Vec<RecordId> = held.collect();
-        let has_dispensary = held.iter().any(|store| self.dispensaries.contains(store));
-        let shared = std::iter::once(Scope::AllSites).chain(has_dispensary.then_some(Scope::DispensarySites));
-        shared.chain(held.into_iter().map(Scope::Store)).map(|scope| scope.to_id()).collect()
+        let held = || self.holdings.iter().filter(|(_, holding)| holding.site == site).map(|(store, _)| store);
+        let has_dispensary = held().any(|store| self.dispensaries.contains(store));
+        Scope::of_site(held().cloned(), has_dispensary).map(|scope| scope.to_id()).collect()
     }
 }
 

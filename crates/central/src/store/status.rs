@@ -166,10 +166,9 @@ impl Reading<'_> {
     fn reported_cursors(&mut self, site: SiteId) -> Result<Vec<ScopeCursor>, StoreError> {
         let sql = "SELECT 1 FROM store_site JOIN dispensary ON dispensary.store = store_site.store WHERE store_site.site = ?1 LIMIT 1";
         let has_dispensary = self.sql.query_integer(sql, &[site.0.into()])?.is_some();
-        let shared = std::iter::once(Scope::AllSites).chain(has_dispensary.then_some(Scope::DispensarySites));
-        let stores = self.stores_of(site)?.into_iter().map(|(store, _)| Scope::Store(store));
+        let stores = self.stores_of(site)?.into_iter().map(|(store, _)| store);
         let mut cursors = Vec::new();
-        for scope in shared.chain(stores) {
+        for scope in Scope::of_site(stores, has_dispensary) {
             let scope = scope.to_id();
             let cursor = self.sql.query_one(
                 "SELECT epoch, number, began FROM site_cursor WHERE site = ?1 AND scope = ?2",

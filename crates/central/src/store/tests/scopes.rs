@@ -22,6 +22,15 @@ fn abbreviation(world: &mut World, record: &str) {
     world.write(&[&format!(r#"upsert abbreviation {record} {{"abbreviation":"bd"}}"#)]);
 }
 
+/// A device whose one store S is a dispensary, and which has abbreviation A1.
+fn dispensary(world: &mut World) -> Device {
+    let mut device = world.device(&["S"]);
+    set_mode(world, "S", "dispensary");
+    abbreviation(world, "A1");
+    settle(world, &mut device);
+    device
+}
+
 /// Twice, so that central hears what the device has stored.
 fn settle(world: &mut World, device: &mut Device) -> usize {
     let count = device.sync(world);
@@ -88,10 +97,7 @@ fn a_second_dispensary_of_a_site_changes_nothing_and_neither_does_the_loss_of_on
 }
 
 fn a_scope_that_comes_back_before_the_site_heard_of_its_loss_is_read_from_0(world: &mut World) {
-    let mut device = world.device(&["S"]);
-    set_mode(world, "S", "dispensary");
-    abbreviation(world, "A1");
-    settle(world, &mut device);
+    let mut device = dispensary(world);
 
     set_mode(world, "S", "store");
     set_mode(world, "S", "dispensary");
@@ -109,10 +115,7 @@ fn a_scope_that_comes_back_before_the_site_heard_of_its_loss_is_read_from_0(worl
 }
 
 fn what_a_site_receives_is_the_same_after_a_restart(world: &mut World) {
-    let mut device = world.device(&["S"]);
-    set_mode(world, "S", "dispensary");
-    abbreviation(world, "A1");
-    settle(world, &mut device);
+    let mut device = dispensary(world);
     set_mode(world, "S", "store");
 
     world.restart(101);
@@ -131,10 +134,7 @@ fn what_a_site_receives_is_the_same_after_a_restart(world: &mut World) {
 }
 
 fn a_new_device_is_told_of_no_loss_of_before(world: &mut World) {
-    let mut device = world.device(&["S"]);
-    set_mode(world, "S", "dispensary");
-    abbreviation(world, "A1");
-    settle(world, &mut device);
+    let device = dispensary(world);
     set_mode(world, "S", "store");
     set_mode(world, "S", "dispensary");
     let (site, journal) = (device.site, JournalId([77; 16]));
