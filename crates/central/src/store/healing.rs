@@ -11,7 +11,7 @@
 //! | `site_ahead` | one for each site that ever was ahead, and when it was healed |
 
 use protocol::ids::SiteId;
-use sql::{Sql, SqlExt};
+use sql::SqlExt;
 
 use super::batch::Batch;
 use super::error::StoreError;
@@ -149,7 +149,8 @@ impl Batch<'_> {
         if let Some(known) = self.state.unreported_sites {
             return Ok(known);
         }
-        let count = unreported_sites(self.sql)?;
+        let sql = "SELECT count(*) FROM healing_site";
+        let count = self.sql.query_one(sql, &[], |row| row.unsigned(0))?.unwrap_or(0);
         self.state.unreported_sites = Some(count);
         Ok(count)
     }
@@ -184,8 +185,4 @@ impl Reading<'_> {
             },
         )?)
     }
-}
-
-fn unreported_sites(sql: &mut (dyn Sql + '_)) -> Result<u64, StoreError> {
-    Ok(sql.query_one("SELECT count(*) FROM healing_site", &[], |row| row.unsigned(0))?.unwrap_or(0))
 }

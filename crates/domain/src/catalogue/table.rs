@@ -47,9 +47,7 @@ impl DataType {
             Self::Local => "local",
         }
     }
-}
 
-impl DataType {
     /// Who may write it, for people.
     pub fn written_by(self) -> &'static str {
         match self {

@@ -162,6 +162,11 @@ fn six_entries(world: &mut World) -> Device {
     device
 }
 
+/// Which of the six records central has.
+fn which_are_here(world: &mut World) -> [bool; 6] {
+    [1, 2, 3, 4, 5, 6].map(|id| world.data("item_line", &format!("L{id}")) != "unknown")
+}
+
 fn what_was_refused_before_stays_refused_with_its_group(world: &mut World) {
     let mut device = six_entries(world);
     let mut frame = device.frame(0, 6);
@@ -170,8 +175,7 @@ fn what_was_refused_before_stays_refused_with_its_group(world: &mut World) {
     world.job(|batch| batch.store_frame(device.site, &frame));
     device.sync(world);
 
-    let kept: Vec<bool> = (1..=6).map(|id| world.data("item_line", &format!("L{id}")) != "unknown").collect();
-    assert_eq!(kept, [true, true, false, false, true, true]);
+    assert_eq!(which_are_here(world), [true, true, false, false, true, true]);
     let aside = world.store.reading().set_aside(device.site, None, 10).unwrap();
     let aside: Vec<_> = aside.iter().map(|aside| (aside.sequence.0, aside.code.as_str())).collect();
     assert_eq!(aside, [(3, "group_refused"), (4, "not_store_holder")]);
@@ -187,6 +191,5 @@ fn a_verdict_of_before_changes_nothing_of_entries_that_central_has(world: &mut W
     world.job(|batch| batch.store_frame(device.site, &frame));
     device.sync(world);
 
-    let kept: Vec<bool> = (1..=6).map(|id| world.data("item_line", &format!("L{id}")) != "unknown").collect();
-    assert_eq!(kept, [true, true, true, true, false, false]);
+    assert_eq!(which_are_here(world), [true, true, true, true, false, false]);
 }
