@@ -52,7 +52,12 @@ fn recorder(folder: &Path) -> Recorder<SledStorage> {
     let (shared, private) = (journal("journal", 1), journal("private", 2));
     let mut local = LocalCopy::open(&folder.join("local_copy.sqlite"), site, Arc::clone(&catalogue)).unwrap();
     local.use_journal(Kind::Shared, JournalId([1; 16])).unwrap();
-    let grant = Grant { store: STORE.to_owned(), ownership: OwnershipNumber(1), is_held: true };
+    let grant = Grant {
+        store: STORE.to_owned(),
+        ownership: OwnershipNumber(1),
+        is_held: true,
+        proof: protocol::ids::GrantProof([0; 16]),
+    };
     let (code, content) = Control::Grant(grant).to_parts();
     let reply = ReplyHead {
         version: 0,

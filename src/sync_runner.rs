@@ -369,6 +369,7 @@ impl<S: Storage> SyncRunner<'_, S> {
             control: state.control,
             cursors: state.cursors,
             heard: state.heard,
+            claims: state.claims,
             page_part: state.page_part,
             frame_part: learnt.frame_part,
             link: learnt.link,

@@ -25,6 +25,16 @@ pub(super) fn text(status: &Value, now_ms: u64) -> String {
         row("recovery !", text);
     }
     row("stores", stores(&status["grants"]));
+    for store in status["forgotten_stores"].as_array().into_iter().flatten() {
+        row("store !", forgotten_store(store));
+    }
+    if amount("handed_back_refused") > 0 {
+        let records = count(amount("handed_back_refused"), "record");
+        row(
+            "handed back",
+            format!("{records} that central, which was set back, had lost; it keeps them for its operator"),
+        );
+    }
     for (name, field) in
         [("last try", "last_attempt_ms"), ("last sync", "last_success_ms"), ("last drained", "last_drained_ms")]
     {
@@ -94,6 +104,20 @@ fn stores(grants: &Value) -> String {
         .map(|grant| format!("{} (ownership {})", wording::text(&grant["store"]), grant["ownership"]))
         .collect();
     if stores.is_empty() { "none may be written here".to_owned() } else { stores.join(", ") }
+}
+
+/// A store that this site had, and that a central which was set back has forgotten.
+fn forgotten_store(store: &Value) -> String {
+    let name = wording::text(&store["store"]);
+    if store["may_be_written"] == Value::Bool(true) {
+        return format!(
+            "{name}: central was set back and has forgotten that it is active here; the next syncs tell it"
+        );
+    }
+    format!(
+        "{name}: central was set back and does not give it to this site any more; what is here is kept and shown, nothing more can be \
+         recorded. An administrator of central decides"
+    )
 }
 
 /// A warning where a journal is near its limit.

@@ -1,7 +1,7 @@
 //! What a reply's head says: receipt, verdicts, grants. One durable step with the control cursor (invariant 6).
 
-use protocol::control::{Control, ControlRow, EntryPlace, Grant, Image as ControlImage, Refused};
-use protocol::ids::{ControlNumber, Epoch, JournalId, OwnershipNumber, Position, ScopeId, Sequence};
+use protocol::control::{Claims, Control, ControlRow, EntryPlace, Image as ControlImage, Refused};
+use protocol::ids::{ControlNumber, Epoch, JournalId, Position, ScopeId, Sequence};
 use protocol::message::{Cursor, PagePartState, ReplyHead, ScopeCursor};
 use protocol::row::Row as RecordRow;
 use sql::{Durability, Param, SqlExt};
@@ -9,6 +9,7 @@ use sql::{Durability, Param, SqlExt};
 use super::images::{Image, Key, Rank};
 use super::meta::{BACKED_UP, CONTROL, JUDGED, RECEIVED};
 use super::settle::Final;
+use super::time_line::HANDED_BACK_REFUSED;
 use super::{LocalCopy, LocalCopyError, Progress, checksum, limits};
 
 /// What the local copy tells a session at its begin. All of it is durable.
@@ -26,6 +27,8 @@ pub struct SessionState {
     pub cursors: Vec<ScopeCursor>,
     /// How far was read before everything is read anew, while that goes on.
     pub heard: Option<Cursor>,
+    /// Grants that central, when it told all of them anew, did not name.
+    pub claims: Claims,
     /// A page of which some parts are here.
     pub page_part: Option<PagePartState>,
 }
@@ -81,6 +84,7 @@ impl LocalCopy {
             control: ControlNumber(self.progress.control),
             cursors,
             heard: self.heard()?,
+            claims: self.claims()?,
             page_part: self.page_part_state()?,
         })
     }
@@ -161,17 +165,22 @@ impl LocalCopy {
     fn store_control(&mut self, row: &ControlRow, stored: &mut StoredReply) -> Result<(), LocalCopyError> {
         match Control::of(row) {
             Ok(Control::Refused(refused)) => {
+                if self.was_accepted(&refused)? {
+                    // What it made is part of the record here, which is handed back, or kept with its store.
+                    log::warn!("central was set back, and refuses an edit that it had accepted code={}", refused.code);
+                    return Ok(());
+                }
                 // One that was told before a central was set back is told once more: the edit may be dealt with by now.
                 let is_new = self.keep_refusal(&refused)?;
-                stored.refused += u64::from(is_new);
-                self.refuse(&refused, is_new)?;
+                stored.refused += u64::from(self.refuse(&refused, is_new)? && is_new);
             }
             Ok(Control::Waiting(place)) => {
                 self.set_waiting(place, true)?;
                 stored.waiting += 1;
             }
             Ok(Control::Accepted(place)) => self.set_waiting(place, false)?,
-            Ok(Control::Grant(grant)) => self.store_grant(&grant)?,
+            Ok(Control::Grant(grant)) => self.store_grant(&grant, row.number)?,
+            Ok(Control::GrantsTold(told)) => self.store_grants_told(told, row.number)?,
             Ok(Control::Dropped(dropped)) => self.drop_scope(&dropped.scope)?,
             // A known code whose content cannot be read is as unknown as another code.
             Ok(Control::Unknown) | Err(_) => {
@@ -182,19 +191,31 @@ impl LocalCopy {
         Ok(())
     }
 
-    /// Rule 5.3: the entry goes to set-aside with its reason, and central's image takes its place.
-    fn refuse(&mut self, refused: &Refused, is_new: bool) -> Result<(), LocalCopyError> {
+    /// Rule 5.3: the entry goes to set-aside with its reason, and central's image takes its place. False for one that nobody edited
+    /// here.
+    fn refuse(&mut self, refused: &Refused, is_new: bool) -> Result<bool, LocalCopyError> {
         let place = EntryPlace { journal: refused.journal, sequence: refused.sequence };
         let Some((journal, key)) = self.pending_place(place)? else {
-            return if is_new { self.set_aside_without_entry(refused) } else { Ok(()) };
+            if is_new {
+                self.set_aside_without_entry(refused)?;
+            }
+            return Ok(true);
         };
-        self.set_aside_pending(journal, refused)?;
+        let is_handed_back = self.is_handed_back(journal, refused.sequence)?;
+        if is_handed_back {
+            // It is for central's operator, who finds it in set-aside there.
+            let count = self.number(HANDED_BACK_REFUSED)?.unwrap_or(0);
+            self.set_number(HANDED_BACK_REFUSED, count + 1)?;
+        } else {
+            self.set_aside_pending(journal, refused)?;
+        }
         // The image shows the record after every earlier entry, those of journals before this one among them, so these must not be
         // put on top of it once more.
         self.settle_record(&key, Final::through_journal(journal, refused.sequence.0.saturating_sub(1)))?;
         self.drop_pending(journal, refused.sequence)?;
         self.take_refusal_image(&key, &refused.image)?;
-        self.merge_again(&key)
+        self.merge_again(&key)?;
+        Ok(!is_handed_back)
     }
 
     fn take_refusal_image(&mut self, key: &Key, image: &ControlImage) -> Result<(), LocalCopyError> {
@@ -233,19 +254,6 @@ impl LocalCopy {
         self.merge_again(&key)
     }
 
-    fn store_grant(&mut self, grant: &Grant) -> Result<(), LocalCopyError> {
-        if grant.is_held {
-            self.sql.execute(
-                "INSERT INTO store_grant (store, ownership) VALUES (?1, ?2)
-                 ON CONFLICT (store) DO UPDATE SET ownership = excluded.ownership",
-                &[grant.store.as_str().into(), grant.ownership.0.into()],
-            )?;
-        } else {
-            self.sql.execute("DELETE FROM store_grant WHERE store = ?1", &[grant.store.as_str().into()])?;
-        }
-        Ok(())
-    }
-
     fn keep_unknown(&mut self, row: &ControlRow) -> Result<(), LocalCopyError> {
         let count = self.sql.query_integer("SELECT count(*) FROM control_unknown", &[])?.unwrap_or(0);
         if count.cast_unsigned() >= limits::CONTROL_UNKNOWN_MAX {
@@ -277,19 +285,5 @@ impl LocalCopy {
             &[Param::unsigned(journal)?, Param::unsigned(sequence.0)?],
         )?;
         Ok(())
-    }
-
-    /// The stores that this site may write, with the number of each grant.
-    ///
-    /// # Errors
-    /// Those of a read.
-    pub fn grants(&mut self) -> Result<Vec<(String, OwnershipNumber)>, LocalCopyError> {
-        let mut grants = Vec::new();
-        self.sql.query("SELECT store, ownership FROM store_grant ORDER BY store", &[], &mut |row| {
-            grants.push((row.text(0)?.to_owned(), row.unsigned(1)?));
-            Ok(std::ops::ControlFlow::Continue(()))
-        })?;
-        let number = |number| u32::try_from(number).map(OwnershipNumber).map_err(LocalCopyError::damaged);
-        grants.into_iter().map(|(store, ownership)| Ok((store, number(ownership)?))).collect()
     }
 }

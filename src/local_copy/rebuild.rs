@@ -1,5 +1,6 @@
 //! Reading scopes again from 0, and letting go of what did not come again: mark and sweep (rule 5.18).
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use domain::catalogue::Catalogue;
@@ -15,9 +16,10 @@ use super::{LocalCopy, LocalCopyError, limits};
 
 /// The values of `scope.rebuild`.
 const IN_ORDER: i64 = 0;
-const READING: i64 = 1;
+pub(super) const READING: i64 = 1;
 const SWEEPING: i64 = 2;
 const DROPPING: i64 = 3;
+pub(super) const KEPT: i64 = 4;
 
 /// Name of the number that is 1 until the first pages come after the copy was lost.
 const IS_AFTER_LOSS: &str = "is_after_loss";
@@ -48,25 +50,26 @@ impl LocalCopy {
             if let Some(furthest) = furthest {
                 copy.set_content(HEARD, Some(&message::encode(&furthest)))?;
             }
-            copy.sql.execute(
-                "UPDATE scope SET epoch = 0, position = 0, began = 0, checksum = NULL, generation = generation + 1,
-                     rebuild = CASE WHEN rebuild = ?2 THEN rebuild ELSE ?1 END, swept_table = '', swept_id = ''",
-                &[READING.into(), DROPPING.into()],
-            )?;
-            copy.sql.execute("DELETE FROM page_part", &[])?;
-            Ok(())
+            copy.begin_scopes(None, READING)
         })
     }
 
     /// Inside the open transaction: the site does not receive a scope any more. Its cursor goes at once, so that the scope is read
     /// from 0 if it comes back; its members go step by step, those that no other scope holds.
     pub(super) fn drop_scope(&mut self, scope: &ScopeId) -> Result<(), LocalCopyError> {
+        self.begin_scopes(Some(scope), DROPPING)
+    }
+
+    /// Lets go of the cursor of a scope, or of all. One that is being dropped goes on to be.
+    fn begin_scopes(&mut self, scope: Option<&ScopeId>, rebuild: i64) -> Result<(), LocalCopyError> {
+        let which = scope.map(ScopeId::as_bytes);
         self.sql.execute(
             "UPDATE scope SET epoch = 0, position = 0, began = 0, checksum = NULL, generation = generation + 1,
-                 rebuild = ?2, swept_table = '', swept_id = '' WHERE scope_id = ?1",
-            &[scope.as_bytes().into(), DROPPING.into()],
+                 rebuild = CASE WHEN rebuild = ?2 THEN rebuild ELSE ?1 END, swept_table = '', swept_id = ''
+             WHERE ?3 IS NULL OR scope_id = ?3",
+            &[rebuild.into(), DROPPING.into(), which.into()],
         )?;
-        self.sql.execute("DELETE FROM page_part WHERE scope_id = ?1", &[scope.as_bytes().into()])?;
+        self.sql.execute("DELETE FROM page_part WHERE ?1 IS NULL OR scope_id = ?1", &[which.into()])?;
         Ok(())
     }
 
@@ -160,7 +163,13 @@ impl LocalCopy {
     /// # Errors
     /// Those of a read.
     pub fn is_rebuilding(&mut self) -> Result<bool, LocalCopyError> {
-        Ok(self.sql.query_integer("SELECT 1 FROM scope WHERE rebuild <> 0 LIMIT 1", &[])?.is_some())
+        Ok(self
+            .sql
+            .query_integer(
+                "SELECT 1 FROM scope WHERE rebuild <> ?1 AND rebuild <> ?2 LIMIT 1",
+                &[IN_ORDER.into(), KEPT.into()],
+            )?
+            .is_some())
     }
 
     /// A scope was drained: if it was being read again, what did not come is to go.
@@ -174,13 +183,32 @@ impl LocalCopy {
 
     /// Everything was drained: a scope that is still being read again does not come any more.
     pub(super) fn begin_sweep_of_absent_scopes(&mut self) -> Result<(), LocalCopyError> {
-        // What dispensaries need central has all the same: where it was set back to before the site got its first one, nothing is
-        // lost. A store's records may be here alone.
-        let shared = Scope::DispensarySites.to_id();
-        let sql = "UPDATE scope SET rebuild = ?1 WHERE rebuild = ?2 AND scope_id = ?3";
-        self.sql.execute(sql, &[DROPPING.into(), READING.into(), shared.as_bytes().into()])?;
-        let sql = "UPDATE scope SET rebuild = ?1 WHERE rebuild = ?2";
-        self.sql.execute(sql, &[SWEEPING.into(), READING.into()])?;
+        let mut absent: Vec<Vec<u8>> = Vec::new();
+        self.sql.query("SELECT scope_id FROM scope WHERE rebuild = ?1", &[READING.into()], &mut |row| {
+            absent.push(row.blob(0)?.to_vec());
+            Ok(ControlFlow::Continue(()))
+        })?;
+        if absent.is_empty() {
+            return Ok(());
+        }
+        let of_stores = |stores: Vec<String>| {
+            let scopes = stores.iter().filter_map(|store| RecordId::new(store).ok()).map(Scope::Store);
+            scopes.map(|scope| scope.to_id().as_bytes().to_vec()).collect::<BTreeSet<_>>()
+        };
+        let forgotten = of_stores(self.forgotten_stores()?.into_iter().map(|forgotten| forgotten.store).collect());
+        let held = of_stores(self.grants()?.into_iter().map(|(store, _)| store).collect());
+        for scope in absent {
+            // What this site wrote may be here alone; of what it did not write it has a copy that it is not to have any more.
+            let rebuild = match (forgotten.contains(&scope), held.contains(&scope)) {
+                (true, _) => KEPT,
+                (false, true) => SWEEPING,
+                (false, false) => DROPPING,
+            };
+            self.sql.execute(
+                "UPDATE scope SET rebuild = ?2 WHERE scope_id = ?1",
+                &[scope.as_slice().into(), rebuild.into()],
+            )?;
+        }
         Ok(())
     }
 

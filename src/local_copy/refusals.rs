@@ -54,6 +54,18 @@ impl LocalCopy {
         })
     }
 
+    /// Whether an entry that is refused had its verdict already and was accepted: by a central that was set back since.
+    pub(super) fn was_accepted(&mut self, refused: &Refused) -> Result<bool, LocalCopyError> {
+        if self.journal()? != Some(refused.journal) || refused.sequence.0 > self.progress.judged {
+            return Ok(false);
+        }
+        let key = [(&refused.journal.0).into(), Param::unsigned(refused.sequence.0)?];
+        let pending = "SELECT 1 FROM pending JOIN journal ON journal.number = pending.journal
+            WHERE journal.journal_id = ?1 AND pending.sequence = ?2";
+        let refusal = "SELECT 1 FROM refusal WHERE journal_id = ?1 AND sequence = ?2";
+        Ok(self.sql.query_integer(pending, &key)?.is_none() && self.sql.query_integer(refusal, &key)?.is_none())
+    }
+
     /// Keeps a verdict; whether it is new. Inside the open transaction.
     pub(super) fn keep_refusal(&mut self, refused: &Refused) -> Result<bool, LocalCopyError> {
         let kept = self.sql.execute(

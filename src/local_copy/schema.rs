@@ -10,10 +10,11 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     Migration { number: 1, name: "local copy", ddl: FIRST },
     Migration { number: 2, name: "checksums", ddl: CHECKSUMS },
     Migration { number: 3, name: "refusals", ddl: REFUSALS },
+    Migration { number: 4, name: "claims", ddl: CLAIMS },
 ];
 
 /// The newest schema, for the file's header.
-pub const SCHEMA_VERSION: u32 = 3;
+pub const SCHEMA_VERSION: u32 = 4;
 
 const REFUSALS: &str = "
 -- Verdicts on entries that the journal still has, also when the edit was let go of: a central that was set back is told them again.
@@ -25,6 +26,17 @@ CREATE TABLE refusal (
     PRIMARY KEY (journal_id, sequence)
 ) {keyed_table};
 INSERT INTO refusal (journal_id, sequence, code, reason) SELECT journal_id, sequence, code, reason FROM set_aside;
+";
+
+const CLAIMS: &str = "
+-- See the module `grants`. Shows a central that was set back that it gave the grant itself.
+ALTER TABLE store_grant ADD COLUMN proof {blob};
+-- The control row that told it last.
+ALTER TABLE store_grant ADD COLUMN told {bigint} NOT NULL DEFAULT 0;
+-- 0 held, 1 claimed, 2 forgotten.
+ALTER TABLE store_grant ADD COLUMN state {bigint} NOT NULL DEFAULT 0;
+-- 1 for a record that was handed back to a central that had lost it, not edited here.
+ALTER TABLE pending ADD COLUMN is_handed_back {bigint} NOT NULL DEFAULT 0;
 ";
 
 const CHECKSUMS: &str = "
@@ -94,7 +106,8 @@ CREATE TABLE scope (
     began {bigint} NOT NULL,
     -- Raised by each read from 0; members of an older one were not seen since.
     generation {bigint} NOT NULL,
-    -- 0 in order, 1 being read again from 0, 2 read again and being swept, 3 not received any more and being swept.
+    -- 0 in order, 1 being read again from 0, 2 read again and being swept, 3 not received any more and being swept,
+    -- 4 kept although central, which was set back, does not give it.
     rebuild {bigint} NOT NULL,
     swept_table {text} NOT NULL,
     swept_id {text} NOT NULL

@@ -17,7 +17,10 @@ use super::settle::Final;
 use super::{LocalCopy, LocalCopyError};
 
 /// Name of the number that is 1 while scopes are read from another time line than before.
-const IS_OTHER_TIME_LINE: &str = "is_other_time_line";
+pub(super) const IS_OTHER_TIME_LINE: &str = "is_other_time_line";
+
+/// Name of the number of records that were handed back and refused since central was last set back.
+pub(super) const HANDED_BACK_REFUSED: &str = "handed_back_refused";
 
 /// A record that central has lost, or has in an older state than this site, whose it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,7 +53,12 @@ impl LocalCopy {
     pub fn begin_other_time_line(&mut self) -> Result<(), LocalCopyError> {
         // Central is asked again about what waited: what it says of it comes anew.
         self.change_pending("is_waiting <> 0 AND journal <= ?1", "UPDATE pending SET is_waiting = 0")?;
-        self.transaction(Durability::Full, |copy| copy.set_number(IS_OTHER_TIME_LINE, 1))?;
+        self.transaction(Durability::Full, |copy| {
+            if !copy.is_other_time_line()? {
+                copy.set_number(HANDED_BACK_REFUSED, 0)?;
+            }
+            copy.set_number(IS_OTHER_TIME_LINE, 1)
+        })?;
         self.begin_rebuild()?;
         self.forget_heard()
     }
@@ -249,6 +257,33 @@ impl LocalCopy {
             self.put_merged(&key, &Image { position: Position::ZERO, ..image }, state::CENTRAL)?;
         }
         Ok(())
+    }
+
+    /// Within the transaction of edits: the entry is no edit of somebody here.
+    ///
+    /// # Errors
+    /// Those of a write.
+    pub fn mark_handed_back(&mut self, sequence: Sequence) -> Result<(), LocalCopyError> {
+        self.sql.execute(
+            "UPDATE pending SET is_handed_back = 1 WHERE journal = ?1 AND sequence = ?2",
+            &[Param::unsigned(self.journal_number)?, Param::unsigned(sequence.0)?],
+        )?;
+        Ok(())
+    }
+
+    /// Whether a pending entry hands a record back. Not known any more where the local copy was lost in between.
+    pub(super) fn is_handed_back(&mut self, journal: u64, sequence: Sequence) -> Result<bool, LocalCopyError> {
+        let sql = "SELECT is_handed_back FROM pending WHERE journal = ?1 AND sequence = ?2";
+        let found = self.sql.query_integer(sql, &[Param::unsigned(journal)?, Param::unsigned(sequence.0)?])?;
+        Ok(found == Some(1))
+    }
+
+    /// Records that were handed back to a central which was set back, and that it keeps for its operator instead of taking them.
+    ///
+    /// # Errors
+    /// Those of a read.
+    pub fn handed_back_refused(&mut self) -> Result<u64, LocalCopyError> {
+        Ok(self.number(HANDED_BACK_REFUSED)?.unwrap_or(0))
     }
 
     fn has_other_scope(&mut self, key: &Key, scope: i64) -> Result<bool, LocalCopyError> {

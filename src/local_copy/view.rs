@@ -30,7 +30,7 @@ impl View for LocalCopy {
     }
 
     fn holding(&mut self, store: &RecordId) -> Result<Option<Holding>, LocalCopyError> {
-        let sql = "SELECT ownership FROM store_grant WHERE store = ?1";
+        let sql = "SELECT ownership FROM store_grant WHERE store = ?1 AND state <> 2";
         let number = self.sql.query_one(sql, &[store.as_str().into()], |row| row.unsigned(0))?;
         let Some(number) = number else { return Ok(None) };
         let number = u32::try_from(number).map_err(LocalCopyError::damaged)?;

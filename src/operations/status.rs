@@ -37,6 +37,14 @@ pub(super) fn status(agent: &Agent) -> Result<Value, AgentError> {
         .into_iter()
         .map(|(store, ownership)| json!({ "store": store, "ownership": ownership.0 }))
         .collect();
+    let forgotten: Vec<Value> = core
+        .local
+        .forgotten_stores()?
+        .into_iter()
+        .map(
+            |store| json!({ "store": store.store, "ownership": store.ownership.0, "may_be_written": store.is_claimed }),
+        )
+        .collect();
     let tables: Vec<Value> = core
         .local
         .table_counts()?
@@ -63,6 +71,8 @@ pub(super) fn status(agent: &Agent) -> Result<Value, AgentError> {
         "owed": owed,
         "control_unknown": control_unknown,
         "grants": grants,
+        "forgotten_stores": forgotten,
+        "handed_back_refused": core.local.handed_back_refused()?,
         "last_attempt_ms": times.attempt_ms,
         "last_success_ms": times.success_ms,
         "last_drained_ms": times.drained_ms,

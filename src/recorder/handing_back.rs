@@ -52,6 +52,7 @@ fn journal_whole<S: Storage>(core: &mut Core<S>, lost: Vec<LostRecord>) -> Resul
         let sequence = core.shared.durable().sequence.plus(drafts.len() as u64).next();
         let applied = core.local.effect_of(Kind::Shared, &entry)?;
         core.local.apply_entry(Kind::Shared, sequence, &entry, &applied, 0)?;
+        core.local.mark_handed_back(sequence)?;
         let note = Note { request_id: None, recorded_at_ms: 0, completes: None };
         drafts.push(Draft { entry: entry.encode(), is_group_end: true, note });
     }

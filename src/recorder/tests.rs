@@ -23,7 +23,12 @@ fn recorder() -> Recorder<FakeStorage> {
     let mut local = LocalCopy::in_memory(site, Arc::clone(&catalogue)).unwrap();
     local.use_journal(Kind::Shared, shared.identity().journal).unwrap();
     local.use_journal(Kind::Private, private.identity().journal).unwrap();
-    let grant = Grant { store: STORE.to_owned(), ownership: OwnershipNumber(1), is_held: true };
+    let grant = Grant {
+        store: STORE.to_owned(),
+        ownership: OwnershipNumber(1),
+        is_held: true,
+        proof: protocol::ids::GrantProof([0; 16]),
+    };
     let (code, content) = Control::Grant(grant).to_parts();
     let reply = ReplyHead {
         version: 0,

@@ -324,6 +324,8 @@ fn what_dispensaries_need_comes_with_the_first_dispensary_of_a_site_and_goes_wit
     north.settle();
     assert!(north.records("diagnosis").is_empty());
     assert_eq!(north.records("item"), central.records("item"));
+    // Central hears with the next request that what came with the last reply is stored.
+    north.settle();
     assert_eq!(central.json(&["status"])["sites"][1]["rows_waiting"], 0);
 }
 

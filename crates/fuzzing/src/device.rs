@@ -98,6 +98,7 @@ impl Device {
             control: self.control,
             cursors: self.scope_cursors(),
             heard: None,
+            claims: protocol::control::Claims::default(),
             page_part: self.part.as_ref().map(|part| part.0.clone()),
             frame_part: self.frame_part,
             link: self.link,

@@ -1,6 +1,7 @@
 //! Central's machine against requests that are well signed and say whatever the bytes say, with a store that answers what the
 //! bytes say within its contract.
 
+use protocol::control::Claims;
 use protocol::exchange::{self, Answer, Ask, Conclusion, Exchange, PartKept, ReadRows, Received, Rows, SiteKeys};
 use protocol::history::History;
 use protocol::ids::{
@@ -300,6 +301,7 @@ fn request_head(program: &mut Program<'_>) -> RequestHead {
             number: Position(program.number()),
             began: Position(0),
         }),
+        claims: Claims::default(),
         page_bytes: program.length(),
         reply_bytes: if program.flag() { 1_000_000 } else { program.length() },
         counts_rows: program.flag(),

@@ -114,7 +114,11 @@ fn control(row: &ControlRow) {
                 let _ = Row::decode(row);
             }
         }
-        Control::Waiting(_) | Control::Accepted(_) | Control::Grant(_) | Control::Dropped(_) => {}
+        Control::Waiting(_)
+        | Control::Accepted(_)
+        | Control::Grant(_)
+        | Control::Dropped(_)
+        | Control::GrantsTold(_) => {}
     }
     let (code, content) = control.to_parts();
     assert_eq!(code, row.code);

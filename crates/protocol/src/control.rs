@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{ControlNumber, JournalId, OwnershipNumber, Position, ScopeId, Sequence};
+use crate::ids::{ControlNumber, GrantProof, JournalId, OwnershipNumber, Position, ScopeId, Sequence};
 use crate::message::{MessageError, decode_part, encode};
 
 /// One row of a site's control lane.
@@ -68,6 +68,37 @@ pub struct Grant {
     pub ownership: OwnershipNumber,
     /// False takes the grant away.
     pub is_held: bool,
+    /// Shows a central that was set back that it gave this grant itself.
+    pub proof: GrantProof,
+}
+
+/// Every store that the site holds was told in the rows just before this one: the device may hold others, and a central that was set
+/// back has forgotten them. The device answers with its [`Claims`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GrantsTold {
+    /// How many rows before this one are the site's grants.
+    pub grants: u32,
+}
+
+/// A grant that a device has and central did not name when it told all of them anew.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claim {
+    /// The store's id.
+    pub store: String,
+    /// The number under which it was granted.
+    pub ownership: OwnershipNumber,
+    /// As it came with the grant.
+    pub proof: GrantProof,
+}
+
+/// A device's answer to [`GrantsTold`].
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Claims {
+    /// Number of the last such row that is durable on the device; 0 if there was none.
+    pub told: ControlNumber,
+    /// Grants that were not told, at most [`CLAIMS_MAX`](crate::limits::CLAIMS_MAX); more follow once these are answered with a
+    /// [`Grant`] each, which gives the store or takes it away.
+    pub grants: Vec<Claim>,
 }
 
 /// A scope that the site does not receive any more.
@@ -90,6 +121,8 @@ pub enum Control {
     Grant(Grant),
     /// Code 5: the site does not receive a scope any more. If it does so again, it is read from 0.
     Dropped(Dropped),
+    /// Code 6: all grants of the site were told in the rows before this one.
+    GrantsTold(GrantsTold),
     /// Any other code.
     Unknown,
 }
@@ -106,6 +139,7 @@ impl Control {
             Self::Accepted(place) => (3, encode(place)),
             Self::Grant(grant) => (4, encode(grant)),
             Self::Dropped(dropped) => (5, encode(dropped)),
+            Self::GrantsTold(told) => (6, encode(told)),
             Self::Unknown => panic!("an unknown control row is never written"),
         }
     }
@@ -121,6 +155,7 @@ impl Control {
             3 => Self::Accepted(decode_part(&row.content)?),
             4 => Self::Grant(decode_part(&row.content)?),
             5 => Self::Dropped(decode_part(&row.content)?),
+            6 => Self::GrantsTold(decode_part(&row.content)?),
             _ => Self::Unknown,
         })
     }
@@ -138,7 +173,13 @@ mod tests {
         for control in [
             Control::Waiting(place),
             Control::Accepted(place),
-            Control::Grant(Grant { store: "S".to_string(), ownership: OwnershipNumber(1), is_held: true }),
+            Control::Grant(Grant {
+                store: "S".to_string(),
+                ownership: OwnershipNumber(1),
+                is_held: true,
+                proof: GrantProof([4; 16]),
+            }),
+            Control::GrantsTold(GrantsTold { grants: 1 }),
             Control::Dropped(Dropped { scope: ScopeId::new(&[1]).unwrap() }),
             Control::Refused(Refused {
                 journal: place.journal,

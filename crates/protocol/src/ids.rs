@@ -131,6 +131,10 @@ bytes_id! {
     Nonce, 16
 }
 bytes_id! {
+    /// What only central can make of a grant of its own (`docs/sync-protocol.md`, "Grants that central has forgotten").
+    GrantProof, 16
+}
+bytes_id! {
     /// An ed25519 public key.
     PublicKey, 32
 }

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::chain::Predecessor;
-use crate::control::ControlRow;
+use crate::control::{Claims, ControlRow};
 use crate::ids::{
     ControlNumber, CredentialGeneration, Epoch, Hash, JournalId, Nonce, Position, ScopeId, Sequence, SiteId, Token,
 };
@@ -87,6 +87,8 @@ pub struct RequestHead {
     /// How far the device had read when it began to read everything anew, while no cursor shows it: an image of a time line that is
     /// gone looks like any other (rule 5.12).
     pub heard: Option<Cursor>,
+    /// What the device holds of which central, when it told all grants anew, knew nothing.
+    pub claims: Claims,
     /// Target size of a page, in bytes on the wire.
     pub page_bytes: u32,
     /// Bytes of pages that the reply may carry; 0 asks for none.
@@ -101,7 +103,7 @@ impl RequestHead {
     /// The largest position or control number that it shows, beside what its prelude has.
     pub(crate) fn largest_number(&self) -> u64 {
         let cursors = self.cursors.iter().map(|shown| &shown.cursor).chain(&self.heard);
-        cursors.map(|cursor| cursor.number.0.max(cursor.began.0)).fold(self.control.0, u64::max)
+        cursors.map(|cursor| cursor.number.0.max(cursor.began.0)).fold(self.control.0.max(self.claims.told.0), u64::max)
     }
 
     /// Bytes of control rows that the reply's head may carry beside the one that always comes. A reply's head is not cut in

@@ -257,6 +257,7 @@ mod tests {
             control: ControlNumber(10),
             cursors: Vec::new(),
             heard: None,
+            claims: crate::control::Claims::default(),
             page_bytes: 11,
             reply_bytes: 12,
             counts_rows: true,

@@ -93,7 +93,10 @@ impl World {
         let Some(backup) = self.backups.remove(&index) else { return };
         self.note(format_args!("device {index} is set back to its backup"));
         self.counts.forks += 1;
-        let before = std::mem::replace(self.model.device(index), backup.model);
+        let mut model = backup.model;
+        // What central gave the site since it still holds.
+        model.stores.clone_from(&self.model.device(index).stores);
+        let before = std::mem::replace(self.model.device(index), model);
         self.model.gone.push(before);
         let Some(device) = self.devices.get_mut(index) else { return };
         device.put_back(&backup.image, &mut self.random);

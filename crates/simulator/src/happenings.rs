@@ -1,10 +1,12 @@
 //! What goes on all the time: people edit, devices sync by schedule, central commits, judges and prunes.
 
+use domain::edit::{Edit, EditOp};
 use outpost::clock::MonotonicMs;
 use outpost::error::AgentError;
 use outpost::recorder::{Group, RecordError};
 use outpost::service::plan::{Outcome, Step as PlanStep, Wake};
 use outpost::sync_runner::Report;
+use protocol::ids::{RecordId, SiteId};
 use protocol::session::Advice;
 
 use crate::mix::Fault;
@@ -283,6 +285,7 @@ impl World {
                 self.import(vec![edit])?;
             }
             self.change_modes()?;
+            self.give_late_store()?;
             self.judge()?;
             if self.strikes(Fault::Prune) {
                 self.prune()?;
@@ -306,6 +309,38 @@ impl World {
         Ok(())
     }
 
+    /// Central gives one of its sites another store, now and then.
+    fn give_late_store(&mut self) -> Result<(), Violation> {
+        if !self.mix.has(Fault::LateStores) || self.late_stores >= LATE_STORES_MAX || !self.random.chance(60) {
+            return Ok(());
+        }
+        let sites: Vec<SiteId> = self.model.devices.iter().map(|device| device.site).collect();
+        let (site, store) = (*self.random.pick(&sites), late_store(self.late_stores));
+        let id = RecordId::new(&store).expect("it is short");
+        self.late_stores += 1;
+        let data = Some(format!("{{\"name\":\"{store}\",\"code\":\"{store}\"}}"));
+        self.import(vec![Edit { table: "store".to_owned(), op: EditOp::Put, id: id.clone(), data }])?;
+        let wall_ms = self.wall_ms(self.centre.clock_off_ms);
+        let Some(live) = &mut self.centre.live else { return Ok(()) };
+        match live.store.batch(wall_ms, |batch| batch.assign_store(&id, site)) {
+            Ok(Ok(())) => {
+                self.note(format_args!("store {store} is given to site {site}"));
+                for model in self.model.devices.iter_mut().chain(&mut self.model.gone) {
+                    if model.site == site {
+                        model.stores.push(store.clone());
+                    }
+                }
+                self.after_commit()
+            }
+            Ok(Err(error)) if matches!(error.code(), "central_heals" | "unknown_store") => Ok(()),
+            Ok(Err(error)) | Err(error) => {
+                // It may be written all the same.
+                self.doubtful_stores.insert(store);
+                self.central_failed("assign-store", &error.to_string())
+            }
+        }
+    }
+
     fn prune(&mut self) -> Result<(), Violation> {
         let wall_ms = self.wall_ms(self.centre.clock_off_ms);
         let before_ms = wall_ms.saturating_sub(self.random.below(600_000));
@@ -319,4 +354,12 @@ impl World {
             Ok(Err(error)) | Err(error) => self.central_failed("prune", &error.to_string()),
         }
     }
+}
+
+/// Further stores of a run, at most.
+const LATE_STORES_MAX: u64 = 6;
+
+/// The id of the store that is given as the n-th.
+pub(crate) fn late_store(number: u64) -> String {
+    format!("late-store-{number}")
 }

@@ -132,6 +132,7 @@ impl World {
             control: ControlNumber(control.0),
             cursors,
             heard: None,
+            claims: protocol::control::Claims::default(),
             page_bytes: 4096,
             reply_bytes: 4096,
             counts_rows: false,

@@ -9,6 +9,9 @@ use crate::random::Random;
 const MODES_PERMILLE: u64 = 500;
 /// Makes the stream that draws it another one than the one of forks.
 const MODES_STREAM: u64 = 0x006d_6f64_6573;
+/// In how many runs of a thousand central gives further stores, and the stream that draws it.
+const LATE_STORES_PERMILLE: u64 = 500;
+const LATE_STORES_STREAM: u64 = 0x006c_6174_6521;
 /// Of how many runs in a thousand devices and central may be copied, set back or replaced.
 const FORKS_PERMILLE: u64 = 350;
 
@@ -135,6 +138,8 @@ faults! {
     CentralSetBack = "central-set-back",
     /// Stores become dispensaries and cease to be, so that what their sites receive changes.
     Modes = "modes",
+    /// Central gives its sites further stores while they work.
+    LateStores = "late-stores",
 }
 
 impl Fault {
@@ -146,6 +151,11 @@ impl Fault {
     /// Whether it makes two of what should be one, or an old one of it. Drawn for itself, beside what a profile has.
     pub fn is_fork(self) -> bool {
         matches!(self, Self::Clone | Self::SetBack | Self::Replace | Self::Stranger | Self::CentralSetBack)
+    }
+
+    /// Whether it is what central's people do, and nothing that goes wrong. Drawn for itself, too.
+    fn is_of_central(self) -> bool {
+        matches!(self, Self::Modes | Self::LateStores)
     }
 
     /// Whether a profile may draw it.
@@ -218,7 +228,7 @@ impl Mix {
     /// Draws a mix for a profile. With `has_forks` it is one in which devices are copied, set back and replaced, or may be.
     pub fn draw(profile: Profile, has_forks: bool, random: &mut Random) -> Self {
         let share = *random.pick(&[300, 600, 900]);
-        let is_base = |fault: &Fault| !fault.is_fork() && *fault != Fault::Modes && fault.is_in(profile);
+        let is_base = |fault: &Fault| !fault.is_fork() && !fault.is_of_central() && fault.is_in(profile);
         let base = Fault::ALL.iter().copied().filter(is_base);
         let mut faults: BTreeSet<Fault> = base.filter(|_| random.chance(share)).collect();
         // A stream of its own, so that the rest of a seed's course does not hang on it.
@@ -229,6 +239,9 @@ impl Mix {
         }
         if Random::new(random.clone().number() ^ MODES_STREAM).chance(MODES_PERMILLE) {
             faults.insert(Fault::Modes);
+        }
+        if Random::new(random.clone().number() ^ LATE_STORES_STREAM).chance(LATE_STORES_PERMILLE) {
+            faults.insert(Fault::LateStores);
         }
         let is_edge = profile == Profile::Edge;
         Self {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::device::Role;
 use crate::disk::DiskImage;
+use crate::happenings::late_store;
 use crate::mix::Fault;
 use crate::model::{Columns, Key, Version, Violation};
 use crate::work::central_edit;
@@ -17,6 +18,7 @@ pub struct CentreBackup {
     central: BTreeMap<Key, Option<Columns>>,
     position: u64,
     records: Vec<(String, String)>,
+    late_stores: u64,
 }
 
 impl World {
@@ -34,6 +36,7 @@ impl World {
                 central: self.model.central.clone(),
                 position: self.model.position,
                 records: self.central_records.clone(),
+                late_stores: self.late_stores,
             });
         }
         // Which of two devices counts is to be decided before: an operator who restores central has that in hand. What a central lost
@@ -54,6 +57,8 @@ impl World {
         self.model.central = backup.central;
         self.model.position = backup.position;
         self.central_records = backup.records;
+        // Of these central knows nothing any more, and their sites perhaps.
+        self.doubtful_stores.extend((backup.late_stores..self.late_stores).map(late_store));
         for model in self.model.devices.iter_mut().chain(&mut self.model.gone) {
             model.begin_other_time_line();
         }

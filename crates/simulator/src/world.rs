@@ -102,6 +102,10 @@ pub struct World {
     pub inspector: Inspector,
     /// Ids of central's own records by table.
     pub central_records: Vec<(String, String)>,
+    /// How many stores were given while sites worked.
+    pub late_stores: u64,
+    /// Those of which central has forgotten that it gave them: their sites hold them if they had heard of it.
+    pub doubtful_stores: BTreeSet<String>,
     /// Connections under way.
     pub connections: BTreeMap<u64, Connection>,
     /// The last number that was given to a connection.
@@ -184,6 +188,8 @@ impl World {
             centre,
             inspector,
             central_records: Vec::new(),
+            late_stores: 0,
+            doubtful_stores: BTreeSet::new(),
             connections: BTreeMap::new(),
             last_connection: 0,
             old_requests: Vec::new(),

@@ -111,7 +111,12 @@ impl Bed {
 
     /// Tells the site that it may write its store.
     pub(super) fn grant(&mut self, agent: &Agent) {
-        let grant = Grant { store: STORE.to_owned(), ownership: OwnershipNumber(1), is_held: true };
+        let grant = Grant {
+            store: STORE.to_owned(),
+            ownership: OwnershipNumber(1),
+            is_held: true,
+            proof: protocol::ids::GrantProof([0; 16]),
+        };
         self.reply(agent, 0, &[Control::Grant(grant)]);
     }
 

@@ -62,7 +62,12 @@ impl Site {
         };
         site.copy.use_journal(Kind::Shared, JOURNAL).unwrap();
         site.copy.use_journal(Kind::Private, JournalId([2; 16])).unwrap();
-        let grant = Grant { store: STORE.to_owned(), ownership: OwnershipNumber(1), is_held: true };
+        let grant = Grant {
+            store: STORE.to_owned(),
+            ownership: OwnershipNumber(1),
+            is_held: true,
+            proof: protocol::ids::GrantProof([0; 16]),
+        };
         site.reply(0, &[Control::Grant(grant)]);
         site
     }

@@ -235,7 +235,12 @@ fn control_rows_that_came_before_are_not_carried_out_again() {
         // Not even with a new one behind it.
         let mut longer = site.reply_head(
             1,
-            &[Control::Grant(Grant { store: "T".to_owned(), ownership: OwnershipNumber(3), is_held: true })],
+            &[Control::Grant(Grant {
+                store: "T".to_owned(),
+                ownership: OwnershipNumber(3),
+                is_held: true,
+                proof: protocol::ids::GrantProof([0; 16]),
+            })],
         );
         longer.control.insert(0, head.control[0].clone());
         assert_eq!(site.copy.store_reply(JOURNAL, &longer).unwrap().refused, 0);
@@ -282,7 +287,12 @@ fn a_grant_that_is_taken_away_is_gone() {
 
         site.reply(
             0,
-            &[Control::Grant(Grant { store: "S".to_owned(), ownership: OwnershipNumber(2), is_held: false })],
+            &[Control::Grant(Grant {
+                store: "S".to_owned(),
+                ownership: OwnershipNumber(2),
+                is_held: false,
+                proof: protocol::ids::GrantProof([0; 16]),
+            })],
         );
 
         assert!(site.copy.holding(&record_id(STORE)).unwrap().is_none());

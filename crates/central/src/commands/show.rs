@@ -233,6 +233,7 @@ fn status(value: &Value) -> String {
             "AHEAD since {since}: site {id} {name} has heard more than central remembers, and heals with it\n"
         ));
     }
+    lines.extend(items(value, "claims").iter().map(claim));
     for site in items(value, "sites").iter().filter(|site| !site["stopped"].is_null()) {
         let (name, since, reason) = (plain(&site["name"]), plain(&site["stopped"]), plain(&site["stop_reason"]));
         lines.push(format!(
@@ -305,6 +306,20 @@ fn lane_standing(lane: &Value) -> String {
     format!("{}, position {}{end}: {}; {readers}", plain(&lane["scope"]), lane["position"], plain(&lane["why"]))
 }
 
+/// A store that a site still has, and that central does not give it.
+fn claim(claim: &Value) -> String {
+    let (site, store, ownership) = (&claim["site"], plain(&claim["store"]), &claim["ownership"]);
+    let why = if claim["is_known"] == true {
+        "it is somebody else's since central was set back"
+    } else {
+        "central cannot know that it gave it"
+    };
+    format!(
+        "\nCLAIM: site {site} held store {store} under number {ownership}, and {why}. What it has of the store may be nowhere else: \
+         `store add {store} --site {site}` gives it back, `site reset-hardware {site}` ends the claim\n"
+    )
+}
+
 /// How far central and its sites have healed; nothing if it was never set back.
 fn healing(value: &Value) -> Option<String> {
     let since = value["since"].as_str()?;
@@ -312,11 +327,21 @@ fn healing(value: &Value) -> Option<String> {
         None | Some(0) => String::new(),
         Some(count) => format!("; an operator went on without {count} sites that have not reported"),
     };
+    let unheard = items(value, "unheard");
+    let named = match (unheard.len() as u64, value["sites_unheard"].as_u64().unwrap_or(0)) {
+        (0, _) => String::new(),
+        (named, all) => {
+            let names: Vec<_> =
+                unheard.iter().map(|site| format!("{} {}", site["site"], plain(&site["name"]))).collect();
+            let rest = if all > named { format!(" and {} more", all - named) } else { String::new() };
+            format!(" ({}{rest})", names.join(", "))
+        }
+    };
     let text = match value["ended"].as_str() {
         Some(ended) => format!("{:<28} since {ended}; central was found to be set back at {since}{waived}\n", "healed"),
         None => format!(
             "\nHEALING since {since}: central was set back to an older backup. Ahead of it and not healed: {} sites. Not heard of \
-             since: {}{waived}. Until all have reported, no store is given to a site; `healing end` goes on without them\n",
+             since: {}{named}{waived}. Until all have reported, no store is given to a site; `healing end` goes on without them\n",
             value["sites_ahead"], value["sites_unheard"]
         ),
     };

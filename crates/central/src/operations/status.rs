@@ -9,16 +9,22 @@ use crate::center::Center;
 use crate::clock;
 use crate::error::CentralError;
 use crate::keys;
-use crate::store::{Healing, SiteStatus, StoreError};
+use crate::store::{DeclinedClaim, Healing, SiteStatus, StoreError};
 
 pub(super) fn status(center: &Center) -> Result<Done, CentralError> {
-    let (status, healing, sites, counts) = center.read(|reading| {
+    let (status, healing, claims, sites, counts) = center.read(|reading| {
         reading.at_once(|reading| {
             let mut sites = Vec::new();
             for site in all(reading)? {
                 sites.extend(reading.site_status(site.id)?);
             }
-            Ok::<_, StoreError>((reading.status()?, reading.healing()?, sites, reading.record_counts()?))
+            Ok::<_, StoreError>((
+                reading.status()?,
+                reading.healing()?,
+                reading.declined_claims(None)?,
+                sites,
+                reading.record_counts()?,
+            ))
         })
     })?;
     let tables: serde_json::Map<String, Value> =
@@ -26,6 +32,7 @@ pub(super) fn status(center: &Center) -> Result<Done, CentralError> {
     Ok(Done::ok(json!({
         "copy_of": copy_json(center),
         "healing": healing.map(healing_json),
+        "claims": claims.iter().map(claim_json).collect::<Vec<_>>(),
         "epoch": format!("{:016x}", status.epoch.0),
         "position": status.position.0,
         "remote_sites": status.sites,
@@ -54,7 +61,17 @@ fn healing_json(healing: Healing) -> Value {
         "is_ended_by_operator": healing.is_ended_by_operator,
         "sites_ahead": healing.sites_ahead,
         "sites_unheard": healing.sites_unheard,
+        "unheard": healing.unheard.iter().map(|(site, name)| json!({ "site": site.0, "name": name })).collect::<Vec<_>>(),
         "sites_waived": healing.sites_waived,
+    })
+}
+
+fn claim_json(claim: &DeclinedClaim) -> Value {
+    json!({
+        "site": claim.site.0,
+        "store": claim.store.as_str(),
+        "ownership": claim.ownership.0,
+        "is_known": claim.is_own,
     })
 }
 

@@ -3,8 +3,10 @@
 
 use std::ops::ControlFlow;
 
-use protocol::control::{Control, ControlRow, Dropped, EntryPlace, Grant, Image, Refused};
-use protocol::ids::{ControlNumber, JournalId, OwnershipNumber, Position, RecordId, ScopeId, Sequence, SiteId};
+use protocol::control::{Control, ControlRow, Dropped, EntryPlace, Grant, GrantsTold, Image, Refused};
+use protocol::ids::{
+    ControlNumber, GrantProof, JournalId, OwnershipNumber, Position, RecordId, ScopeId, Sequence, SiteId,
+};
 use protocol::message;
 use sql::{Param, SqlExt};
 
@@ -68,8 +70,26 @@ impl Batch<'_> {
         store: &RecordId,
         number: OwnershipNumber,
     ) -> Result<(), StoreError> {
-        let grant = Grant { store: store.as_str().to_owned(), ownership: number, is_held: true };
+        let proof = self.grant_proof(site, store, number);
+        let grant = Grant { store: store.as_str().to_owned(), ownership: number, is_held: true, proof };
         self.put(site, &Control::Grant(grant))
+    }
+
+    /// A claim is not met: what the site has of the store it keeps, and records no more of it.
+    pub(super) fn tell_declined(
+        &mut self,
+        site: SiteId,
+        store: &RecordId,
+        number: OwnershipNumber,
+    ) -> Result<(), StoreError> {
+        let store = store.as_str().to_owned();
+        let grant = Grant { store, ownership: number, is_held: false, proof: GrantProof([0; 16]) };
+        self.put(site, &Control::Grant(grant))
+    }
+
+    /// All grants of the site were told in so many rows just before.
+    pub(super) fn tell_grants_told(&mut self, site: SiteId, grants: u32) -> Result<(), StoreError> {
+        self.put(site, &Control::GrantsTold(GrantsTold { grants }))
     }
 
     /// The site does not receive a scope any more; the number of the row that says so.
@@ -120,6 +140,9 @@ impl Batch<'_> {
         if acknowledged.0 > last {
             // Only a central that was set back knows less of what it gave.
             self.note_ahead(site)?;
+        }
+        // Whatever the numbers: those that it acknowledges it heard of a time line that is gone.
+        if self.site(site)?.grants_told == Some(0) {
             return self.renumber_control(site, acknowledged);
         }
         // 0 is a local copy that was lost, and says so; it takes verdicts from the images, and is told its grants again.

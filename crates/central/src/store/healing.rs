@@ -10,16 +10,19 @@
 //! | `healing_site` | one for each site that has not reported since; `is_waived` where an operator went on without it |
 //! | `site_ahead` | one for each site that ever was ahead, and when it was healed |
 
+use std::ops::ControlFlow;
+
 use protocol::ids::SiteId;
 use sql::SqlExt;
 
 use super::batch::Batch;
 use super::error::StoreError;
+use super::explain::SITES_NAMED_MAX;
 use super::reading::Reading;
-use super::unsigned;
+use super::{text, unsigned};
 
 /// How far central and its sites have healed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Healing {
     /// When the first site was found to be ahead, in milliseconds since 1970.
     pub since_ms: u64,
@@ -31,6 +34,8 @@ pub struct Healing {
     pub sites_ahead: u64,
     /// Sites with a device that were not heard of since.
     pub sites_unheard: u64,
+    /// The first [`SITES_NAMED_MAX`] of these, by id.
+    pub unheard: Vec<(SiteId, String)>,
     /// Sites without which an operator went on, and which have not reported yet.
     pub sites_waived: u64,
 }
@@ -61,7 +66,7 @@ impl Batch<'_> {
             &[site.0.into()],
         )?;
         self.state.unreported_sites = None;
-        Ok(())
+        self.owe_grants(site)
     }
 
     /// Notes that a site has reported, and with the last one that all are healed.
@@ -140,6 +145,12 @@ impl Batch<'_> {
         Ok(())
     }
 
+    /// Whether the site was found ahead and is not healed yet.
+    pub(super) fn is_ahead(&mut self, site: SiteId) -> Result<bool, StoreError> {
+        let sql = "SELECT 1 FROM site_ahead WHERE site = ?1 AND healed_ms IS NULL";
+        Ok(self.sql.query_integer(sql, &[site.0.into()])?.is_some())
+    }
+
     fn is_healing(&mut self) -> Result<bool, StoreError> {
         Ok(self.sql.query_integer("SELECT number FROM healing WHERE ended_ms IS NULL", &[])?.is_some())
     }
@@ -163,10 +174,18 @@ impl Reading<'_> {
     /// [`StoreError::Sql`].
     pub fn healing(&mut self) -> Result<Option<Healing>, StoreError> {
         let ahead = self.sql.query_integer("SELECT count(*) FROM site_ahead WHERE healed_ms IS NULL", &[])?;
-        let unheard = self.sql.query_integer(
-            "SELECT count(*) FROM healing_site WHERE is_waived = 0
-                AND site NOT IN (SELECT site FROM site_ahead WHERE healed_ms IS NULL)",
+        let (mut unheard, mut named) = (0, Vec::new());
+        self.sql.query(
+            "SELECT site.id, site.name FROM healing_site JOIN site ON site.id = healing_site.site WHERE is_waived = 0
+                AND site.id NOT IN (SELECT site FROM site_ahead WHERE healed_ms IS NULL) ORDER BY site.id",
             &[],
+            &mut |row| {
+                unheard += 1;
+                if named.len() < SITES_NAMED_MAX {
+                    named.push((text::site(row, 0)?, row.text(1)?.to_owned()));
+                }
+                Ok(ControlFlow::Continue(()))
+            },
         )?;
         let waived = self.sql.query_integer("SELECT count(*) FROM healing_site WHERE is_waived = 1", &[])?;
         let count = |number: Option<i64>| u64::try_from(number.unwrap_or(0)).unwrap_or(0);
@@ -179,7 +198,8 @@ impl Reading<'_> {
                     ended_ms: row.optional_unsigned(1)?,
                     is_ended_by_operator: row.integer(2)? != 0,
                     sites_ahead: count(ahead),
-                    sites_unheard: count(unheard),
+                    sites_unheard: unheard,
+                    unheard: named.clone(),
                     sites_waived: count(waived),
                 })
             },

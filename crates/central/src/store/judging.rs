@@ -83,6 +83,9 @@ impl Batch<'_> {
     /// Judges the complete groups of a site's journals that have no verdict yet.
     pub(super) fn judge_site(&mut self, site: SiteId, goes_on: &mut dyn FnMut() -> bool) -> Result<Judged, StoreError> {
         let mut judged = Judged { groups: 0, has_more: false };
+        if self.compares_grants(site)? {
+            return Ok(judged);
+        }
         if self.site(site)?.has_unjudged_journal {
             while let Some(mut journal) = self.unjudged_journal(site)? {
                 self.judge_journal(site, &mut journal, goes_on, &mut judged)?;

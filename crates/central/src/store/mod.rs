@@ -11,6 +11,7 @@
 mod batch;
 mod binding;
 mod check;
+mod claims;
 mod conclude;
 mod control;
 mod credentials;
@@ -49,6 +50,7 @@ use sql::{Durability, Param, Sql, SqlExt};
 
 pub use batch::Batch;
 pub use binding::{Enrolled, EnrollingDevice, RetiredKey, RetiredReason};
+pub use claims::DeclinedClaim;
 pub use conclude::Judged;
 pub use credentials::{Credentials, SiteEdit};
 pub use error::{StoreError, answer};

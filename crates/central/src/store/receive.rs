@@ -83,9 +83,10 @@ impl Batch<'_> {
             batch.check_head(prelude)?;
             if let Some(head) = head.whole() {
                 batch.forget_control(head.site, head.control)?;
-                if head.control == ControlNumber(0) {
+                if head.control == ControlNumber(0) && !batch.compares_grants(head.site)? {
                     batch.tell_forgotten_grants(head.site)?;
                 }
+                batch.compare_grants(head)?;
                 batch.keep_cursors(head.site, &head.cursors)?;
                 if head.heard.is_some() {
                     batch.echo_nothing_up_to(head.site, head.head)?;
@@ -301,6 +302,10 @@ impl Batch<'_> {
             return Ok(());
         }
         let Some(predecessor) = head.predecessor.filter(|predecessor| predecessor.journal == active.id) else {
+            // A central that was set back twice may have forgotten the journal between the two. Whose the token is was checked.
+            if self.is_ahead(head.site)? {
+                return self.replace_journal(head.site, head.journal, head.predecessor.as_ref());
+            }
             return Err(unknown_journal(head.site, head.journal));
         };
         // Of a journal that was enrolled and never heard of, central cannot know how its chain began.

@@ -6,7 +6,7 @@
 use sql::Migration;
 
 /// Number of the last migration.
-pub(super) const VERSION: u32 = 9;
+pub(super) const VERSION: u32 = 10;
 
 /// Every step. A released one never changes.
 pub(super) const MIGRATIONS: &[Migration] = &[
@@ -19,7 +19,21 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     Migration { number: 7, name: "healing", ddl: HEALING },
     Migration { number: 8, name: "who has reported", ddl: REPORTED },
     Migration { number: 9, name: "dispensaries", ddl: DISPENSARIES },
+    Migration { number: 10, name: "claims", ddl: CLAIMS },
 ];
+
+/// See the module `claims`. Sites that were found ahead and are not healed are told their grants anew.
+const CLAIMS: &str = "
+ALTER TABLE site ADD COLUMN grants_told {bigint};
+UPDATE site SET grants_told = 0 WHERE id IN (SELECT site FROM site_ahead WHERE healed_ms IS NULL);
+CREATE TABLE grant_claim (
+    site {bigint} NOT NULL,
+    store {text} NOT NULL,
+    ownership {bigint} NOT NULL,
+    is_own {bigint} NOT NULL,
+    PRIMARY KEY (site, store)
+) {keyed_table};
+";
 
 /// `dispensary`: stores whose record says so. `scope_drop`: scopes that a site does not receive any more and has not been told of:
 /// up to which control row its cursors of them mean nothing.

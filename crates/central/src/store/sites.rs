@@ -93,7 +93,15 @@ impl Batch<'_> {
         // Verdicts on what another device wrote mean nothing to this one; refused entries stay in set-aside.
         self.sql.execute("DELETE FROM control WHERE site = ?1", &[site.0.into()])?;
         self.forget_drops(site, u64::MAX)?;
+        self.forget_claims(site)?;
         self.tell_grants(site)
+    }
+
+    /// Tells a site all its grants, and that these are all.
+    pub(super) fn tell_all_grants(&mut self, site: SiteId) -> Result<(), StoreError> {
+        let grants = self.grants_of(site).len();
+        self.tell_grants(site)?;
+        self.tell_grants_told(site, u32::try_from(grants).unwrap_or(u32::MAX))
     }
 
     /// A device that has no control row although its grants were told and forgotten has lost its local copy: it is told again
@@ -156,7 +164,23 @@ impl Batch<'_> {
         }
         // What was decided after the backup is known to the sites alone: another one may hold the store.
         self.refuse_while_healing(&format!("store {store} cannot be given to site {site} yet"))?;
-        let ownership = OwnershipNumber(before.map_or(0, |holding| holding.ownership.0) + 1);
+        let last = before.map_or(0, |holding| holding.ownership.0).max(self.meet_claim(store, site)?.0);
+        let Some(next) = last.checked_add(1) else {
+            return Err(StoreError::refused(
+                "no_number_left",
+                &format!("store {store} has had every ownership number"),
+            ));
+        };
+        self.hold(store, site, OwnershipNumber(next))
+    }
+
+    /// From now on a site holds a store under a number, and is told so.
+    pub(super) fn hold(
+        &mut self,
+        store: &RecordId,
+        site: SiteId,
+        ownership: OwnershipNumber,
+    ) -> Result<(), StoreError> {
         self.sql.execute(
             "INSERT INTO store_site (store, site, ownership) VALUES (?1, ?2, ?3)
              ON CONFLICT (store) DO UPDATE SET site = excluded.site, ownership = excluded.ownership",
@@ -165,7 +189,11 @@ impl Batch<'_> {
         self.state.holdings.insert(store.clone(), Holding { site, ownership });
         self.change_scopes(site)?;
         self.tell_grant(site, store, ownership)?;
-        self.write_site_column(store, site)
+        // Of a store that central has forgotten, too, the record is still to come.
+        if self.store_record(store)?.is_some_and(|(is_here, _)| is_here) {
+            self.write_site_column(store, site)?;
+        }
+        Ok(())
     }
 
     /// Central alone fills the column that says which site holds a store.

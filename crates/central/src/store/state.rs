@@ -44,6 +44,8 @@ pub(super) struct SiteState {
     /// Last control row that was given.
     pub(super) control_last: u64,
     pub(super) control_stored: u64,
+    /// See the module `claims`.
+    pub(super) grants_told: Option<u64>,
     /// Its entries that wait for headers.
     pub(super) waiting: u64,
     pub(super) journal: Option<Journal>,
@@ -259,11 +261,14 @@ impl SiteState {
     pub(super) fn load(sql: &mut (dyn Sql + '_), state: &State, site: SiteId) -> Result<Option<Self>, StoreError> {
         let id = site.0.into();
         let found = sql.query_one(
-            "SELECT control_last, public_key IS NOT NULL, generation FROM site WHERE id = ?1",
+            "SELECT control_last, public_key IS NOT NULL, generation, grants_told FROM site WHERE id = ?1",
             &[id],
-            |row| Ok((row.unsigned(0)?, row.integer(1)? != 0, CredentialGeneration(text::small(row, 2)?))),
+            |row| {
+                let generation = CredentialGeneration(text::small(row, 2)?);
+                Ok((row.unsigned(0)?, row.integer(1)? != 0, generation, row.optional_unsigned(3)?))
+            },
         )?;
-        let Some((control_last, is_enrolled, generation)) = found else { return Ok(None) };
+        let Some((control_last, is_enrolled, generation, grants_told)) = found else { return Ok(None) };
         let waiting = sql.query_one("SELECT count(*) FROM waiting WHERE site = ?1", &[id], |row| row.unsigned(0))?;
         let sql_active = format!("SELECT {JOURNAL_COLUMNS} FROM journal WHERE site = ?1 AND is_active = 1");
         let journal = sql.query_one(&sql_active, &[id], Journal::read)?;
@@ -287,6 +292,7 @@ impl SiteState {
             generation,
             control_last,
             control_stored: control_last,
+            grants_told,
             waiting: waiting.unwrap_or(0),
             journal,
             has_unjudged_journal: has_unjudged_journal(sql, site)?,

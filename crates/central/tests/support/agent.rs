@@ -251,6 +251,7 @@ impl Agent {
             control: self.control,
             cursors: cursors.map(|(scope, cursor)| ScopeCursor { scope: scope.clone(), cursor: *cursor }).collect(),
             heard: None,
+            claims: protocol::control::Claims::default(),
             page_part: None,
             frame_part: None,
             link: self.link,

@@ -2,11 +2,11 @@
 
 use proptest::prelude::*;
 use protocol::chain::Predecessor;
-use protocol::control::{Control, ControlRow, EntryPlace, Grant, Image, Refused};
+use protocol::control::{Claim, Claims, Control, ControlRow, EntryPlace, Grant, GrantsTold, Image, Refused};
 use protocol::entry::{Entry, Operation};
 use protocol::ids::{
-    ControlNumber, CredentialGeneration, Epoch, Hash, JournalId, Nonce, OwnershipNumber, Position, RecordId, ScopeId,
-    Sequence, SiteId, TableRef, Token,
+    ControlNumber, CredentialGeneration, Epoch, GrantProof, Hash, JournalId, Nonce, OwnershipNumber, Position,
+    RecordId, ScopeId, Sequence, SiteId, TableRef, Token,
 };
 use protocol::limits;
 use protocol::message::{self, Cursor, FramePartState, PagePartState, ReplyHead, RequestHead, ScopeCursor};
@@ -88,8 +88,22 @@ pub(crate) fn request_head() -> impl Strategy<Value = RequestHead> {
         (scope(), hash(), any::<u32>()).prop_map(|(scope, hash, received)| PagePartState { scope, hash, received });
     let ids = (any::<u32>(), any::<[u8; 16]>(), any::<[u8; 16]>(), prop::option::of(predecessor));
     let numbers = (any::<[u64; 2]>(), hash(), any::<[u32; 3]>(), any::<bool>());
-    (ids, numbers, cursors, prop::option::of(part), prop::option::of(cursor())).prop_map(
-        |((site, token, journal, predecessor), (wide, head_hash, narrow, counts_rows), cursors, page_part, heard)| {
+    let claim = (".{1,20}", any::<u32>(), any::<[u8; 16]>()).prop_map(|(store, ownership, proof)| Claim {
+        store,
+        ownership: OwnershipNumber(ownership),
+        proof: GrantProof(proof),
+    });
+    let claims = (any::<u64>(), prop::collection::vec(claim, 0..4))
+        .prop_map(|(told, grants)| Claims { told: ControlNumber(told), grants });
+    (ids, numbers, cursors, prop::option::of(part), prop::option::of(cursor()), claims).prop_map(
+        |(
+            (site, token, journal, predecessor),
+            (wide, head_hash, narrow, counts_rows),
+            cursors,
+            page_part,
+            heard,
+            claims,
+        )| {
             RequestHead {
                 version: message::VERSION,
                 site: SiteId(site),
@@ -102,6 +116,7 @@ pub(crate) fn request_head() -> impl Strategy<Value = RequestHead> {
                 control: ControlNumber(wide[1]),
                 cursors,
                 heard,
+                claims,
                 page_bytes: narrow[1],
                 reply_bytes: narrow[2],
                 counts_rows,
@@ -131,16 +146,16 @@ pub(crate) fn control() -> impl Strategy<Value = Control> {
         reason,
         image,
     });
-    let grant = (".{1,20}", any::<u32>(), any::<bool>()).prop_map(|(store, ownership, is_held)| Grant {
-        store,
-        ownership: OwnershipNumber(ownership),
-        is_held,
-    });
+    let grant =
+        (".{1,20}", any::<u32>(), any::<bool>(), any::<[u8; 16]>()).prop_map(|(store, ownership, is_held, proof)| {
+            Grant { store, ownership: OwnershipNumber(ownership), is_held, proof: GrantProof(proof) }
+        });
     prop_oneof![
         refused.prop_map(Control::Refused),
         place().prop_map(Control::Waiting),
         place().prop_map(Control::Accepted),
         grant.prop_map(Control::Grant),
+        any::<u32>().prop_map(|grants| Control::GrantsTold(GrantsTold { grants })),
     ]
 }
 

@@ -3,13 +3,13 @@
 use codec::ZstdCodec;
 use protocol::chain::{self, Predecessor, genesis, hash_of};
 use protocol::check::{self, CheckAnswer};
-use protocol::control::{Control, ControlRow, Dropped, EntryPlace, Grant, Image, Refused};
+use protocol::control::{Claim, Claims, Control, ControlRow, Dropped, EntryPlace, Grant, GrantsTold, Image, Refused};
 use protocol::edge::Codec;
 use protocol::frame::{self, Frame, RefusedBefore, Run};
 use protocol::history::History;
 use protocol::ids::{
-    ControlNumber, CredentialGeneration, Epoch, Hash, JournalId, OwnershipNumber, Position, RecordId, ScopeId,
-    Sequence, TableRef, Token,
+    ControlNumber, CredentialGeneration, Epoch, GrantProof, Hash, JournalId, OwnershipNumber, Position, RecordId,
+    ScopeId, Sequence, TableRef, Token,
 };
 use protocol::message::{
     Cursor, FramePart, FramePartState, PagePartState, Refusal, ReplyHead, RequestHead, ScopeCursor, encode,
@@ -46,6 +46,10 @@ fn request_head() -> RequestHead {
         control: ControlNumber(2),
         cursors: vec![ScopeCursor { scope: scope(), cursor: cursor() }],
         heard: Some(cursor()),
+        claims: Claims {
+            told: ControlNumber(2),
+            grants: vec![Claim { store: "S".to_owned(), ownership: OwnershipNumber(1), proof: GrantProof([0xd0; 16]) }],
+        },
         page_bytes: 32_768,
         reply_bytes: 1_048_576,
         counts_rows: true,
@@ -101,7 +105,8 @@ fn controls() -> Vec<(&'static str, &'static str, Control)> {
         })
     };
     let here = Image::Here { position: Position(300), row: records::row().to_bytes() };
-    let grant = Grant { store: "S".to_owned(), ownership: OwnershipNumber(1), is_held: true };
+    let grant =
+        Grant { store: "S".to_owned(), ownership: OwnershipNumber(1), is_held: true, proof: GrantProof([0xd0; 16]) };
     vec![
         ("control_refused", "Control row 1: refused, with central's image", refused(here)),
         ("control_refused_not_here", "Control row 1: refused, the record is not here", refused(Image::NotHere)),
@@ -109,6 +114,7 @@ fn controls() -> Vec<(&'static str, &'static str, Control)> {
         ("control_accepted", "Control row 3: accepted", Control::Accepted(place)),
         ("control_grant", "Control row 4: grant", Control::Grant(grant)),
         ("control_dropped", "Control row 5: dropped", Control::Dropped(Dropped { scope: scope() })),
+        ("control_grants_told", "Control row 6: grants told", Control::GrantsTold(GrantsTold { grants: 1 })),
     ]
 }
 

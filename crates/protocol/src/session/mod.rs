@@ -27,6 +27,7 @@ use push::Building;
 use receipt::Said;
 
 use crate::chain::{Predecessor, hash_of};
+use crate::control::Claims;
 use crate::edge::{Codec, Signer, Verifier};
 use crate::frame::RefusedBefore;
 use crate::history::History;
@@ -76,6 +77,8 @@ pub struct Start {
     pub cursors: Vec<ScopeCursor>,
     /// How far it had read when it began to read everything anew, while that goes on.
     pub heard: Option<Cursor>,
+    /// Which grants central has forgotten.
+    pub claims: Claims,
     /// A page of which parts were stored.
     pub page_part: Option<PagePartState>,
     /// What central last said to have of a frame in parts; knowing it saves sending the first part again.
@@ -342,6 +345,7 @@ impl Session {
                 .map(|(scope, cursor)| ScopeCursor { scope: scope.clone(), cursor: *cursor })
                 .collect(),
             heard: self.start.heard,
+            claims: self.start.claims.clone(),
             page_bytes: self.link.target_bytes(),
             reply_bytes: limits::REPLY_PAGE_BYTES_MAX.min(self.link.target_bytes() * 32),
             counts_rows: self.summary.rows_total.is_none(),

@@ -230,8 +230,12 @@ impl World {
         model.is_complete |= state.judged >= state.received && !model.is_other_time_line;
         model.has_lost_records &= !model.is_complete;
         model.judged_at_drained.clone_from(&model.judged_at_begin);
-        model.is_granted = grants.len() == model.stores.len();
-        if !model.is_granted {
+        let is_missing = |store: &&String| grants.iter().all(|(granted, _)| granted != *store);
+        let missing: Vec<String> = model.stores.iter().filter(is_missing).cloned().collect();
+        model.is_granted = missing.is_empty();
+        let is_foreign = grants.iter().any(|(granted, _)| !model.stores.contains(granted));
+        if is_foreign || missing.iter().any(|store| !self.doubtful_stores.contains(store)) {
+            let model = self.model.device(index);
             let what = format!("device {index} drained and holds {grants:?}, its stores are {:?}", model.stores);
             return violation("10", what);
         }

@@ -7,7 +7,7 @@ use domain::catalogue::{Catalogue, DataType};
 use domain::json;
 use domain::judge::Found;
 use protocol::chain;
-use protocol::control::{Control, ControlRow, Image};
+use protocol::control::{Claim, Claims, Control, ControlRow, Grant, Image};
 use protocol::entry::{Entry, Operation};
 use protocol::exchange::{ReadRows, Received, Rows, Standing};
 use protocol::frame::Frame;
@@ -44,6 +44,10 @@ pub(in crate::store) struct Device {
     /// Verdicts that are not plain acceptance: sequence and code, "waiting" or "accepted".
     pub(in crate::store) told: Vec<(u64, String)>,
     pub(in crate::store) controls: Vec<Control>,
+    /// Grants by store, each with the row that told it.
+    pub(in crate::store) grants: BTreeMap<String, (u64, Claim)>,
+    /// What it answers to a central that told all grants anew.
+    pub(in crate::store) claims: Claims,
     not_plain: BTreeSet<u64>,
     /// Sequences of entries that wait and that no later delete took back.
     waiting: BTreeSet<u64>,
@@ -67,6 +71,8 @@ impl Device {
             base: BTreeMap::new(),
             told: Vec::new(),
             controls: Vec::new(),
+            grants: BTreeMap::new(),
+            claims: Claims::default(),
             not_plain: BTreeSet::new(),
             waiting: BTreeSet::new(),
             scopes: Vec::new(),
@@ -103,6 +109,7 @@ impl Device {
             control: ControlNumber(self.control),
             cursors: cursors.collect(),
             heard: None,
+            claims: self.claims.clone(),
             page_bytes: 32_768,
             reply_bytes: 1_000_000,
             counts_rows: true,
@@ -216,7 +223,21 @@ impl Device {
                     data_type != Some(DataType::CentralDispensary)
                 });
             }
-            Control::Refused(_) | Control::Grant(_) | Control::Unknown => {}
+            Control::Grant(Grant { store, ownership, is_held, proof }) => {
+                self.claims.grants.retain(|claim| claim.store != *store);
+                self.grants.remove(store);
+                if *is_held {
+                    let claim = Claim { store: store.clone(), ownership: *ownership, proof: *proof };
+                    self.grants.insert(store.clone(), (row.number.0, claim));
+                }
+            }
+            Control::GrantsTold(told) => {
+                self.claims.told = row.number;
+                let first = row.number.0 - u64::from(told.grants);
+                let forgotten = self.grants.values().filter(|(number, _)| *number < first);
+                self.claims.grants = forgotten.map(|(_, claim)| claim.clone()).collect();
+            }
+            Control::Refused(_) | Control::Unknown => {}
         }
         self.controls.push(control);
     }

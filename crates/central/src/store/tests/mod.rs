@@ -1,6 +1,7 @@
 //! What the store promises, run on every engine, and a device that is just clever enough to be told it.
 
 mod binding;
+mod claims;
 mod device;
 mod drain;
 mod healing;

@@ -336,6 +336,9 @@ fn a_device_that_has_heard_more_than_central_gave_is_ahead_and_is_told_what_is_n
     device.control = 99;
     device.record(&[r#"put item X {"item_name":"not mine"}"#]);
 
+    // Its grants are compared before anything more of it is judged.
+    device.sync(world);
+    assert_eq!(device.told.len(), 0);
     device.sync(world);
 
     assert!(world.status(&device).site.ahead_ms.is_some());

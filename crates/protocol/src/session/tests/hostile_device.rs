@@ -31,6 +31,7 @@ fn request_head(journal: JournalId, head: u64) -> RequestHead {
         control: ControlNumber(0),
         cursors: Vec::new(),
         heard: None,
+        claims: crate::control::Claims::default(),
         page_bytes: 0,
         reply_bytes: u32::MAX,
         counts_rows: false,
@@ -227,6 +228,7 @@ proptest! {
         let head = RequestHead {
             cursors: cursors.into_iter().map(reported).collect(),
             heard: None,
+            claims: crate::control::Claims::default(),
             page_bytes: limits[0],
             reply_bytes: limits[1],
             page_part: Some(message::PagePartState { scope: scope(0), hash: Hash::NONE, received: limits[0] }),

@@ -1,0 +1,157 @@
+//! Grants that a central which was set back has forgotten, and the sites have not (rule 5.12, invariant 8).
+//!
+//! Whoever is found ahead is told all grants of its site anew, with a row that says so, and answers with those that it has beside
+//! them: its *claims*. Each grant carries a proof that only central can make, so that a central which gave it knows it again: it takes
+//! the grant up under its old number, unless the store went on to somebody since. Any other claim is declined: the site is told, keeps
+//! what it has of the store, and an operator sees it. Until a site has answered, what it wrote waits for its verdict: it may belong to
+//! a store that is about to be taken up.
+//!
+//! | where | what |
+//! | --- | --- |
+//! | `site.grants_told` | NULL: nothing is compared; 0: the site is to be told; else number of the row that says that all were told |
+//! | `grant_claim` | claims that were declined, until the store is given to the site or another device speaks for it |
+
+use std::ops::ControlFlow;
+
+use protocol::chain::hash_of;
+use protocol::control::Claim;
+use protocol::ids::{ControlNumber, GrantProof, OwnershipNumber, RecordId, SiteId};
+use protocol::limits::CLAIMS_MAX;
+use protocol::message::RequestHead;
+
+use super::batch::Batch;
+use super::error::StoreError;
+use super::reading::Reading;
+use super::{text, unsigned};
+
+/// A store that a site holds by a grant which this central does not know as its own, or gave to somebody else since.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeclinedClaim {
+    /// The site that has it.
+    pub site: SiteId,
+    /// The store.
+    pub store: RecordId,
+    /// The number of the grant.
+    pub ownership: OwnershipNumber,
+    /// Whether central gave it, and has given the store to somebody else since it was set back.
+    pub is_own: bool,
+}
+
+impl Batch<'_> {
+    /// The site is to be told all its grants anew before anything more of it is judged.
+    pub(super) fn owe_grants(&mut self, site: SiteId) -> Result<(), StoreError> {
+        self.set_grants_told(site, Some(0))
+    }
+
+    /// Whether what a site wrote waits until its grants are compared.
+    pub(super) fn compares_grants(&mut self, site: SiteId) -> Result<bool, StoreError> {
+        Ok(self.site(site)?.grants_told.is_some())
+    }
+
+    /// Tells a site that is ahead its grants, or takes its answer. After what it acknowledges is forgotten.
+    pub(super) fn compare_grants(&mut self, head: &RequestHead) -> Result<(), StoreError> {
+        let Some(told) = self.site(head.site)?.grants_told else { return Ok(()) };
+        if told == 0 || head.control == ControlNumber(0) {
+            self.tell_all_grants(head.site)?;
+            let last = self.site(head.site)?.control_last;
+            return self.set_grants_told(head.site, Some(last));
+        }
+        if head.claims.told.0 < told {
+            return Ok(());
+        }
+        for claim in &head.claims.grants {
+            self.answer_claim(head.site, claim)?;
+        }
+        // More come behind a full list, once these are answered.
+        if head.claims.grants.len() < CLAIMS_MAX { self.set_grants_told(head.site, None) } else { Ok(()) }
+    }
+
+    /// Forgets what another device of the site claimed.
+    pub(super) fn forget_claims(&mut self, site: SiteId) -> Result<(), StoreError> {
+        self.sql.execute("DELETE FROM grant_claim WHERE site = ?1", &[site.0.into()])?;
+        self.set_grants_told(site, None)
+    }
+
+    /// A store that is about to be given to a site: the highest number that is known of it, once the claim of that site is met.
+    ///
+    /// # Errors
+    /// Refused with `store_held_before` while another site has a claim.
+    pub(super) fn meet_claim(&mut self, store: &RecordId, site: SiteId) -> Result<OwnershipNumber, StoreError> {
+        let claims = self.reading().declined_claims(Some(store))?;
+        if let Some(other) = claims.iter().find(|claim| claim.site != site) {
+            let what = format!(
+                "store {store} was held by site {} before central was set back, and that site may have what nobody else has of it: give \
+                 it to site {0}, or free that site of its device first (site reset-hardware)",
+                other.site
+            );
+            return Err(StoreError::refused("store_held_before", &what));
+        }
+        self.sql.execute("DELETE FROM grant_claim WHERE store = ?1", &[store.as_str().into()])?;
+        // What central did not give says nothing about numbers.
+        Ok(claims.iter().filter(|claim| claim.is_own).map(|claim| claim.ownership).max().unwrap_or_default())
+    }
+
+    /// What only this central can make of a grant.
+    pub(super) fn grant_proof(&self, site: SiteId, store: &RecordId, ownership: OwnershipNumber) -> GrantProof {
+        // A token's check covers 12 bytes behind the secret, and this more, so that none of the two can stand for the other.
+        let said =
+            [b"grant", &site.0.to_le_bytes()[..], &ownership.0.to_le_bytes(), store.as_str().as_bytes()].concat();
+        let hash = hash_of(&[&self.token_secret[..], &said].concat());
+        GrantProof(*hash.0.first_chunk().expect("a hash has 32 bytes"))
+    }
+
+    fn answer_claim(&mut self, site: SiteId, claim: &Claim) -> Result<(), StoreError> {
+        let Ok(store) = RecordId::new(&claim.store) else { return Ok(()) };
+        let held = self.state.holdings.get(&store).copied();
+        if held.is_some_and(|held| held.site == site && held.ownership >= claim.ownership) {
+            // It was given meanwhile, and the site has not heard of that yet.
+            return Ok(());
+        }
+        let is_own = claim.proof == self.grant_proof(site, &store, claim.ownership);
+        let is_free = held
+            .is_none_or(|held| (held.site == SiteId::CENTRAL || held.site == site) && held.ownership < claim.ownership);
+        if is_own && is_free {
+            return self.hold(&store, site, claim.ownership);
+        }
+        self.sql.execute(
+            "INSERT INTO grant_claim (site, store, ownership, is_own) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT (site, store) DO UPDATE SET ownership = excluded.ownership, is_own = excluded.is_own",
+            &[site.0.into(), store.as_str().into(), claim.ownership.0.into(), i64::from(is_own).into()],
+        )?;
+        self.tell_declined(site, &store, claim.ownership)
+    }
+
+    fn set_grants_told(&mut self, site: SiteId, told: Option<u64>) -> Result<(), StoreError> {
+        if self.site(site)?.grants_told == told {
+            return Ok(());
+        }
+        self.sql.execute(
+            "UPDATE site SET grants_told = ?2 WHERE id = ?1",
+            &[site.0.into(), told.map_or(sql::Param::Null, unsigned)],
+        )?;
+        self.site(site)?.grants_told = told;
+        Ok(())
+    }
+}
+
+impl Reading<'_> {
+    /// Claims that were declined and are not met, of one store or of all.
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`].
+    pub fn declined_claims(&mut self, store: Option<&RecordId>) -> Result<Vec<DeclinedClaim>, StoreError> {
+        let mut claims = Vec::new();
+        let sql =
+            "SELECT site, store, ownership, is_own FROM grant_claim WHERE ?1 = '' OR store = ?1 ORDER BY site, store";
+        self.sql.query(sql, &[store.map_or("", RecordId::as_str).into()], &mut |row| {
+            claims.push(DeclinedClaim {
+                site: text::site(row, 0)?,
+                store: text::record_id(row, 1)?,
+                ownership: OwnershipNumber(text::small(row, 2)?),
+                is_own: row.integer(3)? != 0,
+            });
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(claims)
+    }
+}

@@ -1,0 +1,187 @@
+//! Grants that a central which was set back has forgotten, and the sites have not.
+
+use protocol::chain::{self, Predecessor};
+use protocol::control::Claim;
+use protocol::ids::{GrantProof, Hash, OwnershipNumber, Sequence};
+use protocol::limits::CLAIMS_MAX;
+use protocol::message::RequestHead;
+
+use super::tokens::{backup_before, exchange, start};
+use super::*;
+
+/// A device that is given a store after the backup, and writes into it.
+fn given_afterwards() -> (Device, tempfile::TempDir) {
+    backup_before(|world, device| {
+        give(world, device, &["S2"]);
+        exchange(world, device).unwrap();
+        device.record(&[r#"put transact T1 {"store_ID":"S2"}"#]);
+        exchange(world, device).unwrap();
+        assert!(world.data("transact", "T1").contains("S2"));
+        device.record(&[r#"put transact T2 {"store_ID":"S2"}"#]);
+    })
+}
+
+fn give(world: &mut World, device: &Device, stores: &[&str]) {
+    for store in stores {
+        world.write(&[&format!(r#"upsert store {store} {{"code":"{store}"}}"#)]);
+        let site = device.site;
+        world.job(|batch| batch.assign_store(&id(store), site));
+    }
+}
+
+/// Who holds a store, and under which number; `None` if nobody ever did.
+fn holder(world: &mut World, store: &str) -> Option<(u32, u32)> {
+    let sites = [2_u32, 3].into_iter();
+    sites.into_iter().find_map(|site| {
+        let stores = world.store.reading().stores_of(SiteId(site)).unwrap();
+        stores.into_iter().find(|(held, _)| *held == id(store)).map(|(_, number)| (site, number.0))
+    })
+}
+
+fn claims(world: &mut World) -> Vec<(u32, String, u32)> {
+    let claims = world.store.reading().declined_claims(None).unwrap().into_iter();
+    claims.map(|claim| (claim.site.0, claim.store.to_string(), claim.ownership.0)).collect()
+}
+
+#[test]
+fn a_grant_that_central_has_forgotten_is_taken_up_and_what_was_written_under_it_is_accepted() {
+    let (mut device, backup) = given_afterwards();
+    let mut world = start(&backup, 102);
+    assert_eq!(holder(&mut world, "S2"), None);
+
+    // Told its grants, it says which other one it has; what it wrote waits so long.
+    exchange(&mut world, &mut device).unwrap();
+    assert_eq!(world.data("transact", "T1"), "unknown");
+    assert_eq!(world.status(&device).unjudged_entries, 2);
+    exchange(&mut world, &mut device).unwrap();
+
+    assert_eq!(holder(&mut world, "S2"), Some((2, 1)));
+    assert!(world.data("transact", "T1").contains("S2"));
+    assert!(world.data("transact", "T2").contains("S2"));
+    assert_eq!((device.told.len(), claims(&mut world).len()), (0, 0));
+    exchange(&mut world, &mut device).unwrap();
+    assert!(device.claims.grants.is_empty(), "it has heard that it holds the store");
+    // The store's record comes later, with the column that central alone fills.
+    world.write(&[r#"upsert store S2 {"code":"S2"}"#]);
+    assert!(world.data("store", "S2").contains(r#""sync_id_remote_site":2"#), "{}", world.data("store", "S2"));
+}
+
+#[test]
+fn a_reply_that_is_lost_while_grants_are_compared_changes_nothing_of_the_end() {
+    let (device, backup) = given_afterwards();
+    for lost in 0..4 {
+        let (mut device, copy) = (device.clone(), tempfile::tempdir().unwrap());
+        std::fs::copy(backup.path().join("central.db"), copy.path().join("central.db")).unwrap();
+        let mut world = start(&copy, 102);
+
+        for round in 0..6 {
+            if round == lost {
+                let mut unheard = device.clone();
+                exchange(&mut world, &mut unheard).unwrap();
+            } else {
+                exchange(&mut world, &mut device).unwrap();
+            }
+        }
+
+        assert_eq!((holder(&mut world, "S2"), device.told.len()), (Some((2, 1)), 0), "reply {lost} is lost");
+        assert!(world.data("transact", "T2").contains("S2"));
+    }
+}
+
+#[test]
+fn a_claim_that_central_cannot_know_as_its_own_is_declined_and_holds_the_store_for_that_site() {
+    let (mut device, backup) = given_afterwards();
+    let mut world = start(&backup, 102);
+    let mut other = world.device(&["S3"]);
+    exchange(&mut world, &mut device).unwrap();
+    device.claims.grants[0].proof = GrantProof([7; 16]);
+    device.claims.grants[0].ownership = OwnershipNumber(u32::MAX);
+
+    exchange(&mut world, &mut device).unwrap();
+    exchange(&mut world, &mut device).unwrap();
+
+    assert_eq!((holder(&mut world, "S2"), claims(&mut world)), (None, vec![(2, "S2".to_owned(), u32::MAX)]));
+    assert_eq!(device.told.iter().map(|told| told.1.as_str()).collect::<Vec<_>>(), ["not_store_holder"; 2]);
+    assert!(!device.grants.contains_key("S2"));
+    world.end_healing().unwrap();
+    exchange(&mut world, &mut other).unwrap();
+    world.write(&[r#"upsert store S2 {"code":"S2"}"#]);
+    assert_eq!(code(world.try_job(|batch| batch.assign_store(&id("S2"), other.site))), "store_held_before");
+    // Given back, it has a number that central gave: what was claimed without a proof counts for nothing.
+    world.job(|batch| batch.assign_store(&id("S2"), device.site));
+    assert_eq!((holder(&mut world, "S2"), claims(&mut world)), (Some((2, 1)), Vec::new()));
+}
+
+#[test]
+fn a_store_that_was_given_to_somebody_else_since_stays_there() {
+    let (mut device, backup) = given_afterwards();
+    let mut world = start(&backup, 102);
+    let other = world.device(&["S2"]);
+
+    for _ in 0..4 {
+        exchange(&mut world, &mut device).unwrap();
+    }
+
+    assert_eq!(
+        (holder(&mut world, "S2"), claims(&mut world)),
+        (Some((other.site.0, 1)), vec![(2, "S2".to_owned(), 1)])
+    );
+    assert_eq!(world.data("transact", "T1"), "unknown");
+    assert_eq!(device.told.len(), 2);
+    // Another device in its place has nothing of the store, and claims nothing.
+    world.job(|batch| batch.reset_hardware(device.site));
+    world.job(|batch| batch.enrol(device.site, &enrolling(8, JournalId([77; 16]))));
+    assert_eq!(claims(&mut world), Vec::new());
+}
+
+#[test]
+fn more_grants_than_a_head_claims_are_taken_up_in_turns() {
+    let names: Vec<String> = (0..=CLAIMS_MAX).map(|number| format!("M{number:03}")).collect();
+    let stores: Vec<&str> = names.iter().map(String::as_str).collect();
+    let (mut device, backup) = backup_before(|world, device| {
+        give(world, device, &stores);
+        exchange(world, device).unwrap();
+        exchange(world, device).unwrap();
+        device.record(&[&format!(r#"put transact T1 {{"store_ID":"{}"}}"#, stores[CLAIMS_MAX])]);
+    });
+    let mut world = start(&backup, 102);
+
+    exchange(&mut world, &mut device).unwrap();
+    let all: Vec<Claim> = device.claims.grants.clone();
+    assert_eq!(all.len(), CLAIMS_MAX + 1);
+    device.claims.grants.truncate(CLAIMS_MAX);
+    exchange(&mut world, &mut device).unwrap();
+    assert_eq!(holder(&mut world, stores[CLAIMS_MAX]), None);
+    device.claims.grants = vec![all[CLAIMS_MAX].clone()];
+    exchange(&mut world, &mut device).unwrap();
+
+    assert_eq!(holder(&mut world, stores[CLAIMS_MAX]), Some((2, 1)));
+    assert!(world.data("transact", "T1").contains(stores[CLAIMS_MAX]));
+}
+
+#[test]
+fn a_site_that_is_ahead_may_go_on_in_a_journal_that_follows_one_which_central_has_forgotten() {
+    let (device, backup) = given_afterwards();
+    let mut world = start(&backup, 102);
+    let mut other = world.device(&["S3"]);
+    let between = JournalId([50; 16]);
+    let predecessor =
+        Predecessor { journal: between, sequence: Sequence(4), hash: Hash([6; 32]), promised: Sequence(4) };
+    let next = JournalId([51; 16]);
+    let begin = |world: &mut World, device: &Device| {
+        let head = RequestHead {
+            journal: next,
+            predecessor: Some(predecessor),
+            head: Sequence::ZERO,
+            head_hash: chain::genesis(device.site, next, Some(&predecessor)),
+            ..device.head()
+        };
+        world.try_job(|batch| batch.begin(&head.into(), Standing::Current, NONCE))
+    };
+
+    assert_eq!(begin(&mut world, &device).unwrap().sequence, Sequence::ZERO);
+
+    // Nobody else does so: a journal that nobody has heard of is refused.
+    exchange(&mut world, &mut other).unwrap();
+    assert_eq!(code(begin(&mut world, &other)), "unknown_journal");
+}

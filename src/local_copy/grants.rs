@@ -1,0 +1,151 @@
+//! The stores that this site may write, and those of which a central that was set back does not know any more that it may.
+//!
+//! | state | the store may be written | how it came to it |
+//! | --- | --- | --- |
+//! | held | yes | central granted it |
+//! | claimed | yes | central told all grants anew and did not name it; it is shown in each request until central answers |
+//! | forgotten | no | central declined: it did not give the grant, or gave the store to somebody else since it was set back |
+//!
+//! What is here of a store that is claimed or forgotten may be nowhere else: its scope, which does not come any more, is kept as it is
+//! until central gives the store again.
+
+use std::ops::ControlFlow;
+
+use domain::scope::Scope;
+use protocol::control::{Claim, Claims, Grant, GrantsTold};
+use protocol::ids::{ControlNumber, GrantProof, OwnershipNumber, RecordId};
+use protocol::limits::CLAIMS_MAX;
+use sql::{Param, SqlExt};
+
+use super::rebuild::{KEPT, READING};
+use super::time_line::IS_OTHER_TIME_LINE;
+use super::{LocalCopy, LocalCopyError};
+
+/// The values of `store_grant.state`.
+pub(super) const HELD: i64 = 0;
+const CLAIMED: i64 = 1;
+const FORGOTTEN: i64 = 2;
+
+/// Name of the number of the last row that said that all grants were told.
+const GRANTS_TOLD: &str = "grants_told";
+
+/// A store that this site held, and of which central has forgotten or denies it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ForgottenStore {
+    /// The store.
+    pub store: String,
+    /// The number of the grant.
+    pub ownership: OwnershipNumber,
+    /// Whether central has not answered yet: then the store may be written still.
+    pub is_claimed: bool,
+}
+
+impl LocalCopy {
+    /// The stores that this site may write, with the number of each grant.
+    ///
+    /// # Errors
+    /// Those of a read.
+    pub fn grants(&mut self) -> Result<Vec<(String, OwnershipNumber)>, LocalCopyError> {
+        let sql = "SELECT store, ownership, proof FROM store_grant WHERE state <> 2 ORDER BY store";
+        let grants = self.read_claims(sql)?;
+        Ok(grants.into_iter().map(|grant| (grant.store, grant.ownership)).collect())
+    }
+
+    /// The stores of which central has forgotten that this site holds them.
+    ///
+    /// # Errors
+    /// Those of a read.
+    pub fn forgotten_stores(&mut self) -> Result<Vec<ForgottenStore>, LocalCopyError> {
+        let mut stores = Vec::new();
+        for (state, is_claimed) in [(CLAIMED, true), (FORGOTTEN, false)] {
+            let sql = format!("SELECT store, ownership, proof FROM store_grant WHERE state = {state} ORDER BY store");
+            let of_state = self.read_claims(&sql)?.into_iter();
+            stores.extend(of_state.map(|claim| ForgottenStore {
+                store: claim.store,
+                ownership: claim.ownership,
+                is_claimed,
+            }));
+        }
+        Ok(stores)
+    }
+
+    /// What requests show of grants that central did not name.
+    pub(super) fn claims(&mut self) -> Result<Claims, LocalCopyError> {
+        let told = ControlNumber(self.number(GRANTS_TOLD)?.unwrap_or(0));
+        if told == ControlNumber(0) {
+            return Ok(Claims::default());
+        }
+        let sql = format!(
+            "SELECT store, ownership, proof FROM store_grant WHERE state = {CLAIMED} ORDER BY store LIMIT {CLAIMS_MAX}"
+        );
+        Ok(Claims { told, grants: self.read_claims(&sql)? })
+    }
+
+    /// Central gives a store, or takes it away. Inside the open transaction.
+    pub(super) fn store_grant(&mut self, grant: &Grant, row: ControlNumber) -> Result<(), LocalCopyError> {
+        let store = grant.store.as_str();
+        let sql = "SELECT state FROM store_grant WHERE store = ?1";
+        let before = self.sql.query_integer(sql, &[store.into()])?;
+        if grant.is_held {
+            self.sql.execute(
+                "INSERT INTO store_grant (store, ownership, proof, told, state) VALUES (?1, ?2, ?3, ?4, ?5)
+                 ON CONFLICT (store) DO UPDATE SET ownership = excluded.ownership, proof = excluded.proof,
+                     told = excluded.told, state = excluded.state",
+                &[
+                    store.into(),
+                    grant.ownership.0.into(),
+                    (&grant.proof.0).into(),
+                    Param::unsigned(row.0)?,
+                    HELD.into(),
+                ],
+            )?;
+            return if before.is_some_and(|state| state != HELD) { self.read_kept_scope(store) } else { Ok(()) };
+        }
+        match before {
+            Some(CLAIMED | FORGOTTEN) => {
+                let sql = "UPDATE store_grant SET state = ?2 WHERE store = ?1";
+                self.sql.execute(sql, &[store.into(), FORGOTTEN.into()])?;
+            }
+            _ => {
+                self.sql.execute("DELETE FROM store_grant WHERE store = ?1", &[store.into()])?;
+            }
+        }
+        Ok(())
+    }
+
+    /// All grants were told in so many rows before this one: others that are here central has forgotten. Inside the open transaction.
+    pub(super) fn store_grants_told(&mut self, told: GrantsTold, row: ControlNumber) -> Result<(), LocalCopyError> {
+        let first = row.0.saturating_sub(u64::from(told.grants));
+        self.sql.execute(
+            "UPDATE store_grant SET state = ?2 WHERE told < ?1 AND state = ?3",
+            &[Param::unsigned(first)?, CLAIMED.into(), HELD.into()],
+        )?;
+        self.set_number(GRANTS_TOLD, row.0)
+    }
+
+    /// A store that was kept comes again, from 0, beside what is here: as after central was set back.
+    fn read_kept_scope(&mut self, store: &str) -> Result<(), LocalCopyError> {
+        let Ok(store) = RecordId::new(store) else { return Ok(()) };
+        let scope = Scope::Store(store).to_id();
+        let sql = "UPDATE scope SET rebuild = ?2, generation = generation + 1 WHERE scope_id = ?1 AND rebuild = ?3";
+        if self.sql.execute(sql, &[scope.as_bytes().into(), READING.into(), KEPT.into()])? > 0 {
+            self.set_number(IS_OTHER_TIME_LINE, 1)?;
+        }
+        Ok(())
+    }
+
+    fn read_claims(&mut self, sql: &str) -> Result<Vec<Claim>, LocalCopyError> {
+        let mut claims = Vec::new();
+        self.sql.query(sql, &[], &mut |row| {
+            claims.push((row.text(0)?.to_owned(), row.unsigned(1)?, row.optional_blob(2)?.map(<[u8]>::to_vec)));
+            Ok(ControlFlow::Continue(()))
+        })?;
+        let claim = |(store, ownership, proof): (String, u64, Option<Vec<u8>>)| {
+            let ownership = OwnershipNumber(u32::try_from(ownership).map_err(LocalCopyError::damaged)?);
+            // A grant of before grants had proofs: central cannot know it again.
+            let proof = proof.and_then(|proof| GrantProof::try_from(proof.as_slice()).ok());
+            Ok(Claim { store, ownership, proof: proof.unwrap_or(GrantProof([0; 16])) })
+        };
+        claims.into_iter().map(claim).collect()
+    }
+}

@@ -1,0 +1,142 @@
+//! Grants that a central which was set back has forgotten: claimed, then given again or denied; what is here stays.
+
+use domain::edit::EditOp;
+use protocol::control::{Control, Grant, GrantsTold};
+use protocol::ids::{ControlNumber, GrantProof, OwnershipNumber};
+use protocol::limits::CLAIMS_MAX;
+
+use super::super::ForgottenStore;
+use super::site::*;
+
+fn grant(store: &str, number: u32, is_held: bool) -> Control {
+    let (store, ownership) = (store.to_owned(), OwnershipNumber(number));
+    Control::Grant(Grant { store, ownership, is_held, proof: GrantProof([u8::try_from(number).unwrap(); 16]) })
+}
+
+fn told(grants: u32) -> Control {
+    Control::GrantsTold(GrantsTold { grants })
+}
+
+fn forgotten(site: &mut Site) -> Vec<(String, bool)> {
+    let stores = site.copy.forgotten_stores().unwrap().into_iter();
+    stores.map(|ForgottenStore { store, is_claimed, .. }| (store, is_claimed)).collect()
+}
+
+fn may_write(site: &mut Site, id: &str) -> bool {
+    site.try_edit(EditOp::Put, "transact", id, &with_store("{}"))
+}
+
+/// Central was set back to before it gave the store [`STORE`], and gives another one.
+fn set_back(site: &mut Site) {
+    site.page(vec![image("A", 90, "{}"), image("B", 91, r#"{"comment":"newest"}"#)]);
+    site.copy.begin_other_time_line().unwrap();
+    site.reply(0, &[grant("T", 4, true), told(1)]);
+    site.copy.remember_sync(6, None).unwrap();
+    while site.copy.sweep_step().unwrap() {}
+}
+
+#[test]
+fn a_grant_that_is_not_told_with_the_others_is_claimed_and_the_store_goes_on() {
+    on_both(|site| {
+        set_back(site);
+        site.reopen();
+
+        assert_eq!(forgotten(site), [(STORE.to_owned(), true)]);
+        let claims = site.copy.session_state().unwrap().claims;
+        assert_eq!(claims.told, ControlNumber(3));
+        assert_eq!(claims.grants.iter().map(|claim| claim.store.as_str()).collect::<Vec<_>>(), [STORE]);
+        assert!(may_write(site, "new"));
+        assert_eq!(site.copy.grants().unwrap().len(), 2);
+        // Nothing of it is handed back to a central that does not give it, and nothing goes.
+        assert_eq!((site.shown("A"), site.copy.lost_in_step().unwrap()), ("{}".to_owned(), Vec::new()));
+        assert!(!site.copy.is_rebuilding().unwrap() && !site.copy.is_other_time_line().unwrap());
+    });
+}
+
+#[test]
+fn a_store_that_is_given_again_is_read_from_its_beginning_and_what_central_lost_of_it_is_handed_back() {
+    on_both(|site| {
+        set_back(site);
+
+        site.reply(0, &[grant(STORE, 1, true)]);
+
+        assert_eq!(forgotten(site), Vec::new());
+        let state = site.copy.session_state().unwrap();
+        assert!(state.cursors.is_empty() && state.claims.grants.is_empty() && state.heard.is_some());
+        // Of the two records central has one, in an older state, whatever its position says.
+        let page = site.page_of(&store_scope(), vec![image("B", 3, r#"{"comment":"old"}"#)], true);
+        let outranked = site.copy.outranked_by(&page).unwrap();
+        assert_eq!(outranked.iter().map(|record| record.id.as_str()).collect::<Vec<_>>(), ["B"]);
+        site.store_page(&page).unwrap();
+        let lost = site.copy.lost_in_step().unwrap();
+        assert_eq!(lost.iter().map(|record| record.id.as_str()).collect::<Vec<_>>(), ["A"]);
+        assert_eq!(lost[0].ownership, OwnershipNumber(1));
+    });
+}
+
+#[test]
+fn a_claim_that_is_declined_ends_recording_and_keeps_what_is_here() {
+    on_both(|site| {
+        set_back(site);
+
+        site.reply(0, &[grant(STORE, 1, false)]);
+        site.reopen();
+
+        assert_eq!(forgotten(site), [(STORE.to_owned(), false)]);
+        assert!(site.copy.session_state().unwrap().claims.grants.is_empty(), "it has its answer");
+        assert!(!may_write(site, "new"));
+        assert_eq!((site.shown("A"), site.copy.grants().unwrap().len()), ("{}".to_owned(), 1));
+        // Also when everything is read once more.
+        site.copy.begin_rebuild().unwrap();
+        site.copy.remember_sync(7, None).unwrap();
+        while site.copy.sweep_step().unwrap() {}
+        assert_eq!(site.shown("A"), "{}");
+        // Given again after all, it can be written.
+        site.reply(0, &[grant(STORE, 5, true)]);
+        assert!(may_write(site, "new"));
+    });
+}
+
+#[test]
+fn a_store_that_is_simply_taken_away_is_no_claim() {
+    on_both(|site| {
+        site.reply(0, &[grant(STORE, 1, false)]);
+
+        assert_eq!((forgotten(site), site.copy.grants().unwrap()), (Vec::new(), Vec::new()));
+        assert_eq!(site.copy.session_state().unwrap().claims, protocol::control::Claims::default());
+    });
+}
+
+#[test]
+fn as_many_claims_as_a_head_holds_are_shown_at_once() {
+    on_both(|site| {
+        let many: Vec<Control> = (0..=CLAIMS_MAX).map(|number| grant(&format!("M{number:03}"), 1, true)).collect();
+        site.reply(0, &many);
+        site.reply(0, &[told(0)]);
+
+        assert_eq!(site.copy.session_state().unwrap().claims.grants.len(), CLAIMS_MAX);
+        assert_eq!(forgotten(site).len(), CLAIMS_MAX + 2);
+    });
+}
+
+#[test]
+fn an_edit_that_was_accepted_and_is_refused_by_a_central_that_was_set_back_is_not_set_aside() {
+    on_both(|site| {
+        site.put("A", "{}");
+        site.put("B", "{}");
+        site.reply(1, &[]);
+
+        let stored = site.reply(
+            2,
+            &[site.refused(1, protocol::control::Image::NotHere), site.refused(2, protocol::control::Image::NotHere)],
+        );
+
+        // The second had no verdict yet; the first is part of the record here, which is handed back or kept.
+        assert_eq!((stored.refused, site.copy.set_aside_count().unwrap()), (1, 1));
+        assert_eq!((site.shown("A"), site.shown("B")), ("{}".to_owned(), "-".to_owned()));
+        assert_eq!(
+            site.copy.refusals(JOURNAL, protocol::ids::Sequence(0), protocol::ids::Sequence(9)).unwrap().len(),
+            1
+        );
+    });
+}
