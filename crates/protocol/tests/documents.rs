@@ -53,6 +53,7 @@ fn every_limit_is_in_the_page_with_its_value() {
         CONTROL_BYTES_MAX,
         CONTROL_ROW_BYTES_MAX,
         REPLY_HEAD_BYTES_MAX,
+        CLAIMS_MAX,
         PARENT_DEPTH_MAX,
         WAITING_ENTRIES_MAX,
         REASON_BYTES_MAX,
@@ -100,7 +101,7 @@ fn every_control_code_and_every_code_of_a_refusal_is_in_the_page() {
         .filter_map(|line| line.trim().strip_suffix("?),")?.split_once(" => Self::"))
         .map(|(code, name)| (code, name.split('(').next().unwrap_or_default()))
         .collect();
-    assert_eq!(codes.len(), 5, "{codes:?}");
+    assert_eq!(codes.len(), 6, "{codes:?}");
     for (code, name) in codes {
         assert!(
             page.contains(&format!("| {code} | `{name}` |")),
