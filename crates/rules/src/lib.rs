@@ -11,7 +11,7 @@
 //! Where the documents are silent or contradict each other:
 //!
 //! 1. **Transfer copies** receive a transfer only if a store that is active on their site is its other party. 001 says that "any
-//!    stock transfers or requisitions into that store, are synced"; it also says that a transfer copy is "only a vehicle for
+//!    stock transfers or requisitions into that store, are synced"; it also says that a transfer copy is "only as a vehicle for
 //!    receiving stock transfers or requisitions from other stores on the same sync site", 000 has both halves go "to both
 //!    initiating and responding sites", and domain.md's row has the parts of a transfer go to "the other party's site".
 //! 2. **Transfer and none set by hand** on a remote site say nothing: 001 sets them "automatically". Only a collector, and
@@ -51,6 +51,7 @@
 //! 22. **Store records** are central's: 000's note of 7.13 is newer than its text under "Stores".
 //! 23. **An order that the primary writes** for two stores of one satellite has its answer made by central.
 //! 24. **A setting that cannot be** never came into force.
+//! 25. **Store F has no collector** anywhere: its data "is not synced anywhere" (001), and all goes by way of central.
 #![forbid(unsafe_code)]
 
 mod merges;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::visibility::is_seen_on;
-use crate::world::{CENTRAL, Role, SiteId, World};
+use crate::world::{CENTRAL, Role, SiteId, Store, World};
 
 /// Why a setting for a store on a site cannot be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +16,14 @@ pub enum RoleError {
     /// "A store cannot be a collector on the selected sync site unless it is visible to at least one other store which is active
     /// on the site" (seed 001, "Active/collector").
     CollectorUnseen {
+        /// The store.
+        store: String,
+        /// The site that was to have a collector copy.
+        site: SiteId,
+    },
+    /// Central has store F as a transfer store only, so its data "is not synced anywhere" (seed 001, "Store F"): there is no way from
+    /// its active site to a collector, for all goes by way of central.
+    CollectorOfUnsynced {
         /// The store.
         store: String,
         /// The site that was to have a collector copy.
@@ -52,6 +60,9 @@ impl fmt::Display for RoleError {
             RoleError::UnknownSite(site) => write!(formatter, "there is no site {}", site.0),
             RoleError::CollectorUnseen { store, site } => {
                 write!(formatter, "store {store} is a collector on site {}, where no active store sees it", site.0)
+            }
+            RoleError::CollectorOfUnsynced { store, site } => {
+                write!(formatter, "store {store} is a collector on site {}, but central does not have its data", site.0)
             }
             RoleError::NotTheActiveSite { store, site } => {
                 write!(formatter, "store {store} is set active on site {}, but belongs to another", site.0)
@@ -91,6 +102,9 @@ pub fn role(world: &World, store: &str, site: SiteId) -> Result<Role, RoleError>
             Err(RoleError::ActiveSiteSetOtherwise { store, site })
         }
         (_, Role::Active) => Err(RoleError::NotTheActiveSite { store, site }),
+        (_, Role::Collector) if site != CENTRAL && is_unsynced(facts) => {
+            Err(RoleError::CollectorOfUnsynced { store, site })
+        }
         // A mirrored primary is no exception: it is "one of the remote sites" (seed 001, "mSupply Sync Example").
         (_, Role::Collector) if site == CENTRAL || is_seen_on(world, &store, site) => Ok(Role::Collector),
         (_, Role::Collector) => Err(RoleError::CollectorUnseen { store, site }),
@@ -99,6 +113,11 @@ pub fn role(world: &World, store: &str, site: SiteId) -> Result<Role, RoleError>
         (_, Role::None) if site == CENTRAL || site == world.primary() => Err(RoleError::MustExist { store, site }),
         (_, Role::Transfer | Role::None) => Ok(by_itself),
     }
+}
+
+/// Whether a store is as store F: active on a remote site, and a transfer store on central by hand.
+fn is_unsynced(store: &Store) -> bool {
+    store.active_site != CENTRAL && store.settings.get(&CENTRAL) == Some(&Role::Transfer)
 }
 
 /// What a store is on a site when nobody has set anything.
