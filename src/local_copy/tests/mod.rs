@@ -1,6 +1,7 @@
 //! What must hold, each by the number of its rule; on disk and in memory.
 
 mod failing;
+mod messages;
 mod model;
 mod reading;
 mod rebuilding;
