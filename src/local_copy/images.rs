@@ -5,6 +5,7 @@ use std::sync::Arc;
 use domain::catalogue::{DataType, Table};
 use domain::json::{row_from_json, row_to_json};
 use domain::judge::{Found, Header};
+use domain::message::Parties;
 use domain::scope::Scope;
 use protocol::ids::{Position, RecordId, ScopeId, TableRef};
 use protocol::row::Row;
@@ -62,6 +63,16 @@ impl Image {
             None => Found::Unknown,
         }
     }
+}
+
+/// The record under the store whose site may change it where central has it, which of a message is the receiver's; `None` for one
+/// that central alone may change.
+pub(super) fn as_changed(key: &Key, image: Image) -> Option<Image> {
+    if key.table.data_type() != DataType::Message {
+        return Some(image);
+    }
+    let receiver = Parties::of(&key.table, image.row.as_ref()?).ok()?.receiver?;
+    Some(Image { store: Some(receiver), ..image })
 }
 
 impl LocalCopy {
@@ -194,15 +205,18 @@ impl LocalCopy {
         Ok(self.sql.query_one(sql, &key.params(), |row| row.unsigned(0))?.map(Position))
     }
 
-    /// The store that a row of central's belongs to: what its scope says, else its own column, else its header's.
+    /// The store that a row of central's belongs to: what its scope says, else its own column, else its header's. A message is its
+    /// sender's.
     pub(super) fn store_of_row(
         &mut self,
         key: &Key,
         row: &Row,
         scope: Option<&Scope>,
     ) -> Result<Option<RecordId>, LocalCopyError> {
-        if key.table.data_type_of(row) != DataType::Store {
-            return Ok(None);
+        match key.table.data_type_of(row) {
+            DataType::Store => {}
+            DataType::Message => return Ok(Parties::of(&key.table, row).ok().and_then(|parties| parties.sender)),
+            _ => return Ok(None),
         }
         if let Some(Scope::Store(store)) = scope {
             return Ok(Some(store.clone()));
@@ -279,28 +293,66 @@ impl LocalCopy {
         Ok(())
     }
 
-    /// Notes the scope that an own edit was routed to, since no page need bring it (rule 5.15, echo). If it is not certain that
-    /// central has it, it counts as not seen in the scope's present reading.
-    pub(super) fn join_own_scope(
+    /// Notes the scopes that an own edit was routed to, since no page need bring it (rule 5.15, echo). If it is not certain that
+    /// central has it, it counts as not seen in the scopes' present reading. To be called when the record reads as it shall.
+    pub(super) fn join_own_scopes(
         &mut self,
         key: &Key,
         store: Option<&RecordId>,
         is_certain: bool,
     ) -> Result<(), LocalCopyError> {
-        let scope = match store {
-            Some(store) => Scope::Store(store.clone()),
-            None => Scope::AllSites,
-        };
-        let numbers = self.scope_number(&scope.to_id())?;
-        if is_certain {
-            return self.join(key, numbers);
+        for scope in self.own_scopes(key, store)? {
+            let numbers = self.scope_number(&scope.to_id())?;
+            if is_certain {
+                self.join(key, numbers)?;
+                continue;
+            }
+            let [table, id] = key.params();
+            self.sql.execute(
+                "INSERT INTO membership (table_name, id, scope, generation) VALUES (?1, ?2, ?3, ?4)
+                 ON CONFLICT (table_name, id, scope) DO NOTHING",
+                &[table, id, numbers.0.into(), (numbers.1 - 1).into()],
+            )?;
         }
-        let [table, id] = key.params();
-        self.sql.execute(
-            "INSERT INTO membership (table_name, id, scope, generation) VALUES (?1, ?2, ?3, ?4)
-             ON CONFLICT (table_name, id, scope) DO NOTHING",
-            &[table, id, numbers.0.into(), (numbers.1 - 1).into()],
-        )?;
+        self.let_go_of_a_message_without_scope(key)
+    }
+
+    /// The scopes that central gives an own record and this site receives. Of a message these may be two, or one of two: to note
+    /// one that the site does not receive would keep the message here for ever, since no sweep ever comes to it.
+    fn own_scopes(&mut self, key: &Key, store: Option<&RecordId>) -> Result<Vec<Scope>, LocalCopyError> {
+        if key.table.data_type() != DataType::Message {
+            return Ok(vec![store.map_or(Scope::AllSites, |store| Scope::Store(store.clone()))]);
+        }
+        let Some(Image { row: Some(row), .. }) = self.merged(key)? else { return Ok(Vec::new()) };
+        let parties = Parties::of(&key.table, &row);
+        let parties = parties.map_err(|(column, _)| LocalCopyError::damaged(format_args!("{column} is no id")))?;
+        let mut received = Vec::new();
+        for scope in parties.scopes() {
+            if self.receives(&scope)? {
+                received.push(scope);
+            }
+        }
+        Ok(received)
+    }
+
+    /// Whether this site receives a store's scope: it holds the store, or has read the scope and was not told that it is dropped.
+    fn receives(&mut self, scope: &Scope) -> Result<bool, LocalCopyError> {
+        let Scope::Store(store) = scope else { return Ok(true) };
+        let sql = "SELECT 1 FROM store_grant WHERE store = ?1";
+        if self.sql.query_integer(sql, &[store.as_str().into()])?.is_some() {
+            return Ok(true);
+        }
+        let sql = "SELECT 1 FROM scope WHERE scope_id = ?1 AND epoch <> 0";
+        Ok(self.sql.query_integer(sql, &[scope.to_id().as_bytes().into()])?.is_some())
+    }
+
+    /// A message goes when no scope of this site holds it (rule 5.18): the stores that it goes between were taken from the site
+    /// before its verdict came. While edits of it are pending it stays.
+    fn let_go_of_a_message_without_scope(&mut self, key: &Key) -> Result<(), LocalCopyError> {
+        if key.table.data_type() != DataType::Message || self.is_member(key)? || self.base(key)?.is_some() {
+            return Ok(());
+        }
+        self.sql.execute("DELETE FROM record WHERE table_name = ?1 AND id = ?2", &key.params())?;
         Ok(())
     }
 }

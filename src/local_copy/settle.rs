@@ -120,7 +120,7 @@ impl LocalCopy {
         self.sql.execute("DELETE FROM base WHERE table_name = ?1 AND id = ?2", &key.params())?;
         self.sql.execute("UPDATE record SET state = 0 WHERE table_name = ?1 AND id = ?2", &key.params())?;
         match self.merged_header(key)? {
-            Header::Here { store } => self.join_own_scope(key, store.as_ref(), is_certain)?,
+            Header::Here { store } => self.join_own_scopes(key, store.as_ref(), is_certain)?,
             Header::Unknown | Header::Deleted => self.leave_all(key)?,
         }
         Ok(true)
@@ -147,7 +147,7 @@ impl LocalCopy {
         self.put_merged(key, &accepted.merged, state)?;
         if settled > 0 {
             match &folded.row {
-                Some(_) => self.join_own_scope(key, folded.store.as_ref(), is_certain)?,
+                Some(_) => self.join_own_scopes(key, folded.store.as_ref(), is_certain)?,
                 None => self.leave_all(key)?,
             }
         }

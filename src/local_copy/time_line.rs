@@ -12,7 +12,7 @@ use protocol::session::Page;
 use sql::{Durability, Param, SqlExt};
 use std::ops::ControlFlow;
 
-use super::images::{Image, Key, state};
+use super::images::{Image, Key, as_changed, state};
 use super::settle::Final;
 use super::{LocalCopy, LocalCopyError};
 
@@ -153,7 +153,7 @@ impl LocalCopy {
         let mut outranked = Vec::new();
         for row in &page.rows {
             let key = self.key(&row.table, &row.record);
-            let Some(here) = self.merged(&key)? else { continue };
+            let Some(here) = self.merged(&key)?.and_then(|here| as_changed(&key, here)) else { continue };
             let Some(ownership) = self.own_number(&key, &here, &grants)? else { continue };
             let whole = self.lost_record(&key, here.row.clone(), ownership);
             let known = self.base(&key)?.unwrap_or(here);

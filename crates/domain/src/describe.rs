@@ -56,6 +56,11 @@ Rules that hold beside the table:
 - A line belongs to the store of its header. Without the header a device refuses it (`header_missing`); central waits for
   the header. A line whose header was deleted is refused (`header_deleted`), but it may be deleted.
 - A record that was deleted may be made again, in the same store.
+- A message is made by the site that holds its sending store; with a blank sender by central alone (`sender_blank`). The receiving store
+  must be one that central has (`receiver_unknown`). Between which stores it goes never changes (`owner_change`), nor what it says
+  (`message_fixed`). Its status is `new` or `processed` and goes from the one to the other (`message_status`), set by the site that
+  holds the receiving store, or by central where the receiver is blank (`not_receiver`). It may be made as `processed`: so a site hands
+  it back to a central that was set back. Central alone deletes it, because two sites may have it, and central alone makes it again.
 - A table that is not listed is refused (`unknown_table`) until the configuration declares it with its name, its type (store,
   central or local) and its store column or header.
 - A column that is not listed is kept and travels by its name. A column that only a newer program can name is shown as `#`
@@ -85,10 +90,10 @@ const TYPES: &[DataType] = &[
 /// What of a type is there now.
 fn state(data_type: DataType) -> &'static str {
     match data_type {
-        DataType::Central | DataType::CentralDispensary | DataType::Local => "complete",
+        DataType::Central | DataType::CentralDispensary | DataType::Message | DataType::Local => "complete",
         DataType::CentralStore | DataType::Name => "goes to every site",
         DataType::Store => "complete but for transfers",
-        DataType::Patient | DataType::Message | DataType::Sync => "refused (`not_supported`)",
+        DataType::Patient | DataType::Sync => "refused (`not_supported`)",
     }
 }
 
@@ -111,7 +116,7 @@ fn push_table(page: &mut String, catalogue: &Catalogue, table: &Table) {
     };
     let (writer, receivers) = (table.data_type().written_by(), table.data_type().goes_to());
     let store = match (table.data_type(), table.store_column()) {
-        (DataType::Central | DataType::Message, _) | (_, None) => String::new(),
+        (DataType::Central, _) | (_, None) => String::new(),
         (_, Some(column)) => format!("`{column}`"),
     };
     let header = table.parent().map_or_else(String::new, |parent| {

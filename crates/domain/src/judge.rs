@@ -8,9 +8,11 @@
 //! | central (and what is routed like it) | central | all sites |
 //! | central, dispensary | central | sites that hold a dispensary |
 //! | store | the site that holds the store of the stored record and of the incoming one, which must be the same | the store's scope |
+//! | message | made by the site that holds the sending store, or by central; set to processed by the receiving store's site | the scopes of both stores |
 //! | local | each site its own | nowhere |
 //! | anything else | nobody yet: `not_supported` | |
 
+mod messages;
 mod refusal;
 mod store_data;
 
@@ -257,6 +259,9 @@ impl Case<'_> {
         if data_type == DataType::Store {
             return self.judge_store_data(view, found, after);
         }
+        if data_type == DataType::Message {
+            return self.judge_message(view, found, after);
+        }
         let is_private = data_type == DataType::Local;
         Ok(Verdict::Accept(Applied {
             effect: Effect::Write,
@@ -277,7 +282,7 @@ impl Case<'_> {
             return Some(self.refuse(RefusalCode::NotSupported, &what));
         }
         match data_type {
-            DataType::Store => None,
+            DataType::Store | DataType::Message => None,
             DataType::Local if self.side == Side::Device || self.author == SiteId::CENTRAL => None,
             DataType::Local => Some(self.refuse(
                 RefusalCode::LocalData,

@@ -54,6 +54,9 @@ fn record(catalogue: &Catalogue, table: &Table) -> String {
         assert!(catalogue.table(&parent.table).is_some());
         columns.insert(table.name_of(&parent.column).into_owned(), "HEADER");
     }
+    if table.data_type() == DataType::Message {
+        columns.extend([("fromStoreID".to_owned(), "S"), ("status".to_owned(), "new")]);
+    }
     let columns: Vec<String> = columns.iter().map(|(column, value)| format!("{column:?}:{value:?}")).collect();
     format!("{{{}}}", columns.join(","))
 }
@@ -83,8 +86,9 @@ fn expected(data_type: DataType) -> [&'static str; 3] {
         // Central store data and that of names go to every site until visibility is built: more than the seeds say, never less.
         DataType::Central | DataType::CentralStore | DataType::Name => ["all sites", "central_data", "central_data"],
         DataType::CentralDispensary => ["dispensary sites", "central_data", "central_data"],
-        DataType::Store => ["not_store_holder", "store S", "not_store_holder"],
-        DataType::Patient | DataType::Message | DataType::Sync => ["not_supported"; 3],
+        // Any site may send a message, for a store of its own; this one is of store S.
+        DataType::Store | DataType::Message => ["not_store_holder", "store S", "not_store_holder"],
+        DataType::Patient | DataType::Sync => ["not_supported"; 3],
         DataType::Local => ["stays here", "local_data", "local_data"],
     }
 }

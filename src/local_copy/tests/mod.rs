@@ -2,6 +2,7 @@
 
 mod failing;
 mod grants;
+mod messages;
 mod model;
 mod reading;
 mod rebuilding;

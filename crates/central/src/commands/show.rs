@@ -255,6 +255,8 @@ fn explained(value: &Value) -> String {
         _ => "not here".to_owned(),
     };
     let holder = match &value["holder"] {
+        // Both stores of a message are named apart.
+        _ if !value["message"].is_null() => String::new(),
         Value::Null if value["table"] == "store" => fact("store", "no site holds it: it is central's"),
         Value::Null if value["store"].is_null() => String::new(),
         Value::Null => fact("store", &format!("{store}, which no site holds")),
@@ -270,7 +272,8 @@ fn explained(value: &Value) -> String {
         + &fact("type", &(plain(&value["type"]) + refused))
         + &fact("written by", &plain(&value["written_by"]))
         + &fact("goes to", &(plain(&value["goes_to"]) + everybody))
-        + &holder;
+        + &holder
+        + &message_ends(&value["message"]);
     for lane in items(value, "lanes") {
         text += &fact("lane", &lane_standing(lane));
     }
@@ -282,6 +285,31 @@ fn explained(value: &Value) -> String {
         }
     }
     text
+}
+
+/// Between whom a message goes; nothing for other records.
+fn message_ends(message: &Value) -> String {
+    if message.is_null() {
+        return String::new();
+    }
+    let end = |end: &Value| {
+        let holder = &end["holder"];
+        let by = match holder["site"].as_u64() {
+            Some(1) => "central".to_owned(),
+            _ => format!("site {} {} under number {}", holder["site"], plain(&holder["name"]), holder["ownership"]),
+        };
+        if end["store"].is_null() {
+            "central".to_owned()
+        } else {
+            format!("store {}, held by {by}", plain(&end["store"]))
+        }
+    };
+    let status = if message["is_processed"] == true {
+        "who has set it to processed; nothing of it changes any more"
+    } else {
+        "who alone may set it to processed; nothing else of it changes"
+    };
+    format!("{:<14} {}\n{:<14} {}, {status}\n", "from", end(&message["from"]), "to", end(&message["to"]))
 }
 
 /// One lane of a record, and who has read it.

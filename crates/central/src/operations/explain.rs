@@ -1,7 +1,10 @@
 //! `explain`: who may write a record, who receives it and why, and who has not read it yet.
 
+use std::collections::BTreeMap;
+
 use domain::catalogue::DataType;
 use domain::scope::Scope;
+use protocol::ids::{OwnershipNumber, SiteId};
 use serde_json::{Value, json};
 
 use super::records::known_table;
@@ -9,19 +12,19 @@ use super::request::Done;
 use super::sites::record_id;
 use crate::center::Center;
 use crate::error::CentralError;
-use crate::store::{Explained, LaneStanding};
+use crate::store::{Explained, LaneStanding, MessageEnd, MessageStanding};
 
 pub(super) fn explain(center: &Center, table: &str, id: &str) -> Result<Done, CentralError> {
     let known = known_table(center, table)?;
     let (name, wanted) = (known.name().to_owned(), record_id(id)?);
-    let (explained, holder) = center.read(move |reading| {
+    let (explained, names) = center.read(move |reading| {
         reading.at_once(|reading| {
             let explained = reading.explain(&name, &wanted)?;
-            let holder = match explained.holder {
-                Some((site, _)) => reading.site(site)?.map(|site| site.name),
-                None => None,
-            };
-            Ok::<_, crate::store::StoreError>((explained, holder))
+            let mut names = BTreeMap::new();
+            for site in holders(&explained) {
+                names.extend(reading.site(site)?.map(|found| (site, found.name)));
+            }
+            Ok::<_, crate::store::StoreError>((explained, names))
         })
     })?;
     let data_type = known.data_type();
@@ -44,17 +47,31 @@ pub(super) fn explain(center: &Center, table: &str, id: &str) -> Result<Done, Ce
         "was_deleted": explained.record.is_some() && data.is_none(),
         "position": explained.record.as_ref().map(|record| record.position.0),
         "store": explained.record.as_ref().and_then(|record| record.store.as_ref()).map(ToString::to_string),
-        "holder": holder_json(&explained, holder.as_deref()),
+        "holder": explained.holder.map(|holder| holder_json(holder, &names)),
+        "message": explained.message.as_ref().map(|message| message_json(message, &names)),
         "lanes": explained.lanes.iter().map(lane_json).collect::<Vec<_>>(),
         "entries_waiting": explained.entries_waiting,
         "entries_set_aside": explained.entries_set_aside,
     })))
 }
 
-fn holder_json(explained: &Explained, name: Option<&str>) -> Value {
-    explained
-        .holder
-        .map_or(Value::Null, |(site, ownership)| json!({ "site": site.0, "name": name, "ownership": ownership.0 }))
+/// The sites that are named as holders of stores.
+fn holders(explained: &Explained) -> impl Iterator<Item = SiteId> {
+    let message = explained.message.iter().flat_map(|message| [message.sender.holder, message.receiver.holder]);
+    explained.holder.into_iter().chain(message).map(|(site, _)| site)
+}
+
+fn holder_json((site, ownership): (SiteId, OwnershipNumber), names: &BTreeMap<SiteId, String>) -> Value {
+    json!({ "site": site.0, "name": names.get(&site), "ownership": ownership.0 })
+}
+
+fn message_json(message: &MessageStanding, names: &BTreeMap<SiteId, String>) -> Value {
+    let end = |end: &MessageEnd| json!({ "store": end.store.as_ref().map(ToString::to_string), "holder": holder_json(end.holder, names) });
+    json!({
+        "from": end(&message.sender),
+        "to": end(&message.receiver),
+        "is_processed": message.is_processed,
+    })
 }
 
 fn lane_json(lane: &LaneStanding) -> Value {

@@ -2,12 +2,16 @@
 
 use std::ops::ControlFlow;
 
+use domain::catalogue::DataType;
+use domain::json;
+use domain::message::{Parties, Status};
 use domain::scope::Scope;
 use protocol::ids::{OwnershipNumber, Position, RecordId, SiteId};
 use sql::{Param, SqlExt};
 
 use super::error::StoreError;
 use super::reading::{Reading, RecordRow};
+use super::records::damaged_record;
 use super::{text, unsigned};
 
 /// Sites that are named of those that have not read a lane as far as a record; the others are counted.
@@ -20,12 +24,34 @@ pub struct Explained {
     pub record: Option<RecordRow>,
     /// Which site holds its store, and under which number; `None` if it belongs to none, or to one that never left central.
     pub holder: Option<(SiteId, OwnershipNumber)>,
+    /// Between whom it goes, if it is a message that is here.
+    pub message: Option<MessageStanding>,
     /// The lanes that it stands in.
     pub lanes: Vec<LaneStanding>,
     /// Entries for it that wait for a header.
     pub entries_waiting: u64,
     /// Refused entries for it that nobody has dealt with.
     pub entries_set_aside: u64,
+}
+
+/// Between whom a message goes, and how far it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MessageStanding {
+    /// Who sends it.
+    pub sender: MessageEnd,
+    /// Who receives it, and alone sets it to processed.
+    pub receiver: MessageEnd,
+    /// Whether the receiver has dealt with it.
+    pub is_processed: bool,
+}
+
+/// One end of a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MessageEnd {
+    /// The store; `None`: central.
+    pub store: Option<RecordId>,
+    /// The site that holds it, and under which number. A store that was never given away is central's own.
+    pub holder: (SiteId, OwnershipNumber),
 }
 
 /// A lane that a record stands in, and who reads it.
@@ -68,7 +94,40 @@ impl Reading<'_> {
             Some(store) => self.holder_of(store)?,
             None => None,
         };
-        Ok(Explained { record, holder, lanes: self.lanes_of_record(table, id)?, entries_waiting, entries_set_aside })
+        let message = match record.as_ref().and_then(|row| row.data.as_deref()) {
+            Some(data) => self.message_standing(table, id, data)?,
+            None => None,
+        };
+        let lanes = self.lanes_of_record(table, id)?;
+        Ok(Explained { record, holder, message, lanes, entries_waiting, entries_set_aside })
+    }
+
+    fn message_standing(
+        &mut self,
+        table: &str,
+        id: &RecordId,
+        data: &str,
+    ) -> Result<Option<MessageStanding>, StoreError> {
+        let Ok(table) = self.catalogue.table_by_name(table) else { return Ok(None) };
+        if table.data_type() != DataType::Message {
+            return Ok(None);
+        }
+        let row = json::row_from_json(table, id, data).map_err(|error| damaged_record(table, id, &error))?;
+        let Ok(Parties { sender, receiver }) = Parties::of(table, &row) else { return Ok(None) };
+        let is_processed = Status::of(table, &row) == Some(Status::Processed);
+        Ok(Some(MessageStanding {
+            sender: self.message_end(sender)?,
+            receiver: self.message_end(receiver)?,
+            is_processed,
+        }))
+    }
+
+    fn message_end(&mut self, store: Option<RecordId>) -> Result<MessageEnd, StoreError> {
+        let holder = match &store {
+            Some(store) => self.holder_of(store)?,
+            None => None,
+        };
+        Ok(MessageEnd { store, holder: holder.unwrap_or((SiteId::CENTRAL, OwnershipNumber(0))) })
     }
 
     fn holder_of(&mut self, store: &RecordId) -> Result<Option<(SiteId, OwnershipNumber)>, StoreError> {

@@ -54,7 +54,7 @@ pub use claims::DeclinedClaim;
 pub use conclude::Judged;
 pub use credentials::{Credentials, SiteEdit};
 pub use error::{StoreError, answer};
-pub use explain::{Explained, LaneStanding, SITES_NAMED_MAX};
+pub use explain::{Explained, LaneStanding, MessageEnd, MessageStanding, SITES_NAMED_MAX};
 pub use healing::Healing;
 pub use import::{ImportMode, ImportRefusal, ImportReport};
 pub use limits::{

@@ -24,7 +24,7 @@ pub enum DataType {
     Store,
     /// Written where the home store is active, goes where the patient is visible.
     Patient,
-    /// Made on any site, goes to the receiving store's site.
+    /// Made where the sending store is active, goes to the sites of both stores.
     Message,
     /// Written on central, goes nowhere itself.
     Sync,
@@ -54,7 +54,7 @@ impl DataType {
             Self::Central | Self::CentralDispensary | Self::CentralStore | Self::Name | Self::Sync => "central",
             Self::Store => "the site where the store is active",
             Self::Patient => "the site where the home store is active",
-            Self::Message => "any site, once",
+            Self::Message => "the site of the sending store; the status by that of the receiving one",
             Self::Local => "each site its own",
         }
     }
@@ -68,7 +68,7 @@ impl DataType {
             Self::Name => "sites where the name is visible",
             Self::Store => "central and the store's other collectors",
             Self::Patient => "central and the sites where the patient is visible",
-            Self::Message => "the receiving store's site",
+            Self::Message => "central and the sites of the sending and the receiving store",
             Self::Sync | Self::Local => "nobody",
         }
     }
@@ -236,7 +236,9 @@ impl Table {
     /// Whether the judge knows what to do with a type.
     pub(crate) fn is_type_supported(&self, data_type: DataType) -> bool {
         match data_type {
-            DataType::Central | DataType::CentralDispensary | DataType::Store | DataType::Local => true,
+            DataType::Central | DataType::CentralDispensary | DataType::Store | DataType::Message | DataType::Local => {
+                true
+            }
             other => self.is_routed_as_central && other == self.data_type,
         }
     }
@@ -311,6 +313,14 @@ impl Table {
             return Some(Ok(record.clone()));
         }
         Some(key(row, &self.column_ref(column), self.store_after.as_deref()))
+    }
+
+    /// The id in a column.
+    ///
+    /// # Errors
+    /// [`KeyError`] if the column does not hold one.
+    pub fn id_in(&self, row: &Row, column: &str) -> Result<RecordId, KeyError> {
+        key(row, &self.column_ref(column), None)
     }
 
     /// The id of the record's header: `None` if the table has no parent.

@@ -100,7 +100,7 @@ fn only_name_and_central_store_data_is_routed_as_central() {
         assert_eq!(table.is_routed_as_central(), is_narrower, "{}", table.name());
         let is_complete = matches!(
             table.data_type(),
-            DataType::Central | DataType::CentralDispensary | DataType::Store | DataType::Local
+            DataType::Central | DataType::CentralDispensary | DataType::Store | DataType::Message | DataType::Local
         );
         assert_eq!(table.is_supported(), is_narrower || is_complete, "{}", table.name());
     }

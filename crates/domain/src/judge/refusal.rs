@@ -57,7 +57,17 @@ refusal_codes! {
     HeaderStoreDiffers = "header_store_differs",
     /// The record would become data of another type.
     DataTypeChange = "data_type_change",
-    /// A value that is not JSON, or a column that is there twice.
+    /// A message of a site without a sender, which stands for central.
+    SenderBlank = "sender_blank",
+    /// A message to a store that central does not have.
+    ReceiverUnknown = "receiver_unknown",
+    /// A message that would be edited or deleted, or made again.
+    MessageFixed = "message_fixed",
+    /// A message's status that would go otherwise than from new to processed.
+    MessageStatus = "message_status",
+    /// A message that another site than its receiver would set to processed.
+    NotReceiver = "not_receiver",
+    /// A value that is not JSON or names no store where it should, or a column that is there twice.
     BadValue = "bad_value",
     /// The record would be above a limit.
     RecordTooLarge = "record_too_large",

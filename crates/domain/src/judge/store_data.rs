@@ -193,7 +193,7 @@ impl Held {
     }
 }
 
-fn key_words(error: &KeyError) -> String {
+pub(super) fn key_words(error: &KeyError) -> String {
     match error {
         KeyError::Missing => "is empty or missing".to_owned(),
         KeyError::TooLong(error) => format!("is not an id ({error})"),

@@ -161,6 +161,8 @@ impl World {
 
 const BOTH: [Side; 2] = [Side::Device, Side::Central];
 
+mod messages;
+
 #[test]
 fn central_data_is_written_on_central_alone_and_goes_to_all_sites() {
     World::check(
@@ -219,7 +221,6 @@ fn types_that_come_later_are_refused_for_everybody() {
                 ("delete name P1", "not_supported"),
                 (r#"put nameInsuranceJoin A {"nameID":"P1"}"#, "not_supported"),
                 (r#"put clinician C {"store_ID":"S1"}"#, "not_supported"),
-                (r#"put message M {"toStoreID":"S1"}"#, "not_supported"),
                 (r#"put site X {"name":"x"}"#, "not_supported"),
                 ("delete site X", "not_supported"),
             ],

@@ -7,6 +7,7 @@ mod drain;
 mod healing;
 mod judging;
 mod lanes;
+mod messages;
 mod origin;
 mod receiving;
 mod scopes;
