@@ -358,11 +358,11 @@ fn healing(value: &Value) -> Option<String> {
     let unheard = items(value, "unheard");
     let named = match (unheard.len() as u64, value["sites_unheard"].as_u64().unwrap_or(0)) {
         (0, _) => String::new(),
-        (named, all) => {
-            let names: Vec<_> =
+        (count, all) => {
+            let first: Vec<_> =
                 unheard.iter().map(|site| format!("{} {}", site["site"], plain(&site["name"]))).collect();
-            let rest = if all > named { format!(" and {} more", all - named) } else { String::new() };
-            format!(" ({}{rest})", names.join(", "))
+            let rest = if all > count { format!(" and {} more", all - count) } else { String::new() };
+            format!(" ({}{rest})", first.join(", "))
         }
     };
     let text = match value["ended"].as_str() {

@@ -31,7 +31,7 @@ pub(super) fn status(center: &Center) -> Result<Done, CentralError> {
         counts.into_iter().map(|(table, count)| (table, count.into())).collect();
     Ok(Done::ok(json!({
         "copy_of": copy_json(center),
-        "healing": healing.map(healing_json),
+        "healing": healing.as_ref().map(healing_json),
         "claims": claims.iter().map(claim_json).collect::<Vec<_>>(),
         "epoch": format!("{:016x}", status.epoch.0),
         "position": status.position.0,
@@ -54,7 +54,7 @@ pub(super) fn end_healing(center: &Center) -> Result<Done, CentralError> {
     Ok(Done::ok(json!({ "sites_waived": waived })))
 }
 
-fn healing_json(healing: Healing) -> Value {
+fn healing_json(healing: &Healing) -> Value {
     json!({
         "since": clock::date_text(healing.since_ms),
         "ended": healing.ended_ms.map(clock::date_text),
