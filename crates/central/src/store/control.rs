@@ -174,7 +174,8 @@ impl Batch<'_> {
         let mut renumbered = acknowledged.0;
         if let Some(first) = first {
             renumbered += last + 1 - first;
-            let up = Param::unsigned(acknowledged.0 + 1 - first)?;
+            // Down, where a device that lost its local copy acknowledges nothing any more.
+            let up = Param::Integer((acknowledged.0 + 1).cast_signed() - first.cast_signed());
             // By way of negative numbers, so that no row stands in another one's way.
             self.sql.execute("UPDATE control SET number = -number WHERE site = ?1", &[site.0.into()])?;
             self.sql.execute("UPDATE control SET number = ?2 - number WHERE site = ?1", &[site.0.into(), up])?;

@@ -88,6 +88,26 @@ fn a_reply_that_is_lost_while_grants_are_compared_changes_nothing_of_the_end() {
     }
 }
 
+/// The simulator's find: the rows that wait for it were to get numbers below those that they had, and central failed.
+#[test]
+fn a_device_that_lost_its_local_copy_besides_is_told_all_its_grants_from_the_first_number_on() {
+    let (mut device, backup) = backup_before(|world, device| {
+        (0..3).for_each(|number| device.record(&[&format!(r#"put item I{number} {{"code":"no"}}"#)]));
+        exchange(world, device).unwrap();
+        exchange(world, device).unwrap();
+    });
+    let mut world = start(&backup, 102);
+    device.control = 0;
+    device.grants.clear();
+
+    for _ in 0..3 {
+        exchange(&mut world, &mut device).unwrap();
+    }
+
+    assert_eq!(device.grants.keys().collect::<Vec<_>>(), ["S1"]);
+    assert_eq!(world.status(&device).control_rows, 0);
+}
+
 #[test]
 fn a_claim_that_central_cannot_know_as_its_own_is_declined_and_holds_the_store_for_that_site() {
     let (mut device, backup) = given_afterwards();
