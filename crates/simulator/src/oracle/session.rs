@@ -9,6 +9,7 @@ use protocol::message::{self, RequestHead};
 use protocol::section::{Kind as SectionKind, SectionReader};
 
 use crate::device::Role;
+use crate::happenings::late_store;
 use crate::mix::Fault;
 use crate::model::{Key, Violation, violation};
 use crate::world::World;
@@ -234,7 +235,10 @@ impl World {
         let missing: Vec<String> = model.stores.iter().filter(is_missing).cloned().collect();
         model.is_granted = missing.is_empty();
         let is_foreign = grants.iter().any(|(granted, _)| !model.stores.contains(granted));
-        if is_foreign || missing.iter().any(|store| !self.doubtful_stores.contains(store)) {
+        // One that is given while a session ends is told with the next.
+        let late: Vec<String> = (0..self.late_stores).filter(|_| self.is_chaos).map(late_store).collect();
+        let is_told = |store: &String| !self.doubtful_stores.contains(store) && !late.contains(store);
+        if is_foreign || missing.iter().any(is_told) {
             let model = self.model.device(index);
             let what = format!("device {index} drained and holds {grants:?}, its stores are {:?}", model.stores);
             return violation("10", what);
