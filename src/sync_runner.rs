@@ -304,8 +304,12 @@ impl<S: Storage> SyncRunner<'_, S> {
                 Output::StoreReply(reply) => {
                     let mut core = self.recorder.core();
                     let journal = core.shared.identity().journal;
-                    core.local.store_reply(journal, &reply)?;
+                    let told = core.local.store_reply(journal, &reply)?.grants_told;
+                    let claims = if told { Some(core.local.session_state()?.claims) } else { None };
                     drop(core);
+                    if let Some(claims) = claims {
+                        session.input(Input::Claims(claims), &mut self.tools());
+                    }
                     if let Some(last) = reply.control.last() {
                         self.tokens.note_control(last.number)?;
                     }

@@ -44,6 +44,8 @@ pub struct StoredReply {
     pub waiting: u64,
     /// Control rows that this program does not understand; they are kept and shown.
     pub unknown: u64,
+    /// Whether all grants of the site were told anew.
+    pub grants_told: bool,
 }
 
 impl LocalCopy {
@@ -180,7 +182,10 @@ impl LocalCopy {
             }
             Ok(Control::Accepted(place)) => self.set_waiting(place, false)?,
             Ok(Control::Grant(grant)) => self.store_grant(&grant, row.number)?,
-            Ok(Control::GrantsTold(told)) => self.store_grants_told(told, row.number)?,
+            Ok(Control::GrantsTold(told)) => {
+                self.store_grants_told(told, row.number)?;
+                stored.grants_told = true;
+            }
             Ok(Control::Dropped(dropped)) => self.drop_scope(&dropped.scope)?,
             // A known code whose content cannot be read is as unknown as another code.
             Ok(Control::Unknown) | Err(_) => {

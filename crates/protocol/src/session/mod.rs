@@ -143,6 +143,9 @@ pub enum Input<'a> {
     ReplyEnd,
     /// The connection could not be made, or broke, or went silent; the text says how.
     ExchangeFailed(&'a str),
+    /// A reply's head that is stored said that all grants were told: these are the ones that were not. To be given before
+    /// [`Input::Stored`]; central is answered before the session ends, because it judges nothing until then.
+    Claims(Claims),
     /// What was to be stored is durable.
     Stored,
     /// A part is durable; with the whole once the last one is.
@@ -181,6 +184,8 @@ pub struct Session {
     answer: Option<Nonce>,
     has_answered: bool,
     has_asked: bool,
+    /// Central told all grants, and is to be answered which others there are.
+    owes_claims: bool,
     /// Scopes that began anew in this session; once each is how a lane is rebuilt.
     rewound: BTreeSet<ScopeId>,
     summary: Summary,
@@ -257,6 +262,7 @@ impl Session {
             answer: None,
             has_answered: false,
             has_asked: false,
+            owes_claims: false,
             rewound: BTreeSet::new(),
             summary: Summary { entries_total: start.head.0.saturating_sub(start.received.0), ..Summary::default() },
             start,
@@ -292,6 +298,7 @@ impl Session {
                 self.open_sections(tools);
             }
             (Input::HashRead(hash), Phase::Exchanging(_)) => self.hash_read(hash),
+            (Input::Claims(claims), Phase::Exchanging(_)) => (self.start.claims, self.owes_claims) = (claims, true),
             (Input::Stored, Phase::Exchanging(_)) => {
                 self.stored();
                 self.open_sections(tools);
@@ -357,6 +364,7 @@ impl Session {
         let binding = self.binding(Hash::NONE);
         let mut request = section::seal(Kind::RequestHead, &binding, &body, tools.signer);
         request.extend_from_slice(frames);
+        self.owes_claims = false;
         self.summary.requests += 1;
         self.summary.entries_sent += entries;
         self.summary.bytes_out += request.len() as u64;
@@ -400,7 +408,7 @@ impl Session {
         let is_pushed = self.received >= self.start.head;
         let progress = exchange.progress;
         self.link.went_through();
-        if is_pushed && is_drained {
+        if is_pushed && is_drained && !self.owes_claims {
             return self.finish(None);
         }
         self.go_on(progress, tools);

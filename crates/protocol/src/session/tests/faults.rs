@@ -8,9 +8,9 @@ use alloc::vec::Vec;
 use proptest::prelude::*;
 
 use super::world::{Center, Cut, Device, Write, drained, scope};
-use crate::control::{Control, ControlRow, Dropped};
+use crate::control::{Claim, Claims, Control, ControlRow, Dropped, GrantsTold};
 use crate::frame::RefusedBefore;
-use crate::ids::{ControlNumber, Sequence};
+use crate::ids::{ControlNumber, GrantProof, OwnershipNumber, Sequence};
 use crate::message::FramePartState;
 use crate::session::Failure;
 
@@ -170,6 +170,21 @@ fn a_scope_that_is_dropped_is_shown_no_more_from_the_next_request_on() {
 
     assert!(central.requests > before + 1, "several requests");
     assert_eq!(central.scopes_shown(), [scope(0)]);
+}
+
+#[test]
+fn a_central_that_told_all_grants_is_answered_before_the_session_ends() {
+    let (mut device, mut central) = (Device::new(&[300]), Center::with_rows(&[50; 3]));
+    let claim = Claim { store: "S".into(), ownership: OwnershipNumber(1), proof: GrantProof([4; 16]) };
+    device.forgotten = vec![claim.clone()];
+    let (code, content) = Control::GrantsTold(GrantsTold { grants: 0 }).to_parts();
+    central.control.push(ControlRow { number: ControlNumber(1), code, content });
+
+    let outcome = device.sync(&mut central, &mut Cut(Cut::NEVER));
+
+    assert_eq!((outcome.failure, central.requests), (None, 2));
+    assert_eq!(central.claimed(), Claims { told: ControlNumber(1), grants: vec![claim] });
+    drained(&device, &central);
 }
 
 #[test]

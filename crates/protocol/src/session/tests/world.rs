@@ -6,7 +6,7 @@ use alloc::format;
 use alloc::vec::Vec;
 
 use crate::chain::{self, genesis};
-use crate::control::ControlRow;
+use crate::control::{Claim, Claims, Control, ControlRow};
 use crate::exchange::{self, Answer, Ask, Conclusion, PartKept, Received, Rows};
 use crate::frame::{Placement, RefusedBefore};
 use crate::ids::{
@@ -41,6 +41,8 @@ pub(super) struct Device {
     pub(super) is_unsure: bool,
     token: Token,
     pub(super) control: Vec<ControlRow>,
+    /// What it claims when central tells all grants.
+    pub(super) forgotten: Vec<Claim>,
     pub(super) cursors: BTreeMap<ScopeId, Cursor>,
     pub(super) rows: BTreeMap<(ScopeId, RecordId), Position>,
     pub(super) part: Option<(PagePartState, Vec<u8>)>,
@@ -58,6 +60,7 @@ impl Device {
             is_unsure: false,
             token: Token::NONE,
             control: Vec::new(),
+            forgotten: Vec::new(),
             cursors: BTreeMap::new(),
             rows: BTreeMap::new(),
             part: None,
@@ -179,6 +182,11 @@ impl Device {
                 Output::StoreReply(head) => {
                     self.received = head.received;
                     self.token = head.token;
+                    let told = head.control.iter().rfind(|row| matches!(Control::of(row), Ok(Control::GrantsTold(_))));
+                    if let Some(told) = told {
+                        let claims = Claims { told: told.number, grants: self.forgotten.clone() };
+                        session.input(Input::Claims(claims), &mut tools);
+                    }
                     self.control.extend(head.control);
                     session.input(Input::Stored, &mut tools);
                 }
@@ -287,6 +295,12 @@ impl Center {
             row: Some(Row::new(columns).unwrap()),
         };
         self.lanes.entry(scope.clone()).or_default().insert(record, row);
+    }
+
+    /// What the last request claimed.
+    pub(super) fn claimed(&self) -> Claims {
+        let head = self.request.as_ref().and_then(Head::whole).expect("a request of this version came");
+        head.claims.clone()
     }
 
     /// The scopes of which the last request showed a cursor.
