@@ -147,6 +147,7 @@ impl LocalCopy {
             row,
             store,
             scopes: Vec::new(),
+            visible_key: None,
             parent: None,
             ownership: entry.ownership,
             is_private: kind == Kind::Private,

@@ -29,9 +29,14 @@ impl LocalCopy {
         self.transaction(Durability::Full, |copy| {
             let numbers = copy.scope_number(&page.scope)?;
             let scope = Scope::from_id(&page.scope);
+            // What a site has come to see it sees: one scope for the records, whichever lane brings them.
+            let holder = match scope {
+                Scope::Gained(_) => copy.scope_number(&Scope::Visible.to_id())?,
+                _ => numbers,
+            };
             let rank = if copy.is_other_time_line()? { Rank::Newer } else { Rank::Position };
             for row in &page.rows {
-                copy.store_row(row, &scope, numbers, rank)?;
+                copy.store_row(row, &scope, holder, rank)?;
             }
             copy.store_cursor(numbers.0, &page.scope, page.cursor)?;
             if page.is_drained {

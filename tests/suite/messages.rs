@@ -35,7 +35,7 @@ fn a_message_goes_from_site_to_site_and_comes_back_as_processed() {
         format!("from           store {from}, held by site 2 north under number 1\n"),
         format!("to             store {to}, held by site 3 south under number 1, who alone may set it to processed"),
         format!(
-            "the site that holds store {to} receives it; not known to have read it, as of their last requests: 1 of 1: 3 south"
+            "the site that holds store {to} receives it, and its collectors; not known to have read it, as of their last requests: 1 of 1: 3 south"
         ),
     ] {
         assert!(explained.contains(&line), "{line:?} is not in {explained}");

@@ -126,9 +126,6 @@ fn push_table(page: &mut String, catalogue: &Catalogue, table: &Table) {
     if !table.is_supported() {
         remarks.push("Not carried yet.".to_owned());
     }
-    if table.is_routed_as_central() {
-        remarks.push("For now to every site.".to_owned());
-    }
     for (condition, data_type) in table.exceptions() {
         let state = if table.is_type_supported(data_type) { "" } else { ", not carried yet" };
         remarks.push(format!("Where {condition}: {}{state}.", data_type.as_str()));

@@ -5,7 +5,8 @@
 //!
 //! | data | may be written by | goes to |
 //! | --- | --- | --- |
-//! | central (and what is routed like it) | central | all sites |
+//! | central | central | all sites |
+//! | name, central store | central | whoever sees the name, or the store ([`visibility`](crate::visibility)) |
 //! | central, dispensary | central | sites that hold a dispensary |
 //! | store | the site that holds the store of the stored record and of the incoming one, which must be the same | the store's scope |
 //! | message | made by the site that holds the sending store, or by central; set to processed by the receiving store's site | the scopes of both stores |
@@ -27,6 +28,7 @@ use crate::apply::apply;
 use crate::catalogue::{Catalogue, DataType, Table};
 use crate::json;
 use crate::scope::Scope;
+use crate::visibility::{VisibleKey, key_of_found};
 
 /// What is known of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -145,6 +147,8 @@ pub struct Applied {
     pub store: Option<RecordId>,
     /// The lanes that the change goes into.
     pub scopes: Vec<Scope>,
+    /// What a site has to see to be given it out of [`Scope::Visible`].
+    pub visible_key: Option<VisibleKey>,
     /// The header, for pages, which put it before its lines.
     pub parent: Option<(TableRef, RecordId)>,
     /// The number under which the entry is written; 0 where none is needed.
@@ -200,10 +204,13 @@ pub fn judge<V: View>(
 }
 
 /// Who receives what central writes.
-fn scopes_of(data_type: DataType) -> Vec<Scope> {
-    match data_type {
-        DataType::Local => Vec::new(),
-        DataType::CentralDispensary => vec![Scope::DispensarySites],
+fn scopes_of(data_type: DataType, visible_key: Option<&VisibleKey>) -> Vec<Scope> {
+    match (data_type, visible_key) {
+        (DataType::Local, _) => Vec::new(),
+        (DataType::CentralDispensary, _) => vec![Scope::DispensarySites],
+        (DataType::CentralStore | DataType::Name, Some(_)) => vec![Scope::Visible],
+        // It names no name, so that nobody can see it.
+        (DataType::Name, None) => Vec::new(),
         _ => vec![Scope::AllSites],
     }
 }
@@ -263,11 +270,16 @@ impl Case<'_> {
             return self.judge_message(view, found, after);
         }
         let is_private = data_type == DataType::Local;
+        let visible_key = match &after {
+            Some(row) => VisibleKey::of(self.table, &self.entry.record, row),
+            None => key_of_found(self.table, &self.entry.record, found),
+        };
         Ok(Verdict::Accept(Applied {
             effect: Effect::Write,
             row: after,
             store: None,
-            scopes: scopes_of(data_type),
+            scopes: scopes_of(data_type, visible_key.as_ref()),
+            visible_key,
             parent: None,
             ownership: OwnershipNumber(0),
             is_private,
@@ -308,6 +320,7 @@ impl Case<'_> {
                     row: None,
                     store: None,
                     scopes: Vec::new(),
+                    visible_key: None,
                     parent: None,
                     ownership: self.entry.ownership,
                     is_private: false,

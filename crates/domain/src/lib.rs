@@ -13,3 +13,4 @@ pub mod message;
 pub mod scope;
 pub mod seed_rows;
 pub mod store;
+pub mod visibility;

@@ -5,14 +5,16 @@
 //! | 0 | every site | nothing |
 //! | 1 | every site with an active dispensary store | nothing |
 //! | 2 | all of a store's data, for the site that holds it and for collectors | the store's id |
-//! | 3 | what a store's partners receive: its core data and its halves of transfers | the store's id |
+//! | 3 | what a store's partners receive: its halves of transfers | the store's id |
+//! | 4 | what hangs on names and stores; a site is given what it sees (`visibility`) | nothing |
+//! | 5 | what one site has come to see, or sees no more, since it read kind 4 | the site's id, u32 little-endian |
 //!
 //! An id is one byte for its form (0 text, 1 to 4 hexadecimal, as [`PackedId`] says), then the text or the 16 bytes. Each scope
 //! has exactly one encoding; bytes of another kind or shape are kept as they are.
 
 use std::fmt;
 
-use protocol::ids::{PackedId, RecordId, ScopeId};
+use protocol::ids::{PackedId, RecordId, ScopeId, SiteId};
 
 /// Who receives a record, as far as one lane goes.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -25,6 +27,10 @@ pub enum Scope {
     Store(RecordId),
     /// A store as its partners see it.
     StorePartners(RecordId),
+    /// What hangs on names and stores, for whoever sees them.
+    Visible,
+    /// What of [`Scope::Visible`] a site has come to see, or sees no more. On a device it is the same scope as that.
+    Gained(SiteId),
     /// A kind that this program does not know, kept as it came.
     Unknown(ScopeId),
 }
@@ -33,12 +39,20 @@ const ALL_SITES: u8 = 0;
 const DISPENSARY_SITES: u8 = 1;
 const STORE: u8 = 2;
 const STORE_PARTNERS: u8 = 3;
+const VISIBLE: u8 = 4;
+const GAINED: u8 = 5;
 
 impl Scope {
-    /// What a site receives: what goes everywhere, what dispensaries need if it holds one, and all of the stores that it holds.
-    pub fn of_site(stores: impl IntoIterator<Item = RecordId>, has_dispensary: bool) -> impl Iterator<Item = Self> {
+    /// What a site receives: what goes everywhere, what dispensaries need if it holds one, what it sees, and all of the stores that it
+    /// holds or collects. `gained`: the site, if ever what it sees has changed.
+    pub fn of_site(
+        stores: impl IntoIterator<Item = RecordId>,
+        has_dispensary: bool,
+        gained: Option<SiteId>,
+    ) -> impl Iterator<Item = Self> {
         let shared = std::iter::once(Self::AllSites).chain(has_dispensary.then_some(Self::DispensarySites));
-        shared.chain(stores.into_iter().map(Self::Store))
+        let seen = std::iter::once(Self::Visible).chain(gained.map(Self::Gained));
+        shared.chain(seen).chain(stores.into_iter().map(Self::Store))
     }
 
     /// The bytes for the wire.
@@ -48,6 +62,8 @@ impl Scope {
             Self::DispensarySites => vec![DISPENSARY_SITES],
             Self::Store(store) => with_id(STORE, store),
             Self::StorePartners(store) => with_id(STORE_PARTNERS, store),
+            Self::Visible => vec![VISIBLE],
+            Self::Gained(site) => [&[GAINED][..], &site.0.to_le_bytes()].concat(),
             Self::Unknown(id) => return id.clone(),
         };
         ScopeId::new(&bytes).expect("two bytes and an id of at most 64 are below the limit of 72")
@@ -58,6 +74,11 @@ impl Scope {
         match id.as_bytes() {
             [ALL_SITES] => Self::AllSites,
             [DISPENSARY_SITES] => Self::DispensarySites,
+            [VISIBLE] => Self::Visible,
+            [GAINED, site @ ..] => match <[u8; 4]>::try_from(site) {
+                Ok(site) => Self::Gained(SiteId(u32::from_le_bytes(site))),
+                Err(_) => Self::Unknown(id.clone()),
+            },
             [kind @ (STORE | STORE_PARTNERS), form, rest @ ..] => match (read_id(*form, rest), *kind) {
                 (Some(store), STORE) => Self::Store(store),
                 (Some(store), _) => Self::StorePartners(store),
@@ -75,6 +96,8 @@ impl fmt::Display for Scope {
             Self::DispensarySites => formatter.write_str("dispensary sites"),
             Self::Store(store) => write!(formatter, "store {store}"),
             Self::StorePartners(store) => write!(formatter, "partners of store {store}"),
+            Self::Visible => formatter.write_str("what a site sees"),
+            Self::Gained(site) => write!(formatter, "what site {site} has come to see"),
             Self::Unknown(id) => {
                 formatter.write_str("unknown scope ")?;
                 id.as_bytes().iter().try_for_each(|byte| write!(formatter, "{byte:02x}"))
@@ -123,6 +146,8 @@ mod tests {
             (Scope::DispensarySites, vec![1], "dispensary sites"),
             (Scope::Store(hex.clone()), [&[2, 1][..], &packed].concat(), "store 00112233445566778899AABBCCDDEEFF"),
             (Scope::StorePartners(text), b"\x03\x00s 1".to_vec(), "partners of store s 1"),
+            (Scope::Visible, vec![4], "what a site sees"),
+            (Scope::Gained(SiteId(7)), vec![5, 7, 0, 0, 0], "what site 7 has come to see"),
             (Scope::Unknown(ScopeId::new(&[9, 1]).unwrap()), vec![9, 1], "unknown scope 0901"),
         ] {
             let id = scope.to_id();
@@ -136,7 +161,17 @@ mod tests {
     fn a_second_spelling_of_a_scope_is_not_that_scope() {
         let spelled = [&[2, 0][..], b"00112233445566778899AABBCCDDEEFF"].concat();
         let digits_as_lower_case = [&[2, 2][..], &[0x11; 16]].concat();
-        for bytes in [vec![0, 0], vec![2], vec![2, 0], vec![2, 1, 7], vec![2, 0, 0xff], spelled, digits_as_lower_case] {
+        for bytes in [
+            vec![0, 0],
+            vec![4, 0],
+            vec![5, 1],
+            vec![2],
+            vec![2, 0],
+            vec![2, 1, 7],
+            vec![2, 0, 0xff],
+            spelled,
+            digits_as_lower_case,
+        ] {
             let id = ScopeId::new(&bytes).unwrap();
             assert_eq!(Scope::from_id(&id), Scope::Unknown(id));
         }

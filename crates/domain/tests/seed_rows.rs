@@ -54,6 +54,9 @@ fn record(catalogue: &Catalogue, table: &Table) -> String {
         assert!(catalogue.table(&parent.table).is_some());
         columns.insert(table.name_of(&parent.column).into_owned(), "HEADER");
     }
+    if let Some(column) = table.name_column().filter(|_| table.data_type() == DataType::Name) {
+        columns.insert(column.to_owned(), "N");
+    }
     if table.data_type() == DataType::Message {
         columns.extend([("fromStoreID".to_owned(), "S"), ("status".to_owned(), "new")]);
     }
@@ -63,7 +66,8 @@ fn record(catalogue: &Catalogue, table: &Table) -> String {
 
 /// What the code says of a new record: who receives it, or why it is refused.
 fn outcome(catalogue: &Catalogue, table: &Table, side: Side, author: SiteId) -> String {
-    let id = RecordId::new("R").unwrap();
+    // A store's record hangs on itself.
+    let id = RecordId::new("S").unwrap();
     let row = row_from_json(table, &id, &record(catalogue, table)).unwrap();
     let entry = Entry {
         is_group_end: true,
@@ -74,7 +78,10 @@ fn outcome(catalogue: &Catalogue, table: &Table, side: Side, author: SiteId) -> 
     };
     match judge(catalogue, &mut Central { catalogue }, side, author, &entry).unwrap() {
         Verdict::Accept(applied) if applied.is_private => "stays here".to_owned(),
-        Verdict::Accept(applied) => applied.scopes.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and "),
+        Verdict::Accept(applied) => {
+            let scopes = applied.scopes.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ");
+            applied.visible_key.map_or(scopes.clone(), |key| format!("{scopes} by {key}"))
+        }
         Verdict::Refuse(refusal) => refusal.code.as_str().to_owned(),
         Verdict::Wait { table, record } => panic!("waits for {table:?} {record}"),
     }
@@ -83,8 +90,9 @@ fn outcome(catalogue: &Catalogue, table: &Table, side: Side, author: SiteId) -> 
 /// For each kind of site: central, which is the primary, the site where the store is active, and another satellite.
 fn expected(data_type: DataType) -> [&'static str; 3] {
     match data_type {
-        // Central store data and that of names go to every site until visibility is built: more than the seeds say, never less.
-        DataType::Central | DataType::CentralStore | DataType::Name => ["all sites", "central_data", "central_data"],
+        DataType::Central => ["all sites", "central_data", "central_data"],
+        DataType::CentralStore => ["what a site sees by store S", "central_data", "central_data"],
+        DataType::Name => ["what a site sees by name N", "central_data", "central_data"],
         DataType::CentralDispensary => ["dispensary sites", "central_data", "central_data"],
         // Any site may send a message, for a store of its own; this one is of store S.
         DataType::Store | DataType::Message => ["not_store_holder", "store S", "not_store_holder"],

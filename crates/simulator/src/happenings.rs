@@ -11,6 +11,7 @@ use protocol::session::Advice;
 
 use crate::mix::Fault;
 use crate::model::{Violation, violation};
+use crate::visibility::{name_of, visibility_edit};
 use crate::work::{Desk, How, Planned, central_edit, mode_edit};
 use crate::world::{Event, World};
 
@@ -286,6 +287,7 @@ impl World {
             }
             self.change_modes()?;
             self.give_late_store()?;
+            self.change_visibility()?;
             self.judge()?;
             if self.strikes(Fault::Prune) {
                 self.prune()?;
@@ -309,6 +311,21 @@ impl World {
         Ok(())
     }
 
+    /// Central changes which names and stores see each other.
+    pub(crate) fn change_visibility(&mut self) -> Result<(), Violation> {
+        if !self.mix.has(Fault::Visibility) || self.centre.live.is_none() {
+            return Ok(());
+        }
+        let mut stores: Vec<String> = self.model.devices.iter().flat_map(|device| device.stores.clone()).collect();
+        stores.sort_unstable();
+        stores.dedup();
+        for _ in 0..self.random.range(0, 4) {
+            let edit = visibility_edit(&stores, &mut self.random);
+            self.import(vec![edit])?;
+        }
+        Ok(())
+    }
+
     /// Central gives one of its sites another store, now and then.
     fn give_late_store(&mut self) -> Result<(), Violation> {
         if !self.mix.has(Fault::LateStores) || self.late_stores >= LATE_STORES_MAX || !self.random.chance(60) {
@@ -318,7 +335,7 @@ impl World {
         let (site, store) = (*self.random.pick(&sites), late_store(self.late_stores));
         let id = RecordId::new(&store).expect("it is short");
         self.late_stores += 1;
-        let data = Some(format!("{{\"name\":\"{store}\",\"code\":\"{store}\"}}"));
+        let data = Some(format!("{{\"name\":\"{store}\",\"code\":\"{store}\",\"name_ID\":{:?}}}", name_of(&store)));
         self.import(vec![Edit { table: "store".to_owned(), op: EditOp::Put, id: id.clone(), data }])?;
         let wall_ms = self.wall_ms(self.centre.clock_off_ms);
         let Some(live) = &mut self.centre.live else { return Ok(()) };

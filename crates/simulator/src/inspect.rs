@@ -1,5 +1,6 @@
 //! Reads central's store past central itself, so that the oracles see what is on its disk and not what it says.
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use central::store::sqlite_options;
@@ -101,6 +102,19 @@ impl Inspector {
             },
         )?;
         Ok(journals)
+    }
+
+    /// Which site each store is active at, where that is not central.
+    ///
+    /// # Errors
+    /// Those of a read.
+    pub fn holders(&mut self) -> Result<BTreeMap<String, SiteId>, SqlError> {
+        let mut holders = BTreeMap::new();
+        self.engine()?.query("SELECT store, site FROM store_site", &[], &mut |row| {
+            holders.insert(row.text(0)?.to_owned(), SiteId(u32::try_from(row.integer(1)?).unwrap_or(0)));
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(holders)
     }
 
     /// Entries of a journal behind one.

@@ -31,5 +31,6 @@ mod settle;
 mod time_line;
 pub mod trace;
 mod traffic;
+mod visibility;
 pub mod work;
 pub mod world;

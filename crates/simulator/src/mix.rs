@@ -12,6 +12,9 @@ const MODES_STREAM: u64 = 0x006d_6f64_6573;
 /// In how many runs of a thousand central gives further stores, and the stream that draws it.
 const LATE_STORES_PERMILLE: u64 = 500;
 const LATE_STORES_STREAM: u64 = 0x006c_6174_6521;
+/// In how many runs of a thousand central changes who sees whom, and the stream that draws it.
+const VISIBILITY_PERMILLE: u64 = 500;
+const VISIBILITY_STREAM: u64 = 0x0076_6973_6962;
 /// Of how many runs in a thousand devices and central may be copied, set back or replaced.
 const FORKS_PERMILLE: u64 = 350;
 
@@ -140,6 +143,8 @@ faults! {
     Modes = "modes",
     /// Central gives its sites further stores while they work.
     LateStores = "late-stores",
+    /// Central changes which names and stores see each other, and what hangs on them.
+    Visibility = "visibility",
 }
 
 impl Fault {
@@ -155,7 +160,7 @@ impl Fault {
 
     /// Whether it is what central's people do, and nothing that goes wrong. Drawn for itself, too.
     fn is_of_central(self) -> bool {
-        matches!(self, Self::Modes | Self::LateStores)
+        matches!(self, Self::Modes | Self::LateStores | Self::Visibility)
     }
 
     /// Whether a profile may draw it.
@@ -242,6 +247,9 @@ impl Mix {
         }
         if Random::new(random.clone().number() ^ LATE_STORES_STREAM).chance(LATE_STORES_PERMILLE) {
             faults.insert(Fault::LateStores);
+        }
+        if Random::new(random.clone().number() ^ VISIBILITY_STREAM).chance(VISIBILITY_PERMILLE) {
+            faults.insert(Fault::Visibility);
         }
         let is_edge = profile == Profile::Edge;
         Self {

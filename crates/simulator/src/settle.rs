@@ -10,6 +10,7 @@ use crate::centre::Said;
 use crate::device::{Role, Step};
 use crate::model::{Columns, Expected, Key, Violation, violation};
 use crate::oracle::columns_at_central;
+use crate::visibility::Sight;
 use crate::world::World;
 
 /// Sessions for each site until it is drained: 2 and the longest chain of waits, which is one (a line and its header).
@@ -372,7 +373,7 @@ impl World {
     fn compare_with_central(&mut self, index: usize) -> Result<(), Violation> {
         let failed = |error: sql::SqlError| violation("3", format!("central's store cannot be read: {error}"));
         let Some(device) = self.devices.get(index) else { return Ok(()) };
-        let catalogue = Arc::clone(device.catalogue());
+        let (catalogue, site) = (Arc::clone(device.catalogue()), device.site);
         let stores = self.model.device(index).stores.clone();
         let mut waiting = self.waiting_keys(index)?;
         waiting.extend(self.waiting_at_central()?);
@@ -382,16 +383,25 @@ impl World {
             is_own && record.data.as_ref().is_some_and(|data| data.contains("\"store_mode\":\"dispensary\""))
         };
         let has_dispensary = records.iter().any(serves_patients);
+        let holders = self.inspector.holders().or_else(|error| failed(error).map(|()| BTreeMap::new()))?;
+        let sites: Vec<_> = self.devices.iter().map(|device| device.site).collect();
+        let sight = Sight::of(&records, &holders, &sites);
+        let wrong = sight.wrong_reverse_joins();
+        if !wrong.is_empty() {
+            return violation("10", format!("central has other reverse joins than the rules ask for: {wrong:?}"));
+        }
         let mut expected: BTreeMap<Key, String> = BTreeMap::new();
         for record in records {
             let Some(data) = record.data else { continue };
             let data_type = catalogue.table_by_name(&record.table).map(domain::catalogue::Table::data_type);
-            let is_for_site = match &record.store {
-                Some(store) => stores.contains(store),
-                None => data_type != Ok(DataType::CentralDispensary) || has_dispensary,
+            let key = (record.table, record.id);
+            let is_for_site = match (&record.store, sight.receives(site, &key, &data)) {
+                (_, Some(receives)) => receives,
+                (Some(store), None) => stores.contains(store),
+                (None, None) => data_type != Ok(DataType::CentralDispensary) || has_dispensary,
             };
             if is_for_site {
-                expected.insert((record.table, record.id), data);
+                expected.insert(key, data);
             }
         }
         let mut found: BTreeSet<Key> = BTreeSet::new();

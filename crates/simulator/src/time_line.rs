@@ -84,7 +84,8 @@ impl World {
             let edit = central_edit(&catalogue, &self.mix, &self.central_records, &mut self.random);
             self.import(vec![edit])?;
         }
-        self.change_modes()
+        self.change_modes()?;
+        self.change_visibility()
     }
 
     /// Whether a failure of a session is one that a central explains that was set back; then somebody sees to it.
@@ -93,7 +94,11 @@ impl World {
             return Ok(false);
         }
         match code {
-            "central_set_back" => Ok(true),
+            "central_set_back" => {
+                // What it showed is of a time line that is gone; it begins anew, and some of it may never come again.
+                self.model.device(index).reported.clear();
+                Ok(true)
+            }
             // Central knows of an enrolment no more: it is done again.
             "not_enrolled" | "unknown_journal" | "device_retired" => self.enrol(index).map(|_| true),
             _ => Ok(false),

@@ -330,7 +330,6 @@ fn writable(catalogue: &Catalogue) -> impl Iterator<Item = &Table> {
     catalogue.tables().filter(|table| {
         table.data_type() == DataType::Store
             && table.is_supported()
-            && !table.is_routed_as_central()
             && table.name() != FOREIGN_TABLE
             && (table.parent().is_some() || table.store_column().is_some())
     })

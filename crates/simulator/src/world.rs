@@ -21,6 +21,7 @@ use crate::random::Random;
 use crate::time_line::CentreBackup;
 use crate::trace::Trace;
 use crate::traffic::Connection;
+use crate::visibility::name_of;
 use crate::work::{Desk, FOREIGN_TABLE, Office, central_edit};
 
 /// The wall clock at virtual time 0: 2026-01-05, in milliseconds since 1970.
@@ -343,7 +344,7 @@ impl World {
                 table: "store".to_owned(),
                 op: EditOp::Put,
                 id: RecordId::new(id).expect("it is short"),
-                data: Some(format!("{{\"name\":\"{id}\",\"code\":\"{id}\"}}")),
+                data: Some(format!("{{\"name\":\"{id}\",\"code\":\"{id}\",\"name_ID\":{:?}}}", name_of(id))),
             })
             .collect();
         self.import(edits)?;

@@ -267,11 +267,10 @@ fn explained(value: &Value) -> String {
         }
     };
     let refused = if value["is_supported"] == true { "" } else { "; not carried yet: such records are refused" };
-    let everybody = if value["is_routed_as_central"] == true { "; for now to every site" } else { "" };
     let mut text = fact("record", &format!("{table} {id}: {here}"))
         + &fact("type", &(plain(&value["type"]) + refused))
         + &fact("written by", &plain(&value["written_by"]))
-        + &fact("goes to", &(plain(&value["goes_to"]) + everybody))
+        + &fact("goes to", &plain(&value["goes_to"]))
         + &holder
         + &message_ends(&value["message"]);
     for lane in items(value, "lanes") {

@@ -41,7 +41,6 @@ pub(super) fn explain(center: &Center, table: &str, id: &str) -> Result<Done, Ce
         "type": data_type.as_str(),
         "written_by": data_type.written_by(),
         "goes_to": data_type.goes_to(),
-        "is_routed_as_central": known.is_routed_as_central(),
         "is_supported": known.is_supported(),
         "is_here": data.is_some(),
         "was_deleted": explained.record.is_some() && data.is_none(),
@@ -78,8 +77,13 @@ fn lane_json(lane: &LaneStanding) -> Value {
     let why = match &lane.scope {
         Scope::AllSites => "every site receives it".to_owned(),
         Scope::DispensarySites => "sites that hold a dispensary receive it".to_owned(),
-        Scope::Store(store) => format!("the site that holds store {store} receives it"),
+        Scope::Store(store) => format!("the site that holds store {store} receives it, and its collectors"),
         Scope::StorePartners(store) => format!("partners of store {store} will receive it"),
+        Scope::Visible => match &lane.visible_key {
+            Some(key) => format!("sites that see {key} receive it"),
+            None => "sites that see it receive it".to_owned(),
+        },
+        Scope::Gained(site) => format!("site {site} has come to see it, or sees it no more"),
         Scope::Unknown(_) => "a scope that this program does not know".to_owned(),
     };
     json!({

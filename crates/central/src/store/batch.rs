@@ -100,6 +100,9 @@ impl Batch<'_> {
             "INSERT INTO scope (number, id, name) VALUES (?1, ?2, ?3)",
             &[number.into(), id.as_bytes().into(), (&scope.to_string()).into()],
         )?;
+        if let domain::scope::Scope::Gained(site) = scope {
+            self.state.gained.insert(number, *site);
+        }
         self.state.scopes.insert(id, number);
         Ok(number)
     }

@@ -98,11 +98,16 @@ impl Batch<'_> {
         let has_unjudged_journal = self.site(site)?.has_unjudged_journal;
         let sent = control.rows.last().map_or(ControlNumber(0), |row| row.number);
         let judged = self.judged_as_told(site, sent)?;
+        // Before what it receives is asked: a lane of its own may begin with it.
+        let has_backfill = self.backfill_step(site)?;
         let scopes = self.scopes_with_cursors(head)?;
         let mut reading = Reading { sql: &mut *self.sql, catalogue: self.catalogue };
-        let rows_waiting = if head.counts_rows { Some(reading.rows_waiting(journal.number, &scopes)?) } else { None };
-        let is_drained =
-            head.head <= journal.received && !has_unjudged_journal && reading.is_drained(journal.number, &scopes)?;
+        let rows_waiting =
+            if head.counts_rows { Some(reading.rows_waiting(site, journal.number, &scopes)?) } else { None };
+        let is_drained = head.head <= journal.received
+            && !has_unjudged_journal
+            && !has_backfill
+            && reading.is_drained(site, journal.number, &scopes)?;
         let has_more_control = control.has_more || has_unjudged_journal;
         Ok(Told { control: control.rows, has_more_control, judged, rows_waiting, is_drained, scopes })
     }

@@ -124,9 +124,15 @@ impl Batch<'_> {
         let Some(row) = stored.row else { return Ok(Image::NotHere) };
         let scopes = self.site(site)?.scopes.clone();
         let lanes = self.lanes_of(stored.number)?;
-        let is_in_scope = lanes.iter().any(|lane| {
-            !lane.is_tombstone && scopes.iter().any(|scope| self.state.scopes.get(scope) == Some(&lane.scope))
-        });
+        let mut is_in_scope = false;
+        for lane in lanes.iter().filter(|lane| !lane.is_tombstone) {
+            let is_read = scopes.iter().any(|scope| self.state.scopes.get(scope) == Some(&lane.scope));
+            is_in_scope |= is_read
+                && match &lane.visible_key {
+                    Some(key) => self.reading().sees(site, key)?,
+                    None => true,
+                };
+        }
         Ok(if is_in_scope {
             Image::Here { position: Position(stored.position), row: row.to_bytes() }
         } else {

@@ -6,6 +6,7 @@ use domain::catalogue::DataType;
 use domain::json;
 use domain::message::{Parties, Status};
 use domain::scope::Scope;
+use domain::visibility::VisibleKey;
 use protocol::ids::{OwnershipNumber, Position, RecordId, SiteId};
 use sql::{Param, SqlExt};
 
@@ -59,6 +60,8 @@ pub struct MessageEnd {
 pub struct LaneStanding {
     /// Who receives it.
     pub scope: Scope,
+    /// What a site has to see to be given it out of that lane.
+    pub visible_key: Option<VisibleKey>,
     /// Where.
     pub position: Position,
     /// Whether it says that the record is gone from the scope.
@@ -139,21 +142,23 @@ impl Reading<'_> {
     fn lanes_of_record(&mut self, table: &str, id: &RecordId) -> Result<Vec<LaneStanding>, StoreError> {
         let mut lanes = Vec::new();
         self.sql.query(
-            "SELECT scope.id, lane.position, lane.is_tombstone, coalesce(journal.site, 0)
+            "SELECT scope.id, lane.position, lane.is_tombstone, coalesce(journal.site, 0), lane.visible_key
              FROM record JOIN lane ON lane.record = record.number JOIN scope ON scope.number = lane.scope
                 LEFT JOIN journal ON journal.number = lane.echo_journal
              WHERE record.table_name = ?1 AND record.id = ?2 ORDER BY scope.number",
             &[table.into(), id.as_str().into()],
             &mut |row| {
                 let position = row.unsigned(1)?;
-                lanes.push((text::scope(row, 0)?, position, row.integer(2)? != 0, row.integer(3)?));
+                let key = row.optional_text(4)?.and_then(VisibleKey::from_text);
+                lanes.push((text::scope(row, 0)?, position, row.integer(2)? != 0, row.integer(3)?, key));
                 Ok(ControlFlow::Continue(()))
             },
         )?;
         let mut standings = Vec::with_capacity(lanes.len());
-        for (scope_id, position, is_tombstone, author) in lanes {
+        for (scope_id, position, is_tombstone, author, visible_key) in lanes {
             let mut standing = LaneStanding {
                 scope: Scope::from_id(&scope_id),
+                visible_key,
                 position: Position(position),
                 is_tombstone,
                 sites: 0,
@@ -173,9 +178,17 @@ impl Reading<'_> {
             Scope::DispensarySites => {
                 "?2 = ?2 AND site.id IN (SELECT store_site.site FROM store_site JOIN dispensary ON dispensary.store = store_site.store)"
             }
-            Scope::Store(_) => "site.id IN (SELECT store_site.site FROM store_site WHERE store_site.store = ?2)",
-            // Nobody receives these yet.
-            Scope::StorePartners(_) | Scope::Unknown(_) => return Ok(()),
+            Scope::Store(_) => {
+                "site.id IN (SELECT site FROM store_site WHERE store = ?2
+                    UNION SELECT site FROM store_role WHERE store = ?2 AND is_in_force = 1)"
+            }
+            Scope::Visible => {
+                "site.id IN (SELECT site_sees.site FROM site_sees JOIN lane ON lane.visible_key = site_sees.visible_key
+                    JOIN scope ON scope.number = lane.scope
+                    WHERE scope.id = ?1 AND lane.position = ?4) AND ?2 = ?2"
+            }
+            // Of these only the site knows whose it is; and nobody receives a store as its partners do yet.
+            Scope::Gained(_) | Scope::StorePartners(_) | Scope::Unknown(_) => return Ok(()),
         };
         let store = match &standing.scope {
             Scope::Store(store) => store.as_str(),
@@ -184,9 +197,10 @@ impl Reading<'_> {
         let sql = format!(
             "SELECT site.id, site.name, coalesce(site_cursor.number, 0)
              FROM site LEFT JOIN site_cursor ON site_cursor.site = site.id AND site_cursor.scope = ?1
-             WHERE site.id > ?3 AND {receives} ORDER BY site.id"
+             WHERE site.id > ?3 AND ?4 = ?4 AND {receives} ORDER BY site.id"
         );
-        let params: [Param<'_>; 3] = [scope.into(), store.into(), unsigned(u64::from(SiteId::CENTRAL.0))];
+        let params: [Param<'_>; 4] =
+            [scope.into(), store.into(), unsigned(u64::from(SiteId::CENTRAL.0)), unsigned(standing.position.0)];
         let position = standing.position.0;
         self.sql.query(&sql, &params, &mut |row| {
             standing.sites += 1;

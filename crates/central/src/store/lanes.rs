@@ -12,13 +12,22 @@ use protocol::page::PageRow;
 use sql::{Param, Row, SqlError, SqlExt};
 
 use super::error::StoreError;
-use super::limits::CURSOR_AGE_MAX;
+use super::limits::{CURSOR_AGE_MAX, LOOKED_AT_MAX};
 use super::reading::Reading;
 use super::records::{check_record, damaged_record};
 use super::{state, text, time_line, unsigned};
 
 /// Bytes of a row on a page beside its id and columns, at most: flags, position, table.
 const ROW_ENVELOPE_BYTES: usize = 24;
+
+/// Who reads a lane.
+struct Reader {
+    site: SiteId,
+    /// Number of its journal.
+    own: Option<i64>,
+    /// Rows of that one above it need not come.
+    began: u64,
+}
 
 /// One row of the lane with its record.
 #[derive(Debug, Clone)]
@@ -39,10 +48,17 @@ struct Ready {
     parent: Option<(String, String)>,
 }
 
+/// The last column: whether the row is for the site ?3. Of one that is not, nothing else is to be read.
 const LANE_COLUMNS: &str =
     "SELECT lane.position, record.number, record.table_name, record.id, lane.is_tombstone, record.data,
-        record.parent_table, record.parent_id, lane.echo_journal, record.store, record.position, record.checksum
-    FROM lane JOIN record ON record.number = lane.record";
+        record.parent_table, record.parent_id, lane.echo_journal, record.store, record.position, record.checksum,
+        record.number IS NOT NULL
+    FROM lane LEFT JOIN record ON record.number = lane.record AND (lane.visible_key IS NULL OR EXISTS (
+        SELECT 1 FROM site_sees WHERE site_sees.site = ?3 AND site_sees.visible_key = lane.visible_key))";
+
+/// The same as a condition of a query on lanes, in which the site is ?5.
+const IS_SEEN: &str = "(lane.visible_key IS NULL OR EXISTS (
+    SELECT 1 FROM site_sees WHERE site_sees.site = ?5 AND site_sees.visible_key = lane.visible_key))";
 
 impl Reading<'_> {
     /// The next rows of a lane for a site: a page's worth behind a cursor, each row after its header if that is above the
@@ -73,6 +89,7 @@ impl Reading<'_> {
         let bytes_max = ask.plain_bytes_max;
         let numbers = BTreeSet::new();
         let mut page = Page {
+            site,
             scope,
             after: from.number.0,
             bytes_max,
@@ -81,8 +98,8 @@ impl Reading<'_> {
             numbers,
             headers: BTreeSet::new(),
         };
-        let mut found = Vec::new();
-        let is_end = self.find_rows(scope, from.number.0, began, own, ask, &mut found)?;
+        let reader = Reader { site, own, began };
+        let (found, looked_through) = self.find_rows(scope, from.number.0, &reader, ask)?;
         for row in &found {
             if !self.add(&mut page, row)? {
                 // Up to the row before: what was passed over in between is the site's own.
@@ -90,43 +107,47 @@ impl Reading<'_> {
                 return Ok(Rows { rows: page.rows, cursor: Cursor { epoch, ..cursor(number) }, is_drained: false });
             }
         }
-        let Some(last) = found.last().filter(|_| !is_end) else {
+        let Some(last) = looked_through else {
             return Ok(drained(page.rows, from, Cursor { epoch, ..cursor(head) }));
         };
-        Ok(Rows { rows: page.rows, cursor: Cursor { epoch, ..cursor(last.position) }, is_drained: false })
+        Ok(Rows { rows: page.rows, cursor: Cursor { epoch, ..cursor(last) }, is_drained: false })
     }
 
-    /// Reads lane rows of one page's size at most; whether these were the last.
+    /// Reads lane rows of one page's size at most, looking through a bounded number of them; up to which position it came, or `None` if
+    /// that was the end.
     fn find_rows(
         &mut self,
         scope: i64,
         after: u64,
-        began: u64,
-        own: Option<i64>,
+        reader: &Reader,
         ask: &ReadRows,
-        found: &mut Vec<Found>,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<(Vec<Found>, Option<u64>), StoreError> {
         // JSON with its names is never smaller than the packed row, so no row too many is turned away here.
         let rows_max = ask.rows_max.clamp(1, limits::PAGE_ROWS_MAX);
         let json_bytes_max = ask.plain_bytes_max.saturating_mul(JSON_PER_PACKED);
-        let mut json_bytes = 0;
-        let mut is_end = true;
-        let sql = format!("{LANE_COLUMNS} WHERE lane.scope = ?1 AND lane.position > ?2 ORDER BY lane.position");
-        self.sql.query(&sql, &[scope.into(), unsigned(after)], &mut |row| {
-            let echo = row.optional_integer(8)?;
-            if echo.is_some() && echo == own && row.unsigned(0)? > began {
-                return Ok(ControlFlow::Continue(()));
-            }
-            if found.len() >= rows_max || json_bytes > json_bytes_max {
+        let (mut found, mut json_bytes): (Vec<Found>, usize) = (Vec::new(), 0);
+        let (mut looked_at, mut last, mut is_end) = (0, after, true);
+        let sql = format!(
+            "{LANE_COLUMNS} WHERE lane.scope = ?1 AND lane.position > ?2 ORDER BY lane.position LIMIT {}",
+            LOOKED_AT_MAX + 1
+        );
+        self.sql.query(&sql, &[scope.into(), unsigned(after), reader.site.0.into()], &mut |row| {
+            looked_at += 1;
+            if found.len() >= rows_max || json_bytes > json_bytes_max || looked_at > LOOKED_AT_MAX {
                 is_end = false;
                 return Ok(ControlFlow::Break(()));
+            }
+            last = row.unsigned(0)?;
+            let echo = row.optional_integer(8)?;
+            if echo.is_some() && echo == reader.own && last > reader.began || row.integer(12)? == 0 {
+                return Ok(ControlFlow::Continue(()));
             }
             let row = read_found(row)?;
             json_bytes += row.data.as_ref().map_or(0, String::len);
             found.push(row);
             Ok(ControlFlow::Continue(()))
         })?;
-        Ok(is_end)
+        Ok((found, (!is_end).then_some(last)))
     }
 
     /// Puts a row on the page behind its headers; false if it is for the next page.
@@ -174,10 +195,11 @@ impl Reading<'_> {
     /// below may have moved up before the site came to it, so it is sent with its lines whatever the position it entered at.
     fn header_above(&mut self, page: &Page, table: &str, id: &str) -> Result<Option<Found>, StoreError> {
         let sql = format!(
-            "{LANE_COLUMNS} WHERE record.table_name = ?1 AND record.id = ?2 AND lane.scope = ?3 AND lane.position > ?4
+            "{LANE_COLUMNS} WHERE record.table_name = ?1 AND record.id = ?2 AND lane.scope = ?4 AND lane.position > ?5
                 AND lane.is_tombstone = 0"
         );
-        let key: [Param<'_>; 4] = [table.into(), id.into(), page.scope.into(), unsigned(page.after)];
+        let key: [Param<'_>; 5] =
+            [table.into(), id.into(), page.site.0.into(), page.scope.into(), unsigned(page.after)];
         Ok(self.sql.query_one(&sql, &key, read_found)?)
     }
 
@@ -202,13 +224,21 @@ impl Reading<'_> {
     }
 
     /// How many rows wait for a site in its lanes.
-    pub(super) fn rows_waiting(&mut self, journal: i64, scopes: &[ScopeCursor]) -> Result<u64, StoreError> {
-        let mut count = 0;
+    pub(super) fn rows_waiting(
+        &mut self,
+        site: SiteId,
+        journal: i64,
+        scopes: &[ScopeCursor],
+    ) -> Result<u64, StoreError> {
+        let mut count = self.backfill_rows(site)?;
         for from in scopes {
             if let Some(scope) = self.scope_number(&from.scope)? {
-                let sql = "SELECT count(*) FROM lane WHERE scope = ?1 AND position > ?2
-                    AND (echo_journal IS NULL OR echo_journal <> ?3 OR position <= ?4)";
-                let found = self.sql.query_one(sql, &lane_key(scope, journal, &from.cursor)?, |row| row.unsigned(0))?;
+                let sql = format!(
+                    "SELECT count(*) FROM lane WHERE scope = ?1 AND position > ?2
+                        AND (echo_journal IS NULL OR echo_journal <> ?3 OR position <= ?4) AND {IS_SEEN}"
+                );
+                let key = lane_key(site, scope, journal, &from.cursor)?;
+                let found = self.sql.query_one(&sql, &key, |row| row.unsigned(0))?;
                 count += found.unwrap_or(0);
             }
         }
@@ -216,12 +246,19 @@ impl Reading<'_> {
     }
 
     /// Whether nothing waits for a site in its lanes.
-    pub(super) fn is_drained(&mut self, journal: i64, scopes: &[ScopeCursor]) -> Result<bool, StoreError> {
+    pub(super) fn is_drained(
+        &mut self,
+        site: SiteId,
+        journal: i64,
+        scopes: &[ScopeCursor],
+    ) -> Result<bool, StoreError> {
+        let sql = format!(
+            "SELECT 1 FROM lane WHERE scope = ?1 AND position > ?2
+                AND (echo_journal IS NULL OR echo_journal <> ?3 OR position <= ?4) AND {IS_SEEN} LIMIT 1"
+        );
         for from in scopes {
             if let Some(scope) = self.scope_number(&from.scope)? {
-                let sql = "SELECT 1 FROM lane WHERE scope = ?1 AND position > ?2
-                    AND (echo_journal IS NULL OR echo_journal <> ?3 OR position <= ?4) LIMIT 1";
-                if self.sql.query_integer(sql, &lane_key(scope, journal, &from.cursor)?)?.is_some() {
+                if self.sql.query_integer(&sql, &lane_key(site, scope, journal, &from.cursor)?)?.is_some() {
                     return Ok(false);
                 }
             }
@@ -245,6 +282,7 @@ const JSON_PER_PACKED: usize = 3;
 
 /// A page that is being filled.
 struct Page {
+    site: SiteId,
     scope: i64,
     after: u64,
     bytes_max: usize,
@@ -267,9 +305,10 @@ fn drained(rows: Vec<PageRow>, from: Cursor, to: Cursor) -> Rows {
     Rows { rows, cursor: if is_quiet { from } else { to }, is_drained: true }
 }
 
-fn lane_key(scope: i64, journal: i64, cursor: &Cursor) -> Result<[Param<'static>; 4], SqlError> {
+fn lane_key(site: SiteId, scope: i64, journal: i64, cursor: &Cursor) -> Result<[Param<'static>; 5], SqlError> {
     // Numbers from the wire may be of any size.
-    Ok([scope.into(), Param::unsigned(cursor.number.0)?, journal.into(), Param::unsigned(cursor.began.0)?])
+    let (number, began) = (Param::unsigned(cursor.number.0)?, Param::unsigned(cursor.began.0)?);
+    Ok([scope.into(), number, journal.into(), began, site.0.into()])
 }
 
 fn read_found(row: &dyn Row) -> Result<Found, SqlError> {

@@ -62,3 +62,13 @@ pub fn sqlite_options() -> sql::Options {
     options.statement_cache = SQLITE_STATEMENTS;
     options
 }
+
+/// Stores of a site, active or collected, at most: the other scopes are for what goes to every site, what dispensaries need, what the
+/// site sees and what it has come to see.
+pub const STORES_MAX: usize = limits::SCOPES_MAX - 4;
+
+/// Rows that are back-filled for a site in one exchange, at most, after what it sees has changed: what is left comes with the next one.
+pub const BACKFILL_STEP_ROWS: u64 = 2_000;
+
+/// Rows of a lane that are looked through for one page at most: what is not for the reader is passed over, and its cursor moves on.
+pub const LOOKED_AT_MAX: usize = 20_000;

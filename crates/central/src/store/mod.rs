@@ -28,6 +28,7 @@ mod reading;
 mod receive;
 mod records;
 mod retired;
+mod roles;
 mod schema;
 mod scopes;
 mod sites;
@@ -37,6 +38,7 @@ mod text;
 mod time_line;
 mod tokens;
 mod view;
+mod visibility;
 mod waiting;
 
 #[cfg(test)]
@@ -58,8 +60,8 @@ pub use explain::{Explained, LaneStanding, MessageEnd, MessageStanding, SITES_NA
 pub use healing::Healing;
 pub use import::{ImportMode, ImportRefusal, ImportReport};
 pub use limits::{
-    CREDENTIALS_KEPT_MAX, CURSOR_AGE_MAX, ENTRY_LOG_DAYS_DEFAULT, IMPORT_REFUSALS_TOLD_MAX, SITE_NAME_BYTES_MAX,
-    StoreLimits, sqlite_options,
+    BACKFILL_STEP_ROWS, CREDENTIALS_KEPT_MAX, CURSOR_AGE_MAX, ENTRY_LOG_DAYS_DEFAULT, IMPORT_REFUSALS_TOLD_MAX,
+    LOOKED_AT_MAX, SITE_NAME_BYTES_MAX, STORES_MAX, StoreLimits, sqlite_options,
 };
 pub use origin::{PeerAddress, SeenDevice, StopDevice};
 pub use reading::{Reading, RecordRow, SiteKind, SiteRow, StoreRow};

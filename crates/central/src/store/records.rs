@@ -5,7 +5,9 @@ use std::ops::ControlFlow;
 use domain::catalogue::Table;
 use domain::json;
 use domain::judge::Applied;
+use domain::scope::Scope;
 use domain::store::STORE_TABLE;
+use domain::visibility::VisibleKey;
 use protocol::ids::{RecordId, Sequence, SiteId, TableRef};
 use protocol::row::Row;
 use sql::{Param, SqlError, SqlExt};
@@ -28,13 +30,24 @@ pub(super) struct Stored {
 }
 
 /// A row of a lane.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct LaneRow {
     pub(super) scope: i64,
     position: u64,
     entered: u64,
     pub(super) is_tombstone: bool,
     echo_journal: Option<i64>,
+    /// What a site has to see to be given it; `None` in lanes that are for all of their readers.
+    pub(super) visible_key: Option<String>,
+}
+
+/// Where a record comes to stand in a lane.
+#[derive(Debug, Clone, Copy)]
+struct LanePlace {
+    scope: i64,
+    position: u64,
+    is_tombstone: bool,
+    echo: Option<i64>,
 }
 
 /// Who writes a record.
@@ -132,29 +145,43 @@ impl Batch<'_> {
             scopes.push(scope_number);
             let before = lanes.iter().find(|lane| lane.scope == scope_number);
             let echo = self.echo(author, &scope.to_id(), before)?;
-            self.put_lane_row(number, scope_number, position, before, applied.row.is_none(), echo)?;
+            let place = LanePlace { scope: scope_number, position, is_tombstone: applied.row.is_none(), echo };
+            let visible_key = applied.visible_key.as_ref().filter(|_| *scope == Scope::Visible);
+            self.put_lane_row(number, place, before, visible_key)?;
+            if let Some(key) = visible_key.filter(|_| before.is_some()) {
+                self.forget_gained(number, &key.to_text())?;
+            }
         }
         if table.name() == STORE_TABLE {
             self.follow_store(&table, &key.1, applied.row.as_ref())?;
         }
+        self.follow_visibility(&table, &key.1, applied.row.as_ref())?;
         // The record has left these scopes: their sites are told that it is gone there.
         for before in lanes.iter().filter(|lane| !lane.is_tombstone && !scopes.contains(&lane.scope)) {
-            self.put_lane_row(number, before.scope, position, Some(before), true, None)?;
+            let place = LanePlace { scope: before.scope, position, is_tombstone: true, echo: None };
+            let visible_key = before.visible_key.as_deref().and_then(VisibleKey::from_text);
+            self.put_lane_row(number, place, Some(before), visible_key.as_ref())?;
         }
         Ok(number)
     }
 
+    /// The lanes that a record stands in, without those of single sites, in which it says what they have come to see.
     pub(super) fn lanes_of(&mut self, record: i64) -> Result<Vec<LaneRow>, StoreError> {
         let mut lanes = Vec::new();
-        let sql =
-            "SELECT scope, position, entered, is_tombstone, echo_journal FROM lane WHERE record = ?1 ORDER BY scope";
+        let gained = &self.state.gained;
+        let sql = "SELECT scope, position, entered, is_tombstone, echo_journal, visible_key FROM lane WHERE record = ?1
+            ORDER BY scope";
         self.sql.query(sql, &[record.into()], &mut |row| {
+            if gained.contains_key(&row.integer(0)?) {
+                return Ok(ControlFlow::Continue(()));
+            }
             lanes.push(LaneRow {
                 scope: row.integer(0)?,
                 position: row.unsigned(1)?,
                 entered: row.unsigned(2)?,
                 is_tombstone: row.integer(3)? != 0,
                 echo_journal: row.optional_integer(4)?,
+                visible_key: row.optional_text(5)?.map(str::to_owned),
             });
             Ok(ControlFlow::Continue(()))
         })?;
@@ -193,38 +220,39 @@ impl Batch<'_> {
     fn put_lane_row(
         &mut self,
         record: i64,
-        scope: i64,
-        position: u64,
+        place: LanePlace,
         before: Option<&LaneRow>,
-        is_tombstone: bool,
-        echo: Option<i64>,
+        visible_key: Option<&VisibleKey>,
     ) -> Result<(), StoreError> {
+        let LanePlace { scope, position, is_tombstone, echo } = place;
         let tombstone = i64::from(is_tombstone).into();
-        match before {
-            Some(before) => {
-                let entered = if before.is_tombstone { position } else { before.entered };
-                self.sql.execute(
-                    "UPDATE lane SET position = ?3, entered = ?4, is_tombstone = ?5, echo_journal = ?6
-                     WHERE scope = ?1 AND position = ?2",
-                    &[
-                        scope.into(),
-                        unsigned(before.position),
-                        unsigned(position),
-                        unsigned(entered),
-                        tombstone,
-                        echo.into(),
-                    ],
-                )?;
-            }
-            None => {
-                self.sql.execute(
-                    "INSERT INTO lane (scope, position, record, entered, is_tombstone, echo_journal)
-                     VALUES (?1, ?2, ?3, ?2, ?4, ?5)",
-                    &[scope.into(), unsigned(position), record.into(), tombstone, echo.into()],
-                )?;
-            }
+        let key = visible_key.map(VisibleKey::to_text);
+        let Some(before) = before else {
+            self.sql.execute(
+                "INSERT INTO lane (scope, position, record, entered, is_tombstone, echo_journal, visible_key)
+                 VALUES (?1, ?2, ?3, ?2, ?4, ?5, ?6)",
+                &[scope.into(), unsigned(position), record.into(), tombstone, echo.into(), key.as_deref().into()],
+            )?;
+            return Ok(());
+        };
+        let entered = if before.is_tombstone { position } else { before.entered };
+        self.sql.execute(
+            "UPDATE lane SET position = ?3, entered = ?4, is_tombstone = ?5, echo_journal = ?6, visible_key = ?7
+             WHERE scope = ?1 AND position = ?2",
+            &[
+                scope.into(),
+                unsigned(before.position),
+                unsigned(position),
+                unsigned(entered),
+                tombstone,
+                echo.into(),
+                key.as_deref().into(),
+            ],
+        )?;
+        match before.visible_key.as_deref().and_then(VisibleKey::from_text) {
+            Some(before) if Some(&before) != visible_key => self.take_from_those_who_saw(record, &before, visible_key),
+            _ => Ok(()),
         }
-        Ok(())
     }
 }
 

@@ -6,7 +6,7 @@
 use sql::Migration;
 
 /// Number of the last migration.
-pub(super) const VERSION: u32 = 10;
+pub(super) const VERSION: u32 = 11;
 
 /// Every step. A released one never changes.
 pub(super) const MIGRATIONS: &[Migration] = &[
@@ -20,7 +20,47 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     Migration { number: 8, name: "who has reported", ddl: REPORTED },
     Migration { number: 9, name: "dispensaries", ddl: DISPENSARIES },
     Migration { number: 10, name: "claims", ddl: CLAIMS },
+    Migration { number: 11, name: "visibility", ddl: VISIBILITY },
 ];
+
+/// See the modules `visibility` and `roles`. `lane.visible_key`: what a site has to see to be given the row; empty in all other lanes.
+const VISIBILITY: &str = "
+ALTER TABLE lane ADD COLUMN visible_key {text};
+CREATE INDEX lane_visible ON lane (visible_key, record) WHERE visible_key IS NOT NULL;
+CREATE TABLE visibility (
+    id {text} PRIMARY KEY,
+    name {text} NOT NULL,
+    store {text} NOT NULL,
+    is_reverse {bigint} NOT NULL
+) {keyed_table};
+CREATE INDEX visibility_store ON visibility (store, name);
+CREATE INDEX visibility_name ON visibility (name, store);
+CREATE TABLE store_name (
+    store {text} PRIMARY KEY,
+    name {text} NOT NULL
+) {keyed_table};
+CREATE INDEX store_name_name ON store_name (name, store);
+CREATE TABLE store_role (
+    store {text} NOT NULL,
+    site {bigint} NOT NULL,
+    is_in_force {bigint} NOT NULL,
+    PRIMARY KEY (store, site)
+) {keyed_table};
+CREATE INDEX store_role_site ON store_role (site, store);
+CREATE INDEX store_site_site ON store_site (site, store);
+CREATE TABLE site_sees (
+    site {bigint} NOT NULL,
+    visible_key {text} NOT NULL,
+    PRIMARY KEY (site, visible_key)
+) {keyed_table};
+CREATE INDEX site_sees_key ON site_sees (visible_key, site);
+CREATE TABLE backfill (
+    site {bigint} NOT NULL,
+    visible_key {text} NOT NULL,
+    after {bigint} NOT NULL,
+    PRIMARY KEY (site, visible_key)
+) {keyed_table};
+";
 
 /// See the module `claims`. Sites that were found ahead and are not healed are told their grants anew.
 const CLAIMS: &str = "

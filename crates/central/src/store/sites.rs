@@ -8,7 +8,6 @@ use domain::store::STORE_TABLE;
 use protocol::control::{Control, ControlRow};
 use protocol::entry::Operation;
 use protocol::ids::{ControlNumber, CredentialGeneration, HardwareSalt, OwnershipNumber, RecordId, SiteId, TableRef};
-use protocol::limits;
 use protocol::message::Refusal;
 use protocol::row::{Row, Value};
 use sql::{Sql, SqlExt};
@@ -16,7 +15,7 @@ use sql::{Sql, SqlExt};
 use super::batch::Batch;
 use super::credentials::Credentials;
 use super::error::StoreError;
-use super::limits::SITE_NAME_BYTES_MAX;
+use super::limits::{SITE_NAME_BYTES_MAX, STORES_MAX};
 use super::reading::SiteKind;
 use super::receive::PartsOf;
 
@@ -94,6 +93,7 @@ impl Batch<'_> {
         self.sql.execute("DELETE FROM control WHERE site = ?1", &[site.0.into()])?;
         self.forget_drops(site, u64::MAX)?;
         self.forget_claims(site)?;
+        self.forget_backfill(site)?;
         self.tell_grants(site)
     }
 
@@ -157,11 +157,7 @@ impl Batch<'_> {
             let what = format!("site {site} is mobile and has its one store; add another site for store {store}");
             return Err(StoreError::refused("mobile_site_has_store", &what));
         }
-        // One scope is for what goes to every site.
-        if count + 1 >= limits::SCOPES_MAX {
-            let what = format!("site {site} has {count} stores; at most {} are possible", limits::SCOPES_MAX - 1);
-            return Err(StoreError::refused("too_many_stores", &what));
-        }
+        self.check_scopes(site, 1)?;
         // What was decided after the backup is known to the sites alone: another one may hold the store.
         self.refuse_while_healing(&format!("store {store} cannot be given to site {site} yet"))?;
         let last = before.map_or(0, |holding| holding.ownership.0).max(self.meet_claim(store, site)?.0);
@@ -172,6 +168,16 @@ impl Batch<'_> {
             ));
         };
         self.hold(store, site, OwnershipNumber(next))
+    }
+
+    /// That a site has room for more stores: each is a scope, and some scopes are not of a store.
+    pub(super) fn check_scopes(&mut self, site: SiteId, more: usize) -> Result<(), StoreError> {
+        let count = self.state.stores_on(site).count();
+        if count + more > STORES_MAX {
+            let what = format!("site {site} has {count} stores; at most {STORES_MAX} are possible");
+            return Err(StoreError::refused("too_many_stores", &what));
+        }
+        Ok(())
     }
 
     /// From now on a site holds a store under a number, and is told so.
@@ -186,8 +192,13 @@ impl Batch<'_> {
              ON CONFLICT (store) DO UPDATE SET site = excluded.site, ownership = excluded.ownership",
             &[store.as_str().into(), site.0.into(), ownership.0.into()],
         )?;
-        self.state.holdings.insert(store.clone(), Holding { site, ownership });
+        self.leave_collectors(site, store)?;
+        let before = self.state.holdings.insert(store.clone(), Holding { site, ownership });
         self.change_scopes(site)?;
+        self.follow_presence(site, store)?;
+        if let Some(before) = before.filter(|before| before.site != site) {
+            self.follow_presence(before.site, store)?;
+        }
         self.tell_grant(site, store, ownership)?;
         // Of a store that central has forgotten, too, the record is still to come.
         if self.store_record(store)?.is_some_and(|(is_here, _)| is_here) {

@@ -26,7 +26,13 @@ pub(super) struct State {
     pub(super) holdings: BTreeMap<RecordId, Holding>,
     /// Stores that serve patients.
     pub(super) dispensaries: BTreeSet<RecordId>,
+    /// Collector copies in force.
+    collectors: BTreeMap<SiteId, BTreeSet<RecordId>>,
+    /// Set while central makes or takes back a join that answers another.
+    pub(super) makes_reverse: bool,
     pub(super) scopes: BTreeMap<ScopeId, i64>,
+    /// Numbers of the scopes that are a site's own, with the site.
+    pub(super) gained: BTreeMap<i64, SiteId>,
     pub(super) sites: BTreeMap<SiteId, SiteState>,
     /// Entries that wait for headers, of all sites.
     pub(super) waiting: u64,
@@ -55,6 +61,8 @@ pub(super) struct SiteState {
     pub(super) cursors: BTreeMap<ScopeId, Cursor>,
     /// What it receives.
     pub(super) scopes: Vec<ScopeId>,
+    /// Whether changes of what it sees wait to be carried out for it.
+    pub(super) has_backfill: bool,
     /// What it does not receive any more, or receives anew, and the control row that says so.
     pub(super) drops: BTreeMap<ScopeId, u64>,
 }
@@ -223,11 +231,21 @@ impl State {
             dispensaries.insert(text::record_id(row, 0)?);
             Ok(ControlFlow::Continue(()))
         })?;
+        let mut collectors: BTreeMap<SiteId, BTreeSet<RecordId>> = BTreeMap::new();
+        sql.query("SELECT site, store FROM store_role WHERE is_in_force = 1", &[], &mut |row| {
+            collectors.entry(text::site(row, 0)?).or_default().insert(text::record_id(row, 1)?);
+            Ok(ControlFlow::Continue(()))
+        })?;
         let mut scopes = BTreeMap::new();
         sql.query("SELECT id, number FROM scope", &[], &mut |row| {
             scopes.insert(text::scope(row, 0)?, row.integer(1)?);
             Ok(ControlFlow::Continue(()))
         })?;
+        let own = |(scope, number): (&ScopeId, &i64)| match Scope::from_id(scope) {
+            Scope::Gained(site) => Some((*number, site)),
+            _ => None,
+        };
+        let gained = scopes.iter().filter_map(own).collect();
         let waiting = sql.query_one("SELECT count(*) FROM waiting", &[], |row| row.unsigned(0))?.unwrap_or(0);
         Ok(Self {
             epoch: epoch(sql)?,
@@ -235,7 +253,10 @@ impl State {
             position_stored: position,
             holdings,
             dispensaries,
+            collectors,
+            makes_reverse: false,
             scopes,
+            gained,
             sites: BTreeMap::new(),
             waiting,
             unreported_sites: None,
@@ -250,9 +271,33 @@ impl State {
 
     /// What a site receives, as [`Scope::of_site`] says.
     pub(super) fn scopes_of(&self, site: SiteId) -> Vec<ScopeId> {
-        let held = || self.holdings.iter().filter(|(_, holding)| holding.site == site).map(|(store, _)| store);
-        let has_dispensary = held().any(|store| self.dispensaries.contains(store));
-        Scope::of_site(held().cloned(), has_dispensary).map(|scope| scope.to_id()).collect()
+        let has_dispensary = self.stores_of(site).any(|store| self.dispensaries.contains(store));
+        let gained = self.scopes.contains_key(&Scope::Gained(site).to_id()).then_some(site);
+        Scope::of_site(self.stores_on(site).cloned(), has_dispensary, gained).map(|scope| scope.to_id()).collect()
+    }
+
+    /// Stores that are active at a site.
+    pub(super) fn stores_of(&self, site: SiteId) -> impl Iterator<Item = &RecordId> {
+        self.holdings.iter().filter(move |(_, holding)| holding.site == site).map(|(store, _)| store)
+    }
+
+    /// Stores of which a site has all.
+    pub(super) fn stores_on(&self, site: SiteId) -> impl Iterator<Item = &RecordId> {
+        self.stores_of(site).chain(self.collectors.get(&site).into_iter().flatten())
+    }
+
+    /// Whether a site has a collector copy of a store.
+    pub(super) fn collects(&self, site: SiteId, store: &RecordId) -> bool {
+        self.collectors.get(&site).is_some_and(|stores| stores.contains(store))
+    }
+
+    pub(super) fn set_collects(&mut self, site: SiteId, store: &RecordId, collects: bool) {
+        let stores = self.collectors.entry(site).or_default();
+        if collects {
+            stores.insert(store.clone());
+        } else {
+            stores.remove(store);
+        }
     }
 }
 
@@ -287,7 +332,9 @@ impl SiteState {
             drops.insert(text::scope(row, 0)?, row.unsigned(1)?);
             Ok(ControlFlow::Continue(()))
         })?;
+        let backfill = sql.query_integer("SELECT 1 FROM backfill WHERE site = ?1 LIMIT 1", &[id])?;
         Ok(Some(Self {
+            has_backfill: backfill.is_some(),
             is_enrolled,
             generation,
             control_last,

@@ -98,7 +98,7 @@ impl Reading<'_> {
         let active =
             self.sql.query_integer("SELECT number FROM journal WHERE site = ?1 AND is_active = 1", &[site.0.into()])?;
         Ok(Some(SiteStatus {
-            rows_waiting: self.rows_waiting(active.unwrap_or(0), &scopes)?,
+            rows_waiting: self.rows_waiting(site, active.unwrap_or(0), &scopes)?,
             control_rows: self.count("SELECT count(*) FROM control WHERE site = ?1", site)?,
             unjudged_entries: self.count(
                 "SELECT CAST(coalesce(sum(coalesce(closed_at, received) - judged), 0) AS bigint) FROM journal WHERE site = ?1",
@@ -166,9 +166,11 @@ impl Reading<'_> {
     fn reported_cursors(&mut self, site: SiteId) -> Result<Vec<ScopeCursor>, StoreError> {
         let sql = "SELECT 1 FROM store_site JOIN dispensary ON dispensary.store = store_site.store WHERE store_site.site = ?1 LIMIT 1";
         let has_dispensary = self.sql.query_integer(sql, &[site.0.into()])?.is_some();
-        let stores = self.stores_of(site)?.into_iter().map(|(store, _)| store);
+        let mut stores: Vec<_> = self.stores_of(site)?.into_iter().map(|(store, _)| store).collect();
+        stores.extend(self.collected_by(site)?);
+        let gained = self.scope_number(&Scope::Gained(site).to_id())?.map(|_| site);
         let mut cursors = Vec::new();
-        for scope in Scope::of_site(stores, has_dispensary) {
+        for scope in Scope::of_site(stores, has_dispensary, gained) {
             let scope = scope.to_id();
             let cursor = self.sql.query_one(
                 "SELECT epoch, number, began FROM site_cursor WHERE site = ?1 AND scope = ?2",

@@ -59,7 +59,7 @@ fn a_flipped_bit_is_an_error_or_changes_nothing_that_is_read() {
     let path = store(&folder);
     let whole = std::fs::read(&path).unwrap();
     let mut noticed = 0;
-    for step in 0..48 {
+    for step in 0..96 {
         // Each page in turn, at another place in each; the first bytes of the file too.
         let at = if step < 6 { step * 16 + 2 } else { (step * PAGE_BYTES + step * 613 + 9) % whole.len() };
         flip(&path, at);

@@ -30,7 +30,6 @@ struct SourceTable {
     parent: Option<SourceParent>,
     #[serde(default)]
     dispensary: bool,
-    routed_as: Option<RoutedAs>,
     note: Option<String>,
     #[serde(default)]
     variants: Vec<SourceVariant>,
@@ -42,12 +41,6 @@ struct SourceTable {
 struct SourceParent {
     table: String,
     column: String,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum RoutedAs {
-    Central,
 }
 
 #[derive(Deserialize)]
@@ -72,7 +65,6 @@ fn parse(text: &str) -> Result<Catalogue, String> {
 
 fn build(source: SourceTable, numbers: &[(String, u16)]) -> Result<Table, String> {
     let mut table = Table::new(TableRef::Known(source.number), source.name, source.r#type, source.columns);
-    table.is_routed_as_central = matches!(source.routed_as, Some(RoutedAs::Central));
     table.is_dispensary = source.dispensary;
     table.store_column = source.store_column;
     table.store_after = source.store_after;

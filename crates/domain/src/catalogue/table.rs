@@ -99,7 +99,6 @@ pub struct Table {
     pub(super) reference: TableRef,
     pub(super) name: String,
     pub(super) data_type: DataType,
-    pub(super) is_routed_as_central: bool,
     pub(super) is_dispensary: bool,
     pub(super) id_column: String,
     pub(super) store_column: Option<String>,
@@ -134,7 +133,6 @@ impl Table {
             reference,
             name,
             data_type,
-            is_routed_as_central: false,
             is_dispensary: false,
             id_column: "ID".to_owned(),
             store_column: None,
@@ -172,11 +170,6 @@ impl Table {
     /// Its data type; single records may differ: see [`Table::data_type_of`].
     pub fn data_type(&self) -> DataType {
         self.data_type
-    }
-
-    /// Whether it is written on central and goes everywhere although its own type says something narrower.
-    pub fn is_routed_as_central(&self) -> bool {
-        self.is_routed_as_central
     }
 
     /// Whether only sites with an active dispensary store work with it.
@@ -236,10 +229,14 @@ impl Table {
     /// Whether the judge knows what to do with a type.
     pub(crate) fn is_type_supported(&self, data_type: DataType) -> bool {
         match data_type {
-            DataType::Central | DataType::CentralDispensary | DataType::Store | DataType::Message | DataType::Local => {
-                true
-            }
-            other => self.is_routed_as_central && other == self.data_type,
+            DataType::Central
+            | DataType::CentralDispensary
+            | DataType::CentralStore
+            | DataType::Name
+            | DataType::Store
+            | DataType::Message
+            | DataType::Local => true,
+            DataType::Patient | DataType::Sync => false,
         }
     }
 

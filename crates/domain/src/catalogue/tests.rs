@@ -94,15 +94,16 @@ fn store_data_says_where_its_store_is() {
 }
 
 #[test]
-fn only_name_and_central_store_data_is_routed_as_central() {
+fn what_goes_by_visibility_says_what_has_to_be_seen() {
     for table in Catalogue::embedded().tables() {
-        let is_narrower = matches!(table.data_type(), DataType::Name | DataType::CentralStore);
-        assert_eq!(table.is_routed_as_central(), is_narrower, "{}", table.name());
-        let is_complete = matches!(
-            table.data_type(),
-            DataType::Central | DataType::CentralDispensary | DataType::Store | DataType::Message | DataType::Local
-        );
-        assert_eq!(table.is_supported(), is_narrower || is_complete, "{}", table.name());
+        let is_left = matches!(table.data_type(), DataType::Patient | DataType::Sync);
+        assert_eq!(table.is_supported(), !is_left, "{}", table.name());
+        let column = match table.data_type() {
+            DataType::Name => table.name_column(),
+            DataType::CentralStore => table.store_column(),
+            _ => continue,
+        };
+        assert!(column.is_some(), "{}", table.name());
     }
 }
 

@@ -58,6 +58,7 @@ impl Case<'_> {
         Ok(Verdict::Accept(Applied {
             effect: Effect::Write,
             scopes: parties.as_ref().map(Parties::scopes).unwrap_or_default(),
+            visible_key: None,
             store: parties.and_then(|parties| parties.sender),
             row: after,
             parent: None,

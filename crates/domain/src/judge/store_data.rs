@@ -184,6 +184,7 @@ impl Held {
             effect: Effect::Write,
             row,
             scopes: vec![Scope::Store(self.store.clone())],
+            visible_key: None,
             store: Some(self.store),
             parent,
             ownership: self.ownership,

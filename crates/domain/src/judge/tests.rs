@@ -173,9 +173,9 @@ fn central_data_is_written_on_central_alone_and_goes_to_all_sites() {
             (r#"patch item I1 {"code":"9"}"#, "accept, to all sites"),
             ("delete item I1", "accept, to all sites"),
             (r#"put item Igone {"code":"9"}"#, "accept, to all sites"),
-            (r#"put store S9 {"code":"9"}"#, "accept, to all sites"),
-            (r#"put name_store_join J {"store_ID":"S1","name_ID":"N1"}"#, "accept, to all sites"),
-            (r#"put name_tag_join J {"name_ID":"N1"}"#, "accept, to all sites"),
+            (r#"put store S9 {"code":"9"}"#, "accept, to what a site sees"),
+            (r#"put name_store_join J {"store_ID":"S1","name_ID":"N1"}"#, "accept, to what a site sees"),
+            (r#"put name_tag_join J {"name_ID":"N1"}"#, "accept, to what a site sees"),
             (r#"put name N9 {"type":"facility"}"#, "accept, to all sites"),
         ],
     );

@@ -105,7 +105,6 @@ impl World {
         let scope = match table.data_type() {
             DataType::CentralDispensary => domain::scope::Scope::DispensarySites.to_id(),
             DataType::Central => domain::scope::Scope::AllSites.to_id(),
-            _ if table.is_routed_as_central() => domain::scope::Scope::AllSites.to_id(),
             _ => return Ok(()),
         };
         if !table.is_supported() || self.model.device(index).by_key.contains_key(key) {

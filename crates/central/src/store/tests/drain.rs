@@ -120,7 +120,11 @@ impl Run {
             let mut there = BTreeMap::new();
             for table in TABLES {
                 for row in self.world.store.reading().records(table, None, 1000).unwrap() {
-                    if row.store.is_none() || row.store == Some(id(&format!("S{site}"))) {
+                    // No store sees another here: each site has its own store's record alone.
+                    let own = Some(id(&format!("S{site}")));
+                    let is_for_site =
+                        if table == "store" { Some(&row.id) == own.as_ref() } else { row.store.is_none() };
+                    if is_for_site || row.store == own {
                         there.insert((table.to_owned(), row.id.to_string()), row.data.unwrap());
                     }
                 }

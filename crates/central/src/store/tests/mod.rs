@@ -15,6 +15,8 @@ mod sites;
 mod speed;
 mod tokens;
 mod versions;
+mod visibility;
+mod visibility_drawn;
 
 use std::sync::Arc;
 

@@ -1,0 +1,369 @@
+//! Who sees which names and stores, and what that brings to a site and takes from it.
+
+use domain::scope::Scope;
+
+use super::*;
+use crate::store::limits::BACKFILL_STEP_ROWS;
+use crate::store::roles::Role;
+
+contract!(
+    what_hangs_on_a_store_goes_where_the_store_is_active_and_where_it_is_visible,
+    what_hangs_on_a_name_goes_where_the_name_is_visible,
+    central_makes_the_reverse_join_and_takes_it_back_with_the_one_that_it_answers,
+    a_reverse_join_that_somebody_set_by_hand_stays,
+    a_store_whose_record_comes_after_its_joins_sees_and_is_seen_all_the_same,
+    what_a_site_comes_to_see_late_is_back_filled_and_what_it_sees_no_more_goes,
+    what_changes_while_a_back_fill_waits_arrives_once_in_its_newest_state,
+    a_back_fill_goes_on_in_bounded_steps_and_is_counted,
+    a_site_that_sees_and_unsees_while_it_is_away_ends_with_what_holds,
+    a_record_that_hangs_on_another_name_moves_to_those_who_see_that,
+    a_name_that_every_store_sees_costs_one_lane_row_a_change,
+    a_collector_is_refused_without_visibility_and_rests_when_it_is_lost,
+    a_collector_copy_is_read_from_its_beginning_and_goes_with_its_role,
+    what_is_not_for_a_site_is_passed_over_in_windows,
+);
+
+/// Two sites with a store each, of which neither sees the other; the stores have names.
+fn two(world: &mut World) -> (Device, Device) {
+    let (one, two) = (world.device(&["A"]), world.device(&["B"]));
+    world.write(&[
+        r#"patch store A {"name_ID":"nA"}"#,
+        r#"patch store B {"name_ID":"nB"}"#,
+        r#"upsert name nA {"name":"a"}"#,
+        r#"upsert name nB {"name":"b"}"#,
+    ]);
+    (one, two)
+}
+
+fn join(name: &str, store: &str) -> String {
+    format!(r#"upsert name_store_join {name}-in-{store} {{"name_ID":"{name}","store_ID":"{store}"}}"#)
+}
+
+fn settle(world: &mut World, device: &mut Device) {
+    for _ in 0..2 {
+        device.sync(world);
+    }
+}
+
+fn has(device: &Device, table: &str, record: &str) -> bool {
+    device.data(table, record) != "not here"
+}
+
+/// Joins that count at central: name, store, and whether central made it.
+fn joins(world: &mut World) -> Vec<String> {
+    let mut joins = Vec::new();
+    let sql = "SELECT name, store, is_reverse FROM visibility ORDER BY name, store";
+    let mut add = |row: &dyn sql::Row| {
+        let mark = if row.integer(2)? == 1 { " (reverse)" } else { "" };
+        joins.push(format!("{} in {}{mark}", row.text(0)?, row.text(1)?));
+        Ok(std::ops::ControlFlow::Continue(()))
+    };
+    world.store.sql.query(sql, &[], &mut add).unwrap();
+    joins
+}
+
+fn role(world: &mut World, store: &str, site: SiteId) -> Role {
+    world.job(|batch| batch.role_of(&id(store), site))
+}
+
+fn what_hangs_on_a_store_goes_where_the_store_is_active_and_where_it_is_visible(world: &mut World) {
+    let (mut one, mut two) = two(world);
+    world.write(&[
+        r#"upsert item_store_join IA {"store_ID":"A","item_ID":"I"}"#,
+        r#"upsert preference P {"value":"of all stores"}"#,
+        r#"upsert preference PB {"store_id":"B","value":"of one"}"#,
+    ]);
+    settle(world, &mut one);
+    settle(world, &mut two);
+    assert!(has(&one, "item_store_join", "IA") && !has(&two, "item_store_join", "IA"));
+    assert!(has(&one, "preference", "P") && has(&two, "preference", "P"));
+    assert!(!has(&one, "preference", "PB") && has(&two, "preference", "PB"));
+    assert_eq!((role(world, "A", one.site), role(world, "A", two.site)), (Role::Active, Role::None));
+
+    world.write(&[&join("nA", "B")]);
+    settle(world, &mut one);
+    settle(world, &mut two);
+
+    assert_eq!((role(world, "A", two.site), role(world, "B", one.site)), (Role::Transfer, Role::Transfer));
+    assert_eq!(role(world, "A", CENTRAL), Role::Collector);
+    for (device, record) in [(&two, "A"), (&one, "B")] {
+        assert!(has(device, "store", record));
+    }
+    assert!(has(&two, "item_store_join", "IA") && has(&one, "preference", "PB"));
+}
+
+fn what_hangs_on_a_name_goes_where_the_name_is_visible(world: &mut World) {
+    let (mut one, mut two) = two(world);
+    world.write(&[
+        r#"upsert contact CA {"name_ID":"nA"}"#,
+        r#"upsert contact CS {"name_ID":"supplier"}"#,
+        r#"upsert contact lost {"first":"nobody's"}"#,
+        &join("supplier", "B"),
+    ]);
+
+    settle(world, &mut one);
+    settle(world, &mut two);
+
+    assert!(has(&one, "contact", "CA") && !has(&two, "contact", "CA"), "a store's own name is visible where it is");
+    assert!(!has(&one, "contact", "CS") && has(&two, "contact", "CS"));
+    assert!(!has(&one, "contact", "lost") && !has(&two, "contact", "lost"));
+}
+
+fn central_makes_the_reverse_join_and_takes_it_back_with_the_one_that_it_answers(world: &mut World) {
+    two(world);
+    world.write(&[&join("nA", "B"), &join("supplier", "B")]);
+    assert_eq!(joins(world), ["nA in B", "nB in A (reverse)", "supplier in B"]);
+
+    world.write(&[r#"patch name_store_join nA-in-B {"inactive":true}"#]);
+    assert_eq!(joins(world), ["supplier in B"]);
+
+    world.write(&[r#"patch name_store_join nA-in-B {"inactive":false}"#]);
+    assert_eq!(joins(world), ["nA in B", "nB in A (reverse)", "supplier in B"]);
+    world.write(&["delete name_store_join nA-in-B"]);
+    assert_eq!(joins(world), ["supplier in B"]);
+}
+
+fn a_reverse_join_that_somebody_set_by_hand_stays(world: &mut World) {
+    two(world);
+    world.write(&[&join("nA", "B"), &join("nB", "A")]);
+    assert_eq!(joins(world), ["nA in B", "nB in A"]);
+
+    world.write(&["delete name_store_join nA-in-B"]);
+    // Set from the other side, it is the one that is answered.
+    assert_eq!(joins(world), ["nA in B (reverse)", "nB in A"]);
+    world.write(&["delete name_store_join nB-in-A"]);
+    assert_eq!(joins(world), [""; 0]);
+}
+
+fn a_store_whose_record_comes_after_its_joins_sees_and_is_seen_all_the_same(world: &mut World) {
+    let mut one = world.device(&["A"]);
+    world.write(&[&join("nA", "B")]);
+    let mut two = world.device(&["B"]);
+    settle(world, &mut one);
+    settle(world, &mut two);
+    assert!(!has(&two, "store", "A"));
+
+    world.write(&[r#"patch store A {"name_ID":"nA"}"#, r#"patch store B {"name_ID":"nB"}"#]);
+    settle(world, &mut one);
+    settle(world, &mut two);
+    assert!(has(&two, "store", "A") && has(&one, "store", "B"));
+
+    world.write(&[r#"patch store A {"name_ID":"other"}"#]);
+    settle(world, &mut one);
+    settle(world, &mut two);
+    // Nobody made its new name visible there, so nothing is to be answered either.
+    assert!(!has(&two, "store", "A") && !has(&one, "store", "B"));
+}
+
+fn what_a_site_comes_to_see_late_is_back_filled_and_what_it_sees_no_more_goes(world: &mut World) {
+    let (mut one, mut two) = two(world);
+    for number in 0..30 {
+        world.write(&[&format!(r#"upsert item_store_join IA{number} {{"store_ID":"A"}}"#)]);
+    }
+    world.write(&[r#"upsert contact CA {"name_ID":"nA"}"#]);
+    settle(world, &mut one);
+    settle(world, &mut two);
+
+    world.write(&[&join("nA", "B")]);
+    settle(world, &mut two);
+    assert!(has(&two, "item_store_join", "IA29") && has(&two, "store", "A") && has(&two, "contact", "CA"));
+    assert_eq!(world.status(&two).rows_waiting, 0);
+
+    world.write(&["delete item_store_join IA3", r#"patch item_store_join IA4 {"margin":3}"#]);
+    settle(world, &mut two);
+    assert!(!has(&two, "item_store_join", "IA3"));
+    assert!(two.data("item_store_join", "IA4").contains("margin"));
+
+    world.write(&["delete name_store_join nA-in-B"]);
+    settle(world, &mut two);
+    settle(world, &mut one);
+    for (table, record) in [("item_store_join", "IA29"), ("store", "A"), ("contact", "CA")] {
+        assert!(!has(&two, table, record), "{table} {record}");
+        assert!(has(&one, table, record), "{table} {record}");
+    }
+    assert!(!has(&one, "store", "B"));
+}
+
+fn what_changes_while_a_back_fill_waits_arrives_once_in_its_newest_state(world: &mut World) {
+    let (_, mut two) = two(world);
+    world.write(&[r#"upsert item_store_join IA {"store_ID":"A","margin":1}"#]);
+    settle(world, &mut two);
+    world.write(&[&join("nA", "B"), r#"patch item_store_join IA {"margin":2}"#]);
+
+    settle(world, &mut two);
+    assert!(two.data("item_store_join", "IA").contains(r#""margin":2"#));
+
+    world.write(&[r#"patch item_store_join IA {"margin":3}"#, "delete name_store_join nA-in-B"]);
+    settle(world, &mut two);
+    assert!(!has(&two, "item_store_join", "IA"));
+
+    // Deleted before the site hears that it sees it no more.
+    world.write(&[&join("nA", "B")]);
+    settle(world, &mut two);
+    world.write(&["delete item_store_join IA", "delete name_store_join nA-in-B"]);
+    settle(world, &mut two);
+    assert!(!has(&two, "item_store_join", "IA"));
+}
+
+fn a_back_fill_goes_on_in_bounded_steps_and_is_counted(world: &mut World) {
+    let (_, mut two) = two(world);
+    settle(world, &mut two);
+    let rows = BACKFILL_STEP_ROWS + 500;
+    let lines: Vec<_> =
+        (0..rows).map(|number| format!(r#"upsert item_store_join IA{number} {{"store_ID":"A"}}"#)).collect();
+    let edits: Vec<_> = lines.iter().map(|line| edit(line)).collect();
+    world.job(|batch| batch.import(&mut edits.into_iter(), ImportMode::AllOrNothing));
+    // Something for the site behind them, so that its cursor moves past them.
+    world.write(&[r#"upsert item_store_join IB {"store_ID":"B"}"#]);
+    settle(world, &mut two);
+    world.write(&[&join("nA", "B")]);
+    assert!(world.status(&two).rows_waiting > rows);
+
+    let first = two.push(world);
+    assert!(first.rows_waiting.unwrap() > rows, "what is still to be written counts");
+    two.pull(world);
+    assert!(!has(&two, "item_store_join", &format!("IA{}", rows - 1)));
+    settle(world, &mut two);
+
+    assert!(has(&two, "item_store_join", &format!("IA{}", rows - 1)));
+    // What the site has read is of no use in its own lane any more.
+    two.sync(world);
+    let gained = world.job(|batch| batch.scope_number(&Scope::Gained(two.site)));
+    let sql = "SELECT count(*) FROM lane WHERE scope = ?1";
+    assert_eq!(world.store.sql.query_integer(sql, &[gained.into()]).unwrap(), Some(0));
+    assert_eq!(world.status(&two).rows_waiting, 0);
+}
+
+fn a_site_that_sees_and_unsees_while_it_is_away_ends_with_what_holds(world: &mut World) {
+    let (_, mut two) = two(world);
+    world.write(&[r#"upsert contact CA {"name_ID":"nA"}"#]);
+    settle(world, &mut two);
+    for _ in 0..3 {
+        world.write(&[&join("nA", "B")]);
+        world.write(&["delete name_store_join nA-in-B"]);
+    }
+    settle(world, &mut two);
+    assert!(!has(&two, "contact", "CA"));
+    world.write(&[&join("nA", "B")]);
+    two.push(world);
+    world.write(&["delete name_store_join nA-in-B"]);
+    two.pull(world);
+    world.write(&[&join("nA", "B")]);
+    settle(world, &mut two);
+    assert!(has(&two, "contact", "CA"));
+}
+
+fn a_record_that_hangs_on_another_name_moves_to_those_who_see_that(world: &mut World) {
+    let (mut one, mut two) = two(world);
+    world.write(&[r#"upsert contact C {"name_ID":"nA"}"#]);
+    settle(world, &mut one);
+    settle(world, &mut two);
+    assert!(has(&one, "contact", "C"));
+
+    world.write(&[r#"patch contact C {"name_ID":"nB"}"#]);
+    settle(world, &mut one);
+    settle(world, &mut two);
+    assert!(!has(&one, "contact", "C") && has(&two, "contact", "C"));
+
+    world.write(&["delete contact C", r#"put contact C {"name_ID":"nA"}"#]);
+    settle(world, &mut one);
+    settle(world, &mut two);
+    assert!(has(&one, "contact", "C") && !has(&two, "contact", "C"));
+}
+
+fn a_name_that_every_store_sees_costs_one_lane_row_a_change(world: &mut World) {
+    let stores: Vec<String> = (0..20).map(|number| format!("S{number}")).collect();
+    for store in &stores {
+        world.device(&[store]);
+        world.write(&[&join("supplier", store)]);
+    }
+    let rows = |world: &mut World| world.store.sql.query_integer("SELECT count(*) FROM lane", &[]).unwrap().unwrap();
+    let before = rows(world);
+
+    world.write(&[r#"upsert contact C {"name_ID":"supplier"}"#]);
+    assert_eq!(rows(world), before + 1);
+    for number in 0..5 {
+        world.write(&[&format!(r#"patch contact C {{"first":"{number}"}}"#)]);
+    }
+
+    assert_eq!(rows(world), before + 1);
+}
+
+fn a_collector_is_refused_without_visibility_and_rests_when_it_is_lost(world: &mut World) {
+    let (mut one, mut two) = two(world);
+    one.record(&[r#"put transact T1 {"store_ID":"A"}"#]);
+    settle(world, &mut one);
+    settle(world, &mut two);
+    let site = two.site;
+    let set = |world: &mut World, site| world.try_job(|batch| batch.set_collector(&id("A"), site, true));
+    assert_eq!(code(set(world, site)), "collector_unseen");
+    assert_eq!(code(set(world, one.site)), "store_is_active");
+    assert_eq!(code(set(world, CENTRAL)), "central_collects");
+    assert_eq!(code(world.try_job(|batch| batch.set_collector(&id("Z"), site, true))), "unknown_store");
+
+    world.write(&[&join("nA", "B")]);
+    set(world, site).unwrap();
+    settle(world, &mut two);
+    assert_eq!(role(world, "A", site), Role::Collector);
+    assert!(has(&two, "transact", "T1"));
+    two.record(&[r#"patch transact T1 {"comment":"mine"}"#]);
+    settle(world, &mut two);
+    assert_eq!(two.told.last().unwrap().1, "not_store_holder");
+
+    world.write(&["delete name_store_join nA-in-B"]);
+    settle(world, &mut two);
+    assert_eq!(role(world, "A", site), Role::None);
+    world.write(&[&join("nA", "B")]);
+    settle(world, &mut two);
+    assert_eq!(role(world, "A", site), Role::Collector);
+    assert!(has(&two, "transact", "T1"));
+}
+
+fn a_collector_copy_is_read_from_its_beginning_and_goes_with_its_role(world: &mut World) {
+    let (mut one, mut two) = two(world);
+    world.write(&[&join("nA", "B"), &join("supplier", "A"), r#"upsert contact CS {"name_ID":"supplier"}"#]);
+    (0..20).for_each(|number| one.record(&[&format!(r#"put transact T{number} {{"store_ID":"A"}}"#)]));
+    settle(world, &mut one);
+    settle(world, &mut two);
+    assert!(!has(&two, "transact", "T0") && !has(&two, "contact", "CS"));
+    let site = two.site;
+
+    world.job(|batch| batch.set_collector(&id("A"), site, true));
+    settle(world, &mut two);
+    assert!(has(&two, "transact", "T19"));
+    assert!(has(&two, "contact", "CS"), "names that a collected store sees are visible where it is looked into");
+
+    let dropped = |device: &Device| {
+        let told = |control: &&protocol::control::Control| matches!(control, protocol::control::Control::Dropped(_));
+        device.controls.iter().filter(told).count()
+    };
+    assert_eq!(dropped(&two), 0);
+    world.job(|batch| batch.set_collector(&id("A"), site, false));
+    settle(world, &mut two);
+    assert_eq!((role(world, "A", site), dropped(&two)), (Role::Transfer, 1));
+    assert!(!has(&two, "contact", "CS"));
+}
+
+fn what_is_not_for_a_site_is_passed_over_in_windows(world: &mut World) {
+    let (_, mut two) = two(world);
+    let count = LOOKED_AT_MAX + 10;
+    let scope = world.job(|batch| batch.scope_number(&Scope::Visible));
+    // Written past the judge: twenty thousand records take long.
+    world.store.sql.begin(Durability::Process).unwrap();
+    for number in 0..count {
+        let at = 1_000_000 + i64::try_from(number).unwrap();
+        let row = "INSERT INTO lane (scope, position, record, entered, is_tombstone, visible_key) VALUES (?1, ?2, ?2, ?2, 1, 'sA')";
+        world.store.sql.execute(row, &[scope.into(), at.into()]).unwrap();
+    }
+    let head = i64::try_from(2_000_000 + count).unwrap();
+    world.store.sql.execute("UPDATE counter SET value = ?1 WHERE name = 'position'", &[head.into()]).unwrap();
+    world.store.sql.commit().unwrap();
+    world.restart(101);
+    two.push(world);
+
+    let first = two.read(world, &Scope::Visible.to_id(), 100, 100_000);
+    let second = two.read(world, &Scope::Visible.to_id(), 100, 100_000);
+
+    assert!(!first.is_drained && first.rows.len() < 5 && first.cursor.number.0 > 1_000_000, "{first:?}");
+    assert!(second.is_drained && second.rows.is_empty());
+}

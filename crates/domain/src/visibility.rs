@@ -1,0 +1,194 @@
+//! Visibility: which names and stores a store sees, and so what of them its site receives (`domain.md`, "Words"; seed 000, "Data types").
+//!
+//! A record of the table [`JOIN_TABLE`] makes a name visible in a store. Where the name is that of a store, each of the two sees the
+//! other: central makes the other join itself, under an id that follows from its name and store, and takes it back with the one that it
+//! answers.
+//!
+//! | data | goes where | key |
+//! | --- | --- | --- |
+//! | Name: what hangs on a name | the name is visible in a store that is active, or a collector, there | the name |
+//! | Central store: what hangs on a store | the store is active, a collector, or visible to a store that is active there | the store |
+//!
+//! All of it stands in one lane, [`Scope::Visible`](crate::scope::Scope::Visible), each row with its key; who reads the lane is given the
+//! rows whose keys it sees.
+
+use std::fmt;
+
+use protocol::chain::hash_of;
+use protocol::ids::{RecordId, TableRef};
+use protocol::row::{Row, Value};
+
+use crate::catalogue::{DataType, Table};
+use crate::judge::Found;
+
+/// The table of joins, under mSupply's name.
+pub const JOIN_TABLE: &str = "name_store_join";
+/// Its column with the name.
+pub const JOIN_NAME_COLUMN: &str = "name_ID";
+/// Its column with the store in which the name is visible.
+pub const JOIN_STORE_COLUMN: &str = "store_ID";
+/// Its column that takes the visibility away while the record stays (`msupply-tables.md`: treated as a delete).
+const INACTIVE_COLUMN: &str = "inactive";
+/// The column of a store's record with its own name.
+pub const STORE_NAME_COLUMN: &str = "name_ID";
+
+/// What a site has to see to receive a record.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum VisibleKey {
+    /// A store.
+    Store(RecordId),
+    /// A name.
+    Name(RecordId),
+}
+
+impl VisibleKey {
+    /// The key of a record of a type that goes by visibility. `None` for one that hangs on no store, as a preference of all stores does.
+    pub fn of(table: &Table, id: &RecordId, row: &Row) -> Option<Self> {
+        match table.data_type_of(row) {
+            DataType::CentralStore => table.store_of(id, row)?.ok().map(Self::Store),
+            DataType::Name => table.id_in(row, table.name_column()?).ok().map(Self::Name),
+            _ => None,
+        }
+    }
+
+    /// As a database keeps it.
+    pub fn to_text(&self) -> String {
+        match self {
+            Self::Store(store) => format!("s{store}"),
+            Self::Name(name) => format!("n{name}"),
+        }
+    }
+
+    /// Reads what [`VisibleKey::to_text`] wrote.
+    pub fn from_text(text: &str) -> Option<Self> {
+        let (kind, id) = text.split_at_checked(1)?;
+        let id = RecordId::new(id).ok()?;
+        match kind {
+            "s" => Some(Self::Store(id)),
+            "n" => Some(Self::Name(id)),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for VisibleKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Store(store) => write!(formatter, "store {store}"),
+            Self::Name(name) => write!(formatter, "name {name}"),
+        }
+    }
+}
+
+/// That a name is visible in a store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Join {
+    /// The name.
+    pub name: RecordId,
+    /// The store that sees it.
+    pub store: RecordId,
+}
+
+impl Join {
+    /// What a record of [`JOIN_TABLE`] says; `None` if it is inactive, or lacks one of the two.
+    pub fn of(joins: &Table, row: &Row) -> Option<Self> {
+        if row.value(&joins.column_ref(INACTIVE_COLUMN)) == Some(&Value::Bool(true)) {
+            return None;
+        }
+        let id = |column| joins.id_in(row, column).ok();
+        Some(Self { name: id(JOIN_NAME_COLUMN)?, store: id(JOIN_STORE_COLUMN)? })
+    }
+
+    /// The id of the record that central makes for it: the first 16 bytes of SHA-256(table, name, store), so that it is made once.
+    ///
+    /// # Panics
+    /// Never: 32 digits are an id.
+    pub fn derived_id(&self) -> RecordId {
+        let text = [JOIN_TABLE, self.name.as_str(), self.store.as_str()].join("\0");
+        let digits: String = hash_of(text.as_bytes()).0.iter().take(16).map(|byte| format!("{byte:02X}")).collect();
+        RecordId::new(&digits).expect("32 digits are an id")
+    }
+
+    /// The columns of a record that says this.
+    ///
+    /// # Panics
+    /// Never: two columns are within every limit.
+    pub fn to_row(&self, joins: &Table) -> Row {
+        let column = |name: &str, id: &RecordId| (joins.column_ref(name), Value::Text(id.as_str().to_owned()));
+        Row::new(vec![column(JOIN_STORE_COLUMN, &self.store), column(JOIN_NAME_COLUMN, &self.name)])
+            .expect("two columns of the catalogue are within every limit")
+    }
+}
+
+/// The name of a store, from its own record.
+pub fn name_of_store(stores: &Table, row: &Row) -> Option<RecordId> {
+    stores.id_in(row, STORE_NAME_COLUMN).ok()
+}
+
+/// The key of a record as it is before or after an edit.
+pub(crate) fn key_of_found(table: &Table, id: &RecordId, found: &Found) -> Option<VisibleKey> {
+    match found {
+        Found::Here { row, .. } => VisibleKey::of(table, id, row),
+        Found::Unknown | Found::Deleted { .. } => None,
+    }
+}
+
+/// Whether a table's records are joins.
+pub fn is_join(table: &Table) -> bool {
+    table.name() == JOIN_TABLE && matches!(table.reference(), TableRef::Known(_))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalogue::Catalogue;
+    use crate::json::row_from_json;
+
+    fn id(text: &str) -> RecordId {
+        RecordId::new(text).unwrap()
+    }
+
+    fn key(table: &str, data: &str) -> Option<String> {
+        let catalogue = Catalogue::embedded();
+        let table = catalogue.table_by_name(table).unwrap();
+        VisibleKey::of(table, &id("R"), &row_from_json(table, &id("R"), data).unwrap()).map(|key| key.to_text())
+    }
+
+    #[test]
+    fn what_hangs_on_a_name_or_a_store_has_it_as_its_key() {
+        assert_eq!(key("name_tag_join", r#"{"name_ID":"N","name_tag_ID":"T"}"#).as_deref(), Some("nN"));
+        assert_eq!(key("contact", r#"{"name_ID":"N"}"#).as_deref(), Some("nN"));
+        assert_eq!(key("store", r#"{"name_ID":"N"}"#).as_deref(), Some("sR"), "a store hangs on itself");
+        assert_eq!(key("item_store_join", r#"{"store_ID":"S"}"#).as_deref(), Some("sS"));
+        assert_eq!(key("name_store_join", r#"{"store_ID":"S","name_ID":"N"}"#).as_deref(), Some("sS"));
+        assert_eq!(key("preference", r#"{"value":1}"#), None, "one of all stores");
+        assert_eq!(key("pref", r#"{"store_ID":"S","item":"window"}"#), None, "local data");
+        assert_eq!(key("item", r#"{"code":"I"}"#), None);
+    }
+
+    #[test]
+    fn a_key_comes_back_from_its_text() {
+        for key in [VisibleKey::Store(id("S")), VisibleKey::Name(id("n 1"))] {
+            assert_eq!(VisibleKey::from_text(&key.to_text()), Some(key));
+        }
+        for text in ["", "s", "xA", "é"] {
+            assert_eq!(VisibleKey::from_text(text), None);
+        }
+    }
+
+    #[test]
+    fn an_inactive_or_incomplete_join_makes_nothing_visible() {
+        let catalogue = Catalogue::embedded();
+        let joins = catalogue.table_by_name(JOIN_TABLE).unwrap();
+        let of = |data: &str| Join::of(joins, &row_from_json(joins, &id("J"), data).unwrap());
+
+        let join = of(r#"{"store_ID":"S","name_ID":"N","inactive":false}"#).unwrap();
+        assert_eq!((join.name.as_str(), join.store.as_str()), ("N", "S"));
+        assert_eq!(Join::of(joins, &join.to_row(joins)), Some(join.clone()));
+        assert_eq!(of(r#"{"store_ID":"S","name_ID":"N","inactive":true}"#), None);
+        assert_eq!(of(r#"{"store_ID":"S"}"#), None);
+        let other = Join { name: id("S"), store: id("N") };
+        assert_ne!(join.derived_id(), other.derived_id());
+        assert_eq!(join.derived_id().as_str().len(), 32);
+    }
+}

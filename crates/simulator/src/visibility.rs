@@ -1,0 +1,141 @@
+//! Which names and stores see each other: what central's people change of that, and what follows from it by the rules of the seeds, which
+//! are worked out from central's own records by a separate, slow model (`crates/rules`).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use domain::edit::{Edit, EditOp};
+use domain::visibility::{JOIN_TABLE, Join};
+use protocol::ids::{RecordId, SiteId};
+use rules::{Made, NameJoin, Record};
+
+use crate::inspect::RecordRow;
+use crate::model::Key;
+use crate::random::Random;
+
+/// Before the id of a store: the name of one that has none. Nobody sees it by that.
+const UNNAMED: &str = "unnamed ";
+/// Names that belong to no store.
+const NAMES: u64 = 4;
+
+/// Somebody at central changes who sees whom, or what hangs on a name or a store.
+pub(crate) fn visibility_edit(stores: &[String], random: &mut Random) -> Edit {
+    let store = random.pick::<String>(stores).clone();
+    let name = if random.chance(600) {
+        name_of(random.pick::<String>(stores))
+    } else {
+        format!("name-{}", random.below(NAMES))
+    };
+    let number = random.below(6);
+    let upsert = |table: &str, id: String, data: String| edit(table, EditOp::Upsert, id, Some(data));
+    match random.below(10) {
+        0..=3 => {
+            let data = format!("{{\"name_ID\":{name:?},\"store_ID\":{store:?},\"inactive\":{}}}", random.chance(200));
+            upsert(JOIN_TABLE, format!("{name}-in-{store}"), data)
+        }
+        4 => edit(JOIN_TABLE, EditOp::Delete, format!("{name}-in-{store}"), None),
+        5 | 6 => {
+            upsert("contact", format!("contact-{number}"), format!("{{\"name_ID\":{name:?},\"first\":\"{number}\"}}"))
+        }
+        7 => edit("contact", EditOp::Delete, format!("contact-{number}"), None),
+        8 => upsert(
+            "item_store_join",
+            format!("join-{number}"),
+            format!("{{\"store_ID\":{store:?},\"margin\":{number}}}"),
+        ),
+        _ => edit("item_store_join", EditOp::Delete, format!("join-{number}"), None),
+    }
+}
+
+fn edit(table: &str, op: EditOp, id: String, data: Option<String>) -> Edit {
+    Edit { table: table.to_owned(), op, id: RecordId::new(&id).expect("it is short"), data }
+}
+
+/// The name of a store.
+pub(crate) fn name_of(store: &str) -> String {
+    format!("n-{store}")
+}
+
+/// What central's records say of who sees whom.
+pub(crate) struct Sight {
+    facts: rules::World,
+    /// Joins that central made itself.
+    made: BTreeSet<(String, String)>,
+}
+
+impl Sight {
+    /// From all of central's records, and which site each store is active at.
+    pub(crate) fn of(records: &[RecordRow], holders: &BTreeMap<String, SiteId>, sites: &[SiteId]) -> Self {
+        let mut facts = rules::World::default();
+        facts.sites.insert(rules::CENTRAL, rules::SiteKind::Standalone);
+        facts.sites.extend(sites.iter().map(|site| (rules::SiteId(site.0), rules::SiteKind::Standalone)));
+        let mut made = BTreeSet::new();
+        for record in records {
+            let Some(data) = &record.data else { continue };
+            match record.table.as_str() {
+                "store" => {
+                    let site = holders.get(&record.id).map_or(rules::CENTRAL, |site| rules::SiteId(site.0));
+                    // A name that nobody else has stands for one that was not given yet.
+                    let name = text_in(data, "name_ID").unwrap_or_else(|| format!("{UNNAMED}{}", record.id));
+                    facts.stores.insert(record.id.clone(), store(name, site));
+                }
+                JOIN_TABLE => {
+                    let is_inactive = data.contains("\"inactive\":true");
+                    let both = text_in(data, "name_ID").zip(text_in(data, "store_ID")).filter(|_| !is_inactive);
+                    let Some((name, store)) = both else { continue };
+                    if is_derived(&record.id, &name, &store) {
+                        made.insert((name, store));
+                    } else {
+                        facts.visibility.push(NameJoin { name, store, made: Made::ByHand });
+                    }
+                }
+                _ => {}
+            }
+        }
+        // Central may have taken up a store whose record it has lost: its site has it all the same.
+        for (id, site) in holders {
+            let unnamed = || store(format!("{UNNAMED}{id}"), rules::SiteId(site.0));
+            facts.stores.entry(id.clone()).or_insert_with(unnamed);
+        }
+        Self { facts, made }
+    }
+
+    /// Reverse joins that central has and should not have, or the other way round.
+    pub(crate) fn wrong_reverse_joins(&self) -> Vec<(String, String)> {
+        let wrong = self.made.symmetric_difference(&rules::reverse_joins(&self.facts)).cloned().collect::<Vec<_>>();
+        wrong.into_iter().filter(|(name, _)| !name.starts_with(UNNAMED)).collect()
+    }
+
+    /// Whether a site is to have a record that hangs on a name or a store; `None` for any other record.
+    pub(crate) fn receives(&self, site: SiteId, key: &Key, data: &str) -> Option<bool> {
+        let record = match key.0.as_str() {
+            "store" => Record::StoreRecord { store: key.1.clone() },
+            "item_store_join" => Record::ItemVisibility { store: text_in(data, "store_ID")? },
+            "contact" => Record::NameJoin { name: text_in(data, "name_ID")? },
+            JOIN_TABLE => Record::NameVisibility { name: text_in(data, "name_ID")?, store: text_in(data, "store_ID")? },
+            _ => return None,
+        };
+        Some(rules::receives(&self.facts, &record).contains(&rules::SiteId(site.0)))
+    }
+}
+
+fn store(name: String, active_site: rules::SiteId) -> rules::Store {
+    rules::Store {
+        name,
+        mode: rules::Mode::Store,
+        active_site,
+        settings: BTreeMap::new(),
+        includes_transactions: true,
+        shows_new_patients: false,
+    }
+}
+
+fn is_derived(id: &str, name: &str, store: &str) -> bool {
+    let both = RecordId::new(name).ok().zip(RecordId::new(store).ok());
+    both.is_some_and(|(name, store)| Join { name, store }.derived_id().as_str() == id)
+}
+
+/// A text of an object as central stores it: keys and values of this module have nothing to escape.
+fn text_in(data: &str, key: &str) -> Option<String> {
+    let (_, rest) = data.split_once(&format!("\"{key}\":\""))?;
+    rest.split_once('"').map(|(text, _)| text.to_owned())
+}
