@@ -9,7 +9,7 @@ pub const LIST_LIMIT_MAX: u32 = 1000;
 pub const LIST_LIMIT_DEFAULT: u32 = 100;
 
 /// Most numbers of refused edits in one request: a page of their list. They are let go of in one durable step, which holds the lock
-/// for some ten milliseconds.
+/// for 40 ms (measured; 2 s if each had 1 MB, the most that a record may have).
 pub const SET_ASIDE_NUMBERS_MAX: usize = LIST_LIMIT_MAX as usize;
 
 /// One thing to do. On the socket: `POST /v0/VERB` with this as JSON (without the verb), and for `record` the lines after it.

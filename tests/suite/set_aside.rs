@@ -1,6 +1,6 @@
 //! Refused edits that pile up until nothing more can be recorded, and how somebody gets on.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use serde_json::{Value, json};
@@ -45,6 +45,10 @@ fn export(agent: &Agent, name: &str) -> PathBuf {
     path
 }
 
+fn dismiss_all(file: &Path) -> [&str; 5] {
+    ["set-aside", "dismiss", "--all", "--exported-to", file.to_str().unwrap()]
+}
+
 #[test]
 fn a_full_list_is_exported_and_emptied_and_recording_goes_on() {
     let (central, mut agent, store) = full_site();
@@ -52,8 +56,6 @@ fn a_full_list_is_exported_and_emptied_and_recording_goes_on() {
     assert_eq!(agent.fails(&["record", "--file", "-"], &new), (5, "set_aside_full".to_owned()));
     assert!(agent.ok(&["status"]).contains("no edits are taken until there are fewer"));
     let file = export(&agent, "refused.ndjson");
-    let all =
-        |file: &PathBuf| ["set-aside", "dismiss", "--all", "--exported-to", file.to_str().unwrap()].map(str::to_owned);
 
     // A part of the export is not the whole, and an unknown number lets nothing go: directly and through the daemon.
     let whole = std::fs::read_to_string(&file).unwrap();
@@ -62,9 +64,7 @@ fn a_full_list_is_exported_and_emptied_and_recording_goes_on() {
         if is_daemon {
             agent.start();
         }
-        let dismiss_part = all(&part);
-        let dismiss_part: Vec<&str> = dismiss_part.iter().map(String::as_str).collect();
-        assert_eq!(agent.fails(&dismiss_part, ""), (5, "not_exported".to_owned()));
+        assert_eq!(agent.fails(&dismiss_all(&part), ""), (5, "not_exported".to_owned()));
         assert_eq!(agent.fails(&["set-aside", "dismiss", "5", "10001"], ""), (2, "set_aside_missing".to_owned()));
         assert_eq!(agent.fails(&["set-aside", "retry", "5", "10001"], ""), (2, "set_aside_missing".to_owned()));
         assert_eq!(set_aside(&agent), SET_ASIDE_MAX);
@@ -80,9 +80,7 @@ fn a_full_list_is_exported_and_emptied_and_recording_goes_on() {
     // Killed with -9 while it dismisses, as soon as some are gone; what is left then goes by the same command.
     agent.signal("TERM");
     assert_eq!(agent.wait(), 0);
-    let dismiss_all = all(&file);
-    let dismiss_all: Vec<&str> = dismiss_all.iter().map(String::as_str).collect();
-    let mut child = agent.command(&dismiss_all).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let mut child = agent.command(&dismiss_all(&file)).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let rows = agent.data().join("local_copy.sqlite");
     wait_until("some are gone, or all", || {
         count_of(&rows).is_some_and(|count| count < SET_ASIDE_MAX - 2) || child.try_wait().unwrap().is_some()
@@ -91,7 +89,7 @@ fn a_full_list_is_exported_and_emptied_and_recording_goes_on() {
     child.wait().unwrap();
     let left = set_aside(&agent);
     println!("killed with {left} left");
-    assert_eq!(agent.json(&dismiss_all), json!({ "dismissed": left }));
+    assert_eq!(agent.json(&dismiss_all(&file)), json!({ "dismissed": left }));
 
     assert_eq!(set_aside(&agent), 0);
     assert_eq!(std::fs::read_to_string(&file).unwrap().lines().count() as u64, SET_ASIDE_MAX);
@@ -108,7 +106,9 @@ fn all_are_retried_through_the_daemon_and_what_central_refuses_again_has_a_numbe
     let (north, mut south) = (Agent::initialised(&central, "north"), Agent::initialised(&central, "south"));
     north.record(&stock(&data.stores[0], "A"));
     north.settle();
-    south.record(&(stock(&data.stores[1], "A") + &stock(&data.stores[1], "B")));
+    let mine =
+        stock(&data.stores[1], "A").replace("\"quantity\":1", r#""quantity":12.30,"note":"Zäpfchen \u00e4\t\"x\"""#);
+    south.record(&(mine + &stock(&data.stores[1], "B")));
     south.run(&["sync"], "");
     wait_until("central has refused it", || {
         south.run(&["sync"], "");
@@ -127,12 +127,17 @@ fn all_are_retried_through_the_daemon_and_what_central_refuses_again_has_a_numbe
     let list: Value = south.json(&["set-aside", "list"]);
     assert_eq!(list["refused"][0]["number"], 2, "{list}");
     assert_eq!(south.fails(&["set-aside", "dismiss", "1"], ""), (2, "set_aside_missing".to_owned()));
-    assert!(south.ok(&["set-aside", "dismiss", "2"]).contains("dismissed 1 edit"));
+    // What the daemon exported is the same to the program without a daemon, letter for letter.
+    let file = export(&south, "refused.ndjson");
+    assert!(std::fs::read_to_string(&file).unwrap().contains("12.30"));
+    south.signal("TERM");
+    assert_eq!(south.wait(), 0);
+    assert!(south.ok(&dismiss_all(&file)).contains("dismissed 1 edit"));
     assert_eq!(set_aside(&south), 0);
 }
 
 /// Refused edits in the file, while another program writes it.
-fn count_of(file: &std::path::Path) -> Option<u64> {
+fn count_of(file: &Path) -> Option<u64> {
     use sql::SqlExt as _;
     let options = sql::Options::new(outpost::local_copy::APPLICATION_ID, outpost::local_copy::SCHEMA_VERSION);
     let mut sql = sql::SqliteEngine::open(file, &options.read_only()).ok()?;
