@@ -221,7 +221,8 @@ fn check_mode(_: &Path, _: &std::fs::Metadata, _: u32) -> Result<(), FileError> 
     Ok(())
 }
 
-fn parent_of(path: &Path) -> &Path {
+/// The folder that a file is in.
+pub fn parent_of(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         Some(_) | None => Path::new("."),

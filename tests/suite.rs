@@ -46,6 +46,8 @@ mod proxies;
 mod put_back;
 #[path = "suite/recover.rs"]
 mod recover;
+#[path = "suite/set_aside.rs"]
+mod set_aside;
 #[path = "suite/sync.rs"]
 mod sync;
 #[path = "suite/torture.rs"]

@@ -84,7 +84,14 @@ fn each_verb_is_understood() {
         ("queue", Command::Queue { limit: LIST_LIMIT }),
         ("set-aside list --limit 3", Command::SetAside(SetAside::List { limit: 3 })),
         ("set-aside show 12", Command::SetAside(SetAside::Show { number: 12 })),
-        ("set-aside retry 12", Command::SetAside(SetAside::Retry { number: 12 })),
+        ("set-aside retry 12", Command::SetAside(SetAside::Retry { numbers: vec![12] })),
+        ("set-aside retry 12 3", Command::SetAside(SetAside::Retry { numbers: vec![12, 3] })),
+        ("set-aside retry --all", Command::SetAside(SetAside::Retry { numbers: Vec::new() })),
+        ("set-aside dismiss 12 3", Command::SetAside(SetAside::Dismiss { numbers: vec![12, 3] })),
+        (
+            "set-aside dismiss --all --exported-to f",
+            Command::SetAside(SetAside::DismissAll { exported_to: PathBuf::from("f") }),
+        ),
         ("set-aside export -", Command::SetAside(SetAside::Export { file: None })),
         ("set-aside export f", Command::SetAside(SetAside::Export { file: Some(PathBuf::from("f")) })),
         ("version", Command::Version),
@@ -138,10 +145,20 @@ fn what_is_not_understood_whole_is_an_error_with_the_nearest_word() {
             "record --file f --request-id r",
             "--request-id with --file needs --group; without it each line has an id of its own",
         ),
-        ("set-aside", "`outpost set-aside` needs list, show, retry or export"),
-        ("set-aside shwo", "the word behind set-aside is \"shwo\"; it must be list, show, retry, export; show?"),
+        ("set-aside", "`outpost set-aside` needs list, show, retry, export or dismiss"),
+        (
+            "set-aside shwo",
+            "the word behind set-aside is \"shwo\"; it must be list, show, retry, export, dismiss; show?",
+        ),
         ("set-aside show x", "NUMBER is \"x\"; it must be a whole number from 1 to 18446744073709551615"),
         ("set-aside show 1 --limit 2", "--limit is for `set-aside list` alone"),
+        ("set-aside show 1 --all", "--all is for `set-aside retry` and `set-aside dismiss`"),
+        ("set-aside dismiss", "`outpost set-aside` needs NUMBER, as `set-aside list` prints it"),
+        ("set-aside dismiss 1 x", "NUMBER is \"x\"; it must be a whole number from 1 to 18446744073709551615"),
+        ("set-aside retry 1 --all", "`outpost set-aside` does not know what to do with \"1\""),
+        ("set-aside dismiss --all", "--all of `dismiss` needs --exported-to FILE, which `set-aside export FILE` wrote"),
+        ("set-aside dismiss 1 --exported-to f", "--exported-to belongs to `set-aside dismiss --all`"),
+        ("set-aside retry --all --exported-to f", "--exported-to belongs to `set-aside dismiss --all`"),
     ] {
         let error = parsed(line).unwrap_err();
         assert_eq!(error.to_string(), expected, "{line}");

@@ -158,12 +158,18 @@ pub(super) const VERBS: &[Verb] = &[
     Verb { name: "queue", arguments: "", summary: "list what has yet to go to central", help: "", options: &[LIMIT] },
     Verb {
         name: "set-aside",
-        arguments: "list | show NUMBER | retry NUMBER | export FILE",
+        arguments: "list | show NUMBER | retry NUMBER... | export FILE | dismiss NUMBER...",
         summary: "look after edits that were refused",
-        help: "`list` names them with their reasons, `show` prints one whole, `retry` records one again under today's rules, \
-               `export` writes all to FILE as lines of edits (- writes to standard output). Nothing is ever dropped from here \
-               silently.",
-        options: &[LIMIT],
+        help: "`list` names them with their reasons, `show` prints one whole, `retry` records them again under today's rules, \
+               `export` writes all to FILE as lines of edits (- writes to standard output), `dismiss` lets them go for good. \
+               Nothing is ever dropped from here silently.\n\
+               To empty the list: `outpost set-aside export FILE`, then `outpost set-aside dismiss --all --exported-to FILE`. It \
+               refuses if one of them is not in the file. If it is cut, the same command goes on.",
+        options: &[
+            LIMIT,
+            flag("all", "`retry` and `dismiss`: all of them"),
+            with_value("exported-to", "FILE", "`dismiss --all`: the file that `export` wrote them to"),
+        ],
     },
     Verb {
         name: "check",

@@ -13,6 +13,7 @@ mod recover;
 mod run;
 mod screen;
 mod set_aside;
+mod set_aside_dismiss;
 mod set_aside_export;
 mod status;
 mod sync;
@@ -143,7 +144,15 @@ pub fn run(command: &Command, config: &Config, home: &dyn Home, screen: &mut Scr
         Command::Queue { limit } => queue::run(*limit, &*door::open(config, home)?, screen),
         Command::SetAside(SetAside::List { limit }) => set_aside::list(*limit, &*door::open(config, home)?, screen),
         Command::SetAside(SetAside::Show { number }) => set_aside::show(*number, &*door::open(config, home)?, screen),
-        Command::SetAside(SetAside::Retry { number }) => set_aside::retry(*number, &*door::open(config, home)?, screen),
+        Command::SetAside(SetAside::Retry { numbers }) => {
+            set_aside::retry(numbers, &*door::open(config, home)?, screen)
+        }
+        Command::SetAside(SetAside::Dismiss { numbers }) => {
+            set_aside_dismiss::named(numbers, &*door::open(config, home)?, screen)
+        }
+        Command::SetAside(SetAside::DismissAll { exported_to }) => {
+            set_aside_dismiss::all(exported_to, &*door::open(config, home)?, screen)
+        }
         Command::SetAside(SetAside::Export { file }) => {
             set_aside_export::run(file.as_deref(), &*door::open(config, home)?, screen)
         }

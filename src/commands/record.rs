@@ -86,6 +86,11 @@ fn line(edit: &Edit) -> Result<String, AgentError> {
 
 /// What became of the lines.
 pub(super) fn text(result: &Value) -> String {
+    text_naming("line", result)
+}
+
+/// The same of edits that are named by something else than their line.
+pub(super) fn text_naming(what: &str, result: &Value) -> String {
     let amount = |name: &str| result[name].as_u64().unwrap_or_default();
     let mut text = format!("recorded {}", count(amount("recorded"), "edit"));
     match (result["first"].as_u64(), result["last"].as_u64()) {
@@ -110,7 +115,7 @@ pub(super) fn text(result: &Value) -> String {
     }
     for line in refused {
         let (message, code) = (wording::text(&line["message"]), wording::text(&line["code"]));
-        let _infallible = writeln!(text, "  line {}: {message} [{code}]", line["line"]);
+        let _infallible = writeln!(text, "  {what} {}: {message} [{code}]", line["line"]);
     }
     let unlisted = refused_total.saturating_sub(refused.len() as u64);
     if unlisted > 0 {

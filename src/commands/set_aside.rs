@@ -39,12 +39,16 @@ pub(super) fn show(number: u64, performer: &dyn Performer, screen: &mut Screen<'
     Ok(Exit::Ok)
 }
 
-/// Records one refused edit again.
-pub(super) fn retry(number: u64, performer: &dyn Performer, screen: &mut Screen<'_>) -> Result<Exit, AgentError> {
-    let request = Request::SetAsideRetry { numbers: vec![number] };
+/// Records refused edits again; no number means all.
+pub(super) fn retry(numbers: &[u64], performer: &dyn Performer, screen: &mut Screen<'_>) -> Result<Exit, AgentError> {
+    let request = Request::SetAsideRetry { numbers: numbers.to_vec() };
     let result = perform(performer, request, &mut Input::empty(), screen)?;
-    screen.result(&result, record::text);
+    screen.result(&result, retried_text);
     Ok(record::exit(&result))
+}
+
+fn retried_text(result: &Value) -> String {
+    record::text_naming("number", result)
 }
 
 fn list_text(page: &Value, now_ms: u64) -> String {
@@ -118,11 +122,27 @@ mod tests {
         let recorded = json!({ "recorded": 1, "unchanged": 0, "first": 9, "last": 9, "refused": [] });
         let performer = Scripted::new([recorded, json!({ "refused": [], "next": null })]);
 
-        let (exit, text) = printed(false, |screen| retry(3, &performer, screen));
+        let (exit, text) = printed(false, |screen| retry(&[3], &performer, screen));
         let (_, empty) = printed(false, |screen| list(10, &performer, screen));
 
         assert_eq!((exit, text.as_str()), (Ok(Exit::Ok), "recorded 1 edit, at sequence 9\n"));
         assert_eq!(performer.asked.lock().unwrap()[0], Request::SetAsideRetry { numbers: vec![3] });
         assert_eq!(empty, "nothing is set aside\n");
+    }
+
+    #[test]
+    fn what_is_refused_again_is_named_by_its_number() {
+        let refused = json!([{ "line": 3, "code": "not_yours", "message": "the store is active elsewhere" }]);
+        let answer = json!({ "recorded": 1, "first": 9, "last": 9, "refused_count": 1, "refused": refused });
+        let performer = Scripted::new([answer]);
+
+        let (exit, text) = printed(false, |screen| retry(&[], &performer, screen));
+
+        assert_eq!(exit, Ok(Exit::Partial));
+        assert_eq!(performer.asked.lock().unwrap()[0], Request::SetAsideRetry { numbers: Vec::new() });
+        assert_eq!(
+            text,
+            "recorded 1 edit, at sequence 9\nrefused 1 edit:\n  number 3: the store is active elsewhere [not_yours]\n"
+        );
     }
 }

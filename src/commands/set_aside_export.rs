@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::wording::count;
 use super::{Screen, page_through};
+use crate::durable_file;
 use crate::error::AgentError;
 use crate::exit::Exit;
 use crate::operations::Request;
@@ -17,14 +18,15 @@ use crate::operations::{Input, Performer};
 /// Writes them to a new file, or to standard output.
 pub(super) fn run(file: Option<&Path>, performer: &dyn Performer, screen: &mut Screen<'_>) -> Result<Exit, AgentError> {
     let Some(path) = file else {
-        export(performer, |line| screen.try_print(line).map_err(|error| unwritten("standard output", &error)))?;
+        each_edit(performer, |_, line| screen.try_print(line).map_err(|error| unwritten("standard output", &error)))?;
         return Ok(Exit::Ok);
     };
     let failed = |error: io::Error| unwritten(&path.display().to_string(), &error);
     let mut writer = BufWriter::new(create(path).map_err(failed)?);
-    let written = export(performer, |line| writer.write_all(line.as_bytes()).map_err(failed));
+    let written = each_edit(performer, |_, line| writer.write_all(line.as_bytes()).map_err(failed));
     let written = written.and_then(|amount| {
-        writer.flush().and_then(|()| writer.get_ref().sync_all()).map_err(failed)?;
+        writer.flush().map_err(failed)?;
+        make_durable(path, writer.get_ref())?;
         Ok(amount)
     });
     let amount = written.inspect_err(|_| {
@@ -32,7 +34,8 @@ pub(super) fn run(file: Option<&Path>, performer: &dyn Performer, screen: &mut S
         let _ = std::fs::remove_file(path);
     })?;
     screen.result(&json!({ "exported": amount }), |_| {
-        format!("wrote {} to {}; they stay set aside\n", count(amount, "edit"), path.display())
+        let (edits, file) = (count(amount, "edit"), path.display());
+        format!("wrote {edits} to {file}; they stay set aside until they are retried or dismissed\n")
     });
     Ok(Exit::Ok)
 }
@@ -42,14 +45,24 @@ fn create(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
 }
 
-fn export(performer: &dyn Performer, mut write: impl FnMut(&str) -> Result<(), AgentError>) -> Result<u64, AgentError> {
+/// Sees to it that the file with its name is there after a power cut.
+pub(super) fn make_durable(path: &Path, file: &File) -> Result<(), AgentError> {
+    file.sync_all().map_err(|error| unwritten(&path.display().to_string(), &error))?;
+    Ok(durable_file::sync_folder(durable_file::parent_of(path))?)
+}
+
+/// Hands over each refused edit, in the order of their numbers: its number, and its line with the line's end. How many they were.
+pub(super) fn each_edit(
+    performer: &dyn Performer,
+    mut take: impl FnMut(u64, &str) -> Result<(), AgentError>,
+) -> Result<u64, AgentError> {
     let mut amount = 0;
     let request = |next: &Value, limit| Request::SetAsideList { after: next.as_u64().unwrap_or_default(), limit };
     page_through(u64::MAX, performer, request, |page| {
         let refused = page["refused"].as_array().map_or(&[][..], Vec::as_slice);
         for number in refused.iter().filter_map(|edit| edit["number"].as_u64()) {
             let edit = performer.perform(Request::SetAsideShow { number }, &mut Input::empty(), &mut |_| {})?;
-            write(&line(&edit))?;
+            take(number, &line(&edit))?;
             amount += 1;
         }
         Ok(refused.len())
@@ -57,10 +70,16 @@ fn export(performer: &dyn Performer, mut write: impl FnMut(&str) -> Result<(), A
     Ok(amount)
 }
 
+/// Of an edit whose data is not here any more, what is known of it; `record` refuses that line.
 fn line(edit: &Value) -> String {
     let mut line = json!({ "table": edit["table"], "op": edit["operation"], "id": edit["id"] });
     if !edit["data"].is_null() {
         line["data"] = edit["data"].clone();
+    }
+    if edit["table"].is_null() {
+        for name in ["sequence", "code", "reason"] {
+            line[name] = edit[name].clone();
+        }
     }
     format!("{line}\n")
 }
@@ -100,6 +119,17 @@ mod tests {
         let edits: Vec<Edit> = text.lines().map(|line| Edit::parse(line).unwrap()).collect();
         assert_eq!(exit, Ok(Exit::Ok));
         assert_eq!(edits.iter().map(|edit| edit.op).collect::<Vec<_>>(), [EditOp::Patch, EditOp::Delete]);
+    }
+
+    #[test]
+    fn of_an_edit_without_data_its_verdict_is_written() {
+        let edit = json!({ "number": 1, "sequence": 41, "table": null, "id": null, "operation": null, "code": "not_yours",
+            "reason": "the store is active elsewhere", "data": null });
+
+        let line: Value = serde_json::from_str(&line(&edit)).unwrap();
+
+        assert_eq!((&line["sequence"], &line["code"]), (&json!(41), &json!("not_yours")));
+        assert_eq!(line["reason"], "the store is active elsewhere");
     }
 
     #[test]

@@ -19,7 +19,7 @@ pub(super) fn text(status: &Value, now_ms: u64) -> String {
         row("waiting", format!("{} at central, for their headers", count(amount("waiting"), "edit")));
     }
     if amount("set_aside") > 0 {
-        row("set aside", format!("{} refused; see `outpost set-aside list`", count(amount("set_aside"), "edit")));
+        row("set aside", set_aside(amount("set_aside"), status["set_aside_max"].as_u64()));
     }
     if let Some(text) = wording::recovery(&status["recovery"]) {
         row("recovery !", text);
@@ -94,6 +94,18 @@ fn queue(pending: &Value, now_ms: u64) -> String {
         .filter(|ms| *ms > 0)
         .map_or_else(String::new, |ms| format!(", the oldest of {}", moment(ms, now_ms)));
     format!("{}, {size}{oldest}", count(edits, "edit"))
+}
+
+/// What is set aside, and what to do about it.
+fn set_aside(edits: u64, edits_max: Option<u64>) -> String {
+    let refused = format!("{} refused", count(edits, "edit"));
+    let advice = "see `outpost set-aside list`, then retry them, or export and dismiss them";
+    match edits_max {
+        Some(most) if edits >= most => {
+            format!("{refused}, the limit is {}: no edits are taken until there are fewer; {advice}", number(most))
+        }
+        Some(_) | None => format!("{refused}; {advice}"),
+    }
 }
 
 fn stores(grants: &Value) -> String {
@@ -178,7 +190,7 @@ mod tests {
              agent         the daemon runs\n\
              queue         1,200 edits, 81 kB, the oldest of 1970-01-01T00:00:01Z (59 minutes ago)\n\
              waiting       2 edits at central, for their headers\n\
-             set aside     1 edit refused; see `outpost set-aside list`\n\
+             set aside     1 edit refused; see `outpost set-aside list`, then retry them, or export and dismiss them\n\
              stores        4F2A (ownership 1), 9C00 (ownership 3)\n\
              last try      1970-01-01T00:59:50Z (10 seconds ago)\n\
              last sync     1970-01-01T00:30:00Z (30 minutes ago)\n\
@@ -189,6 +201,14 @@ mod tests {
              \n\
              5,012 records in 2 tables\n  5,000  item\n     12  unit\n"
         );
+    }
+
+    #[test]
+    fn a_full_set_aside_says_that_edits_are_not_taken() {
+        let full = "10,000 edits refused, the limit is 10,000: no edits are taken until there are fewer; see ";
+
+        assert!(set_aside(10_000, Some(10_000)).starts_with(full));
+        assert!(set_aside(9_999, Some(10_000)).starts_with("9,999 edits refused; see "));
     }
 
     #[test]

@@ -13,10 +13,12 @@ use super::{OPTIONS_HEADER, PATH_PREFIX};
 use crate::error::AgentError;
 use crate::exit::Exit;
 use crate::operations::{Input, Performer};
-use crate::operations::{Progress, Request};
+use crate::operations::{Progress, Request, SET_ASIDE_NUMBERS_MAX};
 
-/// Largest JSON body, in bytes: a retry of some thousand numbers.
+/// Largest JSON body, in bytes: the most refused edits that one request may name.
 const BODY_BYTES_MAX: u64 = 64 * 1024;
+/// A number with its comma has 21 digits at most, and the field's name stands around them.
+const _: () = assert!(SET_ASIDE_NUMBERS_MAX as u64 * 21 + 100 <= BODY_BYTES_MAX, "a body holds any request");
 /// Most bytes that are read and thrown away after a refusal, so that the sender gets to read it.
 const DRAIN_BYTES_MAX: u64 = 1024 * 1024;
 /// The verbs as they stand in paths, in the order of [`Request`].
@@ -31,6 +33,7 @@ const VERBS: &[&str] = &[
     "set-aside-list",
     "set-aside-show",
     "set-aside-retry",
+    "set-aside-dismiss",
 ];
 
 /// What one connection may use.
@@ -217,7 +220,7 @@ mod tests {
                 "sync" | "initialise" => r#"{"tries_max":4}"#,
                 "queue" | "set-aside-list" => r#"{"after":12345678901,"limit":3}"#,
                 "set-aside-show" => r#"{"number":5}"#,
-                "set-aside-retry" => r#"{"numbers":[1,2]}"#,
+                "set-aside-retry" | "set-aside-dismiss" => r#"{"numbers":[1,2]}"#,
                 _ => "",
             };
 

@@ -98,7 +98,9 @@ impl Explained for LocalCopyError {
             }
             Self::Sql(error) => error.advice(),
             Self::Gap { .. } => "Open the data folder again: what is missing is applied then.",
-            Self::SetAsideFull { .. } => "Look at them with `outpost set-aside list`, then retry or export them.",
+            Self::SetAsideFull { .. } => {
+                "Look at them with `outpost set-aside list`, then retry them, or export and dismiss them: `outpost help set-aside`."
+            }
             Self::ControlUnknownFull => "Install the newest version of this program.",
             Self::LogFull { .. } => {
                 "Close the application that keeps the local copy open in a long read; reads should take seconds."

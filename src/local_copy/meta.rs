@@ -13,6 +13,7 @@ pub(super) const JUDGED: &str = "judged";
 pub(super) const BACKED_UP: &str = "backed_up";
 pub(super) const CONTROL: &str = "control";
 pub(super) const PRIVATE_JOURNAL: &str = "private_journal";
+pub(super) const SET_ASIDE_LET_GO: &str = "set_aside_let_go";
 const ATTEMPT_MS: &str = "sync_attempt_ms";
 const SUCCESS_MS: &str = "sync_success_ms";
 const DRAINED_MS: &str = "sync_drained_ms";

@@ -140,11 +140,12 @@ impl LocalCopy {
     ) -> Result<(), LocalCopyError> {
         let table = self.catalogue.table_or_stand_in(&entry.table);
         let request_id = super::set_aside::retry_request_id(name, recovered.sequence);
+        let number = self.set_aside_next()?;
         self.sql.execute(
             "INSERT INTO set_aside
                  (number, journal_id, sequence, table_name, id, operation, entry, code, reason, recorded_at_ms,
                   retry_request_id)
-             SELECT coalesce(max(number), 0) + 1, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10 FROM set_aside WHERE true
+             VALUES (?11, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
              ON CONFLICT (journal_id, sequence) DO NOTHING",
             &[
                 (&name.0).into(),
@@ -157,6 +158,7 @@ impl LocalCopy {
                 REASON.into(),
                 Param::unsigned(recovered.recorded_at_ms)?,
                 (&request_id.0).into(),
+                Param::unsigned(number)?,
             ],
         )?;
         Ok(())

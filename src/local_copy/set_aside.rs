@@ -10,13 +10,14 @@ use protocol::entry::{Entry, Operation};
 use protocol::ids::{JournalId, RecordId, RequestId, Sequence};
 use sql::{Durability, Param, Row, SqlError, SqlExt};
 
+use super::meta::SET_ASIDE_LET_GO;
 use super::read::{Listing, checked_limit};
 use super::{LocalCopy, LocalCopyError, limits};
 
 /// A refused edit, as lists show it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SetAside {
-    /// Its number here.
+    /// Its number here; never that of another one, also when this one was let go of.
     pub number: u64,
     /// The journal that it was recorded in.
     pub journal: JournalId,
@@ -104,16 +105,61 @@ impl LocalCopy {
         Ok(count.unwrap_or(0).cast_unsigned())
     }
 
-    /// Lets a refused edit go, once it is recorded anew or somebody has said that it is not wanted. Durable. Whether it was
-    /// there.
+    /// The highest number of a refused edit that is here; 0 if there is none.
     ///
     /// # Errors
-    /// Those of a write.
-    pub fn set_aside_remove(&mut self, number: u64) -> Result<bool, LocalCopyError> {
+    /// Those of a read.
+    pub fn set_aside_last(&mut self) -> Result<u64, LocalCopyError> {
+        let last = self.sql.query_integer("SELECT coalesce(max(number), 0) FROM set_aside", &[])?;
+        Ok(last.unwrap_or(0).cast_unsigned())
+    }
+
+    /// The first of these numbers that no refused edit has; `None` if all are here.
+    ///
+    /// # Errors
+    /// Those of a read.
+    pub fn set_aside_lacks(&mut self, numbers: &[u64]) -> Result<Option<u64>, LocalCopyError> {
+        for number in numbers {
+            // A number that the engine cannot hold was never given to an edit.
+            let Ok(param) = Param::unsigned(*number) else { return Ok(Some(*number)) };
+            if self.sql.query_integer("SELECT 1 FROM set_aside WHERE number = ?1", &[param])?.is_none() {
+                return Ok(Some(*number));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Lets refused edits go, once they are recorded anew or somebody has said that they are not wanted. One durable step; how
+    /// many of them were there. Their verdicts stay known ([`LocalCopy::refusals`]).
+    ///
+    /// # Errors
+    /// Those of a write; then all are still there.
+    pub fn set_aside_remove(&mut self, numbers: &[u64]) -> Result<u64, LocalCopyError> {
         self.transaction(Durability::Full, |copy| {
-            let sql = "DELETE FROM set_aside WHERE number = ?1";
-            Ok(copy.sql.execute(sql, &[Param::unsigned(number)?])? > 0)
+            let mut removed = 0;
+            for number in numbers {
+                let sql = "DELETE FROM set_aside WHERE number = ?1";
+                if copy.sql.execute(sql, &[Param::unsigned(*number)?])? > 0 {
+                    copy.note_let_go(*number)?;
+                    removed += 1;
+                }
+            }
+            Ok(removed)
         })
+    }
+
+    /// Sees to it that no other edit gets this number: somebody may still have it before their eyes, and dismiss it once more.
+    fn note_let_go(&mut self, number: u64) -> Result<(), LocalCopyError> {
+        if self.number(SET_ASIDE_LET_GO)?.is_some_and(|known| known >= number) {
+            return Ok(());
+        }
+        self.set_number(SET_ASIDE_LET_GO, number)
+    }
+
+    /// The number of the next refused edit.
+    pub(super) fn set_aside_next(&mut self) -> Result<u64, LocalCopyError> {
+        let let_go = self.number(SET_ASIDE_LET_GO)?.unwrap_or(0);
+        Ok(self.set_aside_last()?.max(let_go) + 1)
     }
 
     /// Whether a new group may be taken. Set-aside edits that are recorded anew go on at the limit: that is how there are fewer.
@@ -136,12 +182,12 @@ impl LocalCopy {
 
     /// Copies a pending entry to set-aside with the verdict.
     pub(super) fn set_aside_pending(&mut self, journal: u64, refused: &Refused) -> Result<(), LocalCopyError> {
+        let number = self.set_aside_next()?;
         self.sql.execute(
             "INSERT INTO set_aside
                  (number, journal_id, sequence, table_name, id, operation, entry, code, reason, recorded_at_ms,
                   retry_request_id)
-             SELECT (SELECT coalesce(max(number), 0) + 1 FROM set_aside),
-                 ?2, sequence, table_name, id, operation, entry, ?4, ?5, recorded_at_ms, ?6
+             SELECT ?7, ?2, sequence, table_name, id, operation, entry, ?4, ?5, recorded_at_ms, ?6
              FROM pending WHERE journal = ?1 AND sequence = ?3
              ON CONFLICT (journal_id, sequence) DO NOTHING",
             &[
@@ -151,6 +197,7 @@ impl LocalCopy {
                 refused.code.as_str().into(),
                 refused.reason.as_str().into(),
                 (&retry_request_id(refused.journal, refused.sequence).0).into(),
+                Param::unsigned(number)?,
             ],
         )?;
         Ok(())
@@ -158,9 +205,10 @@ impl LocalCopy {
 
     /// A refusal whose entry is not here, as after the local copy was made anew: the verdict is kept all the same.
     pub(super) fn set_aside_without_entry(&mut self, refused: &Refused) -> Result<(), LocalCopyError> {
+        let number = self.set_aside_next()?;
         self.sql.execute(
             "INSERT INTO set_aside (number, journal_id, sequence, code, reason, recorded_at_ms, retry_request_id)
-             SELECT coalesce(max(number), 0) + 1, ?1, ?2, ?3, ?4, 0, ?5 FROM set_aside WHERE true
+             VALUES (?6, ?1, ?2, ?3, ?4, 0, ?5)
              ON CONFLICT (journal_id, sequence) DO NOTHING",
             &[
                 (&refused.journal.0).into(),
@@ -168,6 +216,7 @@ impl LocalCopy {
                 refused.code.as_str().into(),
                 refused.reason.as_str().into(),
                 (&retry_request_id(refused.journal, refused.sequence).0).into(),
+                Param::unsigned(number)?,
             ],
         )?;
         Ok(())

@@ -23,7 +23,8 @@ pub use record::REFUSED_LISTED_MAX;
 pub use recover::{end_recovery, recovery_plan};
 pub use reopening::ReopeningAgent;
 pub use request::{
-    LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX, Progress, RecordOptions, Request, SYNC_TRIES_DEFAULT, SyncOptions,
+    LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX, Progress, RecordOptions, Request, SET_ASIDE_NUMBERS_MAX, SYNC_TRIES_DEFAULT,
+    SyncOptions,
 };
 
 use crate::agent::Agent;
@@ -52,7 +53,8 @@ pub fn perform(
         Request::Queue { after, limit } => read::queue(agent, after, checked_limit(limit)?),
         Request::SetAsideList { after, limit } => set_aside::list(agent, after, checked_limit(limit)?),
         Request::SetAsideShow { number } => set_aside::show(agent, number),
-        Request::SetAsideRetry { numbers } => set_aside::retry(agent, &numbers),
+        Request::SetAsideRetry { numbers } => set_aside::retry(agent, &numbers, events),
+        Request::SetAsideDismiss { numbers } => set_aside::dismiss(agent, &numbers),
     }
 }
 

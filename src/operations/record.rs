@@ -63,7 +63,7 @@ pub(super) fn record(
         }
         record_lines(agent, options, &mut lines, base, &mut result, events)?;
     }
-    serde_json::to_value(&result).map_err(|error| AgentError::new("json", error.to_string(), "", Exit::Failed))
+    result.to_json()
 }
 
 /// What request ids are made of: the caller's text, or the hash of several lines; one line without an id has none.
@@ -217,7 +217,11 @@ fn refused_line(line: u64, refusal: &EditRefusal) -> AgentError {
 }
 
 impl RecordResult {
-    fn add(&mut self, recorded: &Recorded) {
+    pub(super) fn to_json(&self) -> Result<Value, AgentError> {
+        serde_json::to_value(self).map_err(|error| AgentError::new("json", error.to_string(), "", Exit::Failed))
+    }
+
+    pub(super) fn add(&mut self, recorded: &Recorded) {
         if recorded.was_recorded {
             self.already += 1;
             return;
@@ -230,7 +234,7 @@ impl RecordResult {
         }
     }
 
-    fn refuse(&mut self, line: u64, refusal: &EditRefusal) {
+    pub(super) fn refuse(&mut self, line: u64, refusal: &EditRefusal) {
         self.refused_count += 1;
         if self.refused.len() < REFUSED_LISTED_MAX {
             let (code, message) = (refusal.code.clone(), refusal.message.clone());

@@ -8,6 +8,10 @@ pub const LIST_LIMIT_MAX: u32 = 1000;
 /// How many an answer holds when nobody says.
 pub const LIST_LIMIT_DEFAULT: u32 = 100;
 
+/// Most numbers of refused edits in one request: a page of their list. They are let go of in one durable step, which holds the lock
+/// for 40 ms (measured; 2 s if each had 1 MB, the most that a record may have).
+pub const SET_ASIDE_NUMBERS_MAX: usize = LIST_LIMIT_MAX as usize;
+
 /// One thing to do. On the socket: `POST /v0/VERB` with this as JSON (without the verb), and for `record` the lines after it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "verb", rename_all = "kebab-case", deny_unknown_fields)]
@@ -66,7 +70,12 @@ pub enum Request {
     },
     /// Journal refused edits anew.
     SetAsideRetry {
-        /// Their numbers; empty means all.
+        /// Their numbers, at most [`SET_ASIDE_NUMBERS_MAX`]; empty means all that are there when it begins.
+        numbers: Vec<u64>,
+    },
+    /// Let refused edits go that nobody wants any more: all of the named ones, or none.
+    SetAsideDismiss {
+        /// Their numbers, 1 to [`SET_ASIDE_NUMBERS_MAX`].
         numbers: Vec<u64>,
     },
 }

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use crate::agent::Agent;
 use crate::error::AgentError;
 use crate::journal::{Journal, Storage};
+use crate::local_copy::limits::SET_ASIDE_MAX;
 
 pub(super) fn status(agent: &Agent) -> Result<Value, AgentError> {
     let (site, config) = {
@@ -67,6 +68,7 @@ pub(super) fn status(agent: &Agent) -> Result<Value, AgentError> {
         "unjudged": queue.unjudged,
         "waiting": queue.waiting,
         "set_aside": core.local.set_aside_count()?,
+        "set_aside_max": SET_ASIDE_MAX,
         "recovery": recovery,
         "owed": owed,
         "control_unknown": control_unknown,

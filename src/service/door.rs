@@ -73,7 +73,8 @@ impl Performer for ServiceDoor {
             | Request::Queue { .. }
             | Request::SetAsideList { .. }
             | Request::SetAsideShow { .. }
-            | Request::SetAsideRetry { .. } => self.performer.perform(request, input, events),
+            | Request::SetAsideRetry { .. }
+            | Request::SetAsideDismiss { .. } => self.performer.perform(request, input, events),
         }
     }
 

@@ -3,4 +3,5 @@
 mod bed;
 mod damage;
 mod put_back;
+mod set_aside;
 mod versions;

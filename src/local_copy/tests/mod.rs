@@ -8,5 +8,6 @@ mod reading;
 mod rebuilding;
 mod recording;
 mod recovering;
+mod set_aside;
 mod site;
 mod verdicts;

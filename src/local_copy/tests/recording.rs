@@ -230,8 +230,8 @@ fn new_edits_are_not_taken_while_set_aside_is_full() {
     let first = site.copy.set_aside_show(1).unwrap().unwrap();
     site.copy.check_room(Some(first.about.retry_request_id())).unwrap();
     assert!(site.copy.check_room(Some(RequestId([7; 16]))).is_err());
-    assert!(site.copy.set_aside_remove(1).unwrap());
-    assert!(!site.copy.set_aside_remove(1).unwrap());
+    assert_eq!(site.copy.set_aside_remove(&[1]).unwrap(), 1);
+    assert_eq!(site.copy.set_aside_remove(&[1]).unwrap(), 0);
     site.copy.check_room(None).unwrap();
 }
 

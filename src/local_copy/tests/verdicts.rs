@@ -228,7 +228,7 @@ fn control_rows_that_came_before_are_not_carried_out_again() {
         let head = site.reply_head(1, &[refused]);
         site.copy.store_reply(JOURNAL, &head).unwrap();
         let number = site.copy.set_aside_list(0, 1).unwrap().items[0].number;
-        site.copy.set_aside_remove(number).unwrap();
+        site.copy.set_aside_remove(&[number]).unwrap();
 
         assert!(!site.copy.store_reply(JOURNAL, &head).unwrap().is_changed);
         assert_eq!(site.copy.set_aside_count().unwrap(), 0);
@@ -444,7 +444,7 @@ fn a_verdict_stays_known_when_its_edit_was_dealt_with_and_is_told_once() {
         let refused = [site.refused(1, Image::NotHere), site.refused(3, Image::NotHere)];
         assert_eq!(site.reply(3, &refused).refused, 2);
         let number = site.copy.set_aside_list(0, 1).unwrap().items[0].number;
-        site.copy.set_aside_remove(number).unwrap();
+        site.copy.set_aside_remove(&[number]).unwrap();
 
         let known = site.copy.refusals(JOURNAL, Sequence(0), Sequence(3)).unwrap();
         let again = site.reply(3, &refused);
