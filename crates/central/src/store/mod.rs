@@ -18,6 +18,7 @@ mod credentials;
 mod error;
 mod explain;
 mod healing;
+mod holdings;
 mod import;
 mod judging;
 mod lanes;

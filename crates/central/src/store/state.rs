@@ -14,6 +14,7 @@ use protocol::message::Cursor;
 use sql::{Row, Sql, SqlExt};
 
 use super::error::StoreError;
+use super::holdings::Holdings;
 use super::{StartEntropy, text, unsigned};
 
 /// See the module.
@@ -23,7 +24,7 @@ pub(super) struct State {
     /// Central's head, with what the open batch gave.
     pub(super) position: u64,
     pub(super) position_stored: u64,
-    pub(super) holdings: BTreeMap<RecordId, Holding>,
+    pub(super) holdings: Holdings,
     /// Stores that serve patients.
     pub(super) dispensaries: BTreeSet<RecordId>,
     pub(super) scopes: BTreeMap<ScopeId, i64>,
@@ -212,7 +213,7 @@ impl State {
     /// Reads everything but the sites, which are read when they are needed.
     pub(super) fn load(sql: &mut (dyn Sql + '_)) -> Result<Self, StoreError> {
         let position = position(sql)?;
-        let mut holdings = BTreeMap::new();
+        let mut holdings = Holdings::default();
         sql.query("SELECT store, site, ownership FROM store_site", &[], &mut |row| {
             let holding = Holding { site: text::site(row, 1)?, ownership: OwnershipNumber(text::small(row, 2)?) };
             holdings.insert(text::record_id(row, 0)?, holding);
@@ -250,7 +251,7 @@ impl State {
 
     /// What a site receives, as [`Scope::of_site`] says.
     pub(super) fn scopes_of(&self, site: SiteId) -> Vec<ScopeId> {
-        let held = || self.holdings.iter().filter(|(_, holding)| holding.site == site).map(|(store, _)| store);
+        let held = || self.holdings.of_site(site).map(|(store, _)| store);
         let has_dispensary = held().any(|store| self.dispensaries.contains(store));
         Scope::of_site(held().cloned(), has_dispensary).map(|scope| scope.to_id()).collect()
     }
