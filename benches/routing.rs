@@ -44,7 +44,7 @@ fn main() -> ExitCode {
             prepare(Path::new(folder), sites.parse().unwrap(), records.parse().unwrap());
             Ok(())
         }
-        ["apply", folder] => apply_once(Path::new(folder)),
+        ["apply", folder] => apply(Path::new(folder)),
         // `cargo test --benches` only wants to know that it runs.
         _ if words.contains(&"--test") => compare(&[10, 20], &[20, 50], 1),
         _ => compare(&[10, 1_000, 40_000], &[1_000, 100_000], 40),
@@ -65,21 +65,23 @@ fn prepare(folder: &Path, sites: u32, records: u32) {
     println!("{sites} sites, {records} records: {:.1} s to prepare", begin.elapsed().as_secs_f64());
 }
 
-/// Each work in one commit, on a copy so that a second run finds what the first one did.
-fn apply_once(prepared: &Path) -> Result<(), String> {
+/// Commits of each work for a profile: their sites are twice as many as central keeps in memory.
+const PROFILED_ROUNDS: u64 = 20;
+
+/// Each work some times, on a copy so that a second run finds what the first one did; nothing is told of times.
+fn apply(prepared: &Path) -> Result<(), String> {
     let copy = tempfile::tempdir().unwrap();
     for file in std::fs::read_dir(prepared).unwrap() {
         let file = file.unwrap();
         std::fs::copy(file.path(), copy.path().join(file.file_name())).unwrap();
     }
     let mut world = World::open(copy.path());
-    for work in Work::ALL {
-        // The first time some statements are not prepared yet, and pages not read.
-        measure(&mut world, work)?;
+    for _ in 0..PROFILED_ROUNDS {
+        for work in Work::ALL {
+            measure(&mut world, work)?;
+        }
     }
-    for work in Work::ALL {
-        measure(&mut world, work)?;
-    }
+    println!("{} records of each kind", PROFILED_ROUNDS * GROUPS);
     Ok(())
 }
 
@@ -93,6 +95,7 @@ fn compare(sites: &[u32], records: &[u32], rounds: usize) -> Result<(), String> 
             worlds.push(World::open(&path));
         }
     }
+    refusals(&mut worlds, sites.len(), rounds);
     for work in Work::ALL {
         // Interleaved, so that what else runs on the machine meets all sizes alike.
         let mut measured: Vec<Vec<Measured>> = worlds.iter().map(|_| Vec::new()).collect();
@@ -111,6 +114,26 @@ fn compare(sites: &[u32], records: &[u32], rounds: usize) -> Result<(), String> 
         }
     }
     Ok(())
+}
+
+/// A job that is refused, alone in its commit: what the writer keeps in memory is as it was.
+fn refusals(worlds: &mut [World], sizes: usize, rounds: usize) {
+    let mut measured: Vec<Vec<f64>> = worlds.iter().map(|_| Vec::new()).collect();
+    for _ in 0..rounds {
+        for (world, measured) in worlds.iter_mut().zip(&mut measured) {
+            let begin = Instant::now();
+            world.be_refused();
+            measured.push(begin.elapsed().as_secs_f64() * 1e6);
+        }
+    }
+    println!("a frame that is refused because of a gap:");
+    for (worlds, measured) in worlds.chunks(sizes).zip(measured.chunks(sizes)) {
+        let us: Vec<f64> = measured.iter().map(|measured| median(measured.iter().copied())).collect();
+        for (world, us_here) in worlds.iter().zip(&us) {
+            let ratio = us_here / us.first().unwrap();
+            println!("  {:>6} sites, {:>6} records: {us_here:6.1} us, ratio {ratio:.2}", world.sites, world.records);
+        }
+    }
 }
 
 /// A line for each number of sites, of one number of records; the first is what the others stand beside.

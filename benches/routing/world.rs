@@ -146,6 +146,16 @@ impl World {
         }
     }
 
+    /// A frame comes that does not follow what was received.
+    pub(crate) fn be_refused(&mut self) {
+        let device = self.devices.first().unwrap();
+        let entries = vec![(vec![0], device.hash)];
+        let (journal, first, before) = (device.journal, Sequence(1 << 40), device.hash);
+        let frame = Frame { journal, first, before, entries, refused: Vec::new() };
+        let outcome = self.store.batch(NOW_MS, |batch| batch.store_frame(device.site, &frame)).unwrap();
+        assert_eq!(outcome.unwrap_err().code(), "gap");
+    }
+
     /// Rows of lanes above a position, as they are committed.
     pub(crate) fn lane_rows_above(&mut self, position: u64) -> u64 {
         let sql = "SELECT count(*) FROM lane WHERE position > ?1";

@@ -29,6 +29,8 @@ pub(super) struct State {
     pub(super) dispensaries: BTreeSet<RecordId>,
     pub(super) scopes: BTreeMap<ScopeId, i64>,
     pub(super) sites: BTreeMap<SiteId, SiteState>,
+    /// Those of them that the open job was given, and so may have changed.
+    pub(super) touched: BTreeSet<SiteId>,
     /// Entries that wait for headers, of all sites.
     pub(super) waiting: u64,
     /// Sites that have not reported since central was set back; `None` where it has to be counted.
@@ -238,6 +240,7 @@ impl State {
             dispensaries,
             scopes,
             sites: BTreeMap::new(),
+            touched: BTreeSet::new(),
             waiting,
             unreported_sites: None,
         })
