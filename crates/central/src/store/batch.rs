@@ -35,7 +35,7 @@ impl Batch<'_> {
         if outcome.is_err() {
             // The first error is the one to tell. Should this fail, the transaction counts as failed and cannot commit.
             if self.sql.rollback_to("job").and_then(|()| self.sql.release("job")).is_ok() {
-                *self.state = State::load(self.sql)?;
+                self.state.undo(self.sql)?;
             }
         }
         outcome
@@ -103,6 +103,7 @@ impl Batch<'_> {
             &[number.into(), id.as_bytes().into(), (&scope.to_string()).into()],
         )?;
         self.state.scopes.insert(id, number);
+        self.state.has_new_layout = true;
         Ok(number)
     }
 }

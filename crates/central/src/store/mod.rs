@@ -128,6 +128,7 @@ impl Store {
             self.state = State::load(&mut *self.sql)?;
             return Err(error.into());
         }
+        self.state.has_new_layout = false;
         Ok(value)
     }
 

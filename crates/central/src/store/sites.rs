@@ -186,6 +186,7 @@ impl Batch<'_> {
             &[store.as_str().into(), site.0.into(), ownership.0.into()],
         )?;
         self.state.holdings.insert(store.clone(), Holding { site, ownership });
+        self.state.has_new_layout = true;
         self.change_scopes(site)?;
         self.tell_grant(site, store, ownership)?;
         // Of a store that central has forgotten, too, the record is still to come.

@@ -31,6 +31,8 @@ pub(super) struct State {
     pub(super) sites: BTreeMap<SiteId, SiteState>,
     /// Those of them that the open job was given, and so may have changed.
     pub(super) touched: BTreeSet<SiteId>,
+    /// Set by the first change of holdings, dispensaries or scopes that is not committed.
+    pub(super) has_new_layout: bool,
     /// Entries that wait for headers, of all sites.
     pub(super) waiting: u64,
     /// Sites that have not reported since central was set back; `None` where it has to be counted.
@@ -194,6 +196,10 @@ pub(super) fn epoch(sql: &mut (dyn Sql + '_)) -> Result<Epoch, StoreError> {
     epoch.map(|epoch| Epoch(epoch.cast_unsigned())).ok_or_else(|| StoreError::Damaged("there is no epoch".to_owned()))
 }
 
+fn count_waiting(sql: &mut (dyn Sql + '_)) -> Result<u64, StoreError> {
+    Ok(sql.query_one("SELECT count(*) FROM waiting", &[], |row| row.unsigned(0))?.unwrap_or(0))
+}
+
 /// Whether a cursor lies within what this store's epochs gave (rule 5.12).
 pub(super) fn contains(sql: &mut (dyn Sql + '_), cursor: &Cursor, head: u64) -> Result<bool, StoreError> {
     if *cursor == Cursor::default() {
@@ -231,7 +237,7 @@ impl State {
             scopes.insert(text::scope(row, 0)?, row.integer(1)?);
             Ok(ControlFlow::Continue(()))
         })?;
-        let waiting = sql.query_one("SELECT count(*) FROM waiting", &[], |row| row.unsigned(0))?.unwrap_or(0);
+        let waiting = count_waiting(sql)?;
         Ok(Self {
             epoch: epoch(sql)?,
             position,
@@ -241,9 +247,28 @@ impl State {
             scopes,
             sites: BTreeMap::new(),
             touched: BTreeSet::new(),
+            has_new_layout: false,
             waiting,
             unreported_sites: None,
         })
+    }
+
+    /// Reads anew what a job that was undone may have changed. Refusals are common, so that does not take longer for every site that
+    /// there is, unless something changed that rarely does.
+    pub(super) fn undo(&mut self, sql: &mut (dyn Sql + '_)) -> Result<(), StoreError> {
+        if self.has_new_layout {
+            let loaded = Self::load(sql)?;
+            // What earlier jobs of the batch changed may still be undone with it.
+            *self = Self { has_new_layout: true, ..loaded };
+            return Ok(());
+        }
+        self.position = position(sql)?;
+        self.position_stored = self.position;
+        self.waiting = count_waiting(sql)?;
+        self.unreported_sites = None;
+        self.sites.clear();
+        self.touched.clear();
+        Ok(())
     }
 
     /// The next position (rule 5.12: one counter, one writer).
