@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! cargo bench -p central --bench routing -- prepare FOLDER SITES RECORDS
-//! valgrind --tool=callgrind --toggle-collect='*apply_*' BENCH apply FOLDER
+//! valgrind --tool=callgrind --toggle-collect='routing::world::apply_*' BENCH apply FOLDER
 //! ```
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on panics")]
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark reports")]
