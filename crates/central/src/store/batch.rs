@@ -35,7 +35,7 @@ impl Batch<'_> {
         if outcome.is_err() {
             // The first error is the one to tell. Should this fail, the transaction counts as failed and cannot commit.
             if self.sql.rollback_to("job").and_then(|()| self.sql.release("job")).is_ok() {
-                *self.state = State::load(self.sql)?;
+                self.state.undo(self.sql)?;
             }
         }
         outcome
@@ -52,6 +52,7 @@ impl Batch<'_> {
             }
             self.state.sites.insert(site, loaded);
         }
+        self.state.touched.insert(site);
         Ok(self.state.sites.get_mut(&site).expect("it was put there just now"))
     }
 
@@ -73,7 +74,8 @@ impl Batch<'_> {
                 .execute("UPDATE counter SET value = ?1 WHERE name = 'position'", &[unsigned(self.state.position)])?;
             self.state.position_stored = self.state.position;
         }
-        for (id, site) in &mut self.state.sites {
+        for id in std::mem::take(&mut self.state.touched) {
+            let Some(site) = self.state.sites.get_mut(&id) else { continue };
             if site.control_last != site.control_stored {
                 self.sql.execute(
                     "UPDATE site SET control_last = ?2 WHERE id = ?1",
@@ -104,6 +106,7 @@ impl Batch<'_> {
             self.state.gained.insert(number, *site);
         }
         self.state.scopes.insert(id, number);
+        self.state.has_new_layout = true;
         Ok(number)
     }
 }

@@ -18,6 +18,7 @@ mod credentials;
 mod error;
 mod explain;
 mod healing;
+mod holdings;
 mod import;
 mod judging;
 mod lanes;
@@ -129,6 +130,7 @@ impl Store {
             self.state = State::load(&mut *self.sql)?;
             return Err(error.into());
         }
+        self.state.has_new_layout = false;
         Ok(value)
     }
 

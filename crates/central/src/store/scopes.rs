@@ -36,6 +36,7 @@ impl Batch<'_> {
 
     fn set_dispensary(&mut self, store: &RecordId, serves_patients: bool) -> Result<(), StoreError> {
         let key: [Param<'_>; 1] = [store.as_str().into()];
+        self.state.has_new_layout = true;
         if serves_patients {
             self.sql.execute("INSERT INTO dispensary (store) VALUES (?1)", &key)?;
             self.state.dispensaries.insert(store.clone());

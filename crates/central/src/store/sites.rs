@@ -126,8 +126,7 @@ impl Batch<'_> {
     }
 
     fn grants_of(&self, site: SiteId) -> Vec<(RecordId, OwnershipNumber)> {
-        let held = self.state.holdings.iter().filter(|(_, holding)| holding.site == site);
-        held.map(|(store, holding)| (store.clone(), holding.ownership)).collect()
+        self.state.holdings.of_site(site).map(|(store, ownership)| (store.clone(), ownership)).collect()
     }
 
     fn tell_grants(&mut self, site: SiteId) -> Result<(), StoreError> {
@@ -152,7 +151,7 @@ impl Batch<'_> {
                 format!("store {store} is active at site {}; moving a store is not possible yet", elsewhere.site);
             return Err(StoreError::refused("store_is_elsewhere", &what));
         }
-        let count = self.state.holdings.values().filter(|holding| holding.site == site).count();
+        let count = self.state.holdings.of_site(site).count();
         if kind == Some(SiteKind::Mobile) && count > 0 {
             let what = format!("site {site} is mobile and has its one store; add another site for store {store}");
             return Err(StoreError::refused("mobile_site_has_store", &what));
@@ -193,7 +192,9 @@ impl Batch<'_> {
             &[store.as_str().into(), site.0.into(), ownership.0.into()],
         )?;
         self.leave_collectors(site, store)?;
-        let before = self.state.holdings.insert(store.clone(), Holding { site, ownership });
+        let before = self.state.holdings.get(store).copied();
+        self.state.holdings.insert(store.clone(), Holding { site, ownership });
+        self.state.has_new_layout = true;
         self.change_scopes(site)?;
         self.follow_presence(site, store)?;
         if let Some(before) = before.filter(|before| before.site != site) {

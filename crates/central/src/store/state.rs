@@ -14,6 +14,7 @@ use protocol::message::Cursor;
 use sql::{Row, Sql, SqlExt};
 
 use super::error::StoreError;
+use super::holdings::Holdings;
 use super::{StartEntropy, text, unsigned};
 
 /// See the module.
@@ -23,7 +24,7 @@ pub(super) struct State {
     /// Central's head, with what the open batch gave.
     pub(super) position: u64,
     pub(super) position_stored: u64,
-    pub(super) holdings: BTreeMap<RecordId, Holding>,
+    pub(super) holdings: Holdings,
     /// Stores that serve patients.
     pub(super) dispensaries: BTreeSet<RecordId>,
     /// Collector copies in force.
@@ -34,6 +35,10 @@ pub(super) struct State {
     /// Numbers of the scopes that are a site's own, with the site.
     pub(super) gained: BTreeMap<i64, SiteId>,
     pub(super) sites: BTreeMap<SiteId, SiteState>,
+    /// Those of them that the open job was given, and so may have changed.
+    pub(super) touched: BTreeSet<SiteId>,
+    /// Set by the first change of holdings, dispensaries or scopes that is not committed.
+    pub(super) has_new_layout: bool,
     /// Entries that wait for headers, of all sites.
     pub(super) waiting: u64,
     /// Sites that have not reported since central was set back; `None` where it has to be counted.
@@ -199,6 +204,10 @@ pub(super) fn epoch(sql: &mut (dyn Sql + '_)) -> Result<Epoch, StoreError> {
     epoch.map(|epoch| Epoch(epoch.cast_unsigned())).ok_or_else(|| StoreError::Damaged("there is no epoch".to_owned()))
 }
 
+fn count_waiting(sql: &mut (dyn Sql + '_)) -> Result<u64, StoreError> {
+    Ok(sql.query_one("SELECT count(*) FROM waiting", &[], |row| row.unsigned(0))?.unwrap_or(0))
+}
+
 /// Whether a cursor lies within what this store's epochs gave (rule 5.12).
 pub(super) fn contains(sql: &mut (dyn Sql + '_), cursor: &Cursor, head: u64) -> Result<bool, StoreError> {
     if *cursor == Cursor::default() {
@@ -220,7 +229,7 @@ impl State {
     /// Reads everything but the sites, which are read when they are needed.
     pub(super) fn load(sql: &mut (dyn Sql + '_)) -> Result<Self, StoreError> {
         let position = position(sql)?;
-        let mut holdings = BTreeMap::new();
+        let mut holdings = Holdings::default();
         sql.query("SELECT store, site, ownership FROM store_site", &[], &mut |row| {
             let holding = Holding { site: text::site(row, 1)?, ownership: OwnershipNumber(text::small(row, 2)?) };
             holdings.insert(text::record_id(row, 0)?, holding);
@@ -246,7 +255,7 @@ impl State {
             _ => None,
         };
         let gained = scopes.iter().filter_map(own).collect();
-        let waiting = sql.query_one("SELECT count(*) FROM waiting", &[], |row| row.unsigned(0))?.unwrap_or(0);
+        let waiting = count_waiting(sql)?;
         Ok(Self {
             epoch: epoch(sql)?,
             position,
@@ -258,9 +267,29 @@ impl State {
             scopes,
             gained,
             sites: BTreeMap::new(),
+            touched: BTreeSet::new(),
+            has_new_layout: false,
             waiting,
             unreported_sites: None,
         })
+    }
+
+    /// Reads anew what a job that was undone may have changed. Refusals are common, so that does not take longer for every site that
+    /// there is, unless something changed that rarely does.
+    pub(super) fn undo(&mut self, sql: &mut (dyn Sql + '_)) -> Result<(), StoreError> {
+        if self.has_new_layout {
+            let loaded = Self::load(sql)?;
+            // What earlier jobs of the batch changed may still be undone with it.
+            *self = Self { has_new_layout: true, ..loaded };
+            return Ok(());
+        }
+        self.position = position(sql)?;
+        self.position_stored = self.position;
+        self.waiting = count_waiting(sql)?;
+        self.unreported_sites = None;
+        self.sites.clear();
+        self.touched.clear();
+        Ok(())
     }
 
     /// The next position (rule 5.12: one counter, one writer).
@@ -278,7 +307,7 @@ impl State {
 
     /// Stores that are active at a site.
     pub(super) fn stores_of(&self, site: SiteId) -> impl Iterator<Item = &RecordId> {
-        self.holdings.iter().filter(move |(_, holding)| holding.site == site).map(|(store, _)| store)
+        self.holdings.of_site(site).map(|(store, _)| store)
     }
 
     /// Stores of which a site has all.
@@ -298,6 +327,7 @@ impl State {
         } else {
             stores.remove(store);
         }
+        self.has_new_layout = true;
     }
 }
 

@@ -13,6 +13,7 @@ contract!(
     a_store_that_is_elsewhere_or_unknown_is_not_given,
     a_mobile_site_has_one_store,
     a_site_with_a_store_that_cannot_be_given_is_not_added,
+    a_refused_job_leaves_in_memory_what_is_stored,
     a_site_without_a_device_is_not_enrolled,
     an_import_is_all_or_nothing_unless_it_goes_on,
     an_import_that_only_checks_keeps_nothing_and_sees_its_own_headers,
@@ -151,6 +152,33 @@ fn a_site_with_a_store_that_cannot_be_given_is_not_added(world: &mut World) {
     assert_eq!(world.store.reading().sites().unwrap(), []);
     assert!(world.data("store", "S1").contains(r#""sync_id_remote_site":1"#));
     assert_eq!(add(world, "north", SiteKind::Standalone, &["S1"]).unwrap(), SiteId(2));
+}
+
+/// After a refusal not everything is read again: what a refused job has changed is, also behind one that was kept.
+fn a_refused_job_leaves_in_memory_what_is_stored(world: &mut World) {
+    stores(world, &["S1", "S2", "S3"]);
+    let north = new_site("north", SiteKind::Standalone, &["S1"]);
+    let south = new_site("south", SiteKind::Standalone, &["S2", "S9"]);
+    let again = new_site("north", SiteKind::Standalone, &["S3"]);
+
+    for jobs in [vec![&south], vec![&north, &south, &again], vec![&again]] {
+        world.job(|batch| {
+            for new in jobs {
+                // Refused or not.
+                let _ = batch.add_site(new);
+            }
+            Ok(())
+        });
+
+        let loaded = State::load(&mut *world.store.sql).unwrap();
+        let shown = |state: &State| {
+            let maps = format!("{:?} {:?} {:?}", state.holdings, state.dispensaries, state.scopes);
+            (maps, state.position, state.position_stored, state.waiting)
+        };
+        assert_eq!(shown(&world.store.state), shown(&loaded));
+    }
+    let sites = world.store.reading().sites().unwrap();
+    assert_eq!(sites.iter().map(|site| site.name.as_str()).collect::<Vec<_>>(), ["north"]);
 }
 
 fn a_site_without_a_device_is_not_enrolled(world: &mut World) {
