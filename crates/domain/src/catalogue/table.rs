@@ -109,6 +109,7 @@ pub struct Table {
     pub(super) site_column: Option<String>,
     pub(super) note: Option<String>,
     pub(super) parent: Option<Parent>,
+    pub(super) merges: Option<TableRef>,
     pub(super) variants: Vec<Variant>,
     pub(super) columns: Vec<String>,
     /// Column numbers in the order of the columns' names.
@@ -144,6 +145,7 @@ impl Table {
             site_column: None,
             note: None,
             parent: None,
+            merges: None,
             variants: Vec::new(),
             columns,
             by_name,
@@ -217,6 +219,11 @@ impl Table {
     /// The header that a record needs.
     pub fn parent(&self) -> Option<&Parent> {
         self.parent.as_ref()
+    }
+
+    /// The table whose records this one merges; see the module `merge`.
+    pub fn merges(&self) -> Option<&TableRef> {
+        self.merges.as_ref()
     }
 
     /// The columns in the order of their numbers.
