@@ -6,12 +6,14 @@
 //! | data | may be written by | goes to |
 //! | --- | --- | --- |
 //! | central (and what is routed like it) | central | all sites |
+//! | a merge of central data | central, of two records that are there and no stores' names | as the records |
 //! | central, dispensary | central | sites that hold a dispensary |
 //! | store | the site that holds the store of the stored record and of the incoming one, which must be the same | the store's scope |
 //! | message | made by the site that holds the sending store, or by central; set to processed by the receiving store's site | the scopes of both stores |
 //! | local | each site its own | nowhere |
 //! | anything else | nobody yet: `not_supported` | |
 
+mod merges;
 mod messages;
 mod refusal;
 mod store_data;
@@ -94,6 +96,18 @@ pub trait View {
     /// # Errors
     /// The view's own.
     fn is_waiting(&mut self, author: SiteId, table: &TableRef, id: &RecordId) -> Result<bool, Self::Error>;
+
+    /// A store whose record names this name. Asked for entries of central's alone.
+    ///
+    /// # Errors
+    /// The view's own.
+    fn store_of_name(&mut self, name: &RecordId) -> Result<Option<RecordId>, Self::Error>;
+
+    /// A record that was merged into this one, by the rows of `merges`. Asked for entries of central's alone.
+    ///
+    /// # Errors
+    /// The view's own.
+    fn merged_into(&mut self, merges: &TableRef, record: &RecordId) -> Result<Option<RecordId>, Self::Error>;
 
     /// A header, of which only the store matters. Override it where that is cheaper to read than the whole record.
     ///
@@ -262,9 +276,19 @@ impl Case<'_> {
         if data_type == DataType::Message {
             return self.judge_message(view, found, after);
         }
+        let effect = match self.table.merges() {
+            None => Effect::Write,
+            Some(merged) => match self.judge_merge(view, merged, found, after.as_ref())? {
+                Ok(effect) => effect,
+                Err(refused) => return Ok(Verdict::Refuse(refused)),
+            },
+        };
+        if let Some(refused) = self.store_with_merged_name(view, found, after.as_ref())? {
+            return Ok(Verdict::Refuse(refused));
+        }
         let is_private = data_type == DataType::Local;
         Ok(Verdict::Accept(Applied {
-            effect: Effect::Write,
+            effect,
             row: after,
             store: None,
             scopes: scopes_of(data_type),

@@ -22,6 +22,7 @@ mod import;
 mod judging;
 mod lanes;
 mod limits;
+mod merging;
 mod origin;
 mod pruning;
 mod reading;
@@ -61,6 +62,7 @@ pub use limits::{
     CREDENTIALS_KEPT_MAX, CURSOR_AGE_MAX, ENTRY_LOG_DAYS_DEFAULT, IMPORT_REFUSALS_TOLD_MAX, SITE_NAME_BYTES_MAX,
     StoreLimits, sqlite_options,
 };
+pub use merging::{MERGES_NAMED_MAX, Merge, MergedRecord};
 pub use origin::{PeerAddress, SeenDevice, StopDevice};
 pub use reading::{Reading, RecordRow, SiteKind, SiteRow, StoreRow};
 pub use sites::NewSite;

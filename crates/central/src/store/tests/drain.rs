@@ -119,7 +119,7 @@ impl Run {
             }
             let mut there = BTreeMap::new();
             for table in TABLES {
-                for row in self.world.store.reading().records(table, None, 1000).unwrap() {
+                for row in self.world.store.reading().records(table, Merged::Listed, None, 1000).unwrap() {
                     if row.store.is_none() || row.store == Some(id(&format!("S{site}"))) {
                         there.insert((table.to_owned(), row.id.to_string()), row.data.unwrap());
                     }
