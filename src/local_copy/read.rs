@@ -194,16 +194,16 @@ impl LocalCopy {
             // The parameter is named so that all statements have the same ones.
             None => ("?4 IS NULL", Param::Null),
         };
-        let merges = match merged {
+        let aliases = match merged {
             Merged::Listed => None,
             Merged::LeftOut => self.catalogue.merges_of(table).map(|merges| merges.name().to_owned()),
         };
         // A circle, in which one record stays that has a row, is here only until a time line that is gone is swept.
-        let (stays, merges) = match &merges {
-            Some(merges) => {
+        let (stays, aliases) = match &aliases {
+            Some(aliases) => {
                 let sql =
                     "NOT EXISTS (SELECT 1 FROM record AS alias WHERE alias.table_name = ?5 AND alias.id = record.id)";
-                (sql, Param::Text(merges))
+                (sql, Param::Text(aliases))
             }
             None => ("?5 IS NULL", Param::Null),
         };
@@ -214,7 +214,7 @@ impl LocalCopy {
         let mut items: Vec<Unchecked> = Vec::new();
         let mut bytes = 0;
         let mut is_cut = false;
-        let params = [table.name().into(), after.unwrap_or("").into(), checked_limit(limit), store, merges];
+        let params = [table.name().into(), after.unwrap_or("").into(), checked_limit(limit), store, aliases];
         self.sql.query(&sql, &params, &mut |row| {
             bytes += row.text(2)?.len();
             if bytes > limits::LIST_BYTES_MAX && !items.is_empty() {

@@ -12,13 +12,13 @@ fn a_site_sees_a_merge_after_a_sync_and_its_edits_of_the_old_item_stay() {
     let (central, data) = central_with_sites(5, &["north", "south"]);
     let (old, new, last) = (data.items[0].as_str(), data.items[1].as_str(), data.items[2].as_str());
     let [mut north, south] = ["north", "south"].map(|name| Agent::initialised(&central, name));
-    let line = |id: &str| {
+    let stock = |id: &str| {
         let data = json!({ "ID": id, "store_ID": data.stores[0], "item_ID": old, "quantity": 3 });
         json!({ "table": "item_line", "op": "upsert", "id": id, "data": data }).to_string() + "\n"
     };
     let link = Link::to(central.address(), Mood::Down);
     north.set_url(&link.url());
-    north.record(&line("L"));
+    north.record(&stock("L"));
 
     let told = success(&central.run(&["merge", "item", old, new], ""));
     assert_eq!(told, format!("item {old} is merged into {new}\n"));
@@ -37,7 +37,7 @@ fn a_site_sees_a_merge_after_a_sync_and_its_edits_of_the_old_item_stay() {
         assert_eq!(agent.json(&["list", "item", "--merged"])["records"].as_array().unwrap().len(), 5);
         same_records(&central, agent, &["item", "outpost_item_merge"]);
     }
-    north.record(&line("M"));
+    north.record(&stock("M"));
     north.start();
     north.settle();
     for line in ["L", "M"] {

@@ -77,7 +77,7 @@ pub fn resolve<E>(id: &RecordId, mut alias: impl FnMut(&RecordId) -> Result<Opti
     while let Some(next) = alias(&end)? {
         end = next.into;
         if end == mark {
-            return end_of_circle(mark, alias);
+            return end_of_circle(&mark, alias);
         }
         steps += 1;
         if steps == steps_max {
@@ -90,14 +90,14 @@ pub fn resolve<E>(id: &RecordId, mut alias: impl FnMut(&RecordId) -> Result<Opti
 
 /// The record of a circle whose row was written last.
 fn end_of_circle<E>(
-    start: RecordId,
+    start: &RecordId,
     mut alias: impl FnMut(&RecordId) -> Result<Option<Alias>, E>,
 ) -> Result<RecordId, E> {
     let (mut current, mut last) = (start.clone(), (Position::ZERO, start.clone()));
     while let Some(next) = alias(&current)? {
         last = last.max((next.position, current));
         current = next.into;
-        if current == start {
+        if current == *start {
             break;
         }
     }

@@ -170,12 +170,12 @@ fn merged(value: &Value) -> String {
         return format!("both are {table} {into} already; nothing was done\n");
     }
     let named = [("asked_from", &from), ("asked_into", &into)];
-    let earlier: String = named
+    let earlier: Vec<String> = named
         .into_iter()
         .filter(|(key, now)| plain(&value[*key]) != **now)
         .map(|(key, now)| format!("{table} {} was merged into {now} before\n", plain(&value[key])))
         .collect();
-    format!("{earlier}{table} {from} is merged into {into}\n")
+    format!("{}{table} {from} is merged into {into}\n", earlier.concat())
 }
 
 fn set_aside(value: &Value) -> String {

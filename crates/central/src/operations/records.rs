@@ -60,7 +60,7 @@ fn one(center: &Center, table: String, id: &str) -> Result<Done, CentralError> {
     if rows.is_empty() {
         let message = format!("there is no record {id} in {name} at central");
         return Err(CentralError::refused("unknown_record", message, "Ids are spelled exactly as they were recorded."));
-    };
+    }
     Ok(Done::ok(records_json(&name, &rows, None)))
 }
 

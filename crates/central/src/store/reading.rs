@@ -254,12 +254,12 @@ impl Reading<'_> {
         limit: u32,
     ) -> Result<Vec<RecordRow>, StoreError> {
         let known = self.catalogue.table_by_name(table).ok();
-        let merges = match merged {
+        let aliases = match merged {
             Merged::Listed => None,
             Merged::LeftOut => known.and_then(|known| self.catalogue.merges_of(known)),
         };
         // A circle, in which one record stays that has a row, is never in central's own order.
-        let condition = if merges.is_some() {
+        let condition = if aliases.is_some() {
             "NOT EXISTS (SELECT 1 FROM record AS alias
                 WHERE alias.table_name = ?4 AND alias.id = record.id AND alias.data IS NOT NULL)"
         } else {
@@ -275,7 +275,7 @@ impl Reading<'_> {
                 table.into(),
                 after.map_or("", RecordId::as_str).into(),
                 limit.into(),
-                merges.map_or("", Table::name).into(),
+                aliases.map_or("", Table::name).into(),
             ],
             &mut |row| {
                 records.push(read_record(table, row)?);

@@ -61,7 +61,7 @@ fn central_merges_two_records_that_are_there_and_every_site_is_told() {
             (r#"put outpost_item_merge gone {"into_ID":"C"}"#, "merge_record_missing"),
             (r#"put outpost_item_merge D {"into_ID":"NC"}"#, "merge_record_missing"),
             (r#"put outpost_unit_merge D {"into_ID":"C"}"#, "merge_record_missing"),
-            (r#"put outpost_item_merge D {}"#, "bad_value"),
+            ("put outpost_item_merge D {}", "bad_value"),
             (r#"put outpost_item_merge D {"into_ID":7}"#, "bad_value"),
             (r#"patch outpost_item_merge D {"into_ID":"C"}"#, "record_missing"),
         ],
@@ -138,7 +138,7 @@ fn a_store_gets_no_name_that_was_merged() {
             (r#"put store S3 {"name_ID":"NB"}"#, "merge_of_store"),
             (r#"patch store S1 {"name_ID":"NB"}"#, "merge_of_store"),
             (r#"put store S3 {"name_ID":"NC"}"#, "accept, to all sites"),
-            (r#"put store S3 {}"#, "accept, to all sites"),
+            ("put store S3 {}", "accept, to all sites"),
             (r#"patch store S1 {"code":"1"}"#, "accept, to all sites"),
         ],
     );
