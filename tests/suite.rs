@@ -36,6 +36,8 @@ mod full_disk;
 mod identity;
 #[path = "suite/kills.rs"]
 mod kills;
+#[path = "suite/merging.rs"]
+mod merging;
 #[path = "suite/messages.rs"]
 mod messages;
 #[path = "suite/power_cut.rs"]

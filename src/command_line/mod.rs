@@ -105,6 +105,8 @@ pub enum Command {
         table: String,
         /// Only those of this store.
         store: Option<RecordId>,
+        /// Those too that were merged into others.
+        is_with_merged: bool,
         /// Begin after this id.
         after: Option<RecordId>,
         /// At most so many.
@@ -280,6 +282,7 @@ fn command(scanned: &mut Scanned) -> Result<Command, UsageError> {
         "list" => Command::List {
             table: scanned.word(verb, "TABLE")?,
             store: scanned.text("store")?.map(|text| id(text, "store")).transpose()?,
+            is_with_merged: scanned.has("merged"),
             after: scanned.text("after")?.map(|text| id(text, "after")).transpose()?,
             limit: limit(scanned)?,
         },

@@ -70,10 +70,11 @@ fn each_verb_is_understood() {
         ),
         ("get unit 4F", Command::Get { table: "unit".to_owned(), id: record_id("4F") }),
         (
-            "list unit --store S --after 4F --limit 7",
+            "list unit --store S --merged --after 4F --limit 7",
             Command::List {
                 table: "unit".to_owned(),
                 store: Some(record_id("S")),
+                is_with_merged: true,
                 after: Some(record_id("4F")),
                 limit: 7,
             },

@@ -123,6 +123,7 @@ pub(super) const VERBS: &[Verb] = &[
         help: "",
         options: &[
             with_value("store", "ID", "only those of a store"),
+            flag("merged", "those too that central merged into others"),
             with_value("after", "ID", "begin after this id"),
             LIMIT,
         ],

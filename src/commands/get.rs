@@ -8,7 +8,8 @@ use super::wording;
 
 /// The record, a column a line.
 pub(super) fn text(record: &Value) -> String {
-    let mut text = format!("{} {}: {}\n", wording::text(&record["table"]), wording::text(&record["id"]), state(record));
+    let (table, id) = (wording::text(&record["table"]), wording::text(&record["id"]));
+    let mut text = format!("{table} {id}: {}{}\n", state(record), merged(record));
     for (column, value) in record["data"].as_object().into_iter().flatten() {
         let _infallible = writeln!(text, "  {column}: {}", wording::text(value));
     }
@@ -26,6 +27,14 @@ pub(super) fn state(record: &Value) -> String {
     }
 }
 
+/// What a merged record stands for, to be put behind its state; empty for others.
+pub(super) fn merged(record: &Value) -> String {
+    match &record["merged_into"] {
+        Value::Null => String::new(),
+        end => format!(", merged into {}", wording::text(end)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -40,5 +49,12 @@ mod tests {
             text(&record),
             "item 4F2A: edited here, not judged by central yet\n  ID: 4F2A\n  code: ab\\ncd\n  note: \n  price: 12.5\n"
         );
+    }
+
+    #[test]
+    fn a_merged_record_is_told_with_what_it_stands_for() {
+        let record = json!({ "table": "item", "id": "A", "state": "central", "data": {}, "merged_into": "B" });
+
+        assert_eq!(text(&record), "item A: as central has it, merged into B\n");
     }
 }

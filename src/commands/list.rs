@@ -4,7 +4,7 @@ use protocol::ids::RecordId;
 use serde_json::Value;
 
 use super::wording::{self, columns};
-use super::{Screen, page_through};
+use super::{Screen, get, page_through};
 use crate::error::AgentError;
 use crate::exit::Exit;
 use crate::operations::Performer;
@@ -14,6 +14,7 @@ use crate::operations::Request;
 pub(super) struct First<'a> {
     pub(super) table: &'a str,
     pub(super) store: Option<&'a RecordId>,
+    pub(super) merged: bool,
     pub(super) after: Option<&'a RecordId>,
 }
 
@@ -27,6 +28,7 @@ pub(super) fn run(
     let request = |next: &Value, limit| Request::List {
         table: first.table.to_owned(),
         store: first.store.map(ToString::to_string),
+        merged: first.merged,
         after: next.as_str().map(ToOwned::to_owned).or_else(|| first.after.map(ToString::to_string)),
         limit,
     };
@@ -43,7 +45,8 @@ pub(super) fn run(
 fn text(page: &Value) -> String {
     let rows = page["records"].as_array().into_iter().flatten();
     let cells = |record: &Value| {
-        vec![wording::text(&record["id"]), wording::text(&record["state"]), record["data"].to_string()]
+        let state = wording::text(&record["state"]) + &get::merged(record);
+        vec![wording::text(&record["id"]), state, record["data"].to_string()]
     };
     columns(&rows.map(cells).collect::<Vec<_>>())
 }
@@ -66,7 +69,7 @@ mod tests {
     #[test]
     fn pages_follow_each_other_up_to_the_limit() {
         let performer = Scripted::new([page(&["a", "bcd"], Some("bcd")), page(&["e"], None)]);
-        let first = First { table: "unit", store: None, after: None };
+        let first = First { table: "unit", store: None, merged: false, after: None };
 
         let (exit, text) = printed(false, |screen| run(&first, 5000, &performer, screen));
 
@@ -78,6 +81,7 @@ mod tests {
         let list = |after: Option<&str>, limit| Request::List {
             table: "unit".into(),
             store: None,
+            merged: false,
             after: after.map(Into::into),
             limit,
         };
@@ -87,7 +91,7 @@ mod tests {
     #[test]
     fn json_is_printed_as_it_came() {
         let performer = Scripted::new([page(&["a"], Some("a"))]);
-        let first = First { table: "unit", store: None, after: None };
+        let first = First { table: "unit", store: None, merged: false, after: None };
 
         let (_, text) = printed(true, |screen| run(&first, 1, &performer, screen));
 

@@ -131,8 +131,8 @@ pub fn run(command: &Command, config: &Config, home: &dyn Home, screen: &mut Scr
             screen.result(&result, get::text);
             Ok(Exit::Ok)
         }
-        Command::List { table, store, after, limit } => {
-            let first = list::First { table, store: store.as_ref(), after: after.as_ref() };
+        Command::List { table, store, is_with_merged, after, limit } => {
+            let first = list::First { table, store: store.as_ref(), merged: *is_with_merged, after: after.as_ref() };
             list::run(&first, *limit, &*door::open(config, home)?, screen)
         }
         Command::Status => {

@@ -19,6 +19,7 @@
 //! A record is in `membership` of each scope that brought it, or of the scope that its own edit was routed to.
 #![cfg_attr(not(test), deny(clippy::indexing_slicing))]
 
+mod aliases;
 mod checksum;
 mod control;
 mod edits;

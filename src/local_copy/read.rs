@@ -3,6 +3,7 @@
 use std::ops::ControlFlow;
 
 use domain::catalogue::Table;
+use domain::merge::Merged;
 use protocol::ids::{RecordId, Sequence};
 use sql::{Param, Row, SqlError, SqlErrorKind, SqlExt};
 
@@ -176,7 +177,7 @@ impl LocalCopy {
     }
 
     /// Records of a table in the order of their ids, behind `after`, at most `limit` and at most [`limits::LIST_BYTES_MAX`] of
-    /// data; one at least, if there is one.
+    /// data; one at least, if there is one. Whether merged ones are among them is asked for.
     ///
     /// # Errors
     /// Those of a read.
@@ -184,21 +185,36 @@ impl LocalCopy {
         &mut self,
         table: &Table,
         store: Option<&str>,
+        merged: Merged,
         after: Option<&str>,
         limit: u32,
     ) -> Result<Listing<RecordView>, LocalCopyError> {
         let (condition, store) = match store {
             Some(store) => ("store = ?4", Param::Text(store)),
-            // The parameter is named so that both statements have the same ones.
+            // The parameter is named so that all statements have the same ones.
             None => ("?4 IS NULL", Param::Null),
         };
+        let aliases = match merged {
+            Merged::Listed => None,
+            Merged::LeftOut => self.catalogue.merges_of(table).map(|merges| merges.name().to_owned()),
+        };
+        // A circle, in which one record stays that has a row, is here only until a time line that is gone is swept.
+        let (stays, aliases) = match &aliases {
+            Some(aliases) => {
+                let sql =
+                    "NOT EXISTS (SELECT 1 FROM record AS alias WHERE alias.table_name = ?5 AND alias.id = record.id)";
+                (sql, Param::Text(aliases))
+            }
+            None => ("?5 IS NULL", Param::Null),
+        };
         let sql = format!(
-            "SELECT {RECORD_COLUMNS} FROM record WHERE table_name = ?1 AND id > ?2 AND {condition} ORDER BY id LIMIT ?3"
+            "SELECT {RECORD_COLUMNS} FROM record WHERE table_name = ?1 AND id > ?2 AND {condition} AND {stays}
+             ORDER BY id LIMIT ?3"
         );
         let mut items: Vec<Unchecked> = Vec::new();
         let mut bytes = 0;
         let mut is_cut = false;
-        let params = [table.name().into(), after.unwrap_or("").into(), checked_limit(limit), store];
+        let params = [table.name().into(), after.unwrap_or("").into(), checked_limit(limit), store, aliases];
         self.sql.query(&sql, &params, &mut |row| {
             bytes += row.text(2)?.len();
             if bytes > limits::LIST_BYTES_MAX && !items.is_empty() {

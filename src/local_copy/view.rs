@@ -42,6 +42,16 @@ impl View for LocalCopy {
         Ok(false)
     }
 
+    /// Only central merges, and only it writes stores.
+    fn store_of_name(&mut self, _name: &RecordId) -> Result<Option<RecordId>, LocalCopyError> {
+        Ok(None)
+    }
+
+    /// As [`View::store_of_name`].
+    fn merged_into(&mut self, _merges: &TableRef, _record: &RecordId) -> Result<Option<RecordId>, LocalCopyError> {
+        Ok(None)
+    }
+
     fn header(&mut self, table: &TableRef, id: &RecordId) -> Result<Header, LocalCopyError> {
         let key = self.key(table, id);
         match self.merged_header(&key)? {

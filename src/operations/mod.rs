@@ -13,6 +13,7 @@ mod set_aside;
 mod status;
 mod sync;
 
+use domain::merge::Merged;
 use serde_json::Value;
 
 pub use input::{INPUT_BYTES_MAX, INPUT_MEMORY_BYTES_MAX, Input, InputError};
@@ -44,8 +45,9 @@ pub fn perform(
     match request {
         Request::Record(options) => record::record(agent, &options, input, events),
         Request::Get { table, id } => read::get(agent, &table, &id),
-        Request::List { table, store, after, limit } => {
-            read::list(agent, &table, store.as_deref(), after.as_deref(), checked_limit(limit)?)
+        Request::List { table, store, merged, after, limit } => {
+            let (store, merged) = (store.as_deref(), Merged::listed_if(merged));
+            read::list(agent, &table, store, merged, after.as_deref(), checked_limit(limit)?)
         }
         Request::Sync(options) => sync::sync(agent, &options, events),
         Request::Initialise(options) => sync::initialise(agent, &options, events),

@@ -1,5 +1,7 @@
 //! Reading records and the queue.
 
+use domain::catalogue::Table;
+use domain::merge::Merged;
 use protocol::ids::{RecordId, Sequence};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -7,12 +9,13 @@ use serde_json::{Value, json};
 use crate::agent::Agent;
 use crate::error::AgentError;
 use crate::exit::Exit;
-use crate::local_copy::RecordView;
+use crate::local_copy::{LocalCopy, RecordView};
 
 pub(super) fn get(agent: &Agent, table: &str, id: &str) -> Result<Value, AgentError> {
     let known = agent.catalogue().table_by_name(table).map_err(|error| unknown_table(&error))?;
     let record = RecordId::new(id).map_err(|error| AgentError::new("bad_id", error.to_string(), "", Exit::Usage))?;
-    let found = agent.recorder()?.core().local.get(known, &record)?;
+    let mut core = agent.recorder()?.core();
+    let found = core.local.get(known, &record)?;
     let found = found.ok_or_else(|| {
         let message = format!("{table} {id} is not here");
         AgentError::new(
@@ -22,20 +25,23 @@ pub(super) fn get(agent: &Agent, table: &str, id: &str) -> Result<Value, AgentEr
             Exit::Failed,
         )
     })?;
-    record_json(table, &found)
+    record_json(&mut core.local, known, &found)
 }
 
 pub(super) fn list(
     agent: &Agent,
     table: &str,
     store: Option<&str>,
+    merged: Merged,
     after: Option<&str>,
     limit: u32,
 ) -> Result<Value, AgentError> {
     let known = agent.catalogue().table_by_name(table).map_err(|error| unknown_table(&error))?;
-    let records = agent.recorder()?.core().local.list(known, store, after, limit)?;
+    let mut core = agent.recorder()?.core();
+    let records = core.local.list(known, store, merged, after, limit)?;
     let next = records.next(|record| record.id.clone());
-    let records = records.items.iter().map(|record| record_json(table, record)).collect::<Result<Vec<_>, _>>()?;
+    let shown = records.items.iter().map(|record| record_json(&mut core.local, known, record));
+    let records = shown.collect::<Result<Vec<_>, _>>()?;
     Ok(json!({ "records": records, "next": next }))
 }
 
@@ -60,8 +66,14 @@ pub(super) fn queue(agent: &Agent, after: u64, limit: u32) -> Result<Value, Agen
     Ok(json!({ "edits": edits, "next": next }))
 }
 
-fn record_json(table: &str, record: &RecordView) -> Result<Value, AgentError> {
-    Ok(json!({ "table": table, "id": record.id, "state": record.state.as_str(), "data": data_json(&record.data)? }))
+/// A record with its own data; of a merged one also what it stands for.
+fn record_json(local: &mut LocalCopy, table: &Table, record: &RecordView) -> Result<Value, AgentError> {
+    let data = data_json(&record.data)?;
+    let mut shown = json!({ "table": table.name(), "id": record.id, "state": record.state.as_str(), "data": data });
+    if let Some(end) = local.stands_for(table, &record.id)? {
+        shown["merged_into"] = end.as_str().into();
+    }
+    Ok(shown)
 }
 
 /// Stored data as a value; numbers keep their text.

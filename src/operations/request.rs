@@ -32,6 +32,9 @@ pub enum Request {
         /// Only those of this store.
         #[serde(default)]
         store: Option<String>,
+        /// Those too that were merged into others.
+        #[serde(default)]
+        merged: bool,
         /// Begin after this id.
         #[serde(default)]
         after: Option<String>,
@@ -169,7 +172,7 @@ mod tests {
 
     #[test]
     fn requests_come_back_and_unknown_fields_are_errors() {
-        let request = Request::List { table: "item".into(), store: None, after: None, limit: 7 };
+        let request = Request::List { table: "item".into(), store: None, merged: true, after: None, limit: 7 };
         let text = serde_json::to_string(&request).unwrap();
         assert_eq!(serde_json::from_str::<Request>(&text).unwrap(), request);
 

@@ -93,6 +93,11 @@ impl Catalogue {
         }
     }
 
+    /// The table of the merges of a table's records; `None` where they are not merged.
+    pub fn merges_of(&self, table: &Table) -> Option<&Table> {
+        self.tables().find(|merges| merges.merges() == Some(table.reference()))
+    }
+
     /// Every table: those with numbers in their order, then the declared ones by name.
     pub fn tables(&self) -> impl Iterator<Item = &Table> {
         self.numbered.iter().chain(self.declared.values()).map(AsRef::as_ref)

@@ -61,6 +61,14 @@ Rules that hold beside the table:
   (`message_fixed`). Its status is `new` or `processed` and goes from the one to the other (`message_status`), set by the site that
   holds the receiving store, or by central where the receiver is blank (`not_receiver`). It may be made as `processed`: so a site hands
   it back to a central that was set back. Central alone deletes it, because two sites may have it, and central alone makes it again.
+- A merge makes two records one. It is a record of ours (mSupply has no table for it that we know), in a table beside that of the
+  records: its id is the record that goes, `into_ID` the one that stays. `outpost-central merge` writes it, for items, units and
+  names that are neither patients nor names of stores (`merge_of_store`); both records must be there (`merge_record_missing`). No site
+  writes it (`central_data`). References to a merged record are not rewritten: `get` and `records` say what it stands for, lists leave
+  it out. Merges are taken in central's order, and each joins what the two records are by then; one that says nothing new, or the
+  opposite of what is said (`merge_circle`), changes nothing. A row does not change (`merge_fixed`); central undoes a merge by deleting
+  it. Neither record needs to stay: what was merged into a record that is deleted stands for that all the same. A store gets no
+  name that was merged.
 - A table that is not listed is refused (`unknown_table`) until the configuration declares it with its name, its type (store,
   central or local) and its store column or header.
 - A column that is not listed is kept and travels by its name. A column that only a newer program can name is shown as `#`
@@ -127,7 +135,7 @@ fn push_table(page: &mut String, catalogue: &Catalogue, table: &Table) {
         remarks.push("Not carried yet.".to_owned());
     }
     for (condition, data_type) in table.exceptions() {
-        let state = if table.is_type_supported(data_type) { "" } else { ", not carried yet" };
+        let state = if data_type.is_supported() { "" } else { ", not carried yet" };
         remarks.push(format!("Where {condition}: {}{state}.", data_type.as_str()));
     }
     if table.is_dispensary() {

@@ -7,12 +7,14 @@
 //! | --- | --- | --- |
 //! | central | central | all sites |
 //! | name, central store | central | whoever sees the name, or the store ([`visibility`](crate::visibility)) |
+//! | a merge of central data | central, of two records that are there and no stores' names | as the records |
 //! | central, dispensary | central | sites that hold a dispensary |
 //! | store | the site that holds the store of the stored record and of the incoming one, which must be the same | the store's scope |
 //! | message | made by the site that holds the sending store, or by central; set to processed by the receiving store's site | the scopes of both stores |
 //! | local | each site its own | nowhere |
 //! | anything else | nobody yet: `not_supported` | |
 
+mod merges;
 mod messages;
 mod refusal;
 mod store_data;
@@ -96,6 +98,18 @@ pub trait View {
     /// # Errors
     /// The view's own.
     fn is_waiting(&mut self, author: SiteId, table: &TableRef, id: &RecordId) -> Result<bool, Self::Error>;
+
+    /// A store whose record names this name. Asked for entries of central's alone.
+    ///
+    /// # Errors
+    /// The view's own.
+    fn store_of_name(&mut self, name: &RecordId) -> Result<Option<RecordId>, Self::Error>;
+
+    /// A record that was merged into this one, by the rows of `merges`. Asked for entries of central's alone.
+    ///
+    /// # Errors
+    /// The view's own.
+    fn merged_into(&mut self, merges: &TableRef, record: &RecordId) -> Result<Option<RecordId>, Self::Error>;
 
     /// A header, of which only the store matters. Override it where that is cheaper to read than the whole record.
     ///
@@ -206,11 +220,10 @@ pub fn judge<V: View>(
 /// Who receives what central writes.
 fn scopes_of(data_type: DataType, visible_key: Option<&VisibleKey>) -> Vec<Scope> {
     match (data_type, visible_key) {
-        (DataType::Local, _) => Vec::new(),
+        // A name's join that names no name nobody can see.
+        (DataType::Local, _) | (DataType::Name, None) => Vec::new(),
         (DataType::CentralDispensary, _) => vec![Scope::DispensarySites],
         (DataType::CentralStore | DataType::Name, Some(_)) => vec![Scope::Visible],
-        // It names no name, so that nobody can see it.
-        (DataType::Name, None) => Vec::new(),
         _ => vec![Scope::AllSites],
     }
 }
@@ -269,13 +282,23 @@ impl Case<'_> {
         if data_type == DataType::Message {
             return self.judge_message(view, found, after);
         }
+        let effect = match self.table.merges() {
+            None => Effect::Write,
+            Some(merged) => match self.judge_merge(view, merged, found, after.as_ref())? {
+                Ok(effect) => effect,
+                Err(refused) => return Ok(Verdict::Refuse(refused)),
+            },
+        };
+        if let Some(refused) = self.store_with_merged_name(view, found, after.as_ref())? {
+            return Ok(Verdict::Refuse(refused));
+        }
         let is_private = data_type == DataType::Local;
         let visible_key = match &after {
             Some(row) => VisibleKey::of(self.table, &self.entry.record, row),
             None => key_of_found(self.table, &self.entry.record, found),
         };
         Ok(Verdict::Accept(Applied {
-            effect: Effect::Write,
+            effect,
             row: after,
             store: None,
             scopes: scopes_of(data_type, visible_key.as_ref()),
@@ -289,7 +312,7 @@ impl Case<'_> {
 
     /// Data that this site may not write whatever the record says.
     fn forbidden_type(&self, data_type: DataType) -> Option<Refusal> {
-        if !self.table.is_type_supported(data_type) {
+        if !data_type.is_supported() {
             let what = format!("is {} data, which this version does not carry yet", data_type.as_str());
             return Some(self.refuse(RefusalCode::NotSupported, &what));
         }

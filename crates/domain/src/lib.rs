@@ -9,6 +9,7 @@ pub mod describe;
 pub mod edit;
 pub mod json;
 pub mod judge;
+pub mod merge;
 pub mod message;
 pub mod scope;
 pub mod seed_rows;

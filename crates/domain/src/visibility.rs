@@ -105,7 +105,8 @@ impl Join {
     /// Never: 32 digits are an id.
     pub fn derived_id(&self) -> RecordId {
         let text = [JOIN_TABLE, self.name.as_str(), self.store.as_str()].join("\0");
-        let digits: String = hash_of(text.as_bytes()).0.iter().take(16).map(|byte| format!("{byte:02X}")).collect();
+        let mut digits = hash_of(text.as_bytes()).to_string().to_uppercase();
+        digits.truncate(32);
         RecordId::new(&digits).expect("32 digits are an id")
     }
 

@@ -17,19 +17,20 @@ const ACTIVE: SiteId = SiteId(2);
 /// A satellite without it.
 const SATELLITE: SiteId = SiteId(3);
 
-/// A world with store S and a header of it in every table.
+/// A world with store S, a header of it in every table, and record R in every table but one.
 struct Central<'a> {
     catalogue: &'a Catalogue,
+    without: &'a TableRef,
 }
 
 impl View for Central<'_> {
     type Error = Infallible;
 
     fn record(&mut self, table: &TableRef, id: &RecordId) -> Result<Found, Infallible> {
-        let table = self.catalogue.table(table).unwrap();
-        if id.as_str() != "HEADER" {
+        if id.as_str() != "HEADER" && table == self.without {
             return Ok(Found::Unknown);
         }
+        let table = self.catalogue.table(table).unwrap();
         let row = row_from_json(table, id, "{}").unwrap();
         Ok(Found::Here { row, store: Some(RecordId::new("S").unwrap()) })
     }
@@ -40,6 +41,14 @@ impl View for Central<'_> {
 
     fn is_waiting(&mut self, _: SiteId, _: &TableRef, _: &RecordId) -> Result<bool, Infallible> {
         Ok(false)
+    }
+
+    fn store_of_name(&mut self, _: &RecordId) -> Result<Option<RecordId>, Infallible> {
+        Ok(None)
+    }
+
+    fn merged_into(&mut self, _: &TableRef, _: &RecordId) -> Result<Option<RecordId>, Infallible> {
+        Ok(None)
     }
 }
 
@@ -60,6 +69,9 @@ fn record(catalogue: &Catalogue, table: &Table) -> String {
     if table.data_type() == DataType::Message {
         columns.extend([("fromStoreID".to_owned(), "S"), ("status".to_owned(), "new")]);
     }
+    if table.merges().is_some() {
+        columns.insert("into_ID".to_owned(), "HEADER");
+    }
     let columns: Vec<String> = columns.iter().map(|(column, value)| format!("{column:?}:{value:?}")).collect();
     format!("{{{}}}", columns.join(","))
 }
@@ -76,7 +88,7 @@ fn outcome(catalogue: &Catalogue, table: &Table, side: Side, author: SiteId) -> 
         record: id,
         operation: Operation::Put(row),
     };
-    match judge(catalogue, &mut Central { catalogue }, side, author, &entry).unwrap() {
+    match judge(catalogue, &mut Central { catalogue, without: table.reference() }, side, author, &entry).unwrap() {
         Verdict::Accept(applied) if applied.is_private => "stays here".to_owned(),
         Verdict::Accept(applied) => {
             let scopes = applied.scopes.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ");

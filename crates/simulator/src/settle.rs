@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use domain::catalogue::DataType;
+use domain::merge::Merged;
 
 use crate::centre::Said;
 use crate::device::{Role, Step};
@@ -410,7 +411,8 @@ impl World {
             let Some(device) = device else { return Ok(()) };
             let mut after: Option<String> = None;
             loop {
-                let listing = device.live().recorder.core().local.list(table, None, after.as_deref(), 1_000);
+                let listing =
+                    device.live().recorder.core().local.list(table, None, Merged::Listed, after.as_deref(), 1_000);
                 let listing = listing.or_else(|error| violation("10", format!("device {index}: {error}")))?;
                 after = listing.items.last().map(|item| item.id.clone());
                 for item in &listing.items {

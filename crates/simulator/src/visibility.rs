@@ -26,28 +26,28 @@ pub(crate) fn visibility_edit(stores: &[String], random: &mut Random) -> Edit {
         format!("name-{}", random.below(NAMES))
     };
     let number = random.below(6);
-    let upsert = |table: &str, id: String, data: String| edit(table, EditOp::Upsert, id, Some(data));
+    let upsert = |table: &str, id: String, data: String| edit(table, EditOp::Upsert, &id, Some(data));
     match random.below(10) {
         0..=3 => {
             let data = format!("{{\"name_ID\":{name:?},\"store_ID\":{store:?},\"inactive\":{}}}", random.chance(200));
             upsert(JOIN_TABLE, format!("{name}-in-{store}"), data)
         }
-        4 => edit(JOIN_TABLE, EditOp::Delete, format!("{name}-in-{store}"), None),
+        4 => edit(JOIN_TABLE, EditOp::Delete, &format!("{name}-in-{store}"), None),
         5 | 6 => {
             upsert("contact", format!("contact-{number}"), format!("{{\"name_ID\":{name:?},\"first\":\"{number}\"}}"))
         }
-        7 => edit("contact", EditOp::Delete, format!("contact-{number}"), None),
+        7 => edit("contact", EditOp::Delete, &format!("contact-{number}"), None),
         8 => upsert(
             "item_store_join",
             format!("join-{number}"),
             format!("{{\"store_ID\":{store:?},\"margin\":{number}}}"),
         ),
-        _ => edit("item_store_join", EditOp::Delete, format!("join-{number}"), None),
+        _ => edit("item_store_join", EditOp::Delete, &format!("join-{number}"), None),
     }
 }
 
-fn edit(table: &str, op: EditOp, id: String, data: Option<String>) -> Edit {
-    Edit { table: table.to_owned(), op, id: RecordId::new(&id).expect("it is short"), data }
+fn edit(table: &str, op: EditOp, id: &str, data: Option<String>) -> Edit {
+    Edit { table: table.to_owned(), op, id: RecordId::new(id).expect("it is short"), data }
 }
 
 /// The name of a store.

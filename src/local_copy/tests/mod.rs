@@ -2,6 +2,7 @@
 
 mod failing;
 mod grants;
+mod merging;
 mod messages;
 mod model;
 mod reading;

@@ -6,6 +6,7 @@ use domain::catalogue::Catalogue;
 use domain::edit::{Edit, EditOp};
 use domain::json::row_from_json;
 use domain::judge::{Found, Side, Verdict, View, judge};
+use domain::merge::Merged;
 use domain::scope::Scope;
 use protocol::control::{Control, ControlRow, EntryPlace, Grant, Image, Refused};
 use protocol::entry::Entry;
@@ -241,7 +242,7 @@ impl Site {
 
     pub(super) fn list(&mut self, store: Option<&str>, after: Option<&str>, limit: u32) -> Listing<RecordView> {
         let catalogue = Catalogue::embedded();
-        self.copy.list(catalogue.table_by_name("transact").unwrap(), store, after, limit).unwrap()
+        self.copy.list(catalogue.table_by_name("transact").unwrap(), store, Merged::Listed, after, limit).unwrap()
     }
 
     pub(super) fn counts(&mut self) -> Vec<(String, u64)> {

@@ -88,6 +88,15 @@ enum Command {
         #[arg(long = "continue")]
         continues: bool,
     },
+    /// Make two records one: items, units, or names that are neither patients nor of stores. What refers to them stays as it is.
+    Merge {
+        /// The table's name: item, unit or name.
+        table: String,
+        /// The id of the record that goes. If it was merged before, what it stands for goes.
+        from: String,
+        /// The id of the record that stays.
+        into: String,
+    },
     /// Records of a table in the order of their ids, one a line.
     Records(RecordsArguments),
     /// Who may write a record, who receives it and why, and who has not read it yet.
@@ -257,6 +266,9 @@ struct RecordsArguments {
     /// At most so many, 1 to 1000.
     #[arg(long, default_value_t = LIST_LIMIT_DEFAULT)]
     limit: u32,
+    /// Those too that were merged into others.
+    #[arg(long, conflicts_with = "id")]
+    merged: bool,
 }
 
 impl Arguments {
@@ -328,8 +340,9 @@ pub fn run(arguments: Arguments, output: &mut dyn Write) -> Result<Exit, Central
                 output,
             );
         }
-        Command::Records(RecordsArguments { table, id, store, after, limit }) => {
-            Request::Records(RecordsToList { table, id, store, after, limit })
+        Command::Merge { table, from, into } => Request::Merge { table, from, into },
+        Command::Records(RecordsArguments { table, id, store, after, limit, merged }) => {
+            Request::Records(RecordsToList { table, id, store, after, limit, merged })
         }
         Command::Healing(HealingCommand::End) => Request::HealingEnd,
         Command::Explain { table, id } => Request::Explain { table, id },

@@ -69,6 +69,7 @@ pub(super) fn done(request: &Request, done: &Done, form: Form, output: &mut dyn 
             plain(&value["stopped"]),
             plain(&value["reason"])
         ),
+        (Request::Merge { .. }, false) => merged(value),
         (Request::Records(_), false) => records(value),
         (Request::SiteAdd(_), false) => format!("{}\n", value["id"]),
         (Request::SiteList, false) => sites(value),
@@ -153,8 +154,28 @@ fn stores(value: &Value) -> String {
 }
 
 fn records(value: &Value) -> String {
-    let head = ["ID", "STORE", "POSITION", "DATA"];
-    table(&head, items(value, "records").iter().map(|record| columns(record, &["id", "store", "position", "data"])))
+    let records = items(value, "records");
+    // Without merged records the column would be dashes alone.
+    let has_merged = records.iter().any(|record| !record["merged_into"].is_null());
+    let merged = if has_merged { ("MERGED INTO", "merged_into") } else { ("", "") };
+    let shown = [("ID", "id"), ("STORE", "store"), ("POSITION", "position"), merged, ("DATA", "data")];
+    let shown: Vec<_> = shown.into_iter().filter(|(head, _)| !head.is_empty()).collect();
+    let (head, keys): (Vec<&str>, Vec<&str>) = shown.into_iter().unzip();
+    table(&head, records.iter().map(|record| columns(record, &keys)))
+}
+
+fn merged(value: &Value) -> String {
+    let (table, from, into) = (plain(&value["table"]), plain(&value["from"]), plain(&value["into"]));
+    if value["is_new"] != true {
+        return format!("both are {table} {into} already; nothing was done\n");
+    }
+    let named = [("asked_from", &from), ("asked_into", &into)];
+    let earlier: Vec<String> = named
+        .into_iter()
+        .filter(|(key, now)| plain(&value[*key]) != **now)
+        .map(|(key, now)| format!("{table} {} was merged into {now} before\n", plain(&value[key])))
+        .collect();
+    format!("{}{table} {from} is merged into {into}\n", earlier.concat())
 }
 
 fn set_aside(value: &Value) -> String {
@@ -273,6 +294,9 @@ fn explained(value: &Value) -> String {
         + &fact("goes to", &plain(&value["goes_to"]))
         + &holder
         + &message_ends(&value["message"]);
+    if let Some(end) = value["merged"]["into"].as_str() {
+        text += &fact("merged", &merge_steps(&value["merged"], end));
+    }
     for lane in items(value, "lanes") {
         text += &fact("lane", &lane_standing(lane));
     }
@@ -284,6 +308,15 @@ fn explained(value: &Value) -> String {
         }
     }
     text
+}
+
+/// The merges that lead from a record to what it stands for.
+fn merge_steps(merged: &Value, end: &str) -> String {
+    let step = |step: &Value| format!("into {} at position {}", plain(&step["into"]), step["position"]);
+    let steps = items(merged, "steps");
+    let named = steps.iter().map(step).collect::<Vec<_>>().join(", that ");
+    let is_all = steps.last().is_some_and(|last| last["into"] == end);
+    if is_all { named } else { format!("{named}, and further; now it is {}", plain(&merged["into"])) }
 }
 
 /// Between whom a message goes; nothing for other records.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use domain::catalogue::DataType;
+use domain::merge::Alias;
 use domain::scope::Scope;
 use protocol::ids::{OwnershipNumber, SiteId};
 use serde_json::{Value, json};
@@ -12,7 +13,7 @@ use super::request::Done;
 use super::sites::record_id;
 use crate::center::Center;
 use crate::error::CentralError;
-use crate::store::{Explained, LaneStanding, MessageEnd, MessageStanding};
+use crate::store::{Explained, LaneStanding, MergedRecord, MessageEnd, MessageStanding};
 
 pub(super) fn explain(center: &Center, table: &str, id: &str) -> Result<Done, CentralError> {
     let known = known_table(center, table)?;
@@ -48,6 +49,7 @@ pub(super) fn explain(center: &Center, table: &str, id: &str) -> Result<Done, Ce
         "store": explained.record.as_ref().and_then(|record| record.store.as_ref()).map(ToString::to_string),
         "holder": explained.holder.map(|holder| holder_json(holder, &names)),
         "message": explained.message.as_ref().map(|message| message_json(message, &names)),
+        "merged": explained.merged.as_ref().map(merged_json),
         "lanes": explained.lanes.iter().map(lane_json).collect::<Vec<_>>(),
         "entries_waiting": explained.entries_waiting,
         "entries_set_aside": explained.entries_set_aside,
@@ -71,6 +73,11 @@ fn message_json(message: &MessageStanding, names: &BTreeMap<SiteId, String>) -> 
         "to": end(&message.receiver),
         "is_processed": message.is_processed,
     })
+}
+
+fn merged_json(merged: &MergedRecord) -> Value {
+    let step = |step: &Alias| json!({ "into": step.into.as_str(), "position": step.position.0 });
+    json!({ "into": merged.end.as_str(), "steps": merged.steps.iter().map(step).collect::<Vec<_>>() })
 }
 
 fn lane_json(lane: &LaneStanding) -> Value {

@@ -2,6 +2,7 @@
 
 mod explain;
 mod import;
+mod merge;
 mod records;
 mod request;
 mod set_aside;
@@ -42,6 +43,7 @@ pub fn perform(
         Request::StoreAdd { store, site } => sites::give_store(center, &store, &site),
         Request::StoreList => sites::list_stores(center),
         Request::Import { continue_past_refused } => import::import(center, continue_past_refused, input, events),
+        Request::Merge { table, from, into } => merge::merge(center, &table, &from, &into),
         Request::Records(which) => records::list(center, &which),
         Request::Explain { table, id } => explain::explain(center, &table, &id),
         Request::HealingEnd => status::end_healing(center),

@@ -1,13 +1,15 @@
 //! Records as central has them.
 
 use domain::catalogue::Table;
+use domain::merge::Merged;
+use protocol::ids::RecordId;
 use serde_json::{Value, json};
 
 use super::request::{Done, LIST_LIMIT_MAX, RecordsToList};
 use super::sites::record_id;
 use crate::center::Center;
 use crate::error::{CentralError, Exit};
-use crate::store::RecordRow;
+use crate::store::{Reading, RecordRow, StoreError};
 
 pub(super) fn list(center: &Center, which: &RecordsToList) -> Result<Done, CentralError> {
     if !(1..=LIST_LIMIT_MAX).contains(&which.limit) {
@@ -21,21 +23,22 @@ pub(super) fn list(center: &Center, which: &RecordsToList) -> Result<Done, Centr
     let store = which.store.as_deref().map(record_id).transpose()?;
     let mut after = which.after.as_deref().map(record_id).transpose()?;
     let limit = which.limit;
+    let merged = Merged::listed_if(which.merged);
     let rows = center.read(move |reading| {
-        let mut rows = Vec::new();
+        let mut rows: Vec<RecordRow> = Vec::new();
         loop {
-            let page = reading.records(&table, after.as_ref(), LIST_LIMIT_MAX.min(limit.max(100)))?;
-            let Some(last) = page.last() else { return Ok(rows) };
+            let page = reading.records(&table, merged, after.as_ref(), LIST_LIMIT_MAX.min(limit.max(100)))?;
+            let Some(last) = page.last() else { return with_ends(reading, &table, rows) };
             after = Some(last.id.clone());
             let wanted = page.into_iter().filter(|row| store.is_none() || row.store == store);
             rows.extend(wanted.take(limit as usize - rows.len()));
             if rows.len() == limit as usize {
-                return Ok(rows);
+                return with_ends(reading, &table, rows);
             }
         }
     })?;
     // A full page may be the last one: then the next is empty.
-    let next = rows.last().filter(|_| rows.len() == limit as usize);
+    let next = rows.last().filter(|_| rows.len() == limit as usize).map(|(row, _)| &row.id);
     Ok(Done::ok(records_json(&which.table, &rows, next)))
 }
 
@@ -50,27 +53,45 @@ pub(super) fn known_table<'a>(center: &'a Center, name: &str) -> Result<&'a Tabl
 fn one(center: &Center, table: String, id: &str) -> Result<Done, CentralError> {
     let wanted = record_id(id)?;
     let name = table.clone();
-    let row = center.read(move |reading| reading.record(&table, &wanted))?;
-    let Some(row) = row.filter(|row| row.data.is_some()) else {
+    let rows = center.read(move |reading| {
+        let row = reading.record(&table, &wanted)?.filter(|row| row.data.is_some());
+        with_ends(reading, &table, row.into_iter().collect())
+    })?;
+    if rows.is_empty() {
         let message = format!("there is no record {id} in {name} at central");
         return Err(CentralError::refused("unknown_record", message, "Ids are spelled exactly as they were recorded."));
-    };
-    Ok(Done::ok(records_json(&name, &[row], None)))
+    }
+    Ok(Done::ok(records_json(&name, &rows, None)))
 }
 
-fn records_json(table: &str, rows: &[RecordRow], next: Option<&RecordRow>) -> Value {
+/// Records, and of the merged ones what they stand for.
+type WithEnds = Vec<(RecordRow, Option<RecordId>)>;
+
+fn with_ends(reading: &mut Reading<'_>, table: &str, rows: Vec<RecordRow>) -> Result<WithEnds, StoreError> {
+    let with_end = |row: RecordRow| {
+        let merged = reading.merged(table, &row.id)?;
+        Ok((row, merged.map(|merged| merged.end)))
+    };
+    rows.into_iter().map(with_end).collect()
+}
+
+fn records_json(table: &str, rows: &[(RecordRow, Option<RecordId>)], next: Option<&RecordId>) -> Value {
     let records: Vec<Value> = rows
         .iter()
-        .map(|row| {
+        .map(|(row, end)| {
             let data: Value = row.data.as_deref().and_then(|data| serde_json::from_str(data).ok()).unwrap_or_default();
-            json!({
+            let mut shown = json!({
                 "table": table,
                 "id": row.id.as_str(),
-                "store": row.store.as_ref().map(protocol::ids::RecordId::as_str),
+                "store": row.store.as_ref().map(RecordId::as_str),
                 "position": row.position.0,
                 "data": data,
-            })
+            });
+            if let Some(end) = end {
+                shown["merged_into"] = end.as_str().into();
+            }
+            shown
         })
         .collect();
-    json!({ "records": records, "next": next.map(|row| row.id.as_str()) })
+    json!({ "records": records, "next": next.map(RecordId::as_str) })
 }

@@ -60,6 +60,15 @@ pub enum Request {
         #[serde(default, rename = "continue")]
         continue_past_refused: bool,
     },
+    /// Make two records one.
+    Merge {
+        /// The table's name.
+        table: String,
+        /// The record that goes.
+        from: String,
+        /// The record that stays.
+        into: String,
+    },
     /// Records of a table in the order of their ids.
     Records(RecordsToList),
     /// Who may write a record, who receives it and why, and who has not read it yet.
@@ -96,6 +105,7 @@ impl Request {
             | Self::SetAsideDismiss { .. }
             | Self::StoreAdd { .. }
             | Self::HealingEnd
+            | Self::Merge { .. }
             | Self::Import { .. } => false,
         }
     }
@@ -172,6 +182,9 @@ pub struct RecordsToList {
     /// At most this many, 1 to [`LIST_LIMIT_MAX`].
     #[serde(default = "limit_default")]
     pub limit: u32,
+    /// Those too that were merged into others.
+    #[serde(default)]
+    pub merged: bool,
 }
 
 const fn limit_default() -> u32 {

@@ -11,6 +11,7 @@ use protocol::ids::{OwnershipNumber, Position, RecordId, SiteId};
 use sql::{Param, SqlExt};
 
 use super::error::StoreError;
+use super::merging::MergedRecord;
 use super::reading::{Reading, RecordRow};
 use super::records::damaged_record;
 use super::{text, unsigned};
@@ -27,6 +28,8 @@ pub struct Explained {
     pub holder: Option<(SiteId, OwnershipNumber)>,
     /// Between whom it goes, if it is a message that is here.
     pub message: Option<MessageStanding>,
+    /// What it stands for, if it was merged.
+    pub merged: Option<MergedRecord>,
     /// The lanes that it stands in.
     pub lanes: Vec<LaneStanding>,
     /// Entries for it that wait for a header.
@@ -102,7 +105,8 @@ impl Reading<'_> {
             None => None,
         };
         let lanes = self.lanes_of_record(table, id)?;
-        Ok(Explained { record, holder, message, lanes, entries_waiting, entries_set_aside })
+        let merged = self.merged(table, id)?;
+        Ok(Explained { record, holder, message, merged, lanes, entries_waiting, entries_set_aside })
     }
 
     fn message_standing(

@@ -257,10 +257,9 @@ impl Reading<'_> {
                 AND (echo_journal IS NULL OR echo_journal <> ?3 OR position <= ?4) AND {IS_SEEN} LIMIT 1"
         );
         for from in scopes {
-            if let Some(scope) = self.scope_number(&from.scope)? {
-                if self.sql.query_integer(&sql, &lane_key(site, scope, journal, &from.cursor)?)?.is_some() {
-                    return Ok(false);
-                }
+            let Some(scope) = self.scope_number(&from.scope)? else { continue };
+            if self.sql.query_integer(&sql, &lane_key(site, scope, journal, &from.cursor)?)?.is_some() {
+                return Ok(false);
             }
         }
         Ok(true)

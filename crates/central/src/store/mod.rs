@@ -23,6 +23,7 @@ mod import;
 mod judging;
 mod lanes;
 mod limits;
+mod merging;
 mod origin;
 mod pruning;
 mod reading;
@@ -64,6 +65,7 @@ pub use limits::{
     BACKFILL_STEP_ROWS, CREDENTIALS_KEPT_MAX, CURSOR_AGE_MAX, ENTRY_LOG_DAYS_DEFAULT, IMPORT_REFUSALS_TOLD_MAX,
     LOOKED_AT_MAX, SITE_NAME_BYTES_MAX, STORES_MAX, StoreLimits, sqlite_options,
 };
+pub use merging::{MERGES_NAMED_MAX, Merge, MergedRecord};
 pub use origin::{PeerAddress, SeenDevice, StopDevice};
 pub use reading::{Reading, RecordRow, SiteKind, SiteRow, StoreRow};
 pub use sites::NewSite;

@@ -2,7 +2,8 @@
 
 use std::ops::ControlFlow;
 
-use domain::catalogue::Catalogue;
+use domain::catalogue::{Catalogue, Table};
+use domain::merge::Merged;
 use domain::store::STORE_TABLE;
 use protocol::exchange::SiteKeys;
 use protocol::hardware::HardwareId;
@@ -245,12 +246,37 @@ impl Reading<'_> {
     ///
     /// # Errors
     /// [`StoreError::Sql`].
-    pub fn records(&mut self, table: &str, after: Option<&RecordId>, limit: u32) -> Result<Vec<RecordRow>, StoreError> {
+    pub fn records(
+        &mut self,
+        table: &str,
+        merged: Merged,
+        after: Option<&RecordId>,
+        limit: u32,
+    ) -> Result<Vec<RecordRow>, StoreError> {
+        let known = self.catalogue.table_by_name(table).ok();
+        let aliases = match merged {
+            Merged::Listed => None,
+            Merged::LeftOut => known.and_then(|known| self.catalogue.merges_of(known)),
+        };
+        // A circle, in which one record stays that has a row, is never in central's own order.
+        let condition = if aliases.is_some() {
+            "NOT EXISTS (SELECT 1 FROM record AS alias
+                WHERE alias.table_name = ?4 AND alias.id = record.id AND alias.data IS NOT NULL)"
+        } else {
+            "?4 = ?4"
+        };
         let mut records = Vec::new();
         self.sql.query(
-            "SELECT id, data, store, position, checksum FROM record
-             WHERE table_name = ?1 AND id > ?2 AND data IS NOT NULL ORDER BY id LIMIT ?3",
-            &[table.into(), after.map_or("", RecordId::as_str).into(), limit.into()],
+            &format!(
+                "SELECT id, data, store, position, checksum FROM record
+                 WHERE table_name = ?1 AND id > ?2 AND data IS NOT NULL AND {condition} ORDER BY id LIMIT ?3"
+            ),
+            &[
+                table.into(),
+                after.map_or("", RecordId::as_str).into(),
+                limit.into(),
+                aliases.map_or("", Table::name).into(),
+            ],
             &mut |row| {
                 records.push(read_record(table, row)?);
                 Ok(ControlFlow::Continue(()))

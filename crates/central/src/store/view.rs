@@ -81,6 +81,14 @@ impl View for GroupView<'_, '_> {
         Ok(!self.cancelled.contains(&key) && self.batch.is_waiting(author, &key, self.place)?)
     }
 
+    fn store_of_name(&mut self, name: &RecordId) -> Result<Option<RecordId>, StoreError> {
+        self.batch.store_of_name(name)
+    }
+
+    fn merged_into(&mut self, merges: &TableRef, record: &RecordId) -> Result<Option<RecordId>, StoreError> {
+        self.batch.merged_into(merges, record)
+    }
+
     fn header(&mut self, table: &TableRef, id: &RecordId) -> Result<Header, StoreError> {
         let key = (table.clone(), id.clone());
         match self.earlier.get(&key) {

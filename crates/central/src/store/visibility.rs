@@ -51,8 +51,10 @@ impl Batch<'_> {
         row: Option<&Row>,
     ) -> Result<(), StoreError> {
         match table.name() {
-            domain::store::STORE_TABLE => self.follow_store_name(id, row.and_then(|row| name_of_store(table, row))),
-            JOIN_TABLE => self.follow_join(id, row.and_then(|row| Join::of(table, row))),
+            domain::store::STORE_TABLE => {
+                self.follow_store_name(id, row.and_then(|row| name_of_store(table, row)).as_ref())
+            }
+            JOIN_TABLE => self.follow_join(id, row.and_then(|row| Join::of(table, row)).as_ref()),
             _ => Ok(()),
         }
     }
@@ -162,20 +164,20 @@ impl Batch<'_> {
         Ok(own)
     }
 
-    fn follow_store_name(&mut self, store: &RecordId, name: Option<RecordId>) -> Result<(), StoreError> {
+    fn follow_store_name(&mut self, store: &RecordId, name: Option<&RecordId>) -> Result<(), StoreError> {
         let before = self.name_of(store)?;
-        if before == name {
+        if before.as_ref() == name {
             return Ok(());
         }
         let own_joins = self.joins("store = ?1", store)?;
-        match &name {
+        match name {
             Some(name) => self.sql.execute(
                 "INSERT INTO store_name (store, name) VALUES (?1, ?2) ON CONFLICT (store) DO UPDATE SET name = excluded.name",
                 &[store.as_str().into(), name.as_str().into()],
             )?,
             None => self.sql.execute("DELETE FROM store_name WHERE store = ?1", &[store.as_str().into()])?,
         };
-        for name in before.iter().chain(&name) {
+        for name in before.iter().chain(name) {
             // Whoever sees the name sees the store by it, or does so no more.
             for site in self.sites_around(name, store)? {
                 self.look_again_at_name(site, name)?;
@@ -183,7 +185,7 @@ impl Batch<'_> {
             }
         }
         // Joins of the name make others in this store, and joins in this store others under its name.
-        for name in before.iter().chain(&name) {
+        for name in before.iter().chain(name) {
             for (_, join) in self.joins("name = ?1", name)? {
                 self.answer_join(&join)?;
                 if let Some(other) = self.name_of(&join.store)? {
@@ -193,7 +195,7 @@ impl Batch<'_> {
         }
         for (_, join) in own_joins {
             for other in self.stores_named(&join.name)? {
-                for name in before.iter().chain(&name) {
+                for name in before.iter().chain(name) {
                     self.answer_reverse(&Join { name: name.clone(), store: other.clone() })?;
                 }
             }
@@ -201,14 +203,14 @@ impl Batch<'_> {
         Ok(())
     }
 
-    fn follow_join(&mut self, id: &RecordId, join: Option<Join>) -> Result<(), StoreError> {
+    fn follow_join(&mut self, id: &RecordId, join: Option<&Join>) -> Result<(), StoreError> {
         let before = self.joins("id = ?1", id)?.pop().map(|(_, join)| join);
-        if before == join {
+        if before.as_ref() == join {
             // Whoever writes one that central made makes it one by hand.
             return self.mark_by_hand(id);
         }
         self.sql.execute("DELETE FROM visibility WHERE id = ?1", &[id.as_str().into()])?;
-        if let Some(join) = &join {
+        if let Some(join) = join {
             self.sql.execute(
                 "INSERT INTO visibility (id, name, store, is_reverse) VALUES (?1, ?2, ?3, ?4)",
                 &[
@@ -219,12 +221,12 @@ impl Batch<'_> {
                 ],
             )?;
         }
-        for join in before.iter().chain(&join) {
+        for join in before.iter().chain(join) {
             for site in self.sites_with(&join.store)? {
                 self.look_again_at_name(site, &join.name)?;
             }
         }
-        for join in before.iter().chain(&join) {
+        for join in before.iter().chain(join) {
             self.answer_join(join)?;
             // One set by hand needs none that central makes; where it goes, another one may ask for that still.
             self.answer_reverse(join)?;

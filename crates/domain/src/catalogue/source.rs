@@ -30,6 +30,7 @@ struct SourceTable {
     parent: Option<SourceParent>,
     #[serde(default)]
     dispensary: bool,
+    merges: Option<String>,
     note: Option<String>,
     #[serde(default)]
     variants: Vec<SourceVariant>,
@@ -64,6 +65,7 @@ fn parse(text: &str) -> Result<Catalogue, String> {
 }
 
 fn build(source: SourceTable, numbers: &[(String, u16)]) -> Result<Table, String> {
+    let number_of = |name: &str| numbers.iter().find(|(known, _)| known == name).map(|(_, number)| *number);
     let mut table = Table::new(TableRef::Known(source.number), source.name, source.r#type, source.columns);
     table.is_dispensary = source.dispensary;
     table.store_column = source.store_column;
@@ -76,11 +78,13 @@ fn build(source: SourceTable, numbers: &[(String, u16)]) -> Result<Table, String
         table.id_column = id_column;
     }
     if let Some(parent) = source.parent {
-        let (_, number) = numbers
-            .iter()
-            .find(|(name, _)| *name == parent.table)
+        let number = number_of(&parent.table)
             .ok_or_else(|| format!("{} has the unknown parent {}", table.name, parent.table))?;
-        table.parent = Some(Parent { table: TableRef::Known(*number), column: table.column_ref(&parent.column) });
+        table.parent = Some(Parent { table: TableRef::Known(number), column: table.column_ref(&parent.column) });
+    }
+    if let Some(merged) = source.merges {
+        let number = number_of(&merged).ok_or_else(|| format!("{} merges the unknown {merged}", table.name))?;
+        table.merges = Some(TableRef::Known(number));
     }
     for variant in source.variants {
         let (text, is_equal) = match (variant.is, variant.is_not) {

@@ -48,6 +48,20 @@ impl DataType {
         }
     }
 
+    /// Whether the judge knows what to do with it.
+    pub fn is_supported(self) -> bool {
+        match self {
+            Self::Central
+            | Self::CentralDispensary
+            | Self::CentralStore
+            | Self::Name
+            | Self::Store
+            | Self::Message
+            | Self::Local => true,
+            Self::Patient | Self::Sync => false,
+        }
+    }
+
     /// Who may write it, for people.
     pub fn written_by(self) -> &'static str {
         match self {
@@ -108,6 +122,7 @@ pub struct Table {
     pub(super) site_column: Option<String>,
     pub(super) note: Option<String>,
     pub(super) parent: Option<Parent>,
+    pub(super) merges: Option<TableRef>,
     pub(super) variants: Vec<Variant>,
     pub(super) columns: Vec<String>,
     /// Column numbers in the order of the columns' names.
@@ -142,6 +157,7 @@ impl Table {
             site_column: None,
             note: None,
             parent: None,
+            merges: None,
             variants: Vec::new(),
             columns,
             by_name,
@@ -212,6 +228,11 @@ impl Table {
         self.parent.as_ref()
     }
 
+    /// The table whose records this one merges; see the module `merge`.
+    pub fn merges(&self) -> Option<&TableRef> {
+        self.merges.as_ref()
+    }
+
     /// The columns in the order of their numbers.
     pub fn columns(&self) -> impl ExactSizeIterator<Item = &str> {
         self.columns.iter().map(String::as_str)
@@ -226,23 +247,9 @@ impl Table {
         })
     }
 
-    /// Whether the judge knows what to do with a type.
-    pub(crate) fn is_type_supported(&self, data_type: DataType) -> bool {
-        match data_type {
-            DataType::Central
-            | DataType::CentralDispensary
-            | DataType::CentralStore
-            | DataType::Name
-            | DataType::Store
-            | DataType::Message
-            | DataType::Local => true,
-            DataType::Patient | DataType::Sync => false,
-        }
-    }
-
     /// Whether records of this table's own type are accepted; others are refused with `not_supported`.
     pub fn is_supported(&self) -> bool {
-        self.is_type_supported(self.data_type)
+        self.data_type.is_supported()
     }
 
     /// The type of one record.

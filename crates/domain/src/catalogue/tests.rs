@@ -31,7 +31,7 @@ fn text(text: &str) -> Value {
 fn every_table_has_its_own_number_and_name() {
     let catalogue = Catalogue::embedded();
     let numbers: Vec<_> = catalogue.tables().map(|table| table.reference().clone()).collect();
-    let expected: Vec<_> = (1..=113).map(TableRef::Known).collect();
+    let expected: Vec<_> = (1..=116).map(TableRef::Known).collect();
     let names: BTreeSet<_> = catalogue.tables().map(|table| table.name().to_lowercase()).collect();
 
     assert_eq!(numbers, expected);
@@ -256,4 +256,22 @@ fn single_records_of_a_table_can_be_of_another_type() {
     assert_eq!(type_of("pref", "item", text("store_preferences")), DataType::CentralStore);
     assert_eq!(type_of("pref", "item", text("printer")), DataType::Local);
     assert_eq!(type_of("pref", "data", Value::Null), DataType::Local);
+}
+
+#[test]
+fn merges_say_of_central_data_what_stays() {
+    let catalogue = Catalogue::embedded();
+    let merged: Vec<&str> = catalogue
+        .tables()
+        .filter(|table| {
+            let Some(merges) = catalogue.merges_of(table) else { return false };
+            assert!(matches!(merges.column_ref(crate::merge::INTO_COLUMN), ColumnRef::Known(_)), "{}", merges.name());
+            // Whoever receives a record must receive what became of it.
+            assert_eq!((merges.data_type(), table.data_type()), (DataType::Central, DataType::Central));
+            true
+        })
+        .map(Table::name)
+        .collect();
+
+    assert_eq!(merged, ["unit", "item", "name"]);
 }

@@ -67,6 +67,14 @@ refusal_codes! {
     MessageStatus = "message_status",
     /// A message that another site than its receiver would set to processed.
     NotReceiver = "not_receiver",
+    /// A merge of a record that is not here.
+    MergeRecordMissing = "merge_record_missing",
+    /// A merge of a record that was merged into another one.
+    MergeFixed = "merge_fixed",
+    /// A merge of records that are one already, the other way round.
+    MergeCircle = "merge_circle",
+    /// A merge of a store's name, or a store with a name that was merged.
+    MergeOfStore = "merge_of_store",
     /// A value that is not JSON or names no store where it should, or a column that is there twice.
     BadValue = "bad_value",
     /// The record would be above a limit.

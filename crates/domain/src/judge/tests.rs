@@ -30,6 +30,14 @@ impl View for World {
     fn is_waiting(&mut self, author: SiteId, table: &TableRef, id: &RecordId) -> Result<bool, Infallible> {
         Ok(self.waiting.contains(&(author, table.clone(), id.clone())))
     }
+
+    fn store_of_name(&mut self, name: &RecordId) -> Result<Option<RecordId>, Infallible> {
+        Ok(self.naming("store", "name_ID", name))
+    }
+
+    fn merged_into(&mut self, merges: &TableRef, record: &RecordId) -> Result<Option<RecordId>, Infallible> {
+        Ok(self.naming(&self.catalogue.table_name(merges), "into_ID", record))
+    }
 }
 
 fn id(text: &str) -> RecordId {
@@ -161,6 +169,7 @@ impl World {
 
 const BOTH: [Side; 2] = [Side::Device, Side::Central];
 
+mod merges;
 mod messages;
 
 #[test]

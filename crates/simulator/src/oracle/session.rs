@@ -1,6 +1,7 @@
 //! During and after a session: what leaves a device, what it stores, what it lets go of (invariants 2, 4, 5, 6 and 10, rule 5.16).
 
 use domain::json::row_from_json;
+use domain::merge::Merged;
 use outpost::sync_runner::SessionFailure;
 use protocol::frame;
 use protocol::history::History;
@@ -89,7 +90,7 @@ impl World {
         for table in catalogue.tables().filter(|table| table.parent().is_some()) {
             let Some(parent) = table.parent() else { continue };
             let Some(header_table) = catalogue.table(&parent.table) else { continue };
-            let lines = core.local.list(table, None, None, 10_000);
+            let lines = core.local.list(table, None, Merged::Listed, None, 10_000);
             let lines = lines.or_else(|error| violation("6", format!("device {index}: {error}")))?;
             for line in lines.items {
                 // What the site itself makes of it is the judge's affair.

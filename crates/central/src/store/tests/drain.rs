@@ -119,7 +119,7 @@ impl Run {
             }
             let mut there = BTreeMap::new();
             for table in TABLES {
-                for row in self.world.store.reading().records(table, None, 1000).unwrap() {
+                for row in self.world.store.reading().records(table, Merged::Listed, None, 1000).unwrap() {
                     // No store sees another here: each site has its own store's record alone.
                     let own = Some(id(&format!("S{site}")));
                     let is_for_site =

@@ -315,7 +315,7 @@ fn a_record_that_comes_back_is_sent_again(world: &mut World) {
     device.sync(world);
 
     assert_eq!(device.data("item", "I1"), r#"{"ID":"I1","code":"b"}"#);
-    assert_eq!(world.store.reading().records("item", None, 9).unwrap().len(), 1);
+    assert_eq!(world.store.reading().records("item", Merged::Listed, None, 9).unwrap().len(), 1);
 }
 
 fn rule_5_12_a_cursor_of_another_time_line_is_refused(world: &mut World) {

@@ -7,6 +7,7 @@ mod drain;
 mod healing;
 mod judging;
 mod lanes;
+mod merging;
 mod messages;
 mod origin;
 mod receiving;
@@ -22,6 +23,7 @@ use std::sync::Arc;
 
 use domain::catalogue::Catalogue;
 use domain::edit::Edit;
+use domain::merge::Merged;
 use protocol::exchange::Standing;
 use protocol::hardware::{HardwareId, HardwareKind, HardwareSource};
 use protocol::ids::{Epoch, HardwareSalt, JournalId, Nonce, PublicKey, RecordId, SiteId, Token};

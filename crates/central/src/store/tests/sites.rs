@@ -264,7 +264,7 @@ fn records_and_stores_are_listed_by_id(world: &mut World) {
 
     let first = reading.stores(None, 2).unwrap();
     assert_eq!(first.iter().map(|row| (row.id.as_str(), row.site.0)).collect::<Vec<_>>(), [("S1", 1), ("S2", 2)]);
-    let rest = reading.records("store", Some(&id("S1")), 9).unwrap();
+    let rest = reading.records("store", Merged::Listed, Some(&id("S1")), 9).unwrap();
     assert_eq!(rest.iter().map(|row| row.id.as_str()).collect::<Vec<_>>(), ["S2", "S3"]);
     assert_eq!(reading.record_counts().unwrap(), [("store".to_owned(), 3)]);
     let status = reading.status().unwrap();

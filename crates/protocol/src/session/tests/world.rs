@@ -113,7 +113,7 @@ impl Device {
                 .map(|(scope, cursor)| ScopeCursor { scope: scope.clone(), cursor: *cursor })
                 .collect(),
             heard: None,
-            claims: crate::control::Claims::default(),
+            claims: Claims::default(),
             page_part: self.part.as_ref().map(|part| part.0.clone()),
             frame_part: self.frame_part,
             link: self.link,

@@ -1,0 +1,169 @@
+//! Merges at central, which alone orders them (rule 5.19). See `domain::merge`.
+
+use std::ops::ControlFlow;
+
+use domain::catalogue::{Catalogue, Table};
+use domain::json;
+use domain::merge::{self, Alias, INTO_COLUMN, Plan};
+use domain::store::STORE_TABLE;
+use protocol::entry::Operation;
+use protocol::ids::{Position, RecordId, TableRef};
+use protocol::row::{Row, Value};
+
+use super::batch::Batch;
+use super::error::StoreError;
+use super::reading::{Reading, RecordRow};
+use super::records::damaged_record;
+use super::text;
+
+/// Merges that are named on the way from a record to what it stands for.
+pub const MERGES_NAMED_MAX: usize = 20;
+
+/// What became of a merge that was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Merge {
+    /// It is done.
+    Done {
+        /// What the first record was by then: this one goes.
+        from: RecordId,
+        /// What the second one was by then: this one stays.
+        into: RecordId,
+        /// Where that stands in central's order.
+        position: Position,
+    },
+    /// Both were this record already; nothing was written.
+    Nothing {
+        /// What they are.
+        both: RecordId,
+    },
+}
+
+/// Of a merged record, the way to what it stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MergedRecord {
+    /// What it stands for now.
+    pub end: RecordId,
+    /// The merges that lead there, the record's own first; at most [`MERGES_NAMED_MAX`].
+    pub steps: Vec<Alias>,
+}
+
+impl Batch<'_> {
+    /// Makes two records one: what `from` is by now goes, what `into` is by now stays. `table` is the catalogue's name.
+    ///
+    /// # Errors
+    /// `merge_table` where the table's records are not merged; `merge_record_missing` and the judge's other reasons.
+    pub fn merge(&mut self, table: &str, from: &RecordId, into: &RecordId) -> Result<Merge, StoreError> {
+        self.job(|batch| batch.merge_now(table, from, into))
+    }
+
+    fn merge_now(&mut self, table: &str, from: &RecordId, into: &RecordId) -> Result<Merge, StoreError> {
+        let catalogue = self.catalogue;
+        let table =
+            catalogue.table_by_name(table).map_err(|error| StoreError::refused(error.code(), &error.to_string()))?;
+        let Some(merges) = catalogue.merges_of(table) else {
+            let what = format!("records of {} are not merged; those of {} are", table.name(), merged_tables(catalogue));
+            return Err(StoreError::refused("merge_table", &what));
+        };
+        // The judge asks of what they are by now; what was named must be there as well, or it was a slip.
+        for record in [from, into] {
+            let key = (table.reference().clone(), record.clone());
+            if self.read_record(&key)?.is_none_or(|stored| stored.row.is_none()) {
+                let what = format!("there is no record {record} in {} at central; both must be there", table.name());
+                return Err(StoreError::refused("merge_record_missing", &what));
+            }
+        }
+        let (from, into) = match merge::plan(from, into, |id| self.alias(merges, id))? {
+            Plan::Done(both) => return Ok(Merge::Nothing { both }),
+            Plan::Alias { from, into } => (from, into),
+        };
+        let value = Value::Text(into.to_string());
+        let row = Row::new(vec![(merges.column_ref(INTO_COLUMN), value)]).expect("one id is within every limit");
+        let key = (merges.reference().clone(), from.clone());
+        if let Err(reason) = self.write_as_central(key, Operation::Put(row))? {
+            return Err(StoreError::refused(&reason.code, &reason.text));
+        }
+        // What waited may have been written behind it.
+        let position = self.alias(merges, &from)?.map_or(Position::ZERO, |alias| alias.position);
+        Ok(Merge::Done { from, into, position })
+    }
+
+    fn alias(&mut self, merges: &Table, id: &RecordId) -> Result<Option<Alias>, StoreError> {
+        let Some(stored) = self.read_record(&(merges.reference().clone(), id.clone()))? else { return Ok(None) };
+        let into = stored.row.and_then(|row| merge::into_of(merges, &merges.canonical(row)).ok());
+        Ok(into.map(|into| Alias { into, position: Position(stored.position) }))
+    }
+
+    /// A store whose record names this name.
+    pub(super) fn store_of_name(&mut self, name: &RecordId) -> Result<Option<RecordId>, StoreError> {
+        let Ok(stores) = self.catalogue.table_by_name(STORE_TABLE) else { return Ok(None) };
+        let Some(column) = stores.name_column() else { return Ok(None) };
+        self.first_naming(stores, column, name)
+    }
+
+    /// A record that was merged into this one.
+    pub(super) fn merged_into(&mut self, merges: &TableRef, record: &RecordId) -> Result<Option<RecordId>, StoreError> {
+        let Some(merges) = self.catalogue.table(merges) else { return Ok(None) };
+        self.first_naming(merges, INTO_COLUMN, record)
+    }
+
+    /// The first record of a table that has an id in a column. Reads all of the table: stores and merges are few, and this is asked
+    /// only where somebody merges names or gives a store another name.
+    fn first_naming(&mut self, table: &Table, column: &str, wanted: &RecordId) -> Result<Option<RecordId>, StoreError> {
+        // What looks the same in JSON, so that most rows need not be read as such.
+        let is_plain = wanted.as_str().chars().all(|character| character.is_ascii_alphanumeric() || character == '-');
+        let pattern = if is_plain { format!("%{wanted}%") } else { "%".to_owned() };
+        let (mut found, mut damaged) = (None, None);
+        self.sql.query(
+            "SELECT id, data FROM record WHERE table_name = ?1 AND data LIKE ?2 ORDER BY id",
+            &[table.name().into(), pattern.as_str().into()],
+            &mut |row| {
+                let id = text::record_id(row, 0)?;
+                match json::row_from_json(table, &id, row.text(1)?) {
+                    Ok(row) if table.id_in(&row, column).as_ref() == Ok(wanted) => found = Some(id),
+                    Ok(_) => return Ok(ControlFlow::Continue(())),
+                    Err(error) => damaged = Some(damaged_record(table, &id, &error)),
+                }
+                Ok(ControlFlow::Break(()))
+            },
+        )?;
+        damaged.map_or(Ok(found), Err)
+    }
+}
+
+impl Reading<'_> {
+    /// What a record stands for and how it came to that; `None` if it was not merged. `table` is the catalogue's name.
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`].
+    pub fn merged(&mut self, table: &str, id: &RecordId) -> Result<Option<MergedRecord>, StoreError> {
+        let catalogue = self.catalogue;
+        let merges = catalogue.table_by_name(table).ok().and_then(|table| catalogue.merges_of(table));
+        let Some(merges) = merges else { return Ok(None) };
+        let end = merge::resolve(id, |id| self.alias(merges, id))?;
+        if end == *id {
+            return Ok(None);
+        }
+        let mut steps: Vec<Alias> = Vec::new();
+        let mut current = id.clone();
+        while current != end && steps.len() < MERGES_NAMED_MAX {
+            let Some(alias) = self.alias(merges, &current)? else { break };
+            current = alias.into.clone();
+            steps.push(alias);
+        }
+        Ok(Some(MergedRecord { end, steps }))
+    }
+
+    fn alias(&mut self, merges: &Table, id: &RecordId) -> Result<Option<Alias>, StoreError> {
+        let Some(RecordRow { data: Some(data), position, .. }) = self.record(merges.name(), id)? else {
+            return Ok(None);
+        };
+        let row = json::row_from_json(merges, id, &data).map_err(|error| damaged_record(merges, id, &error))?;
+        Ok(merge::into_of(merges, &row).ok().map(|into| Alias { into, position }))
+    }
+}
+
+/// The tables whose records are merged, for people.
+fn merged_tables(catalogue: &Catalogue) -> String {
+    let merged = catalogue.tables().filter_map(Table::merges);
+    merged.map(|table| catalogue.table_name(table)).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,133 @@
+//! Merges: what central may make one (rule 5.19). Nobody else writes them, like all central data.
+
+use protocol::ids::{Position, RecordId, TableRef};
+use protocol::row::Row;
+
+use super::store_data::key_words;
+use super::{Case, Effect, Found, Refusal, RefusalCode, View};
+use crate::merge::{self, Alias};
+use crate::store::{NAME_TABLE, STORE_TABLE};
+
+/// A part of the answer, or why the entry is refused.
+type Step<T, E> = Result<Result<T, Refusal>, E>;
+
+impl Case<'_> {
+    /// Judges the row of a merge of records of the table `merged`. `found` and `after` have the columns' numbers.
+    ///
+    /// A delete is taken: it undoes the merge, and since no reference was rewritten nothing else is to be undone.
+    pub(super) fn judge_merge<V: View>(
+        &self,
+        view: &mut V,
+        merged: &TableRef,
+        found: &Found,
+        after: Option<&Row>,
+    ) -> Step<Effect, V::Error> {
+        let Some(row) = after else { return Ok(Ok(Effect::Write)) };
+        let into = match merge::into_of(self.table, row) {
+            Ok(into) => into,
+            Err(error) => {
+                let what = format!("names no record that stays: {} {}", merge::INTO_COLUMN, key_words(&error));
+                return Ok(Err(self.refuse(RefusalCode::BadValue, &what)));
+            }
+        };
+        if let Found::Here { row: stored, .. } = found
+            && let Ok(before) = merge::into_of(self.table, stored)
+        {
+            if before != into {
+                let what = format!(
+                    "says that it was merged into {before}; merge {before} into {into}, or delete this row first to undo that"
+                );
+                return Ok(Err(self.refuse(RefusalCode::MergeFixed, &what)));
+            }
+            return Ok(Ok(if stored == row { Effect::Nothing } else { Effect::Write }));
+        }
+        for record in [&self.entry.record, &into] {
+            if let Some(refused) = self.cannot_merge(view, merged, record)? {
+                return Ok(Err(refused));
+            }
+        }
+        // Central's own rows make no circle, so their places in its order are not asked for.
+        let end = merge::resolve(&into, |id| {
+            let found = view.record(self.table.reference(), id)?;
+            let Found::Here { row, .. } = found else { return Ok(None) };
+            let into = merge::into_of(self.table, &self.table.canonical(row)).ok();
+            Ok(into.map(|into| Alias { into, position: Position::ZERO }))
+        })?;
+        if end == self.entry.record {
+            let what = format!("would be merged into {into}, which stands for it already; nothing is to be done");
+            return Ok(Err(self.refuse(RefusalCode::MergeCircle, &what)));
+        }
+        Ok(Ok(Effect::Write))
+    }
+
+    /// Why a record is not merged with others.
+    fn cannot_merge<V: View>(
+        &self,
+        view: &mut V,
+        merged: &TableRef,
+        record: &RecordId,
+    ) -> Result<Option<Refusal>, V::Error> {
+        let name = self.catalogue.table_name(merged);
+        let row = match view.record(merged, record)? {
+            Found::Here { row, .. } => row,
+            Found::Unknown => {
+                let what = format!("needs {name} {record}, which is not here; both records must be there to be merged");
+                return Ok(Some(self.refuse(RefusalCode::MergeRecordMissing, &what)));
+            }
+            Found::Deleted { .. } => {
+                let what = format!("needs {name} {record}, which was deleted; put it again, or merge another one");
+                return Ok(Some(self.refuse(RefusalCode::MergeRecordMissing, &what)));
+            }
+        };
+        if let Some(table) = self.catalogue.table(merged) {
+            let data_type = table.data_type_of(&table.canonical(row));
+            if data_type != table.data_type() {
+                let what = format!(
+                    "would merge {name} {record}, which is {} data; this version merges only {} data of this table",
+                    data_type.as_str(),
+                    table.data_type().as_str()
+                );
+                return Ok(Some(self.refuse(RefusalCode::NotSupported, &what)));
+            }
+        }
+        if name != NAME_TABLE {
+            return Ok(None);
+        }
+        Ok(view.store_of_name(record)?.map(|store| {
+            let what =
+                format!("would merge name {record}, which is that of store {store}; names of stores are not merged");
+            self.refuse(RefusalCode::MergeOfStore, &what)
+        }))
+    }
+
+    /// Why a store may not have the name that it would get: that name was merged, and names of stores are not.
+    pub(super) fn store_with_merged_name<V: View>(
+        &self,
+        view: &mut V,
+        found: &Found,
+        after: Option<&Row>,
+    ) -> Result<Option<Refusal>, V::Error> {
+        let (Some(row), Some(column)) = (after.filter(|_| self.table.name() == STORE_TABLE), self.table.name_column())
+        else {
+            return Ok(None);
+        };
+        let name_in = |row| self.table.id_in(row, column).ok();
+        let before = match found {
+            Found::Here { row, .. } => name_in(row),
+            Found::Unknown | Found::Deleted { .. } => None,
+        };
+        let Some(name) = name_in(row).filter(|name| before.as_ref() != Some(name)) else { return Ok(None) };
+        let names = self.catalogue.table_by_name(NAME_TABLE).ok();
+        let Some(merges) = names.and_then(|names| self.catalogue.merges_of(names)) else { return Ok(None) };
+        let is_merged = matches!(view.record(merges.reference(), &name)?, Found::Here { .. });
+        let what = if is_merged {
+            format!("would have the name {name}, which was merged into another")
+        } else if let Some(other) = view.merged_into(merges.reference(), &name)? {
+            format!("would have the name {name}, into which {other} was merged")
+        } else {
+            return Ok(None);
+        };
+        let advice = "names of stores are not merged; give it another name, or undo the merge first";
+        Ok(Some(self.refuse(RefusalCode::MergeOfStore, &format!("{what}; {advice}"))))
+    }
+}
