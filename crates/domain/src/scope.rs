@@ -44,14 +44,15 @@ const GAINED: u8 = 5;
 
 impl Scope {
     /// What a site receives: what goes everywhere, what dispensaries need if it holds one, what it sees, and all of the stores that it
-    /// holds or collects. `gained`: the site, if ever what it sees has changed.
+    /// holds or collects. `gained`: the site, if ever what it sees has changed. That comes before what it sees: whoever shows a cursor of
+    /// the latter has then read the former.
     pub fn of_site(
         stores: impl IntoIterator<Item = RecordId>,
         has_dispensary: bool,
         gained: Option<SiteId>,
     ) -> impl Iterator<Item = Self> {
         let shared = std::iter::once(Self::AllSites).chain(has_dispensary.then_some(Self::DispensarySites));
-        let seen = std::iter::once(Self::Visible).chain(gained.map(Self::Gained));
+        let seen = gained.map(Self::Gained).into_iter().chain(std::iter::once(Self::Visible));
         shared.chain(seen).chain(stores.into_iter().map(Self::Store))
     }
 

@@ -391,11 +391,15 @@ impl World {
         if !wrong.is_empty() {
             return violation("10", format!("central has other reverse joins than the rules ask for: {wrong:?}"));
         }
-        let mut expected: BTreeMap<Key, String> = BTreeMap::new();
+        let (mut expected, mut lost): (BTreeMap<Key, String>, BTreeSet<Key>) = Default::default();
         for record in records {
             let Some(data) = record.data else { continue };
             let data_type = catalogue.table_by_name(&record.table).map(domain::catalogue::Table::data_type);
             let key = (record.table, record.id);
+            if sight.is_of_lost_store(&key, &data) {
+                lost.insert(key);
+                continue;
+            }
             let is_for_site = match (&record.store, sight.receives(site, &key, &data)) {
                 (_, Some(receives)) => receives,
                 (Some(store), None) => stores.contains(store),
@@ -417,6 +421,9 @@ impl World {
                 after = listing.items.last().map(|item| item.id.clone());
                 for item in &listing.items {
                     let key = (table.name().to_owned(), item.id.clone());
+                    if lost.contains(&key) {
+                        continue;
+                    }
                     let is_local = table.data_type() == DataType::Local || item.state.as_str() == "local";
                     if is_local || waiting.contains(&key) || self.model.device(index).uncertain.contains(&key) {
                         continue;

@@ -105,6 +105,14 @@ impl Sight {
         wrong.into_iter().filter(|(name, _)| !name.starts_with(UNNAMED)).collect()
     }
 
+    /// Whether a record hangs on a store that central holds for a site and whose own record it has lost: without a name nobody sees it,
+    /// which the model of the rules does not know.
+    pub(crate) fn is_of_lost_store(&self, key: &Key, data: &str) -> bool {
+        let store = if key.0 == "store" { Some(key.1.clone()) } else { text_in(data, "store_ID") };
+        let facts = store.and_then(|store| self.facts.stores.get(&store));
+        facts.is_some_and(|facts| facts.name.starts_with(UNNAMED))
+    }
+
     /// Whether a site is to have a record that hangs on a name or a store; `None` for any other record.
     pub(crate) fn receives(&self, site: SiteId, key: &Key, data: &str) -> Option<bool> {
         let record = match key.0.as_str() {

@@ -2,6 +2,7 @@
 
 mod input;
 mod show;
+mod visibility;
 
 use std::io::{BufReader, IsTerminal as _, Write};
 use std::net::SocketAddr;
@@ -18,7 +19,7 @@ use crate::folder::{FolderPaths, check_initialised};
 use crate::keys;
 use crate::operations::{
     self, Done, LIST_LIMIT_DEFAULT, Progress, RecordsToList, Request, SetAsidePlace, SetAsideToList, SiteToAdd,
-    SiteToEdit,
+    SiteToEdit, VisibilityToList,
 };
 use crate::serve;
 use input::{Asked, Input};
@@ -80,6 +81,9 @@ enum Command {
     /// Give stores to sites, and list them.
     #[command(subcommand)]
     Store(StoreCommand),
+    /// Make names visible in stores; a store's name and another store then see each other.
+    #[command(subcommand)]
+    Visibility(VisibilityCommand),
     /// Record central data from NDJSON lines {"table","op","id","data"}: all lines, or none if one is bad.
     Import {
         /// The file, or - for standard input.
@@ -248,6 +252,53 @@ enum StoreCommand {
     },
     /// All stores and who holds them, central's first.
     List,
+    /// What a store is on which site, whom it sees and who sees it.
+    Show {
+        /// The store's id.
+        store: String,
+    },
+    /// Give a site a collector copy of a store, which a store that is active there has to see; or take it back.
+    SetRole {
+        /// The store's id.
+        store: String,
+        /// The site's name, or its id.
+        #[arg(long)]
+        site: String,
+        /// collector, or default: transfer where a store there sees it, else none.
+        role: String,
+    },
+}
+
+#[derive(Subcommand)]
+enum VisibilityCommand {
+    /// Make a name visible in a store.
+    Add(JoinArguments),
+    /// Take that back.
+    Remove(JoinArguments),
+    /// Which names are visible in which stores.
+    List {
+        /// Only of this name.
+        #[arg(long)]
+        name: Option<String>,
+        /// Only in this store.
+        #[arg(long)]
+        store: Option<String>,
+        /// Only those behind the one with this id.
+        #[arg(long, value_name = "ID")]
+        after: Option<String>,
+        /// How many.
+        #[arg(long)]
+        limit: Option<u32>,
+    },
+}
+
+#[derive(Args)]
+struct JoinArguments {
+    /// The name's id.
+    name: String,
+    /// The store's id.
+    #[arg(long)]
+    store: String,
 }
 
 #[derive(Args)]
@@ -329,6 +380,17 @@ pub fn run(arguments: Arguments, output: &mut dyn Write) -> Result<Exit, Central
         }
         Command::Store(StoreCommand::Add { store, site }) => Request::StoreAdd { store, site },
         Command::Store(StoreCommand::List) => Request::StoreList,
+        Command::Store(StoreCommand::Show { store }) => Request::StoreShow { store },
+        Command::Store(StoreCommand::SetRole { store, site, role }) => Request::StoreSetRole { store, site, role },
+        Command::Visibility(VisibilityCommand::Add(JoinArguments { name, store })) => {
+            Request::VisibilityAdd { name, store }
+        }
+        Command::Visibility(VisibilityCommand::Remove(JoinArguments { name, store })) => {
+            Request::VisibilityRemove { name, store }
+        }
+        Command::Visibility(VisibilityCommand::List { name, store, after, limit }) => {
+            Request::VisibilityList(VisibilityToList { name, store, after, limit })
+        }
         Command::Import { file, continues } => {
             check_initialised(&paths)?;
             let input = Input::open(&file, &paths)?;

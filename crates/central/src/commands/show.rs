@@ -4,6 +4,8 @@ use std::io::Write;
 
 use serde_json::Value;
 
+use super::visibility;
+
 use crate::error::{CentralError, Exit};
 use crate::operations::{Done, Progress, Request};
 
@@ -80,6 +82,12 @@ pub(super) fn done(request: &Request, done: &Done, form: Form, output: &mut dyn 
             format!("store {} is given to site {}\n", plain(&value["store"]), value["site"])
         }
         (Request::StoreList, false) => stores(value),
+        (Request::StoreShow { .. }, false) => visibility::store(value),
+        (Request::StoreSetRole { .. }, false) => {
+            format!("store {} is {} on site {}\n", plain(&value["store"]), plain(&value["role"]), value["site"])
+        }
+        (Request::VisibilityAdd { .. } | Request::VisibilityRemove { .. }, false) => visibility::set(value),
+        (Request::VisibilityList(_), false) => visibility::joins(value),
         (Request::Import { .. }, false) => import(value),
         (Request::Explain { .. }, false) => explained(value),
         (Request::HealingEnd, false) => {
@@ -444,16 +452,16 @@ fn stop_device(device: &Value) -> String {
     )
 }
 
-fn items<'a>(value: &'a Value, key: &str) -> &'a [Value] {
+pub(super) fn items<'a>(value: &'a Value, key: &str) -> &'a [Value] {
     value.get(key).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
-fn columns(value: &Value, keys: &[&str]) -> Vec<String> {
+pub(super) fn columns(value: &Value, keys: &[&str]) -> Vec<String> {
     keys.iter().map(|key| plain(&value[*key])).collect()
 }
 
 /// A value without quotes; nothing is a dash. What comes from a site moves no cursor of a terminal and breaks no line.
-fn plain(value: &Value) -> String {
+pub(super) fn plain(value: &Value) -> String {
     match value {
         Value::Null => "-".to_owned(),
         Value::String(text) if text.is_empty() => "-".to_owned(),
@@ -463,14 +471,14 @@ fn plain(value: &Value) -> String {
 }
 
 /// A character as it is, or its escape.
-fn visible(character: char) -> impl Iterator<Item = char> {
+pub(super) fn visible(character: char) -> impl Iterator<Item = char> {
     let escape = character.is_control().then(|| character.escape_default());
     let plain = escape.is_none().then_some(character);
     plain.into_iter().chain(escape.into_iter().flatten())
 }
 
 /// Rows under a head, lined up; the last column is as wide as it is.
-fn table(head: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
+pub(super) fn table(head: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
     let mut lines = vec![head.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>()];
     lines.extend(rows);
     let width = |column: usize| {

@@ -8,6 +8,7 @@ mod request;
 mod set_aside;
 mod sites;
 mod status;
+mod visibility;
 
 use std::io::BufRead;
 
@@ -15,7 +16,7 @@ pub(crate) use import::nameless_file;
 pub use import::{IMPORT_BATCH_EDITS_MAX, SPOOL_BYTES_MAX};
 pub use request::{
     Done, LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX, Progress, RecordsToList, Request, SetAsidePlace, SetAsideToList,
-    SiteToAdd, SiteToEdit,
+    SiteToAdd, SiteToEdit, VisibilityToList,
 };
 
 use crate::center::Center;
@@ -42,6 +43,11 @@ pub fn perform(
         Request::SiteResetHardware { site } => sites::reset_hardware(center, &site),
         Request::StoreAdd { store, site } => sites::give_store(center, &store, &site),
         Request::StoreList => sites::list_stores(center),
+        Request::StoreShow { store } => visibility::show_store(center, &store),
+        Request::StoreSetRole { store, site, role } => visibility::set_role(center, &store, &site, &role),
+        Request::VisibilityAdd { name, store } => visibility::set(center, &name, &store, true),
+        Request::VisibilityRemove { name, store } => visibility::set(center, &name, &store, false),
+        Request::VisibilityList(which) => visibility::list(center, &which),
         Request::Import { continue_past_refused } => import::import(center, continue_past_refused, input, events),
         Request::Merge { table, from, into } => merge::merge(center, &table, &from, &into),
         Request::Records(which) => records::list(center, &which),

@@ -54,6 +54,36 @@ pub enum Request {
     },
     /// All stores and who holds them.
     StoreList,
+    /// What a store is on which site, whom it sees and who sees it.
+    StoreShow {
+        /// The store's id.
+        store: String,
+    },
+    /// Give a site a collector copy of a store, or take it back.
+    StoreSetRole {
+        /// The store's id.
+        store: String,
+        /// The site's name, or its id.
+        site: String,
+        /// `collector` or `default`.
+        role: String,
+    },
+    /// Make a name visible in a store.
+    VisibilityAdd {
+        /// The name's id.
+        name: String,
+        /// The store's id.
+        store: String,
+    },
+    /// Take that back.
+    VisibilityRemove {
+        /// The name's id.
+        name: String,
+        /// The store's id.
+        store: String,
+    },
+    /// Which names are visible in which stores.
+    VisibilityList(VisibilityToList),
     /// Record central data: NDJSON lines follow.
     Import {
         /// Record the good lines and list the refused ones, instead of recording nothing when one is bad.
@@ -93,6 +123,8 @@ impl Request {
             Self::SiteList
             | Self::SiteShow { .. }
             | Self::StoreList { .. }
+            | Self::StoreShow { .. }
+            | Self::VisibilityList(_)
             | Self::SetAsideList(_)
             | Self::Records(_)
             | Self::Explain { .. }
@@ -104,6 +136,9 @@ impl Request {
             | Self::SiteResume { .. }
             | Self::SetAsideDismiss { .. }
             | Self::StoreAdd { .. }
+            | Self::StoreSetRole { .. }
+            | Self::VisibilityAdd { .. }
+            | Self::VisibilityRemove { .. }
             | Self::HealingEnd
             | Self::Merge { .. }
             | Self::Import { .. } => false,
@@ -127,6 +162,24 @@ pub struct SiteToAdd {
     pub stores: Vec<String>,
     /// Kept as a hash alone.
     pub password: String,
+}
+
+/// Which joins of names and stores.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VisibilityToList {
+    /// Only of this name.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// Only in this store.
+    #[serde(default)]
+    pub store: Option<String>,
+    /// Only those whose record's id is behind this one.
+    #[serde(default)]
+    pub after: Option<String>,
+    /// How many, at most [`LIST_LIMIT_MAX`].
+    #[serde(default)]
+    pub limit: Option<u32>,
 }
 
 /// Where a refused edit stands: `JOURNAL:SEQUENCE`.

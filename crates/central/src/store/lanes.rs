@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use domain::json;
+use domain::scope::Scope;
 use protocol::exchange::{ReadRows, Rows};
 use protocol::ids::{JournalId, Position, RecordId, ScopeId, SiteId};
 use protocol::limits;
@@ -84,7 +85,7 @@ impl Reading<'_> {
         let own = self.journal_number(site, journal)?;
         let Some(scope) = self.scope_number(&ask.from.scope)? else {
             // Nothing was ever written into this lane.
-            return Ok(drained(Vec::new(), from, Cursor { epoch, ..cursor(head) }));
+            return Ok(drained(Vec::new(), from, Cursor { epoch, ..cursor(head) }, 0));
         };
         let bytes_max = ask.plain_bytes_max;
         let numbers = BTreeSet::new();
@@ -108,7 +109,8 @@ impl Reading<'_> {
             }
         }
         let Some(last) = looked_through else {
-            return Ok(drained(page.rows, from, Cursor { epoch, ..cursor(head) }));
+            let floor = self.floor_of(&ask.from.scope)?;
+            return Ok(drained(page.rows, from, Cursor { epoch, ..cursor(head) }, floor));
         };
         Ok(Rows { rows: page.rows, cursor: Cursor { epoch, ..cursor(last) }, is_drained: false })
     }
@@ -148,6 +150,13 @@ impl Reading<'_> {
             Ok(ControlFlow::Continue(()))
         })?;
         Ok((found, (!is_end).then_some(last)))
+    }
+
+    /// Up to where rows of a lane are gone.
+    fn floor_of(&mut self, scope: &ScopeId) -> Result<u64, StoreError> {
+        let Scope::Gained(site) = Scope::from_id(scope) else { return Ok(0) };
+        let sql = "SELECT gained_floor FROM site WHERE id = ?1";
+        Ok(self.sql.query_one(sql, &[site.0.into()], |row| row.unsigned(0))?.unwrap_or(0))
     }
 
     /// Puts a row on the page behind its headers; false if it is for the next page.
@@ -298,9 +307,10 @@ impl Page {
     }
 }
 
-/// The end of a lane. A cursor that would only move a little, with no row, stays as it is.
-fn drained(rows: Vec<PageRow>, from: Cursor, to: Cursor) -> Rows {
-    let is_quiet = rows.is_empty() && from != Cursor::default() && to.number.0 - from.number.0 <= CURSOR_AGE_MAX;
+/// The end of a lane. A cursor that would only move a little, with no row, stays as it is, unless it is below the lane's floor.
+fn drained(rows: Vec<PageRow>, from: Cursor, to: Cursor, floor: u64) -> Rows {
+    let is_old = from == Cursor::default() || from.number.0 < floor || to.number.0 - from.number.0 > CURSOR_AGE_MAX;
+    let is_quiet = rows.is_empty() && !is_old;
     Rows { rows, cursor: if is_quiet { from } else { to }, is_drained: true }
 }
 

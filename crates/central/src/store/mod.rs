@@ -68,10 +68,12 @@ pub use limits::{
 pub use merging::{MERGES_NAMED_MAX, Merge, MergedRecord};
 pub use origin::{PeerAddress, SeenDevice, StopDevice};
 pub use reading::{Reading, RecordRow, SiteKind, SiteRow, StoreRow};
+pub use roles::Role;
 pub use sites::NewSite;
 use state::State;
 pub use status::{SetAside, SiteStatus, Status};
 pub use tokens::{Stop, TWO_DEVICES};
+pub use visibility::VisibilityRow;
 
 /// What a start of central needs from chance, and its secret.
 #[derive(Debug, Clone, Copy)]

@@ -1,7 +1,6 @@
 //! A request comes in: its head, frames and parts of frames (rules 5.8 and 5.10). What is written here is the receipt once the
 //! batch is committed.
 
-use domain::scope::Scope;
 use protocol::chain::{self, Predecessor, hash_of};
 use protocol::entry::Entry;
 use protocol::exchange::{PartKept, Received, Standing};
@@ -433,12 +432,9 @@ impl Batch<'_> {
                 ],
             )?;
         }
-        let own = Scope::Gained(site).to_id();
-        if let Some(read) = kept.get(&own).filter(|read| before.get(&own) != Some(*read)) {
-            self.prune_gained(site, read.number.0)?;
-        }
+        let is_new = before != kept;
         self.site(site)?.cursors = kept;
-        Ok(())
+        if is_new { self.follow_gained(site) } else { Ok(()) }
     }
 }
 

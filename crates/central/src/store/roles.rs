@@ -7,6 +7,7 @@ use std::ops::ControlFlow;
 
 use domain::visibility::VisibleKey;
 use protocol::ids::{RecordId, SiteId};
+use sql::SqlExt;
 
 use super::batch::Batch;
 use super::error::StoreError;
@@ -143,5 +144,38 @@ impl Reading<'_> {
             Ok(ControlFlow::Continue(()))
         })?;
         Ok(stores)
+    }
+
+    /// Sites on which a store is anything, with what it is there: central and the active one first.
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`].
+    pub fn roles_of(&mut self, store: &RecordId) -> Result<Vec<(SiteId, String, Role)>, StoreError> {
+        let holder =
+            self.sql.query_one("SELECT site FROM store_site WHERE store = ?1", &[store.as_str().into()], |row| {
+                text::site(row, 0)
+            })?;
+        let holder = holder.unwrap_or(SiteId::CENTRAL);
+        let key = VisibleKey::Store(store.clone()).to_text();
+        let mut roles = Vec::new();
+        self.sql.query(
+            "SELECT site.id, site.name, coalesce(store_role.is_in_force, 0) FROM site
+                LEFT JOIN store_role ON store_role.site = site.id AND store_role.store = ?1
+             WHERE site.id = 1 OR site.id = ?3
+                OR site.id IN (SELECT site_sees.site FROM site_sees WHERE site_sees.visible_key = ?2)
+             ORDER BY CASE site.id WHEN 1 THEN 0 WHEN ?3 THEN 1 ELSE 2 END, site.id",
+            &[store.as_str().into(), (&key).into(), holder.0.into()],
+            &mut |row| {
+                let site = text::site(row, 0)?;
+                let role = match (site == holder, site == SiteId::CENTRAL || row.integer(2)? != 0) {
+                    (true, _) => Role::Active,
+                    (false, true) => Role::Collector,
+                    (false, false) => Role::Transfer,
+                };
+                roles.push((site, row.text(1)?.to_owned(), role));
+                Ok(ControlFlow::Continue(()))
+            },
+        )?;
+        Ok(roles)
     }
 }

@@ -24,8 +24,10 @@ pub(super) const MIGRATIONS: &[Migration] = &[
 ];
 
 /// See the modules `visibility` and `roles`. `lane.visible_key`: what a site has to see to be given the row; empty in all other lanes.
+/// `site.gained_floor`: up to here rows of the site's own lane are gone, because its device had read them.
 const VISIBILITY: &str = "
 ALTER TABLE lane ADD COLUMN visible_key {text};
+ALTER TABLE site ADD COLUMN gained_floor {bigint} NOT NULL DEFAULT 0;
 CREATE INDEX lane_visible ON lane (visible_key, record) WHERE visible_key IS NOT NULL;
 CREATE TABLE visibility (
     id {text} PRIMARY KEY,

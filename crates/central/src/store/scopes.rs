@@ -55,20 +55,24 @@ impl Batch<'_> {
             return Ok(());
         }
         for lost in before.into_iter().filter(|scope| !scopes.contains(scope)) {
-            let control = self.tell_dropped(site, &lost)?;
-            self.sql.execute(
-                "INSERT INTO scope_drop (site, scope, control) VALUES (?1, ?2, ?3)
-                 ON CONFLICT (site, scope) DO UPDATE SET control = excluded.control",
-                &[site.0.into(), lost.as_bytes().into(), unsigned(control)],
-            )?;
-            self.sql.execute(
-                "DELETE FROM site_cursor WHERE site = ?1 AND scope = ?2",
-                &[site.0.into(), lost.as_bytes().into()],
-            )?;
-            let state = self.site(site)?;
-            state.cursors.remove(&lost);
-            state.drops.insert(lost, control);
+            self.take_scope(site, lost)?;
         }
+        Ok(())
+    }
+
+    /// Tells a site to let go of a scope. If it receives it still, it reads it from 0.
+    pub(super) fn take_scope(&mut self, site: SiteId, scope: ScopeId) -> Result<(), StoreError> {
+        let control = self.tell_dropped(site, &scope)?;
+        self.sql.execute(
+            "INSERT INTO scope_drop (site, scope, control) VALUES (?1, ?2, ?3)
+             ON CONFLICT (site, scope) DO UPDATE SET control = excluded.control",
+            &[site.0.into(), scope.as_bytes().into(), unsigned(control)],
+        )?;
+        let key: [Param<'_>; 2] = [site.0.into(), scope.as_bytes().into()];
+        self.sql.execute("DELETE FROM site_cursor WHERE site = ?1 AND scope = ?2", &key)?;
+        let state = self.site(site)?;
+        state.cursors.remove(&scope);
+        state.drops.insert(scope, control);
         Ok(())
     }
 

@@ -66,6 +66,8 @@ pub(super) struct SiteState {
     pub(super) cursors: BTreeMap<ScopeId, Cursor>,
     /// What it receives.
     pub(super) scopes: Vec<ScopeId>,
+    /// Up to here rows of its own lane are gone.
+    pub(super) gained_floor: u64,
     /// Whether changes of what it sees wait to be carried out for it.
     pub(super) has_backfill: bool,
     /// What it does not receive any more, or receives anew, and the control row that says so.
@@ -336,14 +338,14 @@ impl SiteState {
     pub(super) fn load(sql: &mut (dyn Sql + '_), state: &State, site: SiteId) -> Result<Option<Self>, StoreError> {
         let id = site.0.into();
         let found = sql.query_one(
-            "SELECT control_last, public_key IS NOT NULL, generation, grants_told FROM site WHERE id = ?1",
+            "SELECT control_last, public_key IS NOT NULL, generation, grants_told, gained_floor FROM site WHERE id = ?1",
             &[id],
             |row| {
                 let generation = CredentialGeneration(text::small(row, 2)?);
-                Ok((row.unsigned(0)?, row.integer(1)? != 0, generation, row.optional_unsigned(3)?))
+                Ok((row.unsigned(0)?, row.integer(1)? != 0, generation, row.optional_unsigned(3)?, row.unsigned(4)?))
             },
         )?;
-        let Some((control_last, is_enrolled, generation, grants_told)) = found else { return Ok(None) };
+        let Some((control_last, is_enrolled, generation, grants_told, gained_floor)) = found else { return Ok(None) };
         let waiting = sql.query_one("SELECT count(*) FROM waiting WHERE site = ?1", &[id], |row| row.unsigned(0))?;
         let sql_active = format!("SELECT {JOURNAL_COLUMNS} FROM journal WHERE site = ?1 AND is_active = 1");
         let journal = sql.query_one(&sql_active, &[id], Journal::read)?;
@@ -370,6 +372,7 @@ impl SiteState {
             control_last,
             control_stored: control_last,
             grants_told,
+            gained_floor,
             waiting: waiting.unwrap_or(0),
             journal,
             has_unjudged_journal: has_unjudged_journal(sql, site)?,

@@ -18,6 +18,7 @@ use std::ops::ControlFlow;
 
 use domain::catalogue::Table;
 use domain::scope::Scope;
+use domain::store::STORE_TABLE;
 use domain::visibility::{JOIN_TABLE, Join, VisibleKey, name_of_store};
 use protocol::entry::Operation;
 use protocol::ids::{RecordId, SiteId};
@@ -42,6 +43,20 @@ const SEES_STORE: &str = "SELECT 1 FROM store_name JOIN visibility ON visibility
         JOIN store_site ON store_site.store = visibility.store
     WHERE store_name.store = ?2 AND store_site.site = ?1 LIMIT 1";
 
+/// The table of names.
+const NAME_TABLE: &str = "name";
+
+/// A join that counts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VisibilityRow {
+    /// Its record.
+    pub id: RecordId,
+    /// What it says.
+    pub join: Join,
+    /// Whether central made it, because another one asks for it.
+    pub is_made: bool,
+}
+
 impl Batch<'_> {
     /// Follows a record of the tables that say who sees what.
     pub(super) fn follow_visibility(
@@ -51,12 +66,59 @@ impl Batch<'_> {
         row: Option<&Row>,
     ) -> Result<(), StoreError> {
         match table.name() {
-            domain::store::STORE_TABLE => {
-                self.follow_store_name(id, row.and_then(|row| name_of_store(table, row)).as_ref())
-            }
+            STORE_TABLE => self.follow_store_name(id, row.and_then(|row| name_of_store(table, row)).as_ref()),
             JOIN_TABLE => self.follow_join(id, row.and_then(|row| Join::of(table, row)).as_ref()),
             _ => Ok(()),
         }
+    }
+
+    /// Makes a name visible in a store by hand, or takes that back. Whether it is visible afterwards: where the store sees the name because
+    /// its own name is visible in a store of that name, it stays so until that is taken back.
+    ///
+    /// # Errors
+    /// Refused with `unknown_store` or `unknown_name`.
+    pub fn set_visible(&mut self, name: &RecordId, store: &RecordId, is_visible: bool) -> Result<bool, StoreError> {
+        self.job(|batch| {
+            for (table, id, code) in [(STORE_TABLE, store, "unknown_store"), (NAME_TABLE, name, "unknown_name")] {
+                let reference = batch.catalogue.table_by_name(table).ok().map(|table| table.reference().clone());
+                let found = reference.map(|reference| batch.read_store_of(&(reference, id.clone()))).transpose()?;
+                if is_visible && !found.flatten().is_some_and(|(is_here, _)| is_here) {
+                    return Err(StoreError::refused(
+                        code,
+                        &format!("there is no {table} {id} at central; import it first"),
+                    ));
+                }
+            }
+            let join = Join { name: name.clone(), store: store.clone() };
+            let there = batch.joins_of(&join)?;
+            let by_hand: Vec<RecordId> = there.iter().filter(|(_, made)| !made).map(|(id, _)| id.clone()).collect();
+            if !is_visible {
+                for id in by_hand {
+                    batch.write_join(&id, Operation::Delete)?;
+                }
+            } else if let Some((id, _)) = there.first().filter(|_| by_hand.is_empty()) {
+                // Central made it already: from now on it is somebody's.
+                batch.mark_by_hand(id)?;
+            } else if by_hand.is_empty() {
+                let row = batch.catalogue.table_by_name(JOIN_TABLE).map(|joins| join.to_row(joins));
+                batch.write_join(&join.derived_id(), Operation::Put(row.unwrap_or_default()))?;
+            }
+            Ok(!batch.joins_of(&join)?.is_empty())
+        })
+    }
+
+    /// The joins that count of a name in a store, each with whether central made it.
+    fn joins_of(&mut self, join: &Join) -> Result<Vec<(RecordId, bool)>, StoreError> {
+        let mut joins = Vec::new();
+        self.sql.query(
+            "SELECT id, is_reverse FROM visibility WHERE name = ?1 AND store = ?2 ORDER BY id",
+            &[join.name.as_str().into(), join.store.as_str().into()],
+            &mut |row| {
+                joins.push((text::record_id(row, 0)?, row.integer(1)? != 0));
+                Ok(ControlFlow::Continue(()))
+            },
+        )?;
+        Ok(joins)
     }
 
     /// What a site sees by a store that has come to it or left it.
@@ -100,17 +162,28 @@ impl Batch<'_> {
     pub(super) fn forget_backfill(&mut self, site: SiteId) -> Result<(), StoreError> {
         self.sql.execute("DELETE FROM backfill WHERE site = ?1", &[site.0.into()])?;
         self.site(site)?.has_backfill = false;
-        if let Some(scope) = self.state.scopes.get(&Scope::Gained(site).to_id()).copied() {
-            self.sql.execute("DELETE FROM lane WHERE scope = ?1", &[scope.into()])?;
-        }
-        Ok(())
+        self.prune_gained(site, self.state.position)
     }
 
-    /// Rows of a site's own lane that it has read are of no use any more.
-    pub(super) fn prune_gained(&mut self, site: SiteId, through: u64) -> Result<(), StoreError> {
-        if let Some(scope) = self.state.scopes.get(&Scope::Gained(site).to_id()).copied() {
-            let sql = "DELETE FROM lane WHERE scope = ?1 AND position <= ?2";
-            self.sql.execute(sql, &[scope.into(), unsigned(through)])?;
+    /// Follows how far a site has read what it has come to see. Rows that it has read are of no use any more; a device that has not read
+    /// what is gone, such as a copy of the one that had, or one that was set back, reads what it sees from the beginning.
+    pub(super) fn follow_gained(&mut self, site: SiteId) -> Result<(), StoreError> {
+        let state = self.site(site)?;
+        let read = state.cursors.get(&Scope::Gained(site).to_id()).map_or(0, |cursor| cursor.number.0);
+        let visible = Scope::Visible.to_id();
+        if read < state.gained_floor && state.cursors.contains_key(&visible) {
+            return self.take_scope(site, visible);
+        }
+        self.prune_gained(site, read)
+    }
+
+    fn prune_gained(&mut self, site: SiteId, through: u64) -> Result<(), StoreError> {
+        let Some(scope) = self.state.scopes.get(&Scope::Gained(site).to_id()).copied() else { return Ok(()) };
+        let sql = "DELETE FROM lane WHERE scope = ?1 AND position <= ?2";
+        if through > self.site(site)?.gained_floor && self.sql.execute(sql, &[scope.into(), unsigned(through)])? > 0 {
+            let sql = "UPDATE site SET gained_floor = ?2 WHERE id = ?1";
+            self.sql.execute(sql, &[site.0.into(), unsigned(through)])?;
+            self.site(site)?.gained_floor = through;
         }
         Ok(())
     }
@@ -269,12 +342,16 @@ impl Batch<'_> {
 
     fn write_reverse(&mut self, reverse: &Join, is_made: bool) -> Result<(), StoreError> {
         let Ok(joins) = self.catalogue.table_by_name(JOIN_TABLE) else { return Ok(()) };
-        let key = (joins.reference().clone(), reverse.derived_id());
         let operation = if is_made { Operation::Put(reverse.to_row(joins)) } else { Operation::Delete };
         let outer = std::mem::replace(&mut self.state.makes_reverse, true);
-        let written = self.write_as_central(key, operation);
+        let written = self.write_join(&reverse.derived_id(), operation);
         self.state.makes_reverse = outer;
-        match written? {
+        written
+    }
+
+    fn write_join(&mut self, id: &RecordId, operation: Operation) -> Result<(), StoreError> {
+        let Ok(joins) = self.catalogue.table_by_name(JOIN_TABLE) else { return Ok(()) };
+        match self.write_as_central((joins.reference().clone(), id.clone()), operation)? {
             Ok(()) => Ok(()),
             Err(reason) => Err(StoreError::Refused(protocol::message::Refusal::new(&reason.code, &reason.text))),
         }
@@ -403,8 +480,7 @@ impl Batch<'_> {
 
     /// The name of a store.
     pub(super) fn name_of(&mut self, store: &RecordId) -> Result<Option<RecordId>, StoreError> {
-        let sql = "SELECT name FROM store_name WHERE store = ?1";
-        Ok(self.sql.query_one(sql, &[store.as_str().into()], |row| text::record_id(row, 0))?)
+        self.reading().name_of_store(store)
     }
 
     fn stores_named(&mut self, name: &RecordId) -> Result<Vec<RecordId>, StoreError> {
@@ -438,10 +514,50 @@ impl Batch<'_> {
 }
 
 impl Reading<'_> {
+    /// The name of a store.
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`].
+    pub fn name_of_store(&mut self, store: &RecordId) -> Result<Option<RecordId>, StoreError> {
+        let sql = "SELECT name FROM store_name WHERE store = ?1";
+        Ok(self.sql.query_one(sql, &[store.as_str().into()], |row| text::record_id(row, 0))?)
+    }
+
     /// Whether a site sees a key.
     pub(super) fn sees(&mut self, site: SiteId, key: &str) -> Result<bool, StoreError> {
         let sql = "SELECT 1 FROM site_sees WHERE site = ?1 AND visible_key = ?2";
         Ok(self.sql.query_integer(sql, &[site.0.into(), key.into()])?.is_some())
+    }
+
+    /// Stores in which a name is visible, and names that are visible in a store, `limit` of each behind `after`. `is_made`: central made
+    /// the join itself.
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`].
+    pub fn joins(
+        &mut self,
+        name: Option<&RecordId>,
+        store: Option<&RecordId>,
+        after: Option<&RecordId>,
+        limit: u32,
+    ) -> Result<Vec<VisibilityRow>, StoreError> {
+        let text = |id: Option<&RecordId>| id.map_or("", RecordId::as_str).to_owned();
+        let (name, store, after) = (text(name), text(store), text(after));
+        let mut joins = Vec::new();
+        self.sql.query(
+            "SELECT id, name, store, is_reverse FROM visibility
+             WHERE (?1 = '' OR name = ?1) AND (?2 = '' OR store = ?2) AND id > ?3 ORDER BY id LIMIT ?4",
+            &[(&name).into(), (&store).into(), (&after).into(), limit.into()],
+            &mut |row| {
+                joins.push(VisibilityRow {
+                    id: text::record_id(row, 0)?,
+                    join: Join { name: text::record_id(row, 1)?, store: text::record_id(row, 2)? },
+                    is_made: row.integer(3)? != 0,
+                });
+                Ok(ControlFlow::Continue(()))
+            },
+        )?;
+        Ok(joins)
     }
 
     /// Rows that changes of what a site sees will bring it.

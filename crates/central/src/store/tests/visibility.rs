@@ -21,6 +21,7 @@ contract!(
     a_collector_is_refused_without_visibility_and_rests_when_it_is_lost,
     a_collector_copy_is_read_from_its_beginning_and_goes_with_its_role,
     what_is_not_for_a_site_is_passed_over_in_windows,
+    a_copy_that_has_not_read_what_its_original_was_given_reads_what_it_sees_anew,
 );
 
 /// Two sites with a store each, of which neither sees the other; the stores have names.
@@ -366,4 +367,26 @@ fn what_is_not_for_a_site_is_passed_over_in_windows(world: &mut World) {
 
     assert!(!first.is_drained && first.rows.len() < 5 && first.cursor.number.0 > 1_000_000, "{first:?}");
     assert!(second.is_drained && second.rows.is_empty());
+}
+
+/// The simulator's find: what one device of the site had read was gone for the other.
+fn a_copy_that_has_not_read_what_its_original_was_given_reads_what_it_sees_anew(world: &mut World) {
+    let (_, mut two) = two(world);
+    world.write(&[r#"upsert contact CA {"name_ID":"nA"}"#, r#"upsert contact CB {"name_ID":"nB"}"#]);
+    settle(world, &mut two);
+    // Of the copy nobody knows yet that it is one.
+    let mut copy = two.clone();
+    world.write(&[&join("nA", "B")]);
+    settle(world, &mut two);
+    two.sync(world);
+    assert!(has(&two, "contact", "CA"));
+    (copy.token, copy.control) = (two.token, two.control);
+
+    settle(world, &mut copy);
+
+    assert!(has(&copy, "contact", "CA") && has(&copy, "contact", "CB"));
+    // Once: what it has read since it is not given again.
+    let control = copy.control;
+    settle(world, &mut copy);
+    assert_eq!(copy.control, control);
 }

@@ -1,0 +1,98 @@
+//! `visibility` and the roles of stores: who sees whom, and what a store is on which site.
+
+use protocol::ids::RecordId;
+use serde_json::{Value, json};
+
+use super::request::{Done, LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX, VisibilityToList};
+use super::sites::{find, record_id};
+use crate::center::Center;
+use crate::error::{CentralError, Exit};
+use crate::store::{Role, StoreError, VisibilityRow};
+
+/// Makes a name visible in a store, or takes that back.
+pub(super) fn set(center: &Center, name: &str, store: &str, is_visible: bool) -> Result<Done, CentralError> {
+    let (name, store) = (record_id(name)?, record_id(store)?);
+    let (asked_name, asked_store) = (name.clone(), store.clone());
+    let stays = center.write(move |batch| batch.set_visible(&asked_name, &asked_store, is_visible))?;
+    tracing::info!(name = name.as_str(), store = store.as_str(), is_visible, "visibility was set by hand");
+    Ok(Done::ok(json!({ "name": name.as_str(), "store": store.as_str(), "is_visible": stays })))
+}
+
+/// The joins that count.
+pub(super) fn list(center: &Center, which: &VisibilityToList) -> Result<Done, CentralError> {
+    let limit = which.limit.unwrap_or(LIST_LIMIT_DEFAULT).clamp(1, LIST_LIMIT_MAX);
+    let id = |text: &Option<String>| text.as_deref().map(record_id).transpose();
+    let (name, store, after) = (id(&which.name)?, id(&which.store)?, id(&which.after)?);
+    let joins = center.read(move |reading| reading.joins(name.as_ref(), store.as_ref(), after.as_ref(), limit))?;
+    let next = joins.last().filter(|_| joins.len() == limit as usize).map(|last| last.id.to_string());
+    Ok(Done::ok(json!({ "joins": joins.iter().map(join_json).collect::<Vec<_>>(), "next": next })))
+}
+
+/// Gives a site a collector copy of a store, or takes it back.
+pub(super) fn set_role(center: &Center, store: &str, site: &str, role: &str) -> Result<Done, CentralError> {
+    let is_collector = match role {
+        "collector" => true,
+        "default" => false,
+        other => {
+            let message =
+                format!("{other:?} is no role that can be set; a store is active where it was given (store add)");
+            let advice = "Give `collector`, or `default` for what visibility makes of it: transfer or none.";
+            return Err(CentralError::new("role_not_settable", message, advice, Exit::Usage));
+        }
+    };
+    let (site, id) = (find(center, site)?.id, record_id(store)?);
+    let asked = id.clone();
+    let role = center.write(move |batch| {
+        batch.set_collector(&asked, site, is_collector)?;
+        batch.role_of(&asked, site)
+    })?;
+    tracing::info!(store = id.as_str(), site = site.0, role = role.as_str(), "the role of a store was set");
+    Ok(Done::ok(json!({ "store": id.as_str(), "site": site.0, "role": role.as_str() })))
+}
+
+/// What a store is on which site, whom it sees and who sees it.
+pub(super) fn show_store(center: &Center, store: &str) -> Result<Done, CentralError> {
+    let id = record_id(store)?;
+    let asked = id.clone();
+    let (roles, name, sees, seen_in) = center.read(move |reading| {
+        reading.at_once(|reading| {
+            let name = reading.name_of_store(&asked)?;
+            let sees = reading.joins(None, Some(&asked), None, LIST_LIMIT_MAX)?;
+            let seen_in = match &name {
+                Some(name) => reading.joins(Some(name), None, None, LIST_LIMIT_MAX)?,
+                None => Vec::new(),
+            };
+            Ok::<_, StoreError>((reading.roles_of(&asked)?, name, sees, seen_in))
+        })
+    })?;
+    let roles: Vec<Value> = roles
+        .into_iter()
+        .map(|(site, name, role)| json!({ "site": site.0, "name": name, "role": role.as_str(), "may": may(role) }))
+        .collect();
+    Ok(Done::ok(json!({
+        "store": id.as_str(),
+        "name": name.as_ref().map(RecordId::as_str),
+        "roles": roles,
+        "sees": sees.iter().map(join_json).collect::<Vec<_>>(),
+        "seen_in": seen_in.iter().map(join_json).collect::<Vec<_>>(),
+    })))
+}
+
+fn join_json(row: &VisibilityRow) -> Value {
+    json!({
+        "id": row.id.as_str(),
+        "name": row.join.name.as_str(),
+        "store": row.join.store.as_str(),
+        "made_by": if row.is_made { "central" } else { "hand" },
+    })
+}
+
+/// What a role lets a site do, in words for people (seed 001, "Store sync types").
+fn may(role: Role) -> &'static str {
+    match role {
+        Role::Active => "edits its data",
+        Role::Collector => "has all of its data, to read and report on",
+        Role::Transfer => "has its own record and what hangs on it, so that its stores may deal with it",
+        Role::None => "has nothing of it",
+    }
+}
