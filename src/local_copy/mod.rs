@@ -37,6 +37,7 @@ mod rebuild;
 mod recovered;
 mod refusals;
 mod schema;
+mod seen;
 mod set_aside;
 mod settle;
 #[cfg(test)]

@@ -123,6 +123,7 @@ impl LocalCopy {
         // What the site is not to have any more central has not lost.
         let Some(sweep) = self.next_sweep()?.filter(|sweep| !sweep.is_drop) else { return Ok(Vec::new()) };
         let grants = self.grants()?;
+        let seen = self.seen(&sweep, &grants)?;
         let mut lost = Vec::new();
         for (table, id, generation) in self.members_above(&sweep)? {
             let key = self.key_by_name(&table, &id)?;
@@ -132,7 +133,7 @@ impl LocalCopy {
             {
                 continue;
             }
-            let Some(image) = self.merged(&key)? else { continue };
+            let Some(image) = self.merged(&key)?.filter(|image| seen.counts_as_lost(&key, image)) else { continue };
             let ownership = self.own_number(&key, &image, &grants)?.unwrap_or(OwnershipNumber(0));
             lost.extend(self.lost_record(&key, image.row, ownership));
         }

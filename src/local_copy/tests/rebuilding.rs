@@ -2,6 +2,7 @@
 
 use domain::edit::EditOp;
 use domain::scope::Scope;
+use domain::visibility::JOIN_TABLE;
 use protocol::control::{Control, Dropped, Image};
 use protocol::ids::JournalId;
 
@@ -263,5 +264,47 @@ fn what_dispensaries_need_is_not_handed_back_where_central_was_set_back_to_befor
 
         assert_eq!(handed_back, ["lost"]);
         assert_eq!((site.shown("D"), site.shown("kept")), ("-".to_owned(), "{}".to_owned()));
+    });
+}
+
+#[test]
+fn what_hangs_on_a_name_that_central_which_was_set_back_does_not_show_is_not_handed_back() {
+    on_both(|site| {
+        let visible = Scope::Visible.to_id();
+        let own = format!(r#"{{"name_ID":"nS","code":"{STORE}"}}"#);
+        let join =
+            |id: &str, name: &str| image_of(JOIN_TABLE, id, 92, &format!(r#"{{"store_ID":"S","name_ID":"{name}"}}"#));
+        let contact = |id: &str, name: &str| image_of("contact", id, 93, &format!(r#"{{"name_ID":"{name}"}}"#));
+        let before = vec![
+            image_of("store", STORE, 91, &own),
+            join("J1", "seen"),
+            join("J2", "lost"),
+            contact("kept", "seen"),
+            contact("lost", "seen"),
+            contact("own", "nS"),
+            contact("of_lost", "lost"),
+        ];
+        let page = site.page_of(&visible, before, true);
+        site.store_page(&page).unwrap();
+        site.copy.begin_other_time_line().unwrap();
+        let again = [image_of("store", STORE, 3, &own), join("J1", "seen"), contact("kept", "seen")];
+        // What it has come to see is one scope with what it sees.
+        let gained = site.page_of(&Scope::Gained(SITE).to_id(), vec![again[2].clone()], true);
+        site.store_page(&gained).unwrap();
+        let page = site.page_of(&visible, again[..2].to_vec(), true);
+        site.store_page(&page).unwrap();
+
+        let mut handed_back = Vec::new();
+        loop {
+            handed_back.extend(site.copy.lost_in_step().unwrap().into_iter().map(|lost| lost.id.to_string()));
+            if !site.copy.sweep_step().unwrap() {
+                break;
+            }
+        }
+        handed_back.sort_unstable();
+
+        // The join is lost; what hangs on its name central has.
+        assert_eq!(handed_back, ["J2", "lost", "own"]);
+        assert!(site.view("contact", "kept").is_some() && site.view("contact", "of_lost").is_none());
     });
 }
