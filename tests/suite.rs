@@ -54,3 +54,5 @@ mod set_aside;
 mod sync;
 #[path = "suite/torture.rs"]
 mod torture;
+#[path = "suite/worked_example.rs"]
+mod worked_example;

@@ -6,6 +6,7 @@
 #[expect(unreachable_pub, reason = "shared with the tests")]
 mod cargo;
 mod demo;
+mod example;
 #[path = "../../../tests/support/link.rs"]
 #[expect(
     clippy::unwrap_used,
@@ -43,6 +44,11 @@ struct Chore {
 /// Every chore there is. A new one is a module and a line here.
 const CHORES: &[Chore] = &[
     Chore { name: "demo", about: "run the main job in front of you; --keep leaves it running", run: demo::run },
+    Chore {
+        name: "example",
+        about: "show the worked example of seed 001: who holds what of stores A to E",
+        run: example::run,
+    },
     Chore { name: "tidy", about: "check the rules that neither the compiler nor clippy knows", run: tidy::run },
     Chore { name: "size", about: "build the agent as it ships and hold its size against the budget", run: size::run },
     Chore {
