@@ -99,7 +99,7 @@ const TYPES: &[DataType] = &[
 fn state(data_type: DataType) -> &'static str {
     match data_type {
         DataType::Central | DataType::CentralDispensary | DataType::Message | DataType::Local => "complete",
-        DataType::CentralStore | DataType::Name => "goes to every site",
+        DataType::CentralStore | DataType::Name => "complete, in a system without a mirror",
         DataType::Store => "complete but for transfers",
         DataType::Patient | DataType::Sync => "refused (`not_supported`)",
     }

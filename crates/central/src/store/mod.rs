@@ -17,9 +17,11 @@ mod control;
 mod credentials;
 mod error;
 mod explain;
+mod gained;
 mod healing;
 mod holdings;
 mod import;
+mod joins;
 mod judging;
 mod lanes;
 mod limits;
@@ -29,6 +31,7 @@ mod pruning;
 mod reading;
 mod receive;
 mod records;
+mod rerouting;
 mod retired;
 mod roles;
 mod schema;
@@ -110,7 +113,13 @@ impl Store {
         sql::migrate(&mut *sql, schema::MIGRATIONS)?;
         sql.in_transaction(Durability::Full, |sql| state::start(sql, entropy, now_ms))?;
         let state = State::load(&mut *sql)?;
-        Ok(Self { sql, catalogue, limits, state, token_secret: entropy.token_secret })
+        let mut store = Self { sql, catalogue, limits, state, token_secret: entropy.token_secret };
+        #[expect(
+            clippy::redundant_closure_for_method_calls,
+            reason = "the method is of one lifetime, the closure of any"
+        )]
+        store.batch(now_ms, |batch| batch.route_by_visibility())??;
+        Ok(store)
     }
 
     /// Runs the jobs of many sites in one durable commit. Each call on the batch that fails is undone alone.

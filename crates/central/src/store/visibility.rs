@@ -1,4 +1,4 @@
-//! Who sees which names and stores, and so what of [`Scope::Visible`] goes to whom (`domain::visibility`; details, "Scopes").
+//! Who sees which names and stores, and so what of `Scope::Visible` goes to whom (`domain::visibility`; details, "Scopes").
 //!
 //! | table | holds |
 //! | --- | --- |
@@ -10,26 +10,23 @@
 //!
 //! The rule commits first: with the join, or with the store that comes or goes, `site_sees` changes in the same commit, so that whatever is
 //! written from then on goes where it has to. What was written before is back-filled when the site comes, in bounded steps, each of
-//! which a crash may follow: the rows of the key stand in a lane of the site's own, [`Scope::Gained`], as records where it sees them and
+//! which a crash may follow: the rows of the key stand in a lane of the site's own (module `gained`), as records where it sees them and
 //! as tombstones where it does not. A row costs one lane row, however many see it; a site that does not come costs one row a key.
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use domain::catalogue::Table;
-use domain::scope::Scope;
 use domain::store::STORE_TABLE;
 use domain::visibility::{JOIN_TABLE, Join, VisibleKey, name_of_store};
-use protocol::entry::Operation;
 use protocol::ids::{RecordId, SiteId};
 use protocol::row::Row;
 use sql::{Param, SqlExt};
 
 use super::batch::Batch;
 use super::error::StoreError;
-use super::limits::BACKFILL_STEP_ROWS;
 use super::reading::Reading;
-use super::{text, unsigned};
+use super::text;
 
 /// Whether a site sees a name: in a store that is active there or a collector, or because such a store has it. ?1 site, ?2 name.
 const SEES_NAME: &str = "SELECT 1 FROM (
@@ -42,9 +39,6 @@ const SEES_NAME: &str = "SELECT 1 FROM (
 const SEES_STORE: &str = "SELECT 1 FROM store_name JOIN visibility ON visibility.name = store_name.name
         JOIN store_site ON store_site.store = visibility.store
     WHERE store_name.store = ?2 AND store_site.site = ?1 LIMIT 1";
-
-/// The table of names.
-const NAME_TABLE: &str = "name";
 
 /// A join that counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,55 +66,6 @@ impl Batch<'_> {
         }
     }
 
-    /// Makes a name visible in a store by hand, or takes that back. Whether it is visible afterwards: where the store sees the name because
-    /// its own name is visible in a store of that name, it stays so until that is taken back.
-    ///
-    /// # Errors
-    /// Refused with `unknown_store` or `unknown_name`.
-    pub fn set_visible(&mut self, name: &RecordId, store: &RecordId, is_visible: bool) -> Result<bool, StoreError> {
-        self.job(|batch| {
-            for (table, id, code) in [(STORE_TABLE, store, "unknown_store"), (NAME_TABLE, name, "unknown_name")] {
-                let reference = batch.catalogue.table_by_name(table).ok().map(|table| table.reference().clone());
-                let found = reference.map(|reference| batch.read_store_of(&(reference, id.clone()))).transpose()?;
-                if is_visible && !found.flatten().is_some_and(|(is_here, _)| is_here) {
-                    return Err(StoreError::refused(
-                        code,
-                        &format!("there is no {table} {id} at central; import it first"),
-                    ));
-                }
-            }
-            let join = Join { name: name.clone(), store: store.clone() };
-            let there = batch.joins_of(&join)?;
-            let by_hand: Vec<RecordId> = there.iter().filter(|(_, made)| !made).map(|(id, _)| id.clone()).collect();
-            if !is_visible {
-                for id in by_hand {
-                    batch.write_join(&id, Operation::Delete)?;
-                }
-            } else if let Some((id, _)) = there.first().filter(|_| by_hand.is_empty()) {
-                // Central made it already: from now on it is somebody's.
-                batch.mark_by_hand(id)?;
-            } else if by_hand.is_empty() {
-                let row = batch.catalogue.table_by_name(JOIN_TABLE).map(|joins| join.to_row(joins));
-                batch.write_join(&join.derived_id(), Operation::Put(row.unwrap_or_default()))?;
-            }
-            Ok(!batch.joins_of(&join)?.is_empty())
-        })
-    }
-
-    /// The joins that count of a name in a store, each with whether central made it.
-    fn joins_of(&mut self, join: &Join) -> Result<Vec<(RecordId, bool)>, StoreError> {
-        let mut joins = Vec::new();
-        self.sql.query(
-            "SELECT id, is_reverse FROM visibility WHERE name = ?1 AND store = ?2 ORDER BY id",
-            &[join.name.as_str().into(), join.store.as_str().into()],
-            &mut |row| {
-                joins.push((text::record_id(row, 0)?, row.integer(1)? != 0));
-                Ok(ControlFlow::Continue(()))
-            },
-        )?;
-        Ok(joins)
-    }
-
     /// What a site sees by a store that has come to it or left it.
     pub(super) fn follow_presence(&mut self, site: SiteId, store: &RecordId) -> Result<(), StoreError> {
         if site == SiteId::CENTRAL {
@@ -138,103 +83,6 @@ impl Batch<'_> {
             self.look_again_at_name(site, &name)?;
         }
         Ok(())
-    }
-
-    /// Carries out some of what has changed for a site: one bounded step. Whether there is more.
-    pub(super) fn backfill_step(&mut self, site: SiteId) -> Result<bool, StoreError> {
-        let mut left = if self.site(site)?.has_backfill { BACKFILL_STEP_ROWS } else { 0 };
-        while left > 0 {
-            let next = self.sql.query_one(
-                "SELECT visible_key, after FROM backfill WHERE site = ?1 ORDER BY visible_key LIMIT 1",
-                &[site.0.into()],
-                |row| Ok((row.text(0)?.to_owned(), row.integer(1)?)),
-            )?;
-            let Some((key, after)) = next else {
-                self.site(site)?.has_backfill = false;
-                return Ok(false);
-            };
-            left = left.saturating_sub(self.backfill_key(site, &key, after, left)?.max(1));
-        }
-        Ok(self.site(site)?.has_backfill)
-    }
-
-    /// Another device speaks for the site, and reads everything from the beginning: what it sees now.
-    pub(super) fn forget_backfill(&mut self, site: SiteId) -> Result<(), StoreError> {
-        self.sql.execute("DELETE FROM backfill WHERE site = ?1", &[site.0.into()])?;
-        self.site(site)?.has_backfill = false;
-        self.prune_gained(site, self.state.position)
-    }
-
-    /// Follows how far a site has read what it has come to see. Rows that it has read are of no use any more; a device that has not read
-    /// what is gone, such as a copy of the one that had, or one that was set back, reads what it sees from the beginning.
-    pub(super) fn follow_gained(&mut self, site: SiteId) -> Result<(), StoreError> {
-        let state = self.site(site)?;
-        let read = state.cursors.get(&Scope::Gained(site).to_id()).map_or(0, |cursor| cursor.number.0);
-        let visible = Scope::Visible.to_id();
-        if read < state.gained_floor && state.cursors.contains_key(&visible) {
-            return self.take_scope(site, visible);
-        }
-        self.prune_gained(site, read)
-    }
-
-    fn prune_gained(&mut self, site: SiteId, through: u64) -> Result<(), StoreError> {
-        let Some(scope) = self.state.scopes.get(&Scope::Gained(site).to_id()).copied() else { return Ok(()) };
-        let sql = "DELETE FROM lane WHERE scope = ?1 AND position <= ?2";
-        if through > self.site(site)?.gained_floor && self.sql.execute(sql, &[scope.into(), unsigned(through)])? > 0 {
-            let sql = "UPDATE site SET gained_floor = ?2 WHERE id = ?1";
-            self.sql.execute(sql, &[site.0.into(), unsigned(through)])?;
-            self.site(site)?.gained_floor = through;
-        }
-        Ok(())
-    }
-
-    /// The row of a record has another key than before: who saw that, or may still be given it, and does not see this is told that it is
-    /// gone.
-    pub(super) fn take_from_those_who_saw(
-        &mut self,
-        record: i64,
-        before: &VisibleKey,
-        after: Option<&VisibleKey>,
-    ) -> Result<(), StoreError> {
-        let mut sites: BTreeSet<SiteId> = self.own_lanes_of(record)?.into_iter().map(|(_, site)| site).collect();
-        let sql =
-            "SELECT site FROM site_sees WHERE visible_key = ?1 UNION SELECT site FROM backfill WHERE visible_key = ?1";
-        sites.extend(self.site_list(sql, &[(&before.to_text()).into()])?);
-        let after = after.map(VisibleKey::to_text);
-        for site in sites {
-            let sees = match &after {
-                Some(key) => self.reading().sees(site, key)?,
-                None => false,
-            };
-            if !sees {
-                self.put_gained(site, record, None)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// A record was written into the common lane: for the sites that see its key what stands in their own lanes is older, and must not
-    /// come after it.
-    pub(super) fn forget_gained(&mut self, record: i64, key: &str) -> Result<(), StoreError> {
-        for (scope, site) in self.own_lanes_of(record)? {
-            if self.reading().sees(site, key)? {
-                let sql = "DELETE FROM lane WHERE record = ?1 AND scope = ?2";
-                self.sql.execute(sql, &[record.into(), scope.into()])?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Lanes of single sites that a record stands in.
-    fn own_lanes_of(&mut self, record: i64) -> Result<Vec<(i64, SiteId)>, StoreError> {
-        let mut own = Vec::new();
-        let gained = &self.state.gained;
-        self.sql.query("SELECT scope FROM lane WHERE record = ?1", &[record.into()], &mut |row| {
-            let scope = row.integer(0)?;
-            own.extend(gained.get(&scope).map(|site| (scope, *site)));
-            Ok(ControlFlow::Continue(()))
-        })?;
-        Ok(own)
     }
 
     fn follow_store_name(&mut self, store: &RecordId, name: Option<&RecordId>) -> Result<(), StoreError> {
@@ -307,56 +155,6 @@ impl Batch<'_> {
         Ok(())
     }
 
-    fn mark_by_hand(&mut self, id: &RecordId) -> Result<(), StoreError> {
-        if !self.state.makes_reverse {
-            let sql = "UPDATE visibility SET is_reverse = 0 WHERE id = ?1 AND is_reverse = 1";
-            self.sql.execute(sql, &[id.as_str().into()])?;
-        }
-        Ok(())
-    }
-
-    /// Makes what answers a join, or takes it back: in each store of the name the name of the store.
-    fn answer_join(&mut self, join: &Join) -> Result<(), StoreError> {
-        let Some(name) = self.name_of(&join.store)? else { return Ok(()) };
-        for store in self.stores_named(&join.name)? {
-            self.answer_reverse(&Join { name: name.clone(), store })?;
-        }
-        Ok(())
-    }
-
-    /// Makes a reverse join if one set by hand asks for it and none by hand is there, else takes it back.
-    fn answer_reverse(&mut self, reverse: &Join) -> Result<(), StoreError> {
-        let (name, store) = (reverse.name.as_str(), reverse.store.as_str());
-        let asked = self.sql.query_integer(
-            "SELECT 1 FROM store_name own JOIN visibility ON visibility.name = own.name
-                JOIN store_name other ON other.store = visibility.store
-             WHERE own.store = ?2 AND other.name = ?1 AND visibility.is_reverse = 0 AND visibility.store <> ?2 LIMIT 1",
-            &[name.into(), store.into()],
-        )?;
-        let there = "SELECT 1 FROM visibility WHERE name = ?1 AND store = ?2 AND is_reverse = ?3 LIMIT 1";
-        let by_hand = self.sql.query_integer(there, &[name.into(), store.into(), 0.into()])?;
-        let made = self.sql.query_integer(there, &[name.into(), store.into(), 1.into()])?;
-        let is_wanted = asked.is_some() && by_hand.is_none();
-        if is_wanted == made.is_some() { Ok(()) } else { self.write_reverse(reverse, is_wanted) }
-    }
-
-    fn write_reverse(&mut self, reverse: &Join, is_made: bool) -> Result<(), StoreError> {
-        let Ok(joins) = self.catalogue.table_by_name(JOIN_TABLE) else { return Ok(()) };
-        let operation = if is_made { Operation::Put(reverse.to_row(joins)) } else { Operation::Delete };
-        let outer = std::mem::replace(&mut self.state.makes_reverse, true);
-        let written = self.write_join(&reverse.derived_id(), operation);
-        self.state.makes_reverse = outer;
-        written
-    }
-
-    fn write_join(&mut self, id: &RecordId, operation: Operation) -> Result<(), StoreError> {
-        let Ok(joins) = self.catalogue.table_by_name(JOIN_TABLE) else { return Ok(()) };
-        match self.write_as_central((joins.reference().clone(), id.clone()), operation)? {
-            Ok(()) => Ok(()),
-            Err(reason) => Err(StoreError::Refused(protocol::message::Refusal::new(&reason.code, &reason.text))),
-        }
-    }
-
     /// A site may see a name now that it did not see, or the other way round, and with it the stores that have it.
     fn look_again_at_name(&mut self, site: SiteId, name: &RecordId) -> Result<(), StoreError> {
         for store in self.stores_named(name)? {
@@ -404,55 +202,6 @@ impl Batch<'_> {
         Ok(sees)
     }
 
-    /// One bounded part of a key's rows; how many they were.
-    fn backfill_key(&mut self, site: SiteId, key: &str, after: i64, rows_max: u64) -> Result<u64, StoreError> {
-        let sees = self.reading().sees(site, key)?;
-        let scope = self.scope_number(&Scope::Visible)?;
-        let mut records = Vec::new();
-        self.sql.query(
-            "SELECT record, is_tombstone FROM lane WHERE visible_key = ?1 AND record > ?2 AND scope = ?4
-             ORDER BY record LIMIT ?3",
-            &[key.into(), after.into(), Param::unsigned(rows_max)?, scope.into()],
-            &mut |row| {
-                records.push((row.integer(0)?, row.integer(1)? != 0));
-                Ok(ControlFlow::Continue(()))
-            },
-        )?;
-        for (record, is_tombstone) in &records {
-            // What was deleted before the site saw it never was there.
-            if !sees || !is_tombstone {
-                self.put_gained(site, *record, sees.then_some(key))?;
-            }
-        }
-        let count = records.len() as u64;
-        let place: [Param<'_>; 2] = [site.0.into(), key.into()];
-        if let Some((last, _)) = records.last().filter(|_| count >= rows_max) {
-            let sql = "UPDATE backfill SET after = ?3 WHERE site = ?1 AND visible_key = ?2";
-            self.sql.execute(sql, &[place[0], place[1], (*last).into()])?;
-        } else {
-            self.sql.execute("DELETE FROM backfill WHERE site = ?1 AND visible_key = ?2", &place)?;
-        }
-        Ok(count)
-    }
-
-    /// Puts a record into a site's own lane, at the head: with the key by which the site sees it, so that it is passed over once the site
-    /// does so no more, or as gone.
-    fn put_gained(&mut self, site: SiteId, record: i64, key: Option<&str>) -> Result<(), StoreError> {
-        let is_new = !self.state.scopes.contains_key(&Scope::Gained(site).to_id());
-        let scope = self.scope_number(&Scope::Gained(site))?;
-        if is_new {
-            self.change_scopes(site)?;
-        }
-        let position = self.state.next_position().0;
-        self.sql.execute("DELETE FROM lane WHERE record = ?1 AND scope = ?2", &[record.into(), scope.into()])?;
-        self.sql.execute(
-            "INSERT INTO lane (scope, position, record, entered, is_tombstone, echo_journal, visible_key)
-             VALUES (?1, ?2, ?3, ?2, ?4, NULL, ?5)",
-            &[scope.into(), unsigned(position), record.into(), i64::from(key.is_none()).into(), key.into()],
-        )?;
-        Ok(())
-    }
-
     /// Remote sites at which a store is active or a collector.
     fn sites_with(&mut self, store: &RecordId) -> Result<Vec<SiteId>, StoreError> {
         let sql = "SELECT site FROM store_site WHERE store = ?1 AND site > 1
@@ -469,7 +218,7 @@ impl Batch<'_> {
         self.site_list(sql, &[name.as_str().into(), store.as_str().into()])
     }
 
-    fn site_list(&mut self, sql: &str, params: &[Param<'_>]) -> Result<Vec<SiteId>, StoreError> {
+    pub(super) fn site_list(&mut self, sql: &str, params: &[Param<'_>]) -> Result<Vec<SiteId>, StoreError> {
         let mut sites = Vec::new();
         self.sql.query(sql, params, &mut |row| {
             sites.push(text::site(row, 0)?);
@@ -483,7 +232,7 @@ impl Batch<'_> {
         self.reading().name_of_store(store)
     }
 
-    fn stores_named(&mut self, name: &RecordId) -> Result<Vec<RecordId>, StoreError> {
+    pub(super) fn stores_named(&mut self, name: &RecordId) -> Result<Vec<RecordId>, StoreError> {
         self.ids("SELECT store FROM store_name WHERE name = ?1 ORDER BY store", name)
     }
 
@@ -558,14 +307,5 @@ impl Reading<'_> {
             },
         )?;
         Ok(joins)
-    }
-
-    /// Rows that changes of what a site sees will bring it.
-    pub(super) fn backfill_rows(&mut self, site: SiteId) -> Result<u64, StoreError> {
-        let sql = "SELECT count(*) FROM backfill JOIN lane ON lane.visible_key = backfill.visible_key
-                JOIN scope ON scope.number = lane.scope
-            WHERE backfill.site = ?1 AND lane.record > backfill.after AND scope.id = ?2";
-        let visible = Scope::Visible.to_id();
-        Ok(self.sql.query_one(sql, &[site.0.into(), visible.as_bytes().into()], |row| row.unsigned(0))?.unwrap_or(0))
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
+use domain::scope::Scope;
 use outpost::agent::Repair;
 use outpost::journal::Loss;
 use outpost::local_copy::Kind;
@@ -280,11 +281,11 @@ impl World {
             // It may have begun to read everything anew.
             return Ok(());
         }
-        let shared = domain::scope::Scope::DispensarySites.to_id();
+        let (shared, visible) = (Scope::DispensarySites.to_id(), Scope::Visible.to_id());
         for (scope, reported) in &self.model.device(index).reported {
-            // It goes with the last dispensary of the site.
-            if self.mix.has(Fault::Modes) && *scope == shared && state.cursors.iter().all(|shown| shown.scope != shared)
-            {
+            // The one goes with the last dispensary of the site, the other is taken from a device that has not read all that it was given.
+            let may_go = self.mix.has(Fault::Modes) && *scope == shared || *scope == visible;
+            if may_go && state.cursors.iter().all(|shown| shown.scope != *scope) {
                 continue;
             }
             let cursor = state.cursors.iter().find(|cursor| cursor.scope == *scope).map(|cursor| cursor.cursor);

@@ -21,6 +21,7 @@ contract!(
     a_collector_is_refused_without_visibility_and_rests_when_it_is_lost,
     a_collector_copy_is_read_from_its_beginning_and_goes_with_its_role,
     what_is_not_for_a_site_is_passed_over_in_windows,
+    a_store_that_knew_no_visibility_is_brought_up_to_date,
     a_copy_that_has_not_read_what_its_original_was_given_reads_what_it_sees_anew,
 );
 
@@ -389,4 +390,33 @@ fn a_copy_that_has_not_read_what_its_original_was_given_reads_what_it_sees_anew(
     let control = copy.control;
     settle(world, &mut copy);
     assert_eq!(copy.control, control);
+}
+
+fn a_store_that_knew_no_visibility_is_brought_up_to_date(world: &mut World) {
+    let (mut one, mut two) = two(world);
+    world.write(&[&join("nA", "B"), r#"upsert contact CA {"name_ID":"nA"}"#, r#"upsert contact CS {"name_ID":"s"}"#]);
+    // As the central before left it: everything in the lane of all sites, and nothing noted of who sees whom.
+    let (all, visible) =
+        world.job(|batch| Ok((batch.scope_number(&Scope::AllSites)?, batch.scope_number(&Scope::Visible)?)));
+    world.store.sql.begin(Durability::Process).unwrap();
+    let made = "SELECT number FROM record WHERE table_name = 'name_store_join' AND id <> 'nA-in-B'";
+    world.store.sql.execute(&format!("DELETE FROM lane WHERE record IN ({made})"), &[]).unwrap();
+    world.store.sql.execute(&format!("DELETE FROM record WHERE number IN ({made})"), &[]).unwrap();
+    for table in ["visibility", "store_name", "site_sees", "backfill"] {
+        world.store.sql.execute(&format!("DELETE FROM {table}"), &[]).unwrap();
+    }
+    let sql = "UPDATE lane SET scope = ?1, visible_key = NULL WHERE scope = ?2";
+    world.store.sql.execute(sql, &[all.into(), visible.into()]).unwrap();
+    world.store.sql.execute("DELETE FROM counter WHERE name = 'is_routed_by_visibility'", &[]).unwrap();
+    world.store.sql.commit().unwrap();
+    settle(world, &mut two);
+    assert!(has(&two, "contact", "CS"));
+
+    world.restart(101);
+    settle(world, &mut one);
+    settle(world, &mut two);
+
+    assert!(has(&two, "contact", "CA") && has(&two, "store", "A") && has(&one, "store", "B"));
+    assert!(!has(&two, "contact", "CS") && !has(&one, "contact", "CS"), "nobody sees it");
+    assert_eq!(joins(world), ["nA in B", "nB in A (reverse)"]);
 }

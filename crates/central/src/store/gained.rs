@@ -1,0 +1,177 @@
+//! What a site has come to see, or sees no more, of records that were written before: carried out when the site comes, in bounded steps.
+//!
+//! The rows of a key stand in a lane of the site's own, [`Scope::Gained`]: as records, with the key, where the site sees it, else as
+//! tombstones. Rows that were read go; below the last of them is the lane's floor.
+
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+
+use domain::scope::Scope;
+use domain::visibility::VisibleKey;
+use protocol::ids::SiteId;
+use sql::{Param, SqlExt};
+
+use super::batch::Batch;
+use super::error::StoreError;
+use super::limits::BACKFILL_STEP_ROWS;
+use super::reading::Reading;
+use super::unsigned;
+
+impl Batch<'_> {
+    /// Carries out some of what has changed for a site: one bounded step. Whether there is more.
+    pub(super) fn backfill_step(&mut self, site: SiteId) -> Result<bool, StoreError> {
+        let mut left = if self.site(site)?.has_backfill { BACKFILL_STEP_ROWS } else { 0 };
+        while left > 0 {
+            let next = self.sql.query_one(
+                "SELECT visible_key, after FROM backfill WHERE site = ?1 ORDER BY visible_key LIMIT 1",
+                &[site.0.into()],
+                |row| Ok((row.text(0)?.to_owned(), row.integer(1)?)),
+            )?;
+            let Some((key, after)) = next else {
+                self.site(site)?.has_backfill = false;
+                return Ok(false);
+            };
+            left = left.saturating_sub(self.backfill_key(site, &key, after, left)?.max(1));
+        }
+        Ok(self.site(site)?.has_backfill)
+    }
+
+    /// Another device speaks for the site, and reads everything from the beginning: what it sees now.
+    pub(super) fn forget_backfill(&mut self, site: SiteId) -> Result<(), StoreError> {
+        self.sql.execute("DELETE FROM backfill WHERE site = ?1", &[site.0.into()])?;
+        self.site(site)?.has_backfill = false;
+        self.prune_gained(site, self.state.position)
+    }
+
+    /// Follows how far a site has read what it has come to see. Rows that it has read are of no use any more; a device that has not read
+    /// what is gone, such as a copy of the one that had, or one that was set back, reads what it sees from the beginning.
+    pub(super) fn follow_gained(&mut self, site: SiteId) -> Result<(), StoreError> {
+        let state = self.site(site)?;
+        let read = state.cursors.get(&Scope::Gained(site).to_id()).map_or(0, |cursor| cursor.number.0);
+        let visible = Scope::Visible.to_id();
+        if read < state.gained_floor && state.cursors.contains_key(&visible) {
+            return self.take_scope(site, visible);
+        }
+        self.prune_gained(site, read)
+    }
+
+    fn prune_gained(&mut self, site: SiteId, through: u64) -> Result<(), StoreError> {
+        let Some(scope) = self.state.scopes.get(&Scope::Gained(site).to_id()).copied() else { return Ok(()) };
+        let sql = "DELETE FROM lane WHERE scope = ?1 AND position <= ?2";
+        if through > self.site(site)?.gained_floor && self.sql.execute(sql, &[scope.into(), unsigned(through)])? > 0 {
+            let sql = "UPDATE site SET gained_floor = ?2 WHERE id = ?1";
+            self.sql.execute(sql, &[site.0.into(), unsigned(through)])?;
+            self.site(site)?.gained_floor = through;
+        }
+        Ok(())
+    }
+
+    /// The row of a record has another key than before: who saw that, or may still be given it, and does not see this is told that it is
+    /// gone.
+    pub(super) fn take_from_those_who_saw(
+        &mut self,
+        record: i64,
+        before: &VisibleKey,
+        after: Option<&VisibleKey>,
+    ) -> Result<(), StoreError> {
+        let mut sites: BTreeSet<SiteId> = self.own_lanes_of(record)?.into_iter().map(|(_, site)| site).collect();
+        let sql =
+            "SELECT site FROM site_sees WHERE visible_key = ?1 UNION SELECT site FROM backfill WHERE visible_key = ?1";
+        sites.extend(self.site_list(sql, &[(&before.to_text()).into()])?);
+        let after = after.map(VisibleKey::to_text);
+        for site in sites {
+            let sees = match &after {
+                Some(key) => self.reading().sees(site, key)?,
+                None => false,
+            };
+            if !sees {
+                self.put_gained(site, record, None)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A record was written into the common lane: for the sites that see its key what stands in their own lanes is older, and must not
+    /// come after it.
+    pub(super) fn forget_gained(&mut self, record: i64, key: &str) -> Result<(), StoreError> {
+        for (scope, site) in self.own_lanes_of(record)? {
+            if self.reading().sees(site, key)? {
+                let sql = "DELETE FROM lane WHERE record = ?1 AND scope = ?2";
+                self.sql.execute(sql, &[record.into(), scope.into()])?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Lanes of single sites that a record stands in.
+    fn own_lanes_of(&mut self, record: i64) -> Result<Vec<(i64, SiteId)>, StoreError> {
+        let mut own = Vec::new();
+        let gained = &self.state.gained;
+        self.sql.query("SELECT scope FROM lane WHERE record = ?1", &[record.into()], &mut |row| {
+            let scope = row.integer(0)?;
+            own.extend(gained.get(&scope).map(|site| (scope, *site)));
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(own)
+    }
+
+    /// One bounded part of a key's rows; how many they were.
+    fn backfill_key(&mut self, site: SiteId, key: &str, after: i64, rows_max: u64) -> Result<u64, StoreError> {
+        let sees = self.reading().sees(site, key)?;
+        let scope = self.scope_number(&Scope::Visible)?;
+        let mut records = Vec::new();
+        self.sql.query(
+            "SELECT record, is_tombstone FROM lane WHERE visible_key = ?1 AND record > ?2 AND scope = ?4
+             ORDER BY record LIMIT ?3",
+            &[key.into(), after.into(), Param::unsigned(rows_max)?, scope.into()],
+            &mut |row| {
+                records.push((row.integer(0)?, row.integer(1)? != 0));
+                Ok(ControlFlow::Continue(()))
+            },
+        )?;
+        for (record, is_tombstone) in &records {
+            // What was deleted before the site saw it never was there.
+            if !sees || !is_tombstone {
+                self.put_gained(site, *record, sees.then_some(key))?;
+            }
+        }
+        let count = records.len() as u64;
+        let place: [Param<'_>; 2] = [site.0.into(), key.into()];
+        if let Some((last, _)) = records.last().filter(|_| count >= rows_max) {
+            let sql = "UPDATE backfill SET after = ?3 WHERE site = ?1 AND visible_key = ?2";
+            self.sql.execute(sql, &[place[0], place[1], (*last).into()])?;
+        } else {
+            self.sql.execute("DELETE FROM backfill WHERE site = ?1 AND visible_key = ?2", &place)?;
+        }
+        Ok(count)
+    }
+
+    /// Puts a record into a site's own lane, at the head: with the key by which the site sees it, so that it is passed over once the site
+    /// does so no more, or as gone.
+    fn put_gained(&mut self, site: SiteId, record: i64, key: Option<&str>) -> Result<(), StoreError> {
+        let is_new = !self.state.scopes.contains_key(&Scope::Gained(site).to_id());
+        let scope = self.scope_number(&Scope::Gained(site))?;
+        if is_new {
+            self.change_scopes(site)?;
+        }
+        let position = self.state.next_position().0;
+        self.sql.execute("DELETE FROM lane WHERE record = ?1 AND scope = ?2", &[record.into(), scope.into()])?;
+        self.sql.execute(
+            "INSERT INTO lane (scope, position, record, entered, is_tombstone, echo_journal, visible_key)
+             VALUES (?1, ?2, ?3, ?2, ?4, NULL, ?5)",
+            &[scope.into(), unsigned(position), record.into(), i64::from(key.is_none()).into(), key.into()],
+        )?;
+        Ok(())
+    }
+}
+
+impl Reading<'_> {
+    /// Rows that changes of what a site sees will bring it.
+    pub(super) fn backfill_rows(&mut self, site: SiteId) -> Result<u64, StoreError> {
+        let sql = "SELECT count(*) FROM backfill JOIN lane ON lane.visible_key = backfill.visible_key
+                JOIN scope ON scope.number = lane.scope
+            WHERE backfill.site = ?1 AND lane.record > backfill.after AND scope.id = ?2";
+        let visible = Scope::Visible.to_id();
+        Ok(self.sql.query_one(sql, &[site.0.into(), visible.as_bytes().into()], |row| row.unsigned(0))?.unwrap_or(0))
+    }
+}

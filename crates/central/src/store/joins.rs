@@ -1,0 +1,119 @@
+//! Joins that somebody sets by hand, and those that central makes because of them: where a store's name is visible in another store, the
+//! other's name becomes visible in this one, and ceases to be with it.
+
+use std::ops::ControlFlow;
+
+use domain::store::STORE_TABLE;
+use domain::visibility::{JOIN_TABLE, Join};
+use protocol::entry::Operation;
+use protocol::ids::RecordId;
+use protocol::message::Refusal;
+use sql::SqlExt;
+
+use super::batch::Batch;
+use super::error::StoreError;
+use super::text;
+
+/// The table of names.
+const NAME_TABLE: &str = "name";
+
+impl Batch<'_> {
+    /// Makes a name visible in a store by hand, or takes that back. Whether it is visible afterwards: where the store sees the name because
+    /// its own name is visible in a store of that name, it stays so until that is taken back.
+    ///
+    /// # Errors
+    /// Refused with `unknown_store` or `unknown_name`.
+    pub fn set_visible(&mut self, name: &RecordId, store: &RecordId, is_visible: bool) -> Result<bool, StoreError> {
+        self.job(|batch| {
+            for (table, id, code) in [(STORE_TABLE, store, "unknown_store"), (NAME_TABLE, name, "unknown_name")] {
+                let reference = batch.catalogue.table_by_name(table).ok().map(|table| table.reference().clone());
+                let found = reference.map(|reference| batch.read_store_of(&(reference, id.clone()))).transpose()?;
+                if is_visible && !found.flatten().is_some_and(|(is_here, _)| is_here) {
+                    return Err(StoreError::refused(
+                        code,
+                        &format!("there is no {table} {id} at central; import it first"),
+                    ));
+                }
+            }
+            let join = Join { name: name.clone(), store: store.clone() };
+            let there = batch.joins_of(&join)?;
+            let by_hand: Vec<RecordId> = there.iter().filter(|(_, made)| !made).map(|(id, _)| id.clone()).collect();
+            if !is_visible {
+                for id in by_hand {
+                    batch.write_join(&id, Operation::Delete)?;
+                }
+            } else if let Some((id, _)) = there.first().filter(|_| by_hand.is_empty()) {
+                // Central made it already: from now on it is somebody's.
+                batch.mark_by_hand(id)?;
+            } else if by_hand.is_empty() {
+                let row = batch.catalogue.table_by_name(JOIN_TABLE).map(|joins| join.to_row(joins));
+                batch.write_join(&join.derived_id(), Operation::Put(row.unwrap_or_default()))?;
+            }
+            Ok(!batch.joins_of(&join)?.is_empty())
+        })
+    }
+
+    /// The joins that count of a name in a store, each with whether central made it.
+    fn joins_of(&mut self, join: &Join) -> Result<Vec<(RecordId, bool)>, StoreError> {
+        let mut joins = Vec::new();
+        self.sql.query(
+            "SELECT id, is_reverse FROM visibility WHERE name = ?1 AND store = ?2 ORDER BY id",
+            &[join.name.as_str().into(), join.store.as_str().into()],
+            &mut |row| {
+                joins.push((text::record_id(row, 0)?, row.integer(1)? != 0));
+                Ok(ControlFlow::Continue(()))
+            },
+        )?;
+        Ok(joins)
+    }
+
+    pub(super) fn mark_by_hand(&mut self, id: &RecordId) -> Result<(), StoreError> {
+        if !self.state.makes_reverse {
+            let sql = "UPDATE visibility SET is_reverse = 0 WHERE id = ?1 AND is_reverse = 1";
+            self.sql.execute(sql, &[id.as_str().into()])?;
+        }
+        Ok(())
+    }
+
+    /// Makes what answers a join, or takes it back: in each store of the name the name of the store.
+    pub(super) fn answer_join(&mut self, join: &Join) -> Result<(), StoreError> {
+        let Some(name) = self.name_of(&join.store)? else { return Ok(()) };
+        for store in self.stores_named(&join.name)? {
+            self.answer_reverse(&Join { name: name.clone(), store })?;
+        }
+        Ok(())
+    }
+
+    /// Makes a reverse join if one set by hand asks for it and none by hand is there, else takes it back.
+    pub(super) fn answer_reverse(&mut self, reverse: &Join) -> Result<(), StoreError> {
+        let (name, store) = (reverse.name.as_str(), reverse.store.as_str());
+        let asked = self.sql.query_integer(
+            "SELECT 1 FROM store_name own JOIN visibility ON visibility.name = own.name
+                JOIN store_name other ON other.store = visibility.store
+             WHERE own.store = ?2 AND other.name = ?1 AND visibility.is_reverse = 0 AND visibility.store <> ?2 LIMIT 1",
+            &[name.into(), store.into()],
+        )?;
+        let there = "SELECT 1 FROM visibility WHERE name = ?1 AND store = ?2 AND is_reverse = ?3 LIMIT 1";
+        let by_hand = self.sql.query_integer(there, &[name.into(), store.into(), 0.into()])?;
+        let made = self.sql.query_integer(there, &[name.into(), store.into(), 1.into()])?;
+        let is_wanted = asked.is_some() && by_hand.is_none();
+        if is_wanted == made.is_some() { Ok(()) } else { self.write_reverse(reverse, is_wanted) }
+    }
+
+    fn write_reverse(&mut self, reverse: &Join, is_made: bool) -> Result<(), StoreError> {
+        let Ok(joins) = self.catalogue.table_by_name(JOIN_TABLE) else { return Ok(()) };
+        let operation = if is_made { Operation::Put(reverse.to_row(joins)) } else { Operation::Delete };
+        let outer = std::mem::replace(&mut self.state.makes_reverse, true);
+        let written = self.write_join(&reverse.derived_id(), operation);
+        self.state.makes_reverse = outer;
+        written
+    }
+
+    fn write_join(&mut self, id: &RecordId, operation: Operation) -> Result<(), StoreError> {
+        let Ok(joins) = self.catalogue.table_by_name(JOIN_TABLE) else { return Ok(()) };
+        match self.write_as_central((joins.reference().clone(), id.clone()), operation)? {
+            Ok(()) => Ok(()),
+            Err(reason) => Err(StoreError::Refused(Refusal::new(&reason.code, &reason.text))),
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! A store of a central that knew no visibility: what hangs on names and stores went to every site. It is written anew, once, into the lane
+//! that is read by who sees it; whoever has it and does not see it is told that it is gone.
+
+use std::ops::ControlFlow;
+
+use domain::catalogue::{DataType, Table};
+use domain::judge::{Applied, Effect};
+use domain::scope::Scope;
+use domain::store::STORE_TABLE;
+use domain::visibility::{JOIN_TABLE, VisibleKey};
+use protocol::ids::{OwnershipNumber, RecordId, Sequence, SiteId};
+use sql::SqlExt;
+
+use super::batch::Batch;
+use super::error::StoreError;
+use super::records::{Author, Key};
+use super::text;
+
+/// Name of the number that is 1 once it is done.
+const IS_ROUTED: &str = "is_routed_by_visibility";
+
+impl Batch<'_> {
+    /// Does it unless it is done: in one commit, which a large store takes minutes for.
+    pub(super) fn route_by_visibility(&mut self) -> Result<(), StoreError> {
+        let done = self.sql.query_integer("SELECT value FROM counter WHERE name = ?1", &[IS_ROUTED.into()])?;
+        if done.is_some() {
+            return Ok(());
+        }
+        self.job(|batch| {
+            // Stores first, then who sees whom: what follows from these is ready when the rest comes.
+            let narrow = |data_type| matches!(data_type, DataType::CentralStore | DataType::Name);
+            let tables = batch.catalogue.tables().filter(|table| narrow(table.data_type())).map(Table::name);
+            let rest = tables.filter(|name| ![STORE_TABLE, JOIN_TABLE].contains(name));
+            let names: Vec<String> = [STORE_TABLE, JOIN_TABLE].into_iter().chain(rest).map(str::to_owned).collect();
+            for name in names {
+                batch.route_table(&name)?;
+            }
+            for (store, site) in batch.stores_given()? {
+                batch.follow_presence(site, &store)?;
+            }
+            batch.sql.execute("INSERT INTO counter (name, value) VALUES (?1, 1)", &[IS_ROUTED.into()])?;
+            Ok(())
+        })
+    }
+
+    fn route_table(&mut self, name: &str) -> Result<(), StoreError> {
+        let table = text::table(self.catalogue, name);
+        let mut ids = Vec::new();
+        let sql = "SELECT id FROM record WHERE table_name = ?1 AND data IS NOT NULL ORDER BY id";
+        self.sql.query(sql, &[name.into()], &mut |row| {
+            ids.push(text::record_id(row, 0)?);
+            Ok(ControlFlow::Continue(()))
+        })?;
+        for id in ids {
+            let key: Key = (table.reference().clone(), id.clone());
+            let Some(stored) = self.read_record(&key)? else { continue };
+            let Some(row) = stored.row else { continue };
+            let Some(visible_key) = VisibleKey::of(&table, &id, &row) else { continue };
+            let applied = Applied {
+                effect: Effect::Write,
+                row: Some(row),
+                store: None,
+                scopes: vec![Scope::Visible],
+                visible_key: Some(visible_key),
+                parent: None,
+                ownership: OwnershipNumber(0),
+                is_private: false,
+                cancels_waiting: false,
+            };
+            let author = Author { site: SiteId::CENTRAL, journal: 0, sequence: Sequence::ZERO };
+            self.write_record(author, &key, &applied, Some(stored.number))?;
+        }
+        Ok(())
+    }
+
+    fn stores_given(&mut self) -> Result<Vec<(RecordId, SiteId)>, StoreError> {
+        let mut given = Vec::new();
+        self.sql.query("SELECT store, site FROM store_site ORDER BY store", &[], &mut |row| {
+            given.push((text::record_id(row, 0)?, text::site(row, 1)?));
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(given)
+    }
+}
