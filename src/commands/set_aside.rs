@@ -60,7 +60,7 @@ fn list_text(page: &Value, now_ms: u64) -> String {
             wording::text(&edit["table"]),
             wording::text(&edit["id"]),
             format!("{} [{}]", wording::text(&edit["reason"]), wording::text(&edit["code"])),
-            refused_at(edit, now_ms),
+            recorded_at(edit, now_ms),
         ]
     };
     columns(&rows.map(cells).collect::<Vec<_>>())
@@ -69,7 +69,7 @@ fn list_text(page: &Value, now_ms: u64) -> String {
 fn show_text(edit: &Value, now_ms: u64) -> String {
     let word = |name: &str| wording::text(&edit[name]);
     format!(
-        "{}: {} of {} {}, sequence {}\nrefused: {} [{}]\nwhen: {}\ndata: {}\n",
+        "{}: {} of {} {}, sequence {}\nrefused: {} [{}]\nrecorded: {}\ndata: {}\n",
         edit["number"],
         word("operation"),
         word("table"),
@@ -77,13 +77,14 @@ fn show_text(edit: &Value, now_ms: u64) -> String {
         edit["sequence"],
         word("reason"),
         word("code"),
-        refused_at(edit, now_ms),
+        recorded_at(edit, now_ms),
         edit["data"]
     )
 }
 
-fn refused_at(edit: &Value, now_ms: u64) -> String {
-    edit["refused_at_ms"].as_u64().map(|ms| moment(ms, now_ms)).unwrap_or_default()
+/// 0: of an edit that was not here any more when its refusal came nobody knows it.
+fn recorded_at(edit: &Value, now_ms: u64) -> String {
+    edit["recorded_at_ms"].as_u64().filter(|ms| *ms > 0).map(|ms| moment(ms, now_ms)).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -94,14 +95,14 @@ mod tests {
 
     fn refused() -> Value {
         json!({ "number": 3, "sequence": 41, "table": "item", "id": "4F2A", "operation": "patch", "code": "not_yours",
-            "reason": "the store is active elsewhere", "refused_at_ms": 0 })
+            "reason": "the store is active elsewhere", "recorded_at_ms": 1000 })
     }
 
     #[test]
     fn refused_edits_are_listed_with_their_reasons() {
         assert_eq!(
             list_text(&json!({ "refused": [refused()], "next": null }), 60_000),
-            "3  patch  item  4F2A  the store is active elsewhere [not_yours]  1970-01-01T00:00:00Z (1 minute ago)\n"
+            "3  patch  item  4F2A  the store is active elsewhere [not_yours]  1970-01-01T00:00:01Z (59 seconds ago)\n"
         );
     }
 
@@ -113,7 +114,7 @@ mod tests {
         assert_eq!(
             show_text(&edit, 60_000),
             "3: patch of item 4F2A, sequence 41\nrefused: the store is active elsewhere [not_yours]\n\
-             when: 1970-01-01T00:00:00Z (1 minute ago)\ndata: {\"price\":3}\n"
+             recorded: 1970-01-01T00:00:01Z (59 seconds ago)\ndata: {\"price\":3}\n"
         );
     }
 

@@ -25,6 +25,11 @@ pub(super) fn text(status: &Value, now_ms: u64) -> String {
         row("recovery !", text);
     }
     row("stores", stores(&status["grants"]));
+    for (role, amount_of) in [("collector", "collected_stores"), ("transfer", "transfer_stores")] {
+        if amount(amount_of) > 0 {
+            row(role, stores_here(&status["stores_here"], role, amount(amount_of)));
+        }
+    }
     for store in status["forgotten_stores"].as_array().into_iter().flatten() {
         row("store !", forgotten_store(store));
     }
@@ -116,6 +121,15 @@ fn stores(grants: &Value) -> String {
         .map(|grant| format!("{} (ownership {})", wording::text(&grant["store"]), grant["ownership"]))
         .collect();
     if stores.is_empty() { "none may be written here".to_owned() } else { stores.join(", ") }
+}
+
+/// The first stores of a role, and how many more there are.
+fn stores_here(here: &Value, role: &str, amount: u64) -> String {
+    let of_role = here.as_array().into_iter().flatten().filter(|store| store["role"] == role);
+    let names: Vec<String> = of_role.map(|store| wording::text(&store["store"])).collect();
+    let more = amount.saturating_sub(names.len() as u64);
+    let names = names.join(", ");
+    if more == 0 { names } else { format!("{names} and {} more", number(more)) }
 }
 
 /// A store that this site had, and that a central which was set back has forgotten.

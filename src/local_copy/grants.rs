@@ -24,7 +24,7 @@ use super::{LocalCopy, LocalCopyError};
 /// The values of `store_grant.state`.
 pub(super) const HELD: i64 = 0;
 const CLAIMED: i64 = 1;
-const FORGOTTEN: i64 = 2;
+pub(super) const FORGOTTEN: i64 = 2;
 
 /// Name of the number of the last row that said that all grants were told.
 const GRANTS_TOLD: &str = "grants_told";

@@ -1,6 +1,6 @@
 //! Reading records and the queue.
 
-use domain::catalogue::Table;
+use domain::catalogue::{DataType, Table};
 use domain::merge::Merged;
 use protocol::ids::{RecordId, Sequence};
 use serde_json::value::RawValue;
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::agent::Agent;
 use crate::error::AgentError;
 use crate::exit::Exit;
-use crate::local_copy::{LocalCopy, RecordView};
+use crate::local_copy::{LocalCopy, RecordView, StoreRole};
 
 pub(super) fn get(agent: &Agent, table: &str, id: &str) -> Result<Value, AgentError> {
     let known = agent.catalogue().table_by_name(table).map_err(|error| unknown_table(&error))?;
@@ -38,11 +38,28 @@ pub(super) fn list(
 ) -> Result<Value, AgentError> {
     let known = agent.catalogue().table_by_name(table).map_err(|error| unknown_table(&error))?;
     let mut core = agent.recorder()?.core();
+    if let Some(store) = store.filter(|_| known.data_type() == DataType::Store) {
+        refuse_transfer_store(&mut core.local, store)?;
+    }
     let records = core.local.list(known, store, merged, after, limit)?;
     let next = records.next(|record| record.id.clone());
     let shown = records.items.iter().map(|record| record_json(&mut core.local, known, record));
     let records = shown.collect::<Result<Vec<_>, _>>()?;
     Ok(json!({ "records": records, "next": next }))
+}
+
+/// Whoever looks into a transfer store would take what is not here for what does not exist.
+fn refuse_transfer_store(local: &mut LocalCopy, store: &str) -> Result<(), AgentError> {
+    let Ok(id) = RecordId::new(store) else { return Ok(()) };
+    match local.store_role(&id)? {
+        StoreRole::Transfer => Err(AgentError::new(
+            "store_is_transfer",
+            format!("store {store} is a transfer store on this site: its data is where it is active, and not here"),
+            "Look at it where it is active, or ask central's administrator for a collector copy (store set-role).",
+            Exit::Refused,
+        )),
+        StoreRole::Active | StoreRole::Collector | StoreRole::None => Ok(()),
+    }
 }
 
 pub(super) fn queue(agent: &Agent, after: u64, limit: u32) -> Result<Value, AgentError> {

@@ -7,6 +7,9 @@ use crate::error::AgentError;
 use crate::journal::{Journal, Storage};
 use crate::local_copy::limits::SET_ASIDE_MAX;
 
+/// Stores that are not active here which the status names, of each role at most.
+const STORES_NAMED_MAX: u32 = 5;
+
 pub(super) fn status(agent: &Agent) -> Result<Value, AgentError> {
     let (site, config) = {
         let device = agent.device();
@@ -46,6 +49,9 @@ pub(super) fn status(agent: &Agent) -> Result<Value, AgentError> {
             |store| json!({ "store": store.store, "ownership": store.ownership.0, "may_be_written": store.is_claimed }),
         )
         .collect();
+    let (collected, transfer, here) = core.local.stores_here(STORES_NAMED_MAX)?;
+    let named: Vec<Value> =
+        here.into_iter().map(|here| json!({ "store": here.store, "role": here.role.as_str() })).collect();
     let tables: Vec<Value> = core
         .local
         .table_counts()?
@@ -73,6 +79,9 @@ pub(super) fn status(agent: &Agent) -> Result<Value, AgentError> {
         "owed": owed,
         "control_unknown": control_unknown,
         "grants": grants,
+        "collected_stores": collected,
+        "transfer_stores": transfer,
+        "stores_here": named,
         "forgotten_stores": forgotten,
         "handed_back_refused": core.local.handed_back_refused()?,
         "last_attempt_ms": times.attempt_ms,

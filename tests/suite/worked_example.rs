@@ -133,6 +133,11 @@ fn every_site_holds_exactly_what_the_worked_example_says() {
         let known = with(&["active", "collector", "transfer"]);
         assert_eq!(found, [whole, known.clone(), known], "{name}");
     }
+    // A device says the same of itself, and does not let anybody look into a transfer store as if it were empty.
+    let status = agents[0].json(&["status"]);
+    let here = json!([{"store": "A", "role": "collector"}, {"store": "C", "role": "transfer"}]);
+    assert_eq!(status["stores_here"], here);
+    assert_eq!(agents[0].fails(&["list", "item_line", "--store", "C"], ""), (5, "store_is_transfer".to_owned()));
     // Central makes the other direction itself, and takes it back with the one that it answers.
     success(&central.run(&["visibility", "remove", "name-B", "--store", "C"], ""));
     settle(&agents);

@@ -1,11 +1,12 @@
 //! Grants that a central which was set back has forgotten: claimed, then given again or denied; what is here stays.
 
 use domain::edit::EditOp;
+use domain::scope::Scope;
 use protocol::control::{Control, Grant, GrantsTold};
 use protocol::ids::{ControlNumber, GrantProof, OwnershipNumber};
 use protocol::limits::CLAIMS_MAX;
 
-use super::super::ForgottenStore;
+use super::super::{ForgottenStore, StoreRole};
 use super::site::*;
 
 fn grant(store: &str, number: u32, is_held: bool) -> Control {
@@ -138,5 +139,25 @@ fn an_edit_that_was_accepted_and_is_refused_by_a_central_that_was_set_back_is_no
             site.copy.refusals(JOURNAL, protocol::ids::Sequence(0), protocol::ids::Sequence(9)).unwrap().len(),
             1
         );
+    });
+}
+
+#[test]
+fn a_store_is_active_by_its_grant_a_collector_by_its_scope_and_transfer_by_its_record() {
+    on_both(|site| {
+        let record = |id: &str| image_of("store", id, 90, "{}");
+        let page = site.page_of(&Scope::Visible.to_id(), vec![record(STORE), record("C"), record("T")], true);
+        site.store_page(&page).unwrap();
+        let page = site.page_of(&Scope::Store(record_id("C")).to_id(), Vec::new(), true);
+        site.store_page(&page).unwrap();
+        site.page(Vec::new());
+
+        let roles = [STORE, "C", "T", "N"].map(|store| site.copy.store_role(&record_id(store)).unwrap());
+
+        assert_eq!(roles, [StoreRole::Active, StoreRole::Collector, StoreRole::Transfer, StoreRole::None]);
+        let (collected, transfer, here) = site.copy.stores_here(5).unwrap();
+        let here: Vec<_> = here.iter().map(|here| (here.store.as_str(), here.role)).collect();
+        assert_eq!((collected, transfer, here), (1, 1, vec![("C", StoreRole::Collector), ("T", StoreRole::Transfer)]));
+        assert_eq!(site.copy.stores_here(0).unwrap().2, []);
     });
 }

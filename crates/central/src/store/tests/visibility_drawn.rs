@@ -8,9 +8,16 @@ use rules::{Made, NameJoin, Record};
 
 use super::*;
 
-const SITES: usize = 4;
-const STORES: usize = 6;
-const NAMES: usize = 8;
+/// How large a drawn world is. The names with the numbers of the stores are theirs.
+#[derive(Debug, Clone, Copy)]
+struct Size {
+    sites: usize,
+    stores: usize,
+    names: usize,
+}
+
+const SMALL: Size = Size { sites: 4, stores: 6, names: 8 };
+const LARGE: Size = Size { sites: 40, stores: 200, names: 230 };
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -34,22 +41,23 @@ enum Step {
     Wipe(usize),
 }
 
-fn step() -> impl Strategy<Value = Step> {
+fn step(Size { sites, stores, names }: Size) -> impl Strategy<Value = Step> {
     prop_oneof![
-        6 => (0..NAMES, 0..STORES, prop::bool::weighted(0.6)).prop_map(|(name, store, on)| Step::Join(name, store, on)),
-        2 => (0..NAMES, 0..10_usize).prop_map(|(name, number)| Step::Tag(name, number)),
-        2 => (0..STORES, 0..10_usize).prop_map(|(store, number)| Step::Item(store, number)),
+        6 => (0..names, 0..stores, prop::bool::weighted(0.6)).prop_map(|(name, store, on)| Step::Join(name, store, on)),
+        2 => (0..names, 0..10_usize).prop_map(|(name, number)| Step::Tag(name, number)),
+        2 => (0..stores, 0..10_usize).prop_map(|(store, number)| Step::Item(store, number)),
         1 => (any::<bool>(), 0..10_usize).prop_map(|(tag, number)| Step::Delete(tag, number)),
-        2 => (0..STORES, 0..SITES, prop::bool::weighted(0.7)).prop_map(|(store, site, on)| Step::Collector(store, site, on)),
-        1 => (0..STORES, 0..SITES).prop_map(|(store, site)| Step::Give(store, site)),
-        4 => (0..SITES).prop_map(Step::Sync),
-        2 => (0..SITES).prop_map(Step::Push),
-        1 => (0..SITES).prop_map(Step::Wipe),
+        2 => (0..stores, 0..sites, prop::bool::weighted(0.7)).prop_map(|(store, site, on)| Step::Collector(store, site, on)),
+        1 => (0..stores, 0..sites).prop_map(|(store, site)| Step::Give(store, site)),
+        4 => (0..sites).prop_map(Step::Sync),
+        2 => (0..sites).prop_map(Step::Push),
+        1 => (0..sites).prop_map(Step::Wipe),
     ]
 }
 
 /// Central with its devices, and the same as facts.
 struct Drawn {
+    size: Size,
     world: World,
     devices: Vec<Device>,
     facts: rules::World,
@@ -57,7 +65,6 @@ struct Drawn {
     records: BTreeMap<(&'static str, String), Record>,
 }
 
-/// Names 0 to STORES-1 are those of the stores.
 fn name(number: usize) -> String {
     format!("n{number}")
 }
@@ -67,18 +74,18 @@ fn store(number: usize) -> String {
 }
 
 impl Drawn {
-    fn new() -> Self {
+    fn new(size: Size) -> Self {
         let mut world = World::in_memory();
         let mut facts = rules::World::default();
         facts.sites.insert(rules::CENTRAL, rules::SiteKind::Standalone);
         let mut records = BTreeMap::new();
         let mut devices = Vec::new();
-        for site in 0..SITES {
+        for site in 0..size.sites {
             let device = world.device(&[&store(site)]);
             facts.sites.insert(rules::SiteId(device.site.0), rules::SiteKind::Standalone);
             devices.push(device);
         }
-        for number in 0..STORES {
+        for number in 0..size.stores {
             let (id, own) = (store(number), name(number));
             world.write(&[&format!(r#"upsert store {id} {{"name_ID":"{own}"}}"#)]);
             let active_site = devices.get(number).map_or(rules::CENTRAL, |device| rules::SiteId(device.site.0));
@@ -93,7 +100,7 @@ impl Drawn {
             facts.stores.insert(id.clone(), fact);
             records.insert(("store", id.clone()), Record::StoreRecord { store: id });
         }
-        Self { world, devices, facts, records }
+        Self { size, world, devices, facts, records }
     }
 
     fn take(&mut self, step: &Step) {
@@ -183,11 +190,13 @@ impl Drawn {
             all.insert(("name_store_join", join.derived_id().to_string()), Record::NameVisibility { name, store });
         }
         let tables = ["store", "item_store_join", "name_store_join", "name_tag_join"];
+        let receivers: BTreeMap<_, _> =
+            all.iter().map(|(key, record)| (key.clone(), rules::receives(&self.facts, record))).collect();
         for device in &self.devices {
             let site = rules::SiteId(device.site.0);
-            let expected: BTreeSet<_> = all
+            let expected: BTreeSet<_> = receivers
                 .iter()
-                .filter(|(_, record)| rules::receives(&self.facts, record).contains(&site))
+                .filter(|(_, sites)| sites.contains(&site))
                 .map(|((table, id), _)| ((*table).to_owned(), id.clone()))
                 .collect();
             let mut found = BTreeSet::new();
@@ -201,7 +210,7 @@ impl Drawn {
             for (table, record) in &found {
                 assert_eq!(device.data(table, record), self.world.data(table, record), "{table} {record}");
             }
-            for number in 0..STORES {
+            for number in 0..self.size.stores {
                 let (store, site) = (store(number), device.site);
                 let role = self.world.store.batch(1, |batch| batch.role_of(&id(&store), site)).unwrap().unwrap();
                 let expected = format!("{:?}", rules::role_in_force(&self.facts, &store, rules::SiteId(site.0)));
@@ -213,15 +222,28 @@ impl Drawn {
     }
 }
 
+fn play(size: Size, steps: &[Step]) {
+    let mut drawn = Drawn::new(size);
+    for step in steps {
+        drawn.take(step);
+    }
+    drawn.check();
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn whatever_is_drawn_every_site_ends_with_what_the_rules_say(steps in prop::collection::vec(step(), 0..120)) {
-        let mut drawn = Drawn::new();
-        for step in &steps {
-            drawn.take(step);
-        }
-        drawn.check();
+    fn whatever_is_drawn_every_site_ends_with_what_the_rules_say(steps in prop::collection::vec(step(SMALL), 0..120)) {
+        play(SMALL, &steps);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn so_does_each_of_forty_sites_with_two_hundred_stores(steps in prop::collection::vec(step(LARGE), 400..600)) {
+        play(LARGE, &steps);
     }
 }
