@@ -25,6 +25,7 @@ mod lanes;
 mod limits;
 mod merging;
 mod origin;
+mod patients;
 mod pruning;
 mod reading;
 mod receive;
