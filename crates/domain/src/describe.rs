@@ -106,8 +106,12 @@ const TYPES: &[DataType] = &[
 /// What of a type is there now.
 fn state(data_type: DataType) -> &'static str {
     match data_type {
-        DataType::Central | DataType::CentralDispensary | DataType::Message | DataType::Local => "complete",
-        DataType::CentralStore | DataType::Name => "complete",
+        DataType::Central
+        | DataType::CentralDispensary
+        | DataType::CentralStore
+        | DataType::Name
+        | DataType::Message
+        | DataType::Local => "complete",
         DataType::Store => "complete but for transfers",
         DataType::Patient => "complete but for prescribers, repeats, merges and another home store",
         DataType::Sync => "refused (`not_supported`)",

@@ -48,7 +48,7 @@ impl Case<'_> {
     ) -> Result<Verdict, V::Error> {
         let central = || {
             let what = "is visibility, which is written on central alone; a site makes only new visibility of its own patients";
-            Ok(Verdict::Refuse(self.refuse(RefusalCode::CentralData, what)))
+            Ok(self.refused(RefusalCode::CentralData, what))
         };
         let is_new = matches!((&self.entry.operation, found), (Operation::Put(_), Found::Unknown));
         let Some(row) = after.filter(|_| is_new) else { return central() };
@@ -60,7 +60,7 @@ impl Case<'_> {
                 join.store, self.author
             );
             let is_patient = matches!(view.header(names.reference(), &join.name)?, Header::Here { store: Some(_) });
-            return if is_patient { self.refused(RefusalCode::NotStoreHolder, &what) } else { central() };
+            return if is_patient { Ok(self.refused(RefusalCode::NotStoreHolder, &what)) } else { central() };
         }
         let home = match self.home_of(view, names, &join.name)? {
             Ok(Some(home)) => home,
@@ -89,7 +89,7 @@ impl Case<'_> {
         let Some(row) = after else {
             return match stored {
                 Some(home) => Ok(Verdict::Accept(home.written(None, Some(key), None))),
-                None => self.refused(RefusalCode::HomeStoreMissing, "is here without a home store"),
+                None => Ok(self.refused(RefusalCode::HomeStoreMissing, "is here without a home store")),
             };
         };
         let incoming = match self.table.store_of(&self.entry.record, &row).unwrap_or(Err(KeyError::Missing)) {
@@ -100,7 +100,7 @@ impl Case<'_> {
                     "is a patient without a home store: {column} {}; name there the store of this site that it belongs to",
                     key_words(&error)
                 );
-                return self.refused(RefusalCode::HomeStoreMissing, &what);
+                return Ok(self.refused(RefusalCode::HomeStoreMissing, &what));
             }
         };
         let home = match stored {
@@ -110,7 +110,7 @@ impl Case<'_> {
                      which is not built yet",
                     home.store
                 );
-                return self.refused(RefusalCode::OwnerChange, &what);
+                return Ok(self.refused(RefusalCode::OwnerChange, &what));
             }
             Some(home) => home,
             None => {
@@ -146,14 +146,14 @@ impl Case<'_> {
         after: Option<Row>,
     ) -> Result<Verdict, V::Error> {
         let Some(names) = self.names() else {
-            return self.refused(RefusalCode::NotSupported, "hangs on a patient, and this catalogue has no names");
+            return Ok(self.refused(RefusalCode::NotSupported, "hangs on a patient, and this catalogue has no names"));
         };
         let patient_in = |row| self.table.id_in(row, self.table.patient_column().unwrap_or_default());
         let before = match found {
             Found::Here { row, .. } => patient_in(row).ok(),
             Found::Unknown | Found::Deleted { .. } => None,
         };
-        let stored = match self.home_of_stored(view, names, found, before.as_ref())? {
+        let stored = match home_of_stored(view, names, found, before.as_ref())? {
             None => None,
             Some(store) => match self.at_home(view, store)? {
                 Ok(home) => Some(home),
@@ -162,7 +162,7 @@ impl Case<'_> {
         };
         let Some(row) = after else {
             let Some(home) = stored else {
-                return self.refused(RefusalCode::HomeStoreMissing, "is here without a home store");
+                return Ok(self.refused(RefusalCode::HomeStoreMissing, "is here without a home store"));
             };
             return Ok(Verdict::Accept(home.written(None, before.map(VisibleKey::Name), None)));
         };
@@ -171,19 +171,19 @@ impl Case<'_> {
             Err(error) => {
                 let column = self.table.patient_column().unwrap_or_default();
                 let what = format!("names no patient: {column} {}", key_words(&error));
-                return self.refused(RefusalCode::HeaderMissing, &what);
+                return Ok(self.refused(RefusalCode::HeaderMissing, &what));
             }
         };
         if let Some(before) = before.filter(|before| *before != patient) {
             let what =
                 format!("belongs to patient {before} and would go to {patient}; make a new record for {patient}");
-            return self.refused(RefusalCode::OwnerChange, &what);
+            return Ok(self.refused(RefusalCode::OwnerChange, &what));
         }
         let incoming = match self.home_of(view, names, &patient)? {
             Ok(Some(store)) => store,
             Ok(None) => {
                 let what = format!("hangs on name {patient}, which is no patient; name a patient");
-                return self.refused(RefusalCode::NotAPatient, &what);
+                return Ok(self.refused(RefusalCode::NotAPatient, &what));
             }
             Err(verdict) => return Ok(verdict),
         };
@@ -193,7 +193,7 @@ impl Case<'_> {
                     "was of a patient of store {} and would be of one of store {incoming}; make a new record for patient {patient}",
                     home.store
                 );
-                return self.refused(RefusalCode::OwnerChange, &what);
+                return Ok(self.refused(RefusalCode::OwnerChange, &what));
             }
             Some(home) => home,
             None => match self.at_home(view, incoming)? {
@@ -205,31 +205,11 @@ impl Case<'_> {
         Ok(Verdict::Accept(home.written(Some(row), Some(VisibleKey::Name(patient)), Some(parent))))
     }
 
-    /// The home store of a record that is or was here: its patient's, or the one kept beside it if the patient is gone.
-    fn home_of_stored<V: View>(
-        &self,
-        view: &mut V,
-        names: &Table,
-        found: &Found,
-        patient: Option<&RecordId>,
-    ) -> Result<Option<RecordId>, V::Error> {
-        if let Some(patient) = patient
-            && let Header::Here { store: Some(store) } = view.header(names.reference(), patient)?
-        {
-            return Ok(Some(store));
-        }
-        // Its own store column is where it was made, and no home store.
-        Ok(match found {
-            Found::Here { store, .. } | Found::Deleted { store } => store.clone(),
-            Found::Unknown => None,
-        })
-    }
-
     /// The home store of a patient; `None` for a name that is none.
     fn home_of<V: View>(&self, view: &mut V, names: &Table, patient: &RecordId) -> Step<Option<RecordId>, V::Error> {
         let table = names.reference();
         let wait = || Ok(Err(Verdict::Wait { table: table.clone(), record: patient.clone() }));
-        let refused = |code, what: &str| Ok(Err(Verdict::Refuse(self.refuse(code, what))));
+        let refused = |code, what: &str| Ok(Err(self.refused(code, what)));
         match (view.header(table, patient)?, self.side) {
             (Header::Here { store }, _) => Ok(Ok(store)),
             (Header::Unknown, Side::Central) => wait(),
@@ -246,7 +226,7 @@ impl Case<'_> {
 
     /// That the author holds a home store and a dispensary, and under which number it writes.
     fn at_home<V: View>(&self, view: &mut V, store: RecordId) -> Step<Home, V::Error> {
-        let refused = |code, what: &str| Ok(Err(Verdict::Refuse(self.refuse(code, what))));
+        let refused = |code, what: &str| Ok(Err(self.refused(code, what)));
         let author = self.author;
         let rule = format!("is written where the home store {store} is active");
         let holding = match view.holding(&store)? {
@@ -280,8 +260,8 @@ impl Case<'_> {
         self.catalogue.table_by_name(NAME_TABLE).ok()
     }
 
-    fn refused<E>(&self, code: RefusalCode, what: &str) -> Result<Verdict, E> {
-        Ok(Verdict::Refuse(self.refuse(code, what)))
+    fn refused(&self, code: RefusalCode, what: &str) -> Verdict {
+        Verdict::Refuse(self.refuse(code, what))
     }
 }
 
@@ -299,4 +279,23 @@ impl Home {
             cancels_waiting: false,
         }
     }
+}
+
+/// The home store of a record that is or was here: its patient's, or the one kept beside it if the patient is gone.
+fn home_of_stored<V: View>(
+    view: &mut V,
+    names: &Table,
+    found: &Found,
+    patient: Option<&RecordId>,
+) -> Result<Option<RecordId>, V::Error> {
+    if let Some(patient) = patient
+        && let Header::Here { store: Some(store) } = view.header(names.reference(), patient)?
+    {
+        return Ok(Some(store));
+    }
+    // Its own store column is where it was made, and no home store.
+    Ok(match found {
+        Found::Here { store, .. } | Found::Deleted { store } => store.clone(),
+        Found::Unknown => None,
+    })
 }

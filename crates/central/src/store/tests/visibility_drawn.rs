@@ -98,11 +98,11 @@ impl Drawn {
         }
         for number in 0..STORES {
             let (id, own) = (store(number), name(number));
-            let (mode, word) = match number {
+            let (mode, shown) = match number {
                 PLAIN_STORE => (rules::Mode::Store, "store"),
                 _ => (rules::Mode::Dispensary, "dispensary"),
             };
-            world.write(&[&format!(r#"upsert store {id} {{"name_ID":"{own}","store_mode":"{word}"}}"#)]);
+            world.write(&[&format!(r#"upsert store {id} {{"name_ID":"{own}","store_mode":"{shown}"}}"#)]);
             let active_site = devices.get(number).map_or(rules::CENTRAL, |device| rules::SiteId(device.site.0));
             let fact = rules::Store {
                 name: own,
@@ -231,9 +231,9 @@ impl Drawn {
         }
         let key = ("nameInsuranceJoin", policy);
         if line.starts_with("delete") {
-            drop(self.records.remove(&key))
+            self.records.remove(&key);
         } else {
-            drop(self.records.insert(key, record))
+            self.records.insert(key, record);
         }
     }
 
