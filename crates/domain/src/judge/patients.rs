@@ -230,8 +230,12 @@ impl Case<'_> {
         let author = self.author;
         let rule = format!("is written where the home store {store} is active");
         let holding = match view.holding(&store)? {
+            None if self.side == Side::Central || author == SiteId::CENTRAL => {
+                let what = format!("{rule}, and central has no such store; name one that it has");
+                return refused(RefusalCode::NotHomeSite, &what);
+            }
             None => {
-                let what = format!("{rule}, and site {author} does not hold it; its own site may write this");
+                let what = format!("{rule}, and site {author} does not hold it; the site that does may write this");
                 return refused(RefusalCode::NotHomeSite, &what);
             }
             Some(holding) if holding.site != author => {

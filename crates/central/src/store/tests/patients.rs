@@ -9,6 +9,7 @@ contract!(
     what_a_site_comes_to_see_late_of_a_patient_is_back_filled_and_goes_again,
     a_collector_of_a_store_has_the_patients_that_are_visible_in_it,
     the_site_that_gets_a_home_store_gets_its_patients,
+    what_a_site_edits_before_it_reads_what_it_gained_comes_whole,
     a_patient_is_not_taken_over,
     what_hangs_on_a_patient_waits_for_it,
     without_a_dispensary_a_site_writes_no_patient,
@@ -162,6 +163,25 @@ fn the_site_that_gets_a_home_store_gets_its_patients(world: &mut World) {
     assert_eq!(refusals(world, &mut one, &[r#"patch name PC {"first":"A"}"#]), [""; 0]);
     let report = world.import(ImportMode::AllOrNothing, &[r#"patch name PC {"first":"B"}"#]);
     assert_eq!(report.refusals[0].code, "not_home_site");
+}
+
+/// A record in a site's own lane is newer than what the site has, although its cursor of the common lane has passed it by.
+fn what_a_site_edits_before_it_reads_what_it_gained_comes_whole(world: &mut World) {
+    let (_, mut two) = two(world);
+    world.write(&[r#"put store C {"code":"C","store_mode":"dispensary"}"#, &patient("PC", "C"), &join("PC", "B")]);
+    settle(world, &mut two);
+    world.write(&["delete name_store_join PC-in-B", r#"patch name PC {"last":"central's"}"#]);
+    two.push(world);
+    two.read(world, &domain::scope::Scope::Visible.to_id(), 100, 100_000);
+    let site = two.site;
+    world.job(|batch| batch.assign_store(&id("C"), site));
+    two.push(world);
+
+    two.record(&[r#"patch name PC {"first":"the site's"}"#]);
+    settle(world, &mut two);
+
+    assert!(world.data("name", "PC").contains("central's") && world.data("name", "PC").contains("the site's"));
+    assert_eq!(two.data("name", "PC"), world.data("name", "PC"));
 }
 
 fn a_patient_is_not_taken_over(world: &mut World) {
