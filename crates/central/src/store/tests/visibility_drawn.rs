@@ -52,7 +52,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (0..STORES, 0..10_usize).prop_map(|(store, number)| Step::Item(store, number)),
         1 => (any::<bool>(), 0..10_usize).prop_map(|(tag, number)| Step::Delete(tag, number)),
         3 => (0..PATIENTS, 0..STORES, 0..=SITES).prop_map(|(patient, store, by)| Step::Patient(patient, store, by)),
-        4 => (0..PATIENTS, 0..4_usize, 0..=SITES).prop_map(|(patient, what, by)| Step::PatientData(patient, what, by)),
+        4 => (0..PATIENTS, 0..5_usize, 0..=SITES).prop_map(|(patient, what, by)| Step::PatientData(patient, what, by)),
         3 => (0..PATIENTS, 0..STORES, prop::bool::weighted(0.6))
             .prop_map(|(patient, store, on)| Step::PatientJoin(patient, store, on)),
         2 => (0..PATIENTS, 0..STORES, 0..SITES).prop_map(|(patient, store, by)| Step::OwnJoin(patient, store, by)),
@@ -71,6 +71,8 @@ struct Drawn {
     facts: rules::World,
     /// What each record hangs on.
     records: BTreeMap<(&'static str, String), Record>,
+    /// The home store of each patient that ever was.
+    homes: BTreeMap<String, String>,
     /// Joins that central has taken back: it alone makes them again.
     was_joined: BTreeSet<String>,
 }
@@ -115,7 +117,7 @@ impl Drawn {
             facts.stores.insert(id.clone(), fact);
             records.insert(("store", id.clone()), Record::StoreRecord { store: id });
         }
-        Self { world, devices, facts, records, was_joined: BTreeSet::new() }
+        Self { world, devices, facts, records, homes: BTreeMap::new(), was_joined: BTreeSet::new() }
     }
 
     fn take(&mut self, step: &Step) {
@@ -199,7 +201,9 @@ impl Drawn {
 
     fn make_patient(&mut self, number: usize, home: &str, by: usize) {
         let patient = format!("P{number}");
-        if self.facts.patients.contains_key(&patient) {
+        // One that was deleted is made again with the home store that it had.
+        let had = self.homes.get(&patient).is_some_and(|had| had != home);
+        if self.facts.patients.contains_key(&patient) || had {
             return;
         }
         let fact = rules::Patient { home_store: Some(home.to_owned()), latest_prescription_store: None };
@@ -207,6 +211,7 @@ impl Drawn {
         let line = format!(r#"put name {patient} {{"type":"patient","supplying_store_id":"{home}"}}"#);
         let record = Record::PatientData { patient: patient.clone() };
         if self.write_by(by, &line, &record) {
+            self.homes.insert(patient.clone(), home.to_owned());
             self.records.insert(("name", patient), record);
         } else {
             self.facts.patients.remove(&patient);
@@ -221,6 +226,9 @@ impl Drawn {
         let record = Record::PatientData { patient: patient.clone() };
         let policy = format!("{patient}-policy-{}", what % 2);
         let is_there = self.records.contains_key(&("nameInsuranceJoin", policy.clone()));
+        if what == 4 {
+            return self.delete_patient(&patient, by, &record);
+        }
         let line = match what {
             0 => format!(r#"patch name {patient} {{"first":"by {by}"}}"#),
             3 if is_there => format!("delete nameInsuranceJoin {policy}"),
@@ -235,6 +243,16 @@ impl Drawn {
         } else {
             self.records.insert(key, record);
         }
+    }
+
+    /// Takes a patient away on which nothing hangs: of what does, the rules say nothing then.
+    fn delete_patient(&mut self, patient: &str, by: usize, record: &Record) {
+        let hangs = |(table, id): &(&str, String)| *table == "nameInsuranceJoin" && id.starts_with(patient);
+        if self.records.keys().any(hangs) || !self.write_by(by, &format!("delete name {patient}"), record) {
+            return;
+        }
+        self.facts.patients.remove(patient);
+        self.records.remove(&("name", patient.to_owned()));
     }
 
     fn patient_join(&mut self, number: usize, store: &str, on: bool) {
