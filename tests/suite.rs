@@ -40,6 +40,8 @@ mod kills;
 mod merging;
 #[path = "suite/messages.rs"]
 mod messages;
+#[path = "suite/patients.rs"]
+mod patients;
 #[path = "suite/power_cut.rs"]
 mod power_cut;
 #[path = "suite/proxies.rs"]

@@ -7,6 +7,7 @@ use domain::json::{row_from_json, row_to_json};
 use domain::judge::{Found, Header};
 use domain::message::Parties;
 use domain::scope::Scope;
+use domain::store::NAME_TABLE;
 use protocol::ids::{Position, RecordId, ScopeId, TableRef};
 use protocol::row::Row;
 use sql::{Param, SqlExt};
@@ -206,7 +207,7 @@ impl LocalCopy {
     }
 
     /// The store that a row of central's belongs to: what its scope says, else its own column, else its header's. A message is its
-    /// sender's.
+    /// sender's, a patient with what hangs on it the home store's.
     pub(super) fn store_of_row(
         &mut self,
         key: &Key,
@@ -216,6 +217,7 @@ impl LocalCopy {
         match key.table.data_type_of(row) {
             DataType::Store => {}
             DataType::Message => return Ok(Parties::of(&key.table, row).ok().and_then(|parties| parties.sender)),
+            DataType::Patient => return self.home_store_of_row(key, row),
             _ => return Ok(None),
         }
         if let Some(Scope::Store(store)) = scope {
@@ -233,6 +235,20 @@ impl LocalCopy {
                 }
             }
             _ => Ok(None),
+        }
+    }
+
+    /// `None` for what came before its patient.
+    fn home_store_of_row(&mut self, key: &Key, row: &Row) -> Result<Option<RecordId>, LocalCopyError> {
+        if key.table.name() == NAME_TABLE {
+            return Ok(key.table.store_of(&key.id, row).and_then(Result::ok));
+        }
+        let Some(Ok(patient)) = key.table.patient_column().map(|column| key.table.id_in(row, column)) else {
+            return Ok(None);
+        };
+        match self.merged_header(&self.key_by_name(NAME_TABLE, patient.as_str())?)? {
+            Header::Here { store } => Ok(store),
+            Header::Unknown | Header::Deleted => Ok(None),
         }
     }
 
@@ -320,8 +336,12 @@ impl LocalCopy {
     /// The scopes that central gives an own record and this site receives. Of a message these may be two, or one of two: to note
     /// one that the site does not receive would keep the message here for ever, since no sweep ever comes to it.
     fn own_scopes(&mut self, key: &Key, store: Option<&RecordId>) -> Result<Vec<Scope>, LocalCopyError> {
-        if key.table.data_type() != DataType::Message {
-            return Ok(vec![store.map_or(Scope::AllSites, |store| Scope::Store(store.clone()))]);
+        match key.table.data_type() {
+            DataType::Message => {}
+            DataType::Patient | DataType::CentralStore | DataType::Name => return Ok(vec![Scope::Visible]),
+            // Of the names a site writes its patients alone.
+            _ if key.table.name() == NAME_TABLE => return Ok(vec![Scope::Visible]),
+            _ => return Ok(vec![store.map_or(Scope::AllSites, |store| Scope::Store(store.clone()))]),
         }
         let Some(Image { row: Some(row), .. }) = self.merged(key)? else { return Ok(Vec::new()) };
         let parties = Parties::of(&key.table, &row);

@@ -5,6 +5,9 @@
 //! central is not sent again. What does not come again is not swept: central has lost it. Both are handed back, whole, as an edit of
 //! this site; what the site may not write central refuses, and keeps in set-aside for an operator to adopt.
 
+use domain::judge::Header;
+use domain::store::NAME_TABLE;
+use domain::visibility::{Join, is_join};
 use protocol::entry::{Entry, Operation};
 use protocol::ids::{OwnershipNumber, Position, RecordId, Sequence, TableRef};
 use protocol::row::Row;
@@ -225,7 +228,8 @@ impl LocalCopy {
     }
 
     /// The number of this site's grant of the store that a record is of; `None` if it is not this site's. A line that came before its
-    /// header has its store by that.
+    /// header has its store by that. A patient and what hangs on it are of the home store, and so is their visibility in a store that is
+    /// held here: no other site makes that.
     fn own_number(
         &mut self,
         key: &Key,
@@ -233,11 +237,26 @@ impl LocalCopy {
         grants: &[(String, OwnershipNumber)],
     ) -> Result<Option<OwnershipNumber>, LocalCopyError> {
         let store = match (&image.store, &image.row) {
+            (None, Some(row)) if is_join(&key.table) => self.home_store_of_join(key, row, grants)?,
             (None, Some(row)) => self.store_of_row(key, row, None)?,
             (store, _) => store.clone(),
         };
         let is_of = |granted: &str| store.as_ref().is_some_and(|store| store.as_str() == granted);
         Ok(grants.iter().find(|(granted, _)| is_of(granted)).map(|(_, ownership)| *ownership))
+    }
+
+    fn home_store_of_join(
+        &mut self,
+        key: &Key,
+        row: &Row,
+        grants: &[(String, OwnershipNumber)],
+    ) -> Result<Option<RecordId>, LocalCopyError> {
+        let held = |join: &Join| grants.iter().any(|(store, _)| store == join.store.as_str());
+        let Some(join) = Join::of(&key.table, row).filter(held) else { return Ok(None) };
+        match self.merged_header(&self.key_by_name(NAME_TABLE, join.name.as_str())?)? {
+            Header::Here { store } => Ok(store),
+            Header::Unknown | Header::Deleted => Ok(None),
+        }
     }
 
     /// Whether an entry of the journal in use that is not judged puts the record whole.

@@ -1,6 +1,7 @@
 //! What the judge reads when an edit is recorded.
 
 use domain::judge::{Found, Header, Holding, View};
+use domain::store::{STORE_TABLE, is_dispensary};
 use protocol::ids::{OwnershipNumber, RecordId, SiteId, TableRef};
 use sql::SqlExt;
 
@@ -39,6 +40,19 @@ impl View for LocalCopy {
 
     /// Waiting is central's affair: here a line without a header is refused at once.
     fn is_waiting(&mut self, _author: SiteId, _table: &TableRef, _id: &RecordId) -> Result<bool, LocalCopyError> {
+        Ok(false)
+    }
+
+    /// By the records of the stores that are held here.
+    fn has_dispensary(&mut self, _site: SiteId) -> Result<bool, LocalCopyError> {
+        let Ok(stores) = self.catalogue.table_by_name(STORE_TABLE).cloned() else { return Ok(false) };
+        for (store, _) in self.grants()? {
+            let key = self.key_by_name(STORE_TABLE, &store)?;
+            let record = self.merged(&key)?.and_then(|image| image.row);
+            if record.is_some_and(|row| is_dispensary(&stores, &row)) {
+                return Ok(true);
+            }
+        }
         Ok(false)
     }
 

@@ -61,6 +61,14 @@ Rules that hold beside the table:
   (`message_fixed`). Its status is `new` or `processed` and goes from the one to the other (`message_status`), set by the site that
   holds the receiving store, or by central where the receiver is blank (`not_receiver`). It may be made as `processed`: so a site hands
   it back to a central that was set back. Central alone deletes it, because two sites may have it, and central alone makes it again.
+- A patient is a record of `name` with type patient, and belongs to its home store, `supplying_store_id` (`home_store_missing`).
+  The site that holds that store writes it and what hangs on it (`not_home_site`), while some store that is active there is a
+  dispensary (`no_dispensary`). The home store does not change by an edit (`owner_change`), nor does a record go to another
+  patient. What hangs on a patient needs it as a line needs its header (`header_missing`, `header_deleted`), and hangs on no other
+  name (`not_a_patient`). A patient is no store's name (`patient_of_store`). It goes to the site of its home store, and where
+  central or its own site made it visible in a store that is active or a collector there. A site makes visibility
+  (`name_store_join`) only of its own patients, in a store that it holds (`not_store_holder`), and only new: what is there central
+  alone changes (`central_data`).
 - A merge makes two records one. It is a record of ours (mSupply has no table for it that we know), in a table beside that of the
   records: its id is the record that goes, `into_ID` the one that stays. `outpost-central merge` writes it, for items, units and
   names that are neither patients nor names of stores (`merge_of_store`); both records must be there (`merge_record_missing`). No site
@@ -101,7 +109,8 @@ fn state(data_type: DataType) -> &'static str {
         DataType::Central | DataType::CentralDispensary | DataType::Message | DataType::Local => "complete",
         DataType::CentralStore | DataType::Name => "complete, in a system without a mirror",
         DataType::Store => "complete but for transfers",
-        DataType::Patient | DataType::Sync => "refused (`not_supported`)",
+        DataType::Patient => "complete but for prescribers, repeats, merges and another home store, in a system without a mirror",
+        DataType::Sync => "refused (`not_supported`)",
     }
 }
 
@@ -135,7 +144,7 @@ fn push_table(page: &mut String, catalogue: &Catalogue, table: &Table) {
         remarks.push("Not carried yet.".to_owned());
     }
     for (condition, data_type) in table.exceptions() {
-        let state = if data_type.is_supported() { "" } else { ", not carried yet" };
+        let state = if table.supports(data_type) { "" } else { ", not carried yet" };
         remarks.push(format!("Where {condition}: {}{state}.", data_type.as_str()));
     }
     if table.is_dispensary() {

@@ -10,12 +10,15 @@
 //! | a merge of central data | central, of two records that are there and no stores' names | as the records |
 //! | central, dispensary | central | sites that hold a dispensary |
 //! | store | the site that holds the store of the stored record and of the incoming one, which must be the same | the store's scope |
+//! | patient | the site that holds the home store and a dispensary; the home store does not change | whoever sees the patient as a name |
+//! | visibility of a patient | beside central the site that owns the patient, once, in a store of its own | as other visibility |
 //! | message | made by the site that holds the sending store, or by central; set to processed by the receiving store's site | the scopes of both stores |
 //! | local | each site its own | nowhere |
 //! | anything else | nobody yet: `not_supported` | |
 
 mod merges;
 mod messages;
+mod patients;
 mod refusal;
 mod store_data;
 
@@ -30,7 +33,7 @@ use crate::apply::apply;
 use crate::catalogue::{Catalogue, DataType, Table};
 use crate::json;
 use crate::scope::Scope;
-use crate::visibility::{VisibleKey, key_of_found};
+use crate::visibility::{VisibleKey, is_join, key_of_found};
 
 /// What is known of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,7 +102,13 @@ pub trait View {
     /// The view's own.
     fn is_waiting(&mut self, author: SiteId, table: &TableRef, id: &RecordId) -> Result<bool, Self::Error>;
 
-    /// A store whose record names this name. Asked for entries of central's alone.
+    /// Whether a dispensary store is active at a site. At the agent only of itself.
+    ///
+    /// # Errors
+    /// The view's own.
+    fn has_dispensary(&mut self, site: SiteId) -> Result<bool, Self::Error>;
+
+    /// A store whose record names this name. An agent need not know.
     ///
     /// # Errors
     /// The view's own.
@@ -256,6 +265,9 @@ impl Case<'_> {
         };
         let after_type = after.as_ref().map(|row| self.table.data_type_of(row));
         let data_type = before_type.or(after_type).unwrap_or(self.table.data_type());
+        if self.author != SiteId::CENTRAL && is_join(self.table) {
+            return self.judge_own_join(view, found, after);
+        }
         for data_type in [data_type, after_type.unwrap_or(data_type)] {
             if let Some(refusal) = self.forbidden_type(data_type) {
                 return Ok(Verdict::Refuse(refusal));
@@ -282,6 +294,9 @@ impl Case<'_> {
         if data_type == DataType::Message {
             return self.judge_message(view, found, after);
         }
+        if data_type == DataType::Patient {
+            return self.judge_patient_data(view, found, after);
+        }
         let effect = match self.table.merges() {
             None => Effect::Write,
             Some(merged) => match self.judge_merge(view, merged, found, after.as_ref())? {
@@ -289,7 +304,7 @@ impl Case<'_> {
                 Err(refused) => return Ok(Verdict::Refuse(refused)),
             },
         };
-        if let Some(refused) = self.store_with_merged_name(view, found, after.as_ref())? {
+        if let Some(refused) = self.store_with_wrong_name(view, found, after.as_ref())? {
             return Ok(Verdict::Refuse(refused));
         }
         let is_private = data_type == DataType::Local;
@@ -312,12 +327,12 @@ impl Case<'_> {
 
     /// Data that this site may not write whatever the record says.
     fn forbidden_type(&self, data_type: DataType) -> Option<Refusal> {
-        if !data_type.is_supported() {
+        if !self.table.supports(data_type) {
             let what = format!("is {} data, which this version does not carry yet", data_type.as_str());
             return Some(self.refuse(RefusalCode::NotSupported, &what));
         }
         match data_type {
-            DataType::Store | DataType::Message => None,
+            DataType::Store | DataType::Message | DataType::Patient => None,
             DataType::Local if self.side == Side::Device || self.author == SiteId::CENTRAL => None,
             DataType::Local => Some(self.refuse(
                 RefusalCode::LocalData,

@@ -8,7 +8,8 @@ use crate::catalogue::Table;
 pub const STORE_TABLE: &str = "store";
 /// The table of names, one of which each store has.
 pub const NAME_TABLE: &str = "name";
-/// Its column that says what kind of store it is: `store` or `dispensary`. Other values are ignored (HIS, DRG, SM, of old programs).
+/// The store table's column that says what kind of store it is: `store` or `dispensary`. Other values are ignored (HIS, DRG, SM, of old
+/// programs).
 const MODE_COLUMN: &str = "store_mode";
 /// The mode of a store that serves patients.
 const DISPENSARY: &str = "dispensary";

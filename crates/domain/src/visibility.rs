@@ -8,6 +8,7 @@
 //! | --- | --- | --- |
 //! | Name: what hangs on a name | the name is visible in a store that is active, or a collector, there | the name |
 //! | Central store: what hangs on a store | the store is active, a collector, or visible to a store that is active there | the store |
+//! | Patient: a patient and what hangs on it | as a name; the home store sees its patients without a join | the patient's id, as a name |
 //!
 //! All of it stands in one lane, [`Scope::Visible`](crate::scope::Scope::Visible), each row with its key; who reads the lane is given the
 //! rows whose keys it sees.
@@ -20,6 +21,7 @@ use protocol::row::{Row, Value};
 
 use crate::catalogue::{DataType, Table};
 use crate::judge::Found;
+use crate::store::NAME_TABLE;
 
 /// The table of joins, under mSupply's name.
 pub const JOIN_TABLE: &str = "name_store_join";
@@ -47,6 +49,8 @@ impl VisibleKey {
         match table.data_type_of(row) {
             DataType::CentralStore => table.store_of(id, row)?.ok().map(Self::Store),
             DataType::Name => table.id_in(row, table.name_column()?).ok().map(Self::Name),
+            DataType::Patient if table.name() == NAME_TABLE => Some(Self::Name(id.clone())),
+            DataType::Patient => table.id_in(row, table.patient_column()?).ok().map(Self::Name),
             _ => None,
         }
     }
@@ -162,6 +166,9 @@ mod tests {
         assert_eq!(key("store", r#"{"name_ID":"N"}"#).as_deref(), Some("sR"), "a store hangs on itself");
         assert_eq!(key("item_store_join", r#"{"store_ID":"S"}"#).as_deref(), Some("sS"));
         assert_eq!(key("name_store_join", r#"{"store_ID":"S","name_ID":"N"}"#).as_deref(), Some("sS"));
+        assert_eq!(key("name", r#"{"type":"patient","supplying_store_id":"S"}"#).as_deref(), Some("nR"));
+        assert_eq!(key("encounter", r#"{"name_ID":"P","store_ID":"S"}"#).as_deref(), Some("nP"));
+        assert_eq!(key("name", r#"{"type":"facility","supplying_store_id":"S"}"#), None);
         assert_eq!(key("preference", r#"{"value":1}"#), None, "one of all stores");
         assert_eq!(key("pref", r#"{"store_ID":"S","item":"window"}"#), None, "local data");
         assert_eq!(key("item", r#"{"code":"I"}"#), None);

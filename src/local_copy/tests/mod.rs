@@ -5,6 +5,7 @@ mod grants;
 mod merging;
 mod messages;
 mod model;
+mod patients;
 mod reading;
 mod rebuilding;
 mod recording;

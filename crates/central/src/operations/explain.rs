@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use domain::catalogue::DataType;
+use domain::catalogue::{DataType, Table};
 use domain::merge::Alias;
 use domain::scope::Scope;
+use domain::store::NAME_TABLE;
+use domain::visibility::VisibleKey;
 use protocol::ids::{OwnershipNumber, SiteId};
 use serde_json::{Value, json};
 
@@ -28,9 +30,10 @@ pub(super) fn explain(center: &Center, table: &str, id: &str) -> Result<Done, Ce
             Ok::<_, crate::store::StoreError>((explained, names))
         })
     })?;
-    let data_type = known.data_type();
+    let data_type = type_of_record(known, &explained);
+    let is_supported = known.supports(data_type);
     // Of what never comes to central there is all the same something to say.
-    let comes_here = known.is_supported() && data_type != DataType::Local;
+    let comes_here = is_supported && data_type != DataType::Local;
     if comes_here && explained.record.is_none() && explained.entries_waiting + explained.entries_set_aside == 0 {
         let message = format!("there is no record {id:?} in {table} at central, and none was ever there");
         return Err(CentralError::refused("unknown_record", message, "Ids are spelled exactly as they were recorded."));
@@ -42,7 +45,7 @@ pub(super) fn explain(center: &Center, table: &str, id: &str) -> Result<Done, Ce
         "type": data_type.as_str(),
         "written_by": data_type.written_by(),
         "goes_to": data_type.goes_to(),
-        "is_supported": known.is_supported(),
+        "is_supported": is_supported,
         "is_here": data.is_some(),
         "was_deleted": explained.record.is_some() && data.is_none(),
         "position": explained.record.as_ref().map(|record| record.position.0),
@@ -50,10 +53,23 @@ pub(super) fn explain(center: &Center, table: &str, id: &str) -> Result<Done, Ce
         "holder": explained.holder.map(|holder| holder_json(holder, &names)),
         "message": explained.message.as_ref().map(|message| message_json(message, &names)),
         "merged": explained.merged.as_ref().map(merged_json),
-        "lanes": explained.lanes.iter().map(lane_json).collect::<Vec<_>>(),
+        "lanes": explained.lanes.iter().map(|lane| lane_json(lane, data_type)).collect::<Vec<_>>(),
         "entries_waiting": explained.entries_waiting,
         "entries_set_aside": explained.entries_set_aside,
     })))
+}
+
+/// The type of a record, which need not be its table's. Of a deleted one the store beside it is left, which of the names patients alone
+/// have.
+fn type_of_record(table: &Table, explained: &Explained) -> DataType {
+    let record = explained.record.as_ref();
+    let row = record.and_then(|record| domain::json::row_from_json(table, &record.id, record.data.as_deref()?).ok());
+    let is_patient = table.name() == NAME_TABLE && record.is_some_and(|record| record.store.is_some());
+    match row {
+        Some(row) => table.data_type_of(&row),
+        None if is_patient => DataType::Patient,
+        None => table.data_type(),
+    }
 }
 
 /// The sites that are named as holders of stores.
@@ -80,13 +96,16 @@ fn merged_json(merged: &MergedRecord) -> Value {
     json!({ "into": merged.end.as_str(), "steps": merged.steps.iter().map(step).collect::<Vec<_>>() })
 }
 
-fn lane_json(lane: &LaneStanding) -> Value {
+fn lane_json(lane: &LaneStanding, data_type: DataType) -> Value {
     let why = match &lane.scope {
         Scope::AllSites => "every site receives it".to_owned(),
         Scope::DispensarySites => "sites that hold a dispensary receive it".to_owned(),
         Scope::Store(store) => format!("the site that holds store {store} receives it, and its collectors"),
         Scope::StorePartners(store) => format!("partners of store {store} will receive it"),
         Scope::Visible => match &lane.visible_key {
+            Some(VisibleKey::Name(patient)) if data_type == DataType::Patient => format!(
+                "the home store's site receives it, and sites with a store, active or collector, in which patient {patient} is visible"
+            ),
             Some(key) => format!("sites that see {key} receive it"),
             None => "sites that see it receive it".to_owned(),
         },

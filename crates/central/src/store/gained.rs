@@ -104,7 +104,7 @@ impl Batch<'_> {
     }
 
     /// Lanes of single sites that a record stands in.
-    fn own_lanes_of(&mut self, record: i64) -> Result<Vec<(i64, SiteId)>, StoreError> {
+    pub(super) fn own_lanes_of(&mut self, record: i64) -> Result<Vec<(i64, SiteId)>, StoreError> {
         let mut own = Vec::new();
         let gained = &self.state.gained;
         self.sql.query("SELECT scope FROM lane WHERE record = ?1", &[record.into()], &mut |row| {

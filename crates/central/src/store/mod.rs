@@ -27,6 +27,7 @@ mod lanes;
 mod limits;
 mod merging;
 mod origin;
+mod patients;
 mod pruning;
 mod reading;
 mod receive;

@@ -139,12 +139,19 @@ impl Batch<'_> {
             )?;
             (number, Vec::new())
         };
+        // Before the lanes: who comes to see the patient by this is given the record by its common lane, and only what is there already
+        // has to be back-filled.
+        self.follow_patient(&table, &key.1, applied)?;
         let mut scopes = Vec::with_capacity(applied.scopes.len());
         for scope in &applied.scopes {
             let scope_number = self.scope_number(scope)?;
             scopes.push(scope_number);
             let before = lanes.iter().find(|lane| lane.scope == scope_number);
-            let echo = self.echo(author, &scope.to_id(), before)?;
+            // What stands in the author's own lane it has not read, although its cursor of the common one may have passed it by.
+            let is_owed = *scope == Scope::Visible
+                && before.is_some()
+                && self.own_lanes_of(number)?.iter().any(|(_, site)| *site == author.site);
+            let echo = if is_owed { None } else { self.echo(author, &scope.to_id(), before)? };
             let place = LanePlace { scope: scope_number, position, is_tombstone: applied.row.is_none(), echo };
             let visible_key = applied.visible_key.as_ref().filter(|_| *scope == Scope::Visible);
             self.put_lane_row(number, place, before, visible_key)?;

@@ -6,7 +6,7 @@
 use sql::Migration;
 
 /// Number of the last migration.
-pub(super) const VERSION: u32 = 11;
+pub(super) const VERSION: u32 = 12;
 
 /// Every step. A released one never changes.
 pub(super) const MIGRATIONS: &[Migration] = &[
@@ -21,7 +21,17 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     Migration { number: 9, name: "dispensaries", ddl: DISPENSARIES },
     Migration { number: 10, name: "claims", ddl: CLAIMS },
     Migration { number: 11, name: "visibility", ddl: VISIBILITY },
+    Migration { number: 12, name: "patients", ddl: PATIENTS },
 ];
+
+/// See the module `patients`. Before it no patient was taken, so there is nothing to fill in.
+const PATIENTS: &str = "
+CREATE TABLE patient_home (
+    name {text} PRIMARY KEY,
+    store {text} NOT NULL
+) {keyed_table};
+CREATE INDEX patient_home_store ON patient_home (store, name);
+";
 
 /// See the modules `visibility` and `roles`. `lane.visible_key`: what a site has to see to be given the row; empty in all other lanes.
 /// `site.gained_floor`: up to here rows of the site's own lane are gone, because its device had read them.

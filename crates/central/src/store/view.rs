@@ -81,6 +81,10 @@ impl View for GroupView<'_, '_> {
         Ok(!self.cancelled.contains(&key) && self.batch.is_waiting(author, &key, self.place)?)
     }
 
+    fn has_dispensary(&mut self, site: SiteId) -> Result<bool, StoreError> {
+        Ok(self.batch.has_dispensary(site))
+    }
+
     fn store_of_name(&mut self, name: &RecordId) -> Result<Option<RecordId>, StoreError> {
         self.batch.store_of_name(name)
     }

@@ -5,6 +5,7 @@
 //! | `visibility` | the joins that count: which name is visible in which store; `is_reverse` for those that central made itself |
 //! | `store_name` | the name of each store |
 //! | `store_role` | stores of which a site is to have a collector copy; `is_in_force` while a store that is active there sees it |
+//! | `patient_home` | the home store of each patient, which sees it without a join (`patients`) |
 //! | `site_sees` | what each remote site sees, by key; who reads the lane is given the rows with these keys |
 //! | `backfill` | keys that a site has come to see, or sees no more, since it began to read, and how far that is carried out |
 //!
@@ -28,12 +29,14 @@ use super::error::StoreError;
 use super::reading::Reading;
 use super::text;
 
-/// Whether a site sees a name: in a store that is active there or a collector, or because such a store has it. ?1 site, ?2 name.
+/// Whether a site sees a name: in a store that is active there or a collector, or because such a store has it, or is its home store.
+/// ?1 site, ?2 name.
 const SEES_NAME: &str = "SELECT 1 FROM (
         SELECT store FROM store_site WHERE site = ?1
         UNION ALL SELECT store FROM store_role WHERE site = ?1 AND is_in_force = 1) present
     WHERE EXISTS (SELECT 1 FROM visibility WHERE visibility.store = present.store AND visibility.name = ?2)
-       OR EXISTS (SELECT 1 FROM store_name WHERE store_name.store = present.store AND store_name.name = ?2) LIMIT 1";
+       OR EXISTS (SELECT 1 FROM store_name WHERE store_name.store = present.store AND store_name.name = ?2)
+       OR EXISTS (SELECT 1 FROM patient_home WHERE patient_home.store = present.store AND patient_home.name = ?2) LIMIT 1";
 
 /// Whether a store that is active at a site sees a store by its name. ?1 site, ?2 store.
 const SEES_STORE: &str = "SELECT 1 FROM store_name JOIN visibility ON visibility.name = store_name.name
@@ -75,10 +78,11 @@ impl Batch<'_> {
         self.follow_names_of(site, store)
     }
 
-    /// What a site sees by the names that a store sees, and by its own.
+    /// What a site sees by the names that a store sees, by its own, and by the patients whose home store it is.
     pub(super) fn follow_names_of(&mut self, site: SiteId, store: &RecordId) -> Result<(), StoreError> {
         let mut names: BTreeSet<RecordId> = self.names_seen_in(store)?;
         names.extend(self.name_of(store)?);
+        names.extend(self.patients_of(store)?);
         for name in names {
             self.look_again_at_name(site, &name)?;
         }
@@ -156,7 +160,7 @@ impl Batch<'_> {
     }
 
     /// A site may see a name now that it did not see, or the other way round, and with it the stores that have it.
-    fn look_again_at_name(&mut self, site: SiteId, name: &RecordId) -> Result<(), StoreError> {
+    pub(super) fn look_again_at_name(&mut self, site: SiteId, name: &RecordId) -> Result<(), StoreError> {
         for store in self.stores_named(name)? {
             self.look_again(site, &VisibleKey::Store(store))?;
         }
@@ -181,7 +185,10 @@ impl Batch<'_> {
         } else {
             self.sql.execute("DELETE FROM site_sees WHERE site = ?1 AND visible_key = ?2", &row)?;
         }
-        if self.site(site)?.is_enrolled {
+        // What is written from now on comes in the common lane; with nothing there yet, nothing is to be back-filled.
+        let sql = "SELECT 1 FROM lane WHERE visible_key = ?1 LIMIT 1";
+        let is_empty = sees && self.sql.query_integer(sql, &[(&text).into()])?.is_none();
+        if !is_empty && self.site(site)?.is_enrolled {
             self.site(site)?.has_backfill = true;
             self.sql.execute(
                 "INSERT INTO backfill (site, visible_key, after) VALUES (?1, ?2, 0)
@@ -203,7 +210,7 @@ impl Batch<'_> {
     }
 
     /// Remote sites at which a store is active or a collector.
-    fn sites_with(&mut self, store: &RecordId) -> Result<Vec<SiteId>, StoreError> {
+    pub(super) fn sites_with(&mut self, store: &RecordId) -> Result<Vec<SiteId>, StoreError> {
         let sql = "SELECT site FROM store_site WHERE store = ?1 AND site > 1
             UNION SELECT site FROM store_role WHERE store = ?1 AND is_in_force = 1 ORDER BY site";
         self.site_list(sql, &[store.as_str().into()])
@@ -240,7 +247,7 @@ impl Batch<'_> {
         Ok(self.ids("SELECT name FROM visibility WHERE store = ?1", store)?.into_iter().collect())
     }
 
-    fn ids(&mut self, sql: &str, of: &RecordId) -> Result<Vec<RecordId>, StoreError> {
+    pub(super) fn ids(&mut self, sql: &str, of: &RecordId) -> Result<Vec<RecordId>, StoreError> {
         let mut ids = Vec::new();
         self.sql.query(sql, &[of.as_str().into()], &mut |row| {
             ids.push(text::record_id(row, 0)?);

@@ -7,6 +7,7 @@ use protocol::row::{ColumnRef, Row, Value};
 use serde::Deserialize;
 
 use super::number_behind;
+use crate::store::NAME_TABLE;
 
 /// mSupply's data types (seed 000, "Data types"; seed 001 for Central, dispensary).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
@@ -48,26 +49,12 @@ impl DataType {
         }
     }
 
-    /// Whether the judge knows what to do with it.
-    pub fn is_supported(self) -> bool {
-        match self {
-            Self::Central
-            | Self::CentralDispensary
-            | Self::CentralStore
-            | Self::Name
-            | Self::Store
-            | Self::Message
-            | Self::Local => true,
-            Self::Patient | Self::Sync => false,
-        }
-    }
-
     /// Who may write it, for people.
     pub fn written_by(self) -> &'static str {
         match self {
             Self::Central | Self::CentralDispensary | Self::CentralStore | Self::Name | Self::Sync => "central",
             Self::Store => "the site where the store is active",
-            Self::Patient => "the site where the home store is active",
+            Self::Patient => "the site where the home store is active, if it has an active dispensary",
             Self::Message => "the site of the sending store; the status by that of the receiving one",
             Self::Local => "each site its own",
         }
@@ -81,7 +68,7 @@ impl DataType {
             Self::CentralStore => "sites where the store is visible",
             Self::Name => "sites where the name is visible",
             Self::Store => "central and the store's other collectors",
-            Self::Patient => "central and the sites where the patient is visible",
+            Self::Patient => "central, the home store's site and the sites where the patient is visible",
             Self::Message => "central and the sites of the sending and the receiving store",
             Self::Sync | Self::Local => "nobody",
         }
@@ -249,7 +236,23 @@ impl Table {
 
     /// Whether records of this table's own type are accepted; others are refused with `not_supported`.
     pub fn is_supported(&self) -> bool {
-        self.data_type.is_supported()
+        self.supports(self.data_type)
+    }
+
+    /// Whether the judge knows what to do with records of a type in this table: not with prescribers, which are no patients and hang
+    /// on none.
+    pub fn supports(&self, data_type: DataType) -> bool {
+        match data_type {
+            DataType::Central
+            | DataType::CentralDispensary
+            | DataType::CentralStore
+            | DataType::Name
+            | DataType::Store
+            | DataType::Message
+            | DataType::Local => true,
+            DataType::Patient => self.name == NAME_TABLE || self.patient_column.is_some(),
+            DataType::Sync => false,
+        }
     }
 
     /// The type of one record.

@@ -5,6 +5,7 @@ use protocol::row::Row;
 
 use super::store_data::key_words;
 use super::{Case, Effect, Found, Refusal, RefusalCode, View};
+use crate::catalogue::DataType;
 use crate::merge::{self, Alias};
 use crate::store::{NAME_TABLE, STORE_TABLE};
 
@@ -100,8 +101,8 @@ impl Case<'_> {
         }))
     }
 
-    /// Why a store may not have the name that it would get: that name was merged, and names of stores are not.
-    pub(super) fn store_with_merged_name<V: View>(
+    /// Why a store may not have the name that it would get: that is a patient, or was merged, and names of stores are neither.
+    pub(super) fn store_with_wrong_name<V: View>(
         &self,
         view: &mut V,
         found: &Found,
@@ -118,6 +119,13 @@ impl Case<'_> {
         };
         let Some(name) = name_in(row).filter(|name| before.as_ref() != Some(name)) else { return Ok(None) };
         let names = self.catalogue.table_by_name(NAME_TABLE).ok();
+        if let Some(names) = names
+            && let Found::Here { row, .. } = view.record(names.reference(), &name)?
+            && names.data_type_of(&names.canonical(row)) == DataType::Patient
+        {
+            let what = format!("would have the name {name}, which is a patient; give it another name");
+            return Ok(Some(self.refuse(RefusalCode::PatientOfStore, &what)));
+        }
         let Some(merges) = names.and_then(|names| self.catalogue.merges_of(names)) else { return Ok(None) };
         let is_merged = matches!(view.record(merges.reference(), &name)?, Found::Here { .. });
         let what = if is_merged {

@@ -75,6 +75,16 @@ refusal_codes! {
     MergeCircle = "merge_circle",
     /// A merge of a store's name, or a store with a name that was merged.
     MergeOfStore = "merge_of_store",
+    /// A patient without a home store.
+    HomeStoreMissing = "home_store_missing",
+    /// A patient, or what hangs on one, and the author does not hold the home store.
+    NotHomeSite = "not_home_site",
+    /// The author holds the home store and no active dispensary.
+    NoDispensary = "no_dispensary",
+    /// What hangs on a patient would hang on a name that is none.
+    NotAPatient = "not_a_patient",
+    /// A patient that would be a store's name, or a store with the name of a patient.
+    PatientOfStore = "patient_of_store",
     /// A value that is not JSON or names no store where it should, or a column that is there twice.
     BadValue = "bad_value",
     /// The record would be above a limit.

@@ -32,7 +32,7 @@ impl Case<'_> {
     }
 
     /// The store kept beside the record; for a record from before stores were kept, the one inside it.
-    fn stored_store(&self, found: &Found) -> Option<RecordId> {
+    pub(super) fn stored_store(&self, found: &Found) -> Option<RecordId> {
         match found {
             Found::Unknown => None,
             Found::Deleted { store } => store.clone(),

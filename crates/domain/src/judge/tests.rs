@@ -14,6 +14,7 @@ struct World {
     records: BTreeMap<(TableRef, RecordId), Found>,
     holdings: BTreeMap<RecordId, Holding>,
     waiting: BTreeSet<(SiteId, TableRef, RecordId)>,
+    dispensary_sites: BTreeSet<SiteId>,
 }
 
 impl View for World {
@@ -29,6 +30,10 @@ impl View for World {
 
     fn is_waiting(&mut self, author: SiteId, table: &TableRef, id: &RecordId) -> Result<bool, Infallible> {
         Ok(self.waiting.contains(&(author, table.clone(), id.clone())))
+    }
+
+    fn has_dispensary(&mut self, site: SiteId) -> Result<bool, Infallible> {
+        Ok(self.dispensary_sites.contains(&site))
     }
 
     fn store_of_name(&mut self, name: &RecordId) -> Result<Option<RecordId>, Infallible> {
@@ -65,10 +70,10 @@ impl World {
                 (id("S3"), holding(ELSEWHERE, 1)),
             ]),
             waiting: BTreeSet::new(),
+            dispensary_sites: BTreeSet::from([SiteId::CENTRAL, HERE, ELSEWHERE]),
         };
         world.here("item", "I1", None, r#"{"code":"1"}"#);
         world.here("name", "N1", None, r#"{"type":"facility","code":"1"}"#);
-        world.here("name", "P1", None, r#"{"type":"patient"}"#);
         world.here("user", "U1", None, r#"{"name":"1"}"#);
         for (store, header) in [("S1", "T1"), ("S1", "T1b"), ("S2", "T2"), ("S3", "T3")] {
             world.here("transact", header, Some(store), &format!(r#"{{"store_ID":"{store}","status":"nw"}}"#));
@@ -171,6 +176,7 @@ const BOTH: [Side; 2] = [Side::Device, Side::Central];
 
 mod merges;
 mod messages;
+mod patients;
 
 #[test]
 fn central_data_is_written_on_central_alone_and_goes_to_all_sites() {
@@ -225,10 +231,6 @@ fn types_that_come_later_are_refused_for_everybody() {
             side,
             author,
             &[
-                (r#"put name P9 {"type":"patient"}"#, "not_supported"),
-                (r#"patch name P1 {"code":"9"}"#, "not_supported"),
-                ("delete name P1", "not_supported"),
-                (r#"put nameInsuranceJoin A {"nameID":"P1"}"#, "not_supported"),
                 (r#"put clinician C {"store_ID":"S1"}"#, "not_supported"),
                 (r#"put site X {"name":"x"}"#, "not_supported"),
                 ("delete site X", "not_supported"),
@@ -243,7 +245,7 @@ fn a_record_does_not_change_its_type() {
         Side::Central,
         SiteId::CENTRAL,
         &[
-            (r#"patch name N1 {"type":"patient"}"#, "not_supported"),
+            (r#"patch name N1 {"type":"patient"}"#, "data_type_change"),
             (r#"put name N1 {"type":"store"}"#, "accept, to all sites"),
         ],
     );

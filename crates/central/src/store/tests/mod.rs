@@ -10,6 +10,7 @@ mod lanes;
 mod merging;
 mod messages;
 mod origin;
+mod patients;
 mod receiving;
 mod scopes;
 mod sites;

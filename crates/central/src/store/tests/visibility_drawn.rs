@@ -18,6 +18,9 @@ struct Size {
 
 const SMALL: Size = Size { sites: 4, stores: 6, names: 8 };
 const LARGE: Size = Size { sites: 40, stores: 200, names: 230 };
+const PATIENTS: usize = 5;
+/// A store that serves no patients.
+const PLAIN_STORE: usize = 2;
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -29,6 +32,14 @@ enum Step {
     Item(usize, usize),
     /// One of these goes.
     Delete(bool, usize),
+    /// Somebody makes a patient of a home store: central, or a site.
+    Patient(usize, usize, usize),
+    /// Somebody writes a patient, or what hangs on it, or takes that away.
+    PatientData(usize, usize, usize),
+    /// A patient is made visible in a store by central, or is not any more.
+    PatientJoin(usize, usize, bool),
+    /// A site makes a patient visible in a store.
+    OwnJoin(usize, usize, usize),
     /// A site is to have a collector copy, or is not any more.
     Collector(usize, usize, bool),
     /// A store that central holds is given to a site.
@@ -47,6 +58,11 @@ fn step(Size { sites, stores, names }: Size) -> impl Strategy<Value = Step> {
         2 => (0..names, 0..10_usize).prop_map(|(name, number)| Step::Tag(name, number)),
         2 => (0..stores, 0..10_usize).prop_map(|(store, number)| Step::Item(store, number)),
         1 => (any::<bool>(), 0..10_usize).prop_map(|(tag, number)| Step::Delete(tag, number)),
+        3 => (0..PATIENTS, 0..stores, 0..=sites).prop_map(|(patient, store, by)| Step::Patient(patient, store, by)),
+        4 => (0..PATIENTS, 0..5_usize, 0..=sites).prop_map(|(patient, what, by)| Step::PatientData(patient, what, by)),
+        3 => (0..PATIENTS, 0..stores, prop::bool::weighted(0.6))
+            .prop_map(|(patient, store, on)| Step::PatientJoin(patient, store, on)),
+        2 => (0..PATIENTS, 0..stores, 0..sites).prop_map(|(patient, store, by)| Step::OwnJoin(patient, store, by)),
         2 => (0..stores, 0..sites, prop::bool::weighted(0.7)).prop_map(|(store, site, on)| Step::Collector(store, site, on)),
         1 => (0..stores, 0..sites).prop_map(|(store, site)| Step::Give(store, site)),
         4 => (0..sites).prop_map(Step::Sync),
@@ -63,6 +79,10 @@ struct Drawn {
     facts: rules::World,
     /// What each record hangs on.
     records: BTreeMap<(&'static str, String), Record>,
+    /// The home store of each patient that ever was.
+    homes: BTreeMap<String, String>,
+    /// Joins that central has taken back: it alone makes them again.
+    was_joined: BTreeSet<String>,
 }
 
 fn name(number: usize) -> String {
@@ -87,20 +107,24 @@ impl Drawn {
         }
         for number in 0..size.stores {
             let (id, own) = (store(number), name(number));
-            world.write(&[&format!(r#"upsert store {id} {{"name_ID":"{own}"}}"#)]);
+            let (mode, shown) = match number {
+                PLAIN_STORE => (rules::Mode::Store, "store"),
+                _ => (rules::Mode::Dispensary, "dispensary"),
+            };
+            world.write(&[&format!(r#"upsert store {id} {{"name_ID":"{own}","store_mode":"{shown}"}}"#)]);
             let active_site = devices.get(number).map_or(rules::CENTRAL, |device| rules::SiteId(device.site.0));
             let fact = rules::Store {
                 name: own,
-                mode: rules::Mode::Store,
+                mode,
                 active_site,
                 settings: BTreeMap::new(),
                 includes_transactions: true,
-                shows_new_patients: false,
+                shows_new_patients: true,
             };
             facts.stores.insert(id.clone(), fact);
             records.insert(("store", id.clone()), Record::StoreRecord { store: id });
         }
-        Self { size, world, devices, facts, records }
+        Self { size, world, devices, facts, records, homes: BTreeMap::new(), was_joined: BTreeSet::new() }
     }
 
     fn take(&mut self, step: &Step) {
@@ -126,6 +150,10 @@ impl Drawn {
                     self.world.write(&[&format!("delete {table} {id}")]);
                 }
             }
+            Step::Patient(patient, home, by) => self.make_patient(*patient, &store(*home), *by),
+            Step::PatientData(patient, what, by) => self.write_of_patient(*patient, *what, *by),
+            Step::PatientJoin(patient, of, on) => self.patient_join(*patient, &store(*of), *on),
+            Step::OwnJoin(patient, of, by) => self.own_join(*patient, &store(*of), *by),
             Step::Collector(of, site, on) => self.set_collector(&store(*of), *site, *on),
             Step::Give(of, site) => {
                 let (site, of) = (self.devices[*site].site, store(*of));
@@ -155,7 +183,105 @@ impl Drawn {
         } else if is_there {
             self.world.write(&[&format!("delete name_store_join {id}")]);
             self.facts.visibility.retain(|there| *there != join);
+            self.was_joined.insert(id.clone());
             self.records.remove(&("name_store_join", id));
+        }
+    }
+
+    /// Writes as a site, or as central behind the last one, exactly what the rules let it write; whether they do.
+    fn write_by(&mut self, by: usize, line: &str, record: &Record) -> bool {
+        let Some(device) = self.devices.get_mut(by) else {
+            let may = rules::may_write(&self.facts, rules::CENTRAL, record);
+            let report = self.world.import(ImportMode::AllOrNothing, &[line]);
+            assert_eq!(report.is_kept, may.is_ok(), "{line} by central: {may:?}, {:?}", report.refusals);
+            return may.is_ok();
+        };
+        let may = rules::may_write(&self.facts, rules::SiteId(device.site.0), record);
+        device.push(&mut self.world);
+        let told = device.told.len();
+        device.record(&[line]);
+        device.push(&mut self.world);
+        let refused = device.told.get(told);
+        assert_eq!(refused.is_none(), may.is_ok(), "{line} by site {}: {may:?}, {refused:?}", device.site);
+        may.is_ok()
+    }
+
+    fn make_patient(&mut self, number: usize, home: &str, by: usize) {
+        let patient = format!("P{number}");
+        // One that was deleted is made again with the home store that it had.
+        let had = self.homes.get(&patient).is_some_and(|had| had != home);
+        if self.facts.patients.contains_key(&patient) || had {
+            return;
+        }
+        let fact = rules::Patient { home_store: Some(home.to_owned()), latest_prescription_store: None };
+        self.facts.patients.insert(patient.clone(), fact);
+        let line = format!(r#"put name {patient} {{"type":"patient","supplying_store_id":"{home}"}}"#);
+        let record = Record::PatientData { patient: patient.clone() };
+        if self.write_by(by, &line, &record) {
+            self.homes.insert(patient.clone(), home.to_owned());
+            self.records.insert(("name", patient), record);
+        } else {
+            self.facts.patients.remove(&patient);
+        }
+    }
+
+    fn write_of_patient(&mut self, number: usize, what: usize, by: usize) {
+        let patient = format!("P{number}");
+        if !self.facts.patients.contains_key(&patient) {
+            return;
+        }
+        let record = Record::PatientData { patient: patient.clone() };
+        let policy = format!("{patient}-policy-{}", what % 2);
+        let is_there = self.records.contains_key(&("nameInsuranceJoin", policy.clone()));
+        if what == 4 {
+            return self.delete_patient(&patient, by, &record);
+        }
+        let line = match what {
+            0 => format!(r#"patch name {patient} {{"first":"by {by}"}}"#),
+            3 if is_there => format!("delete nameInsuranceJoin {policy}"),
+            _ => format!(r#"put nameInsuranceJoin {policy} {{"nameID":"{patient}","type":"by {by}"}}"#),
+        };
+        if !self.write_by(by, &line, &record) || what == 0 {
+            return;
+        }
+        let key = ("nameInsuranceJoin", policy);
+        if line.starts_with("delete") {
+            self.records.remove(&key);
+        } else {
+            self.records.insert(key, record);
+        }
+    }
+
+    /// Takes a patient away on which nothing hangs: of what does, the rules say nothing then.
+    fn delete_patient(&mut self, patient: &str, by: usize, record: &Record) {
+        let hangs = |(table, id): &(&str, String)| *table == "nameInsuranceJoin" && id.starts_with(patient);
+        if self.records.keys().any(hangs) || !self.write_by(by, &format!("delete name {patient}"), record) {
+            return;
+        }
+        self.facts.patients.remove(patient);
+        self.records.remove(&("name", patient.to_owned()));
+    }
+
+    fn patient_join(&mut self, number: usize, store: &str, on: bool) {
+        let patient = format!("P{number}");
+        self.join(&patient, store, on);
+        if let Some(record) = self.records.get_mut(&("name_store_join", format!("{patient}-in-{store}"))) {
+            *record = Record::PatientVisibility { patient, store: store.to_owned(), is_new: false };
+        }
+    }
+
+    fn own_join(&mut self, number: usize, of: &str, by: usize) {
+        let (patient, id) = (format!("P{number}"), format!("P{number}-in-{of}"));
+        // What serves no patients the rules leave out, as it has no preference for them; central does not know that preference.
+        let is_known = self.facts.patients.contains_key(&patient) && of != store(PLAIN_STORE);
+        if !is_known || self.records.contains_key(&("name_store_join", id.clone())) || self.was_joined.contains(&id) {
+            return;
+        }
+        let line = format!(r#"put name_store_join {id} {{"name_ID":"{patient}","store_ID":"{of}"}}"#);
+        let record = Record::PatientVisibility { patient: patient.clone(), store: of.to_owned(), is_new: true };
+        if self.write_by(by, &line, &record) {
+            self.records.insert(("name_store_join", id), record);
+            self.facts.visibility.push(NameJoin { name: patient, store: of.to_owned(), made: Made::ByHand });
         }
     }
 
@@ -189,7 +315,7 @@ impl Drawn {
             let join = domain::visibility::Join { name: id(&name), store: id(&store) };
             all.insert(("name_store_join", join.derived_id().to_string()), Record::NameVisibility { name, store });
         }
-        let tables = ["store", "item_store_join", "name_store_join", "name_tag_join"];
+        let tables = ["store", "item_store_join", "name_store_join", "name_tag_join", "name", "nameInsuranceJoin"];
         let receivers: BTreeMap<_, _> =
             all.iter().map(|(key, record)| (key.clone(), rules::receives(&self.facts, record))).collect();
         for device in &self.devices {

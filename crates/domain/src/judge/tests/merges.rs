@@ -25,6 +25,7 @@ fn world() -> World {
     for name in ["NS", "NA", "NB", "NC"] {
         world.here("name", name, None, r#"{"type":"facility"}"#);
     }
+    world.here("name", "P1", Some("S0"), r#"{"type":"patient","supplying_store_id":"S0"}"#);
     world.here("outpost_name_merge", "NA", None, r#"{"into_ID":"NB"}"#);
     world.here("store", "S1", None, r#"{"name_ID":"NS"}"#);
     world

@@ -1,0 +1,305 @@
+//! Patients and what hangs on them: written where the home store is active, by a site with an active dispensary (rule 5.13; seed 000,
+//! "Patients").
+//!
+//! A patient is a record of the names; its home store stands in the record. What hangs on a patient has it as its header: it is of the
+//! same home store, and never goes to another patient.
+
+use protocol::entry::Operation;
+use protocol::ids::{OwnershipNumber, RecordId, SiteId, TableRef};
+use protocol::row::Row;
+
+use super::store_data::key_words;
+use super::{Applied, Case, Effect, Found, Header, Refusal, RefusalCode, Side, Verdict, View};
+use crate::catalogue::{KeyError, Table};
+use crate::scope::Scope;
+use crate::store::NAME_TABLE;
+use crate::visibility::{Join, VisibleKey};
+
+/// Either a part of the answer, or the answer.
+type Step<T, E> = Result<Result<T, Verdict>, E>;
+
+/// The home store that the author may write for, and the number under which.
+struct Home {
+    store: RecordId,
+    ownership: OwnershipNumber,
+}
+
+impl Case<'_> {
+    /// `found` and `after` have the columns' numbers; a patch or delete of what is not here does not come this far.
+    pub(super) fn judge_patient_data<V: View>(
+        &self,
+        view: &mut V,
+        found: &Found,
+        after: Option<Row>,
+    ) -> Result<Verdict, V::Error> {
+        if self.table.name() == NAME_TABLE {
+            self.judge_patient(view, found, after)
+        } else {
+            self.judge_patients_record(view, found, after)
+        }
+    }
+
+    /// Visibility that a site makes: of a patient that it owns, in a store that it holds, once. The rest is central's.
+    pub(super) fn judge_own_join<V: View>(
+        &self,
+        view: &mut V,
+        found: &Found,
+        after: Option<Row>,
+    ) -> Result<Verdict, V::Error> {
+        let central = || {
+            let what = "is visibility, which is written on central alone; a site makes only new visibility of its own patients";
+            Ok(self.refused(RefusalCode::CentralData, what))
+        };
+        let is_new = matches!((&self.entry.operation, found), (Operation::Put(_), Found::Unknown));
+        let Some(row) = after.filter(|_| is_new) else { return central() };
+        let (Some(names), Some(join)) = (self.names(), Join::of(self.table, &row)) else { return central() };
+        // Asked before the patient, so that who does not hold the store cannot make central wait.
+        if view.holding(&join.store)?.is_none_or(|holding| holding.site != self.author) {
+            let what = format!(
+                "makes a name visible in store {}, which site {} does not hold; central makes it visible there",
+                join.store, self.author
+            );
+            let is_patient = matches!(view.header(names.reference(), &join.name)?, Header::Here { store: Some(_) });
+            return if is_patient { Ok(self.refused(RefusalCode::NotStoreHolder, &what)) } else { central() };
+        }
+        let home = match self.home_of(view, names, &join.name)? {
+            Ok(Some(home)) => home,
+            Ok(None) => return central(),
+            Err(verdict) => return Ok(verdict),
+        };
+        let home = match self.at_home(view, home)? {
+            Ok(home) => home,
+            Err(verdict) => return Ok(verdict),
+        };
+        Ok(Verdict::Accept(Applied {
+            store: None,
+            ..home.written(Some(row), Some(VisibleKey::Store(join.store)), None)
+        }))
+    }
+
+    fn judge_patient<V: View>(&self, view: &mut V, found: &Found, after: Option<Row>) -> Result<Verdict, V::Error> {
+        let stored = match self.stored_store(found) {
+            None => None,
+            Some(store) => match self.at_home(view, store)? {
+                Ok(home) => Some(home),
+                Err(refused) => return Ok(refused),
+            },
+        };
+        let key = VisibleKey::Name(self.entry.record.clone());
+        let Some(row) = after else {
+            return match stored {
+                Some(home) => Ok(Verdict::Accept(home.written(None, Some(key), None))),
+                None => Ok(self.refused(RefusalCode::HomeStoreMissing, "is here without a home store")),
+            };
+        };
+        let incoming = match self.table.store_of(&self.entry.record, &row).unwrap_or(Err(KeyError::Missing)) {
+            Ok(store) => store,
+            Err(error) => {
+                let column = self.table.store_column().unwrap_or_default();
+                let what = format!(
+                    "is a patient without a home store: {column} {}; name there the store of this site that it belongs to",
+                    key_words(&error)
+                );
+                return Ok(self.refused(RefusalCode::HomeStoreMissing, &what));
+            }
+        };
+        let home = match stored {
+            Some(home) if home.store != incoming => {
+                let what = format!(
+                    "has the home store {} and would get {incoming}; a patient gets another home store by an explicit transfer only, \
+                     which is not built yet",
+                    home.store
+                );
+                return Ok(self.refused(RefusalCode::OwnerChange, &what));
+            }
+            Some(home) => home,
+            None => {
+                if let Some(refused) = self.cannot_be_patient(view, found)? {
+                    return Ok(Verdict::Refuse(refused));
+                }
+                match self.at_home(view, incoming)? {
+                    Ok(home) => home,
+                    Err(refused) => return Ok(refused),
+                }
+            }
+        };
+        Ok(Verdict::Accept(home.written(Some(row), Some(key), None)))
+    }
+
+    /// Why an id cannot be a new patient's: what hangs on it is not for whoever would make one.
+    fn cannot_be_patient<V: View>(&self, view: &mut V, found: &Found) -> Result<Option<Refusal>, V::Error> {
+        if matches!(found, Found::Deleted { .. }) && self.author != SiteId::CENTRAL {
+            let what = "was a name of central's and was deleted; give the patient an id of its own";
+            return Ok(Some(self.refuse(RefusalCode::CentralData, what)));
+        }
+        Ok(view.store_of_name(&self.entry.record)?.map(|store| {
+            let what = format!("is the name of store {store}, and no patient is; give the patient an id of its own");
+            self.refuse(RefusalCode::PatientOfStore, &what)
+        }))
+    }
+
+    /// What hangs on a patient.
+    fn judge_patients_record<V: View>(
+        &self,
+        view: &mut V,
+        found: &Found,
+        after: Option<Row>,
+    ) -> Result<Verdict, V::Error> {
+        let Some(names) = self.names() else {
+            return Ok(self.refused(RefusalCode::NotSupported, "hangs on a patient, and this catalogue has no names"));
+        };
+        let patient_in = |row| self.table.id_in(row, self.table.patient_column().unwrap_or_default());
+        let before = match found {
+            Found::Here { row, .. } => patient_in(row).ok(),
+            Found::Unknown | Found::Deleted { .. } => None,
+        };
+        let stored = match home_of_stored(view, names, found, before.as_ref())? {
+            None => None,
+            Some(store) => match self.at_home(view, store)? {
+                Ok(home) => Some(home),
+                Err(refused) => return Ok(refused),
+            },
+        };
+        let Some(row) = after else {
+            let Some(home) = stored else {
+                return Ok(self.refused(RefusalCode::HomeStoreMissing, "is here without a home store"));
+            };
+            return Ok(Verdict::Accept(home.written(None, before.map(VisibleKey::Name), None)));
+        };
+        let patient = match patient_in(&row) {
+            Ok(patient) => patient,
+            Err(error) => {
+                let column = self.table.patient_column().unwrap_or_default();
+                let what = format!("names no patient: {column} {}", key_words(&error));
+                return Ok(self.refused(RefusalCode::HeaderMissing, &what));
+            }
+        };
+        if let Some(before) = before.filter(|before| *before != patient) {
+            let what =
+                format!("belongs to patient {before} and would go to {patient}; make a new record for {patient}");
+            return Ok(self.refused(RefusalCode::OwnerChange, &what));
+        }
+        let incoming = match self.home_of(view, names, &patient)? {
+            Ok(Some(store)) => store,
+            Ok(None) => {
+                let what = format!("hangs on name {patient}, which is no patient; name a patient");
+                return Ok(self.refused(RefusalCode::NotAPatient, &what));
+            }
+            Err(verdict) => return Ok(verdict),
+        };
+        let home = match stored {
+            Some(home) if home.store != incoming => {
+                let what = format!(
+                    "was of a patient of store {} and would be of one of store {incoming}; make a new record for patient {patient}",
+                    home.store
+                );
+                return Ok(self.refused(RefusalCode::OwnerChange, &what));
+            }
+            Some(home) => home,
+            None => match self.at_home(view, incoming)? {
+                Ok(home) => home,
+                Err(refused) => return Ok(refused),
+            },
+        };
+        let parent = (names.reference().clone(), patient.clone());
+        Ok(Verdict::Accept(home.written(Some(row), Some(VisibleKey::Name(patient)), Some(parent))))
+    }
+
+    /// The home store of a patient; `None` for a name that is none.
+    fn home_of<V: View>(&self, view: &mut V, names: &Table, patient: &RecordId) -> Step<Option<RecordId>, V::Error> {
+        let table = names.reference();
+        let wait = || Ok(Err(Verdict::Wait { table: table.clone(), record: patient.clone() }));
+        let refused = |code, what: &str| Ok(Err(self.refused(code, what)));
+        match (view.header(table, patient)?, self.side) {
+            (Header::Here { store }, _) => Ok(Ok(store)),
+            (Header::Unknown, Side::Central) => wait(),
+            (Header::Unknown, Side::Device) => refused(
+                RefusalCode::HeaderMissing,
+                &format!("needs its patient {patient}, which is not here; record the patient first"),
+            ),
+            (Header::Deleted, Side::Central) if view.is_waiting(self.author, table, patient)? => wait(),
+            (Header::Deleted, _) => {
+                refused(RefusalCode::HeaderDeleted, &format!("needs its patient {patient}, which was deleted"))
+            }
+        }
+    }
+
+    /// That the author holds a home store and a dispensary, and under which number it writes.
+    fn at_home<V: View>(&self, view: &mut V, store: RecordId) -> Step<Home, V::Error> {
+        let refused = |code, what: &str| Ok(Err(self.refused(code, what)));
+        let author = self.author;
+        let rule = format!("is written where the home store {store} is active");
+        let holding = match view.holding(&store)? {
+            None if self.side == Side::Central || author == SiteId::CENTRAL => {
+                let what = format!("{rule}, and central has no such store; name one that it has");
+                return refused(RefusalCode::NotHomeSite, &what);
+            }
+            None => {
+                let what = format!("{rule}, and site {author} does not hold it; the site that does may write this");
+                return refused(RefusalCode::NotHomeSite, &what);
+            }
+            Some(holding) if holding.site != author => {
+                let what = format!("{rule}: by site {}, not site {author}", holding.site);
+                return refused(RefusalCode::NotHomeSite, &what);
+            }
+            Some(holding) => holding,
+        };
+        if self.side == Side::Central && holding.ownership != self.entry.ownership {
+            let what = format!(
+                "was written under number {} of the home store {store}; the store's number is {}",
+                self.entry.ownership.0, holding.ownership.0
+            );
+            return refused(RefusalCode::OwnershipNumber, &what);
+        }
+        if !view.has_dispensary(author)? {
+            let what = format!(
+                "{rule}, if a dispensary is active there too, and site {author} has none; central makes a store one (store_mode)"
+            );
+            return refused(RefusalCode::NoDispensary, &what);
+        }
+        Ok(Ok(Home { store, ownership: holding.ownership }))
+    }
+
+    fn names(&self) -> Option<&Table> {
+        self.catalogue.table_by_name(NAME_TABLE).ok()
+    }
+
+    fn refused(&self, code: RefusalCode, what: &str) -> Verdict {
+        Verdict::Refuse(self.refuse(code, what))
+    }
+}
+
+impl Home {
+    fn written(self, row: Option<Row>, key: Option<VisibleKey>, parent: Option<(TableRef, RecordId)>) -> Applied {
+        Applied {
+            effect: Effect::Write,
+            row,
+            scopes: vec![Scope::Visible],
+            visible_key: key,
+            store: Some(self.store),
+            parent,
+            ownership: self.ownership,
+            is_private: false,
+            cancels_waiting: false,
+        }
+    }
+}
+
+/// The home store of a record that is or was here: its patient's, or the one kept beside it if the patient is gone.
+fn home_of_stored<V: View>(
+    view: &mut V,
+    names: &Table,
+    found: &Found,
+    patient: Option<&RecordId>,
+) -> Result<Option<RecordId>, V::Error> {
+    if let Some(patient) = patient
+        && let Header::Here { store: Some(store) } = view.header(names.reference(), patient)?
+    {
+        return Ok(Some(store));
+    }
+    // Its own store column is where it was made, and no home store.
+    Ok(match found {
+        Found::Here { store, .. } | Found::Deleted { store } => store.clone(),
+        Found::Unknown => None,
+    })
+}

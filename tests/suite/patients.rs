@@ -1,0 +1,140 @@
+//! A patient that a clinic makes without a connection: known to central and to its own site, then to the clinic in which central makes it
+//! visible, and edited by its own site alone.
+
+use serde_json::{Value, json};
+
+use crate::central_set_back::{backup, restore};
+use crate::support::agent::Agent;
+use crate::support::central::Central;
+use crate::support::link::{Link, Mood};
+use crate::support::success;
+use crate::sync::{central_with_sites, same_records};
+
+fn edit(table: &str, op: &str, id: &str, data: &Value) -> String {
+    json!({"table": table, "op": op, "id": id, "data": data}).to_string() + "\n"
+}
+
+fn patient(home: &str) -> String {
+    let data = json!({"ID": "P", "type": "patient", "supplying_store_id": home, "first": "Ana", "last": "A"});
+    edit("name", "upsert", "P", &data)
+}
+
+fn policy(id: &str, number: &str) -> String {
+    edit("nameInsuranceJoin", "upsert", id, &json!({"ID": id, "nameID": "P", "policyNumberFull": number}))
+}
+
+/// Patient and policies as a side shows them.
+fn shown(agent: &Agent) -> (Value, Vec<String>) {
+    let patient = agent.records("name").get("P").map_or(Value::Null, |patient| patient["first"].clone());
+    (patient, agent.records("nameInsuranceJoin").keys().cloned().collect())
+}
+
+#[test]
+fn a_patient_made_offline_is_shared_by_visibility_and_edited_by_its_own_site_alone() {
+    let (central, data) = central_with_sites(5, &["north", "south"]);
+    let (home, other) = (data.stores[0].as_str(), data.stores[1].as_str());
+    let [north, south] = ["north", "south"].map(|name| Agent::initialised(&central, name));
+    let (exit, code) = north.fails(&["record", "--file", "-"], &patient(home));
+    assert_eq!((exit, code.as_str()), (5, "no_dispensary"));
+    let dispensary = |store: &str| edit("store", "patch", store, &json!({"store_mode": "dispensary"}));
+    central.import(&(dispensary(home) + &dispensary(other)));
+    for agent in [&north, &south] {
+        agent.settle();
+    }
+    let link = Link::to(central.address(), Mood::Down);
+    north.set_url(&link.url());
+
+    north.record(&(patient(home) + &policy("R", "1")));
+    let (exit, code) = south.fails(&["record", "--file", "-"], &patient(home));
+    assert_eq!((exit, code.as_str()), (5, "not_home_site"));
+    assert_eq!(north.json(&["get", "name", "P"])["state"], "pending");
+    link.set(Mood::Good);
+    assert_eq!(north.settle()["stored"], 0, "nobody needs a copy of what it wrote");
+    south.settle();
+    assert_eq!(shown(&north), (json!("Ana"), vec!["R".to_owned()]));
+    assert_eq!(shown(&south), (Value::Null, Vec::new()));
+
+    let join = json!({"ID": "J", "name_ID": "P", "store_ID": other});
+    central.import(&edit("name_store_join", "upsert", "J", &join));
+    let explained = success(&central.run(&["explain", "name", "P"], ""));
+    for line in [
+        "type           patient\n".to_owned(),
+        format!("store          {home}, which site 2 north holds under number 1\n"),
+        "the home store's site receives it, and sites with a store, active or collector, in which patient P is visible; ".to_owned(),
+    ] {
+        assert!(explained.contains(&line), "{line:?} is not in {explained}");
+    }
+    south.settle();
+    assert_eq!(shown(&south), (json!("Ana"), vec!["R".to_owned()]));
+    for refused in [
+        edit("name", "patch", "P", &json!({"first": "Mine"})),
+        edit("nameInsuranceJoin", "patch", "R", &json!({"type": "mine"})),
+        policy("R2", "2"),
+        edit("name_store_join", "upsert", "J2", &json!({"name_ID": "P", "store_ID": other})),
+    ] {
+        let (exit, code) = south.fails(&["record", "--file", "-"], &refused);
+        assert_eq!((exit, code.as_str()), (5, "not_home_site"), "{refused}");
+    }
+    let refused = central.run(&["import", "-"], &edit("name", "patch", "P", &json!({"first": "Central"})));
+    assert_eq!(refused.status.code(), Some(5), "{refused:?}");
+
+    north.record(&(edit("name", "patch", "P", &json!({"first": "Anna"})) + &policy("R2", "2")));
+    // A new one becomes visible in other stores of its site by the site's own word.
+    north.record(&edit("name_store_join", "upsert", "J3", &json!({"ID": "J3", "name_ID": "P", "store_ID": home})));
+    for agent in [&north, &south] {
+        agent.settle();
+        assert_eq!(shown(agent), (json!("Anna"), vec!["R".to_owned(), "R2".to_owned()]));
+        same_records(&central, agent, &["nameInsuranceJoin"]);
+    }
+    assert_eq!(central.records("name_store_join").keys().collect::<Vec<_>>(), ["J", "J3"]);
+    north.wipe();
+    north.enrol(&central, "north");
+    north.ok(&["initialise"]);
+    assert_eq!(shown(&north), (json!("Anna"), vec!["R".to_owned(), "R2".to_owned()]));
+    assert_eq!(north.records("name_store_join").keys().collect::<Vec<_>>(), ["J3"]);
+
+    central.import(&(json!({"table": "name_store_join", "op": "delete", "id": "J"}).to_string() + "\n"));
+    for agent in [&north, &south] {
+        agent.settle();
+    }
+    assert_eq!(shown(&south), (Value::Null, Vec::new()));
+    assert_eq!(shown(&north), (json!("Anna"), vec!["R".to_owned(), "R2".to_owned()]));
+}
+
+#[test]
+fn a_central_that_was_set_back_gets_a_patient_again_from_its_home_site() {
+    let (mut central, data) = central_with_sites(5, &["north", "south"]);
+    let (home, other) = (data.stores[0].as_str(), data.stores[1].as_str());
+    let [north, south] = ["north", "south"].map(|name| Agent::initialised(&central, name));
+    central.import(&edit("store", "patch", home, &json!({"store_mode": "dispensary"})));
+    north.settle();
+    north.record(&(patient(home) + &policy("R", "1")));
+    north.settle();
+    let kept = backup(&mut central);
+    let go_on = |central: &Central| [&north, &south].map(|agent| agent.set_url(&central.url()));
+    go_on(&central);
+    // All of this central will have forgotten.
+    north.record(&(edit("name", "patch", "P", &json!({"first": "Anna"})) + &policy("R2", "2")));
+    north.record(&edit("name_store_join", "upsert", "J", &json!({"ID": "J", "name_ID": "P", "store_ID": home})));
+    central.import(&edit("name_store_join", "upsert", "J2", &json!({"ID": "J2", "name_ID": "P", "store_ID": other})));
+    for agent in [&north, &south] {
+        agent.settle();
+    }
+    assert_eq!(shown(&south).0, json!("Anna"));
+
+    restore(&mut central, &kept);
+    go_on(&central);
+    for _ in 0..2 {
+        for agent in [&north, &south] {
+            agent.settle();
+        }
+    }
+
+    assert_eq!(central.records("name")["P"]["first"], "Anna");
+    assert_eq!(shown(&north), (json!("Anna"), vec!["R".to_owned(), "R2".to_owned()]));
+    same_records(&central, &north, &["nameInsuranceJoin"]);
+    assert_eq!(central.records("name_store_join").keys().collect::<Vec<_>>(), ["J"]);
+    assert_eq!(north.json(&["status"])["handed_back_refused"], 0);
+    // By what central knows the other site sees it no more.
+    assert_eq!(shown(&south), (Value::Null, Vec::new()));
+}
