@@ -109,7 +109,9 @@ fn state(data_type: DataType) -> &'static str {
         DataType::Central | DataType::CentralDispensary | DataType::Message | DataType::Local => "complete",
         DataType::CentralStore | DataType::Name => "complete, in a system without a mirror",
         DataType::Store => "complete but for transfers",
-        DataType::Patient => "complete but for prescribers, repeats, merges and another home store, in a system without a mirror",
+        DataType::Patient => {
+            "complete but for prescribers, repeats, merges and another home store, in a system without a mirror"
+        }
         DataType::Sync => "refused (`not_supported`)",
     }
 }

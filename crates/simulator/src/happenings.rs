@@ -21,7 +21,8 @@ impl World {
         if self.is_asleep(index) || self.devices.get(index).is_none_or(|device| device.live.is_none()) {
             return Ok(());
         }
-        let planned = self.with_office(index, Desk::burst).unwrap_or_default();
+        let mut planned = self.with_office(index, Desk::burst).unwrap_or_default();
+        planned.extend(self.take_over(index));
         self.record(index, planned)?;
         if self.devices.get(index).is_some_and(crate::device::Device::is_off) {
             // What was acknowledged is in the journal; the local copy's write was the one that the power did not last for.
@@ -59,6 +60,28 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// A site reaches for a record that central has of another site's store. One that central may have lost could be made anew by
+    /// whoever comes first: that is another story.
+    fn take_over(&mut self, index: usize) -> Option<Planned> {
+        if self.mix.has(Fault::CentralSetBack) || !self.mix.strikes(Fault::TakeOver, &mut self.random) {
+            return None;
+        }
+        let site = self.devices.get(index)?.site;
+        // A disk that fails meanwhile shows nothing.
+        let holders = self.inspector.holders().ok()?;
+        let mut records = self.inspector.records(0).ok()?;
+        records.retain(|record| {
+            record.store.as_ref().and_then(|store| holders.get(store)).is_some_and(|holder| *holder != site)
+        });
+        let planned = self.with_office(index, |_, office, random| Desk::take_over(office, &records, random)).flatten()?;
+        if let How::Forged(entries) = &planned.how {
+            let catalogue = std::sync::Arc::clone(self.centre.catalogue());
+            let keys = entries.iter().map(|entry| (catalogue.table_name(&entry.table), entry.record.to_string()));
+            self.reached_for.extend(keys.map(|key| (site, key)));
+        }
+        Some(planned)
     }
 
     fn record_forged(

@@ -15,6 +15,9 @@ const LATE_STORES_STREAM: u64 = 0x006c_6174_6521;
 /// In how many runs of a thousand central changes who sees whom, and the stream that draws it.
 const VISIBILITY_PERMILLE: u64 = 500;
 const VISIBILITY_STREAM: u64 = 0x0076_6973_6962;
+/// In how many runs of a thousand a site reaches for records of others, and the stream that draws it.
+const TAKE_OVER_PERMILLE: u64 = 400;
+const TAKE_OVER_STREAM: u64 = 0x0074_616b_656f;
 /// Of how many runs in a thousand devices and central may be copied, set back or replaced.
 const FORKS_PERMILLE: u64 = 350;
 
@@ -145,6 +148,8 @@ faults! {
     LateStores = "late-stores",
     /// Central changes which names and stores see each other, and what hangs on them.
     Visibility = "visibility",
+    /// A site writes a record of another site as one of its own store.
+    TakeOver = "take-over",
 }
 
 impl Fault {
@@ -158,9 +163,9 @@ impl Fault {
         matches!(self, Self::Clone | Self::SetBack | Self::Replace | Self::Stranger | Self::CentralSetBack)
     }
 
-    /// Whether it is what central's people do, and nothing that goes wrong. Drawn for itself, too.
-    fn is_of_central(self) -> bool {
-        matches!(self, Self::Modes | Self::LateStores | Self::Visibility)
+    /// Whether it has a stream of its own: what central's people do, and what came to the simulator after its first seeds were known.
+    fn is_drawn_for_itself(self) -> bool {
+        matches!(self, Self::Modes | Self::LateStores | Self::Visibility | Self::TakeOver)
     }
 
     /// Whether a profile may draw it.
@@ -233,7 +238,7 @@ impl Mix {
     /// Draws a mix for a profile. With `has_forks` it is one in which devices are copied, set back and replaced, or may be.
     pub fn draw(profile: Profile, has_forks: bool, random: &mut Random) -> Self {
         let share = *random.pick(&[300, 600, 900]);
-        let is_base = |fault: &Fault| !fault.is_fork() && !fault.is_of_central() && fault.is_in(profile);
+        let is_base = |fault: &Fault| !fault.is_fork() && !fault.is_drawn_for_itself() && fault.is_in(profile);
         let base = Fault::ALL.iter().copied().filter(is_base);
         let mut faults: BTreeSet<Fault> = base.filter(|_| random.chance(share)).collect();
         // A stream of its own, so that the rest of a seed's course does not hang on it.
@@ -250,6 +255,9 @@ impl Mix {
         }
         if Random::new(random.clone().number() ^ VISIBILITY_STREAM).chance(VISIBILITY_PERMILLE) {
             faults.insert(Fault::Visibility);
+        }
+        if Random::new(random.clone().number() ^ TAKE_OVER_STREAM).chance(TAKE_OVER_PERMILLE) {
+            faults.insert(Fault::TakeOver);
         }
         let is_edge = profile == Profile::Edge;
         Self {

@@ -471,7 +471,10 @@ impl World {
         let catalogue = Arc::clone(self.centre.catalogue());
         let waiting = self.waiting_at_central()?;
         for index in self.speakers() {
-            let keys: Vec<Key> = self.model.device(index).by_key.keys().cloned().collect();
+            let mut keys: Vec<Key> = self.model.device(index).by_key.keys().cloned().collect();
+            if let Some(site) = self.devices.get(index).map(|device| device.site) {
+                keys.retain(|key| !self.reached_for.contains(&(site, key.clone())));
+            }
             for key in keys {
                 let is_store_data =
                     catalogue.table_by_name(&key.0).is_ok_and(|table| table.data_type() == DataType::Store);

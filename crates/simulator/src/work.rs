@@ -9,6 +9,7 @@ use outpost::recorder::Group;
 use protocol::entry::{Entry, Operation};
 use protocol::ids::{OwnershipNumber, RecordId, RequestId};
 
+use crate::inspect::RecordRow;
 use crate::mix::{Fault, Mix};
 use crate::model::Expected;
 use crate::random::Random;
@@ -233,6 +234,28 @@ impl Desk {
         };
         let entry = entry(office.catalogue, table, &id, &data, ownership);
         Planned { how: How::Forged(vec![entry]), expected: Expected::Refused }
+    }
+
+    /// An edit of one of these records, which are another site's, as if it were of the own store.
+    pub fn take_over(office: &Office<'_>, records: &[RecordRow], random: &mut Random) -> Option<Planned> {
+        let (own, catalogue) = (office.stores.first()?, office.catalogue);
+        let is_document = |record: &&RecordRow| {
+            let table = catalogue.table_by_name(&record.table);
+            table.is_ok_and(|table| table.data_type() == DataType::Store && table.store_column().is_some())
+        };
+        let records: Vec<&RecordRow> = records.iter().filter(is_document).collect();
+        if records.is_empty() {
+            return None;
+        }
+        let record = *random.pick(&records);
+        let column = catalogue.table_by_name(&record.table).ok()?.store_column()?;
+        let mut entry = entry(catalogue, &record.table, &record.id, &format!("{{{column:?}:{own:?}}}"), 1);
+        if random.chance(300)
+            && let Operation::Put(row) = entry.operation
+        {
+            entry.operation = Operation::Patch(row);
+        }
+        Some(Planned { how: How::Forged(vec![entry]), expected: Expected::Refused })
     }
 
     /// Lines whose header comes later, or an edit of them before that.

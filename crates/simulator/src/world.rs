@@ -16,7 +16,7 @@ use crate::device::{Device, Role, Settings};
 use crate::forks::{DeviceBackup, Fork};
 use crate::inspect::Inspector;
 use crate::mix::Mix;
-use crate::model::{DeviceModel, Model, Violation, violation};
+use crate::model::{DeviceModel, Key, Model, Violation, violation};
 use crate::random::Random;
 use crate::time_line::CentreBackup;
 use crate::trace::Trace;
@@ -107,6 +107,8 @@ pub struct World {
     pub late_stores: u64,
     /// Those of which central has forgotten that it gave them: their sites hold them if they had heard of it.
     pub doubtful_stores: BTreeSet<String>,
+    /// Records of other sites that a site reached for: they are what those sites make of them.
+    pub reached_for: BTreeSet<(SiteId, Key)>,
     /// Connections under way.
     pub connections: BTreeMap<u64, Connection>,
     /// The last number that was given to a connection.
@@ -191,6 +193,7 @@ impl World {
             central_records: Vec::new(),
             late_stores: 0,
             doubtful_stores: BTreeSet::new(),
+            reached_for: BTreeSet::new(),
             connections: BTreeMap::new(),
             last_connection: 0,
             old_requests: Vec::new(),
