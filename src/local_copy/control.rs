@@ -1,5 +1,6 @@
 //! What a reply's head says: receipt, verdicts, grants. One durable step with the control cursor (invariant 6).
 
+use domain::judge::RefusalCode;
 use protocol::control::{Claims, Control, ControlRow, EntryPlace, Image as ControlImage, Refused};
 use protocol::ids::{ControlNumber, Epoch, JournalId, Position, ScopeId, Sequence};
 use protocol::message::{Cursor, PagePartState, ReplyHead, ScopeCursor};
@@ -208,9 +209,10 @@ impl LocalCopy {
         };
         let is_handed_back = self.is_handed_back(journal, refused.sequence)?;
         if is_handed_back {
-            // It is for central's operator, who finds it in set-aside there.
+            // It is for central's operator, who finds it in set-aside there, unless central has it all the same.
+            let is_kept = u64::from(refused.code != RefusalCode::AlreadyHere.as_str());
             let count = self.number(HANDED_BACK_REFUSED)?.unwrap_or(0);
-            self.set_number(HANDED_BACK_REFUSED, count + 1)?;
+            self.set_number(HANDED_BACK_REFUSED, count + is_kept)?;
         } else {
             self.set_aside_pending(journal, refused)?;
         }

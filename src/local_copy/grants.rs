@@ -5,6 +5,7 @@
 //! | held | yes | central granted it |
 //! | claimed | yes | central told all grants anew and did not name it; it is shown in each request until central answers |
 //! | forgotten | no | central declined: it did not give the grant, or gave the store to somebody else since it was set back |
+//! | asked again | no | central was set back once more, and may not know that it declined: the claim is shown to it anew |
 //!
 //! What is here of a store that is claimed or forgotten may be nowhere else: its scope, which does not come any more, is kept as it is
 //! until central gives the store again.
@@ -24,7 +25,11 @@ use super::{LocalCopy, LocalCopyError};
 /// The values of `store_grant.state`.
 pub(super) const HELD: i64 = 0;
 const CLAIMED: i64 = 1;
-pub(super) const FORGOTTEN: i64 = 2;
+const FORGOTTEN: i64 = 2;
+const ASKED_AGAIN: i64 = 3;
+
+/// The grants under which a store may be written.
+pub(super) const MAY_BE_WRITTEN: &str = "state IN (0, 1)";
 
 /// Name of the number of the last row that said that all grants were told.
 const GRANTS_TOLD: &str = "grants_told";
@@ -46,8 +51,8 @@ impl LocalCopy {
     /// # Errors
     /// Those of a read.
     pub fn grants(&mut self) -> Result<Vec<(String, OwnershipNumber)>, LocalCopyError> {
-        let sql = "SELECT store, ownership, proof FROM store_grant WHERE state <> 2 ORDER BY store";
-        let grants = self.read_claims(sql)?;
+        let sql = format!("SELECT store, ownership, proof FROM store_grant WHERE {MAY_BE_WRITTEN} ORDER BY store");
+        let grants = self.read_claims(&sql)?;
         Ok(grants.into_iter().map(|grant| (grant.store, grant.ownership)).collect())
     }
 
@@ -57,7 +62,7 @@ impl LocalCopy {
     /// Those of a read.
     pub fn forgotten_stores(&mut self) -> Result<Vec<ForgottenStore>, LocalCopyError> {
         let mut stores = Vec::new();
-        for (state, is_claimed) in [(CLAIMED, true), (FORGOTTEN, false)] {
+        for (state, is_claimed) in [(CLAIMED, true), (FORGOTTEN, false), (ASKED_AGAIN, false)] {
             let sql = format!("SELECT store, ownership, proof FROM store_grant WHERE state = {state} ORDER BY store");
             let of_state = self.read_claims(&sql)?.into_iter();
             stores.extend(of_state.map(|claim| ForgottenStore {
@@ -76,7 +81,8 @@ impl LocalCopy {
             return Ok(Claims::default());
         }
         let sql = format!(
-            "SELECT store, ownership, proof FROM store_grant WHERE state = {CLAIMED} ORDER BY store LIMIT {CLAIMS_MAX}"
+            "SELECT store, ownership, proof FROM store_grant WHERE state IN ({CLAIMED}, {ASKED_AGAIN})
+             ORDER BY store LIMIT {CLAIMS_MAX}"
         );
         Ok(Claims { told, grants: self.read_claims(&sql)? })
     }
@@ -102,7 +108,7 @@ impl LocalCopy {
             return if before.is_some_and(|state| state != HELD) { self.read_kept_scope(store) } else { Ok(()) };
         }
         match before {
-            Some(CLAIMED | FORGOTTEN) => {
+            Some(CLAIMED | FORGOTTEN | ASKED_AGAIN) => {
                 let sql = "UPDATE store_grant SET state = ?2 WHERE store = ?1";
                 self.sql.execute(sql, &[store.into(), FORGOTTEN.into()])?;
             }
@@ -117,8 +123,8 @@ impl LocalCopy {
     pub(super) fn store_grants_told(&mut self, told: GrantsTold, row: ControlNumber) -> Result<(), LocalCopyError> {
         let first = row.0.saturating_sub(u64::from(told.grants));
         self.sql.execute(
-            "UPDATE store_grant SET state = ?2 WHERE told < ?1 AND state = ?3",
-            &[Param::unsigned(first)?, CLAIMED.into(), HELD.into()],
+            "UPDATE store_grant SET state = CASE state WHEN ?3 THEN ?2 ELSE ?5 END WHERE told < ?1 AND state IN (?3, ?4)",
+            &[Param::unsigned(first)?, CLAIMED.into(), HELD.into(), FORGOTTEN.into(), ASKED_AGAIN.into()],
         )?;
         self.set_number(GRANTS_TOLD, row.0)
     }

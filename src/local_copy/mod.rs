@@ -38,7 +38,6 @@ mod recovered;
 mod refusals;
 mod roles;
 mod schema;
-mod seen;
 mod set_aside;
 mod settle;
 #[cfg(test)]

@@ -7,7 +7,7 @@ use domain::store::STORE_TABLE;
 use protocol::ids::{RecordId, ScopeId};
 use sql::SqlExt;
 
-use super::grants::FORGOTTEN;
+use super::grants::MAY_BE_WRITTEN;
 use super::{LocalCopy, LocalCopyError};
 
 /// What a store is here.
@@ -50,8 +50,8 @@ impl LocalCopy {
     /// # Errors
     /// Those of a read.
     pub fn store_role(&mut self, store: &RecordId) -> Result<StoreRole, LocalCopyError> {
-        let granted = "SELECT 1 FROM store_grant WHERE store = ?1 AND state <> ?2";
-        if self.sql.query_integer(granted, &[store.as_str().into(), FORGOTTEN.into()])?.is_some() {
+        let granted = format!("SELECT 1 FROM store_grant WHERE store = ?1 AND {MAY_BE_WRITTEN}");
+        if self.sql.query_integer(&granted, &[store.as_str().into()])?.is_some() {
             return Ok(StoreRole::Active);
         }
         let scope = Scope::Store(store.clone()).to_id();

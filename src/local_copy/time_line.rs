@@ -123,10 +123,8 @@ impl LocalCopy {
         if !self.is_other_time_line()? {
             return Ok(Vec::new());
         }
-        // What the site is not to have any more central has not lost.
-        let Some(sweep) = self.next_sweep()?.filter(|sweep| !sweep.is_drop) else { return Ok(Vec::new()) };
+        let Some(sweep) = self.next_sweep()? else { return Ok(Vec::new()) };
         let grants = self.grants()?;
-        let seen = self.seen(&sweep, &grants)?;
         let mut lost = Vec::new();
         for (table, id, generation) in self.members_above(&sweep)? {
             let key = self.key_by_name(&table, &id)?;
@@ -136,7 +134,11 @@ impl LocalCopy {
             {
                 continue;
             }
-            let Some(image) = self.merged(&key)?.filter(|image| seen.counts_as_lost(&key, image)) else { continue };
+            let Some(image) = self.merged(&key)? else { continue };
+            // Of a store or of patients that the site is not to have any more others know best.
+            if sweep.is_drop && !image.row.as_ref().is_some_and(|row| key.table.data_type_of(row).is_centrals()) {
+                continue;
+            }
             let ownership = self.own_number(&key, &image, &grants)?.unwrap_or(OwnershipNumber(0));
             lost.extend(self.lost_record(&key, image.row, ownership));
         }

@@ -5,6 +5,7 @@ use domain::store::{STORE_TABLE, is_dispensary};
 use protocol::ids::{OwnershipNumber, RecordId, SiteId, TableRef};
 use sql::SqlExt;
 
+use super::grants::MAY_BE_WRITTEN;
 use super::{LocalCopy, LocalCopyError};
 
 impl View for LocalCopy {
@@ -31,8 +32,8 @@ impl View for LocalCopy {
     }
 
     fn holding(&mut self, store: &RecordId) -> Result<Option<Holding>, LocalCopyError> {
-        let sql = "SELECT ownership FROM store_grant WHERE store = ?1 AND state <> 2";
-        let number = self.sql.query_one(sql, &[store.as_str().into()], |row| row.unsigned(0))?;
+        let sql = format!("SELECT ownership FROM store_grant WHERE store = ?1 AND {MAY_BE_WRITTEN}");
+        let number = self.sql.query_one(&sql, &[store.as_str().into()], |row| row.unsigned(0))?;
         let Some(number) = number else { return Ok(None) };
         let number = u32::try_from(number).map_err(LocalCopyError::damaged)?;
         Ok(Some(Holding { site: self.site, ownership: OwnershipNumber(number) }))

@@ -221,6 +221,10 @@ pub fn judge<V: View>(
     };
     let verdict = case.judge(view, &found)?;
     Ok(match verdict {
+        // What is handed back to a central that was set back, and that it has all the same.
+        Verdict::Refuse(refusal) if refusal.is_for_want_of_right() && case.puts_what_is_here(&found) => {
+            Verdict::Refuse(case.refuse(RefusalCode::AlreadyHere, "is here just so, and is not this site's to write"))
+        }
         Verdict::Accept(applied) => Verdict::Accept(Applied { cancels_waiting: waits, ..applied }),
         other => other,
     })
@@ -323,6 +327,15 @@ impl Case<'_> {
             is_private,
             cancels_waiting: false,
         }))
+    }
+
+    fn puts_what_is_here(&self, found: &Found) -> bool {
+        match (&self.entry.operation, found) {
+            (Operation::Put(row), Found::Here { row: here, .. }) if self.side == Side::Central => {
+                self.author != SiteId::CENTRAL && self.table.canonical(row.clone()) == *here
+            }
+            _ => false,
+        }
     }
 
     /// Data that this site may not write whatever the record says.

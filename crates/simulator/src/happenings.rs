@@ -75,7 +75,8 @@ impl World {
         records.retain(|record| {
             record.store.as_ref().and_then(|store| holders.get(store)).is_some_and(|holder| *holder != site)
         });
-        let planned = self.with_office(index, |_, office, random| Desk::take_over(office, &records, random)).flatten()?;
+        let planned =
+            self.with_office(index, |_, office, random| Desk::take_over(office, &records, random)).flatten()?;
         if let How::Forged(entries) = &planned.how {
             let catalogue = std::sync::Arc::clone(self.centre.catalogue());
             let keys = entries.iter().map(|entry| (catalogue.table_name(&entry.table), entry.record.to_string()));

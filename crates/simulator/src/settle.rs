@@ -481,8 +481,10 @@ impl World {
                 if !is_store_data || waiting.contains(&key) || self.model.device(index).uncertain.contains(&key) {
                     continue;
                 }
-                let expected: Option<Columns> =
-                    self.model.device(index).folded(&key, &|log, sequence| log.refused.contains(&sequence));
+                let expected: Option<Columns> = self.model.device(index).folded(&key, &|log, sequence| {
+                    let is_forged = log.entry(sequence).is_some_and(|entry| entry.expected == Expected::Refused);
+                    is_forged || log.refused.contains(&sequence)
+                });
                 let there = self.model.versions.get(&key).and_then(|versions| versions.last()).cloned();
                 let there = match there {
                     Some(version) => columns_at_central(&catalogue, &key, &version)?,

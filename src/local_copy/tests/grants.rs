@@ -99,6 +99,28 @@ fn a_claim_that_is_declined_ends_recording_and_keeps_what_is_here() {
 }
 
 #[test]
+fn a_claim_that_was_declined_is_shown_again_to_a_central_that_was_set_back_once_more() {
+    on_both(|site| {
+        set_back(site);
+        site.reply(0, &[grant(STORE, 1, false)]);
+
+        site.reply(0, &[grant("T", 1, true), told(1)]);
+        site.reopen();
+
+        let shown = site.copy.session_state().unwrap().claims.grants;
+        assert_eq!(shown.iter().map(|claim| claim.store.as_str()).collect::<Vec<_>>(), [STORE]);
+        assert!(!may_write(site, "new"), "nothing is recorded before it is answered");
+        // Declined once more, or met.
+        site.reply(0, &[grant(STORE, 1, false)]);
+        assert!(site.copy.session_state().unwrap().claims.grants.is_empty());
+        assert_eq!(forgotten(site), [(STORE.to_owned(), false)]);
+        site.reply(0, &[grant("T", 1, true), told(1), grant(STORE, 1, true)]);
+        assert!(may_write(site, "new"));
+        assert!(forgotten(site).is_empty());
+    });
+}
+
+#[test]
 fn a_store_that_is_simply_taken_away_is_no_claim() {
     on_both(|site| {
         site.reply(0, &[grant(STORE, 1, false)]);

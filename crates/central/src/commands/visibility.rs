@@ -1,5 +1,7 @@
 //! Who sees whom, and what a store is where, in words for people.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use super::show::{columns, items, plain, table};
@@ -32,8 +34,8 @@ pub(super) fn store(value: &Value) -> String {
     let roles = items(value, "roles").iter().map(|role| columns(role, &["site", "name", "role", "may"]));
     text += &table(&["SITE", "", "ROLE", "WHICH"], roles);
     let list = |key: &str, column: &str| {
-        let all: Vec<String> = items(value, key).iter().map(|join| plain(&join[column])).collect();
-        if all.is_empty() { "nobody".to_owned() } else { all.join(" ") }
+        let all: BTreeSet<String> = items(value, key).iter().map(|join| plain(&join[column])).collect();
+        if all.is_empty() { "nobody".to_owned() } else { all.into_iter().collect::<Vec<_>>().join(", ") }
     };
     text + &format!("\nsees names      {}\nseen by stores  {}\n", list("sees", "name"), list("seen_in", "store"))
 }

@@ -1,5 +1,6 @@
 //! `visibility` and the roles of stores: who sees whom, and what a store is on which site.
 
+use domain::store::STORE_TABLE;
 use protocol::ids::RecordId;
 use serde_json::{Value, json};
 
@@ -56,6 +57,10 @@ pub(super) fn show_store(center: &Center, store: &str) -> Result<Done, CentralEr
     let asked = id.clone();
     let (roles, name, sees, seen_in) = center.read(move |reading| {
         reading.at_once(|reading| {
+            if !reading.record(STORE_TABLE, &asked)?.is_some_and(|record| record.data.is_some()) {
+                let what = format!("there is no store {asked} at central");
+                return Err(StoreError::refused("unknown_store", &what));
+            }
             let name = reading.name_of_store(&asked)?;
             let sees = reading.joins(None, Some(&asked), None, LIST_LIMIT_MAX)?;
             let seen_in = match &name {
@@ -92,6 +97,7 @@ fn may(role: Role) -> &'static str {
     match role {
         Role::Active => "edits its data",
         Role::Collector => "has all of its data, to read and report on",
+        Role::Resting => "is to have all of its data once a store that is active there sees it",
         Role::Transfer => "has its own record and what hangs on it, so that its stores may deal with it",
         Role::None => "has nothing of it",
     }

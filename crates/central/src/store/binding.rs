@@ -155,6 +155,8 @@ impl Batch<'_> {
                 return Err(StoreError::refused("unknown_site", "central is bound to no device"));
             }
             batch.site(site)?;
+            // Whether the device is freed now or was before: nobody is left to claim anything.
+            batch.forget_claims(site)?;
             let Some(key) = batch.bound(site)?.key else { return Ok(None) };
             batch.retire_key(site, &key, RetiredReason::Reset)?;
             batch.sql.execute(

@@ -27,7 +27,7 @@ impl StoreError {
         }
     }
 
-    pub(super) fn refused(code: &str, message: &str) -> Self {
+    pub(crate) fn refused(code: &str, message: &str) -> Self {
         Self::Refused(Refusal::new(code, message))
     }
 }

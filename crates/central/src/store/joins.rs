@@ -22,23 +22,31 @@ impl Batch<'_> {
     /// its own name is visible in a store of that name, it stays so until that is taken back.
     ///
     /// # Errors
-    /// Refused with `unknown_store` or `unknown_name`.
+    /// Refused with `unknown_store`, `unknown_name`, or `made_by_central` where nobody set by hand what is to be taken back.
     pub fn set_visible(&mut self, name: &RecordId, store: &RecordId, is_visible: bool) -> Result<bool, StoreError> {
         self.job(|batch| {
+            let join = Join { name: name.clone(), store: store.clone() };
+            let there = batch.joins_of(&join)?;
             for (table, id, code) in [(STORE_TABLE, store, "unknown_store"), (NAME_TABLE, name, "unknown_name")] {
                 let reference = batch.catalogue.table_by_name(table).ok().map(|table| table.reference().clone());
                 let found = reference.map(|reference| batch.read_store_of(&(reference, id.clone()))).transpose()?;
-                if is_visible && !found.flatten().is_some_and(|(is_here, _)| is_here) {
+                // A join of what is gone can be taken back.
+                if (is_visible || there.is_empty()) && !found.flatten().is_some_and(|(is_here, _)| is_here) {
                     return Err(StoreError::refused(
                         code,
                         &format!("there is no {table} {id} at central; import it first"),
                     ));
                 }
             }
-            let join = Join { name: name.clone(), store: store.clone() };
-            let there = batch.joins_of(&join)?;
             let by_hand: Vec<RecordId> = there.iter().filter(|(_, made)| !made).map(|(id, _)| id.clone()).collect();
             if !is_visible {
+                if by_hand.is_empty() && !there.is_empty() {
+                    let what = format!(
+                        "central made name {name} visible in store {store} itself, because the store's own name is visible in a store of \
+                         that name: take that back, and this goes with it"
+                    );
+                    return Err(StoreError::refused("made_by_central", &what));
+                }
                 for id in by_hand {
                     batch.write_join(&id, Operation::Delete)?;
                 }

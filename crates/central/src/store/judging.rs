@@ -387,7 +387,10 @@ impl Batch<'_> {
                 let reference = self.catalogue.table(&entry.table).map(|table| table.reference().clone());
                 (reference.unwrap_or(entry.table), entry.record)
             });
-            self.set_verdict(group.journal, *sequence, Some(REFUSED), Some(reason))?;
+            // A record that is handed back is a group of its own.
+            let is_settled = group.entries.len() == 1 && reason.code == RefusalCode::AlreadyHere.as_str();
+            let verdict = if is_settled { DISMISSED } else { REFUSED };
+            self.set_verdict(group.journal, *sequence, Some(verdict), Some(reason))?;
             self.tell_refused(group.entry_place(*sequence), key.as_ref(), reason)?;
             if let Some(key) = key.filter(|_| self.state.waiting > 0) {
                 changes.push(Change { site: group.site, key, is_gone: false, is_cancelled: false });
@@ -422,6 +425,8 @@ pub(super) type Numbers = std::collections::BTreeMap<Key, Option<i64>>;
 
 /// `entry.verdict` of what waits.
 pub(super) const WAITING: i64 = 1;
+/// `entry.verdict` of what is refused and dealt with.
+pub(super) const DISMISSED: i64 = 3;
 /// `entry.verdict` of what is refused.
 pub(super) const REFUSED: i64 = 2;
 

@@ -21,6 +21,8 @@ pub enum Role {
     Active,
     /// A full copy that may be read.
     Collector,
+    /// To be a collector once a store that is active there sees it; until then nothing.
+    Resting,
     /// Its core data, and the transfers with stores that are active there.
     Transfer,
     /// Nothing.
@@ -33,6 +35,7 @@ impl Role {
         match self {
             Self::Active => "active",
             Self::Collector => "collector",
+            Self::Resting => "resting",
             Self::Transfer => "transfer",
             Self::None => "none",
         }
@@ -159,18 +162,20 @@ impl Reading<'_> {
         let key = VisibleKey::Store(store.clone()).to_text();
         let mut roles = Vec::new();
         self.sql.query(
-            "SELECT site.id, site.name, coalesce(store_role.is_in_force, 0) FROM site
+            "SELECT site.id, site.name, coalesce(store_role.is_in_force, 2) FROM site
                 LEFT JOIN store_role ON store_role.site = site.id AND store_role.store = ?1
-             WHERE site.id = 1 OR site.id = ?3
+             WHERE site.id = 1 OR site.id = ?3 OR store_role.is_in_force = 0
                 OR site.id IN (SELECT site_sees.site FROM site_sees WHERE site_sees.visible_key = ?2)
              ORDER BY CASE site.id WHEN 1 THEN 0 WHEN ?3 THEN 1 ELSE 2 END, site.id",
             &[store.as_str().into(), (&key).into(), holder.0.into()],
             &mut |row| {
                 let site = text::site(row, 0)?;
-                let role = match (site == holder, site == SiteId::CENTRAL || row.integer(2)? != 0) {
-                    (true, _) => Role::Active,
-                    (false, true) => Role::Collector,
-                    (false, false) => Role::Transfer,
+                let role = match row.integer(2)? {
+                    _ if site == holder => Role::Active,
+                    _ if site == SiteId::CENTRAL => Role::Collector,
+                    1 => Role::Collector,
+                    0 => Role::Resting,
+                    _ => Role::Transfer,
                 };
                 roles.push((site, row.text(1)?.to_owned(), role));
                 Ok(ControlFlow::Continue(()))

@@ -49,6 +49,11 @@ impl DataType {
         }
     }
 
+    /// Whether central alone writes it, and sites receive it.
+    pub fn is_centrals(self) -> bool {
+        matches!(self, Self::Central | Self::CentralDispensary | Self::CentralStore | Self::Name)
+    }
+
     /// Who may write it, for people.
     pub fn written_by(self) -> &'static str {
         match self {

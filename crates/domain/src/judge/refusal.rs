@@ -37,6 +37,8 @@ refusal_codes! {
     NotSupported = "not_supported",
     /// Central data, and the author is not central.
     CentralData = "central_data",
+    /// The author may not write the record, and has it as central has it. There is nothing to decide.
+    AlreadyHere = "already_here",
     /// Local data that reached central.
     LocalData = "local_data",
     /// A patch or delete of a record that is not here.
@@ -117,6 +119,11 @@ impl Refusal {
             length -= 1;
         }
         Self { code, reason: reason.get(..length).unwrap_or_default().to_owned() }
+    }
+
+    /// Whether others may write the record, and the author not.
+    pub(super) fn is_for_want_of_right(&self) -> bool {
+        matches!(self.code, RefusalCode::CentralData | RefusalCode::NotHomeSite)
     }
 
     /// What the other entries of a refused group get.

@@ -148,8 +148,9 @@ fn a_store_that_was_given_to_somebody_else_since_stays_there() {
     );
     assert_eq!(world.data("transact", "T1"), "unknown");
     assert_eq!(device.told.len(), 2);
-    // Another device in its place has nothing of the store, and claims nothing.
+    // Where the device is gone nobody is left to claim anything.
     world.job(|batch| batch.reset_hardware(device.site));
+    assert_eq!(claims(&mut world), Vec::new());
     world.job(|batch| batch.enrol(device.site, &enrolling(8, JournalId([77; 16]))));
     assert_eq!(claims(&mut world), Vec::new());
 }

@@ -6,6 +6,7 @@ use super::*;
 
 contract!(
     a_group_is_refused_whole_and_leaves_nothing,
+    what_is_put_as_it_is_here_is_refused_and_needs_nobody,
     a_group_sees_its_own_earlier_entries,
     a_group_that_is_cut_is_judged_when_its_end_comes,
     a_group_above_its_limit_is_refused_entry_by_entry_and_the_next_one_is_judged,
@@ -46,6 +47,23 @@ fn a_group_is_refused_whole_and_leaves_nothing(world: &mut World) {
     assert_eq!(world.data("transact", "T1"), "unknown");
     assert_eq!(world.store.position(), before);
     assert_eq!(world.status(&device).set_aside_entries, 3);
+}
+
+/// A site hands back what a central that was set back may have lost, and it has it all the same.
+fn what_is_put_as_it_is_here_is_refused_and_needs_nobody(world: &mut World) {
+    let mut device = world.device(&["S1"]);
+    world.write(&[r#"upsert item I1 {"code":"x"}"#]);
+    device.record(&[r#"put item I1 {"code":"x"}"#]);
+    device.record(&[r#"put item I1 {"code":"y"}"#]);
+    device.record(&[T1, r#"put item I1 {"code":"x"}"#]);
+    let before = world.store.position();
+
+    device.push(world);
+
+    let expected = [(1, "already_here"), (2, "central_data"), (3, "group_refused"), (4, "already_here")];
+    assert_eq!(told(&device), expected);
+    assert_eq!(world.status(&device).set_aside_entries, 3, "a group is kept whole");
+    assert_eq!(world.store.position(), before);
 }
 
 fn a_group_sees_its_own_earlier_entries(world: &mut World) {

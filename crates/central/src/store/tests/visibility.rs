@@ -18,6 +18,7 @@ contract!(
     a_site_that_sees_and_unsees_while_it_is_away_ends_with_what_holds,
     a_record_that_hangs_on_another_name_moves_to_those_who_see_that,
     a_name_that_every_store_sees_costs_one_lane_row_a_change,
+    what_central_made_itself_is_taken_back_with_what_asked_for_it,
     a_collector_is_refused_without_visibility_and_rests_when_it_is_lost,
     a_collector_copy_is_read_from_its_beginning_and_goes_with_its_role,
     what_is_not_for_a_site_is_passed_over_in_windows,
@@ -291,6 +292,23 @@ fn a_name_that_every_store_sees_costs_one_lane_row_a_change(world: &mut World) {
     assert_eq!(rows(world), before + 1);
 }
 
+fn what_central_made_itself_is_taken_back_with_what_asked_for_it(world: &mut World) {
+    two(world);
+    let set = |world: &mut World, name: &str, store: &str, is_visible| {
+        world.try_job(|batch| batch.set_visible(&id(name), &id(store), is_visible))
+    };
+    assert!(set(world, "nA", "B", true).unwrap());
+    assert_eq!(code(set(world, "nB", "A", false)), "made_by_central");
+    assert_eq!(code(set(world, "nA", "Z", false)), "unknown_store");
+    assert_eq!(code(set(world, "nZ", "A", false)), "unknown_name");
+    assert_eq!(world.store.reading().joins(None, None, None, 9).unwrap().len(), 2);
+
+    // What is gone stands in the way of nothing.
+    world.write(&["delete name nA"]);
+    assert!(!set(world, "nA", "B", false).unwrap());
+    assert!(world.store.reading().joins(None, None, None, 9).unwrap().is_empty());
+}
+
 fn a_collector_is_refused_without_visibility_and_rests_when_it_is_lost(world: &mut World) {
     let (mut one, mut two) = two(world);
     one.record(&[r#"put transact T1 {"store_ID":"A"}"#]);
@@ -315,6 +333,9 @@ fn a_collector_is_refused_without_visibility_and_rests_when_it_is_lost(world: &m
     world.write(&["delete name_store_join nA-in-B"]);
     settle(world, &mut two);
     assert_eq!(role(world, "A", site), Role::None);
+    let roles = world.store.reading().roles_of(&id("A")).unwrap();
+    let shown: Vec<_> = roles.iter().map(|(site, _, role)| (*site, *role)).collect();
+    assert_eq!(shown, [(CENTRAL, Role::Collector), (one.site, Role::Active), (site, Role::Resting)]);
     world.write(&[&join("nA", "B")]);
     settle(world, &mut two);
     assert_eq!(role(world, "A", site), Role::Collector);

@@ -105,7 +105,7 @@ fn no_site_merges_central_data_and_none_undoes_a_merge() {
         HERE,
         &[
             (r#"put outpost_item_merge D {"into_ID":"C"}"#, "central_data"),
-            (r#"put outpost_item_merge A {"into_ID":"B"}"#, "central_data"),
+            (r#"put outpost_item_merge A {"into_ID":"D"}"#, "central_data"),
             (r#"put outpost_name_merge NS {"into_ID":"NC"}"#, "central_data"),
         ],
     );

@@ -196,7 +196,7 @@ fn a_site_makes_visibility_of_its_own_patients_in_its_own_stores_and_once() {
             ],
         );
         for edit in [
-            r#"put name_store_join J {"store_ID":"S1","name_ID":"P1"}"#,
+            r#"put name_store_join J {"store_ID":"S1","name_ID":"P1","om_name_is_customer":true}"#,
             r#"patch name_store_join J {"inactive":true}"#,
             "delete name_store_join J",
         ] {
