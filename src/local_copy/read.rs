@@ -2,7 +2,8 @@
 
 use std::ops::ControlFlow;
 
-use domain::catalogue::Table;
+use domain::catalogue::{DataType, Table};
+use domain::json::row_from_json;
 use domain::merge::Merged;
 use protocol::ids::{RecordId, Sequence};
 use sql::{Param, Row, SqlError, SqlErrorKind, SqlExt};
@@ -189,7 +190,9 @@ impl LocalCopy {
         after: Option<&str>,
         limit: u32,
     ) -> Result<Listing<RecordView>, LocalCopyError> {
-        let (condition, store) = match store {
+        // Of central's data the store stands in the record alone.
+        let in_record = store.filter(|_| table.data_type() == DataType::CentralStore);
+        let (condition, store) = match store.filter(|_| in_record.is_none()) {
             Some(store) => ("store = ?4", Param::Text(store)),
             // The parameter is named so that all statements have the same ones.
             None => ("?4 IS NULL", Param::Null),
@@ -214,8 +217,15 @@ impl LocalCopy {
         let mut items: Vec<Unchecked> = Vec::new();
         let mut bytes = 0;
         let mut is_cut = false;
-        let params = [table.name().into(), after.unwrap_or("").into(), checked_limit(limit), store, aliases];
+        let rows_max = if in_record.is_some() { Param::Integer(i64::MAX) } else { checked_limit(limit) };
+        let params = [table.name().into(), after.unwrap_or("").into(), rows_max, store, aliases];
         self.sql.query(&sql, &params, &mut |row| {
+            if in_record.is_some_and(|store| !is_of_store(table, row, store)) {
+                return Ok(ControlFlow::Continue(()));
+            }
+            if items.len() as u64 > u64::from(limit) {
+                return Ok(ControlFlow::Break(()));
+            }
             bytes += row.text(2)?.len();
             if bytes > limits::LIST_BYTES_MAX && !items.is_empty() {
                 is_cut = true;
@@ -328,6 +338,15 @@ impl LocalCopy {
         )?;
         Ok(Listing::cut(items, limit))
     }
+}
+
+/// Whether a record names a store in its own column; what cannot be read names none.
+fn is_of_store(table: &Table, row: &dyn Row, store: &str) -> bool {
+    let own = || {
+        let id = RecordId::new(row.text(0).ok()?).ok()?;
+        table.store_of(&id, &row_from_json(table, &id, row.text(2).ok()?).ok()?)?.ok()
+    };
+    own().is_some_and(|own| own.as_str() == store)
 }
 
 /// A record with what proves it.

@@ -138,6 +138,9 @@ fn every_site_holds_exactly_what_the_worked_example_says() {
     let here = json!([{"store": "A", "role": "collector"}, {"store": "C", "role": "transfer"}]);
     assert_eq!(status["stores_here"], here);
     assert_eq!(agents[0].fails(&["list", "item_line", "--store", "C"], ""), (5, "store_is_transfer".to_owned()));
+    // What is there of it is found by the store.
+    assert_eq!(agents[0].json(&["list", "store", "--store", "C"])["records"][0]["id"], "C");
+    assert_eq!(central.json(&["records", "store", "--store", "C"])["records"].as_array().unwrap().len(), 1);
     // Central makes the other direction itself, and takes it back with the one that it answers.
     success(&central.run(&["visibility", "remove", "name-B", "--store", "C"], ""));
     settle(&agents);

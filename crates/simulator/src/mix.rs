@@ -15,6 +15,8 @@ const LATE_STORES_STREAM: u64 = 0x006c_6174_6521;
 /// In how many runs of a thousand central changes who sees whom, and the stream that draws it.
 const VISIBILITY_PERMILLE: u64 = 500;
 const VISIBILITY_STREAM: u64 = 0x0076_6973_6962;
+/// The stream that draws how much is back-filled at once.
+const BACKFILL_STREAM: u64 = 0x0062_6163_6b66;
 /// In how many runs of a thousand a site reaches for records of others, and the stream that draws it.
 const TAKE_OVER_PERMILLE: u64 = 400;
 const TAKE_OVER_STREAM: u64 = 0x0074_616b_656f;
@@ -228,6 +230,8 @@ pub struct Mix {
     pub judged_groups_max: u64,
     /// Control rows in one reply, in bytes.
     pub control_bytes_max: usize,
+    /// Rows that are back-filled for a site in one exchange.
+    pub backfill_step_rows_max: u64,
     /// Records of central data to begin with.
     pub central_records: u64,
     /// Syncs of SQLite's disks do nothing.
@@ -259,6 +263,8 @@ impl Mix {
         if Random::new(random.clone().number() ^ TAKE_OVER_STREAM).chance(TAKE_OVER_PERMILLE) {
             faults.insert(Fault::TakeOver);
         }
+        let mut backfill = Random::new(random.clone().number() ^ BACKFILL_STREAM);
+        let backfill_step_rows_max = *backfill.pick(&[1, 2, 5, 2_000]);
         let is_edge = profile == Profile::Edge;
         Self {
             profile,
@@ -280,6 +286,7 @@ impl Mix {
             waiting_entries_max: *random.pick(&[3, 10_000, 10_000]),
             judged_groups_max: *random.pick(&[1, 3, 1_000_000]),
             control_bytes_max: *random.pick(&[200, 65_536]),
+            backfill_step_rows_max,
             central_records: random.range(0, 40),
             has_lying_syncs: false,
         }

@@ -166,6 +166,7 @@ impl World {
         let Ok(device_catalogue) = with_declared else { return violation("setup", "the declared table is refused") };
         let limits = StoreLimits {
             waiting_entries_max: mix.waiting_entries_max,
+            backfill_step_rows_max: mix.backfill_step_rows_max,
             control_bytes_max: mix.control_bytes_max,
             ..StoreLimits::default()
         };

@@ -361,6 +361,7 @@ fn lane_standing(lane: &Value) -> String {
         more => format!(" and {more} more"),
     };
     let readers = match (lane["sites"].as_u64(), behind.len()) {
+        (None, _) => "in a lane of its own, until it has read it".to_owned(),
         (Some(0), _) => "no site does now".to_owned(),
         (Some(1), 0) => "1 site, which has read it".to_owned(),
         (_, 0) => format!("{} sites, which have all read it", lane["sites"]),
@@ -409,7 +410,7 @@ fn healing(value: &Value) -> Option<String> {
         Some(ended) => format!("{:<28} since {ended}; central was found to be set back at {since}{waived}\n", "healed"),
         None => format!(
             "\nHEALING since {since}: central was set back to an older backup. Ahead of it and not healed: {} sites. Not heard of \
-             since: {}{named}{waived}. Until all have reported, no store is given to a site; `healing end` goes on without them\n",
+             since: {}{named}{waived}. Until all have reported, no store is given to a site and nothing is merged; `healing end` goes on without them\n",
             value["sites_ahead"], value["sites_unheard"]
         ),
     };

@@ -109,7 +109,8 @@ fn lane_json(lane: &LaneStanding, data_type: DataType) -> Value {
             Some(key) => format!("sites that see {key} receive it"),
             None => "sites that see it receive it".to_owned(),
         },
-        Scope::Gained(site) => format!("site {site} has come to see it, or sees it no more"),
+        Scope::Gained(site) if lane.is_tombstone => format!("site {site} is told that it sees it no more"),
+        Scope::Gained(site) => format!("site {site} came to see it after it was written"),
         Scope::Unknown(_) => "a scope that this program does not know".to_owned(),
     };
     json!({
@@ -117,7 +118,7 @@ fn lane_json(lane: &LaneStanding, data_type: DataType) -> Value {
         "why": why,
         "position": lane.position.0,
         "is_tombstone": lane.is_tombstone,
-        "sites": lane.sites,
+        "sites": (!matches!(lane.scope, Scope::Gained(_))).then_some(lane.sites),
         "sites_behind": lane.sites_behind,
         "behind": lane.behind.iter().map(|(site, name)| json!({ "site": site.0, "name": name })).collect::<Vec<_>>(),
     })

@@ -1,6 +1,7 @@
 //! Records as central has them.
 
-use domain::catalogue::Table;
+use domain::catalogue::{DataType, Table};
+use domain::json::row_from_json;
 use domain::merge::Merged;
 use protocol::ids::RecordId;
 use serde_json::{Value, json};
@@ -16,7 +17,8 @@ pub(super) fn list(center: &Center, which: &RecordsToList) -> Result<Done, Centr
         let message = format!("--limit {} must be 1 to {LIST_LIMIT_MAX}", which.limit);
         return Err(CentralError::new("limit", message, "Page on with --after and the last id.", Exit::Usage));
     }
-    let table = known_table(center, &which.table)?.name().to_owned();
+    let known = known_table(center, &which.table)?.clone();
+    let table = known.name().to_owned();
     if let Some(id) = &which.id {
         return one(center, table, id);
     }
@@ -30,7 +32,7 @@ pub(super) fn list(center: &Center, which: &RecordsToList) -> Result<Done, Centr
             let page = reading.records(&table, merged, after.as_ref(), LIST_LIMIT_MAX.min(limit.max(100)))?;
             let Some(last) = page.last() else { return with_ends(reading, &table, rows) };
             after = Some(last.id.clone());
-            let wanted = page.into_iter().filter(|row| store.is_none() || row.store == store);
+            let wanted = page.into_iter().filter(|row| store.is_none() || store_of(&known, row) == store);
             rows.extend(wanted.take(limit as usize - rows.len()));
             if rows.len() == limit as usize {
                 return with_ends(reading, &table, rows);
@@ -40,6 +42,15 @@ pub(super) fn list(center: &Center, which: &RecordsToList) -> Result<Done, Centr
     // A full page may be the last one: then the next is empty.
     let next = rows.last().filter(|_| rows.len() == limit as usize).map(|(row, _)| &row.id);
     Ok(Done::ok(records_json(&which.table, &rows, next)))
+}
+
+/// The store that a record is of: the one beside it, or of central's data the one that it names.
+fn store_of(table: &Table, row: &RecordRow) -> Option<RecordId> {
+    let named = || {
+        let data = row.data.as_deref().filter(|_| table.data_type() == DataType::CentralStore)?;
+        table.store_of(&row.id, &row_from_json(table, &row.id, data).ok()?)?.ok()
+    };
+    row.store.clone().or_else(named)
 }
 
 /// A table by the name that somebody gave.

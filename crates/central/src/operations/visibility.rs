@@ -57,7 +57,7 @@ pub(super) fn show_store(center: &Center, store: &str) -> Result<Done, CentralEr
     let asked = id.clone();
     let (roles, name, sees, seen_in) = center.read(move |reading| {
         reading.at_once(|reading| {
-            if !reading.record(STORE_TABLE, &asked)?.is_some_and(|record| record.data.is_some()) {
+            if reading.record(STORE_TABLE, &asked)?.is_none_or(|record| record.data.is_none()) {
                 let what = format!("there is no store {asked} at central");
                 return Err(StoreError::refused("unknown_store", &what));
             }

@@ -108,7 +108,8 @@ impl Batch<'_> {
             && !has_unjudged_journal
             && !has_backfill
             && reading.is_drained(site, journal.number, &scopes)?;
-        let has_more_control = control.has_more || has_unjudged_journal;
+        // What is not written into the site's lane yet is in no page: it has to ask once more.
+        let has_more_control = control.has_more || has_unjudged_journal || has_backfill;
         Ok(Told { control: control.rows, has_more_control, judged, rows_waiting, is_drained, scopes })
     }
 

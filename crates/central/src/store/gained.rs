@@ -13,15 +13,20 @@ use sql::{Param, SqlExt};
 
 use super::batch::Batch;
 use super::error::StoreError;
-use super::limits::BACKFILL_STEP_ROWS;
 use super::reading::Reading;
 use super::unsigned;
+
+/// Keys and rows that a step looks at for each row that it may write.
+const LOOKS_PER_ROW: u64 = 50;
 
 impl Batch<'_> {
     /// Carries out some of what has changed for a site: one bounded step. Whether there is more.
     pub(super) fn backfill_step(&mut self, site: SiteId) -> Result<bool, StoreError> {
-        let mut left = if self.site(site)?.has_backfill { BACKFILL_STEP_ROWS } else { 0 };
-        while left > 0 {
+        let rows_max = self.limits.backfill_step_rows_max;
+        let mut left = if self.site(site)?.has_backfill { rows_max } else { 0 };
+        // What is looked at and not written brings a site nothing, and it must not ask in vain.
+        let mut looks_left = rows_max.saturating_mul(LOOKS_PER_ROW);
+        while left > 0 && looks_left > 0 {
             let next = self.sql.query_one(
                 "SELECT visible_key, after FROM backfill WHERE site = ?1 ORDER BY visible_key LIMIT 1",
                 &[site.0.into()],
@@ -31,7 +36,9 @@ impl Batch<'_> {
                 self.site(site)?.has_backfill = false;
                 return Ok(false);
             };
-            left = left.saturating_sub(self.backfill_key(site, &key, after, left)?.max(1));
+            let (looked_at, written) = self.backfill_key(site, &key, after, left)?;
+            left = left.saturating_sub(written);
+            looks_left = looks_left.saturating_sub(looked_at.max(1));
         }
         Ok(self.site(site)?.has_backfill)
     }
@@ -115,8 +122,8 @@ impl Batch<'_> {
         Ok(own)
     }
 
-    /// One bounded part of a key's rows; how many they were.
-    fn backfill_key(&mut self, site: SiteId, key: &str, after: i64, rows_max: u64) -> Result<u64, StoreError> {
+    /// One bounded part of a key's rows; how many were looked at, and written.
+    fn backfill_key(&mut self, site: SiteId, key: &str, after: i64, rows_max: u64) -> Result<(u64, u64), StoreError> {
         let sees = self.reading().sees(site, key)?;
         let scope = self.scope_number(&Scope::Visible)?;
         let mut records = Vec::new();
@@ -129,10 +136,12 @@ impl Batch<'_> {
                 Ok(ControlFlow::Continue(()))
             },
         )?;
+        let mut written = 0;
         for (record, is_tombstone) in &records {
             // What was deleted before the site saw it never was there.
             if !sees || !is_tombstone {
                 self.put_gained(site, *record, sees.then_some(key))?;
+                written += 1;
             }
         }
         let count = records.len() as u64;
@@ -143,7 +152,7 @@ impl Batch<'_> {
         } else {
             self.sql.execute("DELETE FROM backfill WHERE site = ?1 AND visible_key = ?2", &place)?;
         }
-        Ok(count)
+        Ok((count, written))
     }
 
     /// Puts a record into a site's own lane, at the head: with the key by which the site sees it, so that it is passed over once the site

@@ -122,6 +122,13 @@ impl Batch<'_> {
                 return Ok(Err(Reason::new("store_is_held", &what)));
             }
         }
+        if table.merges().is_some() {
+            match self.refuse_while_healing(&format!("{} {} cannot be changed yet", table.name(), edit.id)) {
+                Ok(()) => {}
+                Err(StoreError::Refused(refusal)) => return Ok(Err(Reason::new(&refusal.code, &refusal.message))),
+                Err(other) => return Err(other),
+            }
+        }
         let row = match self.imported_row(table, edit) {
             Ok(row) => row,
             Err(reason) => return Ok(Err(reason)),

@@ -40,6 +40,8 @@ pub struct StoreLimits {
     pub control_rows_max: u64,
     /// Refused entries of one journal that are kept beyond the age of the log; above it the oldest go with the rest.
     pub set_aside_entries_max: u64,
+    /// Rows that are back-filled for a site in one exchange after what it sees has changed: what is left comes with the next one.
+    pub backfill_step_rows_max: u64,
 }
 
 impl Default for StoreLimits {
@@ -51,6 +53,7 @@ impl Default for StoreLimits {
             control_bytes_max: limits::CONTROL_BYTES_MAX,
             control_rows_max: 100_000,
             set_aside_entries_max: 10_000,
+            backfill_step_rows_max: BACKFILL_STEP_ROWS,
         }
     }
 }
@@ -67,7 +70,7 @@ pub fn sqlite_options() -> sql::Options {
 /// site sees and what it has come to see.
 pub const STORES_MAX: usize = limits::SCOPES_MAX - 4;
 
-/// Rows that are back-filled for a site in one exchange, at most, after what it sees has changed: what is left comes with the next one.
+/// [`StoreLimits::backfill_step_rows_max`], unless another is given.
 pub const BACKFILL_STEP_ROWS: u64 = 2_000;
 
 /// Rows of a lane that are looked through for one page at most: what is not for the reader is passed over, and its cursor moves on.

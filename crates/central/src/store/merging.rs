@@ -51,7 +51,7 @@ impl Batch<'_> {
     /// Makes two records one: what `from` is by now goes, what `into` is by now stays. `table` is the catalogue's name.
     ///
     /// # Errors
-    /// `merge_table` where the table's records are not merged; `merge_record_missing` and the judge's other reasons.
+    /// `merge_table` where the table's records are not merged; `merge_record_missing` and the judge's other reasons; `central_heals`.
     pub fn merge(&mut self, table: &str, from: &RecordId, into: &RecordId) -> Result<Merge, StoreError> {
         self.job(|batch| batch.merge_now(table, from, into))
     }
@@ -76,6 +76,7 @@ impl Batch<'_> {
             Plan::Done(both) => return Ok(Merge::Nothing { both }),
             Plan::Alias { from, into } => (from, into),
         };
+        self.refuse_while_healing(&format!("{} {from} cannot be merged into {into} yet", table.name()))?;
         let value = Value::Text(into.to_string());
         let row = Row::new(vec![(merges.column_ref(INTO_COLUMN), value)]).expect("one id is within every limit");
         let key = (merges.reference().clone(), from.clone());

@@ -185,9 +185,9 @@ impl Batch<'_> {
         } else {
             self.sql.execute("DELETE FROM site_sees WHERE site = ?1 AND visible_key = ?2", &row)?;
         }
-        // What is written from now on comes in the common lane; with nothing there yet, nothing is to be back-filled.
+        // What is written from now on comes in the common lane; with nothing there yet, nothing is to be back-filled or taken back.
         let sql = "SELECT 1 FROM lane WHERE visible_key = ?1 LIMIT 1";
-        let is_empty = sees && self.sql.query_integer(sql, &[(&text).into()])?.is_none();
+        let is_empty = self.sql.query_integer(sql, &[(&text).into()])?.is_none();
         if !is_empty && self.site(site)?.is_enrolled {
             self.site(site)?.has_backfill = true;
             self.sql.execute(

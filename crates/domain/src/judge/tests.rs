@@ -194,9 +194,6 @@ fn central_data_is_written_on_central_alone_and_goes_to_all_sites() {
             (r#"put name N9 {"type":"facility"}"#, "accept, to all sites"),
         ],
     );
-    let as_here = r#"put item I1 {"code":"1"}"#;
-    World::check(Side::Central, HERE, &[(as_here, "already_here")]);
-    World::check(Side::Device, HERE, &[(as_here, "central_data")]);
     for side in BOTH {
         World::check(
             side,

@@ -66,8 +66,8 @@ impl World {
             }
             news => news?,
         };
-        // While a device heals with a central that was set back, central may lack what an edit builds on: then it is set aside. What it must
-        // refuse it refuses all the same.
+        // While a device heals with a central that was set back, central may lack what an edit builds on: then it is set aside.
+        // What it must refuse it refuses all the same.
         let heals = self.model.device(index).is_other_time_line;
         let settled = |expected| if heals && expected == Expected::Accepted { Expected::Either } else { expected };
         let mut sizes = groups.iter().map(|(count, expected)| (*count, settled(*expected)));

@@ -11,6 +11,7 @@ contract!(
     a_site_without_which_an_operator_went_on_heals_when_it_comes,
     a_site_that_is_freed_of_its_device_is_not_waited_for,
     no_store_is_given_to_a_site_while_central_heals,
+    nothing_is_merged_while_central_heals,
     a_healing_that_was_begun_goes_on_after_a_restart,
     only_a_central_that_heals_can_be_told_to_go_on,
     what_was_refused_before_stays_refused_with_its_group,
@@ -126,6 +127,21 @@ fn no_store_is_given_to_a_site_while_central_heals(world: &mut World) {
         settle(world, device);
     }
     give(world, "D", &devices[1]).unwrap();
+}
+
+fn nothing_is_merged_while_central_heals(world: &mut World) {
+    let mut devices = set_back(world);
+    world.write(&[r#"upsert item I1 {"code":"1"}"#, r#"upsert item I2 {"code":"2"}"#]);
+    let merge = |world: &mut World| world.try_job(|batch| batch.merge("item", &id("I1"), &id("I2")));
+
+    assert_eq!(merge(world).unwrap_err().code(), "central_heals");
+    let row = r#"upsert outpost_item_merge I1 {"into_ID":"I2"}"#;
+    let report = world.import(ImportMode::AllOrNothing, &[row]);
+    assert!(!report.is_kept && format!("{:?}", report.refusals).contains("central_heals"));
+    for device in &mut devices {
+        settle(world, device);
+    }
+    merge(world).unwrap();
 }
 
 fn a_healing_that_was_begun_goes_on_after_a_restart(world: &mut World) {

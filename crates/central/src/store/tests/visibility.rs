@@ -224,6 +224,7 @@ fn a_back_fill_goes_on_in_bounded_steps_and_is_counted(world: &mut World) {
 
     let first = two.push(world);
     assert!(first.rows_waiting.unwrap() > rows, "what is still to be written counts");
+    assert!(first.has_more_control, "the site asks on though its lanes may be read to their ends");
     two.pull(world);
     assert!(!has(&two, "item_store_join", &format!("IA{}", rows - 1)));
     settle(world, &mut two);

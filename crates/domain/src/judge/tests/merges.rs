@@ -100,6 +100,13 @@ fn central_undoes_a_merge_by_deleting_its_row() {
 }
 
 #[test]
+fn what_a_site_puts_as_it_is_here_needs_nobody() {
+    let as_here = r#"put item A {"item_name":"x"}"#;
+    assert_eq!(world().outcome(Side::Central, HERE, as_here), "already_here");
+    assert_eq!(world().outcome(Side::Device, HERE, as_here), "central_data");
+}
+
+#[test]
 fn no_site_merges_central_data_and_none_undoes_a_merge() {
     check(
         HERE,
