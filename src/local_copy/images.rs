@@ -246,6 +246,11 @@ impl LocalCopy {
         let Some(Ok(patient)) = key.table.patient_column().map(|column| key.table.id_in(row, column)) else {
             return Ok(None);
         };
+        self.home_store_of(&patient)
+    }
+
+    /// The home store of a patient that is here.
+    pub(super) fn home_store_of(&mut self, patient: &RecordId) -> Result<Option<RecordId>, LocalCopyError> {
         match self.merged_header(&self.key_by_name(NAME_TABLE, patient.as_str())?)? {
             Header::Here { store } => Ok(store),
             Header::Unknown | Header::Deleted => Ok(None),

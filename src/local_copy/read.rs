@@ -3,7 +3,6 @@
 use std::ops::ControlFlow;
 
 use domain::catalogue::{DataType, Table};
-use domain::json::row_from_json;
 use domain::merge::Merged;
 use protocol::ids::{RecordId, Sequence};
 use sql::{Param, Row, SqlError, SqlErrorKind, SqlExt};
@@ -342,10 +341,7 @@ impl LocalCopy {
 
 /// Whether a record names a store in its own column; what cannot be read names none.
 fn is_of_store(table: &Table, row: &dyn Row, store: &str) -> bool {
-    let own = || {
-        let id = RecordId::new(row.text(0).ok()?).ok()?;
-        table.store_of(&id, &row_from_json(table, &id, row.text(2).ok()?).ok()?)?.ok()
-    };
+    let own = || table.store_in(&RecordId::new(row.text(0).ok()?).ok()?, row.text(2).ok()?);
     own().is_some_and(|own| own.as_str() == store)
 }
 

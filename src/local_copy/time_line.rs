@@ -5,8 +5,6 @@
 //! central is not sent again. What does not come again is not swept: central has lost it. Both are handed back, whole, as an edit of
 //! this site; what the site may not write central refuses, and keeps in set-aside for an operator to adopt.
 
-use domain::judge::Header;
-use domain::store::NAME_TABLE;
 use domain::visibility::{Join, is_join};
 use protocol::entry::{Entry, Operation};
 use protocol::ids::{OwnershipNumber, Position, RecordId, Sequence, TableRef};
@@ -255,10 +253,7 @@ impl LocalCopy {
     ) -> Result<Option<RecordId>, LocalCopyError> {
         let held = |join: &Join| grants.iter().any(|(store, _)| store == join.store.as_str());
         let Some(join) = Join::of(&key.table, row).filter(held) else { return Ok(None) };
-        match self.merged_header(&self.key_by_name(NAME_TABLE, join.name.as_str())?)? {
-            Header::Here { store } => Ok(store),
-            Header::Unknown | Header::Deleted => Ok(None),
-        }
+        self.home_store_of(&join.name)
     }
 
     /// Whether an entry of the journal in use that is not judged puts the record whole.

@@ -5,21 +5,17 @@ use std::fmt;
 
 use crate::random::Random;
 
-/// In how many runs of a thousand stores become dispensaries and cease to be.
-const MODES_PERMILLE: u64 = 500;
-/// Makes the stream that draws it another one than the one of forks.
-const MODES_STREAM: u64 = 0x006d_6f64_6573;
-/// In how many runs of a thousand central gives further stores, and the stream that draws it.
-const LATE_STORES_PERMILLE: u64 = 500;
-const LATE_STORES_STREAM: u64 = 0x006c_6174_6521;
-/// In how many runs of a thousand central changes who sees whom, and the stream that draws it.
-const VISIBILITY_PERMILLE: u64 = 500;
-const VISIBILITY_STREAM: u64 = 0x0076_6973_6962;
+/// Faults with a stream of their own, so that the course of a seed does not hang on them: what central's people do, and what came to the
+/// simulator after its first seeds were known. In how many runs of a thousand there is each, and the stream that draws it, which is
+/// another one than that of forks.
+const OWN_STREAMS: [(Fault, u64, u64); 4] = [
+    (Fault::Modes, 500, 0x006d_6f64_6573),
+    (Fault::LateStores, 500, 0x006c_6174_6521),
+    (Fault::Visibility, 500, 0x0076_6973_6962),
+    (Fault::TakeOver, 400, 0x0074_616b_656f),
+];
 /// The stream that draws how much is back-filled at once.
 const BACKFILL_STREAM: u64 = 0x0062_6163_6b66;
-/// In how many runs of a thousand a site reaches for records of others, and the stream that draws it.
-const TAKE_OVER_PERMILLE: u64 = 400;
-const TAKE_OVER_STREAM: u64 = 0x0074_616b_656f;
 /// Of how many runs in a thousand devices and central may be copied, set back or replaced.
 const FORKS_PERMILLE: u64 = 350;
 
@@ -165,9 +161,8 @@ impl Fault {
         matches!(self, Self::Clone | Self::SetBack | Self::Replace | Self::Stranger | Self::CentralSetBack)
     }
 
-    /// Whether it has a stream of its own: what central's people do, and what came to the simulator after its first seeds were known.
-    fn is_drawn_for_itself(self) -> bool {
-        matches!(self, Self::Modes | Self::LateStores | Self::Visibility | Self::TakeOver)
+    fn has_own_stream(self) -> bool {
+        OWN_STREAMS.iter().any(|(fault, _, _)| *fault == self)
     }
 
     /// Whether a profile may draw it.
@@ -242,7 +237,7 @@ impl Mix {
     /// Draws a mix for a profile. With `has_forks` it is one in which devices are copied, set back and replaced, or may be.
     pub fn draw(profile: Profile, has_forks: bool, random: &mut Random) -> Self {
         let share = *random.pick(&[300, 600, 900]);
-        let is_base = |fault: &Fault| !fault.is_fork() && !fault.is_drawn_for_itself() && fault.is_in(profile);
+        let is_base = |fault: &Fault| !fault.is_fork() && !fault.has_own_stream() && fault.is_in(profile);
         let base = Fault::ALL.iter().copied().filter(is_base);
         let mut faults: BTreeSet<Fault> = base.filter(|_| random.chance(share)).collect();
         // A stream of its own, so that the rest of a seed's course does not hang on it.
@@ -251,17 +246,10 @@ impl Mix {
             let forking = Fault::ALL.iter().copied().filter(|fault| fault.is_fork());
             faults.extend(forking.filter(|_| forks.chance(500)));
         }
-        if Random::new(random.clone().number() ^ MODES_STREAM).chance(MODES_PERMILLE) {
-            faults.insert(Fault::Modes);
-        }
-        if Random::new(random.clone().number() ^ LATE_STORES_STREAM).chance(LATE_STORES_PERMILLE) {
-            faults.insert(Fault::LateStores);
-        }
-        if Random::new(random.clone().number() ^ VISIBILITY_STREAM).chance(VISIBILITY_PERMILLE) {
-            faults.insert(Fault::Visibility);
-        }
-        if Random::new(random.clone().number() ^ TAKE_OVER_STREAM).chance(TAKE_OVER_PERMILLE) {
-            faults.insert(Fault::TakeOver);
+        for (fault, permille, stream) in OWN_STREAMS {
+            if Random::new(random.clone().number() ^ stream).chance(permille) {
+                faults.insert(fault);
+            }
         }
         let mut backfill = Random::new(random.clone().number() ^ BACKFILL_STREAM);
         let backfill_step_rows_max = *backfill.pick(&[1, 2, 5, 2_000]);

@@ -242,6 +242,19 @@ fn a_record_that_was_being_handed_back_goes_with_its_edit_when_the_journal_is_gi
     });
 }
 
+/// Sweeps, as after a session; the ids of what is handed back meanwhile, in order.
+fn handed_back(site: &mut Site) -> Vec<String> {
+    let mut ids = Vec::new();
+    loop {
+        ids.extend(site.copy.lost_in_step().unwrap().into_iter().map(|lost| lost.id.to_string()));
+        if !site.copy.sweep_step().unwrap() {
+            break;
+        }
+    }
+    ids.sort_unstable();
+    ids
+}
+
 /// Found by a tester: what central had made since, and the site had by a mode of a store that central forgot, was nowhere afterwards. What
 /// central has all the same it refuses as `already_here`.
 #[test]
@@ -255,15 +268,8 @@ fn central_data_that_came_by_what_a_central_that_was_set_back_forgot_is_handed_b
         drain(site, vec![image("kept", 3, "{}")]);
         site.copy.remember_sync(6, None).unwrap();
 
-        let mut handed_back = Vec::new();
-        loop {
-            handed_back.extend(site.copy.lost_in_step().unwrap().into_iter().map(|lost| lost.id.to_string()));
-            if !site.copy.sweep_step().unwrap() {
-                break;
-            }
-        }
+        let handed_back = handed_back(site);
 
-        handed_back.sort_unstable();
         assert_eq!(handed_back, ["AB", "lost"], "of a store that is not to be here its site knows best");
         assert!(site.view("abbreviation", "AB").is_none());
         assert_eq!((site.shown("D"), site.shown("kept")), ("-".to_owned(), "{}".to_owned()));
@@ -297,14 +303,7 @@ fn what_hangs_on_a_name_that_central_which_was_set_back_does_not_show_is_handed_
         let page = site.page_of(&visible, again[..2].to_vec(), true);
         site.store_page(&page).unwrap();
 
-        let mut handed_back = Vec::new();
-        loop {
-            handed_back.extend(site.copy.lost_in_step().unwrap().into_iter().map(|lost| lost.id.to_string()));
-            if !site.copy.sweep_step().unwrap() {
-                break;
-            }
-        }
-        handed_back.sort_unstable();
+        let handed_back = handed_back(site);
 
         // Whether central has lost what hangs on the name, or only that it is visible here, it alone knows.
         assert_eq!(handed_back, ["J2", "lost", "of_lost", "own"]);

@@ -13,33 +13,20 @@ pub(super) fn merge(center: &Center, table: &str, from: &str, into: &str) -> Res
     let name = known_table(center, table)?.name().to_owned();
     let (asked_from, asked_into) = (record_id(from)?, record_id(into)?);
     let merge = center.write(move |batch| batch.merge(&name, &asked_from, &asked_into))?;
-    Ok(Done::ok(match merge {
-        Merge::Done { from: gone, into: stays, position } => {
-            tracing::info!(
-                table,
-                from = gone.as_str(),
-                into = stays.as_str(),
-                position = position.0,
-                "records were merged"
-            );
-            json!({
-                "table": table,
-                "from": gone.as_str(),
-                "into": stays.as_str(),
-                "asked_from": from,
-                "asked_into": into,
-                "is_new": true,
-                "position": position.0,
-            })
-        }
-        Merge::Nothing { both } => json!({
-            "table": table,
-            "from": both.as_str(),
-            "into": both.as_str(),
-            "asked_from": from,
-            "asked_into": into,
-            "is_new": false,
-            "position": null,
-        }),
-    }))
+    let (gone, stays, position) = match &merge {
+        Merge::Done { from, into, position } => (from, into, Some(position.0)),
+        Merge::Nothing { both } => (both, both, None),
+    };
+    if position.is_some() {
+        tracing::info!(table, from = gone.as_str(), into = stays.as_str(), position, "records were merged");
+    }
+    Ok(Done::ok(json!({
+        "table": table,
+        "from": gone.as_str(),
+        "into": stays.as_str(),
+        "asked_from": from,
+        "asked_into": into,
+        "is_new": position.is_some(),
+        "position": position,
+    })))
 }

@@ -1,7 +1,6 @@
 //! Records as central has them.
 
 use domain::catalogue::{DataType, Table};
-use domain::json::row_from_json;
 use domain::merge::Merged;
 use protocol::ids::RecordId;
 use serde_json::{Value, json};
@@ -48,7 +47,7 @@ pub(super) fn list(center: &Center, which: &RecordsToList) -> Result<Done, Centr
 fn store_of(table: &Table, row: &RecordRow) -> Option<RecordId> {
     let named = || {
         let data = row.data.as_deref().filter(|_| table.data_type() == DataType::CentralStore)?;
-        table.store_of(&row.id, &row_from_json(table, &row.id, data).ok()?)?.ok()
+        table.store_in(&row.id, data)
     };
     row.store.clone().or_else(named)
 }

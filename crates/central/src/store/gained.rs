@@ -100,11 +100,16 @@ impl Batch<'_> {
 
     /// A record was written into the common lane: for the sites that see its key what stands in their own lanes is older, and must not
     /// come after it.
-    pub(super) fn forget_gained(&mut self, record: i64, key: &str) -> Result<(), StoreError> {
-        for (scope, site) in self.own_lanes_of(record)? {
-            if self.reading().sees(site, key)? {
+    pub(super) fn forget_gained(
+        &mut self,
+        record: i64,
+        own_lanes: &[(i64, SiteId)],
+        key: &str,
+    ) -> Result<(), StoreError> {
+        for (scope, site) in own_lanes {
+            if self.reading().sees(*site, key)? {
                 let sql = "DELETE FROM lane WHERE record = ?1 AND scope = ?2";
-                self.sql.execute(sql, &[record.into(), scope.into()])?;
+                self.sql.execute(sql, &[record.into(), (*scope).into()])?;
             }
         }
         Ok(())

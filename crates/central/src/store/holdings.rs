@@ -17,6 +17,11 @@ impl Holdings {
         self.by_store.get(store)
     }
 
+    /// The site that a store is active at: central, if it was never given away.
+    pub(super) fn holder(&self, store: &RecordId) -> SiteId {
+        self.get(store).map_or(SiteId::CENTRAL, |holding| holding.site)
+    }
+
     /// The stores of a site, in order, each with the number under which it holds it.
     pub(super) fn of_site(&self, site: SiteId) -> impl Iterator<Item = (&RecordId, OwnershipNumber)> {
         self.by_site.get(&site).into_iter().flatten().map(|(store, ownership)| (store, *ownership))

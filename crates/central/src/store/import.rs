@@ -116,9 +116,9 @@ impl Batch<'_> {
         let key: Key = (table.reference().clone(), edit.id.clone());
         let is_store = table.site_column().is_some();
         if is_store && edit.op == EditOp::Delete {
-            let holder = self.state.holdings.get(&edit.id).filter(|holding| holding.site != SiteId::CENTRAL);
-            if let Some(holder) = holder {
-                let what = format!("store {} is active at site {}; it cannot be deleted", edit.id, holder.site);
+            let holder = self.state.holdings.holder(&edit.id);
+            if holder != SiteId::CENTRAL {
+                let what = format!("store {} is active at site {holder}; it cannot be deleted", edit.id);
                 return Ok(Err(Reason::new("store_is_held", &what)));
             }
         }
@@ -148,8 +148,16 @@ impl Batch<'_> {
         let Some(data) = &edit.data else { return Ok(Row::default()) };
         let row = json::row_from_json(table, &edit.id, data)
             .map_err(|error| Reason::new(error.code(), &error.to_string()))?;
-        let holder = self.state.holdings.get(&edit.id).map_or(SiteId::CENTRAL, |holding| holding.site);
+        let holder = self.state.holdings.holder(&edit.id);
         Ok(normalise_import(table, row, holder))
+    }
+
+    /// As [`Batch::write_as_central`], of what follows from an order of an operator's.
+    ///
+    /// # Errors
+    /// Refused with the judge's reason.
+    pub(super) fn write_own(&mut self, key: Key, operation: Operation) -> Result<(), StoreError> {
+        self.write_as_central(key, operation)?.map_err(|reason| StoreError::refused(&reason.code, &reason.text))
     }
 
     /// Judges and writes one edit of central's own, and logs it in central's journal.

@@ -3,19 +3,15 @@
 
 use std::ops::ControlFlow;
 
-use domain::store::STORE_TABLE;
+use domain::store::{NAME_TABLE, STORE_TABLE};
 use domain::visibility::{JOIN_TABLE, Join};
 use protocol::entry::Operation;
 use protocol::ids::RecordId;
-use protocol::message::Refusal;
 use sql::SqlExt;
 
 use super::batch::Batch;
 use super::error::StoreError;
 use super::text;
-
-/// The table of names.
-const NAME_TABLE: &str = "name";
 
 impl Batch<'_> {
     /// Makes a name visible in a store by hand, or takes that back. Whether it is visible afterwards: where the store sees the name because
@@ -28,10 +24,8 @@ impl Batch<'_> {
             let join = Join { name: name.clone(), store: store.clone() };
             let there = batch.joins_of(&join)?;
             for (table, id, code) in [(STORE_TABLE, store, "unknown_store"), (NAME_TABLE, name, "unknown_name")] {
-                let reference = batch.catalogue.table_by_name(table).ok().map(|table| table.reference().clone());
-                let found = reference.map(|reference| batch.read_store_of(&(reference, id.clone()))).transpose()?;
                 // A join of what is gone can be taken back.
-                if (is_visible || there.is_empty()) && !found.flatten().is_some_and(|(is_here, _)| is_here) {
+                if (is_visible || there.is_empty()) && !batch.is_here(table, id)? {
                     return Err(StoreError::refused(
                         code,
                         &format!("there is no {table} {id} at central; import it first"),
@@ -119,9 +113,6 @@ impl Batch<'_> {
 
     fn write_join(&mut self, id: &RecordId, operation: Operation) -> Result<(), StoreError> {
         let Ok(joins) = self.catalogue.table_by_name(JOIN_TABLE) else { return Ok(()) };
-        match self.write_as_central((joins.reference().clone(), id.clone()), operation)? {
-            Ok(()) => Ok(()),
-            Err(reason) => Err(StoreError::Refused(Refusal::new(&reason.code, &reason.text))),
-        }
+        self.write_own((joins.reference().clone(), id.clone()), operation)
     }
 }

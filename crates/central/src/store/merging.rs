@@ -5,7 +5,6 @@ use std::ops::ControlFlow;
 use domain::catalogue::{Catalogue, Table};
 use domain::json;
 use domain::merge::{self, Alias, INTO_COLUMN, Plan};
-use domain::store::STORE_TABLE;
 use protocol::entry::Operation;
 use protocol::ids::{Position, RecordId, TableRef};
 use protocol::row::{Row, Value};
@@ -80,9 +79,7 @@ impl Batch<'_> {
         let value = Value::Text(into.to_string());
         let row = Row::new(vec![(merges.column_ref(INTO_COLUMN), value)]).expect("one id is within every limit");
         let key = (merges.reference().clone(), from.clone());
-        if let Err(reason) = self.write_as_central(key, Operation::Put(row))? {
-            return Err(StoreError::refused(&reason.code, &reason.text));
-        }
+        self.write_own(key, Operation::Put(row))?;
         // What waited may have been written behind it.
         let position = self.alias(merges, &from)?.map_or(Position::ZERO, |alias| alias.position);
         Ok(Merge::Done { from, into, position })
@@ -94,35 +91,23 @@ impl Batch<'_> {
         Ok(into.map(|into| Alias { into, position: Position(stored.position) }))
     }
 
-    /// A store whose record names this name.
-    pub(super) fn store_of_name(&mut self, name: &RecordId) -> Result<Option<RecordId>, StoreError> {
-        let Ok(stores) = self.catalogue.table_by_name(STORE_TABLE) else { return Ok(None) };
-        let Some(column) = stores.name_column() else { return Ok(None) };
-        self.first_naming(stores, column, name)
-    }
-
-    /// A record that was merged into this one.
+    /// A record that was merged into this one. Reads all rows of the merges: they are few, and this is asked only where somebody gives a
+    /// store another name.
     pub(super) fn merged_into(&mut self, merges: &TableRef, record: &RecordId) -> Result<Option<RecordId>, StoreError> {
         let Some(merges) = self.catalogue.table(merges) else { return Ok(None) };
-        self.first_naming(merges, INTO_COLUMN, record)
-    }
-
-    /// The first record of a table that has an id in a column. Reads all of the table: stores and merges are few, and this is asked
-    /// only where somebody merges names or gives a store another name.
-    fn first_naming(&mut self, table: &Table, column: &str, wanted: &RecordId) -> Result<Option<RecordId>, StoreError> {
         // What looks the same in JSON, so that most rows need not be read as such.
-        let is_plain = wanted.as_str().chars().all(|character| character.is_ascii_alphanumeric() || character == '-');
-        let pattern = if is_plain { format!("%{wanted}%") } else { "%".to_owned() };
+        let is_plain = record.as_str().chars().all(|character| character.is_ascii_alphanumeric() || character == '-');
+        let pattern = if is_plain { format!("%{record}%") } else { "%".to_owned() };
         let (mut found, mut damaged) = (None, None);
         self.sql.query(
             "SELECT id, data FROM record WHERE table_name = ?1 AND data LIKE ?2 ORDER BY id",
-            &[table.name().into(), pattern.as_str().into()],
+            &[merges.name().into(), pattern.as_str().into()],
             &mut |row| {
                 let id = text::record_id(row, 0)?;
-                match json::row_from_json(table, &id, row.text(1)?) {
-                    Ok(row) if table.id_in(&row, column).as_ref() == Ok(wanted) => found = Some(id),
+                match json::row_from_json(merges, &id, row.text(1)?) {
+                    Ok(row) if merge::into_of(merges, &row).as_ref() == Ok(record) => found = Some(id),
                     Ok(_) => return Ok(ControlFlow::Continue(())),
-                    Err(error) => damaged = Some(damaged_record(table, &id, &error)),
+                    Err(error) => damaged = Some(damaged_record(merges, &id, &error)),
                 }
                 Ok(ControlFlow::Break(()))
             },

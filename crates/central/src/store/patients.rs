@@ -4,7 +4,7 @@ use domain::catalogue::Table;
 use domain::judge::Applied;
 use domain::store::NAME_TABLE;
 use domain::visibility::VisibleKey;
-use protocol::ids::{RecordId, SiteId};
+use protocol::ids::RecordId;
 use sql::{Param, SqlExt};
 
 use super::batch::Batch;
@@ -44,14 +44,5 @@ impl Batch<'_> {
     /// The patients whose home store it is.
     pub(super) fn patients_of(&mut self, store: &RecordId) -> Result<Vec<RecordId>, StoreError> {
         self.ids("SELECT name FROM patient_home WHERE store = ?1", store)
-    }
-
-    /// Whether a dispensary is active at a site. What was never given away is active at central.
-    pub(super) fn has_dispensary(&self, site: SiteId) -> bool {
-        let holder = |store| self.state.holdings.get(store).map_or(SiteId::CENTRAL, |holding| holding.site);
-        if site == SiteId::CENTRAL {
-            return self.state.dispensaries.iter().any(|store| holder(store) == site);
-        }
-        self.state.stores_of(site).any(|store| self.state.dispensaries.contains(store))
     }
 }

@@ -147,16 +147,18 @@ impl Batch<'_> {
             let scope_number = self.scope_number(scope)?;
             scopes.push(scope_number);
             let before = lanes.iter().find(|lane| lane.scope == scope_number);
+            let visible_key = applied.visible_key.as_ref().filter(|_| *scope == Scope::Visible);
+            let own = match visible_key.and(before) {
+                Some(_) => self.own_lanes_of(number)?,
+                None => Vec::new(),
+            };
             // What stands in the author's own lane it has not read, although its cursor of the common one may have passed it by.
-            let is_owed = *scope == Scope::Visible
-                && before.is_some()
-                && self.own_lanes_of(number)?.iter().any(|(_, site)| *site == author.site);
+            let is_owed = own.iter().any(|(_, site)| *site == author.site);
             let echo = if is_owed { None } else { self.echo(author, &scope.to_id(), before)? };
             let place = LanePlace { scope: scope_number, position, is_tombstone: applied.row.is_none(), echo };
-            let visible_key = applied.visible_key.as_ref().filter(|_| *scope == Scope::Visible);
             self.put_lane_row(number, place, before, visible_key)?;
-            if let Some(key) = visible_key.filter(|_| before.is_some()) {
-                self.forget_gained(number, &key.to_text())?;
+            if let Some(key) = visible_key {
+                self.forget_gained(number, &own, &key.to_text())?;
             }
         }
         if table.name() == STORE_TABLE {

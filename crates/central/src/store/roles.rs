@@ -5,6 +5,7 @@
 
 use std::ops::ControlFlow;
 
+use domain::store::STORE_TABLE;
 use domain::visibility::VisibleKey;
 use protocol::ids::{RecordId, SiteId};
 use sql::SqlExt;
@@ -55,10 +56,10 @@ impl Batch<'_> {
                 let what = "central has a collector copy of every store that is active elsewhere";
                 return Err(StoreError::refused("central_collects", what));
             }
-            if batch.store_record(store)?.is_none_or(|(is_here, _)| !is_here) {
+            if !batch.is_here(STORE_TABLE, store)? {
                 return Err(StoreError::refused("unknown_store", &format!("there is no store {store} at central")));
             }
-            if batch.state.holdings.get(store).is_some_and(|holding| holding.site == site) {
+            if batch.state.holdings.holder(store) == site {
                 let what = format!("store {store} is active at site {site}, which has all of it");
                 return Err(StoreError::refused("store_is_active", &what));
             }
@@ -87,7 +88,7 @@ impl Batch<'_> {
     /// # Errors
     /// [`StoreError::Sql`].
     pub fn role_of(&mut self, store: &RecordId, site: SiteId) -> Result<Role, StoreError> {
-        let holder = self.state.holdings.get(store).map_or(SiteId::CENTRAL, |holding| holding.site);
+        let holder = self.state.holdings.holder(store);
         Ok(if holder == site {
             Role::Active
         } else if site == SiteId::CENTRAL || self.state.collects(site, store) {

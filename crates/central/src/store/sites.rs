@@ -7,8 +7,7 @@ use domain::judge::Holding;
 use domain::store::STORE_TABLE;
 use protocol::control::{Control, ControlRow};
 use protocol::entry::Operation;
-use protocol::ids::{ControlNumber, CredentialGeneration, HardwareSalt, OwnershipNumber, RecordId, SiteId, TableRef};
-use protocol::message::Refusal;
+use protocol::ids::{ControlNumber, CredentialGeneration, HardwareSalt, OwnershipNumber, RecordId, SiteId};
 use protocol::row::{Row, Value};
 use sql::{Sql, SqlExt};
 
@@ -138,7 +137,7 @@ impl Batch<'_> {
 
     fn give_store(&mut self, store: &RecordId, site: SiteId) -> Result<(), StoreError> {
         let kind = self.kind_of(site)?;
-        if self.store_record(store)?.is_none_or(|(is_here, _)| !is_here) {
+        if !self.is_here(STORE_TABLE, store)? {
             let what = format!("there is no store {store} at central; import its record first");
             return Err(StoreError::refused("unknown_store", &what));
         }
@@ -202,7 +201,7 @@ impl Batch<'_> {
         }
         self.tell_grant(site, store, ownership)?;
         // Of a store that central has forgotten, too, the record is still to come.
-        if self.store_record(store)?.is_some_and(|(is_here, _)| is_here) {
+        if self.is_here(STORE_TABLE, store)? {
             self.write_site_column(store, site)?;
         }
         Ok(())
@@ -215,10 +214,7 @@ impl Batch<'_> {
         let patch = Row::new(vec![(table.column_ref(name), Value::Number(site.to_string()))])
             .expect("one column of the catalogue is within every limit");
         let reference = table.reference().clone();
-        match self.write_as_central((reference, store.clone()), Operation::Patch(patch))? {
-            Ok(()) => Ok(()),
-            Err(reason) => Err(StoreError::Refused(Refusal::new(&reason.code, &reason.text))),
-        }
+        self.write_own((reference, store.clone()), Operation::Patch(patch))
     }
 
     fn kind_of(&mut self, site: SiteId) -> Result<Option<SiteKind>, StoreError> {
@@ -227,11 +223,11 @@ impl Batch<'_> {
         Ok(self.sql.query_one(sql, &[site.0.into()], |row| Ok(SiteKind::of(row.text(0)?)))?.flatten())
     }
 
-    /// Whether the record of a store is here or was deleted; `None` if it was never here.
-    pub(super) fn store_record(&mut self, store: &RecordId) -> Result<Option<(bool, Option<RecordId>)>, StoreError> {
-        let Ok(table) = self.catalogue.table_by_name(STORE_TABLE) else { return Ok(None) };
-        let reference: TableRef = table.reference().clone();
-        self.read_store_of(&(reference, store.clone()))
+    /// Whether central has a record, of a table by the catalogue's name.
+    pub(super) fn is_here(&mut self, table: &str, id: &RecordId) -> Result<bool, StoreError> {
+        let Ok(table) = self.catalogue.table_by_name(table) else { return Ok(false) };
+        let found = self.read_store_of(&(table.reference().clone(), id.clone()))?;
+        Ok(found.is_some_and(|(is_here, _)| is_here))
     }
 }
 

@@ -302,7 +302,7 @@ impl State {
 
     /// What a site receives, as [`Scope::of_site`] says.
     pub(super) fn scopes_of(&self, site: SiteId) -> Vec<ScopeId> {
-        let has_dispensary = self.stores_of(site).any(|store| self.dispensaries.contains(store));
+        let has_dispensary = self.has_dispensary(site);
         let gained = self.scopes.contains_key(&Scope::Gained(site).to_id()).then_some(site);
         Scope::of_site(self.stores_on(site).cloned(), has_dispensary, gained).map(|scope| scope.to_id()).collect()
     }
@@ -310,6 +310,14 @@ impl State {
     /// Stores that are active at a site.
     pub(super) fn stores_of(&self, site: SiteId) -> impl Iterator<Item = &RecordId> {
         self.holdings.of_site(site).map(|(store, _)| store)
+    }
+
+    /// Whether a dispensary is active at a site.
+    pub(super) fn has_dispensary(&self, site: SiteId) -> bool {
+        if site == SiteId::CENTRAL {
+            return self.dispensaries.iter().any(|store| self.holdings.holder(store) == site);
+        }
+        self.stores_of(site).any(|store| self.dispensaries.contains(store))
     }
 
     /// Stores of which a site has all.

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::judge::{Found, Header, Holding, View};
+use domain::store::STORE_TABLE;
 use protocol::ids::{OwnershipNumber, RecordId, Sequence, SiteId, TableRef};
 use sql::SqlExt;
 
@@ -82,11 +83,11 @@ impl View for GroupView<'_, '_> {
     }
 
     fn has_dispensary(&mut self, site: SiteId) -> Result<bool, StoreError> {
-        Ok(self.batch.has_dispensary(site))
+        Ok(self.batch.state.has_dispensary(site))
     }
 
     fn store_of_name(&mut self, name: &RecordId) -> Result<Option<RecordId>, StoreError> {
-        self.batch.store_of_name(name)
+        Ok(self.batch.stores_named(name)?.into_iter().next())
     }
 
     fn merged_into(&mut self, merges: &TableRef, record: &RecordId) -> Result<Option<RecordId>, StoreError> {
@@ -116,7 +117,7 @@ impl Batch<'_> {
         if let Some(holding) = self.state.holdings.get(store) {
             return Ok(Some(*holding));
         }
-        let is_here = self.store_record(store)?.is_some_and(|(is_here, _)| is_here);
+        let is_here = self.is_here(STORE_TABLE, store)?;
         Ok(is_here.then_some(Holding { site: SiteId::CENTRAL, ownership: OwnershipNumber(0) }))
     }
 

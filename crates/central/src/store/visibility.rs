@@ -201,7 +201,7 @@ impl Batch<'_> {
 
     /// Whether a site sees a store; that it may have a collector copy of it follows from that.
     fn sees_store(&mut self, site: SiteId, store: &RecordId) -> Result<bool, StoreError> {
-        if self.state.holdings.get(store).is_some_and(|holding| holding.site == site) {
+        if self.state.holdings.holder(store) == site {
             return Ok(true);
         }
         let sees = self.sql.query_integer(SEES_STORE, &[site.0.into(), store.as_str().into()])?.is_some();

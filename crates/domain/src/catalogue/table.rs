@@ -327,6 +327,11 @@ impl Table {
         Some(key(row, &self.column_ref(column), self.store_after.as_deref()))
     }
 
+    /// The same of a record as it is stored; also `None` if that cannot be read, or names no store.
+    pub fn store_in(&self, record: &RecordId, data: &str) -> Option<RecordId> {
+        self.store_of(record, &crate::json::row_from_json(self, record, data).ok()?)?.ok()
+    }
+
     /// The id in a column.
     ///
     /// # Errors

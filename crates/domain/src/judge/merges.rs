@@ -8,6 +8,7 @@ use super::{Case, Effect, Found, Refusal, RefusalCode, View};
 use crate::catalogue::DataType;
 use crate::merge::{self, Alias};
 use crate::store::{NAME_TABLE, STORE_TABLE};
+use crate::visibility::name_of_store;
 
 /// A part of the answer, or why the entry is refused.
 type Step<T, E> = Result<Result<T, Refusal>, E>;
@@ -108,11 +109,8 @@ impl Case<'_> {
         found: &Found,
         after: Option<&Row>,
     ) -> Result<Option<Refusal>, V::Error> {
-        let (Some(row), Some(column)) = (after.filter(|_| self.table.name() == STORE_TABLE), self.table.name_column())
-        else {
-            return Ok(None);
-        };
-        let name_in = |row| self.table.id_in(row, column).ok();
+        let Some(row) = after.filter(|_| self.table.name() == STORE_TABLE) else { return Ok(None) };
+        let name_in = |row| name_of_store(self.table, row);
         let before = match found {
             Found::Here { row, .. } => name_in(row),
             Found::Unknown | Found::Deleted { .. } => None,

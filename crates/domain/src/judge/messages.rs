@@ -178,12 +178,9 @@ impl Case<'_> {
         };
         match view.holding(store)? {
             Some(holding) if holding.site != self.author => {}
-            Some(holding) if self.side == Side::Central && holding.ownership != self.entry.ownership => {
-                let (written, now) = (self.entry.ownership.0, holding.ownership.0);
-                let what = format!("was written under number {written} of store {store}; the store's number is {now}");
-                return Ok(Err(self.refuse(RefusalCode::OwnershipNumber, &what)));
+            Some(holding) => {
+                return Ok(self.wrong_number("store", store, holding).map_or(Ok(holding.ownership), Err));
             }
-            Some(holding) => return Ok(Ok(holding.ownership)),
             None => {}
         }
         let what = format!("{}: {}, not site {}", end.rule, holder_words(view, Some(store))?, self.author);

@@ -244,12 +244,8 @@ impl Case<'_> {
             }
             Some(holding) => holding,
         };
-        if self.side == Side::Central && holding.ownership != self.entry.ownership {
-            let what = format!(
-                "was written under number {} of the home store {store}; the store's number is {}",
-                self.entry.ownership.0, holding.ownership.0
-            );
-            return refused(RefusalCode::OwnershipNumber, &what);
+        if let Some(refusal) = self.wrong_number("the home store", &store, holding) {
+            return Ok(Err(Verdict::Refuse(refusal)));
         }
         if !view.has_dispensary(author)? {
             let what = format!(

@@ -3,7 +3,7 @@
 use protocol::ids::{OwnershipNumber, RecordId, TableRef};
 use protocol::row::Row;
 
-use super::{Applied, Case, Effect, Found, Header, Refusal, RefusalCode, Side, Verdict, View};
+use super::{Applied, Case, Effect, Found, Header, Holding, Refusal, RefusalCode, Side, Verdict, View};
 use crate::catalogue::KeyError;
 use crate::scope::Scope;
 
@@ -149,15 +149,22 @@ impl Case<'_> {
                 let what = format!("belongs to store {store}, which site {} holds, not site {author}", holding.site);
                 refused(RefusalCode::NotStoreHolder, &what)
             }
-            Some(holding) if self.side == Side::Central && holding.ownership != self.entry.ownership => {
-                let what = format!(
-                    "was written under number {} of store {store}; the store's number is {}",
-                    self.entry.ownership.0, holding.ownership.0
-                );
-                refused(RefusalCode::OwnershipNumber, &what)
-            }
-            Some(holding) => Ok(Ok(Held { store, ownership: holding.ownership })),
+            Some(holding) => Ok(match self.wrong_number("store", &store, holding) {
+                Some(refusal) => Err(Verdict::Refuse(refusal)),
+                None => Ok(Held { store, ownership: holding.ownership }),
+            }),
         }
+    }
+
+    /// At central: why an entry is refused that was written under another number than its author holds the store under. `what` says
+    /// what the store is to the record.
+    pub(super) fn wrong_number(&self, what: &str, store: &RecordId, holding: Holding) -> Option<Refusal> {
+        let (written, now) = (self.entry.ownership, holding.ownership);
+        (self.side == Side::Central && written != now).then(|| {
+            let what =
+                format!("was written under number {} of {what} {store}; the store's number is {}", written.0, now.0);
+            self.refuse(RefusalCode::OwnershipNumber, &what)
+        })
     }
 
     fn parent(&self, row: &Row) -> Option<(TableRef, RecordId)> {

@@ -31,12 +31,6 @@ fn processed(record: &str) -> String {
     format!(r#"patch message {record} {{"status":"processed"}}"#)
 }
 
-fn settle(world: &mut World, device: &mut Device) -> usize {
-    let count = device.sync(world);
-    device.sync(world);
-    count
-}
-
 /// Devices of the stores A, B and C, which have read everything.
 fn devices(world: &mut World) -> [Device; 3] {
     let mut devices = [&["A"], &["B"], &["C"]].map(|stores| world.device(stores));

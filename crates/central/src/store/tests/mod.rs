@@ -184,6 +184,17 @@ pub(super) fn hardware(letters: &str) -> HardwareId {
     HardwareId::new(sources.collect()).unwrap()
 }
 
+/// Syncs twice, so that central hears what the device has stored; how many rows the first one brought.
+pub(super) fn settle(world: &mut World, device: &mut Device) -> usize {
+    let count = device.sync(world);
+    device.sync(world);
+    count
+}
+
+pub(super) fn has(device: &Device, table: &str, record: &str) -> bool {
+    device.data(table, record) != "not here"
+}
+
 pub(super) fn id(text: &str) -> RecordId {
     RecordId::new(text).unwrap()
 }

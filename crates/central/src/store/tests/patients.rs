@@ -42,16 +42,6 @@ fn join(patient: &str, store: &str) -> String {
     format!(r#"put name_store_join {patient}-in-{store} {{"name_ID":"{patient}","store_ID":"{store}"}}"#)
 }
 
-fn settle(world: &mut World, device: &mut Device) {
-    for _ in 0..2 {
-        device.sync(world);
-    }
-}
-
-fn has(device: &Device, table: &str, record: &str) -> bool {
-    device.data(table, record) != "not here"
-}
-
 fn has_both(device: &Device) -> (bool, bool) {
     (has(device, "name", "P"), has(device, "nameInsuranceJoin", "R"))
 }

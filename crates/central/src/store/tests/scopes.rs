@@ -31,15 +31,8 @@ fn dispensary(world: &mut World) -> Device {
     device
 }
 
-/// Twice, so that central hears what the device has stored.
-fn settle(world: &mut World, device: &mut Device) -> usize {
-    let count = device.sync(world);
-    device.sync(world);
-    count
-}
-
 fn has(device: &Device, record: &str) -> bool {
-    device.data("abbreviation", record) != "not here"
+    super::has(device, "abbreviation", record)
 }
 
 fn dispensary_data_reaches_the_sites_with_a_dispensary_alone(world: &mut World) {

@@ -42,16 +42,6 @@ fn join(name: &str, store: &str) -> String {
     format!(r#"upsert name_store_join {name}-in-{store} {{"name_ID":"{name}","store_ID":"{store}"}}"#)
 }
 
-fn settle(world: &mut World, device: &mut Device) {
-    for _ in 0..2 {
-        device.sync(world);
-    }
-}
-
-fn has(device: &Device, table: &str, record: &str) -> bool {
-    device.data(table, record) != "not here"
-}
-
 /// Joins that count at central: name, store, and whether central made it.
 fn joins(world: &mut World) -> Vec<String> {
     let mut joins = Vec::new();
