@@ -36,7 +36,7 @@ pub(super) fn carry_over<P: Places>(
         // What is safe elsewhere: at central, or in the local copy.
         let safe = match (kind, known) {
             (_, None) => Sequence::ZERO,
-            (Kind::Shared, Some(_)) => local.session_state()?.received,
+            (Kind::Shared, Some(_)) => local.received_groups()?,
             (Kind::Private, Some(_)) => local.applied_through(Kind::Private),
         };
         let (carried_over, lost) = journal_anew(kind, journal, local, safe, is_history_lost)?;

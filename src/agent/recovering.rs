@@ -165,9 +165,9 @@ impl Agent {
     }
 }
 
-/// Up to here central has the journal as this device has it, as far as is known here.
+/// Up to here central has whole groups of the journal as this device has it, as far as is known here.
 fn in_common<S: Storage>(core: &mut Core<S>) -> Result<Sequence, AgentError> {
-    let received = core.local.session_state()?.received;
+    let received = core.local.received_groups()?;
     Ok(received.max(core.shared.floor()).min(core.shared.durable().sequence))
 }
 

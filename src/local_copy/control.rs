@@ -202,6 +202,9 @@ impl LocalCopy {
     fn refuse(&mut self, refused: &Refused, is_new: bool) -> Result<bool, LocalCopyError> {
         let place = EntryPlace { journal: refused.journal, sequence: refused.sequence };
         let Some((journal, key)) = self.pending_place(place)? else {
+            if self.is_sent_again(refused)? {
+                return Ok(false);
+            }
             if is_new {
                 self.set_aside_without_entry(refused)?;
             }
@@ -218,11 +221,25 @@ impl LocalCopy {
         }
         // The image shows the record after every earlier entry, those of journals before this one among them, so these must not be
         // put on top of it once more.
-        self.settle_record(&key, Final::through_journal(journal, refused.sequence.0.saturating_sub(1)))?;
+        let earlier = Final::through_journal(journal, refused.sequence.0.saturating_sub(1));
+        if self.is_after_loss()? {
+            // Their verdicts were told to the copy that was lost: they may have been refused as well.
+            self.drop_final(&key, earlier)?;
+        } else {
+            self.settle_record(&key, earlier)?;
+        }
         self.drop_pending(journal, refused.sequence)?;
         self.take_refusal_image(&key, &refused.image)?;
         self.merge_again(&key)?;
         Ok(!is_handed_back)
+    }
+
+    /// Whether a refused entry was the beginning of a group of which central had not received the end when another journal took the
+    /// place of its own: all of the group is in that one, or was exported.
+    fn is_sent_again(&mut self, refused: &Refused) -> Result<bool, LocalCopyError> {
+        let sql = "SELECT 1 FROM journal WHERE journal_id = ?1 AND number < ?2";
+        let params = [(&refused.journal.0).into(), Param::unsigned(self.journal_number)?];
+        Ok(refused.code == RefusalCode::GroupIncomplete.as_str() && self.sql.query_integer(sql, &params)?.is_some())
     }
 
     fn take_refusal_image(&mut self, key: &Key, image: &ControlImage) -> Result<(), LocalCopyError> {

@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 
+use protocol::entry::Entry;
 use protocol::ids::{Hash, JournalId, Sequence};
 use sql::{Durability, Param, SqlExt};
 
@@ -19,9 +20,9 @@ const fn applied_hash_name(kind: Kind) -> &'static str {
 impl LocalCopy {
     /// Says which journal of a kind is in use. To be called when the journals are open, before anything is applied.
     ///
-    /// A shared journal that differs from the one before: entries that central has not received go, since what is salvaged of
-    /// them comes again under the new journal; those that it has received stay until a reply for the new journal says that
-    /// nothing is unjudged. For both kinds applying begins at 0 again.
+    /// A shared journal that differs from the one before: entries behind [`LocalCopy::received_groups`] go, since what is salvaged
+    /// of them comes again under the new journal; those up to it stay until a reply for the new journal says that nothing is
+    /// unjudged. For both kinds applying begins at 0 again.
     ///
     /// Whether the journal differs from the one before.
     ///
@@ -94,7 +95,7 @@ impl LocalCopy {
 
     pub(super) fn use_shared_journal(&mut self, journal: JournalId) -> Result<(), LocalCopyError> {
         self.transaction(Durability::Full, |copy| {
-            let before = copy.journal_number;
+            let (before, safe) = (copy.journal_number, copy.received_groups()?);
             copy.journal_number += 1;
             let number = Param::unsigned(copy.journal_number)?;
             copy.sql
@@ -104,7 +105,7 @@ impl LocalCopy {
                 copy.sql.execute("UPDATE pending SET journal = ?1 WHERE journal = 0", &[number])?;
                 return Ok(());
             }
-            copy.drop_unreceived(before)?;
+            copy.drop_behind(before, safe)?;
             copy.set_number(APPLIED_SHARED, 0)?;
             copy.applied.set(Kind::Shared, Sequence::ZERO);
             let control = copy.progress.control;
@@ -153,8 +154,30 @@ impl LocalCopy {
         Ok(())
     }
 
-    fn drop_unreceived(&mut self, journal: u64) -> Result<(), LocalCopyError> {
-        let params = [Param::unsigned(journal)?, Param::unsigned(self.progress.received)?];
+    /// How far central has whole groups of the shared journal in use. It judges no part of a group, and refuses the part that it has
+    /// once the journal is closed: whoever takes another journal begins behind this, not behind what central has received.
+    ///
+    /// # Errors
+    /// Those of a read.
+    pub fn received_groups(&mut self) -> Result<Sequence, LocalCopyError> {
+        let mut through = self.progress.received;
+        self.sql.query(
+            "SELECT sequence, entry FROM pending WHERE journal = ?1 AND sequence <= ?2 ORDER BY sequence DESC",
+            &[Param::unsigned(self.journal_number)?, Param::unsigned(through)?],
+            &mut |row| {
+                // What is not pending any more has its verdict, and so has all of its group.
+                if row.unsigned(0)? != through || Entry::ends_group(row.blob(1)?).unwrap_or(true) {
+                    return Ok(ControlFlow::Break(()));
+                }
+                through -= 1;
+                Ok(ControlFlow::Continue(()))
+            },
+        )?;
+        Ok(Sequence(through))
+    }
+
+    fn drop_behind(&mut self, journal: u64, safe: Sequence) -> Result<(), LocalCopyError> {
+        let params = [Param::unsigned(journal)?, Param::unsigned(safe.0)?];
         loop {
             let mut batch = Vec::new();
             self.sql.query(

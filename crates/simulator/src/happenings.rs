@@ -73,10 +73,6 @@ impl World {
         let holders = self.inspector.holders().ok()?;
         let mut records = self.inspector.records(0).ok()?;
         records.retain(|record| {
-            // Once: a device that loses its local copy after two refused puts of one record may show the first as central's.
-            if self.reached_for.contains(&(site, (record.table.clone(), record.id.clone()))) {
-                return false;
-            }
             record.store.as_ref().and_then(|store| holders.get(store)).is_some_and(|holder| *holder != site)
         });
         let planned =

@@ -179,7 +179,8 @@ impl Bed {
         self.record_group(agent, &[(table, id, data)]);
     }
 
-    fn record_group(&mut self, agent: &Agent, records: &[(&str, &str, &str)]) {
+    /// Records these as one group: table, id and data of each.
+    pub(super) fn record_group(&mut self, agent: &Agent, records: &[(&str, &str, &str)]) {
         let edit = |(table, id, data): &(&str, &str, &str)| Edit {
             table: (*table).to_owned(),
             op: EditOp::Put,

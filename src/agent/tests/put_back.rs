@@ -5,7 +5,7 @@ use std::fs;
 use protocol::control::{Control, Image, Refused};
 use protocol::ids::Sequence;
 
-use super::bed::Bed;
+use super::bed::{Bed, STORE};
 use crate::agent::Repair;
 use crate::journal::JournalLimits;
 use crate::local_copy::Kind;
@@ -71,6 +71,33 @@ fn a_journal_that_was_set_back_behind_what_central_has_carries_over_only_the_res
     assert!(matches!(replaced, Some(Repair::JournalReplaced { carried_over: 1, lost, .. }) if lost.is_empty()));
     bed.assert_all_there(&agent);
     assert_eq!(agent.recorder().unwrap().core().shared.durable().sequence, Sequence(1), "D alone");
+}
+
+/// The simulator's find: the new journal began in the middle of the group, and central refuses the beginning that it has as
+/// `group_incomplete`.
+#[test]
+fn a_group_that_central_has_received_in_part_is_carried_over_whole() {
+    let mut bed = Bed::new();
+    let agent = bed.open().unwrap();
+    bed.record(&agent, "A", "1");
+    let data = |id: &str| format!(r#"{{"ID":"{id}","store_ID":"{STORE}","note":"group"}}"#);
+    bed.record_group(&agent, &[("item_line", "B", &data("B")), ("item_line", "C", &data("C"))]);
+    let mut core = agent.recorder().unwrap().core();
+    let before = core.shared.identity().journal;
+    core.local.store_receipt(before, Sequence(2)).unwrap();
+    drop(core);
+    drop(agent);
+    bed.remove("journal/mark");
+
+    let agent = bed.open().unwrap();
+
+    let is_whole =
+        |repair: &Repair| matches!(repair, Repair::JournalReplaced { carried_over: 2, lost, .. } if lost.is_empty());
+    assert!(agent.repairs().iter().any(is_whole), "{:?}", agent.repairs());
+    bed.assert_all_there(&agent);
+    assert_eq!(agent.recorder().unwrap().core().shared.durable().sequence, Sequence(2), "B and C");
+    drop(agent);
+    assert_eq!(bed.open().unwrap().repairs(), [], "it is mended once");
 }
 
 /// The journal that was put back then records as many entries as the local copy had seen: its end alone tells nothing.

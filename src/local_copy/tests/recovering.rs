@@ -1,7 +1,7 @@
 //! After the device was set back: what only it has is set aside, and nothing that central said is taken for known.
 
 use domain::edit::EditOp;
-use protocol::control::{Control, Image};
+use protocol::control::{Control, Image, Refused};
 use protocol::ids::{ControlNumber, JournalId, Sequence};
 
 use super::super::{
@@ -101,6 +101,68 @@ fn verdicts_that_were_told_and_forgotten_are_read_off_the_images() {
         assert_eq!(site.shown("refused"), r#"{"comment":"c7"}"#, "the refused edit is not shown as accepted");
         assert_eq!((site.shown("waiting"), site.shown("gone")), ("-".to_owned(), "-".to_owned()));
         assert_eq!((site.count("pending"), site.count("base")), (0, 0));
+    });
+}
+
+/// The simulator's find: the first of two refused edits was taken for accepted, because central had told its verdict to the copy that
+/// was lost.
+#[test]
+fn two_refused_edits_of_a_record_leave_nothing_in_a_copy_that_was_lost_between_their_verdicts() {
+    on_both(|site| {
+        site.put("P", r#"{"comment":"first"}"#);
+        site.put("P", r#"{"comment":"second"}"#);
+        site.copy.begin_after_loss().unwrap();
+
+        let refused = site.refused(2, Image::NotHere);
+        site.reply(2, &[refused]);
+
+        assert_eq!(site.shown("P"), "-");
+        assert_eq!((site.count("pending"), site.count("base"), site.count("membership")), (0, 0, 0));
+    });
+}
+
+#[test]
+fn of_a_group_that_central_has_received_in_part_nothing_counts_as_received() {
+    on_both(|site| {
+        site.put("A", "{}");
+        for (id, is_group_end) in [("B", false), ("C", false), ("D", true)] {
+            site.copy.begin_edits().unwrap();
+            assert!(site.apply_in_group(id, is_group_end));
+            site.commit();
+        }
+        for (received, groups) in [(0, 0), (1, 1), (2, 1), (3, 1), (4, 4)] {
+            let mut head = site.reply_head(0, &[]);
+            head.received = Sequence(received);
+            site.copy.store_reply(JOURNAL, &head).unwrap();
+            site.reopen();
+            assert_eq!(site.copy.received_groups().unwrap(), Sequence(groups), "received {received}");
+        }
+    });
+}
+
+#[test]
+fn a_group_that_another_journal_takes_whole_is_not_set_aside_by_its_beginning() {
+    on_both(|site| {
+        site.put("A", "{}");
+        for (id, is_group_end) in [("B", false), ("C", true)] {
+            site.copy.begin_edits().unwrap();
+            assert!(site.apply_in_group(id, is_group_end));
+            site.commit();
+        }
+        let mut head = site.reply_head(0, &[]);
+        head.received = Sequence(2);
+        site.copy.store_reply(JOURNAL, &head).unwrap();
+
+        site.copy.use_journal(Kind::Shared, AFTER).unwrap();
+        assert_eq!((site.shown("A"), site.shown("B"), site.shown("C")), ("{}".into(), "-".into(), "-".into()));
+        let refused = |code: &str| {
+            let (code, reason) = (code.to_owned(), "closed".to_owned());
+            Control::Refused(Refused { journal: JOURNAL, sequence: Sequence(2), code, reason, image: Image::NotHere })
+        };
+        let head = site.reply_head(0, &[refused("group_incomplete")]);
+        let stored = site.copy.store_reply(AFTER, &head).unwrap();
+
+        assert_eq!((stored.refused, site.copy.set_aside_count().unwrap()), (0, 0));
     });
 }
 

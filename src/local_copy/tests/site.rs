@@ -97,8 +97,17 @@ impl Site {
         self.copy.commit_edits(heads.0, heads.1).unwrap();
     }
 
-    /// Applies an edit in the open transaction and journals it.
+    /// Applies an edit in the open transaction and journals it, as a group of its own.
     pub(super) fn apply(&mut self, op: EditOp, table: &str, id: &str, data: &str) -> bool {
+        self.apply_as(op, table, id, data, true)
+    }
+
+    /// The same with a transaction of the store that is made, as the end of a group or as an earlier part of one.
+    pub(super) fn apply_in_group(&mut self, id: &str, is_group_end: bool) -> bool {
+        self.apply_as(EditOp::Put, "transact", id, &with_store("{}"), is_group_end)
+    }
+
+    fn apply_as(&mut self, op: EditOp, table: &str, id: &str, data: &str, is_group_end: bool) -> bool {
         let catalogue = Catalogue::embedded();
         let data = (op != EditOp::Delete).then(|| data.to_owned());
         let edit = Edit { table: table.to_owned(), op, id: record_id(id), data };
@@ -106,7 +115,7 @@ impl Site {
         let current = self.row(table.name(), id);
         let Some(operation) = edit.operation(table, current.as_ref()).unwrap() else { return true };
         let mut entry = Entry {
-            is_group_end: true,
+            is_group_end,
             ownership: OwnershipNumber(0),
             table: table.reference().clone(),
             record: edit.id,

@@ -168,7 +168,10 @@ impl Batch<'_> {
         if journal.is_refusing_group || !ends {
             let is_cut = !ends && !journal.is_active && last.0 == journal.end();
             let reason = if is_cut && !journal.is_refusing_group {
-                Reason::new("group_incomplete", "the journal was closed before the rest of the group came")
+                Reason::new(
+                    RefusalCode::GroupIncomplete.as_str(),
+                    "the journal was closed before the rest of the group came",
+                )
             } else {
                 let text = format!(
                     "the group has more than {} entries or {} bytes; record less at once",

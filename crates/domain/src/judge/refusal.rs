@@ -93,6 +93,8 @@ refusal_codes! {
     RecordTooLarge = "record_too_large",
     /// Another entry of the group was refused (`details.md`, "Group verdict").
     GroupRefused = "group_refused",
+    /// The beginning of a group whose journal was closed before the rest of it came.
+    GroupIncomplete = "group_incomplete",
 }
 
 impl RefusalCode {
