@@ -16,6 +16,16 @@ use super::error::StoreError;
 use super::reading::Reading;
 use super::unsigned;
 
+/// A key of which the rows are being carried out.
+struct Backfill {
+    key: String,
+    /// The last record that is done.
+    after: i64,
+    /// Set where the key changed once more before all of it was done: the site may have rows of when it last saw the key, and may have
+    /// passed by what became of them since.
+    takes_back: bool,
+}
+
 /// Keys and rows that a step looks at for each row that it may write.
 const LOOKS_PER_ROW: u64 = 50;
 
@@ -28,15 +38,18 @@ impl Batch<'_> {
         let mut looks_left = rows_max.saturating_mul(LOOKS_PER_ROW);
         while left > 0 && looks_left > 0 {
             let next = self.sql.query_one(
-                "SELECT visible_key, after FROM backfill WHERE site = ?1 ORDER BY visible_key LIMIT 1",
+                "SELECT visible_key, after, takes_back FROM backfill WHERE site = ?1 ORDER BY visible_key LIMIT 1",
                 &[site.0.into()],
-                |row| Ok((row.text(0)?.to_owned(), row.integer(1)?)),
+                |row| {
+                    let (key, after) = (row.text(0)?.to_owned(), row.integer(1)?);
+                    Ok(Backfill { key, after, takes_back: row.integer(2)? != 0 })
+                },
             )?;
-            let Some((key, after)) = next else {
+            let Some(next) = next else {
                 self.site(site)?.has_backfill = false;
                 return Ok(false);
             };
-            let (looked_at, written) = self.backfill_key(site, &key, after, left)?;
+            let (looked_at, written) = self.backfill_key(site, &next, left)?;
             left = left.saturating_sub(written);
             looks_left = looks_left.saturating_sub(looked_at.max(1));
         }
@@ -128,7 +141,9 @@ impl Batch<'_> {
     }
 
     /// One bounded part of a key's rows; how many were looked at, and written.
-    fn backfill_key(&mut self, site: SiteId, key: &str, after: i64, rows_max: u64) -> Result<(u64, u64), StoreError> {
+    fn backfill_key(&mut self, site: SiteId, next: &Backfill, rows_max: u64) -> Result<(u64, u64), StoreError> {
+        let Backfill { key, after, takes_back } = next;
+        let (key, after) = (key.as_str(), *after);
         let sees = self.reading().sees(site, key)?;
         let scope = self.scope_number(&Scope::Visible)?;
         let mut records = Vec::new();
@@ -143,9 +158,9 @@ impl Batch<'_> {
         )?;
         let mut written = 0;
         for (record, is_tombstone) in &records {
-            // What was deleted before the site saw it never was there.
-            if !sees || !is_tombstone {
-                self.put_gained(site, *record, sees.then_some(key))?;
+            // What was deleted before the site saw it never was there, unless the site saw it before that.
+            if !sees || !is_tombstone || *takes_back {
+                self.put_gained(site, *record, (sees && !is_tombstone).then_some(key))?;
                 written += 1;
             }
         }

@@ -6,7 +6,7 @@
 use sql::Migration;
 
 /// Number of the last migration.
-pub(super) const VERSION: u32 = 12;
+pub(super) const VERSION: u32 = 13;
 
 /// Every step. A released one never changes.
 pub(super) const MIGRATIONS: &[Migration] = &[
@@ -22,7 +22,11 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     Migration { number: 10, name: "claims", ddl: CLAIMS },
     Migration { number: 11, name: "visibility", ddl: VISIBILITY },
     Migration { number: 12, name: "patients", ddl: PATIENTS },
+    Migration { number: 13, name: "what a site may still have", ddl: TAKES_BACK },
 ];
+
+/// See the module `gained`.
+const TAKES_BACK: &str = "ALTER TABLE backfill ADD COLUMN takes_back {bigint} NOT NULL DEFAULT 1;";
 
 /// See the module `patients`. Before it no patient was taken, so there is nothing to fill in.
 const PATIENTS: &str = "

@@ -191,8 +191,8 @@ impl Batch<'_> {
         if !is_empty && self.site(site)?.is_enrolled {
             self.site(site)?.has_backfill = true;
             self.sql.execute(
-                "INSERT INTO backfill (site, visible_key, after) VALUES (?1, ?2, 0)
-                 ON CONFLICT (site, visible_key) DO UPDATE SET after = 0",
+                "INSERT INTO backfill (site, visible_key, after, takes_back) VALUES (?1, ?2, 0, 0)
+                 ON CONFLICT (site, visible_key) DO UPDATE SET after = 0, takes_back = 1",
                 &row,
             )?;
         }

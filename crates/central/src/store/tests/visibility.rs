@@ -16,6 +16,7 @@ contract!(
     what_changes_while_a_back_fill_waits_arrives_once_in_its_newest_state,
     a_back_fill_goes_on_in_bounded_steps_and_is_counted,
     a_site_that_sees_and_unsees_while_it_is_away_ends_with_what_holds,
+    what_was_deleted_between_two_times_of_seeing_goes_also_where_the_first_was_not_taken_back_yet,
     a_record_that_hangs_on_another_name_moves_to_those_who_see_that,
     a_name_that_every_store_sees_costs_one_lane_row_a_change,
     what_central_made_itself_is_taken_back_with_what_asked_for_it,
@@ -245,6 +246,30 @@ fn a_site_that_sees_and_unsees_while_it_is_away_ends_with_what_holds(world: &mut
     world.write(&[&join("nA", "B")]);
     settle(world, &mut two);
     assert!(has(&two, "contact", "CA"));
+}
+
+/// The simulator's find: the site had the record by when it saw the store first, and passed its delete by while it did not.
+fn what_was_deleted_between_two_times_of_seeing_goes_also_where_the_first_was_not_taken_back_yet(world: &mut World) {
+    let (_, mut two) = two(world);
+    world.write(&[&join("nA", "B")]);
+    for number in 0..3 {
+        world.write(&[&format!(r#"upsert item_store_join IA{number} {{"store_ID":"A"}}"#)]);
+    }
+    settle(world, &mut two);
+    assert!(has(&two, "item_store_join", "IA2"));
+    world.set_limits(|limits| limits.backfill_step_rows_max = 1);
+
+    world.write(&["delete name_store_join nA-in-B"]);
+    world.write(&["delete item_store_join IA2", r#"upsert item_store_join IB {"store_ID":"B"}"#]);
+    two.push(world);
+    two.pull(world);
+    world.write(&[&join("nA", "B")]);
+    for _ in 0..10 {
+        settle(world, &mut two);
+    }
+
+    let here = [0, 1, 2].map(|number| has(&two, "item_store_join", &format!("IA{number}")));
+    assert_eq!(here, [true, true, false]);
 }
 
 fn a_record_that_hangs_on_another_name_moves_to_those_who_see_that(world: &mut World) {
