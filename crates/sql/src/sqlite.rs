@@ -255,15 +255,15 @@ impl SqliteEngine {
         Ok(mode)
     }
 
-    /// The header says which version of the format may read and write the file; one above ours makes SQLite read only, without a
-    /// word. There is no such version, so it is a bit that decayed.
+    /// The header says which version of the format may read and write the file; one above ours makes SQLite read only, without a word.
+    /// There is none, so a bit decayed. Without a path it lies on a program's own file system, which has no permissions.
     fn refuse_damaged_version(&self) -> Result<(), SqlError> {
         let is_readonly =
             self.connection.is_readonly("main").map_err(|error| translate(&error, "look at the database"))?;
         if !is_readonly {
             return Ok(());
         }
-        let is_damaged = self.path.as_deref().map(names_unknown_version).transpose()?.unwrap_or(false);
+        let is_damaged = self.path.as_deref().map_or(Ok(true), names_unknown_version)?;
         Err(if is_damaged {
             SqlError::new(SqlErrorKind::Corrupt, "the header names a version of the file format that does not exist")
         } else {
