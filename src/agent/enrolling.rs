@@ -134,9 +134,13 @@ impl Agent {
         if let Some(difference) = binding.difference()
             && !self.has_told_difference.swap(true, Ordering::Relaxed)
         {
+            let judged = if binding.is_told() {
+                "enough is the same"
+            } else {
+                "what was enrolled cannot tell this device from others"
+            };
             log::warn!(
-                "some of the hardware differs from what was enrolled, and enough is the same: {difference}; `outpost enrol` \
-                 takes it as it is"
+                "some of the hardware differs from what was enrolled, and {judged}: {difference}; `outpost enrol` takes it as it is"
             );
         }
         Ok(())

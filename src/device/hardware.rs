@@ -40,13 +40,16 @@ pub fn find_hardware(root: &Path, salt: &HardwareSalt) -> HardwareId {
     HardwareId::new(found.collect()).expect("each known kind once is within the limit")
 }
 
+/// How a device that is not enrolled would be bound by what is found below `root`.
+pub fn binding_to_be(root: &Path) -> Binding {
+    let found = find_hardware(root, &HardwareSalt([0; 16]));
+    binding(None, found.strength(), &found)
+}
+
 impl Device {
     /// Compares what is found below `root` with what was enrolled.
     pub fn binding(&self, root: &Path) -> Binding {
-        let Some(enrolment) = &self.identity().enrolment else {
-            let found = find_hardware(root, &HardwareSalt([0; 16]));
-            return binding(None, found.strength(), &found);
-        };
+        let Some(enrolment) = &self.identity().enrolment else { return binding_to_be(root) };
         let found = find_hardware(root, &enrolment.salt);
         binding(Some(compare(&enrolment.hardware, &found)), enrolment.hardware.strength(), &found)
     }
@@ -62,6 +65,11 @@ impl Binding {
             Some(comparison) if comparison.likeness == Likeness::OtherDevice => Err(hardware_changed(comparison)),
             _ => Ok(()),
         }
+    }
+
+    /// Whether what was enrolled tells this device from others at all.
+    pub fn is_told(&self) -> bool {
+        self.comparison.as_ref().is_none_or(|comparison| comparison.likeness != Likeness::CannotTell)
     }
 
     /// What differs although it is the same device; `None` if nothing does.

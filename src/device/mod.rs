@@ -35,7 +35,7 @@ use protocol::ids::{ControlNumber, JournalId, PublicKey, Token};
 use zeroize::Zeroizing;
 
 pub use error::DeviceError;
-pub use hardware::{Binding, find_hardware, strength_sentence};
+pub use hardware::{Binding, binding_to_be, find_hardware, strength_sentence};
 pub use identity::{Enrolment, Identity};
 pub use password::{PASSWORD_BYTES_MAX, PASSWORD_VARIABLE, PasswordSource, site_password};
 

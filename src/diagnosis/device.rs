@@ -9,7 +9,7 @@ use crate::agent::RecoveryNote;
 use crate::clock::monotonic_now;
 use crate::config::Config;
 use crate::data_folder::{DataFolder, DataFolderError, Layout};
-use crate::device::{Binding, Device};
+use crate::device::{Binding, Device, binding_to_be};
 use crate::durable_file::FileError;
 use crate::file_privacy;
 use crate::local_api::{SocketClient, SocketError};
@@ -98,11 +98,11 @@ fn failed(action: &'static str, path: &Path) -> impl Fn(std::io::Error) -> FileE
     move |source| FileError::Io { action, path: path.to_path_buf(), source }
 }
 
-/// What this device is made of beside what was enrolled; `None` before there is a device here, or if its files cannot be read, which
-/// another line says.
+/// What this device is made of beside what was enrolled, or how it would be bound; `None` if its files cannot be read, which another
+/// line says.
 pub(super) fn binding(config: &Config) -> Option<Binding> {
-    let device = Device::open(&Layout::of(&config.data_folder).identity()).ok().flatten()?;
-    Some(device.binding(&config.hardware_root))
+    let device = Device::open(&Layout::of(&config.data_folder).identity()).ok()?;
+    Some(device.map_or_else(|| binding_to_be(&config.hardware_root), |device| device.binding(&config.hardware_root)))
 }
 
 /// When the last sync was and how it ended; `None` without a local copy. Read beside a daemon that may run.

@@ -46,7 +46,7 @@ pub(super) fn binding(binding: &Binding) -> Line {
     if let Err(error) = binding.check() {
         return Line::failed(NAME, &error.code, text, error.advice, error.exit);
     }
-    if binding.difference().is_some() {
+    if binding.difference().is_some() && binding.is_told() {
         let advice = "Run `outpost enrol` again to take the device as it is, before more of it changes.";
         return Line::warning(NAME, "hardware_partly_changed", text, advice);
     }

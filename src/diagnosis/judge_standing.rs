@@ -63,6 +63,10 @@ fn advice_of(code: &str) -> &'static str {
             "Whoever looks after central finds out which device is right, and runs `outpost-central site resume`. What is recorded \
              here is safe and goes after that."
         }
+        "device_not_chosen" => {
+            "Use the device that was chosen. If that was a mistake, an administrator frees the site (`outpost-central site \
+             reset-hardware`); `outpost salvage` saves what only this device has."
+        }
         "device_retired" | "not_enrolled" | "unknown_journal" => {
             "If this is the right device, run `outpost enrol` with the site's name and password; else take it out of use."
         }

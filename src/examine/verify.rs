@@ -244,7 +244,7 @@ fn check_inspection(part: &str, inspection: &Inspection, report: &mut Report) {
     }
     if inspection.unacknowledged > 0 {
         report.notes.push(format!(
-            "{part}: {} entries of which nobody was told; the agent keeps those of whole groups",
+            "{part}: nobody was told of {} of its entries; the agent keeps those of whole groups",
             inspection.unacknowledged
         ));
     }

@@ -1,12 +1,13 @@
 //! Central is restored from an older backup, others write to it first, and a site that was ahead comes: both show the same in the end,
 //! nothing of the site's is lost, and what only central had made is handed back for an operator to adopt (rule 5.12).
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::agent::Agent;
 use crate::support::central::Central;
-use crate::support::success;
-use crate::sync::{central_by_tls, central_with_sites, same_records};
+use crate::support::certificates::authority;
+use crate::support::{success, wait_until};
+use crate::sync::{central_by_tls, same_records};
 
 pub(crate) fn stock(store: &str, id: &str, quantity: u32) -> String {
     json!({"table": "item_line", "op": "upsert", "id": id, "data": {"ID": id, "store_ID": store, "quantity": quantity}})
@@ -146,6 +147,69 @@ fn a_central_set_back_and_written_to_heals_with_each_site_and_loses_nothing_of_t
     assert_eq!(central.run(&["healing", "end"], "").status.code(), Some(5));
 }
 
+/// What central has set aside of a site, without the time at which it came.
+fn set_aside_at(central: &Central, site: &str) -> Vec<Value> {
+    let mut items = central.json(&["set-aside", "list", site])["set_aside"].as_array().unwrap().clone();
+    for item in &mut items {
+        item["received"].take();
+    }
+    items
+}
+
+#[test]
+fn what_central_refused_before_it_was_set_back_keeps_its_old_verdict_although_nothing_is_against_it_any_more() {
+    let (mut central, data) = central_by_tls(5, &["north", "south"]);
+    let (north, south) = (Agent::initialised(&central, "north"), Agent::initialised(&central, "south"));
+    let (store, other) = (&data.stores[0], &data.stores[1]);
+    south.record(&stock(other, "before", 1));
+    south.settle();
+    let kept = backup(&mut central);
+    north.set_url(&central.url());
+    south.set_url(&central.url());
+    // Another site has this id first, which is all that is against south's edit.
+    north.record(&stock(store, "both", 1));
+    north.settle();
+    south.record(&(stock(other, "both", 2) + &stock(other, "after", 2)));
+    wait_until("south is told that it is refused", || {
+        south.run(&["sync"], "");
+        south.json(&["status"])["set_aside"] == 1
+    });
+    south.settle();
+    let (told, aside) = (south.json(&["set-aside", "list"]), set_aside_at(&central, "south"));
+    assert_eq!((&told["refused"][0]["id"], &aside[0]["id"]), (&json!("both"), &json!("both")));
+    assert_eq!((told["refused"].as_array().unwrap().len(), aside.len()), (1, 1));
+    let code = told["refused"][0]["code"].as_str().unwrap();
+    assert_eq!(aside[0]["code"], code);
+
+    restore(&mut central, &kept);
+    south.set_url(&central.url());
+    assert_eq!(central.records("item_line").keys().collect::<Vec<_>>(), ["before"]);
+    assert_eq!(set_aside_at(&central, "south"), [] as [Value; 0]);
+    // South comes first: judged anew, its edit would be accepted.
+    for _ in 0..3 {
+        assert_eq!(south.settle()["outcome"], "drained");
+    }
+
+    assert_eq!(set_aside_at(&central, "south"), aside, "at the same place, for the same reason, once");
+    assert_eq!(central.records("item_line").keys().collect::<Vec<_>>(), ["after", "before"]);
+    assert_eq!(south.json(&["set-aside", "list"]), told);
+    // The id is free for whoever had it, and the refused edit stays what it was when that one is there again.
+    north.set_url(&central.url());
+    for agent in [&north, &south, &north, &south] {
+        assert_eq!(agent.settle()["outcome"], "drained");
+    }
+    assert_eq!(central.records("item_line")["both"]["store_ID"], store.as_str());
+    assert_eq!(set_aside_at(&central, "south"), aside);
+    assert_eq!(set_aside_at(&central, "north"), [] as [Value; 0]);
+    assert_eq!(south.json(&["set-aside", "list"]), told);
+    for agent in [&north, &south] {
+        same_records(&central, agent, &["item", "store", "unit"]);
+        assert_eq!(agent.json(&["status"])["pending"]["edits"], 0);
+    }
+    assert_eq!(south.records("item_line").keys().collect::<Vec<_>>(), ["after", "before"]);
+    assert!(!central.json(&["site", "show", "south"])["ahead"].is_null(), "central knows that it was set back");
+}
+
 pub(crate) fn large(store: &str, id: &str) -> String {
     let note = "y".repeat(400_000);
     json!({"table": "item_line", "op": "put", "id": id, "data": {"ID": id, "store_ID": store, "note": note}})
@@ -159,7 +223,9 @@ fn quantity(id: &str, quantity: u32) -> String {
 
 /// Lets the agent reach central at its address, and keep nothing of its journal that central has received.
 pub(crate) fn keep_no_tail(agent: &Agent, central: &Central) {
-    agent.set_central(&central.url(), "[limits]\nacknowledged_tail_bytes_max = 0");
+    let file = agent.file("tests-authority.pem", authority().pem());
+    let more = format!("ca_file = \"{}\"\n[limits]\nacknowledged_tail_bytes_max = 0", file.display());
+    agent.set_central(&central.url(), &more);
 }
 
 #[test]
@@ -173,7 +239,7 @@ fn an_agent_that_runs_as_a_service_heals_central_with_its_records_without_a_rest
 }
 
 fn heal_with_records(is_service: bool) {
-    let (mut central, data) = central_with_sites(5, &["north", "south"]);
+    let (mut central, data) = central_by_tls(5, &["north", "south"]);
     let (mut north, south) = (Agent::initialised(&central, "north"), Agent::initialised(&central, "south"));
     let (store, other) = (&data.stores[0], &data.stores[1]);
     for id in ["old", "kept"] {

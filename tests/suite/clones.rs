@@ -104,6 +104,29 @@ fn an_original_and_its_copy_that_alternate_stop_their_site_and_go_on_one_at_a_ti
 }
 
 #[test]
+fn an_administrator_chooses_one_of_two_devices_and_the_other_stops_nothing_whoever_comes_first() {
+    for (chosen, wrong) in [("answered_last", "dead_token"), ("dead_token", "answered_last")] {
+        let (central, _) = central_by_tls(3, &["north"]);
+        let (original, copy) = original_and_copy(&central);
+        while sync(&original).is_empty() && sync(&copy).is_empty() {}
+        // Without edits the device whose sync found the site stopped is not the one that was answered last.
+        let shown = central.json(&["site", "show", "north"]);
+        assert_eq!(shown["stop_code"], "two_devices", "{shown}");
+
+        let unknown = central.run(&["site", "resume", "north", "--device", "first"], "");
+        assert_eq!(unknown.status.code(), Some(2));
+        let resumed = central.json(&["site", "resume", "north", "--device", chosen]);
+        assert_eq!(resumed["device"], chosen, "not {wrong}");
+
+        let first: Vec<String> = [&copy, &original].map(sync).to_vec();
+        let second: Vec<String> = [&original, &copy].map(sync).to_vec();
+        assert!(first.contains(&String::new()) && first.contains(&"device_not_chosen".to_owned()), "{first:?}");
+        assert_eq!(first.iter().rev().cloned().collect::<Vec<_>>(), second, "the same device goes on");
+        assert!(central.json(&["site", "show", "north"])["stopped"].is_null());
+    }
+}
+
+#[test]
 fn lost_replies_never_look_like_a_clone() {
     let (central, data) = central_by_tls(3, &["north"]);
     let middle = Middle::before(central.address());

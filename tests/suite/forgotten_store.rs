@@ -7,7 +7,7 @@ use crate::central_set_back::{backup, keep_no_tail, large, restore, stock};
 use crate::support::agent::Agent;
 use crate::support::central::Central;
 use crate::support::success;
-use crate::sync::{central_with_sites, same_records};
+use crate::sync::{central_by_tls, same_records};
 
 const STORE: &str = "late";
 
@@ -17,7 +17,7 @@ fn store_record() -> String {
 
 /// A site that was given a store after the backup, and wrote into it. `before_sync` may change the agent's settings.
 fn given_afterwards(set: impl Fn(&Agent, &Central)) -> (Central, Agent, Agent, std::path::PathBuf) {
-    let (mut central, _) = central_with_sites(5, &["north", "south"]);
+    let (mut central, _) = central_by_tls(5, &["north", "south"]);
     let (north, south) = (Agent::initialised(&central, "north"), Agent::initialised(&central, "south"));
     north.settle();
     south.settle();

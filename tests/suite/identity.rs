@@ -255,11 +255,11 @@ fn a_thief_with_a_copy_of_the_folder_stays_out_after_the_tablet_was_reset_and_en
 
 #[test]
 fn a_device_whose_key_was_retired_enrols_with_one_new_key_however_often_it_is_cut() {
-    let (central, data) = crate::sync::central_with_sites(5, &["north"]);
+    let (central, data) = central_by_tls(5, &["north"]);
     let link = Link::to(central.address(), Mood::Good);
     let agent = Agent::initialised(&central, "north");
     agent.record(&stock(&data.stores[0], "S1"));
-    agent.set_url(&link.url());
+    agent.set_url(&link.url_by_tls());
     central.json(&["site", "reset-hardware", "north"]);
     let file = password_file(&agent, &password("north"));
     let enrol = ["enrol", "--name", "north", "--password-file", &file];

@@ -19,4 +19,5 @@ pub mod serve;
 pub mod settings;
 pub mod store;
 pub mod sync_api;
+mod wording;
 pub mod writer;

@@ -50,7 +50,8 @@ const TABLES_HEAD: &str = "
 
 Rules that hold beside the table:
 
-- The store of a record never changes by an edit; an edit that would do it is refused (`owner_change`).
+- The store of a record of store data never changes by an edit; an edit that would do it is refused (`owner_change`). Columns of central
+  data that name a store are central's to change, like its other columns.
 - A store is a dispensary while its `store_mode` is `dispensary`. When a site gets its first active dispensary it receives everything of
   type central_dispensary, and when it has lost the last one the records go from it.
 - A line belongs to the store of its header. Without the header a device refuses it (`header_missing`); central waits for

@@ -79,7 +79,7 @@ pub const CHECK_BYTES_MAX: usize = 1024;
 /// Longest code of a refusal, in bytes.
 pub const CODE_BYTES_MAX: usize = 64;
 /// Retired keys of a site that a request is checked against at most: each costs whoever sends rubbish 0.1 ms of central's time.
-pub const RETIRED_KEYS_MAX: usize = 4;
+pub const RETIRED_KEYS_MAX: usize = 16;
 /// Most sources in a hardware id: twice as many kinds as there are, for those of later programs.
 pub const HARDWARE_SOURCES_MAX: usize = 16;
 /// Longest wait that a refusal may ask for, in seconds: a mistake at central may not silence a site for longer.

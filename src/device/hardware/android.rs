@@ -1,13 +1,9 @@
 //! Android's serial number: a property, which a daemon can ask for but not read from a file of its own.
 
-use std::fs::File;
-use std::io::Read as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::mpsc::sync_channel;
 use std::time::Duration;
-
-use zeroize::Zeroizing;
 
 use super::sources::{Value, trimmed};
 
@@ -15,25 +11,18 @@ use super::sources::{Value, trimmed};
 const PROPERTIES: [&str; 2] = ["ro.serialno", "ro.boot.serialno"];
 /// The program that tells a property.
 const PROGRAM: &str = "system/bin/getprop";
-/// Files of properties, on devices that let them be read.
-const FILES: [&str; 3] = ["default.prop", "system/build.prop", "vendor/build.prop"];
 /// Longest value of a property, in bytes: 91 on most versions of Android.
 const PROPERTY_BYTES_MAX: usize = 256;
-/// Most bytes of a file of properties that are read.
-const FILE_BYTES_MAX: usize = 256 * 1024;
 /// How long the program may take, in milliseconds. A sync waits for it.
 const PROGRAM_MS_MAX: u64 = 2_000;
 
-/// The serial number as it is told; may be junk.
+/// The serial number as it is told; may be junk. Files of properties are not asked: they lie on the disk, and go with a copy of it.
 pub(super) fn serial(root: &Path) -> Option<Value> {
     let program = root.join(PROGRAM);
-    if program.exists() {
-        let told = PROPERTIES.iter().find_map(|property| ask(&program, property).filter(|value| !value.is_empty()));
-        if told.is_some() {
-            return told;
-        }
+    if !program.exists() {
+        return None;
     }
-    FILES.iter().find_map(|file| PROPERTIES.iter().find_map(|property| look_up(&root.join(file), property)))
+    PROPERTIES.iter().find_map(|property| ask(&program, property).filter(|value| !value.is_empty()))
 }
 
 fn ask(program: &Path, property: &str) -> Option<Value> {
@@ -58,13 +47,4 @@ fn ask(program: &Path, property: &str) -> Option<Value> {
     let _ = child.kill();
     let _ = child.wait();
     value
-}
-
-fn look_up(file: &Path, property: &str) -> Option<Value> {
-    // Room from the start: a buffer that grows leaves copies behind.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(FILE_BYTES_MAX + 1));
-    File::open(file).ok()?.take(FILE_BYTES_MAX as u64).read_to_end(&mut bytes).ok()?;
-    let value =
-        bytes.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(property.as_bytes())?.strip_prefix(b"="));
-    trimmed(value?, PROPERTY_BYTES_MAX)
 }

@@ -65,8 +65,6 @@ fn each_source_is_found_where_linux_has_it() {
         ),
         ("sys/class/dmi/id/board_serial", " /7J2K/CN12 \n", BoardSerial, "/7J2K/CN12"),
         ("etc/machine-id", "0123456789abcdef0123456789abcde0\n", MachineId, "0123456789abcdef0123456789abcde0"),
-        ("default.prop", "ro.debuggable=0\nro.serialno=R52M1234\n", AndroidSerial, "R52M1234"),
-        ("vendor/build.prop", "ro.boot.serialno=R52M9999\r\n", AndroidSerial, "R52M9999"),
     ] {
         let tree = Tree::new(&[(path, content)]);
 

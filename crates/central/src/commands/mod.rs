@@ -165,10 +165,13 @@ enum SiteCommand {
         /// Its name, or its id.
         site: String,
     },
-    /// Let a site that was stopped, because two devices spoke for it, go on with whichever comes next.
+    /// Let a site that was stopped, because two devices spoke for it, go on.
     Resume {
         /// Its name, or its id.
         site: String,
+        /// Which of the two: `answered_last` or `dead_token`, as `site show` tells them apart. Without it: whichever comes next.
+        #[arg(long)]
+        device: Option<String>,
     },
 }
 
@@ -368,7 +371,7 @@ pub fn run(arguments: Arguments, output: &mut dyn Write) -> Result<Exit, Central
         Command::Site(SiteCommand::ResetHardware { site }) => Request::SiteResetHardware { site },
         Command::Site(SiteCommand::List) => Request::SiteList,
         Command::Site(SiteCommand::Show { site }) => Request::SiteShow { site },
-        Command::Site(SiteCommand::Resume { site }) => Request::SiteResume { site },
+        Command::Site(SiteCommand::Resume { site, device }) => Request::SiteResume { site, device },
         Command::SetAside(SetAsideCommand::List(which)) => {
             let SetAsideArguments { site, after, limit, edits } = which;
             let request = Request::SetAsideList(SetAsideToList { site, after: after.map(SetAsidePlace), limit });

@@ -8,6 +8,7 @@ use super::visibility;
 
 use crate::error::{CentralError, Exit};
 use crate::operations::{Done, Progress, Request};
+use crate::wording::count;
 
 /// Widest column of a table, in characters; what is longer is not cut but not lined up either.
 const COLUMN_WIDTH_MAX: usize = 40;
@@ -25,8 +26,10 @@ pub(crate) fn put(output: &mut dyn Write, text: &str) -> Result<(), CentralError
 /// How far something long is: one line that changes on a terminal, plain lines elsewhere.
 pub(super) fn progress(progress: &Progress, is_terminal: bool) {
     let text = match progress {
-        Progress::Checking { lines } => format!("checked {lines} lines"),
-        Progress::Recording { lines, lines_total } => format!("recorded {lines} of {lines_total} lines"),
+        Progress::Checking { lines } => format!("checked {}", count(*lines, "line", "lines")),
+        Progress::Recording { lines, lines_total } => {
+            format!("recorded {lines} of {}", count(*lines_total, "line", "lines"))
+        }
     };
     let is_over = matches!(progress, Progress::Recording { lines, lines_total } if lines == lines_total);
     let line = match (is_terminal, is_over) {
@@ -66,8 +69,13 @@ pub(super) fn done(request: &Request, done: &Done, form: Form, output: &mut dyn 
         (Request::SetAsideList(_), false) => set_aside(value),
         (Request::SetAsideDismiss { .. }, false) => format!("dismissed {}\n", plain(&value["dismissed"])),
         (Request::SiteResume { .. }, false) => format!(
-            "site {} goes on with the device that comes next; it was stopped at {}: {}\n",
+            "site {} goes on with the device that {}; it was stopped at {}: {}\n",
             value["site"],
+            match value["device"].as_str() {
+                Some("answered_last") => "was answered last",
+                Some(_) => "came with a dead token",
+                None => "comes next",
+            },
             plain(&value["stopped"]),
             plain(&value["reason"])
         ),
@@ -91,7 +99,8 @@ pub(super) fn done(request: &Request, done: &Done, form: Form, output: &mut dyn 
         (Request::Import { .. }, false) => import(value),
         (Request::Explain { .. }, false) => explained(value),
         (Request::HealingEnd, false) => {
-            format!("central heals no more, it went on without {} sites\n", value["sites_waived"])
+            let waived = value["sites_waived"].as_u64().unwrap_or_default();
+            format!("central heals no more, it went on without {}\n", count(waived, "site", "sites"))
         }
         (Request::Status, false) => status(value),
     };
@@ -308,11 +317,12 @@ fn explained(value: &Value) -> String {
     for lane in items(value, "lanes") {
         text += &fact("lane", &lane_standing(lane));
     }
-    for (key, what) in
-        [("entries_waiting", "wait for a header"), ("entries_set_aside", "were refused: `set-aside list SITE`")]
-    {
-        if value[key] != 0 {
-            text += &fact("entries", &format!("{} {what}", value[key]));
+    for (key, one, others) in [
+        ("entries_waiting", "waits for a header", "wait for a header"),
+        ("entries_set_aside", "was refused: `set-aside list SITE`", "were refused: `set-aside list SITE`"),
+    ] {
+        if let Some(entries) = value[key].as_u64().filter(|entries| *entries > 0) {
+            text += &fact("entries", &count(entries, one, others));
         }
     }
     text
@@ -366,9 +376,9 @@ fn lane_standing(lane: &Value) -> String {
         (Some(1), 0) => "1 site, which has read it".to_owned(),
         (_, 0) => format!("{} sites, which have all read it", lane["sites"]),
         _ => {
-            let (count, sites) = (&lane["sites_behind"], &lane["sites"]);
+            let (behind_count, sites) = (&lane["sites_behind"], &lane["sites"]);
             let named = behind.join(", ");
-            format!("not known to have read it, as of their last requests: {count} of {sites}: {named}{rest}")
+            format!("not known to have read it, as of their last requests: {behind_count} of {sites}: {named}{rest}")
         }
     };
     let end = if lane["is_tombstone"] == true { ", that it is gone" } else { "" };
@@ -378,14 +388,16 @@ fn lane_standing(lane: &Value) -> String {
 /// A store that a site still has, and that central does not give it.
 fn claim(claim: &Value) -> String {
     let (site, store, ownership) = (&claim["site"], plain(&claim["store"]), &claim["ownership"]);
-    let why = if claim["is_known"] == true {
-        "it is somebody else's since central was set back"
+    let (why, advice) = if claim["is_known"] == true {
+        // While another site holds it, it cannot be given back.
+        let advice = format!("see who has it by `store show {store}`");
+        ("it is somebody else's since central was set back", advice)
     } else {
-        "central cannot know that it gave it"
+        ("central cannot know that it gave it", format!("`store add {store} --site {site}` gives it back"))
     };
     format!(
         "\nCLAIM: site {site} held store {store} under number {ownership}, and {why}. What it has of the store may be nowhere else: \
-         `store add {store} --site {site}` gives it back, `site reset-hardware {site}` ends the claim\n"
+         {advice}; `site reset-hardware {site}` ends the claim\n"
     )
 }
 
@@ -394,24 +406,28 @@ fn healing(value: &Value) -> Option<String> {
     let since = value["since"].as_str()?;
     let waived = match value["sites_waived"].as_u64() {
         None | Some(0) => String::new(),
-        Some(count) => format!("; an operator went on without {count} sites that have not reported"),
+        Some(waived) => {
+            let sites = count(waived, "site that has", "sites that have");
+            format!("; an operator went on without {sites} not reported")
+        }
     };
     let unheard = items(value, "unheard");
     let named = match (unheard.len() as u64, value["sites_unheard"].as_u64().unwrap_or(0)) {
         (0, _) => String::new(),
-        (count, all) => {
+        (named, all) => {
             let first: Vec<_> =
                 unheard.iter().map(|site| format!("{} {}", site["site"], plain(&site["name"]))).collect();
-            let rest = if all > count { format!(" and {} more", all - count) } else { String::new() };
+            let rest = if all > named { format!(" and {} more", all - named) } else { String::new() };
             format!(" ({}{rest})", first.join(", "))
         }
     };
     let text = match value["ended"].as_str() {
         Some(ended) => format!("{:<28} since {ended}; central was found to be set back at {since}{waived}\n", "healed"),
         None => format!(
-            "\nHEALING since {since}: central was set back to an older backup. Ahead of it and not healed: {} sites. Not heard of \
-             since: {}{named}{waived}. Until all have reported, no store is given to a site and nothing is merged; `healing end` goes on without them\n",
-            value["sites_ahead"], value["sites_unheard"]
+            "\nHEALING since {since}: central was set back to an older backup. Ahead of it and not healed: {}. Not heard of since: \
+             {}{named}{waived}. Until all have reported, no store is given to a site and nothing is merged; `healing end` goes on without them\n",
+            count(value["sites_ahead"].as_u64().unwrap_or_default(), "site", "sites"),
+            value["sites_unheard"]
         ),
     };
     Some(text)
@@ -519,6 +535,18 @@ mod tests {
         assert!(text.chars().all(|character| character == '\n' || !character.is_control()), "{text:?}");
         assert_eq!(text.lines().count(), 4, "{text}");
         assert!(text.contains(r"a\u{1b}[2Jb\nc\u{9b}1m") && text.contains('é'), "{text}");
+    }
+
+    #[test]
+    fn one_of_something_is_told_as_one() {
+        let begun = json!({ "since": "s", "ended": null, "sites_ahead": 1, "sites_unheard": 0, "sites_waived": 1 });
+        let record = json!({ "entries_waiting": 1, "entries_set_aside": 2 });
+
+        let text = healing(&begun).unwrap() + &explained(&record);
+
+        for part in ["not healed: 1 site. ", " 1 site that has not reported. ", " 1 waits for", " 2 were refused"] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 mod password;
 mod queue;
-mod salt;
+pub(crate) mod salt;
 mod throttle;
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -27,8 +27,8 @@ use crate::writer::WriteError;
 use password::is_password_in;
 pub use password::{PASSWORD_BYTES_MAX, hash_password, is_password};
 use queue::Queue;
-pub use queue::{WAITING_MAX, WAITING_PER_ADDRESS_MAX};
-use salt::StrangersSalt;
+pub use queue::{DELAYED_MAX, DELAYED_PER_ADDRESS_MAX, WAITING_MAX, WAITING_PER_ADDRESS_MAX};
+use salt::NameSalt;
 use throttle::Throttle;
 
 /// Largest request, in bytes: a name and a password of the largest sizes in which every character is an escape, and the keys.
@@ -194,11 +194,12 @@ impl From<WriteError> for EnrolError {
 pub struct Enrolment {
     center: Arc<Center>,
     throttle: Mutex<Throttle>,
-    /// A hash that no password has, so that an unknown name costs what a known one costs.
+    /// A hash that no password has, for unknown names while there is no site.
     nobody: Arc<str>,
-    strangers_salt: StrangersSalt,
+    name_salt: NameSalt,
     places: Semaphore,
     queue: Arc<Queue>,
+    delayed: Arc<Queue>,
     /// What checks that are over have left for the next ones: one for each of the places.
     memory: Arc<Mutex<Vec<Vec<argon2::Block>>>>,
 }
@@ -218,9 +219,10 @@ impl Enrolment {
         Ok(Self {
             throttle: Mutex::new(Throttle::default()),
             nobody: hash_password(center.settings().passwords, &hex::to_hex(&chance))?.into(),
-            strangers_salt: StrangersSalt::new(&secret),
+            name_salt: NameSalt::new(&secret),
             places: Semaphore::new(center.settings().limits.enrolments_max),
-            queue: Arc::default(),
+            queue: Arc::new(Queue::of_checks()),
+            delayed: Arc::new(Queue::of_delayed_answers()),
             memory: Arc::default(),
             center,
         })
@@ -240,7 +242,7 @@ impl Enrolment {
         let account = found.await.map_err(|_| stopped())??;
         // Central's own is the secret of the others.
         let account = account.filter(|account| account.kind != SiteKind::Central);
-        let salt = account.and_then(|account| account.salt).unwrap_or_else(|| self.strangers_salt.of(&request.name));
+        let salt = account.and_then(|account| account.salt).unwrap_or_else(|| self.name_salt.of(&request.name));
         Ok(BeginReply { salt: salt.to_string(), central_key: self.center.signer().public_key().to_string() })
     }
 
@@ -264,7 +266,13 @@ impl Enrolment {
         let Some(account) = account else {
             let delay_ms = self.lock().failed(&request.name, address, clock::monotonic_ms());
             tracing::warn!(name = request.name, %address, delay_ms, "an enrolment with a wrong name or password");
-            tokio::time::sleep(Duration::from_millis(delay_ms)).await;
+            if delay_ms > 0 {
+                let Some(_in_queue) = self.delayed.enter(address) else {
+                    let wait_s = u32::try_from(delay_ms.div_ceil(1000)).unwrap_or(u32::MAX);
+                    return Err(EnrolError::TooManyAttempts { wait_s });
+                };
+                tokio::time::sleep(Duration::from_millis(delay_ms)).await;
+            }
             return Err(EnrolError::Credentials);
         };
         self.lock().succeeded(&request.name, address);
@@ -302,9 +310,16 @@ impl Enrolment {
     async fn account_of(&self, request: &EnrolRequest) -> Result<Option<SiteRow>, EnrolError> {
         let (name, password) = (request.name.clone(), request.password.clone());
         let (center, nobody, shared) = (Arc::clone(&self.center), Arc::clone(&self.nobody), Arc::clone(&self.memory));
+        let choice = self.name_salt.of(&name).0;
         let proved = spawn_blocking(move || -> Result<_, EnrolError> {
-            let account = center.read(move |reading| reading.site_by_name(&name))?;
-            let hash = account.as_ref().map_or(&*nobody, |account| account.password_hash.as_str());
+            let (account, other) = center.read(move |reading| {
+                let account = reading.site_by_name(&name)?;
+                // An unknown name costs what that of some site costs, always the same: not all hashes are of the same settings.
+                let other = reading.password_hash_near(u64::from_le_bytes(*choice.first_chunk().expect("16 bytes")))?;
+                Ok((account, other))
+            })?;
+            let hash = account.as_ref().map(|account| account.password_hash.as_str()).or(other.as_deref());
+            let hash = hash.unwrap_or(&nobody);
             let lock = || shared.lock().unwrap_or_else(PoisonError::into_inner);
             let mut memory = lock().pop().unwrap_or_default();
             let is_right = is_password_in(&mut memory, hash, &password);

@@ -1,5 +1,7 @@
-//! Enrolments that wait for a password check. One address cannot fill the queue, so that those of other addresses always have room in
-//! it. Whoever waits holds a name, a password and keys, some kilobytes; the memory of a check is taken only when its turn comes.
+//! Enrolments that wait: for a password check, or for the answer that the password was wrong. One address cannot fill a queue, so that
+//! those of other addresses always have room in it. Whoever waits holds a connection, a name, a password and keys, some kilobytes; the
+//! memory of a check is taken only when its turn comes. Both queues together leave connections free (`limits.connections_max`, 512 unless
+//! it is set), so that devices that are enrolled never wait for those that are not.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -10,9 +12,15 @@ pub const WAITING_MAX: usize = 256;
 /// Enrolments of one address in the queue at most: a whole district may share one, and this many are checked within a few seconds.
 pub const WAITING_PER_ADDRESS_MAX: usize = 128;
 
+/// Wrong passwords whose answer is put off, at most; a further one is answered at once, with how long to wait.
+pub const DELAYED_MAX: usize = 64;
+/// Wrong passwords of one address whose answer is put off, at most.
+pub const DELAYED_PER_ADDRESS_MAX: usize = 16;
+
 /// See the module.
-#[derive(Default)]
 pub(super) struct Queue {
+    places_max: usize,
+    own_places_max: usize,
     waiting: Mutex<BTreeMap<IpAddr, usize>>,
 }
 
@@ -23,12 +31,22 @@ pub(super) struct Waiting {
 }
 
 impl Queue {
+    /// For password checks.
+    pub(super) fn of_checks() -> Self {
+        Self { places_max: WAITING_MAX, own_places_max: WAITING_PER_ADDRESS_MAX, waiting: Mutex::default() }
+    }
+
+    /// For answers that are put off.
+    pub(super) fn of_delayed_answers() -> Self {
+        Self { places_max: DELAYED_MAX, own_places_max: DELAYED_PER_ADDRESS_MAX, waiting: Mutex::default() }
+    }
+
     /// A place, if there is one left for the address.
     pub(super) fn enter(self: &Arc<Self>, address: IpAddr) -> Option<Waiting> {
         let mut waiting = self.lock();
         let all: usize = waiting.values().sum();
         let own = waiting.get(&address).copied().unwrap_or(0);
-        if all >= WAITING_MAX || own >= WAITING_PER_ADDRESS_MAX {
+        if all >= self.places_max || own >= self.own_places_max {
             return None;
         }
         waiting.insert(address, own + 1);
@@ -63,7 +81,7 @@ mod tests {
 
     #[test]
     fn one_address_fills_its_share_and_the_others_have_theirs() {
-        let queue = Arc::new(Queue::default());
+        let queue = Arc::new(Queue::of_checks());
         let mut held: Vec<_> = (0..WAITING_PER_ADDRESS_MAX).map(|_| queue.enter(address(1)).unwrap()).collect();
 
         assert!(queue.enter(address(1)).is_none());
@@ -75,8 +93,23 @@ mod tests {
     }
 
     #[test]
+    fn answers_that_are_put_off_leave_most_connections_free() {
+        let queue = Arc::new(Queue::of_delayed_answers());
+        let held: Vec<_> =
+            (0..=u8::MAX).flat_map(|last| [last; 40]).filter_map(|last| queue.enter(address(last))).collect();
+
+        assert_eq!(held.len(), DELAYED_MAX);
+        assert!(held.iter().filter(|place| place.address == address(0)).count() == DELAYED_PER_ADDRESS_MAX);
+        let connections = crate::settings::LimitSettings::default().connections_max;
+        assert!(
+            WAITING_MAX + DELAYED_MAX < connections,
+            "devices that are enrolled have {connections} connections too"
+        );
+    }
+
+    #[test]
     fn the_queue_is_bounded_over_all_addresses() {
-        let queue = Arc::new(Queue::default());
+        let queue = Arc::new(Queue::of_checks());
         let addresses = (0..=u8::MAX).cycle().take(WAITING_MAX);
         let held: Vec<_> = addresses.filter_map(|last| queue.enter(address(last))).collect();
 

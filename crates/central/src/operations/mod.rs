@@ -36,7 +36,7 @@ pub fn perform(
         Request::SiteAdd(site) => sites::add(center, site),
         Request::SiteList => sites::list(center),
         Request::SiteShow { site } => sites::show(center, &site),
-        Request::SiteResume { site } => sites::resume(center, &site),
+        Request::SiteResume { site, device } => sites::resume(center, &site, device.as_deref()),
         Request::SetAsideList(which) => set_aside::list(center, &which),
         Request::SetAsideDismiss { site, place } => set_aside::dismiss(center, &site, &place),
         Request::SiteEdit(edit) => sites::edit(center, edit),

@@ -5,17 +5,14 @@ use domain::merge::Merged;
 use protocol::ids::RecordId;
 use serde_json::{Value, json};
 
-use super::request::{Done, LIST_LIMIT_MAX, RecordsToList};
+use super::request::{Done, LIST_LIMIT_MAX, RecordsToList, check_limit};
 use super::sites::record_id;
 use crate::center::Center;
-use crate::error::{CentralError, Exit};
+use crate::error::CentralError;
 use crate::store::{Reading, RecordRow, StoreError};
 
 pub(super) fn list(center: &Center, which: &RecordsToList) -> Result<Done, CentralError> {
-    if !(1..=LIST_LIMIT_MAX).contains(&which.limit) {
-        let message = format!("--limit {} must be 1 to {LIST_LIMIT_MAX}", which.limit);
-        return Err(CentralError::new("limit", message, "Page on with --after and the last id.", Exit::Usage));
-    }
+    check_limit(which.limit, "id")?;
     let known = known_table(center, &which.table)?.clone();
     let table = known.name().to_owned();
     if let Some(id) = &which.id {

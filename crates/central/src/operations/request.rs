@@ -4,12 +4,21 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::error::Exit;
+use crate::error::{CentralError, Exit};
 
 /// Most records in one answer.
 pub const LIST_LIMIT_MAX: u32 = 1000;
 /// How many an answer holds when nobody says.
 pub const LIST_LIMIT_DEFAULT: u32 = 100;
+
+/// That a list is asked for in parts that an answer holds. `last`: what the next part goes on behind.
+pub(super) fn check_limit(limit: u32, last: &str) -> Result<(), CentralError> {
+    if (1..=LIST_LIMIT_MAX).contains(&limit) {
+        return Ok(());
+    }
+    let message = format!("--limit {limit} must be 1 to {LIST_LIMIT_MAX}");
+    Err(CentralError::new("limit", message, format!("Page on with --after and the last {last}."), Exit::Usage))
+}
 
 /// One thing to do. On the socket: the first line of `POST /v0/verbs`; for `import` the lines to import follow.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,10 +33,13 @@ pub enum Request {
         /// Its name, or its id.
         site: String,
     },
-    /// Let a site that was stopped go on with whichever of its devices comes next.
+    /// Let a site that was stopped go on.
     SiteResume {
         /// Its name, or its id.
         site: String,
+        /// Which of its two devices, `answered_last` or `dead_token`; whichever comes next if nobody says.
+        #[serde(default)]
+        device: Option<String>,
     },
     /// Refused edits of a site that nobody has dealt with.
     SetAsideList(SetAsideToList),

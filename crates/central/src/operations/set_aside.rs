@@ -5,7 +5,7 @@ use protocol::entry::{Entry, Operation};
 use protocol::ids::{JournalId, Sequence, SiteId};
 use serde_json::{Value, json};
 
-use super::request::{Done, LIST_LIMIT_MAX, SetAsidePlace, SetAsideToList};
+use super::request::{Done, SetAsidePlace, SetAsideToList, check_limit};
 use super::sites::find;
 use crate::center::Center;
 use crate::clock;
@@ -14,10 +14,7 @@ use crate::hex;
 use crate::store::SetAside;
 
 pub(super) fn list(center: &Center, which: &SetAsideToList) -> Result<Done, CentralError> {
-    if !(1..=LIST_LIMIT_MAX).contains(&which.limit) {
-        let message = format!("--limit {} must be 1 to {LIST_LIMIT_MAX}", which.limit);
-        return Err(CentralError::new("limit", message, "Page on with --after and the last place.", Exit::Usage));
-    }
+    check_limit(which.limit, "place")?;
     let site = find(center, &which.site)?.id;
     let after = which.after.as_ref().map(place).transpose()?;
     let limit = which.limit;

@@ -1,15 +1,15 @@
 //! Sites and the stores that they hold.
 
-use protocol::ids::{HardwareSalt, PublicKey, RecordId, SiteId};
+use protocol::ids::{PublicKey, RecordId, SiteId};
 use serde_json::{Value, json};
 
 use super::request::{Done, SiteToAdd, SiteToEdit};
 use crate::center::Center;
 use crate::clock;
+use crate::enrolment::salt::NameSalt;
 use crate::enrolment::{hash_password, is_password};
-use crate::entropy;
 use crate::error::{CentralError, Exit};
-use crate::store::{NewSite, Reading, SeenDevice, SiteEdit, SiteKind, SiteRow, StoreError, StoreRow};
+use crate::store::{NewSite, Reading, SeenDevice, SiteEdit, SiteKind, SiteRow, StopDevice, StoreError, StoreRow};
 
 /// Seed 003, "Site Name" and "Password".
 const CREDENTIALS_WARNING: &str = "The device of this site stops syncing until `outpost enrol` shows it the new name and \
@@ -25,7 +25,9 @@ pub(super) fn add(center: &Center, site: SiteToAdd) -> Result<Done, CentralError
     })?;
     let stores = site.stores.iter().map(|store| record_id(store)).collect::<Result<_, _>>()?;
     let password_hash = hash_password(center.settings().passwords, &site.password)?;
-    let salt = HardwareSalt(entropy::bytes());
+    let own = center.read(|reading| reading.site(SiteId::CENTRAL))?;
+    let secret = own.and_then(|own| own.salt).ok_or_else(|| StoreError::Damaged("central has no salt".to_owned()))?;
+    let salt = NameSalt::new(&secret).of(&site.name);
     let new = NewSite { name: site.name.clone(), code: site.code, kind, password_hash, salt, stores };
     let id = center.write(move |batch| batch.add_site(&new))?;
     tracing::info!(site = id.0, name = site.name, "a site was added");
@@ -91,11 +93,27 @@ pub(super) fn show(center: &Center, site: &str) -> Result<Done, CentralError> {
     Ok(Done::ok(center.read(move |reading| with_stores(reading, &site))?))
 }
 
-pub(super) fn resume(center: &Center, site: &str) -> Result<Done, CentralError> {
+pub(super) fn resume(center: &Center, site: &str, device: Option<&str>) -> Result<Done, CentralError> {
     let site = find(center, site)?.id;
-    let stop = center.write(move |batch| batch.resume_site(site))?;
-    tracing::info!(site = site.0, code = stop.code, "a stopped site goes on");
-    Ok(Done::ok(json!({ "site": site.0, "stopped": clock::date_text(stop.since_ms), "reason": stop.reason })))
+    let chosen = device.map(|word| {
+        StopDevice::of(word).ok_or_else(|| {
+            let message = format!("--device is answered_last or dead_token, not {word:?}");
+            CentralError::new("stop_device", message, "`site show` says what is known of both.", Exit::Usage)
+        })
+    });
+    let chosen = chosen.transpose()?;
+    let stop = center.write(move |batch| match chosen {
+        Some(device) => batch.choose_device(site, device),
+        None => batch.resume_site(site),
+    })?;
+    let device = chosen.map(StopDevice::as_str);
+    tracing::info!(site = site.0, code = stop.code, device, "a stopped site goes on");
+    Ok(Done::ok(json!({
+        "site": site.0,
+        "device": device,
+        "stopped": clock::date_text(stop.since_ms),
+        "reason": stop.reason,
+    })))
 }
 
 pub(super) fn give_store(center: &Center, store: &str, site: &str) -> Result<Done, CentralError> {

@@ -4,7 +4,7 @@ use domain::store::STORE_TABLE;
 use protocol::ids::RecordId;
 use serde_json::{Value, json};
 
-use super::request::{Done, LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX, VisibilityToList};
+use super::request::{Done, LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX, VisibilityToList, check_limit};
 use super::sites::{find, record_id};
 use crate::center::Center;
 use crate::error::{CentralError, Exit};
@@ -21,7 +21,8 @@ pub(super) fn set(center: &Center, name: &str, store: &str, is_visible: bool) ->
 
 /// The joins that count.
 pub(super) fn list(center: &Center, which: &VisibilityToList) -> Result<Done, CentralError> {
-    let limit = which.limit.unwrap_or(LIST_LIMIT_DEFAULT).clamp(1, LIST_LIMIT_MAX);
+    let limit = which.limit.unwrap_or(LIST_LIMIT_DEFAULT);
+    check_limit(limit, "id")?;
     let id = |text: &Option<String>| text.as_deref().map(record_id).transpose();
     let (name, store, after) = (id(&which.name)?, id(&which.store)?, id(&which.after)?);
     let joins = center.read(move |reading| reading.joins(name.as_ref(), store.as_ref(), after.as_ref(), limit))?;

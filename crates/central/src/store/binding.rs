@@ -308,10 +308,12 @@ impl Reading<'_> {
 }
 
 fn hardware_differs(site: SiteId, bound: &Bound) -> StoreError {
+    let known = bound.key.map(|key| key.fingerprint()).unwrap_or_default();
     let what = format!(
-        "site {site} is bound to other hardware since {}, and this device has its key: its data folder was copied, or it was \
-         repaired. An administrator frees it: outpost-central site reset-hardware {site}",
-        moment(bound.since_ms)
+        "site {site} is bound to other hardware since {}, last seen {}; this device has its key {known}: its data folder was copied, \
+         or it was repaired. To free it: outpost-central site reset-hardware {site}",
+        moment(bound.since_ms),
+        moment(bound.last_contact_ms)
     );
     StoreError::refused("hardware_differs", &what)
 }

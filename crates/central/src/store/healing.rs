@@ -20,6 +20,7 @@ use super::error::StoreError;
 use super::explain::SITES_NAMED_MAX;
 use super::reading::Reading;
 use super::{text, unsigned};
+use crate::wording::count;
 
 /// How far central and its sites have healed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -126,11 +127,12 @@ impl Batch<'_> {
         if !self.is_healing()? {
             return Ok(());
         }
-        let waiting =
-            self.sql.query_integer("SELECT count(*) FROM healing_site WHERE is_waived = 0", &[])?.unwrap_or(0);
+        let sql = "SELECT count(*) FROM healing_site WHERE is_waived = 0";
+        let waiting = self.sql.query_one(sql, &[], |row| row.unsigned(0))?.unwrap_or(0);
         let text = format!(
-            "{what}: central was set back to an older backup and may have forgotten what it had decided; {waiting} sites have not \
-             reported since; `status` counts them, and `healing end` goes on without them"
+            "{what}: central was set back to an older backup and may have forgotten what it had decided; {} not reported since; \
+             `status` says which, and `healing end` goes on without them",
+            count(waiting, "site has", "sites have")
         );
         Err(StoreError::refused("central_heals", &text))
     }

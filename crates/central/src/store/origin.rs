@@ -40,6 +40,11 @@ pub enum StopDevice {
 }
 
 impl StopDevice {
+    /// The device of a word.
+    pub fn of(word: &str) -> Option<Self> {
+        [Self::AnsweredLast, Self::DeadToken].into_iter().find(|device| device.as_str() == word)
+    }
+
     /// The word that reports use.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -88,14 +93,15 @@ impl Batch<'_> {
             &[head.site.0.into()],
         )?;
         self.sql.execute(
-            "INSERT INTO site_stop_device (site, is_dead_token, seen_ms, address, journal, head)
-             VALUES (?1, 1, ?2, ?3, ?4, ?5)",
+            "INSERT INTO site_stop_device (site, is_dead_token, seen_ms, address, journal, head, token)
+             VALUES (?1, 1, ?2, ?3, ?4, ?5, ?6)",
             &[
                 head.site.0.into(),
                 unsigned(self.now_ms),
                 self.address.map(PeerAddress::as_str).into(),
                 (&head.journal.0).into(),
                 unsigned(head.head.0),
+                (&head.token.0).into(),
             ],
         )?;
         Ok(())

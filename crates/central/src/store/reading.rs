@@ -176,6 +176,18 @@ impl Reading<'_> {
         Ok(self.sql.query_one(&sql, &[name.into()], read_site)?)
     }
 
+    /// The password hash of a site that a number chooses; `None` while there is no site. Costs the same however many there are.
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`].
+    pub fn password_hash_near(&mut self, choice: u64) -> Result<Option<String>, StoreError> {
+        let first = u64::from(SiteId::CENTRAL.0) + 1;
+        let last = self.sql.query_one("SELECT max(id) FROM site", &[], |row| row.unsigned(0))?.unwrap_or(0);
+        let Some(count) = (last + 1).checked_sub(first).filter(|count| *count > 0) else { return Ok(None) };
+        let sql = "SELECT password_hash FROM site WHERE id >= ?1 ORDER BY id LIMIT 1";
+        Ok(self.sql.query_one(sql, &[super::unsigned(first + choice % count)], |row| Ok(row.text(0)?.to_owned()))?)
+    }
+
     /// Every site but central, by id.
     ///
     /// # Errors

@@ -20,6 +20,7 @@ use super::judging::Reason;
 use super::reading::Reading;
 use super::state::{Journal, insert_journal};
 use super::{text, unsigned};
+use crate::wording::count;
 
 /// Most bytes of a sealed frame that comes in parts.
 const PARTS_BYTES_MAX: usize = limits::SECTION_BYTES_MAX + section::HEADER_BYTES;
@@ -163,8 +164,8 @@ impl Batch<'_> {
             let total = part.total as usize;
             let end = (part.offset as usize).checked_add(part.bytes.len());
             if total > PARTS_BYTES_MAX || part.bytes.is_empty() || end.is_none_or(|end| end > total) {
-                let what =
-                    format!("a part lies outside its frame of {total} bytes, or that is above {PARTS_BYTES_MAX}");
+                let bytes = count(part.total.into(), "byte", "bytes");
+                let what = format!("a part lies outside its frame of {bytes}, or that is above {PARTS_BYTES_MAX}");
                 return Err(StoreError::refused("bad_part", &what));
             }
             let kept = batch.part_state(owner)?.filter(|(state, kept)| state.hash == part.hash && *kept == part.total);

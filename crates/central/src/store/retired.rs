@@ -15,6 +15,7 @@ use super::reading::Reading;
 use super::receive::{Chain, PartsOf};
 use super::state::{JOURNAL_COLUMNS, Journal};
 use super::unsigned;
+use crate::wording::count;
 
 /// Code of what a retired device or journal brings.
 const RETIRED: &str = "device_retired";
@@ -112,9 +113,10 @@ impl Batch<'_> {
 
 fn set_aside_full(journal: &Journal, aside: u64) -> StoreError {
     let what = format!(
-        "journal {} is closed, and {aside} of its edits are in set-aside, as many as are kept: an administrator exports and dismisses \
-         them at central (outpost-central set-aside), and then the rest comes",
-        journal.id
+        "journal {} is closed, and {} in set-aside, as many as are kept: an administrator exports and dismisses them at central \
+         (outpost-central set-aside), and then the rest comes",
+        journal.id,
+        count(aside, "of its edits is", "of its edits are")
     );
     StoreError::refused("set_aside_full", &what)
 }
@@ -122,8 +124,9 @@ fn set_aside_full(journal: &Journal, aside: u64) -> StoreError {
 /// What a device whose journal was closed is told.
 pub(super) fn retired_text(journal: &Journal, aside: u64) -> String {
     format!(
-        "another device speaks for the site, or this one goes on in another journal: {aside} edits of journal {} lie in set-aside at \
-         central, where an administrator can look at them",
-        journal.id
+        "another device speaks for the site, or this one goes on in another journal: of journal {}, {} in set-aside at central, for \
+         an administrator to look at",
+        journal.id,
+        count(aside, "edit lies", "edits lie")
     )
 }

@@ -6,7 +6,7 @@
 use sql::Migration;
 
 /// Number of the last migration.
-pub(super) const VERSION: u32 = 13;
+pub(super) const VERSION: u32 = 14;
 
 /// Every step. A released one never changes.
 pub(super) const MIGRATIONS: &[Migration] = &[
@@ -23,7 +23,14 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     Migration { number: 11, name: "visibility", ddl: VISIBILITY },
     Migration { number: 12, name: "patients", ddl: PATIENTS },
     Migration { number: 13, name: "what a site may still have", ddl: TAKES_BACK },
+    Migration { number: 14, name: "which device was chosen", ddl: CHOSEN },
 ];
+
+/// `site_stop_device.token`: what the device shows. `contact.tokens_rejected`: what the device shows that was not chosen, 16 bytes each.
+const CHOSEN: &str = "
+ALTER TABLE site_stop_device ADD COLUMN token {blob};
+ALTER TABLE contact ADD COLUMN tokens_rejected {blob};
+";
 
 /// See the module `gained`.
 const TAKES_BACK: &str = "ALTER TABLE backfill ADD COLUMN takes_back {bigint} NOT NULL DEFAULT 1;";

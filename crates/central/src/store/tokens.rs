@@ -29,14 +29,16 @@ use sql::{Param, SqlExt};
 use super::batch::Batch;
 use super::error::StoreError;
 use super::limits::TOKENS_GIVEN_MAX;
-use super::origin::PeerAddress;
+use super::origin::{PeerAddress, StopDevice};
 use super::reading::Reading;
 use super::{text, unsigned};
 
 /// Code of a site that stopped because a device answered with a token that was dead.
 pub const TWO_DEVICES: &str = "two_devices";
 /// Bytes of one given token in `contact.tokens_given`: the hash of the request head that it answers, and the token.
-const GIVEN_BYTES: usize = 32 + 16;
+const GIVEN_BYTES: usize = 32 + TOKEN_BYTES;
+/// Bytes of a token.
+const TOKEN_BYTES: usize = 16;
 
 /// Why a site does not sync until an administrator lets it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,6 +57,8 @@ struct Known {
     used: Option<Vec<u8>>,
     given: Vec<u8>,
     challenge: Option<Vec<u8>>,
+    /// Tokens of a device that an administrator did not choose.
+    rejected: Vec<u8>,
     /// Number of the last token that was given.
     number: u32,
     /// Half of the epoch in which it was given, and the number of the first one of that epoch.
@@ -78,6 +82,16 @@ impl Known {
             || self.given.chunks_exact(GIVEN_BYTES).any(|given| given.ends_with(&token.0))
     }
 
+    fn rejects(&self, token: Token) -> bool {
+        self.rejected.chunks_exact(TOKEN_BYTES).any(|rejected| rejected == token.0)
+    }
+
+    /// What the device shows that was answered last.
+    fn tokens(&self) -> Vec<u8> {
+        let given = self.given.chunks_exact(GIVEN_BYTES).flat_map(|given| given.iter().skip(GIVEN_BYTES - TOKEN_BYTES));
+        self.used.iter().flatten().chain(given).copied().collect()
+    }
+
     /// The token that this very request was given before, when its reply was lost.
     fn given_for(&self, head: &[u8; 32]) -> Option<Token> {
         let mut given = self.given.chunks_exact(GIVEN_BYTES);
@@ -90,7 +104,7 @@ impl Batch<'_> {
     /// the site. Not undone with the rest of the request: `nonce` is asked for and the stop is kept though it is refused.
     ///
     /// # Errors
-    /// Refused with `site_stopped` or as a challenge.
+    /// Refused with `site_stopped`, `device_not_chosen`, or as a challenge.
     pub(super) fn check_token(&mut self, head: &Prelude, nonce: Nonce) -> Result<(), StoreError> {
         let refusal = self.job(|batch| {
             if let Some(stop) = batch.reading().stop_of(head.site)? {
@@ -99,6 +113,9 @@ impl Batch<'_> {
             let known = batch.known_tokens(head.site)?;
             if known.has(head.token) {
                 return Ok(None);
+            }
+            if known.rejects(head.token) {
+                return Ok(Some(not_chosen(head.site)));
             }
             // Before whoever comes is taken: a late copy of this token must prove nothing once the site goes on.
             if let Some(number) = batch.forgotten_number(head.site, head.token, &known) {
@@ -135,13 +152,45 @@ impl Batch<'_> {
     /// Refused with `unknown_site`, or `site_not_stopped`.
     pub fn resume_site(&mut self, site: SiteId) -> Result<Stop, StoreError> {
         self.job(|batch| {
-            batch.site(site)?;
-            let Some(stop) = batch.reading().stop_of(site)? else {
-                return Err(StoreError::refused("site_not_stopped", &format!("site {site} is not stopped")));
-            };
+            let stop = batch.stop_for(site)?;
             batch.forget_tokens(site)?;
             Ok(stop)
         })
+    }
+
+    /// Lets one of the two devices go on because of which a site stopped. The other one is told so whenever it comes, and stops nothing.
+    ///
+    /// # Errors
+    /// Refused with `unknown_site`; `site_not_stopped`; `stop_device_unknown` if nothing is known of that device.
+    pub fn choose_device(&mut self, site: SiteId, chosen: StopDevice) -> Result<Stop, StoreError> {
+        self.job(|batch| {
+            let known = batch.known_tokens(site)?;
+            let sql = "SELECT token FROM site_stop_device WHERE site = ?1 AND is_dead_token = 1";
+            let dead =
+                batch.sql.query_one(sql, &[site.0.into()], |row| Ok(row.optional_blob(0)?.map(<[u8]>::to_vec)))?;
+            let stop = batch.stop_for(site)?;
+            let Some(dead) = dead.flatten() else {
+                let what =
+                    format!("nothing is known of the devices that stopped site {site}: let it go on without --device");
+                return Err(StoreError::refused("stop_device_unknown", &what));
+            };
+            let (used, given, rejected) = match chosen {
+                StopDevice::AnsweredLast => (known.used.clone(), known.given.clone(), dead),
+                StopDevice::DeadToken => (Some(dead), Vec::new(), known.tokens()),
+            };
+            batch.forget_tokens(site)?;
+            batch.sql.execute(
+                "UPDATE contact SET token_used = ?2, tokens_given = ?3, tokens_rejected = ?4 WHERE site = ?1",
+                &[site.0.into(), used.as_deref().into(), (&given).into(), (&rejected).into()],
+            )?;
+            Ok(stop)
+        })
+    }
+
+    fn stop_for(&mut self, site: SiteId) -> Result<Stop, StoreError> {
+        self.site(site)?;
+        let what = format!("site {site} is not stopped");
+        self.reading().stop_of(site)?.ok_or_else(|| StoreError::refused("site_not_stopped", &what))
     }
 
     /// Nothing is known of any site's tokens any more, because the secret with which they were made is gone: whoever comes next with
@@ -151,7 +200,8 @@ impl Batch<'_> {
     /// [`StoreError::Sql`].
     pub fn forget_all_tokens(&mut self) -> Result<(), StoreError> {
         self.job(|batch| {
-            let sql = "UPDATE contact SET token_used = NULL, tokens_given = ?1, challenge = NULL";
+            let sql =
+                "UPDATE contact SET token_used = NULL, tokens_given = ?1, challenge = NULL, tokens_rejected = NULL";
             batch.sql.execute(sql, &[[].as_slice().into()])?;
             Ok(())
         })
@@ -162,7 +212,7 @@ impl Batch<'_> {
         self.sql.execute("DELETE FROM site_stop WHERE site = ?1", &[site.0.into()])?;
         self.forget_stop_devices(site)?;
         self.sql.execute(
-            "UPDATE contact SET token_used = NULL, tokens_given = ?2, challenge = NULL WHERE site = ?1",
+            "UPDATE contact SET token_used = NULL, tokens_given = ?2, challenge = NULL, tokens_rejected = NULL WHERE site = ?1",
             &[site.0.into(), [].as_slice().into()],
         )?;
         Ok(())
@@ -228,12 +278,14 @@ impl Batch<'_> {
     }
 
     fn known_tokens(&mut self, site: SiteId) -> Result<Known, StoreError> {
-        let sql = "SELECT token_used, tokens_given, challenge, token_number, token_epoch, token_first FROM contact WHERE site = ?1";
+        let sql = "SELECT token_used, tokens_given, challenge, token_number, token_epoch, token_first, tokens_rejected
+            FROM contact WHERE site = ?1";
         let known = self.sql.query_one(sql, &[site.0.into()], |row| {
             Ok(Known {
                 used: row.optional_blob(0)?.map(<[u8]>::to_vec),
                 given: row.blob(1)?.to_vec(),
                 challenge: row.optional_blob(2)?.map(<[u8]>::to_vec),
+                rejected: row.optional_blob(6)?.unwrap_or_default().to_vec(),
                 number: text::small(row, 3)?,
                 first: match (row.optional_unsigned(4)?, row.optional_unsigned(5)?) {
                     (Some(_), Some(_)) => Some((text::small(row, 4)?, text::small(row, 5)?)),
@@ -332,6 +384,13 @@ fn epoch_half(epoch: Epoch) -> u32 {
 }
 
 /// What the device of a stopped site is told.
+fn not_chosen(site: SiteId) -> Refusal {
+    let what = format!(
+        "an administrator of central chose another device for site {site}, and this one was its copy, or set back"
+    );
+    Refusal::new("device_not_chosen", &what)
+}
+
 pub(super) fn stopped(site: SiteId, stop: &Stop) -> Refusal {
     let what = format!("site {site} is stopped until an administrator of central chooses: {}", stop.reason);
     Refusal::new("site_stopped", &what)

@@ -1,17 +1,77 @@
-//! A site whose version central does not understand: with a real server, a device that is seven versions on.
+//! A site whose version central does not understand: with a real server and by TLS, a device that is seven versions on.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
 
 use protocol::session::Failure;
 use protocol::versions::{Dialect, Versions};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 use crate::support::agent::Agent;
-use crate::support::folder::Folder;
+use crate::support::folder::{Folder, Server};
 use crate::support::http::post;
+use crate::support::wait::{DEADLINE, wait_for};
 use crate::support::{store_line, unit_line};
 
 const NEWER: Versions = Versions { min: 6, max: 7 };
 
 fn newer() -> Dialect {
     Dialect { versions: NEWER, head_rest: Some(b"\xff\xff\xff what version 7 says".to_vec()) }
+}
+
+/// A server that takes nothing but TLS. Its address is that of a tunnel to it, so that who knows only HTTP is served by TLS too.
+pub(crate) fn serve_by_tls(folder: &Folder) -> Server {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    std::fs::write(folder.path().join("certificate.pem"), made.cert.pem()).unwrap();
+    std::fs::write(folder.path().join("key.pem"), made.signing_key.serialize_pem()).unwrap();
+    let settings = folder.path().join("central.toml");
+    let mut lines = std::fs::read_to_string(&settings).unwrap();
+    lines.push_str("[tls]\ncertificate_file = \"certificate.pem\"\nkey_file = \"key.pem\"\n");
+    std::fs::write(settings, lines).unwrap();
+    let mut server = folder.serve();
+
+    let mut roots = RootCertStore::empty();
+    roots.add(made.cert.der().clone()).unwrap();
+    let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let (config, central) = (Arc::new(config), server.address);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    server.address = listener.local_addr().unwrap();
+    // It listens until the tests of this program are over.
+    std::thread::spawn(move || {
+        for client in listener.incoming() {
+            let config = Arc::clone(&config);
+            // What breaks on the way breaks for the client, who says so.
+            std::thread::spawn(move || carry(&client?, central, config));
+        }
+    });
+    server
+}
+
+/// Carries one request, and what comes of it.
+fn carry(client: &TcpStream, central: SocketAddr, config: Arc<ClientConfig>) -> std::io::Result<()> {
+    let connection = ClientConnection::new(config, "localhost".try_into().unwrap()).unwrap();
+    let stream = TcpStream::connect(central)?;
+    stream.set_read_timeout(Some(DEADLINE))?;
+    let mut stream = StreamOwned::new(connection, stream);
+    let mut request = BufReader::new(client);
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        if request.read_line(&mut head)? == 0 {
+            return Ok(());
+        }
+    }
+    let length =
+        head.lines().find_map(|line| line.strip_prefix("Content-Length: ")).map_or(0, |text| text.parse().unwrap());
+    stream.write_all(head.as_bytes())?;
+    std::io::copy(&mut request.take(length), &mut stream)?;
+    stream.flush()?;
+    std::io::copy(&mut stream, &mut &*client)?;
+    Ok(())
 }
 
 fn folder_with_site() -> Folder {
@@ -28,7 +88,7 @@ fn records(folder: &Folder) -> usize {
 #[test]
 fn what_a_newer_site_has_arrives_and_is_judged_and_it_gets_nothing_until_the_versions_meet() {
     let folder = folder_with_site();
-    let server = folder.serve();
+    let server = serve_by_tls(&folder);
     let mut agent = Agent::enrol(server.address, "clinic", 1);
     agent.sync_whole(server.address);
     let (told, known) = (agent.controls.len(), agent.records.len());
@@ -50,7 +110,7 @@ fn what_a_newer_site_has_arrives_and_is_judged_and_it_gets_nothing_until_the_ver
     );
     assert!(outcome.summary.requests >= 2, "{:?}", outcome.summary);
     assert_eq!((agent.received, agent.controls.len(), agent.records.len()), (agent.head(), told, known));
-    crate::support::wait::wait_for("everything to be judged", || {
+    wait_for("everything to be judged", || {
         let shown = folder.json(&["site", "show", "clinic"], "");
         (shown["judged"] == 5001).then_some(())
     });
@@ -68,7 +128,7 @@ fn what_a_newer_site_has_arrives_and_is_judged_and_it_gets_nothing_until_the_ver
 #[test]
 fn a_request_of_a_newer_version_that_is_cut_altered_or_signed_by_another_changes_nothing() {
     let folder = folder_with_site();
-    let server = folder.serve();
+    let server = serve_by_tls(&folder);
     let mut agent = Agent::enrol(server.address, "clinic", 1);
     agent.dialect = newer();
     agent.record_location("L1", "S1");
@@ -104,7 +164,7 @@ fn a_request_of_a_newer_version_that_is_cut_altered_or_signed_by_another_changes
 #[test]
 fn a_copied_device_of_a_newer_version_stops_its_site_as_any_other() {
     let folder = folder_with_site();
-    let server = folder.serve();
+    let server = serve_by_tls(&folder);
     let mut original = Agent::enrol(server.address, "clinic", 1);
     original.dialect = newer();
     original.sync(server.address);

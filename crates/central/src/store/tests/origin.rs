@@ -9,6 +9,8 @@ contract!(
     a_stop_keeps_when_and_from_where_both_devices_came_and_how_far_their_journals_went,
     a_copy_of_a_request_does_not_pass_for_the_device,
     what_was_known_of_a_stop_goes_with_it,
+    whichever_device_is_chosen_goes_on_and_the_other_stops_nothing,
+    nothing_is_chosen_between_devices_of_which_nothing_is_known,
 );
 
 /// One exchange from an address, with an answer to a challenge if there is one.
@@ -38,16 +40,21 @@ fn address(text: &str) -> PeerAddress {
 
 /// The site's device, from 10.0.0.1 at 1,000 ms, and its copy, from 10.0.0.2 at 5,000 ms, with two more edits.
 fn stopped(world: &mut World) -> Device {
+    stopped_by_copy(world, "S1").0
+}
+
+fn stopped_by_copy(world: &mut World, store: &str) -> (Device, Device) {
     let (here, there) = (address("10.0.0.1"), address("::ffff:10.0.0.2"));
-    let mut original = world.device(&["S1"]);
+    let mut original = world.device(&[store]);
     exchange_from(world, &mut original, &here).unwrap();
     let mut copy = original.clone();
-    copy.record(&[r#"put transact T1 {"store_ID":"S1"}"#, r#"put transact T2 {"store_ID":"S1"}"#]);
+    let put = |id: &str| format!(r#"put transact {id} {{"store_ID":"{store}"}}"#);
+    copy.record(&[&put("T1"), &put("T2")]);
     exchange_from(world, &mut original, &here).unwrap();
     exchange_from(world, &mut original, &here).unwrap();
     world.now_ms = 5000;
     assert_eq!(exchange_from(world, &mut copy, &there), Err("site_stopped".to_owned()));
-    original
+    (original, copy)
 }
 
 fn a_stop_keeps_when_and_from_where_both_devices_came_and_how_far_their_journals_went(world: &mut World) {
@@ -88,4 +95,36 @@ fn what_was_known_of_a_stop_goes_with_it(world: &mut World) {
     world.job(|batch| batch.resume_site(site));
 
     assert_eq!(world.store.reading().stop_devices(site).unwrap(), []);
+}
+
+fn whichever_device_is_chosen_goes_on_and_the_other_stops_nothing(world: &mut World) {
+    let here = address("10.0.0.1");
+    for (chosen, store, original_goes_on) in
+        [(StopDevice::AnsweredLast, "S1", true), (StopDevice::DeadToken, "S2", false)]
+    {
+        let (original, copy) = stopped_by_copy(world, store);
+        world.job(|batch| batch.choose_device(original.site, chosen));
+        let (mut right, mut wrong) = if original_goes_on { (original, copy) } else { (copy, original) };
+
+        // The device that was not chosen comes first, and again and again.
+        for _ in 0..3 {
+            wrong.answer = None;
+            assert_eq!(exchange_from(world, &mut wrong, &here), Err("device_not_chosen".to_owned()), "{chosen:?}");
+            assert_eq!(exchange_from(world, &mut right, &here), Ok(()), "{chosen:?}");
+        }
+        assert_eq!(world.store.reading().stop_of(right.site).unwrap(), None);
+        assert_eq!(world.store.reading().stop_devices(right.site).unwrap(), []);
+    }
+}
+
+fn nothing_is_chosen_between_devices_of_which_nothing_is_known(world: &mut World) {
+    let site = world.device(&["S1"]).site;
+    let choose = |world: &mut World| code(world.try_job(|batch| batch.choose_device(site, StopDevice::DeadToken)));
+    assert_eq!(choose(world), "site_not_stopped");
+
+    let site = stopped_by_copy(world, "S2").0.site;
+    world.job(|batch| Ok(batch.sql.execute("UPDATE site_stop_device SET token = NULL", &[])?));
+    let refused = world.try_job(|batch| batch.choose_device(site, StopDevice::AnsweredLast));
+    assert_eq!(code(refused), "stop_device_unknown");
+    assert!(world.store.reading().stop_of(site).unwrap().is_some(), "nothing has changed");
 }

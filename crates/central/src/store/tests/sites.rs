@@ -5,6 +5,7 @@ use protocol::control::Control;
 use super::*;
 
 contract!(
+    an_unknown_name_costs_what_that_of_some_site_costs,
     a_site_is_found_by_its_name_and_ids_rise,
     a_taken_or_wrong_name_is_refused,
     a_store_is_granted_once_and_its_record_says_where_it_is,
@@ -269,4 +270,18 @@ fn records_and_stores_are_listed_by_id(world: &mut World) {
     assert_eq!(reading.record_counts().unwrap(), [("store".to_owned(), 3)]);
     let status = reading.status().unwrap();
     assert_eq!((status.sites, status.records), (1, 3));
+}
+
+fn an_unknown_name_costs_what_that_of_some_site_costs(world: &mut World) {
+    assert_eq!(world.store.reading().password_hash_near(7).unwrap(), None, "there is no site");
+    for (name, hash) in [("north", "quick"), ("south", "costly"), ("west", "quick")] {
+        let new = NewSite { password_hash: hash.to_owned(), ..new_site(name, SiteKind::Standalone, &[]) };
+        world.job(|batch| batch.add_site(&new));
+    }
+
+    let costs: Vec<_> =
+        (0..6).map(|choice| world.store.reading().password_hash_near(choice).unwrap().unwrap()).collect();
+
+    assert_eq!(costs, ["quick", "costly", "quick", "quick", "costly", "quick"]);
+    assert_eq!(world.store.reading().password_hash_near(u64::MAX).unwrap().unwrap(), "quick");
 }
