@@ -111,11 +111,16 @@ impl LocalCopy {
         // it has nothing unjudged and nothing to say.
         let is_past_old = reply.judged > Sequence::ZERO || (reply.judged >= reply.received && !reply.has_more_control);
         let ends_old = is_past_old && self.has_old_entries()?;
-        if after == before && !ends_old && !self.is_after_loss()? {
+        let answers = self.shows_refusals()?;
+        if after == before && !ends_old && !answers && !self.is_after_loss()? {
             return Ok(StoredReply::default());
         }
         self.transaction(Durability::Full, |copy| {
             let mut stored = StoredReply { is_changed: true, ..StoredReply::default() };
+            // A reply to a request that was made when all grants were told already.
+            if answers {
+                copy.note_grants_answered()?;
+            }
             for row in reply.control.iter().filter(|row| row.number.0 > before.control) {
                 copy.store_control(row, &mut stored)?;
             }

@@ -34,6 +34,9 @@ pub(super) const MAY_BE_WRITTEN: &str = "state IN (0, 1)";
 /// Name of the number of the last row that said that all grants were told.
 const GRANTS_TOLD: &str = "grants_told";
 
+/// Name of the number of the last such row that was answered: a reply came to a request that showed it.
+const GRANTS_ANSWERED: &str = "grants_answered";
+
 /// A store that this site held, and of which central has forgotten or denies it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ForgottenStore {
@@ -84,7 +87,8 @@ impl LocalCopy {
             "SELECT store, ownership, proof FROM store_grant WHERE state IN ({CLAIMED}, {ASKED_AGAIN})
              ORDER BY store LIMIT {CLAIMS_MAX}"
         );
-        Ok(Claims { told, grants: self.read_claims(&sql)? })
+        let refused = if self.shows_refusals()? { self.refused_waiting()? } else { Vec::new() };
+        Ok(Claims { told, grants: self.read_claims(&sql)?, refused })
     }
 
     /// Central gives a store, or takes it away. Inside the open transaction.
@@ -117,6 +121,17 @@ impl LocalCopy {
             }
         }
         Ok(())
+    }
+
+    /// Whether a request is to show what was refused after it had waited: central told all grants, and no reply came since.
+    pub(super) fn shows_refusals(&mut self) -> Result<bool, LocalCopyError> {
+        Ok(self.number(GRANTS_TOLD)?.unwrap_or(0) > self.number(GRANTS_ANSWERED)?.unwrap_or(0))
+    }
+
+    /// A reply came to a request that showed it. Inside the open transaction.
+    pub(super) fn note_grants_answered(&mut self) -> Result<(), LocalCopyError> {
+        let told = self.number(GRANTS_TOLD)?.unwrap_or(0);
+        self.set_number(GRANTS_ANSWERED, told)
     }
 
     /// All grants were told in so many rows before this one: others that are here central has forgotten. Inside the open transaction.

@@ -3,9 +3,10 @@
 
 use std::ops::ControlFlow;
 
-use protocol::control::Refused;
+use protocol::control::{EntryPlace, Refused, RefusedWaiting};
 use protocol::frame::RefusedBefore;
 use protocol::ids::{JournalId, Sequence};
+use protocol::limits::CLAIMS_MAX;
 use sql::{Durability, Param, SqlExt};
 
 use super::{LocalCopy, LocalCopyError};
@@ -38,18 +39,39 @@ impl LocalCopy {
         Ok(refusals)
     }
 
-    /// Lets go of the verdicts on entries that nobody can send again: those up to a journal's floor, and those of other journals.
+    /// The newest verdicts on entries that had waited at central, of whatever journal, in order.
+    pub(super) fn refused_waiting(&mut self) -> Result<Vec<RefusedWaiting>, LocalCopyError> {
+        let mut refused = Vec::new();
+        let sql = format!(
+            "SELECT journal_id, sequence, code, reason FROM refusal WHERE waited > 0 ORDER BY waited DESC LIMIT {CLAIMS_MAX}"
+        );
+        self.sql.query(&sql, &[], &mut |row| {
+            let journal = row.blob(0)?.to_vec();
+            refused.push((journal, Sequence(row.unsigned(1)?), row.text(2)?.to_owned(), row.text(3)?.to_owned()));
+            Ok(ControlFlow::Continue(()))
+        })?;
+        let read = |(journal, sequence, code, reason): (Vec<u8>, _, _, _)| {
+            let journal = JournalId::try_from(journal.as_slice()).map_err(LocalCopyError::damaged)?;
+            Ok(RefusedWaiting { place: EntryPlace { journal, sequence }, code, reason })
+        };
+        refused.into_iter().rev().map(read).collect()
+    }
+
+    /// Lets go of the verdicts on entries that nobody can send again: those up to a journal's floor, and those of other journals. Of
+    /// entries that had waited at central the newest stay.
     ///
     /// # Errors
     /// Those of a write.
     pub fn forget_refusals(&mut self, journal: JournalId, floor: Sequence) -> Result<(), LocalCopyError> {
-        let params = [(&journal.0).into(), Param::unsigned(floor.0)?];
-        let is_needed = "SELECT 1 FROM refusal WHERE journal_id <> ?1 OR sequence <= ?2 LIMIT 1";
-        if self.sql.query_integer(is_needed, &params)?.is_none() {
+        let newest = self.sql.query_integer("SELECT max(waited) FROM refusal", &[])?.unwrap_or(0);
+        let kept = (newest - i64::try_from(CLAIMS_MAX).unwrap_or(i64::MAX)).max(0);
+        let params = [(&journal.0).into(), Param::unsigned(floor.0)?, kept.into()];
+        let old = "(journal_id <> ?1 OR sequence <= ?2) AND waited <= ?3";
+        if self.sql.query_integer(&format!("SELECT 1 FROM refusal WHERE {old} LIMIT 1"), &params)?.is_none() {
             return Ok(());
         }
         self.transaction(Durability::Process, |copy| {
-            copy.sql.execute("DELETE FROM refusal WHERE journal_id <> ?1 OR sequence <= ?2", &params)?;
+            copy.sql.execute(&format!("DELETE FROM refusal WHERE {old}"), &params)?;
             Ok(())
         })
     }
@@ -69,8 +91,12 @@ impl LocalCopy {
     /// Keeps a verdict; whether it is new. Inside the open transaction.
     pub(super) fn keep_refusal(&mut self, refused: &Refused) -> Result<bool, LocalCopyError> {
         let kept = self.sql.execute(
-            "INSERT INTO refusal (journal_id, sequence, code, reason) VALUES (?1, ?2, ?3, ?4)
-             ON CONFLICT (journal_id, sequence) DO NOTHING",
+            "INSERT INTO refusal (journal_id, sequence, code, reason, waited)
+             SELECT ?1, ?2, ?3, ?4, CASE WHEN EXISTS (
+                 SELECT 1 FROM pending JOIN journal ON journal.number = pending.journal
+                 WHERE journal.journal_id = ?1 AND pending.sequence = ?2 AND pending.is_waiting <> 0
+             ) THEN coalesce((SELECT max(waited) FROM refusal), 0) + 1 ELSE 0 END
+             WHERE true ON CONFLICT (journal_id, sequence) DO NOTHING",
             &[
                 (&refused.journal.0).into(),
                 Param::unsigned(refused.sequence.0)?,

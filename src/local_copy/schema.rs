@@ -11,10 +11,17 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     Migration { number: 2, name: "checksums", ddl: CHECKSUMS },
     Migration { number: 3, name: "refusals", ddl: REFUSALS },
     Migration { number: 4, name: "claims", ddl: CLAIMS },
+    Migration { number: 5, name: "refusals of what had waited", ddl: WAITED },
 ];
 
 /// The newest schema, for the file's header.
-pub const SCHEMA_VERSION: u32 = 4;
+pub const SCHEMA_VERSION: u32 = 5;
+
+const WAITED: &str = "
+-- Of an entry that waited at central before it was refused a number that rises from one to the next, else 0: a central that was set
+-- back may hold it as waiting still.
+ALTER TABLE refusal ADD COLUMN waited {bigint} NOT NULL DEFAULT 0;
+";
 
 const REFUSALS: &str = "
 -- Verdicts on entries that the journal still has, also when the edit was let go of: a central that was set back is told them again.

@@ -99,6 +99,20 @@ pub struct Claims {
     /// Grants that were not told, at most [`CLAIMS_MAX`](crate::limits::CLAIMS_MAX); more follow once these are answered with a
     /// [`Grant`] each, which gives the store or takes it away.
     pub grants: Vec<Claim>,
+    /// Refusals of entries that waited at central before, the newest [`CLAIMS_MAX`](crate::limits::CLAIMS_MAX) at most, until a reply came
+    /// that followed: a central that was set back may hold them as waiting still.
+    pub refused: Vec<RefusedWaiting>,
+}
+
+/// An entry that waited for a header and was refused then.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefusedWaiting {
+    /// The entry.
+    pub place: EntryPlace,
+    /// Stable code, at most [`CODE_BYTES_MAX`](crate::limits::CODE_BYTES_MAX) bytes.
+    pub code: String,
+    /// One sentence, at most [`REASON_BYTES_MAX`](crate::limits::REASON_BYTES_MAX) bytes.
+    pub reason: String,
 }
 
 /// A scope that the site does not receive any more.

@@ -326,8 +326,10 @@ impl Exchange {
         if head.whole().is_some_and(|head| head.cursors.len() > limits::SCOPES_MAX) {
             return Err(Refusal::new("too_many_scopes", "the request names more scopes than limits::SCOPES_MAX"));
         }
-        if head.whole().is_some_and(|head| head.claims.grants.len() > limits::CLAIMS_MAX) {
-            return Err(Refusal::new("too_many_claims", "the request claims more grants than limits::CLAIMS_MAX"));
+        let is_above = |count: usize| count > limits::CLAIMS_MAX;
+        if head.whole().is_some_and(|head| is_above(head.claims.grants.len()) || is_above(head.claims.refused.len())) {
+            let what = "the request claims more grants, or shows more refusals, than limits::CLAIMS_MAX";
+            return Err(Refusal::new("too_many_claims", what));
         }
         let largest = head.largest_number();
         if largest > limits::NUMBER_MAX {

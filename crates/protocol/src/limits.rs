@@ -24,10 +24,13 @@ pub const GROUP_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub const SCOPE_BYTES_MAX: usize = 72;
 /// Most scopes that one site holds, hence cursors in a request head.
 pub const SCOPES_MAX: usize = 4096;
-/// Most grants that a request head claims at once: a site has one store or some; one with thousands claims them in turns.
+/// Most grants that a request head claims at once, and most refusals that it shows: a site has one store or some; one with thousands
+/// claims them in turns.
 pub const CLAIMS_MAX: usize = 64;
 /// Bytes of a claim, at most: a store's id with its length, a number, a proof.
 const CLAIM_BYTES_MAX: usize = RECORD_ID_BYTES_MAX + 1 + 5 + 16;
+/// Bytes of a refusal in a request head, at most: journal, sequence, code and reason with their lengths.
+const REFUSED_BYTES_MAX: usize = 16 + 10 + 1 + CODE_BYTES_MAX + 2 + REASON_BYTES_MAX;
 
 /// Bytes of a cursor with its scope's length, at most: three varints and one byte.
 const CURSOR_BYTES_MAX: usize = 31;
@@ -95,7 +98,10 @@ const _: () = assert!(SECTION_BYTES_MAX > FRAME_PLAIN_BYTES_MAX, "a section hold
 const _: () = assert!(REQUEST_BYTES_MAX > HEAD_BYTES_MAX + SECTION_BYTES_MAX + REQUEST_FRAME_BYTES_MAX as usize);
 const _: () = assert!(FRAME_TARGET_BYTES_MIN <= FRAME_TARGET_BYTES_MAX);
 const _: () = assert!(
-    HEAD_BYTES_MAX >= SCOPES_MAX * (SCOPE_BYTES_MAX + CURSOR_BYTES_MAX) + CLAIMS_MAX * CLAIM_BYTES_MAX + 1024,
+    HEAD_BYTES_MAX
+        >= SCOPES_MAX * (SCOPE_BYTES_MAX + CURSOR_BYTES_MAX)
+            + CLAIMS_MAX * (CLAIM_BYTES_MAX + REFUSED_BYTES_MAX)
+            + 1024,
     "a head holds every cursor, and as many claims as it may"
 );
 const _: () = assert!(CHECK_BYTES_MAX > REASON_BYTES_MAX + CODE_BYTES_MAX + 64);

@@ -103,7 +103,9 @@ impl RequestHead {
     /// The largest position or control number that it shows, beside what its prelude has.
     pub(crate) fn largest_number(&self) -> u64 {
         let cursors = self.cursors.iter().map(|shown| &shown.cursor).chain(&self.heard);
-        cursors.map(|cursor| cursor.number.0.max(cursor.began.0)).fold(self.control.0.max(self.claims.told.0), u64::max)
+        let cursors = cursors.map(|cursor| cursor.number.0.max(cursor.began.0));
+        let refused = self.claims.refused.iter().map(|refused| refused.place.sequence.0);
+        cursors.chain(refused).fold(self.control.0.max(self.claims.told.0), u64::max)
     }
 
     /// Bytes of control rows that the reply's head may carry beside the one that always comes. A reply's head is not cut in

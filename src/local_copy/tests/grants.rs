@@ -2,8 +2,8 @@
 
 use domain::edit::EditOp;
 use domain::scope::Scope;
-use protocol::control::{Control, Grant, GrantsTold};
-use protocol::ids::{ControlNumber, GrantProof, OwnershipNumber};
+use protocol::control::{Control, Grant, GrantsTold, Image};
+use protocol::ids::{ControlNumber, GrantProof, OwnershipNumber, Sequence};
 use protocol::limits::CLAIMS_MAX;
 
 use super::super::{ForgottenStore, StoreRole};
@@ -143,6 +143,29 @@ fn as_many_claims_as_a_head_holds_are_shown_at_once() {
 }
 
 #[test]
+fn what_was_refused_after_it_had_waited_is_shown_to_a_central_that_tells_all_grants_until_it_has_answered() {
+    on_both(|site| {
+        for id in ["A", "B", "C"] {
+            site.put(id, "{}");
+        }
+        let (waits, first, second) = (site.place(1), site.refused(1, Image::NotHere), site.refused(2, Image::NotHere));
+        site.reply(2, &[Control::Waiting(waits)]);
+        site.reply(2, &[first, second]);
+        site.copy.forget_refusals(JOURNAL, Sequence(2)).unwrap();
+        assert!(site.copy.session_state().unwrap().claims.refused.is_empty(), "only after central was set back");
+
+        site.reply(2, &[grant(STORE, 1, true), told(1)]);
+        site.reopen();
+
+        let shown = site.copy.session_state().unwrap().claims.refused;
+        let shown: Vec<_> = shown.iter().map(|refused| (refused.place, refused.code.as_str())).collect();
+        assert_eq!(shown, [(waits, "not_store_holder")]);
+        site.reply(2, &[]);
+        assert!(site.copy.session_state().unwrap().claims.refused.is_empty(), "a reply came to what showed it");
+    });
+}
+
+#[test]
 fn an_edit_that_was_accepted_and_is_refused_by_a_central_that_was_set_back_is_not_set_aside() {
     on_both(|site| {
         site.put("A", "{}");
@@ -157,10 +180,7 @@ fn an_edit_that_was_accepted_and_is_refused_by_a_central_that_was_set_back_is_no
         // The second had no verdict yet; the first is part of the record here, which is handed back or kept.
         assert_eq!((stored.refused, site.copy.set_aside_count().unwrap()), (1, 1));
         assert_eq!((site.shown("A"), site.shown("B")), ("{}".to_owned(), "-".to_owned()));
-        assert_eq!(
-            site.copy.refusals(JOURNAL, protocol::ids::Sequence(0), protocol::ids::Sequence(9)).unwrap().len(),
-            1
-        );
+        assert_eq!(site.copy.refusals(JOURNAL, Sequence(0), Sequence(9)).unwrap().len(), 1);
     });
 }
 

@@ -1,10 +1,11 @@
 //! Grants that a central which was set back has forgotten, and the sites have not (rule 5.12, invariant 8).
 //!
-//! Whoever is found ahead is told all grants of its site anew, with a row that says so, and answers with those that it has beside
-//! them: its *claims*. Each grant carries a proof that only central can make, so that a central which gave it knows it again: it takes
-//! the grant up under its old number, unless the store went on to somebody since. Any other claim is declined: the site is told, keeps
-//! what it has of the store, and an operator sees it. Until a site has answered, what it wrote waits for its verdict: it may belong to
-//! a store that is about to be taken up.
+//! Whoever is found ahead is told all grants of its site anew, with a row that says so, and answers with those that it has beside them:
+//! its *claims*. Each grant carries a proof that only central can make, so that a central which gave it knows it again: it takes the
+//! grant up under its old number, unless the store went on to somebody since. Any other claim is declined: the site is told, keeps what
+//! it has of the store, and an operator sees it. It shows also which entries were refused after they had waited for a header: this
+//! central may hold them as waiting still, and they get the verdict that they had. Until a site has answered, what it wrote waits for
+//! its verdict: it may belong to a store that is about to be taken up.
 //!
 //! | where | what |
 //! | --- | --- |
@@ -13,14 +14,16 @@
 
 use std::ops::ControlFlow;
 
+use domain::judge::RefusalCode;
 use protocol::chain::hash_of;
-use protocol::control::Claim;
+use protocol::control::{Claim, RefusedWaiting};
 use protocol::ids::{ControlNumber, GrantProof, OwnershipNumber, RecordId, SiteId};
 use protocol::limits::CLAIMS_MAX;
 use protocol::message::RequestHead;
 
 use super::batch::Batch;
 use super::error::StoreError;
+use super::judging::Reason;
 use super::reading::Reading;
 use super::{text, unsigned};
 
@@ -62,8 +65,24 @@ impl Batch<'_> {
         for claim in &head.claims.grants {
             self.answer_claim(head.site, claim)?;
         }
+        self.refuse_again(head.site, &head.claims.refused)?;
         // More come behind a full list, once these are answered.
         if head.claims.grants.len() < CLAIMS_MAX { self.set_grants_told(head.site, None) } else { Ok(()) }
+    }
+
+    /// What waits here, and was refused before central was set back, gets the verdict that it had: its site may have acted on it.
+    fn refuse_again(&mut self, site: SiteId, refused: &[RefusedWaiting]) -> Result<(), StoreError> {
+        // Of a refused group one entry is the cause.
+        let is_cause = |refused: &&RefusedWaiting| refused.code != RefusalCode::GroupRefused.as_str();
+        let (causes, others): (Vec<_>, Vec<_>) = refused.iter().partition(is_cause);
+        for refused in causes.into_iter().chain(others) {
+            let Some(group) = self.waiting_group_of(site, refused.place)? else { continue };
+            let reason = Reason::new(&refused.code, &refused.reason);
+            let mut changes = Vec::new();
+            self.refuse_group(&group, Some(refused.place.sequence), &reason, &mut changes)?;
+            self.settle(changes)?;
+        }
+        Ok(())
     }
 
     /// Forgets what another device of the site claimed.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
 use domain::judge::RefusalCode;
+use protocol::control::EntryPlace;
 use protocol::ids::{Sequence, SiteId};
 use sql::{Row, SqlError, SqlExt};
 
@@ -90,6 +91,17 @@ impl Batch<'_> {
             )?;
         }
         Ok(())
+    }
+
+    /// The group of an entry of a site that waits.
+    pub(super) fn waiting_group_of(&mut self, site: SiteId, entry: EntryPlace) -> Result<Option<Group>, StoreError> {
+        let place = self.sql.query_one(
+            "SELECT waiting.journal, waiting.group_first FROM waiting JOIN journal ON journal.number = waiting.journal
+             WHERE waiting.site = ?1 AND journal.id = ?2 AND waiting.sequence = ?3",
+            &[site.0.into(), (&entry.journal.0).into(), unsigned(entry.sequence.0)],
+            |row| Ok(GroupPlace { journal: row.integer(0)?, first: Sequence(row.unsigned(1)?) }),
+        )?;
+        place.map_or(Ok(None), |place| self.waiting_group(site, place))
     }
 
     fn waiting_group(&mut self, site: SiteId, place: GroupPlace) -> Result<Option<Group>, StoreError> {

@@ -2,7 +2,9 @@
 
 use proptest::prelude::*;
 use protocol::chain::Predecessor;
-use protocol::control::{Claim, Claims, Control, ControlRow, EntryPlace, Grant, GrantsTold, Image, Refused};
+use protocol::control::{
+    Claim, Claims, Control, ControlRow, EntryPlace, Grant, GrantsTold, Image, Refused, RefusedWaiting,
+};
 use protocol::entry::{Entry, Operation};
 use protocol::ids::{
     ControlNumber, CredentialGeneration, Epoch, GrantProof, Hash, JournalId, Nonce, OwnershipNumber, Position,
@@ -93,8 +95,13 @@ pub(crate) fn request_head() -> impl Strategy<Value = RequestHead> {
         ownership: OwnershipNumber(ownership),
         proof: GrantProof(proof),
     });
-    let claims = (any::<u64>(), prop::collection::vec(claim, 0..4))
-        .prop_map(|(told, grants)| Claims { told: ControlNumber(told), grants });
+    let refused =
+        (any::<[u8; 16]>(), any::<u64>(), "[a-z_]{1,20}", ".{0,40}").prop_map(|(journal, sequence, code, reason)| {
+            let place = EntryPlace { journal: JournalId(journal), sequence: Sequence(sequence) };
+            RefusedWaiting { place, code, reason }
+        });
+    let claims = (any::<u64>(), prop::collection::vec(claim, 0..4), prop::collection::vec(refused, 0..3))
+        .prop_map(|(told, grants, refused)| Claims { told: ControlNumber(told), grants, refused });
     (ids, numbers, cursors, prop::option::of(part), prop::option::of(cursor()), claims).prop_map(
         |(
             (site, token, journal, predecessor),

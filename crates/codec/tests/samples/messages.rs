@@ -3,7 +3,9 @@
 use codec::ZstdCodec;
 use protocol::chain::{self, Predecessor, genesis, hash_of};
 use protocol::check::{self, CheckAnswer};
-use protocol::control::{Claim, Claims, Control, ControlRow, Dropped, EntryPlace, Grant, GrantsTold, Image, Refused};
+use protocol::control::{
+    Claim, Claims, Control, ControlRow, Dropped, EntryPlace, Grant, GrantsTold, Image, Refused, RefusedWaiting,
+};
 use protocol::edge::Codec;
 use protocol::frame::{self, Frame, RefusedBefore, Run};
 use protocol::history::History;
@@ -49,6 +51,11 @@ fn request_head() -> RequestHead {
         claims: Claims {
             told: ControlNumber(2),
             grants: vec![Claim { store: "S".to_owned(), ownership: OwnershipNumber(1), proof: GrantProof([0xd0; 16]) }],
+            refused: vec![RefusedWaiting {
+                place: EntryPlace { journal: JOURNAL, sequence: Sequence(8) },
+                code: "header_deleted".to_owned(),
+                reason: "its header was deleted".to_owned(),
+            }],
         },
         page_bytes: 32_768,
         reply_bytes: 1_048_576,

@@ -206,3 +206,47 @@ fn a_site_that_is_ahead_may_go_on_in_a_journal_that_follows_one_which_central_ha
     exchange(&mut world, &mut other).unwrap();
     assert_eq!(code(begin(&mut world, &other)), "unknown_journal");
 }
+
+/// The simulator's find: a line waited in the backup, and was refused afterwards. Its header comes, and the line must not be accepted: its
+/// site has set it aside, and may have recorded it anew.
+#[test]
+fn a_line_that_waited_in_the_backup_and_was_refused_since_gets_its_old_verdict() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut world = start(&folder, 100);
+    let mut device = world.device(&["S1"]);
+    exchange(&mut world, &mut device).unwrap();
+    device.record(&[
+        r#"put trans_line L1 {"transaction_ID":"T9","item_ID":"I"}"#,
+        r#"put trans_line L2 {"transaction_ID":"T9","item_ID":"I"}"#,
+    ]);
+    exchange(&mut world, &mut device).unwrap();
+    assert_eq!(world.status(&device).waiting_entries, 2);
+    drop(world);
+    let backup = tempfile::tempdir().unwrap();
+    std::fs::copy(folder.path().join("central.db"), backup.path().join("central.db")).unwrap();
+    let mut world = start(&folder, 101);
+    exchange(&mut world, &mut device).unwrap();
+    device.record(&["delete transact T9"]);
+    exchange(&mut world, &mut device).unwrap();
+    exchange(&mut world, &mut device).unwrap();
+    let before = set_aside(&mut world, &device);
+    assert_eq!(before.iter().map(|aside| aside.0.0).collect::<Vec<_>>(), [1, 2]);
+
+    let mut world = start(&backup, 102);
+    // The delete is not sent again: it is as if its device had lost it with its journal.
+    device.entries.truncate(2);
+    for _ in 0..3 {
+        exchange(&mut world, &mut device).unwrap();
+    }
+    assert_eq!(set_aside(&mut world, &device), before);
+    device.record(&[r#"put transact T9 {"store_ID":"S1"}"#]);
+    exchange(&mut world, &mut device).unwrap();
+
+    assert_eq!((world.data("trans_line", "L1"), world.data("trans_line", "L2")), ("unknown".into(), "unknown".into()));
+    assert_eq!(world.status(&device).waiting_entries, 0);
+}
+
+fn set_aside(world: &mut World, device: &Device) -> Vec<(Sequence, String, String)> {
+    let aside = world.store.reading().set_aside(device.site, None, 9).unwrap().into_iter();
+    aside.map(|aside| (aside.sequence, aside.code, aside.reason)).collect()
+}

@@ -183,7 +183,7 @@ fn a_central_that_told_all_grants_is_answered_before_the_session_ends() {
     let outcome = device.sync(&mut central, &mut Cut(Cut::NEVER));
 
     assert_eq!((outcome.failure, central.requests), (None, 2));
-    assert_eq!(central.claimed(), Claims { told: ControlNumber(1), grants: vec![claim] });
+    assert_eq!(central.claimed(), Claims { told: ControlNumber(1), grants: vec![claim], refused: Vec::new() });
     drained(&device, &central);
 }
 

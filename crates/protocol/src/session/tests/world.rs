@@ -184,7 +184,7 @@ impl Device {
                     self.token = head.token;
                     let told = head.control.iter().rfind(|row| matches!(Control::of(row), Ok(Control::GrantsTold(_))));
                     if let Some(told) = told {
-                        let claims = Claims { told: told.number, grants: self.forgotten.clone() };
+                        let claims = Claims { told: told.number, grants: self.forgotten.clone(), refused: Vec::new() };
                         session.input(Input::Claims(claims), &mut tools);
                     }
                     self.control.extend(head.control);
