@@ -172,10 +172,7 @@ fn an_edit_that_was_accepted_and_is_refused_by_a_central_that_was_set_back_is_no
         site.put("B", "{}");
         site.reply(1, &[]);
 
-        let stored = site.reply(
-            2,
-            &[site.refused(1, protocol::control::Image::NotHere), site.refused(2, protocol::control::Image::NotHere)],
-        );
+        let stored = site.reply(2, &[site.refused(1, Image::NotHere), site.refused(2, Image::NotHere)]);
 
         // The second had no verdict yet; the first is part of the record here, which is handed back or kept.
         assert_eq!((stored.refused, site.copy.set_aside_count().unwrap()), (1, 1));
