@@ -193,6 +193,7 @@ impl LocalCopy {
                 stored.grants_told = true;
             }
             Ok(Control::Dropped(dropped)) => self.drop_scope(&dropped.scope)?,
+            Ok(Control::ReadAnew(read)) => self.read_scope_anew(&read.scope)?,
             // A known code whose content cannot be read is as unknown as another code.
             Ok(Control::Unknown) | Err(_) => {
                 self.keep_unknown(row)?;

@@ -60,6 +60,12 @@ impl LocalCopy {
         self.begin_scopes(Some(scope), DROPPING)
     }
 
+    /// Inside the open transaction: a scope is read from 0 again, and what did not come goes once it was read to its end. Of one that is
+    /// not read yet there is nothing to do.
+    pub(super) fn read_scope_anew(&mut self, scope: &ScopeId) -> Result<(), LocalCopyError> {
+        self.begin_scopes(Some(scope), READING)
+    }
+
     /// Lets go of the cursor of a scope, or of all. One that is being dropped goes on to be.
     fn begin_scopes(&mut self, scope: Option<&ScopeId>, rebuild: i64) -> Result<(), LocalCopyError> {
         let which = scope.map(ScopeId::as_bytes);

@@ -118,7 +118,8 @@ fn control(row: &ControlRow) {
         | Control::Accepted(_)
         | Control::Grant(_)
         | Control::Dropped(_)
-        | Control::GrantsTold(_) => {}
+        | Control::GrantsTold(_)
+        | Control::ReadAnew(_) => {}
     }
     let (code, content) = control.to_parts();
     assert_eq!(code, row.code);

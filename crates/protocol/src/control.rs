@@ -122,6 +122,13 @@ pub struct Dropped {
     pub scope: ScopeId,
 }
 
+/// A scope that the site is to read again from 0: what it is given out of it has changed as a whole.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReadAnew {
+    /// The scope: its cursor goes at once, and what did not come again once it was read to its end.
+    pub scope: ScopeId,
+}
+
 /// A control row that this program understands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Control {
@@ -137,6 +144,8 @@ pub enum Control {
     Dropped(Dropped),
     /// Code 6: all grants of the site were told in the rows before this one.
     GrantsTold(GrantsTold),
+    /// Code 7: a scope is to be read again from 0.
+    ReadAnew(ReadAnew),
     /// Any other code.
     Unknown,
 }
@@ -154,6 +163,7 @@ impl Control {
             Self::Grant(grant) => (4, encode(grant)),
             Self::Dropped(dropped) => (5, encode(dropped)),
             Self::GrantsTold(told) => (6, encode(told)),
+            Self::ReadAnew(read) => (7, encode(read)),
             Self::Unknown => panic!("an unknown control row is never written"),
         }
     }
@@ -170,6 +180,7 @@ impl Control {
             4 => Self::Grant(decode_part(&row.content)?),
             5 => Self::Dropped(decode_part(&row.content)?),
             6 => Self::GrantsTold(decode_part(&row.content)?),
+            7 => Self::ReadAnew(decode_part(&row.content)?),
             _ => Self::Unknown,
         })
     }
@@ -195,6 +206,7 @@ mod tests {
             }),
             Control::GrantsTold(GrantsTold { grants: 1 }),
             Control::Dropped(Dropped { scope: ScopeId::new(&[1]).unwrap() }),
+            Control::ReadAnew(ReadAnew { scope: ScopeId::new(&[4]).unwrap() }),
             Control::Refused(Refused {
                 journal: place.journal,
                 sequence: place.sequence,

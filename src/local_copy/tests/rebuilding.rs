@@ -3,7 +3,7 @@
 use domain::edit::EditOp;
 use domain::scope::Scope;
 use domain::visibility::JOIN_TABLE;
-use protocol::control::{Control, Dropped, Image};
+use protocol::control::{Control, Dropped, Image, ReadAnew};
 use protocol::ids::JournalId;
 
 use super::super::limits::SWEEP_STEP_ROWS;
@@ -308,5 +308,26 @@ fn what_hangs_on_a_name_that_central_which_was_set_back_does_not_show_is_handed_
         // Whether central has lost what hangs on the name, or only that it is visible here, it alone knows.
         assert_eq!(handed_back, ["J2", "lost", "of_lost", "own"]);
         assert!(site.view("contact", "kept").is_some() && site.view("contact", "of_lost").is_none());
+    });
+}
+
+#[test]
+fn a_scope_that_is_read_anew_keeps_what_it_has_until_it_is_read_and_then_what_came_again() {
+    on_both(|site| {
+        drain(site, vec![image("stays", 1, "{}"), image("goes", 2, "{}"), image("edited", 3, "{}")]);
+        site.patch("edited", r#"{"comment":"mine"}"#);
+        let anew = Control::ReadAnew(ReadAnew { scope: store_scope() });
+
+        site.reply(0, &[anew]);
+        site.reopen();
+
+        let state = site.copy.session_state().unwrap();
+        assert!(state.cursors.iter().all(|read| read.scope != store_scope()), "it is read from 0");
+        assert_eq!((site.shown("stays"), site.shown("goes")), ("{}".to_owned(), "{}".to_owned()));
+        drain(site, vec![image("stays", 1, "{}"), image("new", 9, "{}")]);
+        sweep(site);
+        let shown = ["stays", "new", "goes"].map(|id| site.shown(id));
+        assert_eq!(shown, ["{}", "{}", "-"]);
+        assert_eq!(site.shown("edited"), r#"{"comment":"mine"}"#, "an edit stays on top");
     });
 }

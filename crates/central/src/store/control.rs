@@ -3,7 +3,7 @@
 
 use std::ops::ControlFlow;
 
-use protocol::control::{Control, ControlRow, Dropped, EntryPlace, Grant, GrantsTold, Image, Refused};
+use protocol::control::{Control, ControlRow, Dropped, EntryPlace, Grant, GrantsTold, Image, ReadAnew, Refused};
 use protocol::ids::{
     ControlNumber, GrantProof, JournalId, OwnershipNumber, Position, RecordId, ScopeId, Sequence, SiteId,
 };
@@ -95,6 +95,12 @@ impl Batch<'_> {
     /// The site does not receive a scope any more; the number of the row that says so.
     pub(super) fn tell_dropped(&mut self, site: SiteId, scope: &ScopeId) -> Result<u64, StoreError> {
         self.put(site, &Control::Dropped(Dropped { scope: scope.clone() }))?;
+        Ok(self.site(site)?.control_last)
+    }
+
+    /// The site is to read a scope from 0; the number of the row that says so.
+    pub(super) fn tell_read_anew(&mut self, site: SiteId, scope: &ScopeId) -> Result<u64, StoreError> {
+        self.put(site, &Control::ReadAnew(ReadAnew { scope: scope.clone() }))?;
         Ok(self.site(site)?.control_last)
     }
 

@@ -70,7 +70,7 @@ impl Batch<'_> {
         let read = state.cursors.get(&Scope::Gained(site).to_id()).map_or(0, |cursor| cursor.number.0);
         let visible = Scope::Visible.to_id();
         if read < state.gained_floor && state.cursors.contains_key(&visible) {
-            return self.take_scope(site, visible);
+            return self.read_scope_anew(site, visible);
         }
         self.prune_gained(site, read)
     }

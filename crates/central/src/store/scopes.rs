@@ -1,7 +1,8 @@
 //! What a site receives, as stores and their modes change (`domain.md`, "Central, dispensary"; details, "Scopes").
 //!
-//! A scope that is gained is read from 0, because the site shows no cursor of it. One that is lost is told in the control lane; until
-//! the site has heard that, a cursor of it means nothing: it may be gained again before, and then all of it has to come.
+//! A scope that is gained is read from 0, because the site shows no cursor of it. One that is lost, or is to be read anew, is told in the
+//! control lane; until the site has heard that, a cursor of it means nothing: it may be gained again before, and then all of it has to
+//! come.
 
 use domain::catalogue::Table;
 use domain::store::is_dispensary;
@@ -60,9 +61,20 @@ impl Batch<'_> {
         Ok(())
     }
 
-    /// Tells a site to let go of a scope. If it receives it still, it reads it from 0.
-    pub(super) fn take_scope(&mut self, site: SiteId, scope: ScopeId) -> Result<(), StoreError> {
+    /// Tells a site to let go of a scope.
+    fn take_scope(&mut self, site: SiteId, scope: ScopeId) -> Result<(), StoreError> {
         let control = self.tell_dropped(site, &scope)?;
+        self.forget_cursor(site, scope, control)
+    }
+
+    /// Tells a site to read a scope from 0, of which it is given other rows than before. What it has stays until then.
+    pub(super) fn read_scope_anew(&mut self, site: SiteId, scope: ScopeId) -> Result<(), StoreError> {
+        let control = self.tell_read_anew(site, &scope)?;
+        self.forget_cursor(site, scope, control)
+    }
+
+    /// A cursor of the scope means nothing until the site has heard of a control row.
+    fn forget_cursor(&mut self, site: SiteId, scope: ScopeId, control: u64) -> Result<(), StoreError> {
         self.sql.execute(
             "INSERT INTO scope_drop (site, scope, control) VALUES (?1, ?2, ?3)
              ON CONFLICT (site, scope) DO UPDATE SET control = excluded.control",

@@ -4,7 +4,8 @@ use codec::ZstdCodec;
 use protocol::chain::{self, Predecessor, genesis, hash_of};
 use protocol::check::{self, CheckAnswer};
 use protocol::control::{
-    Claim, Claims, Control, ControlRow, Dropped, EntryPlace, Grant, GrantsTold, Image, Refused, RefusedWaiting,
+    Claim, Claims, Control, ControlRow, Dropped, EntryPlace, Grant, GrantsTold, Image, ReadAnew, Refused,
+    RefusedWaiting,
 };
 use protocol::edge::Codec;
 use protocol::frame::{self, Frame, RefusedBefore, Run};
@@ -122,6 +123,7 @@ fn controls() -> Vec<(&'static str, &'static str, Control)> {
         ("control_grant", "Control row 4: grant", Control::Grant(grant)),
         ("control_dropped", "Control row 5: dropped", Control::Dropped(Dropped { scope: scope() })),
         ("control_grants_told", "Control row 6: grants told", Control::GrantsTold(GrantsTold { grants: 1 })),
+        ("control_read_anew", "Control row 7: read anew", Control::ReadAnew(ReadAnew { scope: scope() })),
     ]
 }
 

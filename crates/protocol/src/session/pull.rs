@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use crate::chain::hash_of;
-use crate::control::Control;
+use crate::control::{Control, Dropped, ReadAnew};
 use crate::history::History;
 use crate::ids::{ControlNumber, Hash, ScopeId};
 use crate::limits;
@@ -201,12 +201,12 @@ impl Session {
                 if let Some(last) = reply.control.last() {
                     self.control = last.number;
                 }
-                let dropped = reply.control.iter().filter_map(|row| match Control::of(row) {
-                    Ok(Control::Dropped(dropped)) => Some(dropped.scope),
+                let without_cursor = reply.control.iter().filter_map(|row| match Control::of(row) {
+                    Ok(Control::Dropped(Dropped { scope }) | Control::ReadAnew(ReadAnew { scope })) => Some(scope),
                     _ => None,
                 });
                 // With the row its cursor is gone: shown once more, it would count for what may come back.
-                for scope in dropped {
+                for scope in without_cursor {
                     self.cursors.remove(&scope);
                     self.page_part.take_if(|part| part.scope == scope);
                 }

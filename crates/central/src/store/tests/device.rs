@@ -228,6 +228,7 @@ impl Device {
                     data_type != Some(DataType::CentralDispensary)
                 });
             }
+            Control::ReadAnew(read) => drop(self.cursors.remove(&read.scope)),
             Control::Grant(Grant { store, ownership, is_held, proof }) => {
                 self.claims.grants.retain(|claim| claim.store != *store);
                 self.grants.remove(store);

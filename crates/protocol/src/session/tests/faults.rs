@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use proptest::prelude::*;
 
 use super::world::{Center, Cut, Device, Write, drained, scope};
-use crate::control::{Claim, Claims, Control, ControlRow, Dropped, GrantsTold};
+use crate::control::{Claim, Claims, Control, ControlRow, Dropped, GrantsTold, ReadAnew};
 use crate::frame::RefusedBefore;
 use crate::ids::{ControlNumber, GrantProof, OwnershipNumber, Sequence};
 use crate::message::FramePartState;
@@ -170,6 +170,20 @@ fn a_scope_that_is_dropped_is_shown_no_more_from_the_next_request_on() {
 
     assert!(central.requests > before + 1, "several requests");
     assert_eq!(central.scopes_shown(), [scope(0)]);
+}
+
+#[test]
+fn a_scope_that_is_to_be_read_anew_is_read_from_its_beginning_from_the_next_request_on() {
+    let (mut device, mut central) = (Device::new(&[300]), Center::with_rows(&[50; 3]));
+    let mut cut = Cut(Cut::NEVER);
+    assert_eq!(device.sync(&mut central, &mut cut).failure, None);
+    let (code, content) = Control::ReadAnew(ReadAnew { scope: scope(0) }).to_parts();
+    central.control.push(ControlRow { number: ControlNumber(1), code, content });
+
+    (0..2_000).for_each(|_| device.record(300));
+    let outcome = device.sync(&mut central, &mut cut);
+
+    assert_eq!((outcome.failure, outcome.summary.rows_stored), (None, 3));
 }
 
 #[test]
