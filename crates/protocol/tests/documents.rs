@@ -101,7 +101,7 @@ fn every_control_code_and_every_code_of_a_refusal_is_in_the_page() {
         .filter_map(|line| line.trim().strip_suffix("?),")?.split_once(" => Self::"))
         .map(|(code, name)| (code, name.split('(').next().unwrap_or_default()))
         .collect();
-    assert_eq!(codes.len(), 6, "{codes:?}");
+    assert_eq!(codes.len(), 7, "{codes:?}");
     for (code, name) in codes {
         assert!(
             page.contains(&format!("| {code} | `{name}` |")),
