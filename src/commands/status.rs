@@ -25,6 +25,9 @@ pub(super) fn text(status: &Value, now_ms: u64) -> String {
         row("recovery !", text);
     }
     row("stores", stores(&status["grants"]));
+    if status["writes_central_data"] == true {
+        row("primary", "this site writes central data".to_owned());
+    }
     for (role, amount_of) in [("collector", "collected_stores"), ("transfer", "transfer_stores")] {
         if amount(amount_of) > 0 {
             row(role, stores_here(&status["stores_here"], role, amount(amount_of)));

@@ -344,8 +344,9 @@ impl LocalCopy {
         match key.table.data_type() {
             DataType::Message => {}
             DataType::Patient | DataType::CentralStore | DataType::Name => return Ok(vec![Scope::Visible]),
-            // Of the names a site writes its patients alone.
-            _ if key.table.name() == NAME_TABLE => return Ok(vec![Scope::Visible]),
+            DataType::CentralDispensary => return Ok(vec![Scope::DispensarySites]),
+            // A patient, which has a home store; other names go everywhere.
+            _ if key.table.name() == NAME_TABLE && store.is_some() => return Ok(vec![Scope::Visible]),
             _ => return Ok(vec![store.map_or(Scope::AllSites, |store| Scope::Store(store.clone()))]),
         }
         let Some(Image { row: Some(row), .. }) = self.merged(key)? else { return Ok(Vec::new()) };

@@ -5,6 +5,7 @@
 //! central is not sent again. What does not come again is not swept: central has lost it. Both are handed back, whole, as an edit of
 //! this site; what the site may not write central refuses, and keeps in set-aside for an operator to adopt.
 
+use domain::authority::CENTRAL_DATA;
 use domain::visibility::{Join, is_join};
 use protocol::entry::{Entry, Operation};
 use protocol::ids::{OwnershipNumber, Position, RecordId, Sequence, TableRef};
@@ -236,6 +237,12 @@ impl LocalCopy {
         image: &Image,
         grants: &[(String, OwnershipNumber)],
     ) -> Result<Option<OwnershipNumber>, LocalCopyError> {
+        let data_type = image.row.as_ref().map_or(key.table.data_type(), |row| key.table.data_type_of(row));
+        if data_type.is_centrals() && !key.table.stays_with_central() {
+            // Of the primary of a mirrored system it is its own.
+            let granted = grants.iter().find(|(granted, _)| granted == CENTRAL_DATA);
+            return Ok(granted.map(|(_, ownership)| *ownership));
+        }
         let store = match (&image.store, &image.row) {
             (None, Some(row)) if is_join(&key.table) => self.home_store_of_join(key, row, grants)?,
             (None, Some(row)) => self.store_of_row(key, row, None)?,

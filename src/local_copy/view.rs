@@ -1,5 +1,6 @@
 //! What the judge reads when an edit is recorded.
 
+use domain::authority::{Authority, central_data};
 use domain::judge::{Found, Header, Holding, View};
 use domain::store::{STORE_TABLE, is_dispensary};
 use protocol::ids::{OwnershipNumber, RecordId, SiteId, TableRef};
@@ -39,6 +40,11 @@ impl View for LocalCopy {
         Ok(Some(Holding { site: self.site, ownership: OwnershipNumber(number) }))
     }
 
+    /// By its grant, like a store's.
+    fn authority(&mut self) -> Result<Authority, LocalCopyError> {
+        Ok(self.holding(&central_data())?.map_or(Authority::Central, Authority::Primary))
+    }
+
     /// Waiting is central's affair: here a line without a header is refused at once.
     fn is_waiting(&mut self, _author: SiteId, _table: &TableRef, _id: &RecordId) -> Result<bool, LocalCopyError> {
         Ok(false)
@@ -57,12 +63,12 @@ impl View for LocalCopy {
         Ok(false)
     }
 
-    /// Only central merges, and only it writes stores.
+    /// Only central writes stores; it refuses a merge of the name of one.
     fn store_of_name(&mut self, _name: &RecordId) -> Result<Option<RecordId>, LocalCopyError> {
         Ok(None)
     }
 
-    /// As [`View::store_of_name`].
+    /// Asked for the record of a store alone.
     fn merged_into(&mut self, _merges: &TableRef, _record: &RecordId) -> Result<Option<RecordId>, LocalCopyError> {
         Ok(None)
     }

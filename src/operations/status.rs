@@ -1,5 +1,7 @@
 //! The site at a glance.
 
+use domain::authority::{Authority, CENTRAL_DATA};
+use domain::judge::View as _;
 use serde_json::{Value, json};
 
 use crate::agent::Agent;
@@ -39,6 +41,7 @@ pub(super) fn status(agent: &Agent) -> Result<Value, AgentError> {
         .local
         .grants()?
         .into_iter()
+        .filter(|(store, _)| store != CENTRAL_DATA)
         .map(|(store, ownership)| json!({ "store": store, "ownership": ownership.0 }))
         .collect();
     let forgotten: Vec<Value> = core
@@ -79,6 +82,7 @@ pub(super) fn status(agent: &Agent) -> Result<Value, AgentError> {
         "owed": owed,
         "control_unknown": control_unknown,
         "grants": grants,
+        "writes_central_data": core.local.authority()? != Authority::Central,
         "collected_stores": collected,
         "transfer_stores": transfer,
         "stores_here": named,

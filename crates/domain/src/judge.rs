@@ -5,7 +5,7 @@
 //!
 //! | data | may be written by | goes to |
 //! | --- | --- | --- |
-//! | central | central | all sites |
+//! | central | central, or the primary of a mirrored system ([`authority`](crate::authority)), which writes name and central store data too | all sites |
 //! | name, central store | central | whoever sees the name, or the store ([`visibility`](crate::visibility)) |
 //! | a merge of central data | central, of two records that are there and no stores' names | as the records |
 //! | central, dispensary | central | sites that hold a dispensary |
@@ -30,6 +30,7 @@ use protocol::row::{ColumnRef, Row, Value};
 pub use refusal::{Refusal, RefusalCode};
 
 use crate::apply::apply;
+use crate::authority::{Authority, CENTRAL_DATA};
 use crate::catalogue::{Catalogue, DataType, Table};
 use crate::json;
 use crate::scope::Scope;
@@ -119,6 +120,14 @@ pub trait View {
     /// # Errors
     /// The view's own.
     fn merged_into(&mut self, merges: &TableRef, record: &RecordId) -> Result<Option<RecordId>, Self::Error>;
+
+    /// Who writes central data. An agent knows only whether its own site does.
+    ///
+    /// # Errors
+    /// The view's own.
+    fn authority(&mut self) -> Result<Authority, Self::Error> {
+        Ok(Authority::Central)
+    }
 
     /// A header, of which only the store matters. Override it where that is cheaper to read than the whole record.
     ///
@@ -272,9 +281,11 @@ impl Case<'_> {
         if self.author != SiteId::CENTRAL && is_join(self.table) {
             return self.judge_own_join(view, found, after);
         }
+        let mut ownership = OwnershipNumber(0);
         for data_type in [data_type, after_type.unwrap_or(data_type)] {
-            if let Some(refusal) = self.forbidden_type(data_type) {
-                return Ok(Verdict::Refuse(refusal));
+            match self.right_to_write(view, data_type)? {
+                Ok(number) => ownership = number,
+                Err(refusal) => return Ok(Verdict::Refuse(refusal)),
             }
         }
         if after_type.is_some_and(|after_type| after_type != data_type) {
@@ -323,7 +334,7 @@ impl Case<'_> {
             scopes: scopes_of(data_type, visible_key.as_ref()),
             visible_key,
             parent: None,
-            ownership: OwnershipNumber(0),
+            ownership,
             is_private,
             cancels_waiting: false,
         }))
@@ -338,22 +349,57 @@ impl Case<'_> {
         }
     }
 
-    /// Data that this site may not write whatever the record says.
-    fn forbidden_type(&self, data_type: DataType) -> Option<Refusal> {
+    /// Whether this site may write data of a type whatever the record says, and for central data under which number.
+    fn right_to_write<V: View>(
+        &self,
+        view: &mut V,
+        data_type: DataType,
+    ) -> Result<Result<OwnershipNumber, Refusal>, V::Error> {
+        let none_needed = Ok(Ok(OwnershipNumber(0)));
         if !self.table.supports(data_type) {
             let what = format!("is {} data, which this version does not carry yet", data_type.as_str());
-            return Some(self.refuse(RefusalCode::NotSupported, &what));
+            return Ok(Err(self.refuse(RefusalCode::NotSupported, &what)));
         }
         match data_type {
-            DataType::Store | DataType::Message | DataType::Patient => None,
-            DataType::Local if self.side == Side::Device || self.author == SiteId::CENTRAL => None,
-            DataType::Local => Some(self.refuse(
+            DataType::Store | DataType::Message | DataType::Patient => none_needed,
+            DataType::Local if self.side == Side::Device || self.author == SiteId::CENTRAL => none_needed,
+            DataType::Local => Ok(Err(self.refuse(
                 RefusalCode::LocalData,
                 "is local data, which never leaves its site and was sent all the same",
-            )),
-            _ if self.author == SiteId::CENTRAL => None,
-            _ => Some(self.refuse(RefusalCode::CentralData, "is central data, which is written on central alone")),
+            ))),
+            _ if self.table.stays_with_central() && self.author == SiteId::CENTRAL => none_needed,
+            _ if self.table.stays_with_central() => Ok(Err(self.not_centrals("which is written on central alone"))),
+            _ => Ok(self.by_authority(view.authority()?)),
         }
+    }
+
+    fn by_authority(&self, authority: Authority) -> Result<OwnershipNumber, Refusal> {
+        let is_central = self.author == SiteId::CENTRAL;
+        match authority {
+            Authority::Central if is_central => Ok(OwnershipNumber(0)),
+            Authority::Central if self.side == Side::Device => {
+                Err(self.not_centrals("which is written on central, or on the primary of a mirrored system"))
+            }
+            Authority::Central => Err(self.not_centrals("which is written on central alone")),
+            Authority::Primary(holding) if holding.site == self.author => {
+                match self.wrong_number("the grant of", CENTRAL_DATA, holding) {
+                    Some(refusal) => Err(refusal),
+                    None => Ok(holding.ownership),
+                }
+            }
+            Authority::Primary(holding) => {
+                let what = format!("which the primary writes alone: site {}", holding.site);
+                Err(self.not_centrals(&what))
+            }
+            Authority::Frozen(holding) => {
+                let what = format!("which nobody writes while it goes over to site {}; try again then", holding.site);
+                Err(self.not_centrals(&what))
+            }
+        }
+    }
+
+    fn not_centrals(&self, what: &str) -> Refusal {
+        self.refuse(RefusalCode::CentralData, &format!("is central data, {what}"))
     }
 
     /// A patch or delete of what is not here.

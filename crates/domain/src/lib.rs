@@ -4,6 +4,7 @@
 #![cfg_attr(not(test), deny(clippy::indexing_slicing))]
 
 pub mod apply;
+pub mod authority;
 pub mod catalogue;
 pub mod describe;
 pub mod edit;

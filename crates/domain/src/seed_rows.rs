@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use crate::catalogue::DataType;
 
-/// Who writes a kind of data in a mirrored system, which is not built yet.
+/// Who writes a kind of data in a mirrored system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MirroredWriter {

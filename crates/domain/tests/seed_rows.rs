@@ -5,10 +5,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 
+use domain::authority::Authority;
 use domain::catalogue::{Catalogue, DataType, Table};
 use domain::json::row_from_json;
 use domain::judge::{Found, Holding, Side, Verdict, View, judge};
-use domain::seed_rows::seed_rows;
+use domain::seed_rows::{MirroredWriter, seed_rows};
 use protocol::entry::{Entry, Operation};
 use protocol::ids::{OwnershipNumber, RecordId, SiteId, TableRef};
 
@@ -17,10 +18,14 @@ const ACTIVE: SiteId = SiteId(2);
 /// A satellite without it.
 const SATELLITE: SiteId = SiteId(3);
 
+/// The primary, where the system is mirrored.
+const PRIMARY: SiteId = SiteId(4);
+
 /// A world with store S, a header of it in every table, and record R in every table but one.
 struct Central<'a> {
     catalogue: &'a Catalogue,
     without: &'a TableRef,
+    authority: Authority,
 }
 
 impl View for Central<'_> {
@@ -54,6 +59,10 @@ impl View for Central<'_> {
     fn merged_into(&mut self, _: &TableRef, _: &RecordId) -> Result<Option<RecordId>, Infallible> {
         Ok(None)
     }
+
+    fn authority(&mut self) -> Result<Authority, Infallible> {
+        Ok(self.authority)
+    }
 }
 
 /// A record of the table that belongs to store S, as far as it belongs to one.
@@ -85,6 +94,11 @@ fn record(catalogue: &Catalogue, table: &Table) -> String {
 
 /// What the code says of a new record: who receives it, or why it is refused.
 fn outcome(catalogue: &Catalogue, table: &Table, side: Side, author: SiteId) -> String {
+    outcome_under(catalogue, table, side, author, Authority::Central)
+}
+
+/// The same in a system whose central data is written by somebody.
+fn outcome_under(catalogue: &Catalogue, table: &Table, side: Side, author: SiteId, authority: Authority) -> String {
     // A store's record hangs on itself.
     let id = RecordId::new("S").unwrap();
     let row = row_from_json(table, &id, &record(catalogue, table)).unwrap();
@@ -95,7 +109,8 @@ fn outcome(catalogue: &Catalogue, table: &Table, side: Side, author: SiteId) -> 
         record: id,
         operation: Operation::Put(row),
     };
-    match judge(catalogue, &mut Central { catalogue, without: table.reference() }, side, author, &entry).unwrap() {
+    let mut view = Central { catalogue, without: table.reference(), authority };
+    match judge(catalogue, &mut view, side, author, &entry).unwrap() {
         Verdict::Accept(applied) if applied.is_private => "stays here".to_owned(),
         Verdict::Accept(applied) => {
             let scopes = applied.scopes.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ");
@@ -142,6 +157,56 @@ fn each_row_of_the_seeds_may_be_written_where_they_say_and_goes_where_they_say()
         }
     }
     assert!(asked > 60, "{asked} tables were asked for");
+}
+
+/// Central, the primary, the site where the store is active, and another satellite.
+const MIRRORED: [SiteId; 4] = [SiteId::CENTRAL, PRIMARY, ACTIVE, SATELLITE];
+
+fn holding(number: u32) -> Holding {
+    Holding { site: PRIMARY, ownership: OwnershipNumber(number) }
+}
+
+#[test]
+fn in_a_mirrored_system_each_row_of_the_seeds_may_be_written_where_they_say() {
+    let catalogue = Catalogue::embedded();
+    let mut of_primary = 0;
+    for row in seed_rows() {
+        for (name, data_type) in row.tables() {
+            let table = catalogue.table_by_name(name).unwrap();
+            let authority = Authority::Primary(holding(1));
+            let found = MIRRORED.map(|site| outcome_under(&catalogue, table, Side::Central, site, authority));
+            let [central, active, satellite] = expected(data_type);
+            // The text of seed 000 gives name visibility to central, and is newer than its row.
+            let writer = if name == "name_store_join" { MirroredWriter::Central } else { row.mirrored };
+            if !data_type.is_centrals() {
+                continue;
+            }
+            let expected = match writer {
+                MirroredWriter::Primary => ["central_data", central, active, satellite],
+                MirroredWriter::Central => [central, "central_data", active, satellite],
+                MirroredWriter::Store | MirroredWriter::Site => panic!("{}: central data is nobody else's", row.data),
+            };
+            assert_eq!(found, expected, "{}: {name}", row.data);
+            assert_eq!(table.stays_with_central(), writer == MirroredWriter::Central, "{}: {name}", row.data);
+            of_primary += usize::from(writer == MirroredWriter::Primary);
+        }
+    }
+    assert!(of_primary > 30, "{of_primary} tables are the primary's");
+}
+
+#[test]
+fn while_central_data_goes_from_one_to_the_other_nobody_writes_it_and_an_old_number_opens_nothing() {
+    let catalogue = Catalogue::embedded();
+    let item = catalogue.table_by_name("item").unwrap();
+    let under = |authority| MIRRORED.map(|site| outcome_under(&catalogue, item, Side::Central, site, authority));
+
+    assert_eq!(under(Authority::Frozen(holding(1))), ["central_data"; 4]);
+    let [central, primary, ..] = under(Authority::Primary(holding(2)));
+    assert_eq!((central.as_str(), primary.as_str()), ("central_data", "ownership_number"));
+    // The device knows of itself alone.
+    let device = outcome_under(&catalogue, item, Side::Device, PRIMARY, Authority::Primary(holding(2)));
+    assert_eq!(device, "all sites");
+    assert_eq!(outcome_under(&catalogue, item, Side::Device, PRIMARY, Authority::Central), "central_data");
 }
 
 #[test]

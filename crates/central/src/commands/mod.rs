@@ -84,6 +84,9 @@ enum Command {
     /// Make names visible in stores; a store's name and another store then see each other.
     #[command(subcommand)]
     Visibility(VisibilityCommand),
+    /// Who writes central data: central, or a remote site, the primary of a mirrored system.
+    #[command(subcommand)]
+    Mirror(MirrorCommand),
     /// Record central data from NDJSON lines {"table","op","id","data"}: all lines, or none if one is bad.
     Import {
         /// The file, or - for standard input.
@@ -273,6 +276,24 @@ enum StoreCommand {
 }
 
 #[derive(Subcommand)]
+enum MirrorCommand {
+    /// Let a remote site write central data. Nobody writes it until that site has read everything.
+    Enable {
+        /// The site's name, or its id.
+        #[arg(long)]
+        primary: String,
+    },
+    /// Write central data on central again, once the primary has heard of it and has sent what it recorded.
+    Disable {
+        /// Without waiting: what the primary has not sent is refused, and set aside.
+        #[arg(long)]
+        at_once: bool,
+    },
+    /// Who writes central data.
+    Show,
+}
+
+#[derive(Subcommand)]
 enum VisibilityCommand {
     /// Make a name visible in a store.
     Add(JoinArguments),
@@ -385,6 +406,9 @@ pub fn run(arguments: Arguments, output: &mut dyn Write) -> Result<Exit, Central
         Command::Store(StoreCommand::List) => Request::StoreList,
         Command::Store(StoreCommand::Show { store }) => Request::StoreShow { store },
         Command::Store(StoreCommand::SetRole { store, site, role }) => Request::StoreSetRole { store, site, role },
+        Command::Mirror(MirrorCommand::Enable { primary }) => Request::MirrorEnable { primary },
+        Command::Mirror(MirrorCommand::Disable { at_once }) => Request::MirrorDisable { is_at_once: at_once },
+        Command::Mirror(MirrorCommand::Show) => Request::MirrorShow,
         Command::Visibility(VisibilityCommand::Add(JoinArguments { name, store })) => {
             Request::VisibilityAdd { name, store }
         }

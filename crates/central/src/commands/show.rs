@@ -96,6 +96,7 @@ pub(super) fn done(request: &Request, done: &Done, form: Form, output: &mut dyn 
         }
         (Request::VisibilityAdd { .. } | Request::VisibilityRemove { .. }, false) => visibility::set(value),
         (Request::VisibilityList(_), false) => visibility::joins(value),
+        (Request::MirrorEnable { .. } | Request::MirrorDisable { .. } | Request::MirrorShow, false) => mirror(value),
         (Request::Import { .. }, false) => import(value),
         (Request::Explain { .. }, false) => explained(value),
         (Request::HealingEnd, false) => {
@@ -383,6 +384,22 @@ fn lane_standing(lane: &Value) -> String {
     };
     let end = if lane["is_tombstone"] == true { ", that it is gone" } else { "" };
     format!("{}, position {}{end}: {}; {readers}", plain(&lane["scope"]), lane["position"], plain(&lane["why"]))
+}
+
+/// Who writes central data.
+fn mirror(value: &Value) -> String {
+    let site = format!("site {} {}", value["primary"], plain(&value["name"]));
+    match value["phase"].as_str() {
+        Some("filling") => format!(
+            "central data goes to {site}: nobody writes it until that site has read everything, which takes it a sync or some\n"
+        ),
+        Some("at the primary") => format!("{site} is the primary: it alone writes central data\n"),
+        Some("returning") => format!(
+            "central data comes back from {site}: central writes it again once that site has heard of it and has sent what it \
+             recorded, which its next sync does; `mirror disable --at-once` does not wait\n"
+        ),
+        _ => "central writes central data\n".to_owned(),
+    }
 }
 
 /// A store that a site still has, and that central does not give it.

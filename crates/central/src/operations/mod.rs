@@ -3,6 +3,7 @@
 mod explain;
 mod import;
 mod merge;
+mod mirror;
 mod records;
 mod request;
 mod set_aside;
@@ -48,6 +49,9 @@ pub fn perform(
         Request::VisibilityAdd { name, store } => visibility::set(center, &name, &store, true),
         Request::VisibilityRemove { name, store } => visibility::set(center, &name, &store, false),
         Request::VisibilityList(which) => visibility::list(center, &which),
+        Request::MirrorEnable { primary } => mirror::enable(center, &primary),
+        Request::MirrorDisable { is_at_once } => mirror::disable(center, is_at_once),
+        Request::MirrorShow => mirror::show(center),
         Request::Import { continue_past_refused } => import::import(center, continue_past_refused, input, events),
         Request::Merge { table, from, into } => merge::merge(center, &table, &from, &into),
         Request::Records(which) => records::list(center, &which),

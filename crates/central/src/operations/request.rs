@@ -96,6 +96,19 @@ pub enum Request {
     },
     /// Which names are visible in which stores.
     VisibilityList(VisibilityToList),
+    /// Let a site write central data, once it has everything.
+    MirrorEnable {
+        /// The site's name, or its id.
+        primary: String,
+    },
+    /// Write central data on central again.
+    MirrorDisable {
+        /// Without waiting for what the primary has not sent.
+        #[serde(default)]
+        is_at_once: bool,
+    },
+    /// Who writes central data.
+    MirrorShow,
     /// Record central data: NDJSON lines follow.
     Import {
         /// Record the good lines and list the refused ones, instead of recording nothing when one is bad.
@@ -137,6 +150,7 @@ impl Request {
             | Self::StoreList { .. }
             | Self::StoreShow { .. }
             | Self::VisibilityList(_)
+            | Self::MirrorShow
             | Self::SetAsideList(_)
             | Self::Records(_)
             | Self::Explain { .. }
@@ -149,6 +163,8 @@ impl Request {
             | Self::SetAsideDismiss { .. }
             | Self::StoreAdd { .. }
             | Self::StoreSetRole { .. }
+            | Self::MirrorEnable { .. }
+            | Self::MirrorDisable { .. }
             | Self::VisibilityAdd { .. }
             | Self::VisibilityRemove { .. }
             | Self::HealingEnd

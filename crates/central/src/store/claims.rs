@@ -24,6 +24,7 @@ use protocol::message::RequestHead;
 use super::batch::Batch;
 use super::error::StoreError;
 use super::judging::Reason;
+use super::mirror::is_central_data;
 use super::reading::Reading;
 use super::{text, unsigned};
 
@@ -121,6 +122,9 @@ impl Batch<'_> {
 
     fn answer_claim(&mut self, site: SiteId, claim: &Claim) -> Result<(), StoreError> {
         let Ok(store) = RecordId::new(&claim.store) else { return Ok(()) };
+        if is_central_data(&store) {
+            return self.answer_authority_claim(site, claim);
+        }
         let held = self.state.holdings.get(&store).copied();
         if held.is_some_and(|held| held.site == site && held.ownership >= claim.ownership) {
             // It was given meanwhile, and the site has not heard of that yet.

@@ -53,6 +53,9 @@ impl Batch<'_> {
                 let what = format!("journal {} of site {site} was closed during the exchange", prelude.journal);
                 return Err(StoreError::refused("unknown_journal", &what));
             }
+            if let Some(head) = head.whole() {
+                batch.follow_returning(head)?;
+            }
             let mut told = match head.whole() {
                 Some(head) => batch.told(head, &journal)?,
                 None => Told::default(),
@@ -63,6 +66,8 @@ impl Batch<'_> {
             let is_quiet = told.is_drained && told.control.is_empty() && !told.has_more_control;
             if is_quiet && head.whole().is_some_and(|head| head.heard.is_none()) {
                 batch.note_reported(site)?;
+                // Told with the next reply.
+                told.has_more_control |= batch.follow_filling(site)?;
             }
             let active = batch.active_journal(site)?;
             if active.told != active.received {

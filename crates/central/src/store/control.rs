@@ -193,7 +193,8 @@ impl Batch<'_> {
             self.sql.execute("UPDATE control SET number = ?2 - number WHERE site = ?1", &[site.0.into(), up])?;
         }
         self.site(site)?.control_last = renumbered;
-        self.renumber_drops(site, renumbered)
+        self.renumber_drops(site, renumbered)?;
+        self.renumber_mirror(site, renumbered)
     }
 
     /// Rows that the site has not acknowledged. They follow each other without a gap.

@@ -180,14 +180,15 @@ impl Reading<'_> {
         let receives = match &standing.scope {
             Scope::AllSites => "?2 = ?2",
             Scope::DispensarySites => {
-                "?2 = ?2 AND site.id IN (SELECT store_site.site FROM store_site JOIN dispensary ON dispensary.store = store_site.store)"
+                "?2 = ?2 AND site.id IN (SELECT store_site.site FROM store_site JOIN dispensary ON dispensary.store = store_site.store
+                    UNION SELECT site FROM site_sees WHERE visible_key = '*')"
             }
             Scope::Store(_) => {
                 "site.id IN (SELECT site FROM store_site WHERE store = ?2
                     UNION SELECT site FROM store_role WHERE store = ?2 AND is_in_force = 1)"
             }
             Scope::Visible => {
-                "site.id IN (SELECT site_sees.site FROM site_sees JOIN lane ON lane.visible_key = site_sees.visible_key
+                "site.id IN (SELECT site_sees.site FROM site_sees JOIN lane ON site_sees.visible_key IN (lane.visible_key, '*')
                     JOIN scope ON scope.number = lane.scope
                     WHERE scope.id = ?1 AND lane.position = ?4) AND ?2 = ?2"
             }

@@ -55,11 +55,11 @@ const LANE_COLUMNS: &str =
         record.parent_table, record.parent_id, lane.echo_journal, record.store, record.position, record.checksum,
         record.number IS NOT NULL
     FROM lane LEFT JOIN record ON record.number = lane.record AND (lane.visible_key IS NULL OR EXISTS (
-        SELECT 1 FROM site_sees WHERE site_sees.site = ?3 AND site_sees.visible_key = lane.visible_key))";
+        SELECT 1 FROM site_sees WHERE site_sees.site = ?3 AND site_sees.visible_key IN (lane.visible_key, '*')))";
 
 /// The same as a condition of a query on lanes, in which the site is ?5.
 const IS_SEEN: &str = "(lane.visible_key IS NULL OR EXISTS (
-    SELECT 1 FROM site_sees WHERE site_sees.site = ?5 AND site_sees.visible_key = lane.visible_key))";
+    SELECT 1 FROM site_sees WHERE site_sees.site = ?5 AND site_sees.visible_key IN (lane.visible_key, '*')))";
 
 impl Reading<'_> {
     /// The next rows of a lane for a site: a page's worth behind a cursor, each row after its header if that is above the

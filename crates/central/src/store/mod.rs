@@ -26,6 +26,7 @@ mod judging;
 mod lanes;
 mod limits;
 mod merging;
+mod mirror;
 mod origin;
 mod patients;
 mod pruning;
@@ -70,6 +71,7 @@ pub use limits::{
     LOOKED_AT_MAX, SITE_NAME_BYTES_MAX, STORES_MAX, StoreLimits, sqlite_options,
 };
 pub use merging::{MERGES_NAMED_MAX, Merge, MergedRecord};
+pub use mirror::{Mirror, MirrorPhase};
 pub use origin::{PeerAddress, SeenDevice, StopDevice};
 pub use reading::{Reading, RecordRow, SiteKind, SiteRow, StoreRow};
 pub use roles::Role;

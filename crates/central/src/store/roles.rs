@@ -166,7 +166,7 @@ impl Reading<'_> {
             "SELECT site.id, site.name, coalesce(store_role.is_in_force, 2) FROM site
                 LEFT JOIN store_role ON store_role.site = site.id AND store_role.store = ?1
              WHERE site.id = 1 OR site.id = ?3 OR store_role.is_in_force = 0
-                OR site.id IN (SELECT site_sees.site FROM site_sees WHERE site_sees.visible_key = ?2)
+                OR site.id IN (SELECT site_sees.site FROM site_sees WHERE site_sees.visible_key IN (?2, '*'))
              ORDER BY CASE site.id WHEN 1 THEN 0 WHEN ?3 THEN 1 ELSE 2 END, site.id",
             &[store.as_str().into(), (&key).into(), holder.0.into()],
             &mut |row| {

@@ -6,7 +6,7 @@
 use sql::Migration;
 
 /// Number of the last migration.
-pub(super) const VERSION: u32 = 14;
+pub(super) const VERSION: u32 = 15;
 
 /// Every step. A released one never changes.
 pub(super) const MIGRATIONS: &[Migration] = &[
@@ -24,7 +24,19 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     Migration { number: 12, name: "patients", ddl: PATIENTS },
     Migration { number: 13, name: "what a site may still have", ddl: TAKES_BACK },
     Migration { number: 14, name: "which device was chosen", ddl: CHOSEN },
+    Migration { number: 15, name: "who writes central data", ddl: AUTHORITY },
 ];
+
+/// See the module `mirror`. One row, with id 1; none while central has always written.
+const AUTHORITY: &str = "
+CREATE TABLE authority (
+    id {bigint} PRIMARY KEY,
+    phase {bigint} NOT NULL,
+    site {bigint} NOT NULL,
+    ownership {bigint} NOT NULL,
+    control {bigint} NOT NULL
+) {table};
+";
 
 /// `site_stop_device.token`: what the device shows. `contact.tokens_rejected`: what the device shows that was not chosen, 16 bytes each.
 const CHOSEN: &str = "

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
+use domain::authority::central_data;
 use domain::judge::Holding;
 use domain::store::STORE_TABLE;
 use protocol::control::{Control, ControlRow};
@@ -93,6 +94,7 @@ impl Batch<'_> {
         self.forget_drops(site, u64::MAX)?;
         self.forget_claims(site)?;
         self.forget_backfill(site)?;
+        self.forget_primary_device(site)?;
         self.tell_grants(site)
     }
 
@@ -125,7 +127,13 @@ impl Batch<'_> {
     }
 
     fn grants_of(&self, site: SiteId) -> Vec<(RecordId, OwnershipNumber)> {
-        self.state.holdings.of_site(site).map(|(store, ownership)| (store.clone(), ownership)).collect()
+        let authority = self.state.mirror.granted_to(site).map(|ownership| (central_data(), ownership));
+        self.state
+            .holdings
+            .of_site(site)
+            .map(|(store, ownership)| (store.clone(), ownership))
+            .chain(authority)
+            .collect()
     }
 
     fn tell_grants(&mut self, site: SiteId) -> Result<(), StoreError> {
@@ -217,7 +225,7 @@ impl Batch<'_> {
         self.write_own((reference, store.clone()), Operation::Patch(patch))
     }
 
-    fn kind_of(&mut self, site: SiteId) -> Result<Option<SiteKind>, StoreError> {
+    pub(super) fn kind_of(&mut self, site: SiteId) -> Result<Option<SiteKind>, StoreError> {
         self.site(site)?;
         let sql = "SELECT kind FROM site WHERE id = ?1";
         Ok(self.sql.query_one(sql, &[site.0.into()], |row| Ok(SiteKind::of(row.text(0)?)))?.flatten())

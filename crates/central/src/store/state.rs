@@ -15,6 +15,7 @@ use sql::{Row, Sql, SqlExt};
 
 use super::error::StoreError;
 use super::holdings::Holdings;
+use super::mirror::Mirror;
 use super::{StartEntropy, text, unsigned};
 
 /// See the module.
@@ -25,6 +26,7 @@ pub(super) struct State {
     pub(super) position: u64,
     pub(super) position_stored: u64,
     pub(super) holdings: Holdings,
+    pub(super) mirror: Mirror,
     /// Stores that serve patients.
     pub(super) dispensaries: BTreeSet<RecordId>,
     /// Collector copies in force.
@@ -263,6 +265,7 @@ impl State {
             position,
             position_stored: position,
             holdings,
+            mirror: Mirror::load(sql)?,
             dispensaries,
             collectors,
             makes_reverse: false,
@@ -302,7 +305,7 @@ impl State {
 
     /// What a site receives, as [`Scope::of_site`] says.
     pub(super) fn scopes_of(&self, site: SiteId) -> Vec<ScopeId> {
-        let has_dispensary = self.has_dispensary(site);
+        let has_dispensary = self.has_dispensary(site) || self.mirror.fills(site);
         let gained = self.scopes.contains_key(&Scope::Gained(site).to_id()).then_some(site);
         Scope::of_site(self.stores_on(site).cloned(), has_dispensary, gained).map(|scope| scope.to_id()).collect()
     }

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use domain::authority::Authority;
 use domain::judge::{Found, Header, Holding, View};
 use domain::store::STORE_TABLE;
 use protocol::ids::{OwnershipNumber, RecordId, Sequence, SiteId, TableRef};
@@ -88,6 +89,10 @@ impl View for GroupView<'_, '_> {
 
     fn store_of_name(&mut self, name: &RecordId) -> Result<Option<RecordId>, StoreError> {
         Ok(self.batch.stores_named(name)?.into_iter().next())
+    }
+
+    fn authority(&mut self) -> Result<Authority, StoreError> {
+        Ok(self.batch.state.mirror.authority())
     }
 
     fn merged_into(&mut self, merges: &TableRef, record: &RecordId) -> Result<Option<RecordId>, StoreError> {

@@ -6,7 +6,7 @@
 //! | `store_name` | the name of each store |
 //! | `store_role` | stores of which a site is to have a collector copy; `is_in_force` while a store that is active there sees it |
 //! | `patient_home` | the home store of each patient, which sees it without a join (`patients`) |
-//! | `site_sees` | what each remote site sees, by key; who reads the lane is given the rows with these keys |
+//! | `site_sees` | what each remote site sees, by key, `*` for a primary, which is given everything; who reads the lane is given the rows with these keys |
 //! | `backfill` | keys that a site has come to see, or sees no more, since it began to read, and how far that is carried out |
 //!
 //! The rule commits first: with the join, or with the store that comes or goes, `site_sees` changes in the same commit, so that whatever is
@@ -26,6 +26,7 @@ use sql::{Param, SqlExt};
 
 use super::batch::Batch;
 use super::error::StoreError;
+use super::mirror::EVERYTHING;
 use super::reading::Reading;
 use super::text;
 
@@ -177,7 +178,8 @@ impl Batch<'_> {
         };
         let text = key.to_text();
         let row: [Param<'_>; 2] = [site.0.into(), (&text).into()];
-        if sees == self.reading().sees(site, &text)? {
+        let noted = "SELECT 1 FROM site_sees WHERE site = ?1 AND visible_key = ?2";
+        if sees == self.sql.query_integer(noted, &row)?.is_some() {
             return Ok(());
         }
         if sees {
@@ -200,12 +202,12 @@ impl Batch<'_> {
     }
 
     /// Whether a site sees a store; that it may have a collector copy of it follows from that.
-    fn sees_store(&mut self, site: SiteId, store: &RecordId) -> Result<bool, StoreError> {
+    pub(super) fn sees_store(&mut self, site: SiteId, store: &RecordId) -> Result<bool, StoreError> {
         if self.state.holdings.holder(store) == site {
             return Ok(true);
         }
         let sees = self.sql.query_integer(SEES_STORE, &[site.0.into(), store.as_str().into()])?.is_some();
-        self.set_collector_in_force(site, store, sees)?;
+        self.set_collector_in_force(site, store, sees || self.state.mirror.fills(site))?;
         Ok(sees)
     }
 
@@ -279,10 +281,10 @@ impl Reading<'_> {
         Ok(self.sql.query_one(sql, &[store.as_str().into()], |row| text::record_id(row, 0))?)
     }
 
-    /// Whether a site sees a key.
+    /// Whether a site sees a key, or is given everything.
     pub(super) fn sees(&mut self, site: SiteId, key: &str) -> Result<bool, StoreError> {
-        let sql = "SELECT 1 FROM site_sees WHERE site = ?1 AND visible_key = ?2";
-        Ok(self.sql.query_integer(sql, &[site.0.into(), key.into()])?.is_some())
+        let sql = "SELECT 1 FROM site_sees WHERE site = ?1 AND visible_key IN (?2, ?3) LIMIT 1";
+        Ok(self.sql.query_integer(sql, &[site.0.into(), key.into(), EVERYTHING.into()])?.is_some())
     }
 
     /// Stores in which a name is visible, and names that are visible in a store, `limit` of each behind `after`. `is_made`: central made

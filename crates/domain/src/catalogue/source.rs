@@ -31,6 +31,8 @@ struct SourceTable {
     #[serde(default)]
     dispensary: bool,
     merges: Option<String>,
+    #[serde(default)]
+    stays_with_central: bool,
     note: Option<String>,
     #[serde(default)]
     variants: Vec<SourceVariant>,
@@ -68,6 +70,7 @@ fn build(source: SourceTable, numbers: &[(String, u16)]) -> Result<Table, String
     let number_of = |name: &str| numbers.iter().find(|(known, _)| known == name).map(|(_, number)| *number);
     let mut table = Table::new(TableRef::Known(source.number), source.name, source.r#type, source.columns);
     table.is_dispensary = source.dispensary;
+    table.stays_with_central = source.stays_with_central;
     table.store_column = source.store_column;
     table.store_after = source.store_after;
     table.name_column = source.name_column;

@@ -115,6 +115,7 @@ pub struct Table {
     pub(super) note: Option<String>,
     pub(super) parent: Option<Parent>,
     pub(super) merges: Option<TableRef>,
+    pub(super) stays_with_central: bool,
     pub(super) variants: Vec<Variant>,
     pub(super) columns: Vec<String>,
     /// Column numbers in the order of the columns' names.
@@ -150,6 +151,7 @@ impl Table {
             note: None,
             parent: None,
             merges: None,
+            stays_with_central: false,
             variants: Vec::new(),
             columns,
             by_name,
@@ -218,6 +220,11 @@ impl Table {
     /// The header that a record needs.
     pub fn parent(&self) -> Option<&Parent> {
         self.parent.as_ref()
+    }
+
+    /// Whether central writes it also in a mirrored system; see the module `authority`.
+    pub fn stays_with_central(&self) -> bool {
+        self.stays_with_central
     }
 
     /// The table whose records this one merges; see the module `merge`.

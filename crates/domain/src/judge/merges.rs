@@ -1,10 +1,11 @@
-//! Merges: what central may make one (rule 5.19). Nobody else writes them, like all central data.
+//! Merges: what may be made one (rule 5.19), by whoever writes central data.
 
 use protocol::ids::{Position, RecordId, TableRef};
 use protocol::row::Row;
 
 use super::store_data::key_words;
 use super::{Case, Effect, Found, Refusal, RefusalCode, View};
+use crate::authority::CENTRAL_DATA;
 use crate::catalogue::DataType;
 use crate::merge::{self, Alias};
 use crate::store::{NAME_TABLE, STORE_TABLE};
@@ -48,7 +49,7 @@ impl Case<'_> {
                 return Ok(Err(refused));
             }
         }
-        // Central's own rows make no circle, so their places in its order are not asked for.
+        // Rows of one author make no circle, so their places in central's order are not asked for.
         let end = merge::resolve(&into, |id| {
             let found = view.record(self.table.reference(), id)?;
             let Found::Here { row, .. } = found else { return Ok(None) };
@@ -110,6 +111,10 @@ impl Case<'_> {
         after: Option<&Row>,
     ) -> Result<Option<Refusal>, V::Error> {
         let Some(row) = after.filter(|_| self.table.name() == STORE_TABLE) else { return Ok(None) };
+        if self.entry.record.as_str() == CENTRAL_DATA {
+            let what = "has an id that stands for central data; give the store another one";
+            return Ok(Some(self.refuse(RefusalCode::BadValue, what)));
+        }
         let name_in = |row| name_of_store(self.table, row);
         let before = match found {
             Found::Here { row, .. } => name_in(row),

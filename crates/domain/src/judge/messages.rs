@@ -179,7 +179,7 @@ impl Case<'_> {
         match view.holding(store)? {
             Some(holding) if holding.site != self.author => {}
             Some(holding) => {
-                return Ok(self.wrong_number("store", store, holding).map_or(Ok(holding.ownership), Err));
+                return Ok(self.wrong_number("store", store.as_str(), holding).map_or(Ok(holding.ownership), Err));
             }
             None => {}
         }

@@ -244,7 +244,7 @@ impl Case<'_> {
             }
             Some(holding) => holding,
         };
-        if let Some(refusal) = self.wrong_number("the home store", &store, holding) {
+        if let Some(refusal) = self.wrong_number("the home store", store.as_str(), holding) {
             return Ok(Err(Verdict::Refuse(refusal)));
         }
         if !view.has_dispensary(author)? {

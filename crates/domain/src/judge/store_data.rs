@@ -149,7 +149,7 @@ impl Case<'_> {
                 let what = format!("belongs to store {store}, which site {} holds, not site {author}", holding.site);
                 refused(RefusalCode::NotStoreHolder, &what)
             }
-            Some(holding) => Ok(match self.wrong_number("store", &store, holding) {
+            Some(holding) => Ok(match self.wrong_number("store", store.as_str(), holding) {
                 Some(refusal) => Err(Verdict::Refuse(refusal)),
                 None => Ok(Held { store, ownership: holding.ownership }),
             }),
@@ -158,7 +158,7 @@ impl Case<'_> {
 
     /// At central: why an entry is refused that was written under another number than its author holds the store under. `what` says
     /// what the store is to the record.
-    pub(super) fn wrong_number(&self, what: &str, store: &RecordId, holding: Holding) -> Option<Refusal> {
+    pub(super) fn wrong_number(&self, what: &str, store: &str, holding: Holding) -> Option<Refusal> {
         let (written, now) = (self.entry.ownership, holding.ownership);
         (self.side == Side::Central && written != now).then(|| {
             let what =

@@ -9,6 +9,7 @@ mod judging;
 mod lanes;
 mod merging;
 mod messages;
+mod mirror;
 mod origin;
 mod patients;
 mod receiving;

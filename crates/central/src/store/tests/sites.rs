@@ -23,7 +23,7 @@ contract!(
     records_and_stores_are_listed_by_id,
 );
 
-fn new_site(name: &str, kind: SiteKind, stores: &[&str]) -> NewSite {
+pub(super) fn new_site(name: &str, kind: SiteKind, stores: &[&str]) -> NewSite {
     NewSite {
         name: name.to_owned(),
         code: "C".to_owned(),

@@ -1,0 +1,38 @@
+//! `mirror`: who writes central data.
+
+use protocol::ids::SiteId;
+use serde_json::{Value, json};
+
+use super::request::Done;
+use super::sites::find;
+use crate::center::Center;
+use crate::error::CentralError;
+use crate::store::{Mirror, MirrorPhase, Reading, StoreError};
+
+/// Lets a site write central data.
+pub(super) fn enable(center: &Center, primary: &str) -> Result<Done, CentralError> {
+    let site = find(center, primary)?.id;
+    let mirror = center.write(move |batch| batch.enable_mirror(site))?;
+    tracing::info!(primary = site.0, ownership = mirror.ownership.0, "central data goes to a primary");
+    show(center)
+}
+
+/// Lets central write central data again.
+pub(super) fn disable(center: &Center, is_at_once: bool) -> Result<Done, CentralError> {
+    let mirror = center.write(move |batch| batch.disable_mirror(is_at_once))?;
+    tracing::info!(phase = mirror.phase.as_str(), is_at_once, "central data comes back to central");
+    show(center)
+}
+
+/// Who writes central data.
+pub(super) fn show(center: &Center) -> Result<Done, CentralError> {
+    Ok(Done::ok(center.read(mirror_json)?))
+}
+
+/// Who writes central data, as JSON.
+pub(super) fn mirror_json(reading: &mut Reading<'_>) -> Result<Value, StoreError> {
+    let Mirror { phase, site, ownership, .. } = reading.mirror()?;
+    let primary = if phase == MirrorPhase::AtCentral { SiteId::CENTRAL } else { site };
+    let name = reading.site(primary)?.map(|site| site.name);
+    Ok(json!({ "phase": phase.as_str(), "primary": primary.0, "name": name, "ownership": ownership.0 }))
+}
