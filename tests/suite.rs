@@ -58,3 +58,5 @@ mod sync;
 mod torture;
 #[path = "suite/worked_example.rs"]
 mod worked_example;
+#[path = "suite/worked_example_mirrored.rs"]
+mod worked_example_mirrored;

@@ -2,7 +2,7 @@
 //! document says. After edits in each store where it is active, and attempts where it is not, every site holds exactly what its table
 //! says. `cargo xtask example` shows it.
 //!
-//! Store F, of which central has no data, is not there: nothing is withheld from central yet. Nor is the mirrored form of the example.
+//! Store F, of which central has no data, is not there: nothing is withheld from central yet.
 
 use std::collections::BTreeMap;
 
@@ -12,12 +12,12 @@ use crate::support::agent::Agent;
 use crate::support::central::Central;
 use crate::support::success;
 
-const STORES: [&str; 5] = ["A", "B", "C", "D", "E"];
+pub(crate) const STORES: [&str; 5] = ["A", "B", "C", "D", "E"];
 /// Sites: the sync server, remote site 1, remote site 2.
 const SITES: [&str; 3] = ["central", "site1", "site2"];
 
 /// The table of seed 001, row by row: store, then what it is on each site.
-const EXAMPLE: [(&str, [&str; 3]); 5] = [
+pub(crate) const EXAMPLE: [(&str, [&str; 3]); 5] = [
     ("A", ["active", "collector", "none"]),
     ("B", ["collector", "active", "transfer"]),
     ("C", ["collector", "transfer", "active"]),
@@ -25,17 +25,17 @@ const EXAMPLE: [(&str, [&str; 3]); 5] = [
     ("E", ["active", "none", "none"]),
 ];
 
-fn line(table: &str, id: &str, data: &Value) -> String {
+pub(crate) fn line(table: &str, id: &str, data: &Value) -> String {
     json!({"table": table, "op": "upsert", "id": id, "data": data}).to_string() + "\n"
 }
 
-fn stock(store: &str, by: &str) -> String {
+pub(crate) fn stock(store: &str, by: &str) -> String {
     let id = format!("stock-{store}-{by}");
     line("item_line", &id, &json!({"ID": id, "store_ID": store, "quantity": 1}))
 }
 
 /// The stores with their names, items and preferences that hang on each, and who sees whom.
-fn set_up(central: &mut Central) -> [Agent; 2] {
+pub(crate) fn set_up(central: &mut Central) -> [Agent; 2] {
     let lines: String = STORES
         .iter()
         .map(|store| {
@@ -59,12 +59,17 @@ fn set_up(central: &mut Central) -> [Agent; 2] {
 
 /// What a store is on each site, as central says it.
 fn roles(central: &Central, store: &str) -> [String; 3] {
+    roles_on(central, store, &SITES)
+}
+
+/// The same on other sites.
+pub(crate) fn roles_on<const COUNT: usize>(central: &Central, store: &str, sites: &[&str; COUNT]) -> [String; COUNT] {
     let roles = central.json(&["store", "show", store])["roles"].clone();
     let role = |site: &str| {
         let found = roles.as_array().unwrap().iter().find(|role| role["name"] == site);
         found.map_or("none".to_owned(), |role| role["role"].as_str().unwrap().to_owned())
     };
-    SITES.map(role)
+    sites.map(role)
 }
 
 fn settle(agents: &[Agent; 2]) {
@@ -76,7 +81,7 @@ fn settle(agents: &[Agent; 2]) {
 }
 
 /// Which stores' records of a table a site has.
-fn stores_in(records: &BTreeMap<String, Value>, store_of: impl Fn(&str, &Value) -> String) -> String {
+pub(crate) fn stores_in(records: &BTreeMap<String, Value>, store_of: impl Fn(&str, &Value) -> String) -> String {
     let mut stores: Vec<String> = records.iter().map(|(id, data)| store_of(id, data)).collect();
     stores.sort_unstable();
     stores.dedup();

@@ -38,8 +38,8 @@ const SEEDS_HEAD: &str = "
 ## What the seeds list
 
 Every row of mSupply's own list (seed 000, \"Data types\"; one row of seed 001), with the tables that hold it. A row without a table has none
-that we know: whoever has one declares it in the configuration, as store, central or local data. In a mirrored system another site may
-write it; that is not built yet.
+that we know: whoever has one declares it in the configuration, as store, central or local data. In a mirrored system a remote site, the
+primary, writes central data (`outpost-central mirror enable`).
 
 | Data | Type | Written by, mirrored | Tables | Remarks |
 | --- | --- | --- | --- | --- |
@@ -52,6 +52,10 @@ Rules that hold beside the table:
 
 - The store of a record of store data never changes by an edit; an edit that would do it is refused (`owner_change`). Columns of central
   data that name a store are central's to change, like its other columns.
+- In a mirrored system the primary writes central data, under the number of its grant (`central_data`, `ownership_number`), and central
+  does not. Stores, their preferences, name visibility (also that of patients) and dashboard reports are central's all the same; so are
+  messages without a sender. The primary receives everything that hangs on stores and names, all patients, and what dispensaries need,
+  whatever it sees itself; of the stores' own data it receives what any site does.
 - A store is a dispensary while its `store_mode` is `dispensary`. When a site gets its first active dispensary it receives everything of
   type central_dispensary, and when it has lost the last one the records go from it.
 - A line belongs to the store of its header. Without the header a device refuses it (`header_missing`); central waits for
@@ -107,12 +111,14 @@ const TYPES: &[DataType] = &[
 /// What of a type is there now.
 fn state(data_type: DataType) -> &'static str {
     match data_type {
-        DataType::Central | DataType::CentralDispensary | DataType::Message | DataType::Local => "complete",
-        DataType::CentralStore | DataType::Name => "complete, in a system without a mirror",
+        DataType::Central
+        | DataType::CentralDispensary
+        | DataType::CentralStore
+        | DataType::Name
+        | DataType::Message
+        | DataType::Local => "complete",
         DataType::Store => "complete but for transfers",
-        DataType::Patient => {
-            "complete but for prescribers, repeats, merges and another home store, in a system without a mirror"
-        }
+        DataType::Patient => "complete but for prescribers, repeats, merges and another home store",
         DataType::Sync => "refused (`not_supported`)",
     }
 }

@@ -1,5 +1,6 @@
 //! Grants that a central which was set back has forgotten: claimed, then given again or denied; what is here stays.
 
+use domain::authority::CENTRAL_DATA;
 use domain::edit::EditOp;
 use domain::scope::Scope;
 use protocol::control::{Control, Grant, GrantsTold, Image};
@@ -198,5 +199,49 @@ fn a_store_is_active_by_its_grant_a_collector_by_its_scope_and_transfer_by_its_r
         let here: Vec<_> = here.iter().map(|here| (here.store.as_str(), here.role)).collect();
         assert_eq!((collected, transfer, here), (1, 1, vec![("C", StoreRole::Collector), ("T", StoreRole::Transfer)]));
         assert_eq!(site.copy.stores_here(0).unwrap().2, []);
+    });
+}
+
+/// The grant of central data, which a primary has.
+fn primary(site: &mut Site, number: u32, is_held: bool) {
+    site.reply(site.last(), &[grant(CENTRAL_DATA, number, is_held)]);
+}
+
+#[test]
+fn central_data_is_recorded_where_its_grant_is_and_under_its_number() {
+    on_both(|site| {
+        let put =
+            |site: &mut Site, table: &str, id: &str| site.try_edit(EditOp::Put, table, id, r#"{"comment":"mine"}"#);
+        assert!(!put(site, "unit", "U"));
+        primary(site, 3, true);
+
+        assert!(put(site, "unit", "U") && put(site, "abbreviation", "X"));
+        assert!(!put(site, "dashboard_store_report", "D"), "that stays with central");
+        assert!(site.journal.iter().all(|entry| entry.ownership == OwnershipNumber(3)));
+        site.reply(2, &[]);
+        // Accepted, they are members of the scopes that bring them: what comes of these later finds them.
+        assert_eq!((site.count("pending"), site.count("membership")), (0, 2));
+        let scopes =
+            [Scope::AllSites, Scope::DispensarySites].map(|scope| site.copy.scope_number(&scope.to_id()).unwrap().0);
+        assert_ne!(scopes[0], scopes[1]);
+        primary(site, 3, false);
+        assert!(!put(site, "unit", "V"));
+    });
+}
+
+#[test]
+fn a_primary_hands_its_central_data_to_a_central_that_was_set_back() {
+    on_both(|site| {
+        primary(site, 3, true);
+        assert!(site.try_edit(EditOp::Put, "unit", "U", r#"{"comment":"new"}"#));
+        site.reply(1, &[]);
+        site.copy.begin_other_time_line().unwrap();
+
+        let older = image_of("unit", "U", 1, r#"{"comment":"old"}"#);
+        let page = site.page_of(&Scope::AllSites.to_id(), vec![older], true);
+        let outranked = site.copy.outranked_by(&page).unwrap();
+
+        assert_eq!(outranked.len(), 1);
+        assert_eq!(outranked[0].ownership, OwnershipNumber(3));
     });
 }

@@ -10,6 +10,7 @@ use domain::visibility::VisibleKey;
 use protocol::ids::{OwnershipNumber, SiteId};
 use serde_json::{Value, json};
 
+use super::mirror::mirror_json;
 use super::records::known_table;
 use super::request::Done;
 use super::sites::record_id;
@@ -20,14 +21,15 @@ use crate::store::{Explained, LaneStanding, MergedRecord, MessageEnd, MessageSta
 pub(super) fn explain(center: &Center, table: &str, id: &str) -> Result<Done, CentralError> {
     let known = known_table(center, table)?;
     let (name, wanted) = (known.name().to_owned(), record_id(id)?);
-    let (explained, names) = center.read(move |reading| {
+    let (explained, names, mirror) = center.read(move |reading| {
         reading.at_once(|reading| {
             let explained = reading.explain(&name, &wanted)?;
             let mut names = BTreeMap::new();
             for site in holders(&explained) {
                 names.extend(reading.site(site)?.map(|found| (site, found.name)));
             }
-            Ok::<_, crate::store::StoreError>((explained, names))
+            let mirror = mirror_json(reading)?;
+            Ok::<_, crate::store::StoreError>((explained, names, mirror))
         })
     })?;
     let data_type = type_of_record(known, &explained);
@@ -43,7 +45,7 @@ pub(super) fn explain(center: &Center, table: &str, id: &str) -> Result<Done, Ce
         "table": known.name(),
         "id": id,
         "type": data_type.as_str(),
-        "written_by": data_type.written_by(),
+        "written_by": written_by(known, data_type, &mirror),
         "goes_to": data_type.goes_to(),
         "is_supported": is_supported,
         "is_here": data.is_some(),
@@ -57,6 +59,20 @@ pub(super) fn explain(center: &Center, table: &str, id: &str) -> Result<Done, Ce
         "entries_waiting": explained.entries_waiting,
         "entries_set_aside": explained.entries_set_aside,
     })))
+}
+
+/// Who may write a record, for people.
+fn written_by(table: &Table, data_type: DataType, mirror: &Value) -> String {
+    if !data_type.is_centrals() || table.stays_with_central() {
+        return data_type.written_by().to_owned();
+    }
+    let site = format!("site {} {}", mirror["primary"], mirror["name"].as_str().unwrap_or_default());
+    match mirror["phase"].as_str() {
+        Some("at the primary") => format!("the primary, {site}"),
+        Some("returning") => format!("the primary, {site}, until it has heard that central writes again"),
+        Some("filling") => format!("nobody, until {site} has read everything and is the primary"),
+        _ => data_type.written_by().to_owned(),
+    }
 }
 
 /// The type of a record, which need not be its table's. Of a deleted one the store beside it is left, which of the names patients alone

@@ -5,12 +5,13 @@
 //! | phase | who writes central data | goes on to the next |
 //! | --- | --- | --- |
 //! | at central | central | by `mirror enable` |
-//! | filling | nobody | once the site has read everything: what thousands of stores and names hang on, and what dispensaries need, whatever it sees itself |
+//! | filling | nobody | once the site has read everything: what hangs on any store or name, and what dispensaries need, whatever it sees |
 //! | at the primary | the primary, under the number that it was told | by `mirror disable` |
 //! | returning | the primary, until it hears that it may not any more; then nobody | once it has heard that and sent what it had recorded before |
 //!
-//! A site is given everything from the beginning of the first phase to the end of the last: `site_sees` has the key `*` for it. Whoever cannot
-//! wait ends the last phase at once: what the primary has not sent by then carries a number that opens nothing any more, and is set aside.
+//! A site is given everything from the beginning of the first phase to the end of the last: `site_sees` has the key `*` for it. Whoever
+//! cannot wait ends the last phase at once: what the primary has not sent by then carries a number that opens nothing any more, and is
+//! set aside.
 
 use domain::authority::{Authority, central_data};
 use domain::judge::Holding;
