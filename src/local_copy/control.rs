@@ -134,6 +134,13 @@ impl LocalCopy {
             } else {
                 copy.settle(until)?;
             }
+            // Behind the verdicts of this reply: what they make part of the scope central knew when it gave the row, so that it comes again
+            // if it is for the site.
+            for row in reply.control.iter().filter(|row| row.number.0 > before.control) {
+                if let Ok(Control::ReadAnew(read)) = Control::of(row) {
+                    copy.read_scope_anew(&read.scope)?;
+                }
+            }
             copy.store_progress(after)?;
             Ok(stored)
         })
@@ -193,7 +200,8 @@ impl LocalCopy {
                 stored.grants_told = true;
             }
             Ok(Control::Dropped(dropped)) => self.drop_scope(&dropped.scope)?,
-            Ok(Control::ReadAnew(read)) => self.read_scope_anew(&read.scope)?,
+            // With what is settled by this reply.
+            Ok(Control::ReadAnew(_)) => {}
             // A known code whose content cannot be read is as unknown as another code.
             Ok(Control::Unknown) | Err(_) => {
                 self.keep_unknown(row)?;

@@ -12,6 +12,7 @@ use protocol::ids::{Position, RecordId, ScopeId, TableRef};
 use protocol::row::Row;
 use sql::{Param, SqlExt};
 
+use super::rebuild::READING;
 use super::{LocalCopy, LocalCopyError, checksum};
 
 /// The values of `record.state`.
@@ -335,7 +336,7 @@ impl LocalCopy {
                 &[table, id, numbers.0.into(), (numbers.1 - 1).into()],
             )?;
         }
-        self.let_go_of_a_message_without_scope(key)
+        self.let_go_of_what_has_no_scope(key)
     }
 
     /// The scopes that central gives an own record and this site receives. Of a message these may be two, or one of two: to note
@@ -344,7 +345,10 @@ impl LocalCopy {
         match key.table.data_type() {
             DataType::Message => {}
             DataType::Patient | DataType::CentralStore | DataType::Name => return Ok(vec![Scope::Visible]),
-            DataType::CentralDispensary => return Ok(vec![Scope::DispensarySites]),
+            DataType::CentralDispensary => {
+                let scope = Scope::DispensarySites;
+                return Ok(if self.receives(&scope)? { vec![scope] } else { Vec::new() });
+            }
             // A patient, which has a home store; other names go everywhere.
             _ if key.table.name() == NAME_TABLE && store.is_some() => return Ok(vec![Scope::Visible]),
             _ => return Ok(vec![store.map_or(Scope::AllSites, |store| Scope::Store(store.clone()))]),
@@ -361,21 +365,28 @@ impl LocalCopy {
         Ok(received)
     }
 
-    /// Whether this site receives a store's scope: it holds the store, or has read the scope and was not told that it is dropped.
+    /// Whether this site receives a scope that not every site does: it holds the store, or has read the scope, or reads it anew, and was
+    /// not told that it is dropped.
     fn receives(&mut self, scope: &Scope) -> Result<bool, LocalCopyError> {
-        let Scope::Store(store) = scope else { return Ok(true) };
-        let sql = "SELECT 1 FROM store_grant WHERE store = ?1";
-        if self.sql.query_integer(sql, &[store.as_str().into()])?.is_some() {
-            return Ok(true);
+        match scope {
+            Scope::Store(store) => {
+                let sql = "SELECT 1 FROM store_grant WHERE store = ?1";
+                if self.sql.query_integer(sql, &[store.as_str().into()])?.is_some() {
+                    return Ok(true);
+                }
+            }
+            Scope::DispensarySites => {}
+            _ => return Ok(true),
         }
-        let sql = "SELECT 1 FROM scope WHERE scope_id = ?1 AND epoch <> 0";
-        Ok(self.sql.query_integer(sql, &[scope.to_id().as_bytes().into()])?.is_some())
+        let sql = "SELECT 1 FROM scope WHERE scope_id = ?1 AND (epoch <> 0 OR rebuild = ?2)";
+        Ok(self.sql.query_integer(sql, &[scope.to_id().as_bytes().into(), READING.into()])?.is_some())
     }
 
     /// A message goes when no scope of this site holds it (rule 5.18): the stores that it goes between were taken from the site
-    /// before its verdict came. While edits of it are pending it stays.
-    fn let_go_of_a_message_without_scope(&mut self, key: &Key) -> Result<(), LocalCopyError> {
-        if key.table.data_type() != DataType::Message || self.is_member(key)? || self.base(key)?.is_some() {
+    /// before its verdict came. So does what dispensaries need, of a site that was the primary. While edits of it are pending it stays.
+    fn let_go_of_what_has_no_scope(&mut self, key: &Key) -> Result<(), LocalCopyError> {
+        let may_be_left = matches!(key.table.data_type(), DataType::Message | DataType::CentralDispensary);
+        if !may_be_left || self.is_member(key)? || self.base(key)?.is_some() {
             return Ok(());
         }
         self.sql.execute("DELETE FROM record WHERE table_name = ?1 AND id = ?2", &key.params())?;

@@ -312,6 +312,7 @@ impl World {
             self.change_modes()?;
             self.give_late_store()?;
             self.change_visibility()?;
+            self.change_mirror()?;
             self.judge()?;
             if self.strikes(Fault::Prune) {
                 self.prune()?;
@@ -348,6 +349,29 @@ impl World {
             self.import(vec![edit])?;
         }
         Ok(())
+    }
+
+    /// The authority over central data goes to a site, or comes back.
+    fn change_mirror(&mut self) -> Result<(), Violation> {
+        if !self.mix.has(Fault::Mirror) || !self.random.chance(MIRROR_PERMILLE) {
+            return Ok(());
+        }
+        let sites: Vec<SiteId> = self.model.devices.iter().map(|device| device.site).collect();
+        let (site, is_at_once) = (*self.random.pick(&sites), self.random.chance(200));
+        let wall_ms = self.wall_ms(self.centre.clock_off_ms);
+        let Some(live) = &mut self.centre.live else { return Ok(()) };
+        let changed = live.store.batch(wall_ms, |batch| match batch.enable_mirror(site) {
+            Err(error) if error.code() == "already_mirrored" => batch.disable_mirror(is_at_once),
+            other => other,
+        });
+        match changed {
+            Ok(Ok(mirror)) => {
+                self.note(format_args!("central data is {} (site {})", mirror.phase.as_str(), mirror.site));
+                self.after_commit()
+            }
+            Ok(Err(error)) if error.code() == "central_heals" => Ok(()),
+            Ok(Err(error)) | Err(error) => self.central_failed("mirror", &error.to_string()),
+        }
     }
 
     /// Central gives one of its sites another store, now and then.
@@ -397,6 +421,8 @@ impl World {
     }
 }
 
+/// How often the authority over central data moves, in a thousand turns of central's people.
+const MIRROR_PERMILLE: u64 = 250;
 /// Further stores of a run, at most.
 const LATE_STORES_MAX: u64 = 6;
 

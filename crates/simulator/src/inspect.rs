@@ -117,6 +117,15 @@ impl Inspector {
         Ok(holders)
     }
 
+    /// The site that writes central data, or is about to, or did until it hears otherwise; `None`: central.
+    ///
+    /// # Errors
+    /// Those of a read.
+    pub fn primary(&mut self) -> Result<Option<SiteId>, SqlError> {
+        let site = self.engine()?.query_integer("SELECT site FROM authority WHERE phase <> 0", &[])?;
+        Ok(site.map(|site| SiteId(u32::try_from(site).unwrap_or(0))))
+    }
+
     /// Entries of a journal behind one.
     ///
     /// # Errors

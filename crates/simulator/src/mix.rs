@@ -8,11 +8,12 @@ use crate::random::Random;
 /// Faults with a stream of their own, so that the course of a seed does not hang on them: what central's people do, and what came to the
 /// simulator after its first seeds were known. In how many runs of a thousand there is each, and the stream that draws it, which is
 /// another one than that of forks.
-const OWN_STREAMS: [(Fault, u64, u64); 4] = [
+const OWN_STREAMS: [(Fault, u64, u64); 5] = [
     (Fault::Modes, 500, 0x006d_6f64_6573),
     (Fault::LateStores, 500, 0x006c_6174_6521),
     (Fault::Visibility, 500, 0x0076_6973_6962),
     (Fault::TakeOver, 400, 0x0074_616b_656f),
+    (Fault::Mirror, 400, 0x006d_6972_726f),
 ];
 /// The stream that draws how much is back-filled at once.
 const BACKFILL_STREAM: u64 = 0x0062_6163_6b66;
@@ -148,6 +149,8 @@ faults! {
     Visibility = "visibility",
     /// A site writes a record of another site as one of its own store.
     TakeOver = "take-over",
+    /// Central data goes to a site, the primary, and comes back, in order or at once.
+    Mirror = "mirror",
 }
 
 impl Fault {

@@ -386,7 +386,9 @@ impl World {
         let has_dispensary = records.iter().any(serves_patients);
         let holders = self.inspector.holders().or_else(|error| failed(error).map(|()| BTreeMap::new()))?;
         let sites: Vec<_> = self.devices.iter().map(|device| device.site).collect();
-        let sight = Sight::of(&records, &holders, &sites);
+        let primary = self.inspector.primary().or_else(|error| failed(error).map(|()| None))?;
+        let has_dispensary = has_dispensary || primary == Some(site);
+        let sight = Sight::of(&records, &holders, primary, &sites);
         let wrong = sight.wrong_reverse_joins();
         if !wrong.is_empty() {
             return violation("10", format!("central has other reverse joins than the rules ask for: {wrong:?}"));

@@ -64,10 +64,16 @@ pub(crate) struct Sight {
 
 impl Sight {
     /// From all of central's records, and which site each store is active at.
-    pub(crate) fn of(records: &[RecordRow], holders: &BTreeMap<String, SiteId>, sites: &[SiteId]) -> Self {
+    pub(crate) fn of(
+        records: &[RecordRow],
+        holders: &BTreeMap<String, SiteId>,
+        primary: Option<SiteId>,
+        sites: &[SiteId],
+    ) -> Self {
         let mut facts = rules::World::default();
         facts.sites.insert(rules::CENTRAL, rules::SiteKind::Standalone);
         facts.sites.extend(sites.iter().map(|site| (rules::SiteId(site.0), rules::SiteKind::Standalone)));
+        facts.mirrored_primary = primary.map(|site| rules::SiteId(site.0));
         let mut made = BTreeSet::new();
         for record in records {
             let Some(data) = &record.data else { continue };

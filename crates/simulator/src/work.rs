@@ -79,7 +79,28 @@ impl Desk {
         if !self.owed_headers.is_empty() && random.chance(400) {
             planned.push(self.owed_header(office, random));
         }
+        if office.mix.has(Fault::Mirror) {
+            for _ in 0..random.below(3) {
+                planned.push(Self::of_primary(office, random));
+            }
+        }
         planned
+    }
+
+    /// What a primary does, and is refused anywhere else. The authority may be taken from it before central sees it.
+    fn of_primary(office: &Office<'_>, random: &mut Random) -> Planned {
+        let edit = if random.chance(700) {
+            central_edit(office.catalogue, office.mix, office.central, random)
+        } else {
+            loop {
+                let edit = mode_edit(office.catalogue, office.mix, office.stores, random);
+                if edit.table != "store" {
+                    break edit;
+                }
+            }
+        };
+        let group = Group { edits: vec![edit], request_id: None, recorded_at_ms: office.wall_ms };
+        Planned { how: How::Recorded(group), expected: Expected::Either }
     }
 
     /// The headers that lines wait for, so that nothing need wait for ever.
@@ -121,6 +142,9 @@ impl Desk {
                 // What a device may not write is refused before it is journaled.
                 let id = Self::fresh_id(office, random);
                 edits.push(edit("item", EditOp::Put, &id, "{\"item_name\":\"not mine\"}"));
+                if office.mix.has(Fault::Mirror) {
+                    expected = Expected::Either;
+                }
             }
         }
         if edits.is_empty() {
@@ -233,7 +257,10 @@ impl Desk {
             _ => ("item_line", id, "{\"quantity\":7}".to_owned(), 1),
         };
         let entry = entry(office.catalogue, table, &id, &data, ownership);
-        Planned { how: How::Forged(vec![entry]), expected: Expected::Refused }
+        // Of a primary it is in order.
+        let is_centrals = table == "item" && office.mix.has(Fault::Mirror);
+        let expected = if is_centrals { Expected::Either } else { Expected::Refused };
+        Planned { how: How::Forged(vec![entry]), expected }
     }
 
     /// An edit of one of these records, which are another site's, as if it were of the own store.

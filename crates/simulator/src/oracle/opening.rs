@@ -283,8 +283,10 @@ impl World {
         }
         let (shared, visible) = (Scope::DispensarySites.to_id(), Scope::Visible.to_id());
         for (scope, reported) in &self.model.device(index).reported {
-            // The one goes with the last dispensary of the site, the other is taken from a device that has not read all that it was given.
-            let may_go = self.mix.has(Fault::Modes) && *scope == shared || *scope == visible;
+            // The one goes with the last dispensary of the site, or when it is the primary no more; the other is read anew by a device that
+            // has not read all that it was given.
+            let may_lose = self.mix.has(Fault::Modes) || self.mix.has(Fault::Mirror);
+            let may_go = may_lose && *scope == shared || *scope == visible;
             if may_go && state.cursors.iter().all(|shown| shown.scope != *scope) {
                 continue;
             }

@@ -215,7 +215,7 @@ impl World {
     pub(crate) fn check_drained(&mut self, index: usize) -> Result<(), Violation> {
         let Some(device) = self.devices.get(index) else { return Ok(()) };
         let grants = device.live().recorder.core().local.grants();
-        let grants = grants.or_else(|error| violation("10", format!("device {index}: {error}")))?;
+        let mut grants = grants.or_else(|error| violation("10", format!("device {index}: {error}")))?;
         let state = device.live().recorder.core().local.session_state();
         let state = state.or_else(|error| violation("10", format!("device {index}: {error}")))?;
         let may_drain = std::mem::take(&mut self.devices[index].may_drain);
@@ -232,6 +232,8 @@ impl World {
         model.is_complete |= state.judged >= state.received && !model.is_other_time_line;
         model.has_lost_records &= !model.is_complete;
         model.judged_at_drained.clone_from(&model.judged_at_begin);
+        // Central's own data is no store.
+        grants.retain(|(granted, _)| granted != domain::authority::CENTRAL_DATA);
         let is_missing = |store: &&String| grants.iter().all(|(granted, _)| granted != *store);
         let missing: Vec<String> = model.stores.iter().filter(is_missing).cloned().collect();
         model.is_granted = missing.is_empty();
