@@ -3,7 +3,7 @@
 use domain::authority::CENTRAL_DATA;
 use domain::edit::EditOp;
 use domain::scope::Scope;
-use protocol::control::{Control, Grant, GrantsTold, Image};
+use protocol::control::{Control, Dropped, Grant, GrantsTold, Image};
 use protocol::ids::{ControlNumber, GrantProof, OwnershipNumber, Sequence};
 use protocol::limits::CLAIMS_MAX;
 
@@ -214,6 +214,8 @@ fn central_data_is_recorded_where_its_grant_is_and_under_its_number() {
             |site: &mut Site, table: &str, id: &str| site.try_edit(EditOp::Put, table, id, r#"{"comment":"mine"}"#);
         assert!(!put(site, "unit", "U"));
         primary(site, 3, true);
+        let page = site.page_of(&Scope::DispensarySites.to_id(), Vec::new(), true);
+        site.store_page(&page).unwrap();
 
         assert!(put(site, "unit", "U") && put(site, "abbreviation", "X"));
         assert!(!put(site, "dashboard_store_report", "D"), "that stays with central");
@@ -224,8 +226,13 @@ fn central_data_is_recorded_where_its_grant_is_and_under_its_number() {
         let scopes =
             [Scope::AllSites, Scope::DispensarySites].map(|scope| site.copy.scope_number(&scope.to_id()).unwrap().0);
         assert_ne!(scopes[0], scopes[1]);
+        // The last edit gets its verdict when the site is the primary no more, and receives nothing for dispensaries.
+        assert!(put(site, "abbreviation", "Y"));
+        site.reply(2, &[Control::Dropped(Dropped { scope: Scope::DispensarySites.to_id() })]);
         primary(site, 3, false);
-        assert!(!put(site, "unit", "V"));
+        while site.copy.sweep_step().unwrap() {}
+        assert!(site.view("abbreviation", "X").is_none() && site.view("abbreviation", "Y").is_none());
+        assert!(site.view("unit", "U").is_some() && !put(site, "unit", "V"));
     });
 }
 
