@@ -8,13 +8,18 @@ use crate::random::Random;
 /// Faults with a stream of their own, so that the course of a seed does not hang on them: what central's people do, and what came to the
 /// simulator after its first seeds were known. In how many runs of a thousand there is each, and the stream that draws it, which is
 /// another one than that of forks.
-const OWN_STREAMS: [(Fault, u64, u64); 5] = [
+const OWN_STREAMS: [(Fault, u64, u64); 6] = [
     (Fault::Modes, 500, 0x006d_6f64_6573),
     (Fault::LateStores, 500, 0x006c_6174_6521),
     (Fault::Visibility, 500, 0x0076_6973_6962),
     (Fault::TakeOver, 400, 0x0074_616b_656f),
     (Fault::Mirror, 400, 0x006d_6972_726f),
+    (Fault::Wide, 40, WIDE_STREAM),
 ];
+/// The stream that draws how wide a wide world is.
+const WIDE_STREAM: u64 = 0x0077_6964_6521;
+/// Longest chaos in a wide world, in virtual milliseconds: it has many times the work of another.
+const WIDE_CHAOS_MS_MAX: u64 = 10 * 60_000;
 /// The stream that draws how much is back-filled at once.
 const BACKFILL_STREAM: u64 = 0x0062_6163_6b66;
 /// Of how many runs in a thousand devices and central may be copied, set back or replaced.
@@ -151,6 +156,8 @@ faults! {
     TakeOver = "take-over",
     /// Central data goes to a site, the primary, and comes back, in order or at once.
     Mirror = "mirror",
+    /// Up to forty sites with up to five stores each, instead of up to three with up to two.
+    Wide = "wide",
 }
 
 impl Fault {
@@ -281,6 +288,17 @@ impl Mix {
             central_records: random.range(0, 40),
             has_lying_syncs: false,
         }
+    }
+
+    /// As many sites and stores as a wide world has, if this is one. After it is known what is left out.
+    pub fn widen(&mut self, seed: u64) {
+        if !self.has(Fault::Wide) {
+            return;
+        }
+        let mut wide = Random::new(seed ^ WIDE_STREAM);
+        self.sites = usize::try_from(wide.range(5, 40)).unwrap_or(5);
+        self.stores_per_site = usize::try_from(wide.range(1, 5)).unwrap_or(1);
+        self.chaos_ms = self.chaos_ms.min(WIDE_CHAOS_MS_MAX);
     }
 
     /// Whether something may go wrong in this way.

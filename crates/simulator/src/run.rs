@@ -50,6 +50,7 @@ impl Plan {
         let drawn = *random.pick(&Profile::ALL);
         let mut mix = Mix::draw(self.profile.unwrap_or(drawn), self.has_forks, random);
         mix.faults.retain(|fault| !self.without.contains(fault));
+        mix.widen(self.seed);
         mix.has_lying_syncs = self.has_lying_syncs;
         mix.sites = self.sites.unwrap_or(mix.sites);
         mix.chaos_ms = self.chaos_ms.unwrap_or(mix.chaos_ms);
