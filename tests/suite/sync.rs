@@ -379,3 +379,39 @@ fn explain_says_who_may_write_a_record_who_receives_it_and_who_has_not_read_it()
         assert_eq!(central.run(&["explain", table, id], "").status.code(), Some(5));
     }
 }
+
+#[test]
+fn explain_says_what_a_store_is_on_which_site_why_and_what_is_still_to_come_there() {
+    let (central, data) = central_with_sites(5, &["north", "south"]);
+    let (north, south) = (Agent::initialised(&central, "north"), Agent::initialised(&central, "south"));
+    let (store, other) = (data.stores[0].as_str(), data.stores[1].as_str());
+    // The stores see each other, and south has a copy of north's.
+    let name = json!({"table": "name", "op": "put", "id": "N", "data": {"name": "n", "type": "store"}}).to_string();
+    let named = json!({"table": "store", "op": "patch", "id": store, "data": {"name_ID": "N"}}).to_string();
+    central.import(&format!("{name}\n{named}\n"));
+    success(&central.run(&["visibility", "add", "N", "--store", other], ""));
+    success(&central.run(&["store", "set-role", store, "--site", "south", "collector"], ""));
+    for agent in [&north, &south] {
+        agent.settle();
+        agent.settle();
+    }
+    let stock = json!({"table": "item_line", "op": "put", "id": "L", "data": {"ID": "L", "store_ID": store}});
+    north.record(&stock.to_string());
+    north.settle();
+
+    let explained = central.json(&["explain", store]);
+
+    assert_eq!(explained["holder"], json!({"site": 2, "name": "north", "ownership": 1}));
+    let roles: Vec<_> = explained["roles"].as_array().unwrap().iter().collect();
+    let found = |index: usize| (roles[index]["role"].as_str().unwrap(), roles[index]["rows_waiting"].as_u64());
+    assert_eq!([found(0), found(1), found(2)], [("collector", None), ("active", Some(0)), ("collector", Some(1))]);
+    let text = success(&central.run(&["explain", store], ""));
+    assert!(text.contains("written by site 2 north alone, under number 1"), "{text}");
+    assert!(text.contains("as somebody asked (store set-role)") && text.contains("1 row\n"), "{text}");
+    south.settle();
+    south.settle();
+    assert_eq!(central.json(&["explain", store])["roles"][2]["rows_waiting"], 0);
+    let unknown = central.run(&["explain", "nowhere"], "");
+    assert_eq!(unknown.status.code(), Some(5));
+    assert!(String::from_utf8_lossy(&unknown.stderr).contains("explain TABLE ID"), "{unknown:?}");
+}

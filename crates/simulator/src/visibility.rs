@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use domain::edit::{Edit, EditOp};
 use domain::visibility::{JOIN_TABLE, Join};
 use protocol::ids::{RecordId, SiteId};
-use rules::{Made, NameJoin, Record};
+use rules::{Made, NameJoin, Patient, Record};
 
 use crate::inspect::RecordRow;
 use crate::model::Key;
@@ -76,13 +76,24 @@ impl Sight {
         facts.mirrored_primary = primary.map(|site| rules::SiteId(site.0));
         let mut made = BTreeSet::new();
         for record in records {
-            let Some(data) = &record.data else { continue };
+            let Some(data) = &record.data else {
+                // What hung on a patient that is gone stays its home store's.
+                if let Some(store) = record.store.clone().filter(|_| record.table == "name") {
+                    let patient = Patient { home_store: Some(store), latest_prescription_store: None };
+                    facts.patients.insert(record.id.clone(), patient);
+                }
+                continue;
+            };
             match record.table.as_str() {
                 "store" => {
                     let site = holders.get(&record.id).map_or(rules::CENTRAL, |site| rules::SiteId(site.0));
                     // A name that nobody else has stands for one that was not given yet.
                     let name = text_in(data, "name_ID").unwrap_or_else(|| format!("{UNNAMED}{}", record.id));
-                    facts.stores.insert(record.id.clone(), store(name, site));
+                    let mut store = store(name, site);
+                    if data.contains("\"store_mode\":\"dispensary\"") {
+                        store.mode = rules::Mode::Dispensary;
+                    }
+                    facts.stores.insert(record.id.clone(), store);
                 }
                 JOIN_TABLE => {
                     let is_inactive = data.contains("\"inactive\":true");
@@ -93,6 +104,10 @@ impl Sight {
                     } else {
                         facts.visibility.push(NameJoin { name, store, made: Made::ByHand });
                     }
+                }
+                "name" if is_patient(data) => {
+                    let patient = Patient { home_store: text_in(data, HOME_STORE), latest_prescription_store: None };
+                    facts.patients.insert(record.id.clone(), patient);
                 }
                 _ => {}
             }
@@ -126,8 +141,16 @@ impl Sight {
             "item_store_join" => Record::ItemVisibility { store: text_in(data, "store_ID")? },
             "contact" => Record::NameJoin { name: text_in(data, "name_ID")? },
             JOIN_TABLE => Record::NameVisibility { name: text_in(data, "name_ID")?, store: text_in(data, "store_ID")? },
+            "name" if is_patient(data) => Record::PatientData { patient: key.1.clone() },
+            "nameInsuranceJoin" => Record::PatientData { patient: text_in(data, "nameID")? },
             _ => return None,
         };
+        // Without its patient nobody sees what hung on it, which the model of the rules does not know.
+        if let Record::PatientData { patient } = &record
+            && !self.facts.patients.contains_key(patient)
+        {
+            return Some(self.facts.mirrored_primary == Some(rules::SiteId(site.0)));
+        }
         Some(rules::receives(&self.facts, &record).contains(&rules::SiteId(site.0)))
     }
 }
@@ -141,6 +164,13 @@ fn store(name: String, active_site: rules::SiteId) -> rules::Store {
         includes_transactions: true,
         shows_new_patients: false,
     }
+}
+
+/// The column of a patient that names its home store.
+const HOME_STORE: &str = "supplying_store_id";
+
+fn is_patient(data: &str) -> bool {
+    data.contains("\"type\":\"patient\"")
 }
 
 fn is_derived(id: &str, name: &str, store: &str) -> bool {

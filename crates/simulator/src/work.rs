@@ -16,6 +16,8 @@ use crate::random::Random;
 
 /// The table that devices declare and central does not know.
 pub const FOREIGN_TABLE: &str = "sim_extra";
+/// How the ids of patients begin.
+pub const PATIENT_PREFIX: &str = "p-";
 /// Longest text of the rare large record, in bytes: it travels in parts on a slow link.
 const LARGE_TEXT_BYTES: u64 = 150_000;
 
@@ -79,12 +81,47 @@ impl Desk {
         if !self.owed_headers.is_empty() && random.chance(400) {
             planned.push(self.owed_header(office, random));
         }
+        if office.mix.has(Fault::Patients) {
+            for _ in 0..random.below(3) {
+                planned.push(Self::of_patient(office, random));
+            }
+        }
         if office.mix.has(Fault::Mirror) {
             for _ in 0..random.below(3) {
                 planned.push(Self::of_primary(office, random));
             }
         }
         planned
+    }
+
+    /// A patient of a few, what hangs on it, or where it is visible. The site may write it or not: that hangs on its dispensaries, and on
+    /// whose the patient is.
+    fn of_patient(office: &Office<'_>, random: &mut Random) -> Planned {
+        let number = random.below(4);
+        let own = store(office, random).to_owned();
+        // Of this site, or as often as not of another.
+        let site = if random.chance(700) { u64::from(office.site) } else { 2 + random.below(3) };
+        let patient = format!("{PATIENT_PREFIX}{site}-{number}");
+        let value = random.below(100);
+        let edits = match random.below(10) {
+            0..=2 => {
+                let data = format!("{{\"type\":\"patient\",\"supplying_store_id\":{own:?},\"name\":\"{value}\"}}");
+                vec![edit("name", EditOp::Put, &patient, &data)]
+            }
+            3 | 4 => vec![edit("name", EditOp::Patch, &patient, &format!("{{\"comment\":\"{value}\"}}"))],
+            5 | 6 => {
+                let data = format!("{{\"nameID\":{patient:?},\"discountRate\":{value}}}");
+                vec![edit("nameInsuranceJoin", EditOp::Upsert, &format!("i-{patient}-{}", random.below(2)), &data)]
+            }
+            7 => vec![gone("nameInsuranceJoin", &format!("i-{patient}-{}", random.below(2)))],
+            8 => {
+                let data = format!("{{\"name_ID\":{patient:?},\"store_ID\":{own:?}}}");
+                vec![edit("name_store_join", EditOp::Put, &format!("{patient}-in-{own}"), &data)]
+            }
+            _ => vec![gone("name", &patient)],
+        };
+        let group = Group { edits, request_id: None, recorded_at_ms: office.wall_ms };
+        Planned { how: How::Recorded(group), expected: Expected::Either }
     }
 
     /// What a primary does, and is refused anywhere else. The authority may be taken from it before central sees it.
@@ -462,6 +499,15 @@ fn edit(table: &str, op: EditOp, id: &str, data: &str) -> Edit {
         op,
         id: RecordId::new(id).expect("ids made here are short"),
         data: Some(data.to_owned()),
+    }
+}
+
+fn gone(table: &str, id: &str) -> Edit {
+    Edit {
+        table: table.to_owned(),
+        op: EditOp::Delete,
+        id: RecordId::new(id).expect("ids made here are short"),
+        data: None,
     }
 }
 

@@ -1,5 +1,6 @@
 //! The command line: what may be asked, and how a verb reaches a running server or opens the folder itself.
 
+mod explain;
 mod input;
 mod show;
 mod visibility;
@@ -106,12 +107,13 @@ enum Command {
     },
     /// Records of a table in the order of their ids, one a line.
     Records(RecordsArguments),
-    /// Who may write a record, who receives it and why, and who has not read it yet.
+    /// Who may write a record, or a store's data, who receives it and why, and who has not read it yet.
     Explain {
-        /// The table's name.
+        /// The table's name; with it alone: a store's id.
+        #[arg(value_name = "TABLE|STORE")]
         table: String,
-        /// The record's id; for a store, that of its record in `store`.
-        id: String,
+        /// The record's id.
+        id: Option<String>,
     },
     /// Sites, what waits for each, and sizes; and how far central has healed if it was set back to an older backup.
     Status,

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use serde_json::Value;
 
-use super::visibility;
+use super::{explain, visibility};
 
 use crate::error::{CentralError, Exit};
 use crate::operations::{Done, Progress, Request};
@@ -98,7 +98,8 @@ pub(super) fn done(request: &Request, done: &Done, form: Form, output: &mut dyn 
         (Request::VisibilityList(_), false) => visibility::joins(value),
         (Request::MirrorEnable { .. } | Request::MirrorDisable { .. } | Request::MirrorShow, false) => mirror(value),
         (Request::Import { .. }, false) => import(value),
-        (Request::Explain { .. }, false) => explained(value),
+        (Request::Explain { id: Some(_), .. }, false) => explain::record(value),
+        (Request::Explain { id: None, .. }, false) => explain::store(value),
         (Request::HealingEnd, false) => {
             let waived = value["sites_waived"].as_u64().unwrap_or_default();
             format!("central heals no more, it went on without {}\n", count(waived, "site", "sites"))
@@ -285,107 +286,6 @@ fn status(value: &Value) -> String {
     lines.concat()
 }
 
-fn explained(value: &Value) -> String {
-    let fact = |name: &str, text: &str| format!("{name:<14} {text}\n");
-    let (table, id, store) = (plain(&value["table"]), plain(&value["id"]), plain(&value["store"]));
-    let here = match (value["is_here"] == true, value["was_deleted"] == true) {
-        (true, _) => format!("here, last changed at position {}", value["position"]),
-        (_, true) => format!("deleted at position {}", value["position"]),
-        _ => "not here".to_owned(),
-    };
-    let holder = match &value["holder"] {
-        // Both stores of a message are named apart.
-        _ if !value["message"].is_null() => String::new(),
-        Value::Null if value["table"] == "store" => fact("store", "no site holds it: it is central's"),
-        Value::Null if value["store"].is_null() => String::new(),
-        Value::Null => fact("store", &format!("{store}, which no site holds")),
-        holder => {
-            let (site, name, ownership) = (&holder["site"], plain(&holder["name"]), &holder["ownership"]);
-            let store = if value["store"].is_null() { "this store" } else { &store };
-            fact("store", &format!("{store}, which site {site} {name} holds under number {ownership}"))
-        }
-    };
-    let refused = if value["is_supported"] == true { "" } else { "; not carried yet: such records are refused" };
-    let mut text = fact("record", &format!("{table} {id}: {here}"))
-        + &fact("type", &(plain(&value["type"]) + refused))
-        + &fact("written by", &plain(&value["written_by"]))
-        + &fact("goes to", &plain(&value["goes_to"]))
-        + &holder
-        + &message_ends(&value["message"]);
-    if let Some(end) = value["merged"]["into"].as_str() {
-        text += &fact("merged", &merge_steps(&value["merged"], end));
-    }
-    for lane in items(value, "lanes") {
-        text += &fact("lane", &lane_standing(lane));
-    }
-    for (key, one, others) in [
-        ("entries_waiting", "waits for a header", "wait for a header"),
-        ("entries_set_aside", "was refused: `set-aside list SITE`", "were refused: `set-aside list SITE`"),
-    ] {
-        if let Some(entries) = value[key].as_u64().filter(|entries| *entries > 0) {
-            text += &fact("entries", &count(entries, one, others));
-        }
-    }
-    text
-}
-
-/// The merges that lead from a record to what it stands for.
-fn merge_steps(merged: &Value, end: &str) -> String {
-    let step = |step: &Value| format!("into {} at position {}", plain(&step["into"]), step["position"]);
-    let steps = items(merged, "steps");
-    let named = steps.iter().map(step).collect::<Vec<_>>().join(", that ");
-    let is_all = steps.last().is_some_and(|last| last["into"] == end);
-    if is_all { named } else { format!("{named}, and further; now it is {}", plain(&merged["into"])) }
-}
-
-/// Between whom a message goes; nothing for other records.
-fn message_ends(message: &Value) -> String {
-    if message.is_null() {
-        return String::new();
-    }
-    let end = |end: &Value| {
-        let holder = &end["holder"];
-        let by = match holder["site"].as_u64() {
-            Some(1) => "central".to_owned(),
-            _ => format!("site {} {} under number {}", holder["site"], plain(&holder["name"]), holder["ownership"]),
-        };
-        if end["store"].is_null() {
-            "central".to_owned()
-        } else {
-            format!("store {}, held by {by}", plain(&end["store"]))
-        }
-    };
-    let status = if message["is_processed"] == true {
-        "who has set it to processed; nothing of it changes any more"
-    } else {
-        "who alone may set it to processed; nothing else of it changes"
-    };
-    format!("{:<14} {}\n{:<14} {}, {status}\n", "from", end(&message["from"]), "to", end(&message["to"]))
-}
-
-/// One lane of a record, and who has read it.
-fn lane_standing(lane: &Value) -> String {
-    let behind: Vec<String> =
-        items(lane, "behind").iter().map(|site| format!("{} {}", site["site"], plain(&site["name"]))).collect();
-    let rest = match lane["sites_behind"].as_u64().unwrap_or(0).saturating_sub(behind.len() as u64) {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
-    let readers = match (lane["sites"].as_u64(), behind.len()) {
-        (None, _) => "in a lane of its own, until it has read it".to_owned(),
-        (Some(0), _) => "no site does now".to_owned(),
-        (Some(1), 0) => "1 site, which has read it".to_owned(),
-        (_, 0) => format!("{} sites, which have all read it", lane["sites"]),
-        _ => {
-            let (behind_count, sites) = (&lane["sites_behind"], &lane["sites"]);
-            let named = behind.join(", ");
-            format!("not known to have read it, as of their last requests: {behind_count} of {sites}: {named}{rest}")
-        }
-    };
-    let end = if lane["is_tombstone"] == true { ", that it is gone" } else { "" };
-    format!("{}, position {}{end}: {}; {readers}", plain(&lane["scope"]), lane["position"], plain(&lane["why"]))
-}
-
 /// Who writes central data.
 fn mirror(value: &Value) -> String {
     let site = format!("site {} {}", value["primary"], plain(&value["name"]));
@@ -559,7 +459,7 @@ mod tests {
         let begun = json!({ "since": "s", "ended": null, "sites_ahead": 1, "sites_unheard": 0, "sites_waived": 1 });
         let record = json!({ "entries_waiting": 1, "entries_set_aside": 2 });
 
-        let text = healing(&begun).unwrap() + &explained(&record);
+        let text = healing(&begun).unwrap() + &explain::record(&record);
 
         for part in ["not healed: 1 site. ", " 1 site that has not reported. ", " 1 waits for", " 2 were refused"] {
             assert!(text.contains(part), "{part}: {text}");

@@ -16,7 +16,7 @@ use super::request::Done;
 use super::sites::record_id;
 use crate::center::Center;
 use crate::error::CentralError;
-use crate::store::{Explained, LaneStanding, MergedRecord, MessageEnd, MessageStanding};
+use crate::store::{Explained, KeptEntry, LaneStanding, MergedRecord, MessageEnd, MessageStanding, Role};
 
 pub(super) fn explain(center: &Center, table: &str, id: &str) -> Result<Done, CentralError> {
     let known = known_table(center, table)?;
@@ -58,7 +58,70 @@ pub(super) fn explain(center: &Center, table: &str, id: &str) -> Result<Done, Ce
         "lanes": explained.lanes.iter().map(|lane| lane_json(lane, data_type)).collect::<Vec<_>>(),
         "entries_waiting": explained.entries_waiting,
         "entries_set_aside": explained.entries_set_aside,
+        "waiting": explained.waiting.iter().map(kept_json).collect::<Vec<_>>(),
+        "refused": explained.refused.iter().map(kept_json).collect::<Vec<_>>(),
     })))
+}
+
+/// Who may write a store's data, what the store is on which site and why, and what waits for whom.
+pub(super) fn explain_store(center: &Center, store: &str) -> Result<Done, CentralError> {
+    let id = record_id(store)?;
+    let asked = id.clone();
+    let (explained, names) = center.read(move |reading| {
+        reading.at_once(|reading| {
+            let explained = reading.explain_store(&asked)?;
+            let names = reading.site(explained.holder.0)?.map(|site| (site.id, site.name));
+            Ok::<_, crate::store::StoreError>((explained, names.into_iter().collect::<BTreeMap<_, _>>()))
+        })
+    })?;
+    let Some(is_here) = explained.is_here else {
+        let message = format!("there is no store {store:?} at central, and none was ever there");
+        let advice =
+            "For a record give its table first: explain TABLE ID. Ids are spelled exactly as they were recorded.";
+        return Err(CentralError::refused("unknown_store", message, advice));
+    };
+    let roles = explained.roles.iter().map(|standing| {
+        json!({
+            "site": standing.site.0,
+            "name": standing.name,
+            "role": standing.role.as_str(),
+            "why": why(standing.role),
+            "rows_waiting": standing.rows_waiting,
+        })
+    });
+    Ok(Done::ok(json!({
+        "store": id.as_str(),
+        "is_here": is_here,
+        "holder": holder_json(explained.holder, &names),
+        "roles": roles.collect::<Vec<_>>(),
+        "entries_waiting": explained.entries_waiting,
+        "entries_set_aside": explained.entries_set_aside,
+        "waiting": explained.waiting.iter().map(kept_json).collect::<Vec<_>>(),
+        "refused": explained.refused.iter().map(kept_json).collect::<Vec<_>>(),
+    })))
+}
+
+/// By which rule a store is what it is on a site (seed 001, "Store setup").
+fn why(role: Role) -> &'static str {
+    match role {
+        Role::Active => "it was given to this site (store add), or never left central",
+        Role::Collector => "central collects every store; other sites as somebody asked (store set-role)",
+        Role::Resting => "asked for (store set-role), and no store that is active here sees it",
+        Role::Transfer => "a store that is active here sees it (visibility), or the site is the primary",
+        Role::None => "no store that is active here sees it",
+    }
+}
+
+fn kept_json(entry: &KeptEntry) -> Value {
+    json!({
+        "site": entry.site.0,
+        "journal": entry.journal.to_string(),
+        "sequence": entry.sequence.0,
+        "for_table": entry.waits_for.as_ref().map(|(table, _)| table),
+        "for_id": entry.waits_for.as_ref().map(|(_, id)| id),
+        "code": entry.refused.as_ref().map(|(code, _)| code),
+        "reason": entry.refused.as_ref().map(|(_, reason)| reason),
+    })
 }
 
 /// Who may write a record, for people.

@@ -126,12 +126,13 @@ pub enum Request {
     },
     /// Records of a table in the order of their ids.
     Records(RecordsToList),
-    /// Who may write a record, who receives it and why, and who has not read it yet.
+    /// Who may write a record, or a store's data, who receives it and why, and who has not read it yet.
     Explain {
-        /// The table's name.
+        /// The table's name, or a store's id.
         table: String,
-        /// The record's id.
-        id: String,
+        /// The record's id; none for a store.
+        #[serde(default)]
+        id: Option<String>,
     },
     /// Go on without the sites that have not reported since central was set back.
     HealingEnd,

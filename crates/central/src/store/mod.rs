@@ -17,6 +17,7 @@ mod control;
 mod credentials;
 mod error;
 mod explain;
+mod explain_store;
 mod gained;
 mod healing;
 mod holdings;
@@ -63,7 +64,10 @@ pub use claims::DeclinedClaim;
 pub use conclude::Judged;
 pub use credentials::{Credentials, SiteEdit};
 pub use error::{StoreError, answer};
-pub use explain::{Explained, LaneStanding, MessageEnd, MessageStanding, SITES_NAMED_MAX};
+pub use explain::{
+    ENTRIES_NAMED_MAX, Explained, KeptEntry, LaneStanding, MessageEnd, MessageStanding, SITES_NAMED_MAX,
+};
+pub use explain_store::{ROWS_COUNTED_MAX, StoreExplained, StoreStanding};
 pub use healing::Healing;
 pub use import::{ImportMode, ImportRefusal, ImportReport};
 pub use limits::{

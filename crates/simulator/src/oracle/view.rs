@@ -104,6 +104,8 @@ impl World {
         let Ok(table) = catalogue.table_by_name(&key.0) else { return Ok(()) };
         let scope = match table.data_type() {
             DataType::CentralDispensary => domain::scope::Scope::DispensarySites.to_id(),
+            // A patient goes where it is seen.
+            DataType::Central if key.1.starts_with(crate::work::PATIENT_PREFIX) => return Ok(()),
             DataType::Central => domain::scope::Scope::AllSites.to_id(),
             _ => return Ok(()),
         };

@@ -4,6 +4,7 @@ mod binding;
 mod claims;
 mod device;
 mod drain;
+mod explain;
 mod healing;
 mod judging;
 mod lanes;
