@@ -142,6 +142,10 @@ impl Sight {
             "contact" => Record::NameJoin { name: text_in(data, "name_ID")? },
             JOIN_TABLE => Record::NameVisibility { name: text_in(data, "name_ID")?, store: text_in(data, "store_ID")? },
             "name" if is_patient(data) => Record::PatientData { patient: key.1.clone() },
+            "message" => {
+                let end = |column| text_in(data, column).filter(|store| !store.is_empty());
+                Record::Message { from: end("fromStoreID"), to: end("toStoreID") }
+            }
             "nameInsuranceJoin" => Record::PatientData { patient: text_in(data, "nameID")? },
             _ => return None,
         };

@@ -86,6 +86,11 @@ impl Desk {
                 planned.push(Self::of_patient(office, random));
             }
         }
+        if office.mix.has(Fault::Messages) {
+            for _ in 0..random.below(3) {
+                planned.push(Self::of_message(office, random));
+            }
+        }
         if office.mix.has(Fault::Mirror) {
             for _ in 0..random.below(3) {
                 planned.push(Self::of_primary(office, random));
@@ -119,6 +124,21 @@ impl Desk {
                 vec![edit("name_store_join", EditOp::Put, &format!("{patient}-in-{own}"), &data)]
             }
             _ => vec![gone("name", &patient)],
+        };
+        let group = Group { edits, request_id: None, recorded_at_ms: office.wall_ms };
+        Planned { how: How::Recorded(group), expected: Expected::Either }
+    }
+
+    /// A message between stores, or its status, of this site or of another.
+    fn of_message(office: &Office<'_>, random: &mut Random) -> Planned {
+        let id = format!("m-{}-{}", 2 + random.below(3), random.below(6));
+        let edits = match random.below(10) {
+            0..=4 => vec![message(&id, store(office, random), office, random)],
+            5..=8 => {
+                let status = *random.pick(&["processed", "processed", "new"]);
+                vec![edit("message", EditOp::Patch, &id, &format!("{{\"status\":{status:?}}}"))]
+            }
+            _ => vec![gone("message", &id)],
         };
         let group = Group { edits, request_id: None, recorded_at_ms: office.wall_ms };
         Planned { how: How::Recorded(group), expected: Expected::Either }
@@ -500,6 +520,17 @@ fn edit(table: &str, op: EditOp, id: &str, data: &str) -> Edit {
         id: RecordId::new(id).expect("ids made here are short"),
         data: Some(data.to_owned()),
     }
+}
+
+/// A message of a store to one of this site, of another, or to central.
+fn message(id: &str, from: &str, office: &Office<'_>, random: &mut Random) -> Edit {
+    let all: Vec<&String> = office.stores.iter().chain(office.foreign_stores).collect();
+    let to = if random.chance(150) { "" } else { random.pick(&all).as_str() };
+    let data = format!(
+        "{{\"fromStoreID\":{from:?},\"toStoreID\":{to:?},\"status\":\"new\",\"body\":\"{}\"}}",
+        random.below(100)
+    );
+    edit("message", EditOp::Put, id, &data)
 }
 
 fn gone(table: &str, id: &str) -> Edit {
