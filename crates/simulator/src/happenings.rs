@@ -12,7 +12,7 @@ use protocol::session::Advice;
 use crate::mix::Fault;
 use crate::model::{Violation, violation};
 use crate::visibility::{name_of, visibility_edit};
-use crate::work::{Desk, How, Planned, central_edit, mode_edit};
+use crate::work::{Desk, How, Planned, central_edit, merge_edit, mode_edit};
 use crate::world::{Event, World};
 
 impl World {
@@ -313,6 +313,7 @@ impl World {
             self.give_late_store()?;
             self.change_visibility()?;
             self.change_mirror()?;
+            self.change_merges()?;
             self.judge()?;
             if self.strikes(Fault::Prune) {
                 self.prune()?;
@@ -372,6 +373,18 @@ impl World {
             Ok(Err(error)) if error.code() == "central_heals" => Ok(()),
             Ok(Err(error)) | Err(error) => self.central_failed("mirror", &error.to_string()),
         }
+    }
+
+    /// Central makes two of its records one, by its verb or by an edit.
+    fn change_merges(&mut self) -> Result<(), Violation> {
+        if !self.mix.has(Fault::Merges) || self.centre.live.is_none() {
+            return Ok(());
+        }
+        for _ in 0..self.random.range(0, 2) {
+            let edit = merge_edit(&self.central_records, &mut self.random);
+            self.import(vec![edit])?;
+        }
+        Ok(())
     }
 
     /// Central gives one of its sites another store, now and then.

@@ -8,7 +8,7 @@ use crate::random::Random;
 /// Faults with a stream of their own, so that the course of a seed does not hang on them: what central's people do, and what came to the
 /// simulator after its first seeds were known. In how many runs of a thousand there is each, and the stream that draws it, which is
 /// another one than that of forks.
-const OWN_STREAMS: [(Fault, u64, u64); 8] = [
+const OWN_STREAMS: [(Fault, u64, u64); 9] = [
     (Fault::Modes, 500, 0x006d_6f64_6573),
     (Fault::LateStores, 500, 0x006c_6174_6521),
     (Fault::Visibility, 500, 0x0076_6973_6962),
@@ -17,6 +17,7 @@ const OWN_STREAMS: [(Fault, u64, u64); 8] = [
     (Fault::Wide, 40, WIDE_STREAM),
     (Fault::Patients, 400, 0x0070_6174_6965),
     (Fault::Messages, 400, 0x006d_6573_7361),
+    (Fault::Merges, 400, 0x006d_6572_6765),
 ];
 /// The stream that draws how wide a wide world is.
 const WIDE_STREAM: u64 = 0x0077_6964_6521;
@@ -162,6 +163,8 @@ faults! {
     Patients = "patients",
     /// Sites and central send each other messages and set them to processed.
     Messages = "messages",
+    /// Central, or the primary, makes two items or units one, and undoes that.
+    Merges = "merges",
     /// Up to forty sites with up to five stores each, instead of up to three with up to two.
     Wide = "wide",
 }

@@ -393,6 +393,7 @@ impl World {
         if !wrong.is_empty() {
             return violation("10", format!("central has other reverse joins than the rules ask for: {wrong:?}"));
         }
+        self.check_merges(index, &records)?;
         let (mut expected, mut lost): (BTreeMap<Key, String>, BTreeSet<Key>) = Default::default();
         for record in records {
             let Some(data) = record.data else { continue };
@@ -455,6 +456,36 @@ impl World {
             let is_uncertain = self.model.device(index).uncertain.contains(key);
             if !is_undeclared && !is_uncertain && !found.contains(key) && !waiting.contains(key) {
                 return violation("10", format!("device {index} lacks {key:?}, which central has for it"));
+            }
+        }
+        Ok(())
+    }
+
+    /// What a merged record stands for is the same everywhere: what the slow model makes of central's rows in their order.
+    fn check_merges(&mut self, index: usize, records: &[crate::inspect::RecordRow]) -> Result<(), Violation> {
+        let Some(device) = self.devices.get(index) else { return Ok(()) };
+        let catalogue = Arc::clone(device.catalogue());
+        for name in crate::work::MERGED_TABLES {
+            let Ok(table) = catalogue.table_by_name(name) else { continue };
+            let facts = crate::visibility::merges_of(&format!("outpost_{name}_merge"), records);
+            for merge in &facts.merges {
+                for id in [&merge.from, &merge.into] {
+                    let key = (format!("outpost_{name}_merge"), merge.from.clone());
+                    if self.model.device(index).uncertain.contains(&key) {
+                        continue;
+                    }
+                    let Some(device) = self.devices.get(index) else { return Ok(()) };
+                    let found = device.live().recorder.core().local.stands_for(table, id);
+                    let found = found.or_else(|error| violation("10", format!("device {index}: {error}")))?;
+                    let found = found.map_or_else(|| id.clone(), |end| end.to_string());
+                    let expected = rules::resolve(&facts, id);
+                    if found != expected {
+                        let what = format!(
+                            "{name} {id} stands for {found} on device {index}, and for {expected} by the rules"
+                        );
+                        return violation("10", what);
+                    }
+                }
             }
         }
         Ok(())

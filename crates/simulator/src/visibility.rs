@@ -159,6 +159,17 @@ impl Sight {
     }
 }
 
+/// The merges of a table that central has, in its order.
+pub(crate) fn merges_of(table: &str, records: &[RecordRow]) -> rules::World {
+    let mut facts = rules::World::default();
+    for record in records.iter().filter(|record| record.table == table) {
+        if let Some(into) = record.data.as_ref().and_then(|data| text_in(data, "into_ID")) {
+            facts.merges.push(rules::Merge { order: record.position, from: record.id.clone(), into });
+        }
+    }
+    facts
+}
+
 fn store(name: String, active_site: rules::SiteId) -> rules::Store {
     rules::Store {
         name,

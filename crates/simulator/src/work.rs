@@ -146,7 +146,9 @@ impl Desk {
 
     /// What a primary does, and is refused anywhere else. The authority may be taken from it before central sees it.
     fn of_primary(office: &Office<'_>, random: &mut Random) -> Planned {
-        let edit = if random.chance(700) {
+        let edit = if office.mix.has(Fault::Merges) && random.chance(300) {
+            merge_edit(office.central, random)
+        } else if random.chance(700) {
             central_edit(office.catalogue, office.mix, office.central, random)
         } else {
             loop {
@@ -410,6 +412,24 @@ pub fn central_edit(catalogue: &Catalogue, mix: &Mix, known: &[(String, String)]
     let columns: Vec<String> = names.iter().take(4).map(|name| format!("{name:?}:{}", value(mix, random))).collect();
     edit(table.name(), EditOp::Upsert, &id, &format!("{{{}}}", columns.join(",")))
 }
+
+/// Two records of central's are made one, or are two again.
+pub fn merge_edit(known: &[(String, String)], random: &mut Random) -> Edit {
+    let table = *random.pick(&MERGED_TABLES);
+    let ids: Vec<&String> = known.iter().filter(|(name, _)| name == table).map(|(_, id)| id).collect();
+    let any = "nothing".to_owned();
+    let mut one = || if ids.is_empty() { &any } else { *random.pick(&ids) };
+    let (from, into) = (one(), one());
+    let merges = format!("outpost_{table}_merge");
+    if random.chance(150) {
+        gone(&merges, from)
+    } else {
+        edit(&merges, EditOp::Put, from, &format!("{{\"into_ID\":{into:?}}}"))
+    }
+}
+
+/// Tables whose records are merged here.
+pub const MERGED_TABLES: [&str; 2] = ["item", "unit"];
 
 /// A store becomes a dispensary or ceases to be one, or central writes what dispensaries need.
 pub fn mode_edit(catalogue: &Catalogue, mix: &Mix, stores: &[String], random: &mut Random) -> Edit {
