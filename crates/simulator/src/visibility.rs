@@ -149,10 +149,16 @@ impl Sight {
             "nameInsuranceJoin" => Record::PatientData { patient: text_in(data, "nameID")? },
             _ => return None,
         };
-        // Without its patient nobody sees what hung on it, which the model of the rules does not know.
-        if let Record::PatientData { patient } = &record
-            && !self.facts.patients.contains_key(patient)
-        {
+        // What hangs on a patient or a store that is not there nobody sees, but a primary has it: the model of the rules knows only what
+        // is there.
+        let hangs_on_nothing = match &record {
+            Record::PatientData { patient } => !self.facts.patients.contains_key(patient),
+            Record::ItemVisibility { store } | Record::NameVisibility { store, .. } => {
+                !self.facts.stores.contains_key(store)
+            }
+            _ => false,
+        };
+        if hangs_on_nothing {
             return Some(self.facts.mirrored_primary == Some(rules::SiteId(site.0)));
         }
         Some(rules::receives(&self.facts, &record).contains(&rules::SiteId(site.0)))

@@ -313,6 +313,11 @@ impl DeviceModel {
         entries.last().is_some_and(|(index, _)| index + 1 == self.logs.len())
     }
 
+    /// Whether a journal before the one in use has the last entry of the record.
+    pub fn is_in_earlier_journal(&self, key: &Key) -> bool {
+        self.by_key.contains_key(key) && !self.is_in_journal_in_use(key)
+    }
+
     /// Whether entries that the device does not have any more may still change what central has.
     pub fn is_unsettled(&self, key: &Key) -> bool {
         self.uncertain.contains(key) || self.unsettled(key).next().is_some()

@@ -117,6 +117,10 @@ impl World {
                 if reads_anew && model.is_in_journal_in_use(&line_key) {
                     continue;
                 }
+                // Or the header was in a journal that was given up, and what central has of it comes with that lane.
+                if reads_anew && model.is_in_earlier_journal(&key) {
+                    continue;
+                }
                 if found.is_none() && is_kept && self.is_at_central(&key) {
                     let (own, line) = (model.history(&key), model.history(&line_key));
                     let what =
