@@ -75,13 +75,13 @@ Rules that hold beside the table:
   (`name_store_join`) only of its own patients, in a store that it holds (`not_store_holder`), and only new: what is there central
   alone changes (`central_data`).
 - A merge makes two records one. It is a record of ours (mSupply has no table for it that we know), in a table beside that of the
-  records: its id is the record that goes, `into_ID` the one that stays. `outpost-central merge` writes it, for items, units and
-  names that are neither patients nor names of stores (`merge_of_store`); both records must be there (`merge_record_missing`). No site
-  writes it (`central_data`). References to a merged record are not rewritten: `get` and `records` say what it stands for, lists leave
-  it out. Merges are taken in central's order, and each joins what the two records are by then; one that says nothing new, or the
-  opposite of what is said (`merge_circle`), changes nothing. A row does not change (`merge_fixed`); central undoes a merge by deleting
-  it. Neither record needs to stay: what was merged into a record that is deleted stands for that all the same. A store gets no
-  name that was merged.
+  records: its id is the record that goes, `into_ID` the one that stays. `outpost-central merge` writes it, in a mirrored system
+  the primary by an edit, for items, units and names that are neither patients nor names of stores (`merge_of_store`); both
+  records must be there (`merge_record_missing`). No other site writes it (`central_data`). References to a merged record are not
+  rewritten: `get` and `records` say what it stands for, lists leave it out. Merges are taken in central's order, and each joins
+  what the two records are by then; one that says nothing new, or the opposite of what is said (`merge_circle`), changes nothing.
+  A row does not change (`merge_fixed`); central undoes a merge by deleting it. Neither record needs to stay: what was merged into
+  a record that is deleted stands for that all the same. A store gets no name that was merged.
 - A table that is not listed is refused (`unknown_table`) until the configuration declares it with its name, its type (store,
   central or local) and its store column or header.
 - A column that is not listed is kept and travels by its name. A column that only a newer program can name is shown as `#`
