@@ -81,7 +81,8 @@ Rules that hold beside the table:
   rewritten: `get` and `records` say what it stands for, lists leave it out. Merges are taken in central's order, and each joins
   what the two records are by then; one that says nothing new, or the opposite of what is said (`merge_circle`), changes nothing.
   A row does not change (`merge_fixed`); central undoes a merge by deleting it. Neither record needs to stay: what was merged into
-  a record that is deleted stands for that all the same. A store gets no name that was merged.
+  a record that is deleted stands for that all the same. A store gets no name that was merged. Names that are one are visible
+  wherever one of them is.
 - A table that is not listed is refused (`unknown_table`) until the configuration declares it with its name, its type (store,
   central or local) and its store column or header.
 - A column that is not listed is kept and travels by its name. A column that only a newer program can name is shown as `#`

@@ -85,7 +85,7 @@ impl Batch<'_> {
         Ok(Merge::Done { from, into, position })
     }
 
-    fn alias(&mut self, merges: &Table, id: &RecordId) -> Result<Option<Alias>, StoreError> {
+    pub(super) fn alias(&mut self, merges: &Table, id: &RecordId) -> Result<Option<Alias>, StoreError> {
         let Some(stored) = self.read_record(&(merges.reference().clone(), id.clone()))? else { return Ok(None) };
         let into = stored.row.and_then(|row| merge::into_of(merges, &merges.canonical(row)).ok());
         Ok(into.map(|into| Alias { into, position: Position(stored.position) }))

@@ -28,6 +28,7 @@ mod lanes;
 mod limits;
 mod merging;
 mod mirror;
+mod name_merges;
 mod origin;
 mod patients;
 mod pruning;
@@ -126,6 +127,7 @@ impl Store {
             reason = "the method is of one lifetime, the closure of any"
         )]
         store.batch(now_ms, |batch| batch.route_by_visibility())??;
+        store.batch(now_ms, |batch| batch.join_merged_names())??;
         Ok(store)
     }
 

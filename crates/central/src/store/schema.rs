@@ -6,7 +6,7 @@
 use sql::Migration;
 
 /// Number of the last migration.
-pub(super) const VERSION: u32 = 15;
+pub(super) const VERSION: u32 = 16;
 
 /// Every step. A released one never changes.
 pub(super) const MIGRATIONS: &[Migration] = &[
@@ -25,7 +25,17 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     Migration { number: 13, name: "what a site may still have", ddl: TAKES_BACK },
     Migration { number: 14, name: "which device was chosen", ddl: CHOSEN },
     Migration { number: 15, name: "who writes central data", ddl: AUTHORITY },
+    Migration { number: 16, name: "names that are one", ddl: NAME_ALIASES },
 ];
+
+/// See the module `name_merges`. Filled at the next start from the merges that are there.
+const NAME_ALIASES: &str = "
+CREATE TABLE name_alias (
+    name {text} PRIMARY KEY,
+    stands_for {text} NOT NULL
+) {keyed_table};
+CREATE INDEX name_alias_end ON name_alias (stands_for, name);
+";
 
 /// See the module `mirror`. One row, with id 1; none while central has always written.
 const AUTHORITY: &str = "

@@ -5,6 +5,7 @@
 //! | `visibility` | the joins that count: which name is visible in which store; `is_reverse` for those that central made itself |
 //! | `store_name` | the name of each store |
 //! | `store_role` | stores of which a site is to have a collector copy; `is_in_force` while a store that is active there sees it |
+//! | `name_alias` | names that are one, by merges (`name_merges`) |
 //! | `patient_home` | the home store of each patient, which sees it without a join (`patients`) |
 //! | `site_sees` | what each remote site sees, by key, `*` for a primary, which is given everything; who reads the lane is given the rows with these keys |
 //! | `backfill` | keys that a site has come to see, or sees no more, since it began to read, and how far that is carried out |
@@ -27,17 +28,22 @@ use sql::{Param, SqlExt};
 use super::batch::Batch;
 use super::error::StoreError;
 use super::mirror::EVERYTHING;
+use super::name_merges::IS_SAME_NAME;
 use super::reading::Reading;
 use super::text;
 
 /// Whether a site sees a name: in a store that is active there or a collector, or because such a store has it, or is its home store.
 /// ?1 site, ?2 name.
-const SEES_NAME: &str = "SELECT 1 FROM (
-        SELECT store FROM store_site WHERE site = ?1
-        UNION ALL SELECT store FROM store_role WHERE site = ?1 AND is_in_force = 1) present
-    WHERE EXISTS (SELECT 1 FROM visibility WHERE visibility.store = present.store AND visibility.name = ?2)
-       OR EXISTS (SELECT 1 FROM store_name WHERE store_name.store = present.store AND store_name.name = ?2)
-       OR EXISTS (SELECT 1 FROM patient_home WHERE patient_home.store = present.store AND patient_home.name = ?2) LIMIT 1";
+fn sees_name() -> String {
+    format!(
+        "SELECT 1 FROM (
+            SELECT store FROM store_site WHERE site = ?1
+            UNION ALL SELECT store FROM store_role WHERE site = ?1 AND is_in_force = 1) present
+        WHERE EXISTS (SELECT 1 FROM visibility WHERE visibility.store = present.store AND visibility.name {IS_SAME_NAME})
+           OR EXISTS (SELECT 1 FROM store_name WHERE store_name.store = present.store AND store_name.name = ?2)
+           OR EXISTS (SELECT 1 FROM patient_home WHERE patient_home.store = present.store AND patient_home.name = ?2) LIMIT 1"
+    )
+}
 
 /// Whether a store that is active at a site sees a store by its name. ?1 site, ?2 store.
 const SEES_STORE: &str = "SELECT 1 FROM store_name JOIN visibility ON visibility.name = store_name.name
@@ -66,6 +72,7 @@ impl Batch<'_> {
         match table.name() {
             STORE_TABLE => self.follow_store_name(id, row.and_then(|row| name_of_store(table, row)).as_ref()),
             JOIN_TABLE => self.follow_join(id, row.and_then(|row| Join::of(table, row)).as_ref()),
+            _ if table.merges().is_some() => self.follow_name_merge(table, id, row),
             _ => Ok(()),
         }
     }
@@ -165,14 +172,17 @@ impl Batch<'_> {
         for store in self.stores_named(name)? {
             self.look_again(site, &VisibleKey::Store(store))?;
         }
-        self.look_again(site, &VisibleKey::Name(name.clone()))
+        for name in self.same_names(name)? {
+            self.look_again(site, &VisibleKey::Name(name))?;
+        }
+        Ok(())
     }
 
     /// Compares what a site sees of a key with what was noted, notes it, and what has to be carried out for it.
-    fn look_again(&mut self, site: SiteId, key: &VisibleKey) -> Result<(), StoreError> {
+    pub(super) fn look_again(&mut self, site: SiteId, key: &VisibleKey) -> Result<(), StoreError> {
         let sees = match key {
             VisibleKey::Name(name) => {
-                self.sql.query_integer(SEES_NAME, &[site.0.into(), name.as_str().into()])?.is_some()
+                self.sql.query_integer(&sees_name(), &[site.0.into(), name.as_str().into()])?.is_some()
             }
             VisibleKey::Store(store) => self.sees_store(site, store)?,
         };

@@ -16,6 +16,7 @@ contract!(
     what_changes_while_a_back_fill_waits_arrives_once_in_its_newest_state,
     a_back_fill_goes_on_in_bounded_steps_and_is_counted,
     a_site_that_sees_and_unsees_while_it_is_away_ends_with_what_holds,
+    a_merge_of_names_widens_visibility_and_undoing_it_takes_that_back,
     what_was_deleted_between_two_times_of_seeing_goes_also_where_the_first_was_not_taken_back_yet,
     a_record_that_hangs_on_another_name_moves_to_those_who_see_that,
     a_name_that_every_store_sees_costs_one_lane_row_a_change,
@@ -246,6 +247,32 @@ fn a_site_that_sees_and_unsees_while_it_is_away_ends_with_what_holds(world: &mut
     world.write(&[&join("nA", "B")]);
     settle(world, &mut two);
     assert!(has(&two, "contact", "CA"));
+}
+
+fn a_merge_of_names_widens_visibility_and_undoing_it_takes_that_back(world: &mut World) {
+    let (_, mut two) = two(world);
+    for name in ["nX", "nY", "nZ"] {
+        world.write(&[&format!(r#"upsert name {name} {{"name":"{name}"}}"#)]);
+        world.write(&[&format!(r#"upsert contact C{name} {{"name_ID":"{name}"}}"#)]);
+    }
+    world.write(&[&join("nY", "B")]);
+    settle(world, &mut two);
+    let seen = |device: &Device| ["CnX", "CnY", "CnZ"].map(|contact| has(device, "contact", contact));
+    assert_eq!(seen(&two), [false, true, false]);
+
+    world.job(|batch| batch.merge("name", &id("nX"), &id("nY")));
+    settle(world, &mut two);
+    assert_eq!(seen(&two), [true, true, false]);
+    world.job(|batch| batch.merge("name", &id("nZ"), &id("nX")));
+    settle(world, &mut two);
+    assert_eq!(seen(&two), [true, true, true], "by way of what it stands for");
+    world.write(&["delete name_store_join nY-in-B", &join("nZ", "B")]);
+    settle(world, &mut two);
+    assert_eq!(seen(&two), [true, true, true]);
+    world.write(&["delete outpost_name_merge nX"]);
+    settle(world, &mut two);
+
+    assert_eq!(seen(&two), [false, true, true], "Z was merged into Y");
 }
 
 /// The simulator's find: the site had the record by when it saw the store first, and passed its delete by while it did not.

@@ -16,7 +16,7 @@ struct Size {
     names: usize,
 }
 
-const SMALL: Size = Size { sites: 4, stores: 6, names: 8 };
+const SMALL: Size = Size { sites: 4, stores: 6, names: 10 };
 const LARGE: Size = Size { sites: 40, stores: 200, names: 230 };
 const PATIENTS: usize = 5;
 /// A store that serves no patients.
@@ -40,6 +40,10 @@ enum Step {
     PatientJoin(usize, usize, bool),
     /// A site makes a patient visible in a store.
     OwnJoin(usize, usize, usize),
+    /// Two names that are no stores' become one.
+    Merge(usize, usize),
+    /// A merge is undone.
+    Unmerge(usize),
     /// A site is to have a collector copy, or is not any more.
     Collector(usize, usize, bool),
     /// A store that central holds is given to a site.
@@ -63,6 +67,8 @@ fn step(Size { sites, stores, names }: Size) -> impl Strategy<Value = Step> {
         3 => (0..PATIENTS, 0..stores, prop::bool::weighted(0.6))
             .prop_map(|(patient, store, on)| Step::PatientJoin(patient, store, on)),
         2 => (0..PATIENTS, 0..stores, 0..sites).prop_map(|(patient, store, by)| Step::OwnJoin(patient, store, by)),
+        2 => (stores..names, stores..names).prop_map(|(from, into)| Step::Merge(from, into)),
+        1 => (stores..names).prop_map(Step::Unmerge),
         2 => (0..stores, 0..sites, prop::bool::weighted(0.7)).prop_map(|(store, site, on)| Step::Collector(store, site, on)),
         1 => (0..stores, 0..sites).prop_map(|(store, site)| Step::Give(store, site)),
         4 => (0..sites).prop_map(Step::Sync),
@@ -124,6 +130,11 @@ impl Drawn {
             facts.stores.insert(id.clone(), fact);
             records.insert(("store", id.clone()), Record::StoreRecord { store: id });
         }
+        for number in size.stores..size.names {
+            let id = name(number);
+            world.write(&[&format!(r#"upsert name {id} {{"code":"{id}"}}"#)]);
+            records.insert(("name", id), Record::Central);
+        }
         Self { size, world, devices, facts, records, homes: BTreeMap::new(), was_joined: BTreeSet::new() }
     }
 
@@ -154,6 +165,14 @@ impl Drawn {
             Step::PatientData(patient, what, by) => self.write_of_patient(*patient, *what, *by),
             Step::PatientJoin(patient, of, on) => self.patient_join(*patient, &store(*of), *on),
             Step::OwnJoin(patient, of, by) => self.own_join(*patient, &store(*of), *by),
+            Step::Merge(from, into) => self.merge(&id(&name(*from)), &id(&name(*into))),
+            Step::Unmerge(from) => {
+                let from = name(*from);
+                if self.facts.merges.iter().any(|merge| merge.from == from) {
+                    self.world.write(&[&format!("delete outpost_name_merge {from}")]);
+                    self.facts.merges.retain(|merge| merge.from != from);
+                }
+            }
             Step::Collector(of, site, on) => self.set_collector(&store(*of), *site, *on),
             Step::Give(of, site) => {
                 let (site, of) = (self.devices[*site].site, store(*of));
@@ -185,6 +204,14 @@ impl Drawn {
             self.facts.visibility.retain(|there| *there != join);
             self.was_joined.insert(id.clone());
             self.records.remove(&("name_store_join", id));
+        }
+    }
+
+    fn merge(&mut self, from: &RecordId, into: &RecordId) {
+        let merged = self.world.job(|batch| batch.merge("name", from, into));
+        if let Merge::Done { from, into, position } = merged {
+            let (from, into) = (from.to_string(), into.to_string());
+            self.facts.merges.push(rules::Merge { order: position.0, from, into });
         }
     }
 
