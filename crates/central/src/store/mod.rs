@@ -126,8 +126,7 @@ impl Store {
             clippy::redundant_closure_for_method_calls,
             reason = "the method is of one lifetime, the closure of any"
         )]
-        store.batch(now_ms, |batch| batch.route_by_visibility())??;
-        store.batch(now_ms, |batch| batch.join_merged_names())??;
+        store.batch(now_ms, |batch| batch.bring_up_to_date())??;
         Ok(store)
     }
 

@@ -20,8 +20,14 @@ use super::text;
 const IS_ROUTED: &str = "is_routed_by_visibility";
 
 impl Batch<'_> {
+    /// What a store of an older program needs before it is used, each once.
+    pub(super) fn bring_up_to_date(&mut self) -> Result<(), StoreError> {
+        self.route_by_visibility()?;
+        self.join_merged_names()
+    }
+
     /// Does it unless it is done: in one commit, which a large store takes minutes for.
-    pub(super) fn route_by_visibility(&mut self) -> Result<(), StoreError> {
+    fn route_by_visibility(&mut self) -> Result<(), StoreError> {
         let done = self.sql.query_integer("SELECT value FROM counter WHERE name = ?1", &[IS_ROUTED.into()])?;
         if done.is_some() {
             return Ok(());
