@@ -38,7 +38,7 @@ impl Batch<'_> {
         }
         let into = row.and_then(|row| merge::into_of(merges, row).ok());
         let mut names = self.same_names(from)?;
-        for name in &into {
+        if let Some(name) = &into {
             names.extend(self.same_names(name)?);
         }
         for name in &names {
