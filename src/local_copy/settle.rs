@@ -3,7 +3,9 @@
 use std::ops::ControlFlow;
 
 use domain::apply::apply;
+use domain::catalogue::DataType;
 use domain::judge::Header;
+use domain::visibility::is_join;
 use protocol::entry::{Entry, Operation};
 use protocol::ids::RecordId;
 use sql::{Param, SqlError, SqlExt};
@@ -230,16 +232,24 @@ impl LocalCopy {
 struct Step {
     operation: Operation,
     store: Option<RecordId>,
+    /// Set for records that a site only makes and others change: messages, and the visibility of patients. Central takes such an entry only
+    /// where nothing is, so that a record which came meanwhile has it in it, and may say already what became of it.
+    only_makes: bool,
 }
 
 impl Step {
     fn of(key: &Key, entry: Entry, store: Option<&str>) -> Result<Self, LocalCopyError> {
         let operation = canonical(key, entry.operation);
         let store = store.map(RecordId::new).transpose().map_err(LocalCopyError::damaged)?;
-        Ok(Self { operation, store })
+        let is_made_once = key.table.data_type() == DataType::Message || is_join(&key.table);
+        let only_makes = is_made_once && matches!(operation, Operation::Put(_));
+        Ok(Self { operation, store, only_makes })
     }
 
     fn put_on(&self, image: &mut Image) {
+        if self.only_makes && image.row.is_some() {
+            return;
+        }
         image.row = apply(&image.found(), &self.operation);
         if image.row.is_some() {
             image.store.clone_from(&self.store);

@@ -279,3 +279,18 @@ fn a_central_that_was_set_back_is_handed_a_status_by_the_receiver_and_a_lost_mes
         assert_eq!(["sent", "to-central"].map(|id| status(site, id)), ["processed", "processed"]);
     });
 }
+
+/// The simulator's find: the message came with what its receiver made of it before its own verdict did, and was put on top of that.
+#[test]
+fn a_message_whose_page_comes_before_its_verdict_stays_as_its_receiver_set_it() {
+    on_both(|site| {
+        assert!(send(site, "M", STORE, "elsewhere"));
+        page(site, STORE, vec![row("M", 9, &data(STORE, "elsewhere", "processed"))], true);
+        assert_eq!(status(site, "M"), "processed");
+
+        site.reply(1, &[]);
+        site.reopen();
+
+        assert_eq!((status(site, "M").as_str(), state(site, "M")), ("processed", Some(RecordState::Central)));
+    });
+}
