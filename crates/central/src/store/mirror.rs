@@ -196,7 +196,7 @@ impl Batch<'_> {
         Ok(true)
     }
 
-    /// The primary has heard that it writes no more, and everything that it had recorded is judged: central writes again.
+    /// The primary has heard that it writes no more, and what became of everything that it had recorded: central writes again.
     pub(super) fn follow_returning(&mut self, head: &RequestHead) -> Result<(), StoreError> {
         let mirror = self.state.mirror;
         if mirror.phase != MirrorPhase::Returning || mirror.site != head.site || head.control.0 < mirror.control {
@@ -207,7 +207,9 @@ impl Batch<'_> {
         let is_judged = site.journal.as_ref().is_some_and(|journal| {
             journal.id == head.journal && journal.received >= head.head && journal.judged >= journal.received
         });
-        if is_judged && !has_older { self.end_mirror() } else { Ok(()) }
+        // And heard: a verdict that came behind what central writes from now on would put the older edit on top of that.
+        let is_heard = self.control_count(head.site)? == 0;
+        if is_judged && !has_older && is_heard { self.end_mirror() } else { Ok(()) }
     }
 
     /// Another device speaks for the site: of the one before nothing is taken any more.
