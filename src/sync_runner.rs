@@ -287,6 +287,7 @@ impl<S: Storage> SyncRunner<'_, S> {
             );
             core.local.begin_other_time_line()?;
         }
+        core.local.begin_owed_time_line()?;
         drop(core);
         // The lock is given back between the steps, so that edits go on.
         while self.recorder.sweep_step()? {}

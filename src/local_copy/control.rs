@@ -181,7 +181,9 @@ impl LocalCopy {
         match Control::of(row) {
             Ok(Control::Refused(refused)) => {
                 if self.was_accepted(&refused)? {
-                    // What it made is part of the record here, which is handed back, or kept with its store.
+                    // What it made is part of the record here, which is handed back, or kept with its store: by reading everything anew,
+                    // also where every cursor is of before central was set back.
+                    self.owe_other_time_line()?;
                     log::warn!("central was set back, and refuses an edit that it had accepted code={}", refused.code);
                     return Ok(());
                 }

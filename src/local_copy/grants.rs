@@ -12,6 +12,7 @@
 
 use std::ops::ControlFlow;
 
+use domain::authority::CENTRAL_DATA;
 use domain::scope::Scope;
 use protocol::control::{Claim, Claims, Grant, GrantsTold};
 use protocol::ids::{ControlNumber, GrantProof, OwnershipNumber, RecordId};
@@ -112,7 +113,8 @@ impl LocalCopy {
             return if before.is_some_and(|state| state != HELD) { self.read_kept_scope(store) } else { Ok(()) };
         }
         match before {
-            Some(CLAIMED | FORGOTTEN | ASKED_AGAIN) => {
+            // Of central data nothing is kept: what central does not take is handed back like any record.
+            Some(CLAIMED | FORGOTTEN | ASKED_AGAIN) if store != CENTRAL_DATA => {
                 let sql = "UPDATE store_grant SET state = ?2 WHERE store = ?1";
                 self.sql.execute(sql, &[store.into(), FORGOTTEN.into()])?;
             }

@@ -21,6 +21,9 @@ use super::{LocalCopy, LocalCopyError};
 /// Name of the number that is 1 while scopes are read from another time line than before.
 pub(super) const IS_OTHER_TIME_LINE: &str = "is_other_time_line";
 
+/// Name of the number that is 1 while that is to begin once no session runs.
+const OWES_OTHER_TIME_LINE: &str = "owes_other_time_line";
+
 /// Name of the number of records that were handed back and refused since central was last set back.
 pub(super) const HANDED_BACK_REFUSED: &str = "handed_back_refused";
 
@@ -63,6 +66,24 @@ impl LocalCopy {
         })?;
         self.begin_rebuild()?;
         self.forget_heard()
+    }
+
+    /// Notes in the open transaction that this is to begin, unless it has: a session that runs knows its cursors.
+    pub(super) fn owe_other_time_line(&mut self) -> Result<(), LocalCopyError> {
+        if self.is_other_time_line()? { Ok(()) } else { self.set_number(OWES_OTHER_TIME_LINE, 1) }
+    }
+
+    /// Begins it if a reply has shown that central was set back although every cursor is of before that. To be called when a session is
+    /// over; the next one reads everything anew.
+    ///
+    /// # Errors
+    /// Those of a write.
+    pub fn begin_owed_time_line(&mut self) -> Result<(), LocalCopyError> {
+        if self.number(OWES_OTHER_TIME_LINE)? == Some(1) {
+            self.begin_other_time_line()?;
+            self.transaction(Durability::Full, |copy| copy.set_number(OWES_OTHER_TIME_LINE, 0))?;
+        }
+        Ok(())
     }
 
     /// The same when the journal has let go of entries that central has lost, so that another one takes its place. To be called when

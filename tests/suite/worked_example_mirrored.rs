@@ -48,6 +48,9 @@ fn every_site_holds_what_the_worked_example_says_and_the_primary_something_of_ev
     let (central, agents, primary) = mirrored();
     assert_eq!(central.json(&["mirror", "show"])["phase"], "at the primary");
     assert_eq!(primary.json(&["status"])["writes_central_data"], true);
+    assert!(
+        success(&central.run(&["status"], "")).contains("site 4 primary is the primary: it alone writes central data")
+    );
 
     println!("\nmirrored\nstore   sync server  remote site 1  remote site 2  primary");
     for (store, expected) in EXAMPLE {

@@ -179,6 +179,11 @@ fn an_edit_that_was_accepted_and_is_refused_by_a_central_that_was_set_back_is_no
         assert_eq!((stored.refused, site.copy.set_aside_count().unwrap()), (1, 1));
         assert_eq!((site.shown("A"), site.shown("B")), ("{}".to_owned(), "-".to_owned()));
         assert_eq!(site.copy.refusals(JOURNAL, Sequence(0), Sequence(9)).unwrap().len(), 1);
+        // Also where every cursor is of before the backup: it is read anew once the session is over.
+        assert!(!site.copy.is_other_time_line().unwrap());
+        site.reopen();
+        site.copy.begin_owed_time_line().unwrap();
+        assert!(site.copy.is_other_time_line().unwrap() && site.copy.session_state().unwrap().cursors.is_empty());
     });
 }
 
@@ -233,6 +238,20 @@ fn central_data_is_recorded_where_its_grant_is_and_under_its_number() {
         while site.copy.sweep_step().unwrap() {}
         assert!(site.view("abbreviation", "X").is_none() && site.view("abbreviation", "Y").is_none());
         assert!(site.view("unit", "U").is_some() && !put(site, "unit", "V"));
+    });
+}
+
+#[test]
+fn a_grant_of_central_data_that_is_declined_leaves_nothing_to_keep() {
+    on_both(|site| {
+        primary(site, 3, true);
+        site.reply(0, &[grant(STORE, 1, true), told(1)]);
+        assert_eq!(site.copy.session_state().unwrap().claims.grants[0].store, CENTRAL_DATA);
+
+        primary(site, 3, false);
+
+        assert_eq!(forgotten(site), []);
+        assert!(!site.try_edit(EditOp::Put, "unit", "U", "{}"));
     });
 }
 

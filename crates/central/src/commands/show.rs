@@ -242,6 +242,9 @@ fn status(value: &Value) -> String {
     .into_iter()
     .map(|(name, key)| format!("{name:<28} {}\n", plain(&value[key])));
     let mut lines: Vec<String> = std::iter::once(head).chain(facts).collect();
+    if value["mirror"]["phase"].as_str().is_some_and(|phase| phase != "at central") {
+        lines.push(format!("\n{}", mirror(&value["mirror"])));
+    }
     let head = [
         "ID",
         "NAME",
@@ -291,15 +294,22 @@ fn mirror(value: &Value) -> String {
     let site = format!("site {} {}", value["primary"], plain(&value["name"]));
     match value["phase"].as_str() {
         Some("filling") => format!(
-            "central data goes to {site}: nobody writes it until that site has read everything, which takes it a sync or some\n"
+            "central data goes to {site}: nobody writes it until that site has read everything, which takes it a sync or some{}\n",
+            without_device(value)
         ),
         Some("at the primary") => format!("{site} is the primary: it alone writes central data\n"),
         Some("returning") => format!(
             "central data comes back from {site}: central writes it again once that site has heard of it and has sent what it \
-             recorded, which its next sync does; `mirror disable --at-once` does not wait\n"
+             recorded before, which takes two of its syncs; `mirror disable --at-once` does not wait{}\n",
+            without_device(value)
         ),
         _ => "central writes central data\n".to_owned(),
     }
+}
+
+/// That a site cannot sync, so that nobody waits for it in vain.
+fn without_device(value: &Value) -> &'static str {
+    if value["is_enrolled"] == false { ". No device is enrolled for it yet" } else { "" }
 }
 
 /// A store that a site still has, and that central does not give it.

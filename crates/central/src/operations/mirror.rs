@@ -33,6 +33,14 @@ pub(super) fn show(center: &Center) -> Result<Done, CentralError> {
 pub(super) fn mirror_json(reading: &mut Reading<'_>) -> Result<Value, StoreError> {
     let Mirror { phase, site, ownership, .. } = reading.mirror()?;
     let primary = if phase == MirrorPhase::AtCentral { SiteId::CENTRAL } else { site };
-    let name = reading.site(primary)?.map(|site| site.name);
-    Ok(json!({ "phase": phase.as_str(), "primary": primary.0, "name": name, "ownership": ownership.0 }))
+    let site = reading.site(primary)?;
+    let is_enrolled = site.as_ref().is_some_and(|site| site.id == SiteId::CENTRAL || site.public_key.is_some());
+    let name = site.map(|site| site.name);
+    Ok(json!({
+        "phase": phase.as_str(),
+        "primary": primary.0,
+        "name": name,
+        "is_enrolled": is_enrolled,
+        "ownership": ownership.0,
+    }))
 }

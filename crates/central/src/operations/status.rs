@@ -3,6 +3,7 @@
 use protocol::ids::SiteId;
 use serde_json::{Value, json};
 
+use super::mirror::mirror_json;
 use super::request::Done;
 use super::sites::{all, site_json};
 use crate::center::Center;
@@ -12,7 +13,7 @@ use crate::keys;
 use crate::store::{DeclinedClaim, Healing, SiteStatus, StoreError};
 
 pub(super) fn status(center: &Center) -> Result<Done, CentralError> {
-    let (status, healing, claims, sites, counts) = center.read(|reading| {
+    let (status, healing, claims, mirror, sites, counts) = center.read(|reading| {
         reading.at_once(|reading| {
             let mut sites = Vec::new();
             for site in all(reading)? {
@@ -22,6 +23,7 @@ pub(super) fn status(center: &Center) -> Result<Done, CentralError> {
                 reading.status()?,
                 reading.healing()?,
                 reading.declined_claims(None)?,
+                mirror_json(reading)?,
                 sites,
                 reading.record_counts()?,
             ))
@@ -33,6 +35,7 @@ pub(super) fn status(center: &Center) -> Result<Done, CentralError> {
         "copy_of": copy_json(center),
         "healing": healing.as_ref().map(healing_json),
         "claims": claims.iter().map(claim_json).collect::<Vec<_>>(),
+        "mirror": mirror,
         "epoch": format!("{:016x}", status.epoch.0),
         "position": status.position.0,
         "remote_sites": status.sites,

@@ -165,6 +165,7 @@ impl Batch<'_> {
             )?;
             batch.forget_tokens(site)?;
             batch.forget_report(site)?;
+            batch.forget_primary_device(site)?;
             batch.close_journal(site)?;
             batch.site(site)?.is_enrolled = false;
             Ok(Some(key))

@@ -10,7 +10,7 @@ use super::{credentials, receive, retired, tokens};
 
 impl Reading<'_> {
     /// Whether an exchange would be taken up, in the order in which [`super::Batch::begin`] looks. What needs a token or a history,
-    /// a clone or a fork, is not looked at: that is for the exchange to find.
+    /// a clone or a fork, is not looked at: that is for the exchange to find. That an administrator chose another device is.
     ///
     /// # Errors
     /// Those of reading.
@@ -28,6 +28,9 @@ impl Reading<'_> {
         if let Some(stop) = self.stop_of(head.site)? {
             let refusal = tokens::stopped(head.site, &stop);
             return Ok(CheckAnswer { stopped_ms: Some(stop.since_ms), ..CheckAnswer::refused(refusal) });
+        }
+        if self.rejects_token(head.site, head.token)? {
+            return Ok(CheckAnswer::refused(tokens::not_chosen(head.site)));
         }
         let site = self.site(head.site)?;
         let Some((site, (journal, ..))) = site.and_then(|site| site.journal.map(|journal| (site, journal))) else {

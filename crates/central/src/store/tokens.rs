@@ -350,6 +350,15 @@ impl Batch<'_> {
 }
 
 impl Reading<'_> {
+    /// Whether a token is of a device that an administrator did not choose.
+    pub(super) fn rejects_token(&mut self, site: SiteId, token: Token) -> Result<bool, StoreError> {
+        let sql = "SELECT tokens_rejected FROM contact WHERE site = ?1";
+        let rejected =
+            self.sql.query_one(sql, &[site.0.into()], |row| Ok(row.optional_blob(0)?.unwrap_or_default().to_vec()))?;
+        let rejected = rejected.unwrap_or_default();
+        Ok(rejected.chunks_exact(TOKEN_BYTES).any(|rejected| rejected == token.0))
+    }
+
     /// Why a site does not sync; `None` if nothing holds it up.
     ///
     /// # Errors
@@ -384,7 +393,7 @@ fn epoch_half(epoch: Epoch) -> u32 {
 }
 
 /// What the device of a stopped site is told.
-fn not_chosen(site: SiteId) -> Refusal {
+pub(super) fn not_chosen(site: SiteId) -> Refusal {
     let what = format!(
         "an administrator of central chose another device for site {site}, and this one was its copy, or set back"
     );

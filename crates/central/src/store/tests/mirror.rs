@@ -185,9 +185,15 @@ fn another_device_of_the_primary_ends_what_was_returning(world: &mut World) {
     assert_eq!(phase(world), MirrorPhase::Returning);
 
     world.job(|batch| batch.reset_hardware(one.site));
-    world.job(|batch| batch.enrol(one.site, &enrolling(8, JournalId([78; 16]))));
 
-    assert_eq!(phase(world), MirrorPhase::AtCentral);
+    assert_eq!(phase(world), MirrorPhase::AtCentral, "nobody is left to hear of it");
+    let mut two = world.device(&["C"]);
+    enable(world, &two);
+    settle_all(world, &mut two);
+    world.job(|batch| batch.disable_mirror(false));
+    assert_eq!(phase(world), MirrorPhase::Returning);
+    world.job(|batch| batch.enrol(two.site, &enrolling(8, JournalId([78; 16]))));
+    assert_eq!(phase(world), MirrorPhase::AtCentral, "a wiped device has nothing more to send");
 }
 
 fn who_may_not_be_the_primary_is_told_why(world: &mut World) {
