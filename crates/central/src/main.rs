@@ -5,12 +5,18 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use central::commands::{Arguments, run};
-use central::error::CentralError;
+use central::error::{CentralError, Exit};
 use clap::Parser as _;
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) if error.use_stderr() && std::env::args_os().any(|argument| argument == "--json") => {
+            return ExitCode::from(tell(&wrong_usage(&error).into(), true));
+        }
+        Err(error) => error.exit(),
+    };
     let is_json = arguments.is_json();
     match start(arguments) {
         Ok(code) => ExitCode::from(code),
@@ -26,6 +32,13 @@ fn start(arguments: Arguments) -> anyhow::Result<u8> {
     log.try_init().map_err(anyhow::Error::from_boxed).context("the log cannot be set up")?;
     let exit = run(arguments, &mut std::io::stdout().lock())?;
     Ok(exit.code())
+}
+
+/// Arguments that cannot be read, as an error like any other.
+fn wrong_usage(error: &clap::Error) -> CentralError {
+    let text = error.to_string();
+    let message = text.lines().next().unwrap_or_default().trim_start_matches("error: ").trim();
+    CentralError::new("usage", message, "`outpost-central help VERB` says what a verb takes.", Exit::Usage)
 }
 
 /// Shows an error where people and scripts look for it, and gives its exit code.

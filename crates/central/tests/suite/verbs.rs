@@ -134,3 +134,31 @@ fn folders_settings_and_addresses_that_cannot_be_used_have_their_own_codes() {
     std::fs::remove_dir_all(folder.path()).unwrap();
     assert_eq!(folder.failure(&["status"], ""), (6, "not_initialised".to_owned()));
 }
+
+#[test]
+fn arguments_that_cannot_be_read_are_an_error_like_any_other_for_a_program() {
+    let folder = Folder::new("");
+    for wrong in [
+        &["mirror", "enable"][..],
+        &["site", "resume", "north", "--device"],
+        &["visibility", "list", "--limit", "x"],
+        &["nothing"],
+    ] {
+        assert_eq!(folder.failure(wrong, ""), (2, "usage".to_owned()), "{wrong:?}");
+    }
+    assert_eq!(folder.failure(&["visibility", "list", "--limit", "0"], ""), (2, "limit".to_owned()));
+    folder.add_site("north", &[]);
+    for (arguments, code) in [
+        (&["mirror", "disable"][..], "not_mirrored"),
+        (&["mirror", "enable", "--primary", "central"], "primary_is_central"),
+        (&["mirror", "enable", "--primary", "nobody"], "unknown_site"),
+        (&["site", "resume", "north"], "site_not_stopped"),
+    ] {
+        assert_eq!(folder.failure(arguments, ""), (5, code.to_owned()), "{arguments:?}");
+    }
+    let frozen = folder.json(&["mirror", "enable", "--primary", "north"], "");
+    assert_eq!((&frozen["phase"], &frozen["is_enrolled"]), (&"filling".into(), &false.into()));
+    let shown = String::from_utf8(folder.run(&["mirror", "show"], "").stdout).unwrap();
+    assert!(shown.contains("No device is enrolled for it yet"), "{shown}");
+    assert_eq!(folder.json(&["mirror", "disable"], "")["phase"], "at central");
+}
