@@ -5,9 +5,11 @@ use std::ops::ControlFlow;
 use domain::apply::apply;
 use domain::catalogue::DataType;
 use domain::judge::Header;
+use domain::message::{STATUS_COLUMN, Status};
 use domain::visibility::is_join;
 use protocol::entry::{Entry, Operation};
 use protocol::ids::RecordId;
+use protocol::row::Row;
 use sql::{Param, SqlError, SqlExt};
 
 use super::images::{Image, Key, state};
@@ -232,29 +234,53 @@ impl LocalCopy {
 struct Step {
     operation: Operation,
     store: Option<RecordId>,
-    /// Set for records that a site only makes and others change: messages, and the visibility of patients. Central takes such an entry only
-    /// where nothing is, so that a record which came meanwhile has it in it, and may say already what became of it.
-    only_makes: bool,
+    /// What of the operation counts where the record is here: set for records that a site only makes and others change, messages and the
+    /// visibility of patients. One that came meanwhile has the operation in it, and may say already what became of it.
+    if_here: IfHere,
+}
+
+enum IfHere {
+    /// All of it.
+    All,
+    /// Nothing.
+    Nothing,
+    /// This change alone: a message that is handed back as processed.
+    Only(Operation),
 }
 
 impl Step {
     fn of(key: &Key, entry: Entry, store: Option<&str>) -> Result<Self, LocalCopyError> {
         let operation = canonical(key, entry.operation);
         let store = store.map(RecordId::new).transpose().map_err(LocalCopyError::damaged)?;
-        let is_made_once = key.table.data_type() == DataType::Message || is_join(&key.table);
-        let only_makes = is_made_once && matches!(operation, Operation::Put(_));
-        Ok(Self { operation, store, only_makes })
+        let if_here = match &operation {
+            Operation::Put(row) if key.table.data_type() == DataType::Message => match Status::of(&key.table, row) {
+                Some(Status::Processed) => IfHere::Only(status_of(key, row)),
+                _ => IfHere::Nothing,
+            },
+            Operation::Put(_) if is_join(&key.table) => IfHere::Nothing,
+            _ => IfHere::All,
+        };
+        Ok(Self { operation, store, if_here })
     }
 
     fn put_on(&self, image: &mut Image) {
-        if self.only_makes && image.row.is_some() {
-            return;
-        }
-        image.row = apply(&image.found(), &self.operation);
+        let operation = match &self.if_here {
+            IfHere::Nothing if image.row.is_some() => return,
+            IfHere::Only(change) if image.row.is_some() => change,
+            _ => &self.operation,
+        };
+        image.row = apply(&image.found(), operation);
         if image.row.is_some() {
             image.store.clone_from(&self.store);
         }
     }
+}
+
+/// The change of a message's status alone that a whole message makes.
+fn status_of(key: &Key, row: &Row) -> Operation {
+    let column = key.table.column_ref(STATUS_COLUMN);
+    let columns = row.columns().iter().filter(|(found, _)| *found == column).cloned().collect();
+    Operation::Patch(Row::new(columns).expect("one of the columns of a row is within every limit"))
 }
 
 /// The operation with numbers for columns that the catalogue has come to know.

@@ -294,3 +294,29 @@ fn a_message_whose_page_comes_before_its_verdict_stays_as_its_receiver_set_it() 
         assert_eq!((status(site, "M").as_str(), state(site, "M")), ("processed", Some(RecordState::Central)));
     });
 }
+
+#[test]
+fn a_message_that_is_handed_back_as_processed_is_processed_also_where_it_came_as_new_meanwhile() {
+    on_both(|site| {
+        assert!(site.try_edit(EditOp::Put, "message", "M", &data(STORE, STORE, "new")));
+        assert!(process(site, "M"));
+        site.reply(2, &[]);
+        // As a device does that hands it back whole.
+        site.copy.begin_other_time_line().unwrap();
+        let older = site.page_of(&scope(STORE), vec![row("M", 3, &data(STORE, STORE, "new"))], true);
+        let handed_back = site.copy.outranked_by(&older).unwrap();
+        assert_eq!(handed_back.len(), 1);
+        site.copy.begin_edits().unwrap();
+        site.copy.begin_group().unwrap();
+        let entry = handed_back[0].clone().into_entry();
+        site.journal.push(entry.clone());
+        site.reapply(super::super::Kind::Shared, 3, &entry).unwrap();
+        site.copy.release_group().unwrap();
+        site.commit();
+        site.store_page(&older).unwrap();
+
+        assert_eq!(status(site, "M"), "processed");
+        site.reply(3, &[]);
+        assert_eq!((status(site, "M").as_str(), state(site, "M")), ("processed", Some(RecordState::Central)));
+    });
+}
