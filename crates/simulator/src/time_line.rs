@@ -107,7 +107,14 @@ impl World {
 
     /// What a device hands back to a central that lost it, it journals by itself.
     pub(crate) fn note_handed_back(&mut self, index: usize) -> Result<(), Violation> {
-        if !self.model.device(index).is_other_time_line || self.devices[index].live.is_none() {
+        if self.devices[index].live.is_none() {
+            return Ok(());
+        }
+        // It may begin to read anew long after central was set back: when that refuses what it had accepted.
+        let reads_anew = self.devices[index].live().recorder.core().local.is_other_time_line();
+        // A disk that fails meanwhile shows nothing.
+        self.model.device(index).is_other_time_line |= reads_anew.unwrap_or(false);
+        if !self.model.device(index).is_other_time_line {
             return Ok(());
         }
         self.note_journaled(index, &[], false)
