@@ -244,7 +244,7 @@ enum IfHere {
     All,
     /// Nothing.
     Nothing,
-    /// This change alone: a message that is handed back as processed.
+    /// This change alone: that a message is processed, which never goes back.
     Only(Operation),
 }
 
@@ -253,10 +253,12 @@ impl Step {
         let operation = canonical(key, entry.operation);
         let store = store.map(RecordId::new).transpose().map_err(LocalCopyError::damaged)?;
         let if_here = match &operation {
-            Operation::Put(row) if key.table.data_type() == DataType::Message => match Status::of(&key.table, row) {
-                Some(Status::Processed) => IfHere::Only(status_of(key, row)),
-                _ => IfHere::Nothing,
-            },
+            Operation::Put(row) | Operation::Patch(row) if key.table.data_type() == DataType::Message => {
+                match Status::of(&key.table, row) {
+                    Some(Status::Processed) => IfHere::Only(status_of(key, row)),
+                    _ => IfHere::Nothing,
+                }
+            }
             Operation::Put(_) if is_join(&key.table) => IfHere::Nothing,
             _ => IfHere::All,
         };

@@ -320,3 +320,17 @@ fn a_message_that_is_handed_back_as_processed_is_processed_also_where_it_came_as
         assert_eq!((status(site, "M").as_str(), state(site, "M")), ("processed", Some(RecordState::Central)));
     });
 }
+
+#[test]
+fn a_sender_that_says_once_more_that_its_message_is_new_does_not_take_back_that_it_was_processed() {
+    on_both(|site| {
+        assert!(send(site, "M", STORE, "elsewhere"));
+        site.reply(1, &[]);
+        assert!(site.try_edit(EditOp::Patch, "message", "M", r#"{"status":"new"}"#));
+        page(site, STORE, vec![row("M", 9, &data(STORE, "elsewhere", "processed"))], true);
+
+        assert_eq!(status(site, "M"), "processed");
+        site.reply(site.last(), &[]);
+        assert_eq!((status(site, "M").as_str(), state(site, "M")), ("processed", Some(RecordState::Central)));
+    });
+}
