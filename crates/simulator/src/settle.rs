@@ -353,7 +353,13 @@ impl World {
         let set_aside = self.set_aside_of(index)?;
         for (journal, sequence) in &set_aside {
             let model = self.model.device(index);
-            let is_refused = model.log_of(*journal).is_some_and(|(_, log)| log.refused.contains(sequence));
+            let site = model.site;
+            // Central's verdicts were noted in one of the logs of a journal that was copied.
+            let is_refused = self
+                .model
+                .of_site(site)
+                .any(|device| device.log_of(*journal).is_some_and(|(_, log)| log.refused.contains(sequence)));
+            let model = self.model.device(index);
             // What a central that was set back does not have any more may not come again.
             let is_known = model.log_of(*journal).is_some_and(|(_, log)| *sequence <= log.committed);
             if !is_refused && is_known && self.is_in_central_log(*journal, *sequence)? {
