@@ -360,9 +360,13 @@ impl World {
                 .of_site(site)
                 .any(|device| device.log_of(*journal).is_some_and(|(_, log)| log.refused.contains(sequence)));
             let model = self.model.device(index);
+            // The verdicts on a closed journal that a central lost are not asked for again: docs/sync-protocol.md, "Known
+            // limits".
+            let was_refused =
+                model.log_of(*journal).is_some_and(|(_, log)| log.is_closed && log.refused_before.contains(sequence));
             // What a central that was set back does not have any more may not come again.
             let is_known = model.log_of(*journal).is_some_and(|(_, log)| *sequence <= log.committed);
-            if !is_refused && is_known && self.is_in_central_log(*journal, *sequence)? {
+            if !is_refused && !was_refused && is_known && self.is_in_central_log(*journal, *sequence)? {
                 return violation("3", format!("device {index} set entry {sequence} aside, central did not refuse it"));
             }
         }
