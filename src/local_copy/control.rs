@@ -121,8 +121,9 @@ impl LocalCopy {
             if answers {
                 copy.note_grants_answered()?;
             }
+            let mut read_anew = Vec::new();
             for row in reply.control.iter().filter(|row| row.number.0 > before.control) {
-                copy.store_control(row, &mut stored)?;
+                copy.store_control(row, &mut stored, &mut read_anew)?;
             }
             let until = if ends_old {
                 Final::through_journal(copy.journal_number, after.judged)
@@ -136,10 +137,8 @@ impl LocalCopy {
             }
             // Behind the verdicts of this reply: what they make part of the scope central knew when it gave the row, so that it comes again
             // if it is for the site.
-            for row in reply.control.iter().filter(|row| row.number.0 > before.control) {
-                if let Ok(Control::ReadAnew(read)) = Control::of(row) {
-                    copy.read_scope_anew(&read.scope)?;
-                }
+            for scope in &read_anew {
+                copy.read_scope_anew(scope)?;
             }
             copy.store_progress(after)?;
             Ok(stored)
@@ -177,7 +176,13 @@ impl LocalCopy {
         Ok(())
     }
 
-    fn store_control(&mut self, row: &ControlRow, stored: &mut StoredReply) -> Result<(), LocalCopyError> {
+    /// `read_anew`: scopes that are to be read from 0, which is done once the verdicts are settled.
+    fn store_control(
+        &mut self,
+        row: &ControlRow,
+        stored: &mut StoredReply,
+        read_anew: &mut Vec<ScopeId>,
+    ) -> Result<(), LocalCopyError> {
         match Control::of(row) {
             Ok(Control::Refused(refused)) => {
                 if self.was_accepted(&refused)? {
@@ -202,8 +207,7 @@ impl LocalCopy {
                 stored.grants_told = true;
             }
             Ok(Control::Dropped(dropped)) => self.drop_scope(&dropped.scope)?,
-            // With what is settled by this reply.
-            Ok(Control::ReadAnew(_)) => {}
+            Ok(Control::ReadAnew(read)) => read_anew.push(read.scope),
             // A known code whose content cannot be read is as unknown as another code.
             Ok(Control::Unknown) | Err(_) => {
                 self.keep_unknown(row)?;

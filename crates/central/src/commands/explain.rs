@@ -41,14 +41,13 @@ pub(super) fn record(value: &Value) -> String {
     for lane in items(value, "lanes") {
         text += &fact("lane", &lane_standing(lane));
     }
-    for (key, list, one, others) in [
-        ("entries_waiting", "waiting", "waits for a header", "wait for a header"),
-        ("entries_set_aside", "refused", "was refused: `set-aside list SITE`", "were refused: `set-aside list SITE`"),
-    ] {
-        if let Some(entries) = value[key].as_u64().filter(|entries| *entries > 0) {
-            text += &fact("entries", &count(entries, one, others));
-            text += &items(value, list).iter().map(|entry| fact("", &kept_entry(entry))).collect::<String>();
-        }
+    let (waits, refused) = (
+        ("waits for a header", "wait for a header"),
+        ("was refused: `set-aside list SITE`", "were refused: `set-aside list SITE`"),
+    );
+    for (amount, entries) in kept(value, waits, refused) {
+        text += &fact("entries", &amount);
+        text += &entries.iter().map(|entry| fact("", entry)).collect::<String>();
     }
     text
 }
@@ -110,6 +109,16 @@ fn lane_standing(lane: &Value) -> String {
     format!("{}, position {}{end}: {}; {readers}", plain(&lane["scope"]), lane["position"], plain(&lane["why"]))
 }
 
+/// What is not part of the records, if there is any: how many entries, and the first of them. The words are for one, and for more.
+fn kept(value: &Value, waits: (&str, &str), refused: (&str, &str)) -> Vec<(String, Vec<String>)> {
+    let lists = [("entries_waiting", "waiting", waits), ("entries_set_aside", "refused", refused)];
+    let told = lists.into_iter().filter_map(|(key, list, (one, others))| {
+        let amount = value[key].as_u64().filter(|entries| *entries > 0)?;
+        Some((count(amount, one, others), items(value, list).iter().map(kept_entry).collect()))
+    });
+    told.collect()
+}
+
 /// An entry that waits for its header, or that was refused.
 fn kept_entry(entry: &Value) -> String {
     let from = format!("site {}, entry {} of {}", entry["site"], entry["sequence"], plain(&entry["journal"]));
@@ -137,15 +146,14 @@ pub(super) fn store(value: &Value) -> String {
         vec![role["site"].to_string(), plain(&role["name"]), plain(&role["role"]), plain(&role["why"]), waits]
     });
     text = text + "\n" + &table(&["SITE", "", "ROLE", "WHY", "STILL TO COME"], rows);
-    for (key, list, one, others) in [
-        ("entries_waiting", "waiting", "entry of its site waits for a header", "entries of its site wait for a header"),
-        ("entries_set_aside", "refused", "entry of its site was refused", "entries of its site were refused"),
-    ] {
-        if let Some(entries) = value[key].as_u64().filter(|entries| *entries > 0) {
-            text = text + "\n" + &count(entries, one, others) + "\n";
-            for entry in items(value, list) {
-                text = text + "  " + &kept_entry(entry) + "\n";
-            }
+    let (waits, refused) = (
+        ("entry of its site waits for a header", "entries of its site wait for a header"),
+        ("entry of its site was refused", "entries of its site were refused"),
+    );
+    for (amount, entries) in kept(value, waits, refused) {
+        text = text + "\n" + &amount + "\n";
+        for entry in entries {
+            text = text + "  " + &entry + "\n";
         }
     }
     text

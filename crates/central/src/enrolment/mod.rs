@@ -13,7 +13,7 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use protocol::edge::Signer as _;
 use protocol::hardware::HardwareId;
-use protocol::ids::{JournalId, PublicKey, SiteId};
+use protocol::ids::{JournalId, PublicKey};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
@@ -22,7 +22,7 @@ use crate::center::Center;
 use crate::clock;
 use crate::error::CentralError;
 use crate::hex;
-use crate::store::{EnrollingDevice, SITE_NAME_BYTES_MAX, SiteKind, SiteRow, StoreError};
+use crate::store::{EnrollingDevice, SITE_NAME_BYTES_MAX, SiteKind, SiteRow};
 use crate::writer::WriteError;
 use password::is_password_in;
 pub use password::{PASSWORD_BYTES_MAX, hash_password, is_password};
@@ -211,15 +211,10 @@ impl Enrolment {
     /// Those of hashing, and of the store.
     pub fn new(center: Arc<Center>) -> Result<Self, CentralError> {
         let chance = crate::entropy::bytes::<32>();
-        // A store of before gets the secret when it is opened for writing.
-        center.writer()?;
-        let own = center.read(|reading| reading.site(SiteId::CENTRAL))?;
-        let secret =
-            own.and_then(|own| own.salt).ok_or_else(|| StoreError::Damaged("central has no salt".to_owned()))?;
         Ok(Self {
             throttle: Mutex::new(Throttle::default()),
             nobody: hash_password(center.settings().passwords, &hex::to_hex(&chance))?.into(),
-            name_salt: NameSalt::new(&secret),
+            name_salt: NameSalt::of_central(&center)?,
             places: Semaphore::new(center.settings().limits.enrolments_max),
             queue: Arc::new(Queue::of_checks()),
             delayed: Arc::new(Queue::of_delayed_answers()),

@@ -3,7 +3,11 @@
 //! with it.
 
 use protocol::chain::hash_of;
-use protocol::ids::HardwareSalt;
+use protocol::ids::{HardwareSalt, SiteId};
+
+use crate::center::Center;
+use crate::error::CentralError;
+use crate::store::StoreError;
 
 /// Derives salts from a name and a secret of central's store.
 pub(crate) struct NameSalt {
@@ -11,8 +15,20 @@ pub(crate) struct NameSalt {
 }
 
 impl NameSalt {
+    /// Of central's own secret.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub(crate) fn of_central(center: &Center) -> Result<Self, CentralError> {
+        // A store of before gets the secret when it is opened for writing.
+        center.writer()?;
+        let own = center.read(|reading| reading.site(SiteId::CENTRAL))?;
+        let secret = own.and_then(|own| own.salt);
+        Ok(Self::new(&secret.ok_or_else(|| StoreError::Damaged("central has no salt".to_owned()))?))
+    }
+
     /// Of a secret.
-    pub(crate) fn new(secret: &HardwareSalt) -> Self {
+    fn new(secret: &HardwareSalt) -> Self {
         Self { key: hash_of(&[&b"outpost enrolment salt 0"[..], &secret.0].concat()).0 }
     }
 

@@ -16,7 +16,7 @@ use super::request::Done;
 use super::sites::record_id;
 use crate::center::Center;
 use crate::error::CentralError;
-use crate::store::{Explained, KeptEntry, LaneStanding, MergedRecord, MessageEnd, MessageStanding, Role};
+use crate::store::{Explained, KeptEntries, KeptEntry, LaneStanding, MergedRecord, MessageEnd, MessageStanding, Role};
 
 pub(super) fn explain(center: &Center, table: &str, id: &str) -> Result<Done, CentralError> {
     let known = known_table(center, table)?;
@@ -36,12 +36,12 @@ pub(super) fn explain(center: &Center, table: &str, id: &str) -> Result<Done, Ce
     let is_supported = known.supports(data_type);
     // Of what never comes to central there is all the same something to say.
     let comes_here = is_supported && data_type != DataType::Local;
-    if comes_here && explained.record.is_none() && explained.entries_waiting + explained.entries_set_aside == 0 {
+    if comes_here && explained.record.is_none() && explained.kept.is_empty() {
         let message = format!("there is no record {id:?} in {table} at central, and none was ever there");
         return Err(CentralError::refused("unknown_record", message, "Ids are spelled exactly as they were recorded."));
     }
     let data = explained.record.as_ref().and_then(|record| record.data.as_deref());
-    Ok(Done::ok(json!({
+    let mut told = json!({
         "table": known.name(),
         "id": id,
         "type": data_type.as_str(),
@@ -56,11 +56,9 @@ pub(super) fn explain(center: &Center, table: &str, id: &str) -> Result<Done, Ce
         "message": explained.message.as_ref().map(|message| message_json(message, &names)),
         "merged": explained.merged.as_ref().map(merged_json),
         "lanes": explained.lanes.iter().map(|lane| lane_json(lane, data_type)).collect::<Vec<_>>(),
-        "entries_waiting": explained.entries_waiting,
-        "entries_set_aside": explained.entries_set_aside,
-        "waiting": explained.waiting.iter().map(kept_json).collect::<Vec<_>>(),
-        "refused": explained.refused.iter().map(kept_json).collect::<Vec<_>>(),
-    })))
+    });
+    add_kept(&mut told, &explained.kept);
+    Ok(Done::ok(told))
 }
 
 /// Who may write a store's data, what the store is on which site and why, and what waits for whom.
@@ -89,16 +87,14 @@ pub(super) fn explain_store(center: &Center, store: &str) -> Result<Done, Centra
             "rows_waiting": standing.rows_waiting,
         })
     });
-    Ok(Done::ok(json!({
+    let mut told = json!({
         "store": id.as_str(),
         "is_here": is_here,
         "holder": holder_json(explained.holder, &names),
         "roles": roles.collect::<Vec<_>>(),
-        "entries_waiting": explained.entries_waiting,
-        "entries_set_aside": explained.entries_set_aside,
-        "waiting": explained.waiting.iter().map(kept_json).collect::<Vec<_>>(),
-        "refused": explained.refused.iter().map(kept_json).collect::<Vec<_>>(),
-    })))
+    });
+    add_kept(&mut told, &explained.kept);
+    Ok(Done::ok(told))
 }
 
 /// By which rule a store is what it is on a site (seed 001, "Store setup").
@@ -110,6 +106,13 @@ fn why(role: Role) -> &'static str {
         Role::Transfer => "a store that is active here sees it (visibility), or the site is the primary",
         Role::None => "no store that is active here sees it",
     }
+}
+
+fn add_kept(told: &mut Value, kept: &KeptEntries) {
+    told["entries_waiting"] = kept.entries_waiting.into();
+    told["entries_set_aside"] = kept.entries_set_aside.into();
+    told["waiting"] = kept.waiting.iter().map(kept_json).collect();
+    told["refused"] = kept.refused.iter().map(kept_json).collect();
 }
 
 fn kept_json(entry: &KeptEntry) -> Value {

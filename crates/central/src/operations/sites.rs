@@ -25,9 +25,7 @@ pub(super) fn add(center: &Center, site: SiteToAdd) -> Result<Done, CentralError
     })?;
     let stores = site.stores.iter().map(|store| record_id(store)).collect::<Result<_, _>>()?;
     let password_hash = hash_password(center.settings().passwords, &site.password)?;
-    let own = center.read(|reading| reading.site(SiteId::CENTRAL))?;
-    let secret = own.and_then(|own| own.salt).ok_or_else(|| StoreError::Damaged("central has no salt".to_owned()))?;
-    let salt = NameSalt::new(&secret).of(&site.name);
+    let salt = NameSalt::of_central(center)?.of(&site.name);
     let new = NewSite { name: site.name.clone(), code: site.code, kind, password_hash, salt, stores };
     let id = center.write(move |batch| batch.add_site(&new))?;
     tracing::info!(site = id.0, name = site.name, "a site was added");

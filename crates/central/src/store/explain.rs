@@ -7,10 +7,11 @@ use domain::json;
 use domain::message::{Parties, Status};
 use domain::scope::Scope;
 use domain::visibility::VisibleKey;
-use protocol::ids::{JournalId, OwnershipNumber, Position, RecordId, Sequence, SiteId};
+use protocol::ids::{OwnershipNumber, Position, RecordId, SiteId};
 use sql::{Param, SqlExt};
 
 use super::error::StoreError;
+use super::kept::KeptEntries;
 use super::merging::MergedRecord;
 use super::reading::{Reading, RecordRow};
 use super::records::damaged_record;
@@ -32,32 +33,8 @@ pub struct Explained {
     pub merged: Option<MergedRecord>,
     /// The lanes that it stands in.
     pub lanes: Vec<LaneStanding>,
-    /// Entries for it that wait for a header.
-    pub entries_waiting: u64,
-    /// Refused entries for it that nobody has dealt with.
-    pub entries_set_aside: u64,
-    /// The first of those that wait, at most [`ENTRIES_NAMED_MAX`].
-    pub waiting: Vec<KeptEntry>,
-    /// The first of the refused ones, at most as many.
-    pub refused: Vec<KeptEntry>,
-}
-
-/// Entries that are named of those that wait, and of those that were refused; the others are counted.
-pub const ENTRIES_NAMED_MAX: u32 = 5;
-
-/// An entry of a site that is not part of the records.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeptEntry {
-    /// Whose.
-    pub site: SiteId,
-    /// Its journal.
-    pub journal: JournalId,
-    /// Its place there.
-    pub sequence: Sequence,
-    /// The record that it waits for: table and id.
-    pub waits_for: Option<(String, String)>,
-    /// Why it was refused: code and reason.
-    pub refused: Option<(String, String)>,
+    /// Entries for it that are not part of the records.
+    pub kept: KeptEntries,
 }
 
 /// Between whom a message goes, and how far it is.
@@ -112,12 +89,6 @@ impl Reading<'_> {
             None => None,
         };
         let key: [Param<'_>; 2] = [table.into(), id.as_str().into()];
-        let count = |sql: &mut dyn sql::Sql, query| -> Result<u64, StoreError> {
-            Ok(sql.query_one(query, &key, |row| row.unsigned(0))?.unwrap_or(0))
-        };
-        let entries_waiting = count(self.sql, "SELECT count(*) FROM waiting WHERE table_name = ?1 AND record = ?2")?;
-        let entries_set_aside =
-            count(self.sql, "SELECT count(*) FROM entry WHERE verdict = 2 AND table_name = ?1 AND record = ?2")?;
         let holder = match &store {
             Some(store) => self.holder_of(store)?,
             None => None,
@@ -128,55 +99,12 @@ impl Reading<'_> {
         };
         let lanes = self.lanes_of_record(table, id)?;
         let merged = self.merged(table, id)?;
-        let (waiting, refused) = if entries_waiting + entries_set_aside == 0 {
-            (Vec::new(), Vec::new())
-        } else {
-            self.kept_entries(
-                &key,
-                "waiting.table_name = ?1 AND waiting.record = ?2",
-                "entry.table_name = ?1 AND entry.record = ?2",
-            )?
-        };
-        Ok(Explained { record, holder, message, merged, lanes, entries_waiting, entries_set_aside, waiting, refused })
-    }
-
-    /// The first entries that wait, and the first that were refused, of which conditions are true.
-    pub(super) fn kept_entries(
-        &mut self,
-        params: &[Param<'_>],
-        waiting: &str,
-        refused: &str,
-    ) -> Result<(Vec<KeptEntry>, Vec<KeptEntry>), StoreError> {
-        let columns = "journal.site, journal.id, entry.sequence";
-        let waits = format!(
-            "SELECT {columns}, waiting.for_table, waiting.for_record FROM waiting
-                JOIN journal ON journal.number = waiting.journal
-                JOIN entry ON entry.journal = waiting.journal AND entry.sequence = waiting.sequence
-             WHERE {waiting} ORDER BY waiting.journal, waiting.sequence LIMIT {ENTRIES_NAMED_MAX}"
-        );
-        let was_refused = format!(
-            "SELECT {columns}, entry.code, entry.reason FROM entry JOIN journal ON journal.number = entry.journal
-             WHERE entry.verdict = 2 AND {refused} ORDER BY entry.journal, entry.sequence LIMIT {ENTRIES_NAMED_MAX}"
-        );
-        let mut read = |sql: &str, is_waiting: bool| {
-            let mut entries = Vec::new();
-            self.sql.query(sql, params, &mut |row| {
-                let both = (
-                    row.optional_text(3)?.unwrap_or_default().to_owned(),
-                    row.optional_text(4)?.unwrap_or_default().to_owned(),
-                );
-                entries.push(KeptEntry {
-                    site: text::site(row, 0)?,
-                    journal: text::journal_id(row, 1)?,
-                    sequence: Sequence(row.unsigned(2)?),
-                    waits_for: is_waiting.then(|| both.clone()),
-                    refused: (!is_waiting).then_some(both),
-                });
-                Ok(ControlFlow::Continue(()))
-            })?;
-            Ok::<_, StoreError>(entries)
-        };
-        Ok((read(&waits, true)?, read(&was_refused, false)?))
+        let kept = self.kept_entries(
+            &key,
+            "waiting.table_name = ?1 AND waiting.record = ?2",
+            "entry.table_name = ?1 AND entry.record = ?2",
+        )?;
+        Ok(Explained { record, holder, message, merged, lanes, kept })
     }
 
     fn message_standing(

@@ -6,7 +6,7 @@ use protocol::ids::{OwnershipNumber, RecordId, SiteId};
 use sql::{Param, SqlExt};
 
 use super::error::StoreError;
-use super::explain::KeptEntry;
+use super::kept::KeptEntries;
 use super::reading::Reading;
 use super::roles::Role;
 
@@ -22,14 +22,8 @@ pub struct StoreExplained {
     pub holder: (SiteId, OwnershipNumber),
     /// What it is on each site where it is anything.
     pub roles: Vec<StoreStanding>,
-    /// Entries of the site that holds it which wait for headers.
-    pub entries_waiting: u64,
-    /// Refused entries of that site that nobody has dealt with.
-    pub entries_set_aside: u64,
-    /// The first of those that wait.
-    pub waiting: Vec<KeptEntry>,
-    /// The first of the refused ones.
-    pub refused: Vec<KeptEntry>,
+    /// Entries of the site that holds it which are not part of the records.
+    pub kept: KeptEntries,
 }
 
 /// What a store is on one site.
@@ -62,13 +56,8 @@ impl Reading<'_> {
             roles.push(StoreStanding { site, name, role, rows_waiting });
         }
         let site: [Param<'_>; 1] = [holder.0.0.into()];
-        let mut count = |sql: &str| self.sql.query_one(sql, &site, |row| row.unsigned(0));
-        let entries_waiting = count("SELECT count(*) FROM waiting WHERE site = ?1")?.unwrap_or(0);
-        let set_aside = "SELECT count(*) FROM entry JOIN journal ON journal.number = entry.journal
-            WHERE entry.verdict = 2 AND journal.site = ?1";
-        let entries_set_aside = count(set_aside)?.unwrap_or(0);
-        let (waiting, refused) = self.kept_entries(&site, "waiting.site = ?1", "journal.site = ?1")?;
-        Ok(StoreExplained { is_here, holder, roles, entries_waiting, entries_set_aside, waiting, refused })
+        let kept = self.kept_entries(&site, "waiting.site = ?1", "journal.site = ?1")?;
+        Ok(StoreExplained { is_here, holder, roles, kept })
     }
 
     /// Rows of a store's lane that a site has not shown that it has read, beside those that it wrote itself.

@@ -24,6 +24,7 @@ mod holdings;
 mod import;
 mod joins;
 mod judging;
+mod kept;
 mod lanes;
 mod limits;
 mod merging;
@@ -65,12 +66,11 @@ pub use claims::DeclinedClaim;
 pub use conclude::Judged;
 pub use credentials::{Credentials, SiteEdit};
 pub use error::{StoreError, answer};
-pub use explain::{
-    ENTRIES_NAMED_MAX, Explained, KeptEntry, LaneStanding, MessageEnd, MessageStanding, SITES_NAMED_MAX,
-};
+pub use explain::{Explained, LaneStanding, MessageEnd, MessageStanding, SITES_NAMED_MAX};
 pub use explain_store::{ROWS_COUNTED_MAX, StoreExplained, StoreStanding};
 pub use healing::Healing;
 pub use import::{ImportMode, ImportRefusal, ImportReport};
+pub use kept::{ENTRIES_NAMED_MAX, KeptEntries, KeptEntry};
 pub use limits::{
     BACKFILL_STEP_ROWS, CREDENTIALS_KEPT_MAX, CURSOR_AGE_MAX, ENTRY_LOG_DAYS_DEFAULT, IMPORT_REFUSALS_TOLD_MAX,
     LOOKED_AT_MAX, SITE_NAME_BYTES_MAX, STORES_MAX, StoreLimits, sqlite_options,

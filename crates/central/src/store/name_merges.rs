@@ -10,7 +10,6 @@ use domain::store::NAME_TABLE;
 use domain::visibility::VisibleKey;
 use protocol::ids::{RecordId, SiteId};
 use protocol::row::Row;
-use sql::SqlExt;
 
 use super::batch::Batch;
 use super::error::StoreError;
@@ -19,9 +18,6 @@ use super::text;
 /// As a condition on a column: that it is ?2 or a name that is one with it.
 pub(super) const IS_SAME_NAME: &str = "IN (SELECT ?2 UNION SELECT other.name FROM name_alias one
     JOIN name_alias other ON other.stands_for = one.stands_for WHERE one.name = ?2)";
-
-/// Name of the number that is 1 once that is done for the merges of before.
-const ARE_JOINED: &str = "are_merged_names_joined";
 
 impl Batch<'_> {
     /// Follows a row of the merges of names, after it was written.
@@ -67,30 +63,22 @@ impl Batch<'_> {
         Ok(())
     }
 
-    /// Follows the merges of before names were joined by them, once.
+    /// Follows the merges of before names were joined by them.
     pub(super) fn join_merged_names(&mut self) -> Result<(), StoreError> {
-        let done = self.sql.query_integer("SELECT value FROM counter WHERE name = ?1", &[ARE_JOINED.into()])?;
-        if done.is_some() {
-            return Ok(());
+        let catalogue = self.catalogue;
+        let names = catalogue.table_by_name(NAME_TABLE).ok();
+        let Some(merges) = names.and_then(|names| catalogue.merges_of(names)) else { return Ok(()) };
+        let sql = "SELECT id FROM record WHERE table_name = ?1 AND data IS NOT NULL";
+        let mut gone = Vec::new();
+        self.sql.query(sql, &[merges.name().into()], &mut |row| {
+            gone.push(text::record_id(row, 0)?);
+            Ok(ControlFlow::Continue(()))
+        })?;
+        for from in gone {
+            let stored = self.read_record(&(merges.reference().clone(), from.clone()))?;
+            self.follow_name_merge(merges, &from, stored.and_then(|stored| stored.row).as_ref())?;
         }
-        self.job(|batch| {
-            let catalogue = batch.catalogue;
-            let names = catalogue.table_by_name(NAME_TABLE).ok();
-            if let Some(merges) = names.and_then(|names| catalogue.merges_of(names)) {
-                let sql = "SELECT id FROM record WHERE table_name = ?1 AND data IS NOT NULL";
-                let mut merged = Vec::new();
-                batch.sql.query(sql, &[merges.name().into()], &mut |row| {
-                    merged.push(text::record_id(row, 0)?);
-                    Ok(ControlFlow::Continue(()))
-                })?;
-                for from in merged {
-                    let stored = batch.read_record(&(merges.reference().clone(), from.clone()))?;
-                    batch.follow_name_merge(merges, &from, stored.and_then(|stored| stored.row).as_ref())?;
-                }
-            }
-            batch.sql.execute("INSERT INTO counter (name, value) VALUES (?1, 1)", &[ARE_JOINED.into()])?;
-            Ok(())
-        })
+        Ok(())
     }
 
     /// A name and those that are one with it.

@@ -16,37 +16,45 @@ use super::error::StoreError;
 use super::records::{Author, Key};
 use super::text;
 
-/// Name of the number that is 1 once it is done.
+/// Name of the number that is 1 once records are routed by visibility.
 const IS_ROUTED: &str = "is_routed_by_visibility";
+/// Name of the number that is 1 once names are joined by the merges of before.
+const ARE_JOINED: &str = "are_merged_names_joined";
 
 impl Batch<'_> {
     /// What a store of an older program needs before it is used, each once.
     pub(super) fn bring_up_to_date(&mut self) -> Result<(), StoreError> {
-        self.route_by_visibility()?;
-        self.join_merged_names()
+        self.once(IS_ROUTED, Self::route_by_visibility)?;
+        self.once(ARE_JOINED, Self::join_merged_names)
     }
 
-    /// Does it unless it is done: in one commit, which a large store takes minutes for.
-    fn route_by_visibility(&mut self) -> Result<(), StoreError> {
-        let done = self.sql.query_integer("SELECT value FROM counter WHERE name = ?1", &[IS_ROUTED.into()])?;
+    /// Does something unless it is done, in one commit. `name`: of the number that is 1 from then on.
+    fn once(&mut self, name: &str, work: impl FnOnce(&mut Self) -> Result<(), StoreError>) -> Result<(), StoreError> {
+        let done = self.sql.query_integer("SELECT value FROM counter WHERE name = ?1", &[name.into()])?;
         if done.is_some() {
             return Ok(());
         }
         self.job(|batch| {
-            // Stores first, then who sees whom: what follows from these is ready when the rest comes.
-            let narrow = |data_type| matches!(data_type, DataType::CentralStore | DataType::Name);
-            let tables = batch.catalogue.tables().filter(|table| narrow(table.data_type())).map(Table::name);
-            let rest = tables.filter(|name| ![STORE_TABLE, JOIN_TABLE].contains(name));
-            let names: Vec<String> = [STORE_TABLE, JOIN_TABLE].into_iter().chain(rest).map(str::to_owned).collect();
-            for name in names {
-                batch.route_table(&name)?;
-            }
-            for (store, site) in batch.stores_given()? {
-                batch.follow_presence(site, &store)?;
-            }
-            batch.sql.execute("INSERT INTO counter (name, value) VALUES (?1, 1)", &[IS_ROUTED.into()])?;
+            work(batch)?;
+            batch.sql.execute("INSERT INTO counter (name, value) VALUES (?1, 1)", &[name.into()])?;
             Ok(())
         })
+    }
+
+    /// Routes what is there, which a large store takes minutes for.
+    fn route_by_visibility(&mut self) -> Result<(), StoreError> {
+        // Stores first, then who sees whom: what follows from these is ready when the rest comes.
+        let narrow = |data_type| matches!(data_type, DataType::CentralStore | DataType::Name);
+        let tables = self.catalogue.tables().filter(|table| narrow(table.data_type())).map(Table::name);
+        let rest = tables.filter(|name| ![STORE_TABLE, JOIN_TABLE].contains(name));
+        let names: Vec<String> = [STORE_TABLE, JOIN_TABLE].into_iter().chain(rest).map(str::to_owned).collect();
+        for name in names {
+            self.route_table(&name)?;
+        }
+        for (store, site) in self.stores_given()? {
+            self.follow_presence(site, &store)?;
+        }
+        Ok(())
     }
 
     fn route_table(&mut self, name: &str) -> Result<(), StoreError> {

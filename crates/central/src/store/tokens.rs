@@ -82,10 +82,6 @@ impl Known {
             || self.given.chunks_exact(GIVEN_BYTES).any(|given| given.ends_with(&token.0))
     }
 
-    fn rejects(&self, token: Token) -> bool {
-        self.rejected.chunks_exact(TOKEN_BYTES).any(|rejected| rejected == token.0)
-    }
-
     /// What the device shows that was answered last.
     fn tokens(&self) -> Vec<u8> {
         let given = self.given.chunks_exact(GIVEN_BYTES).flat_map(|given| given.iter().skip(GIVEN_BYTES - TOKEN_BYTES));
@@ -114,7 +110,7 @@ impl Batch<'_> {
             if known.has(head.token) {
                 return Ok(None);
             }
-            if known.rejects(head.token) {
+            if is_among(&known.rejected, head.token) {
                 return Ok(Some(not_chosen(head.site)));
             }
             // Before whoever comes is taken: a late copy of this token must prove nothing once the site goes on.
@@ -355,8 +351,7 @@ impl Reading<'_> {
         let sql = "SELECT tokens_rejected FROM contact WHERE site = ?1";
         let rejected =
             self.sql.query_one(sql, &[site.0.into()], |row| Ok(row.optional_blob(0)?.unwrap_or_default().to_vec()))?;
-        let rejected = rejected.unwrap_or_default();
-        Ok(rejected.chunks_exact(TOKEN_BYTES).any(|rejected| rejected == token.0))
+        Ok(is_among(&rejected.unwrap_or_default(), token))
     }
 
     /// Why a site does not sync; `None` if nothing holds it up.
@@ -392,7 +387,12 @@ fn epoch_half(epoch: Epoch) -> u32 {
     u32::try_from(epoch.0 & u64::from(u32::MAX)).unwrap_or(u32::MAX)
 }
 
-/// What the device of a stopped site is told.
+/// Whether a token is one of these, which follow each other.
+fn is_among(tokens: &[u8], token: Token) -> bool {
+    tokens.chunks_exact(TOKEN_BYTES).any(|one| one == token.0)
+}
+
+/// What a device is told that an administrator did not choose.
 pub(super) fn not_chosen(site: SiteId) -> Refusal {
     let what = format!(
         "an administrator of central chose another device for site {site}, and this one was its copy, or set back"
@@ -400,6 +400,7 @@ pub(super) fn not_chosen(site: SiteId) -> Refusal {
     Refusal::new("device_not_chosen", &what)
 }
 
+/// What the device of a stopped site is told.
 pub(super) fn stopped(site: SiteId, stop: &Stop) -> Refusal {
     let what = format!("site {site} is stopped until an administrator of central chooses: {}", stop.reason);
     Refusal::new("site_stopped", &what)

@@ -15,12 +15,12 @@ fn what_waits_and_what_was_refused_is_named_with_what_for_and_why(world: &mut Wo
     let store = world.store.reading().explain_store(&id("S1")).unwrap();
 
     let kept = |entry: &KeptEntry| (entry.site, entry.journal, entry.sequence.0);
-    assert_eq!(line.waiting.iter().map(kept).collect::<Vec<_>>(), [(device.site, device.journal, 1)]);
-    assert_eq!(line.waiting[0].waits_for, Some(("transact".to_owned(), "T9".to_owned())));
-    assert_eq!((line.refused.len(), item.waiting.len(), item.refused.len()), (0, 0, 1));
-    let (code, reason) = item.refused[0].refused.clone().unwrap();
-    assert_eq!((code.as_str(), item.refused[0].sequence.0), ("central_data", 2));
+    assert_eq!(line.kept.waiting.iter().map(kept).collect::<Vec<_>>(), [(device.site, device.journal, 1)]);
+    assert_eq!(line.kept.waiting[0].waits_for, Some(("transact".to_owned(), "T9".to_owned())));
+    assert_eq!((line.kept.refused.len(), item.kept.waiting.len(), item.kept.refused.len()), (0, 0, 1));
+    let (code, reason) = item.kept.refused[0].refused.clone().unwrap();
+    assert_eq!((code.as_str(), item.kept.refused[0].sequence.0), ("central_data", 2));
     assert!(reason.contains("written on central"), "{reason}");
-    assert_eq!((store.entries_waiting, store.entries_set_aside), (1, 1));
-    assert_eq!((store.waiting, store.refused), (line.waiting, item.refused));
+    assert_eq!((store.kept.entries_waiting, store.kept.entries_set_aside), (1, 1));
+    assert_eq!((store.kept.waiting, store.kept.refused), (line.kept.waiting, item.kept.refused));
 }
