@@ -6,6 +6,7 @@ use domain::apply::apply;
 use domain::catalogue::DataType;
 use domain::judge::Header;
 use domain::message::{STATUS_COLUMN, Status};
+use domain::store::NAME_TABLE;
 use domain::visibility::is_join;
 use protocol::entry::{Entry, Operation};
 use protocol::ids::RecordId;
@@ -237,6 +238,8 @@ struct Step {
     /// What of the operation counts where the record is here: set for records that a site only makes and others change, messages and the
     /// visibility of patients. One that came meanwhile has the operation in it, and may say already what became of it.
     if_here: IfHere,
+    /// Set for patients and what hangs on them.
+    is_of_patient: bool,
 }
 
 enum IfHere {
@@ -262,7 +265,8 @@ impl Step {
             Operation::Put(_) if is_join(&key.table) => IfHere::Nothing,
             _ => IfHere::All,
         };
-        Ok(Self { operation, store, if_here })
+        let is_of_patient = key.table.data_type() == DataType::Patient || key.table.name() == NAME_TABLE;
+        Ok(Self { operation, store, if_here, is_of_patient })
     }
 
     fn put_on(&self, image: &mut Image) {
@@ -272,7 +276,8 @@ impl Step {
             _ => &self.operation,
         };
         image.row = apply(&image.found(), operation);
-        if image.row.is_some() {
+        // No edit gives a patient another home store; central may have done so since.
+        if image.row.is_some() && (image.store.is_none() || !self.is_of_patient) {
             image.store.clone_from(&self.store);
         }
     }

@@ -5,8 +5,13 @@
 //! central is not sent again. What does not come again is not swept: central has lost it. Both are handed back, whole, as an edit of
 //! this site; what the site may not write central refuses, and keeps in set-aside for an operator to adopt.
 
+use std::collections::BTreeMap;
+
 use domain::authority::CENTRAL_DATA;
-use domain::visibility::{Join, is_join};
+use domain::catalogue::DataType;
+use domain::home_transfer::{at_rest, number_of, transfers_of, with_centrals_columns_of};
+use domain::store::NAME_TABLE;
+use domain::visibility::{JOIN_NAME_COLUMN, Join, is_join};
 use protocol::entry::{Entry, Operation};
 use protocol::ids::{OwnershipNumber, Position, RecordId, Sequence, TableRef};
 use protocol::row::Row;
@@ -160,7 +165,7 @@ impl LocalCopy {
                 continue;
             }
             let ownership = self.own_number(&key, &image, &grants)?.unwrap_or(OwnershipNumber(0));
-            lost.extend(self.lost_record(&key, image.row, ownership));
+            lost.extend(self.lost_record(&key, image.row.as_ref().map(at_rest), ownership));
         }
         lost.sort_by_key(|record| record.depth);
         Ok(lost)
@@ -176,14 +181,27 @@ impl LocalCopy {
             return Ok(Vec::new());
         }
         let grants = self.grants()?;
-        let mut outranked = Vec::new();
+        let (mut outranked, mut counts) = (Vec::new(), BTreeMap::new());
         for row in &page.rows {
             let key = self.key(&row.table, &row.record);
-            let Some(here) = self.merged(&key)?.and_then(|here| as_changed(&key, here)) else { continue };
-            let Some(ownership) = self.own_number(&key, &here, &grants)? else { continue };
-            let whole = self.lost_record(&key, here.row.clone(), ownership);
-            let known = self.base(&key)?.unwrap_or(here);
             let theirs = row.row.as_ref().map(|columns| key.table.canonical(columns.clone()));
+            if let Some(theirs) = theirs.as_ref().filter(|_| key.table.name() == NAME_TABLE) {
+                counts.insert(key.id.clone(), transfers_of(theirs));
+            }
+            let Some(here) = self.merged(&key)?.and_then(|here| as_changed(&key, here)) else { continue };
+            let Some(held) = self.held_under(&key, &here, &grants)? else { continue };
+            // How often a patient was transferred central knows by what it sends, if it is in this page.
+            let counted = patient_of(&key, &here).and_then(|patient| counts.get(&patient).copied());
+            let ownership = match counted {
+                Some(transfers) => number_of(held, transfers),
+                None => self.number_here(&key, &here, held)?,
+            };
+            let whole = match (&here.row, &theirs) {
+                (Some(mine), Some(theirs)) => Some(with_centrals_columns_of(mine, theirs)),
+                (mine, _) => mine.as_ref().map(at_rest),
+            };
+            let whole = self.lost_record(&key, whole, ownership);
+            let known = self.base(&key)?.unwrap_or(here);
             if known.row != theirs && !self.has_whole_pending(&key)? {
                 outranked.extend(whole);
             }
@@ -240,7 +258,7 @@ impl LocalCopy {
         };
         let grants = self.grants()?;
         let ownership = self.own_number(key, &image, &grants)?;
-        Ok(ownership.and_then(|ownership| self.lost_record(key, image.row, ownership)))
+        Ok(ownership.and_then(|ownership| self.lost_record(key, image.row.as_ref().map(at_rest), ownership)))
     }
 
     /// A record to be sent whole; `None` if it is deleted.
@@ -249,10 +267,21 @@ impl LocalCopy {
         row.map(|row| LostRecord { depth: self.depth_of(&table), table, id, row, ownership })
     }
 
+    /// The number under which this site writes a record; `None` if that is not this site's.
+    fn own_number(
+        &mut self,
+        key: &Key,
+        image: &Image,
+        grants: &[(String, OwnershipNumber)],
+    ) -> Result<Option<OwnershipNumber>, LocalCopyError> {
+        let held = self.held_under(key, image, grants)?;
+        held.map(|held| self.number_here(key, image, held)).transpose()
+    }
+
     /// The number of this site's grant of the store that a record is of; `None` if it is not this site's. A line that came before its
     /// header has its store by that. A patient and what hangs on it are of the home store, and so is their visibility in a store that is
     /// held here: no other site makes that.
-    fn own_number(
+    fn held_under(
         &mut self,
         key: &Key,
         image: &Image,
@@ -266,11 +295,28 @@ impl LocalCopy {
         }
         let store = match (&image.store, &image.row) {
             (None, Some(row)) if is_join(&key.table) => self.home_store_of_join(key, row, grants)?,
+            // The patient may have had another home store when the record came.
+            (kept, Some(row)) if data_type == DataType::Patient => {
+                self.store_of_row(key, row, None)?.or_else(|| kept.clone())
+            }
             (None, Some(row)) => self.store_of_row(key, row, None)?,
             (store, _) => store.clone(),
         };
         let is_of = |granted: &str| store.as_ref().is_some_and(|store| store.as_str() == granted);
         Ok(grants.iter().find(|(granted, _)| is_of(granted)).map(|(_, ownership)| *ownership))
+    }
+
+    /// The number under which a record is written by whoever holds its store under `held`.
+    fn number_here(
+        &mut self,
+        key: &Key,
+        image: &Image,
+        held: OwnershipNumber,
+    ) -> Result<OwnershipNumber, LocalCopyError> {
+        let Some(patient) = patient_of(key, image) else { return Ok(held) };
+        let patient = self.key_by_name(NAME_TABLE, patient.as_str())?;
+        let row = self.merged(&patient)?.and_then(|image| image.row);
+        Ok(number_of(held, row.as_ref().map_or(0, transfers_of)))
     }
 
     fn home_store_of_join(
@@ -299,7 +345,9 @@ impl LocalCopy {
     pub fn forget_position(&mut self, table: &TableRef, id: &RecordId) -> Result<(), LocalCopyError> {
         let key = self.key(table, id);
         if let Some(image) = self.merged(&key)? {
-            self.put_merged(&key, &Image { position: Position::ZERO, ..image }, state::CENTRAL)?;
+            // Nor does a patient go anywhere of which central knows nothing.
+            let row = image.row.as_ref().map(at_rest);
+            self.put_merged(&key, &Image { row, position: Position::ZERO, ..image }, state::CENTRAL)?;
         }
         Ok(())
     }
@@ -345,5 +393,18 @@ impl LocalCopy {
             above = self.catalogue.table(&parent.table).and_then(|table| table.parent().cloned());
         }
         depth
+    }
+}
+
+/// The patient that a record is, or that it hangs on or makes visible.
+fn patient_of(key: &Key, image: &Image) -> Option<RecordId> {
+    let row = image.row.as_ref()?;
+    if is_join(&key.table) {
+        return key.table.id_in(row, JOIN_NAME_COLUMN).ok();
+    }
+    match key.table.data_type_of(row) {
+        DataType::Patient if key.table.name() == NAME_TABLE => Some(key.id.clone()),
+        DataType::Patient => key.table.id_in(row, key.table.patient_column()?).ok(),
+        _ => None,
     }
 }

@@ -102,6 +102,67 @@ fn a_patient_made_offline_is_shared_by_visibility_and_edited_by_its_own_site_alo
 }
 
 #[test]
+fn a_patient_gets_another_home_store_once_its_old_home_has_sent_what_it_recorded_offline() {
+    let (central, data) = central_with_sites(5, &["north", "south"]);
+    let (home, other) = (data.stores[0].as_str(), data.stores[1].as_str());
+    let [north, south] = ["north", "south"].map(|name| Agent::initialised(&central, name));
+    let dispensary = |store: &str| edit("store", "patch", store, &json!({"store_mode": "dispensary"}));
+    central.import(&(dispensary(home) + &dispensary(other)));
+    for agent in [&north, &south] {
+        agent.settle();
+    }
+    north.record(&(patient(home) + &policy("R", "1")));
+    north.settle();
+    let first = |name: &str| edit("name", "patch", "P", &json!({"first": name}));
+    north.record(&first("Anna"));
+
+    let refused = central.run(&["patient", "set-home-store", "P", "nowhere"], "");
+    assert_eq!(refused.status.code(), Some(5), "{refused:?}");
+    let asked = success(&central.run(&["patient", "set-home-store", "P", other], ""));
+    assert!(asked.contains("once its home site, 2 north, has read that"), "{asked}");
+    let listed = success(&central.run(&["patient", "transfers"], ""));
+    assert!(listed.lines().any(|line| line.starts_with("P ") && line.contains(other)), "{listed}");
+    let explained = success(&central.run(&["explain", "name", "P"], ""));
+    assert!(
+        explained.contains(&format!("home store     goes to store {other}, once site 2 has read that")),
+        "{explained}"
+    );
+    north.ok(&["sync"]);
+    for refused in [first("Too late"), policy("R2", "2")] {
+        let (exit, code) = north.fails(&["record", "--file", "-"], &refused);
+        assert_eq!((exit, code.as_str()), (5, "home_transfer"), "{refused}");
+    }
+    assert_eq!(central.records("name")["P"]["supplying_store_id"], home, "north may not have heard of it");
+    for agent in [&north, &south] {
+        agent.settle();
+    }
+
+    assert_eq!(shown(&south), (json!("Anna"), vec!["R".to_owned()]));
+    assert_eq!(shown(&north), (Value::Null, Vec::new()), "it is visible in no store there");
+    south.record(&(first("Anne") + &policy("R2", "2")));
+    let (exit, code) =
+        south.fails(&["record", "--file", "-"], &edit("name", "patch", "P", &json!({"outpost_home_transfers": 0})));
+    assert_eq!((exit, code.as_str()), (5, "central_column"));
+    // Whoever records a patient whole need not know what central keeps in it.
+    south.record(&edit("name", "put", "P", &json!({"type": "patient", "supplying_store_id": other, "first": "Anne"})));
+    south.settle();
+    assert_eq!(central.records("name")["P"]["first"], "Anne");
+    same_records(&central, &south, &["nameInsuranceJoin"]);
+    assert_eq!(central.records("name")["P"], south.records("name")["P"]);
+
+    // Back again at once: what the other site has not sent is set aside, and stays so.
+    south.record(&first("Unsent"));
+    success(&central.run(&["patient", "set-home-store", "P", home, "--at-once"], ""));
+    success(&central.run(&["patient", "set-home-store", "P", other, "--at-once"], ""));
+    let partial = south.run(&["sync"], "");
+    assert_eq!(partial.status.code(), Some(3), "{partial:?}");
+    assert_eq!(south.json(&["set-aside", "list"])["refused"][0]["code"], "ownership_number");
+    south.record(&first("Annie"));
+    south.settle();
+    assert_eq!(central.records("name")["P"]["first"], "Annie");
+}
+
+#[test]
 fn a_central_that_was_set_back_gets_a_patient_again_from_its_home_site() {
     let (mut central, data) = central_with_sites(5, &["north", "south"]);
     let (home, other) = (data.stores[0].as_str(), data.stores[1].as_str());

@@ -1,6 +1,7 @@
 //! What an edit makes of a record.
 //!
-//! A put keeps its nulls, so that a record reads back as it was handed over. In a patch null erases the column.
+//! A put keeps its nulls, so that a record reads back as it was handed over. In a patch null erases the column. What central alone sets
+//! in a patient ([`home_transfer`](crate::home_transfer)) stays as it is under a put that does not name it.
 
 use protocol::entry::Operation;
 use protocol::ids::SiteId;
@@ -8,12 +9,14 @@ use protocol::row::{Row, Value};
 
 use crate::catalogue::Table;
 use crate::edit::EditOp;
+use crate::home_transfer::with_centrals_columns;
 use crate::judge::Found;
 
 /// The record after the operation; `None` if it is not here then. A patch of a record that is not here changes nothing (and
 /// the judge refuses it).
 pub fn apply(found: &Found, operation: &Operation) -> Option<Row> {
     match (operation, found) {
+        (Operation::Put(row), Found::Here { row: before, .. }) => Some(with_centrals_columns(row, before)),
         (Operation::Put(row), _) => Some(row.clone()),
         (Operation::Patch(patch), Found::Here { row, .. }) => Some(row.patched(patch)),
         (Operation::Patch(_) | Operation::Delete, _) => None,
@@ -32,8 +35,11 @@ pub fn operation_for(op: EditOp, current: Option<&Row>, row: Row) -> Option<Oper
         (EditOp::Delete, _) => Some(Operation::Delete),
         (EditOp::Patch, _) => Some(Operation::Patch(row)),
         (EditOp::Put, _) | (EditOp::Upsert, None) => Some(Operation::Put(row)),
-        (EditOp::Upsert, Some(current)) if *current == row => None,
         (EditOp::Upsert, Some(current)) => {
+            let row = with_centrals_columns(&row, current);
+            if *current == row {
+                return None;
+            }
             let patch = current.difference(&row);
             let is_exact = current.patched(&patch) == row;
             Some(if is_exact { Operation::Patch(patch) } else { Operation::Put(row) })
@@ -64,6 +70,18 @@ mod tests {
     fn row(text: &str) -> Row {
         let catalogue = Catalogue::embedded();
         row_from_json(catalogue.table_by_name("unit").unwrap(), &RecordId::new("u").unwrap(), text).unwrap()
+    }
+
+    #[test]
+    fn what_central_alone_sets_stays_under_a_put_and_an_upsert_that_do_not_name_it() {
+        let before = row(r#"{"first":"a","outpost_home_transfers":2,"outpost_home_goes_to":"S"}"#);
+        let found = Found::Here { row: before.clone(), store: None };
+        let after = apply(&found, &Operation::Put(row(r#"{"first":"b"}"#)));
+        assert_eq!(after, Some(row(r#"{"first":"b","outpost_home_transfers":2,"outpost_home_goes_to":"S"}"#)));
+        assert_eq!(operation_for(EditOp::Upsert, Some(&before), row(r#"{"first":"a"}"#)), None);
+        let changed = operation_for(EditOp::Upsert, Some(&before), row(r#"{"first":"b"}"#));
+        assert_eq!(changed, Some(Operation::Patch(row(r#"{"first":"b"}"#))));
+        assert_eq!(apply(&found, &Operation::Delete), None);
     }
 
     #[test]

@@ -68,12 +68,15 @@ Rules that hold beside the table:
   it back to a central that was set back. Central alone deletes it, because two sites may have it, and central alone makes it again.
 - A patient is a record of `name` with type patient, and belongs to its home store, `supplying_store_id` (`home_store_missing`).
   The site that holds that store writes it and what hangs on it (`not_home_site`), while some store that is active there is a
-  dispensary (`no_dispensary`). The home store does not change by an edit (`owner_change`), nor does a record go to another
-  patient. What hangs on a patient needs it as a line needs its header (`header_missing`, `header_deleted`), and hangs on no other
-  name (`not_a_patient`). A patient is no store's name (`patient_of_store`). It goes to the site of its home store, and where
-  central or its own site made it visible in a store that is active or a collector there. A site makes visibility
-  (`name_store_join`) only of its own patients, in a store that it holds (`not_store_holder`), and only new: what is there central
-  alone changes (`central_data`).
+  dispensary (`no_dispensary`). The home store does not change by an edit (`owner_change`): central gives a patient another one
+  (`outpost-central patient set-home-store`), and until the old home site has read that and sent what it had recorded, its device
+  takes no more edits of the patient (`home_transfer`). What was recorded before and comes afterwards is refused
+  (`ownership_number`). The columns `outpost_home_goes_to` and `outpost_home_transfers` say where a patient goes and how often it
+  has done so; central alone sets them (`central_column`). A record does not go to another patient. What hangs on a patient needs
+  it as a line needs its header (`header_missing`, `header_deleted`), and hangs on no other name (`not_a_patient`). A
+  patient is no store's name (`patient_of_store`). It goes to the site of its home store, and where central or its own site made
+  it visible in a store that is active or a collector there. A site makes visibility (`name_store_join`) only of its own patients,
+  in a store that it holds (`not_store_holder`), and only new: what is there central alone changes (`central_data`).
 - A merge makes two records one. It is a record of ours (mSupply has no table for it that we know), in a table beside that of the
   records: its id is the record that goes, `into_ID` the one that stays. `outpost-central merge` writes it, in a mirrored system
   the primary by an edit, for items, units and names that are neither patients nor names of stores (`merge_of_store`); both
@@ -119,7 +122,7 @@ fn state(data_type: DataType) -> &'static str {
         | DataType::Message
         | DataType::Local => "complete",
         DataType::Store => "complete but for transfers",
-        DataType::Patient => "complete but for prescribers, repeats, merges and another home store",
+        DataType::Patient => "complete but for prescribers, repeats and merges",
         DataType::Sync => "refused (`not_supported`)",
     }
 }

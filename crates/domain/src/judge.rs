@@ -10,7 +10,7 @@
 //! | a merge of central data | central, of two records that are there and no stores' names | as the records |
 //! | central, dispensary | central | sites that hold a dispensary |
 //! | store | the site that holds the store of the stored record and of the incoming one, which must be the same | the store's scope |
-//! | patient | the site that holds the home store and a dispensary; the home store does not change | whoever sees the patient as a name |
+//! | patient | the site that holds the home store and a dispensary; central alone gives another home store ([`home_transfer`](crate::home_transfer)) | whoever sees the patient as a name |
 //! | visibility of a patient | beside central the site that owns the patient, once, in a store of its own | as other visibility |
 //! | message | made by the site that holds the sending store, or by central; set to processed by the receiving store's site | the scopes of both stores |
 //! | local | each site its own | nowhere |
@@ -32,6 +32,7 @@ pub use refusal::{Refusal, RefusalCode};
 use crate::apply::apply;
 use crate::authority::{Authority, CENTRAL_DATA};
 use crate::catalogue::{Catalogue, DataType, Table};
+use crate::home_transfer;
 use crate::json;
 use crate::scope::Scope;
 use crate::visibility::{VisibleKey, is_join, key_of_found};
@@ -271,6 +272,9 @@ impl Case<'_> {
         {
             return Ok(Verdict::Refuse(refusal));
         }
+        if let Some(refusal) = self.sets_centrals_column(&operation, found) {
+            return Ok(Verdict::Refuse(refusal));
+        }
         let after = apply(found, &operation);
         let before_type = match found {
             Found::Here { row, .. } => Some(self.table.data_type_of(row)),
@@ -448,6 +452,19 @@ impl Case<'_> {
             }
         })?;
         Some(self.refuse(RefusalCode::BadValue, &format!("{problem}: {}", self.table.name_of(column))))
+    }
+
+    /// A column that central alone sets, and not by an edit.
+    fn sets_centrals_column(&self, operation: &Operation, found: &Found) -> Option<Refusal> {
+        let (Operation::Put(row) | Operation::Patch(row)) = operation else { return None };
+        let before = match found {
+            Found::Here { row, .. } => Some(row),
+            Found::Unknown | Found::Deleted { .. } => None,
+        };
+        let takes_count = self.side == Side::Central && self.author != SiteId::CENTRAL;
+        let column = self.table.name_of(home_transfer::changed_column(row, before, takes_count)?);
+        let what = format!("sets {column}, which central alone sets; leave it out, and it stays as it is");
+        Some(self.refuse(RefusalCode::CentralColumn, &what))
     }
 
     /// A record that many patches made too large.

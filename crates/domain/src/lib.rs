@@ -8,6 +8,7 @@ pub mod authority;
 pub mod catalogue;
 pub mod describe;
 pub mod edit;
+pub mod home_transfer;
 pub mod json;
 pub mod judge;
 pub mod merge;

@@ -1,5 +1,6 @@
 //! What goes on all the time: people edit, devices sync by schedule, central commits, judges and prunes.
 
+use central::store::StoreError;
 use domain::edit::{Edit, EditOp};
 use outpost::clock::MonotonicMs;
 use outpost::error::AgentError;
@@ -10,9 +11,9 @@ use protocol::ids::{RecordId, SiteId};
 use protocol::session::Advice;
 
 use crate::mix::Fault;
-use crate::model::{Violation, violation};
+use crate::model::{Key, Violation, violation};
 use crate::visibility::{name_of, visibility_edit};
-use crate::work::{Desk, How, Planned, central_edit, merge_edit, mode_edit};
+use crate::work::{Desk, How, PATIENT_PREFIX, Planned, central_edit, merge_edit, mode_edit};
 use crate::world::{Event, World};
 
 impl World {
@@ -313,6 +314,7 @@ impl World {
             self.give_late_store()?;
             self.change_visibility()?;
             self.change_mirror()?;
+            self.change_home_stores()?;
             self.change_merges()?;
             self.judge()?;
             if self.strikes(Fault::Prune) {
@@ -373,6 +375,33 @@ impl World {
             Ok(Err(error)) if error.code() == "central_heals" => Ok(()),
             Ok(Err(error)) | Err(error) => self.central_failed("mirror", &error.to_string()),
         }
+    }
+
+    /// Central gives patients other home stores.
+    fn change_home_stores(&mut self) -> Result<(), Violation> {
+        if !self.mix.has(Fault::HomeTransfers) || !self.mix.has(Fault::Patients) {
+            return Ok(());
+        }
+        let stores: Vec<String> = self.model.devices.iter().flat_map(|device| device.stores.clone()).collect();
+        let is_patient = |key: &Key| key.0 == "name" && key.1.starts_with(PATIENT_PREFIX);
+        let known = self.model.versions.keys().filter(|key| is_patient(key));
+        let patients: Vec<String> = known.map(|key| key.1.clone()).collect();
+        for _ in 0..self.random.range(0, 4).min(patients.len() as u64) {
+            let patient = self.random.pick::<String>(&patients).clone();
+            let (store, is_at_once) = (self.random.pick::<String>(&stores).clone(), self.random.chance(250));
+            let (id, to) = (RecordId::new(&patient).expect("it is short"), RecordId::new(&store).expect("it is short"));
+            let wall_ms = self.wall_ms(self.centre.clock_off_ms);
+            let Some(live) = &mut self.centre.live else { return Ok(()) };
+            match live.store.batch(wall_ms, |batch| batch.set_home_store(&id, &to, is_at_once)) {
+                Ok(Ok(outcome)) => {
+                    self.note(format_args!("{patient} gets the home store {store}: {outcome:?}"));
+                    self.after_commit()?;
+                }
+                Ok(Err(StoreError::Refused(_))) => {}
+                Ok(Err(error)) | Err(error) => return self.central_failed("home store", &error.to_string()),
+            }
+        }
+        Ok(())
     }
 
     /// Central makes two of its records one, by its verb or by an edit.

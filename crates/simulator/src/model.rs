@@ -56,6 +56,8 @@ pub struct Logged {
     pub header: Option<Key>,
     /// What it does.
     pub change: Change,
+    /// The number that it was written under.
+    pub ownership: u32,
     /// Whether its group ends here.
     pub ends_group: bool,
     /// What has to become of it.
@@ -164,6 +166,7 @@ pub fn logged(catalogue: &Catalogue, bytes: &[u8], hash: Hash, expected: Expecte
         key: (table.name().to_owned(), entry.record.as_str().to_owned()),
         header,
         change,
+        ownership: entry.ownership.0,
         ends_group: entry.is_group_end,
         expected,
         is_lost: false,

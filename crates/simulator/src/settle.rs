@@ -6,20 +6,27 @@ use std::sync::Arc;
 
 use domain::catalogue::DataType;
 use domain::merge::Merged;
+use protocol::ids::SiteId;
 
 use crate::centre::Said;
 use crate::device::{Role, Step};
-use crate::model::{Columns, Expected, Key, Violation, violation};
+use crate::mix::Fault;
+use crate::model::{Change, Columns, Expected, Key, Version, Violation, violation};
 use crate::oracle::columns_at_central;
 use crate::visibility::Sight;
+use crate::work::PATIENT_PREFIX;
 use crate::world::World;
 
 /// Sessions for each site until it is drained: 2 and the longest chain of waits, which is one (a line and its header).
 const SESSIONS_MAX: u64 = 3;
 /// Sessions that it may take beside that to see which of two devices goes on, and to heal with a central that was set back.
 const FORK_SESSIONS: u64 = 3;
+/// Sessions that a patient takes beside that to get to another home: its home site reads that it goes, and says that it has.
+const HOME_SESSIONS: u64 = 2;
 /// How often a session that failed because of a fork is tried again at once, when somebody has seen to it.
 const TRIES_MAX: u32 = 8;
+/// Bits of a patient's ownership number below the count of its transfers (`docs/sync-protocol.md`).
+const TRANSFER_SHIFT: u32 = 20;
 /// Requests of one session, at most: more is a session that does not end.
 const REQUESTS_MAX: u64 = 100_000;
 
@@ -30,10 +37,15 @@ impl World {
     /// The first invariant that does not hold.
     pub fn settle(&mut self) -> Result<(), Violation> {
         self.heal()?;
-        let rounds = if self.counts.forks > 0 { SESSIONS_MAX + FORK_SESSIONS } else { SESSIONS_MAX };
+        let forks = if self.counts.forks > 0 { FORK_SESSIONS } else { 0 };
+        let transfers = if self.mix.has(Fault::HomeTransfers) { HOME_SESSIONS } else { 0 };
+        let rounds = SESSIONS_MAX + forks + transfers;
         for round in 1..=rounds {
             for index in 0..self.devices.len() {
                 self.sync_calmly(index, round < rounds, TRIES_MAX)?;
+                if round == 1 {
+                    self.record_rest(index)?;
+                }
             }
             self.judge_rest()?;
             self.note(format_args!("round {round} is over"));
@@ -108,18 +120,16 @@ impl World {
                 return violation("10", format!("device {index} does not come up though nothing is wrong"));
             }
             self.excused.remove(&index);
-            let rest = self.with_office(index, crate::work::Desk::rest).unwrap_or_default();
-            // Grants come with the first session; until then nothing may be written.
-            if self.is_granted(index) {
-                self.record(index, rest)?;
-            }
+            self.record_rest(index)?;
         }
         self.forget_events();
         Ok(())
     }
 
-    fn is_granted(&self, index: usize) -> bool {
-        self.model.devices.get(index).is_some_and(|model| model.is_granted)
+    /// Headers that lines wait for. Grants come with the first session; until then nothing may be written.
+    fn record_rest(&mut self, index: usize) -> Result<(), Violation> {
+        let rest = self.with_office(index, crate::work::Desk::rest).unwrap_or_default();
+        if rest.is_empty() { Ok(()) } else { self.record(index, rest) }
     }
 
     /// One session over a link that does nothing wrong. It may give up only if `may_stall`, and only while central judges so
@@ -273,6 +283,8 @@ impl World {
         self.inspector.close();
         let failed = |error: sql::SqlError| violation("3", format!("central's store cannot be read: {error}"));
         let journals = self.inspector.journals().or_else(|error| failed(error).map(|()| Vec::new()))?;
+        let patients = self.patients_of_one_life();
+        let mut writers: BTreeMap<(String, u32), SiteId> = BTreeMap::new();
         for journal in journals.iter().filter(|journal| journal.site.0 > 1) {
             let entries = self.inspector.entries(journal.number, journal.floor);
             let entries = entries.or_else(|error| failed(error).map(|()| Vec::new()))?;
@@ -330,6 +342,20 @@ impl World {
                 if is_refused {
                     log.refused.insert(entry.sequence);
                     self.counts.refused += 1;
+                } else if entry.verdict.is_none()
+                    && known.key.0 == "name"
+                    && known.change != Change::Delete
+                    && patients.contains(&known.key.1)
+                {
+                    let under = (known.key.1.clone(), known.ownership >> TRANSFER_SHIFT);
+                    let writer = *writers.entry(under.clone()).or_insert(journal.site);
+                    if writer != journal.site {
+                        let (patient, transfers) = under;
+                        let site = journal.site;
+                        let what =
+                            format!("sites {writer} and {site} both wrote {patient} after {transfers} transfers");
+                        return violation("8", what);
+                    }
                 }
             }
         }
@@ -372,6 +398,17 @@ impl World {
         }
         self.compare_with_central(index)?;
         self.check_view(index, true)
+    }
+
+    /// Patients of which central never lost anything and that were never made again: their transfers are counted once.
+    fn patients_of_one_life(&self) -> BTreeSet<String> {
+        if self.mix.has(Fault::CentralSetBack) {
+            return BTreeSet::new();
+        }
+        let is_patient = |key: &Key| key.0 == "name" && key.1.starts_with(PATIENT_PREFIX);
+        let lived_once = |versions: &[Version]| versions.iter().all(|version| version.data.is_some());
+        let all = self.model.versions.iter().filter(|(key, versions)| is_patient(key) && lived_once(versions));
+        all.map(|(key, _)| key.1.clone()).collect()
     }
 
     fn is_in_central_log(&mut self, journal: protocol::ids::JournalId, sequence: u64) -> Result<bool, Violation> {

@@ -65,6 +65,8 @@ pub struct Office<'a> {
     pub site: u32,
     /// Wall clock of the device.
     pub wall_ms: u64,
+    /// Whether the device knows that it holds its stores: a header that it does not take is not offered again.
+    pub is_granted: bool,
 }
 
 impl Desk {
@@ -78,7 +80,7 @@ impl Desk {
         if office.mix.strikes(Fault::LineFirst, random) {
             planned.extend(self.line_first(office, random));
         }
-        if !self.owed_headers.is_empty() && random.chance(400) {
+        if !self.owed_headers.is_empty() && random.chance(400) && office.is_granted {
             planned.push(self.owed_header(office, random));
         }
         if office.mix.has(Fault::Patients) {
@@ -165,7 +167,7 @@ impl Desk {
     /// The headers that lines wait for, so that nothing need wait for ever.
     pub fn rest(&mut self, office: &Office<'_>, random: &mut Random) -> Vec<Planned> {
         let mut planned = Vec::new();
-        while !self.owed_headers.is_empty() {
+        while office.is_granted && !self.owed_headers.is_empty() {
             planned.push(self.owed_header(office, random));
         }
         planned

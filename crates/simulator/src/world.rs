@@ -331,6 +331,7 @@ impl World {
             central: &self.central_records,
             site: site.0,
             wall_ms,
+            is_granted: self.model.devices.get(index)?.is_granted,
         };
         Some(work(self.desks.get_mut(index)?, &office, &mut self.random))
     }

@@ -38,6 +38,14 @@ pub(super) fn record(value: &Value) -> String {
     if let Some(end) = value["merged"]["into"].as_str() {
         text += &fact("merged", &merge_steps(&value["merged"], end));
     }
+    let transfer = &value["home_transfer"];
+    if !transfer.is_null() {
+        let (to, site) = (plain(&transfer["to"]), &transfer["waits_for_site"]);
+        let waits = format!(
+            "goes to store {to}, once site {site} has read that and sent what it recorded; until then nobody edits it anew"
+        );
+        text += &fact("home store", &waits);
+    }
     for lane in items(value, "lanes") {
         text += &fact("lane", &lane_standing(lane));
     }

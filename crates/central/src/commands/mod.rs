@@ -2,6 +2,7 @@
 
 mod explain;
 mod input;
+mod patients;
 mod show;
 mod visibility;
 
@@ -20,7 +21,7 @@ use crate::folder::{FolderPaths, check_initialised};
 use crate::keys;
 use crate::operations::{
     self, Done, LIST_LIMIT_DEFAULT, Progress, RecordsToList, Request, SetAsidePlace, SetAsideToList, SiteToAdd,
-    SiteToEdit, VisibilityToList,
+    SiteToEdit, TransfersToList, VisibilityToList,
 };
 use crate::serve;
 use input::{Asked, Input};
@@ -88,6 +89,9 @@ enum Command {
     /// Who writes central data: central, or a remote site, the primary of a mirrored system.
     #[command(subcommand)]
     Mirror(MirrorCommand),
+    /// Home stores of patients.
+    #[command(subcommand)]
+    Patient(PatientCommand),
     /// Record central data from NDJSON lines {"table","op","id","data"}: all lines, or none if one is bad.
     Import {
         /// The file, or - for standard input.
@@ -296,6 +300,29 @@ enum MirrorCommand {
 }
 
 #[derive(Subcommand)]
+enum PatientCommand {
+    /// Give a patient another home store, whose site edits it then. Until its present home site has sent what it recorded nobody does.
+    SetHomeStore {
+        /// The patient's id.
+        patient: String,
+        /// The store's id; that of the present home store calls off a transfer that is on its way.
+        store: String,
+        /// Without waiting: what the home site has not sent is refused, and set aside.
+        #[arg(long)]
+        at_once: bool,
+    },
+    /// Patients that are on their way to another home store.
+    Transfers {
+        /// Only those of patients behind this id.
+        #[arg(long)]
+        after: Option<String>,
+        /// At most this many.
+        #[arg(long)]
+        limit: Option<u32>,
+    },
+}
+
+#[derive(Subcommand)]
 enum VisibilityCommand {
     /// Make a name visible in a store.
     Add(JoinArguments),
@@ -411,6 +438,12 @@ pub fn run(arguments: Arguments, output: &mut dyn Write) -> Result<Exit, Central
         Command::Mirror(MirrorCommand::Enable { primary }) => Request::MirrorEnable { primary },
         Command::Mirror(MirrorCommand::Disable { at_once }) => Request::MirrorDisable { is_at_once: at_once },
         Command::Mirror(MirrorCommand::Show) => Request::MirrorShow,
+        Command::Patient(PatientCommand::SetHomeStore { patient, store, at_once }) => {
+            Request::PatientSetHomeStore { patient, store, is_at_once: at_once }
+        }
+        Command::Patient(PatientCommand::Transfers { after, limit }) => {
+            Request::PatientTransfers(TransfersToList { after, limit })
+        }
         Command::Visibility(VisibilityCommand::Add(JoinArguments { name, store })) => {
             Request::VisibilityAdd { name, store }
         }

@@ -11,6 +11,7 @@ use protocol::ids::{OwnershipNumber, SiteId};
 use serde_json::{Value, json};
 
 use super::mirror::mirror_json;
+use super::patients::transfer_json;
 use super::records::known_table;
 use super::request::Done;
 use super::sites::record_id;
@@ -21,15 +22,16 @@ use crate::store::{Explained, KeptEntries, KeptEntry, LaneStanding, MergedRecord
 pub(super) fn explain(center: &Center, table: &str, id: &str) -> Result<Done, CentralError> {
     let known = known_table(center, table)?;
     let (name, wanted) = (known.name().to_owned(), record_id(id)?);
-    let (explained, names, mirror) = center.read(move |reading| {
+    let (explained, transfer, names, mirror) = center.read(move |reading| {
         reading.at_once(|reading| {
             let explained = reading.explain(&name, &wanted)?;
+            let transfer = if name == NAME_TABLE { reading.home_transfer_of(&wanted)? } else { None };
             let mut names = BTreeMap::new();
             for site in holders(&explained) {
                 names.extend(reading.site(site)?.map(|found| (site, found.name)));
             }
             let mirror = mirror_json(reading)?;
-            Ok::<_, crate::store::StoreError>((explained, names, mirror))
+            Ok::<_, crate::store::StoreError>((explained, transfer, names, mirror))
         })
     })?;
     let data_type = type_of_record(known, &explained);
@@ -55,6 +57,7 @@ pub(super) fn explain(center: &Center, table: &str, id: &str) -> Result<Done, Ce
         "holder": explained.holder.map(|holder| holder_json(holder, &names)),
         "message": explained.message.as_ref().map(|message| message_json(message, &names)),
         "merged": explained.merged.as_ref().map(merged_json),
+        "home_transfer": transfer.as_ref().map(transfer_json),
         "lanes": explained.lanes.iter().map(|lane| lane_json(lane, data_type)).collect::<Vec<_>>(),
     });
     add_kept(&mut told, &explained.kept);

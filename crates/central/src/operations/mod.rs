@@ -4,6 +4,7 @@ mod explain;
 mod import;
 mod merge;
 mod mirror;
+mod patients;
 mod records;
 mod request;
 mod set_aside;
@@ -17,7 +18,7 @@ pub(crate) use import::nameless_file;
 pub use import::{IMPORT_BATCH_EDITS_MAX, SPOOL_BYTES_MAX};
 pub use request::{
     Done, LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX, Progress, RecordsToList, Request, SetAsidePlace, SetAsideToList,
-    SiteToAdd, SiteToEdit, VisibilityToList,
+    SiteToAdd, SiteToEdit, TransfersToList, VisibilityToList,
 };
 
 use crate::center::Center;
@@ -52,6 +53,10 @@ pub fn perform(
         Request::MirrorEnable { primary } => mirror::enable(center, &primary),
         Request::MirrorDisable { is_at_once } => mirror::disable(center, is_at_once),
         Request::MirrorShow => mirror::show(center),
+        Request::PatientSetHomeStore { patient, store, is_at_once } => {
+            patients::set_home_store(center, &patient, &store, is_at_once)
+        }
+        Request::PatientTransfers(which) => patients::transfers(center, &which),
         Request::Import { continue_past_refused } => import::import(center, continue_past_refused, input, events),
         Request::Merge { table, from, into } => merge::merge(center, &table, &from, &into),
         Request::Records(which) => records::list(center, &which),

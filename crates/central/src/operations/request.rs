@@ -109,6 +109,18 @@ pub enum Request {
     },
     /// Who writes central data.
     MirrorShow,
+    /// Give a patient another home store.
+    PatientSetHomeStore {
+        /// The patient's id.
+        patient: String,
+        /// The store's id.
+        store: String,
+        /// Without waiting for what its home site has not sent.
+        #[serde(default)]
+        is_at_once: bool,
+    },
+    /// Patients that are on their way to another home store.
+    PatientTransfers(TransfersToList),
     /// Record central data: NDJSON lines follow.
     Import {
         /// Record the good lines and list the refused ones, instead of recording nothing when one is bad.
@@ -152,6 +164,7 @@ impl Request {
             | Self::StoreShow { .. }
             | Self::VisibilityList(_)
             | Self::MirrorShow
+            | Self::PatientTransfers(_)
             | Self::SetAsideList(_)
             | Self::Records(_)
             | Self::Explain { .. }
@@ -166,6 +179,7 @@ impl Request {
             | Self::StoreSetRole { .. }
             | Self::MirrorEnable { .. }
             | Self::MirrorDisable { .. }
+            | Self::PatientSetHomeStore { .. }
             | Self::VisibilityAdd { .. }
             | Self::VisibilityRemove { .. }
             | Self::HealingEnd
@@ -204,6 +218,18 @@ pub struct VisibilityToList {
     #[serde(default)]
     pub store: Option<String>,
     /// Only those whose record's id is behind this one.
+    #[serde(default)]
+    pub after: Option<String>,
+    /// How many, at most [`LIST_LIMIT_MAX`].
+    #[serde(default)]
+    pub limit: Option<u32>,
+}
+
+/// Which transfers of patients.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TransfersToList {
+    /// Only those of patients behind this one.
     #[serde(default)]
     pub after: Option<String>,
     /// How many, at most [`LIST_LIMIT_MAX`].

@@ -55,6 +55,7 @@ impl Batch<'_> {
             }
             if let Some(head) = head.whole() {
                 batch.follow_returning(head)?;
+                batch.follow_home_transfers(head)?;
             }
             let mut told = match head.whole() {
                 Some(head) => batch.told(head, &journal)?,
@@ -93,6 +94,17 @@ impl Batch<'_> {
             };
             Ok(Conclusion { reply, scopes })
         })
+    }
+
+    /// Whether everything that the device had recorded when it made this head is judged, and it has heard what became of it: a verdict
+    /// that came behind what others write from now on would put the older edit on top of that.
+    pub(super) fn has_heard_of_all(&mut self, head: &RequestHead) -> Result<bool, StoreError> {
+        let site = self.site(head.site)?;
+        let has_older = site.has_unjudged_journal;
+        let is_judged = site.journal.as_ref().is_some_and(|journal| {
+            journal.id == head.journal && journal.received >= head.head && journal.judged >= journal.received
+        });
+        Ok(is_judged && !has_older && self.control_count(head.site)? == 0)
     }
 
     /// What a site is told beside its receipt.

@@ -6,7 +6,7 @@ use domain::apply::{normalise_import, operation_for};
 use domain::catalogue::Table;
 use domain::edit::{Edit, EditOp};
 use domain::json;
-use domain::judge::{Effect, Side, Verdict, judge};
+use domain::judge::{Applied, Effect, Side, Verdict, judge};
 use protocol::chain;
 use protocol::entry::{Entry, Operation};
 use protocol::ids::{OwnershipNumber, Sequence, SiteId};
@@ -184,6 +184,19 @@ impl Batch<'_> {
         };
         let number = view.into_numbers().get(&key).copied().flatten();
         entry.ownership = applied.ownership;
+        self.write_judged(key, &entry, &applied, number)?;
+        Ok(Ok(()))
+    }
+
+    /// Logs an edit of central's own in its journal, and writes what it comes to. `number` is that of the record if it is stored.
+    pub(super) fn write_judged(
+        &mut self,
+        key: Key,
+        entry: &Entry,
+        applied: &Applied,
+        number: Option<i64>,
+    ) -> Result<(), StoreError> {
+        let site = SiteId::CENTRAL;
         let bytes = entry.encode();
         let journal = self.active_journal(site)?.clone();
         let hash = chain::extend(journal.received_hash, &bytes);
@@ -191,12 +204,12 @@ impl Batch<'_> {
         self.active_journal(site)?.judged = received.sequence;
         if applied.effect == Effect::Write {
             let author = Author { site, journal: journal.number, sequence: received.sequence };
-            self.write_record(author, &key, &applied, number)?;
+            self.write_record(author, &key, applied, number)?;
         }
         if self.state.waiting > 0 {
             self.settle(vec![Change { site, key, is_gone: false, is_cancelled: false }])?;
         }
-        Ok(Ok(()))
+        Ok(())
     }
 }
 

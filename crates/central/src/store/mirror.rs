@@ -202,14 +202,7 @@ impl Batch<'_> {
         if mirror.phase != MirrorPhase::Returning || mirror.site != head.site || head.control.0 < mirror.control {
             return Ok(());
         }
-        let site = self.site(head.site)?;
-        let has_older = site.has_unjudged_journal;
-        let is_judged = site.journal.as_ref().is_some_and(|journal| {
-            journal.id == head.journal && journal.received >= head.head && journal.judged >= journal.received
-        });
-        // And heard: a verdict that came behind what central writes from now on would put the older edit on top of that.
-        let is_heard = self.control_count(head.site)? == 0;
-        if is_judged && !has_older && is_heard { self.end_mirror() } else { Ok(()) }
+        if self.has_heard_of_all(head)? { self.end_mirror() } else { Ok(()) }
     }
 
     /// Another device speaks for the site: of the one before nothing is taken any more.

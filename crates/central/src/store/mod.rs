@@ -21,6 +21,7 @@ mod explain_store;
 mod gained;
 mod healing;
 mod holdings;
+mod home_transfers;
 mod import;
 mod joins;
 mod judging;
@@ -69,6 +70,7 @@ pub use error::{StoreError, answer};
 pub use explain::{Explained, LaneStanding, MessageEnd, MessageStanding, SITES_NAMED_MAX};
 pub use explain_store::{ROWS_COUNTED_MAX, StoreExplained, StoreStanding};
 pub use healing::Healing;
+pub use home_transfers::{HomeStore, HomeTransfer};
 pub use import::{ImportMode, ImportRefusal, ImportReport};
 pub use kept::{ENTRIES_NAMED_MAX, KeptEntries, KeptEntry};
 pub use limits::{

@@ -20,6 +20,7 @@ impl Batch<'_> {
         }
         // A name that is no patient has no key: it goes to every site.
         let home = applied.store.as_ref().filter(|_| matches!(applied.visible_key, Some(VisibleKey::Name(_))));
+        self.follow_home_transfer(id, applied.row.as_ref(), home)?;
         let sql = "SELECT store FROM patient_home WHERE name = ?1";
         let before = self.sql.query_one(sql, &[id.as_str().into()], |row| text::record_id(row, 0))?;
         if before.as_ref() == home {

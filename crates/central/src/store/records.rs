@@ -174,6 +174,21 @@ impl Batch<'_> {
         Ok(number)
     }
 
+    /// The store that is kept beside a record; neither its data nor its place in any lane changes.
+    pub(super) fn change_store_kept(&mut self, number: i64, store: &RecordId) -> Result<(), StoreError> {
+        let sql =
+            "SELECT table_name, id, data, position FROM record WHERE number = ?1 AND (store IS NULL OR store <> ?2)";
+        let found = self.sql.query_one(sql, &[number.into(), store.as_str().into()], |row| {
+            let content = (Some(store.as_str()), row.optional_text(2)?, row.unsigned(3)?);
+            Ok(record_checksum(row.text(0)?, row.text(1)?, content))
+        })?;
+        if let Some(checksum) = found {
+            let sql = "UPDATE record SET store = ?2, checksum = ?3 WHERE number = ?1";
+            self.sql.execute(sql, &[number.into(), store.as_str().into(), checksum.into()])?;
+        }
+        Ok(())
+    }
+
     /// The lanes that a record stands in, without those of single sites, in which it says what they have come to see.
     pub(super) fn lanes_of(&mut self, record: i64) -> Result<Vec<LaneRow>, StoreError> {
         let mut lanes = Vec::new();

@@ -6,7 +6,7 @@
 use sql::Migration;
 
 /// Number of the last migration.
-pub(super) const VERSION: u32 = 16;
+pub(super) const VERSION: u32 = 17;
 
 /// Every step. A released one never changes.
 pub(super) const MIGRATIONS: &[Migration] = &[
@@ -26,7 +26,20 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     Migration { number: 14, name: "which device was chosen", ddl: CHOSEN },
     Migration { number: 15, name: "who writes central data", ddl: AUTHORITY },
     Migration { number: 16, name: "names that are one", ddl: NAME_ALIASES },
+    Migration { number: 17, name: "home stores", ddl: HOME_TRANSFERS },
 ];
+
+/// See the module `home_transfers`. `position`: of the record that says that the patient goes there.
+const HOME_TRANSFERS: &str = "
+CREATE TABLE home_transfer (
+    patient {text} PRIMARY KEY,
+    site {bigint} NOT NULL,
+    to_store {text} NOT NULL,
+    position {bigint} NOT NULL,
+    asked_ms {bigint} NOT NULL
+) {keyed_table};
+CREATE INDEX home_transfer_site ON home_transfer (site, position);
+";
 
 /// See the module `name_merges`. Filled at the next start from the merges that are there.
 const NAME_ALIASES: &str = "

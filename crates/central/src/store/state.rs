@@ -72,6 +72,8 @@ pub(super) struct SiteState {
     pub(super) gained_floor: u64,
     /// Whether changes of what it sees wait to be carried out for it.
     pub(super) has_backfill: bool,
+    /// Whether patients of its stores may be on their way to other home stores.
+    pub(super) has_home_transfers: bool,
     /// What it does not receive any more, or receives anew, and the control row that says so.
     pub(super) drops: BTreeMap<ScopeId, u64>,
 }
@@ -376,8 +378,10 @@ impl SiteState {
             Ok(ControlFlow::Continue(()))
         })?;
         let backfill = sql.query_integer("SELECT 1 FROM backfill WHERE site = ?1 LIMIT 1", &[id])?;
+        let home_transfer = sql.query_integer("SELECT 1 FROM home_transfer WHERE site = ?1 LIMIT 1", &[id])?;
         Ok(Some(Self {
             has_backfill: backfill.is_some(),
+            has_home_transfers: home_transfer.is_some(),
             is_enrolled,
             generation,
             control_last,

@@ -9,8 +9,9 @@ use protocol::ids::{OwnershipNumber, RecordId, SiteId, TableRef};
 use protocol::row::Row;
 
 use super::store_data::key_words;
-use super::{Applied, Case, Effect, Found, Header, Refusal, RefusalCode, Side, Verdict, View};
+use super::{Applied, Case, Effect, Found, Header, Holding, Refusal, RefusalCode, Side, Verdict, View};
 use crate::catalogue::{KeyError, Table};
+use crate::home_transfer::PatientHome;
 use crate::scope::Scope;
 use crate::store::NAME_TABLE;
 use crate::visibility::{Join, VisibleKey};
@@ -78,9 +79,9 @@ impl Case<'_> {
     }
 
     fn judge_patient<V: View>(&self, view: &mut V, found: &Found, after: Option<Row>) -> Result<Verdict, V::Error> {
-        let stored = match self.stored_store(found) {
+        let stored = match self.stored_home(found) {
             None => None,
-            Some(store) => match self.at_home(view, store)? {
+            Some(home) => match self.at_home(view, home)? {
                 Ok(home) => Some(home),
                 Err(refused) => return Ok(refused),
             },
@@ -106,8 +107,8 @@ impl Case<'_> {
         let home = match stored {
             Some(home) if home.store != incoming => {
                 let what = format!(
-                    "has the home store {} and would get {incoming}; a patient gets another home store by an explicit transfer only, \
-                     which is not built yet",
+                    "has the home store {} and would get {incoming}; only central gives a patient another home store (patient \
+                     set-home-store)",
                     home.store
                 );
                 return Ok(self.refused(RefusalCode::OwnerChange, &what));
@@ -117,7 +118,7 @@ impl Case<'_> {
                 if let Some(refused) = self.cannot_be_patient(view, found)? {
                     return Ok(Verdict::Refuse(refused));
                 }
-                match self.at_home(view, incoming)? {
+                match self.at_home(view, PatientHome::of(&row, incoming))? {
                     Ok(home) => home,
                     Err(refused) => return Ok(refused),
                 }
@@ -155,7 +156,7 @@ impl Case<'_> {
         };
         let stored = match home_of_stored(view, names, found, before.as_ref())? {
             None => None,
-            Some(store) => match self.at_home(view, store)? {
+            Some(home) => match self.at_home(view, home)? {
                 Ok(home) => Some(home),
                 Err(refused) => return Ok(refused),
             },
@@ -180,7 +181,7 @@ impl Case<'_> {
             return Ok(self.refused(RefusalCode::OwnerChange, &what));
         }
         let incoming = match self.home_of(view, names, &patient)? {
-            Ok(Some(store)) => store,
+            Ok(Some(home)) => home,
             Ok(None) => {
                 let what = format!("hangs on name {patient}, which is no patient; name a patient");
                 return Ok(self.refused(RefusalCode::NotAPatient, &what));
@@ -188,10 +189,10 @@ impl Case<'_> {
             Err(verdict) => return Ok(verdict),
         };
         let home = match stored {
-            Some(home) if home.store != incoming => {
+            Some(home) if home.store != incoming.store => {
                 let what = format!(
-                    "was of a patient of store {} and would be of one of store {incoming}; make a new record for patient {patient}",
-                    home.store
+                    "was of a patient of store {} and would be of one of store {}; make a new record for patient {patient}",
+                    home.store, incoming.store
                 );
                 return Ok(self.refused(RefusalCode::OwnerChange, &what));
             }
@@ -205,31 +206,41 @@ impl Case<'_> {
         Ok(Verdict::Accept(home.written(Some(row), Some(VisibleKey::Name(patient)), Some(parent))))
     }
 
-    /// The home store of a patient; `None` for a name that is none.
-    fn home_of<V: View>(&self, view: &mut V, names: &Table, patient: &RecordId) -> Step<Option<RecordId>, V::Error> {
+    /// Whose a patient is; `None` for a name that is no patient.
+    fn home_of<V: View>(&self, view: &mut V, names: &Table, patient: &RecordId) -> Step<Option<PatientHome>, V::Error> {
         let table = names.reference();
         let wait = || Ok(Err(Verdict::Wait { table: table.clone(), record: patient.clone() }));
         let refused = |code, what: &str| Ok(Err(self.refused(code, what)));
-        match (view.header(table, patient)?, self.side) {
-            (Header::Here { store }, _) => Ok(Ok(store)),
-            (Header::Unknown, Side::Central) => wait(),
-            (Header::Unknown, Side::Device) => refused(
+        match (view.record(table, patient)?, self.side) {
+            (Found::Here { row, store }, _) => Ok(Ok(store.map(|store| PatientHome::of(&row, store)))),
+            (Found::Unknown, Side::Central) => wait(),
+            (Found::Unknown, Side::Device) => refused(
                 RefusalCode::HeaderMissing,
                 &format!("needs its patient {patient}, which is not here; record the patient first"),
             ),
-            (Header::Deleted, Side::Central) if view.is_waiting(self.author, table, patient)? => wait(),
-            (Header::Deleted, _) => {
+            (Found::Deleted { .. }, Side::Central) if view.is_waiting(self.author, table, patient)? => wait(),
+            (Found::Deleted { .. }, _) => {
                 refused(RefusalCode::HeaderDeleted, &format!("needs its patient {patient}, which was deleted"))
             }
         }
     }
 
+    /// A patient's home as it is stored; of one that was deleted it is kept with the tombstone.
+    fn stored_home(&self, found: &Found) -> Option<PatientHome> {
+        let store = self.stored_store(found)?;
+        Some(match found {
+            Found::Here { row, .. } => PatientHome::of(row, store),
+            Found::Unknown | Found::Deleted { .. } => PatientHome::plain(store),
+        })
+    }
+
     /// That the author holds a home store and a dispensary, and under which number it writes.
-    fn at_home<V: View>(&self, view: &mut V, store: RecordId) -> Step<Home, V::Error> {
+    fn at_home<V: View>(&self, view: &mut V, home: PatientHome) -> Step<Home, V::Error> {
+        let store = &home.store;
         let refused = |code, what: &str| Ok(Err(self.refused(code, what)));
         let author = self.author;
         let rule = format!("is written where the home store {store} is active");
-        let holding = match view.holding(&store)? {
+        let holding = match view.holding(store)? {
             None if self.side == Side::Central || author == SiteId::CENTRAL => {
                 let what = format!("{rule}, and central has no such store; name one that it has");
                 return refused(RefusalCode::NotHomeSite, &what);
@@ -244,8 +255,24 @@ impl Case<'_> {
             }
             Some(holding) => holding,
         };
-        if let Some(refusal) = self.wrong_number("the home store", store.as_str(), holding) {
+        let ownership = home.number(holding.ownership);
+        let written = self.entry.ownership;
+        if self.side == Side::Central && home.had_another_count(written, holding.ownership) {
+            let what = format!(
+                "was recorded before central had last given the patient a home store, which is {store}; what it says may be older than \
+                 what is here"
+            );
+            return refused(RefusalCode::OwnershipNumber, &what);
+        }
+        if let Some(refusal) = self.wrong_number("the home store", store.as_str(), Holding { ownership, ..holding }) {
             return Ok(Err(Verdict::Refuse(refusal)));
+        }
+        if let Some(goes_to) = home.goes_to.as_ref().filter(|_| self.side == Side::Device) {
+            let what = format!(
+                "is of a patient that goes to the home store {goes_to}, and is not edited until it is there; the site that holds that store \
+                 edits it then"
+            );
+            return refused(RefusalCode::HomeTransfer, &what);
         }
         if !view.has_dispensary(author)? {
             let what = format!(
@@ -253,7 +280,7 @@ impl Case<'_> {
             );
             return refused(RefusalCode::NoDispensary, &what);
         }
-        Ok(Ok(Home { store, ownership: holding.ownership }))
+        Ok(Ok(Home { store: home.store, ownership }))
     }
 
     fn names(&self) -> Option<&Table> {
@@ -281,21 +308,23 @@ impl Home {
     }
 }
 
-/// The home store of a record that is or was here: its patient's, or the one kept beside it if the patient is gone.
+/// The home of a record that is or was here: its patient's, or by the store that is kept beside it if the patient is gone.
 fn home_of_stored<V: View>(
     view: &mut V,
     names: &Table,
     found: &Found,
     patient: Option<&RecordId>,
-) -> Result<Option<RecordId>, V::Error> {
-    if let Some(patient) = patient
-        && let Header::Here { store: Some(store) } = view.header(names.reference(), patient)?
-    {
-        return Ok(Some(store));
-    }
+) -> Result<Option<PatientHome>, V::Error> {
     // Its own store column is where it was made, and no home store.
-    Ok(match found {
+    let kept = match found {
         Found::Here { store, .. } | Found::Deleted { store } => store.clone(),
         Found::Unknown => None,
+    };
+    let Some(patient) = patient else { return Ok(kept.map(PatientHome::plain)) };
+    Ok(match view.record(names.reference(), patient)? {
+        Found::Here { row, store: Some(store) } => Some(PatientHome::of(&row, store)),
+        // It may have had another home store than when the record was written.
+        Found::Deleted { store: Some(store) } => Some(PatientHome::plain(store)),
+        _ => kept.map(PatientHome::plain),
     })
 }

@@ -83,6 +83,10 @@ refusal_codes! {
     NotHomeSite = "not_home_site",
     /// The author holds the home store and no active dispensary.
     NoDispensary = "no_dispensary",
+    /// A patient that is on its way to another home store.
+    HomeTransfer = "home_transfer",
+    /// A column that central alone sets.
+    CentralColumn = "central_column",
     /// What hangs on a patient would hang on a name that is none.
     NotAPatient = "not_a_patient",
     /// A patient that would be a store's name, or a store with the name of a patient.

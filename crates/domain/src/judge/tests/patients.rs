@@ -175,6 +175,79 @@ fn at_central_a_patients_number_must_be_that_of_its_home_store() {
     assert_eq!(applied.ownership, OwnershipNumber(4), "the device learns the number from the judge");
 }
 
+/// The number of store S1's grant after one transfer of a patient.
+const ONCE: u32 = 1 + (1 << 20);
+
+#[test]
+fn after_a_transfer_a_patient_is_written_under_another_number() {
+    let mut world = world();
+    world.here("name", "P1", Some("S1"), r#"{"type":"patient","supplying_store_id":"S1","outpost_home_transfers":1}"#);
+    for (edit, number) in [
+        (r#"patch# name P1 {"first":"A"}"#, ONCE),
+        ("delete# name P1", ONCE),
+        (r#"put# encounter X {"name_ID":"P1"}"#, ONCE),
+        (r#"patch# encounter D1 {"store_ID":"S1"}"#, ONCE),
+        ("delete# encounter D1", ONCE),
+        (r#"put# name_store_join J {"store_ID":"S1","name_ID":"P1"}"#, ONCE),
+    ] {
+        let under = |number: u32| edit.replacen('#', &format!("#{number}"), 1);
+        assert!(world.outcome(Side::Central, HERE, &under(number)).starts_with("accept"), "{edit}");
+        assert_eq!(world.outcome(Side::Central, HERE, &under(1)), "ownership_number", "{edit}");
+        let entry = world.entry(&under(0));
+        let Verdict::Accept(applied) = world.judge_entry(Side::Device, HERE, &entry) else {
+            panic!("{edit} is refused")
+        };
+        assert_eq!(applied.ownership, OwnershipNumber(number), "{edit}");
+    }
+}
+
+#[test]
+fn a_patient_that_goes_elsewhere_is_edited_no_more_on_its_device_and_still_taken_by_central() {
+    let mut world = world();
+    world.here("name", "P1", Some("S1"), r#"{"type":"patient","supplying_store_id":"S1","outpost_home_goes_to":"S3"}"#);
+    for edit in [
+        r#"patch name P1 {"first":"A"}"#,
+        r#"put name P1 {"type":"patient","supplying_store_id":"S1"}"#,
+        "delete name P1",
+        r#"put encounter X {"name_ID":"P1"}"#,
+        "delete encounter D1",
+        r#"put name_store_join J {"store_ID":"S1","name_ID":"P1"}"#,
+    ] {
+        assert_eq!(world.outcome(Side::Device, HERE, edit), "home_transfer", "{edit}");
+        assert!(world.outcome(Side::Central, HERE, edit).starts_with("accept"), "{edit}");
+    }
+    let entry = world.entry(r#"put name P1 {"type":"patient","supplying_store_id":"S1"}"#);
+    let Verdict::Accept(applied) = world.judge_entry(Side::Central, HERE, &entry) else { panic!("refused") };
+    let kept = home_transfer::goes_to(&applied.row.unwrap());
+    assert_eq!(kept, Some(id("S3")), "a put that does not name it keeps it");
+}
+
+#[test]
+fn what_central_alone_sets_in_a_patient_no_edit_sets() {
+    let sets = [
+        r#"patch name P1 {"outpost_home_goes_to":"S2"}"#,
+        r#"patch name P1 {"outpost_home_transfers":1}"#,
+        r#"put name P1 {"type":"patient","supplying_store_id":"S1","outpost_home_transfers":1}"#,
+        r#"put name X {"type":"patient","supplying_store_id":"S1","outpost_home_goes_to":"S3"}"#,
+    ];
+    for side in BOTH {
+        check(side, HERE, &sets.map(|edit| (edit, "central_column")));
+    }
+    let new = r#"put#1048577 name X {"type":"patient","supplying_store_id":"S1","outpost_home_transfers":1}"#;
+    check(Side::Device, HERE, &[(new, "central_column")]);
+    // One that is handed back to a central that has lost it.
+    check(Side::Central, HERE, &[(new, "accept, S1, to what a site sees")]);
+    let own = r#"put name X {"type":"patient","supplying_store_id":"S0","outpost_home_transfers":1}"#;
+    check(Side::Device, SiteId::CENTRAL, &[(own, "central_column")]);
+    // As it is there already it may be named.
+    let mut world = world();
+    world.here("name", "P1", Some("S1"), r#"{"type":"patient","supplying_store_id":"S1","outpost_home_transfers":1}"#);
+    let same = r#"put#1048577 name P1 {"type":"patient","supplying_store_id":"S1","outpost_home_transfers":1}"#;
+    assert!(world.outcome(Side::Central, HERE, same).starts_with("accept"));
+    let less = r#"patch#1048577 name P1 {"outpost_home_transfers":null}"#;
+    assert_eq!(world.outcome(Side::Central, HERE, less), "central_column");
+}
+
 #[test]
 fn a_site_makes_visibility_of_its_own_patients_in_its_own_stores_and_once() {
     for side in BOTH {

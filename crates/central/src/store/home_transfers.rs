@@ -1,0 +1,319 @@
+//! Another home store for a patient (`domain::home_transfer`; `domain.md`, "Home store").
+//!
+//! | step | who edits the patient | goes on to the next |
+//! | --- | --- | --- |
+//! | asked | central takes what its home site still sends; that site records nothing new once it has read that the patient goes | once it has read that, and what it had recorded before is judged and heard of |
+//! | carried out | the site of the new home store, under another count of transfers | |
+//!
+//! Where no device can have unsent edits, at central and at a site that no device speaks for, the first step is left out. Whoever cannot
+//! wait leaves it out too: what the old home site has not sent by then carries a number that opens nothing any more, and is set aside.
+
+use std::ops::ControlFlow;
+
+use domain::catalogue::Table;
+use domain::home_transfer::{self, PatientHome, TRANSFERS_MAX};
+use domain::judge::{Applied, Effect};
+use domain::scope::Scope;
+use domain::store::{NAME_TABLE, STORE_TABLE};
+use domain::visibility::VisibleKey;
+use protocol::entry::{Entry, Operation};
+use protocol::ids::{OwnershipNumber, RecordId, SiteId};
+use protocol::message::RequestHead;
+use protocol::row::Row;
+use sql::{Param, SqlExt};
+
+use super::batch::Batch;
+use super::error::StoreError;
+use super::reading::Reading;
+use super::records::Stored;
+use super::{text, unsigned};
+
+/// Most transfers that one exchange carries out; more follow with the next.
+const CARRIED_OUT_MAX: u32 = 100;
+/// Records of a patient that are looked at together.
+const RECORDS_TOGETHER: usize = 500;
+
+/// What became of a home store that was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HomeStore {
+    /// The patient has it.
+    Set,
+    /// It will have it once its home site has read that and sent what it recorded before.
+    Asked(SiteId),
+    /// The patient had it, and goes nowhere any more.
+    CalledOff,
+    /// The patient had it already; nothing was written.
+    Unchanged,
+}
+
+/// A transfer that is on its way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HomeTransfer {
+    /// The patient.
+    pub patient: RecordId,
+    /// Its home store.
+    pub from: RecordId,
+    /// The next one.
+    pub to: RecordId,
+    /// The site that is waited for.
+    pub site: SiteId,
+    /// When it was asked for, in milliseconds since 1970.
+    pub asked_ms: u64,
+}
+
+impl<'a> Batch<'a> {
+    /// Gives a patient another home store: once its home site has sent what it recorded, or, if somebody says so, at once.
+    ///
+    /// # Errors
+    /// Refused with `unknown_patient`, `not_a_patient`, `unknown_store`, `no_dispensary`, `central_heals`, `no_number_left`.
+    pub fn set_home_store(
+        &mut self,
+        patient: &RecordId,
+        store: &RecordId,
+        is_at_once: bool,
+    ) -> Result<HomeStore, StoreError> {
+        self.job(|batch| batch.set_home_store_now(patient, store, is_at_once))
+    }
+
+    fn set_home_store_now(
+        &mut self,
+        patient: &RecordId,
+        store: &RecordId,
+        is_at_once: bool,
+    ) -> Result<HomeStore, StoreError> {
+        let Some((stored, row)) = self.patient(patient)? else {
+            let what = format!("there is no patient {patient} at central");
+            return Err(StoreError::refused("unknown_patient", &what));
+        };
+        let Some(home) = stored.store.clone() else {
+            let what = format!("name {patient} is no patient: it has no home store");
+            return Err(StoreError::refused("not_a_patient", &what));
+        };
+        let home = PatientHome::of(&row, home);
+        if home.store == *store {
+            if home.goes_to.is_none() {
+                return Ok(HomeStore::Unchanged);
+            }
+            self.write_patient(patient, &stored, &row, &home_transfer::asked(None), home.store)?;
+            return Ok(HomeStore::CalledOff);
+        }
+        self.check_new_home(patient, store)?;
+        if home.transfers >= TRANSFERS_MAX {
+            let what = format!("patient {patient} has had {TRANSFERS_MAX} home stores, the most there can be");
+            return Err(StoreError::refused("no_number_left", &what));
+        }
+        let site = self.state.holdings.holder(&home.store);
+        let has_device = site != SiteId::CENTRAL && self.site(site)?.is_enrolled;
+        if is_at_once || !has_device {
+            self.carry_out(patient, &stored, &row, store)?;
+            return Ok(HomeStore::Set);
+        }
+        if home.goes_to.as_ref() != Some(store) {
+            self.write_patient(patient, &stored, &row, &home_transfer::asked(Some(store)), home.store)?;
+        }
+        Ok(HomeStore::Asked(site))
+    }
+
+    fn check_new_home(&mut self, patient: &RecordId, store: &RecordId) -> Result<(), StoreError> {
+        if !self.is_here(STORE_TABLE, store)? {
+            return Err(StoreError::refused("unknown_store", &format!("there is no store {store} at central")));
+        }
+        let site = self.state.holdings.holder(store);
+        if !self.state.has_dispensary(site) {
+            let what = format!(
+                "store {store} is active at site {site}, at which no dispensary is active: nobody could edit the patient there"
+            );
+            return Err(StoreError::refused("no_dispensary", &what));
+        }
+        self.refuse_while_healing(&format!("patient {patient} cannot get another home store yet"))
+    }
+
+    /// The site has read that patients go elsewhere, and central has judged all that it had recorded by then: they do.
+    pub(super) fn follow_home_transfers(&mut self, head: &RequestHead) -> Result<(), StoreError> {
+        if !self.site(head.site)?.has_home_transfers || !self.has_heard_of_all(head)? {
+            return Ok(());
+        }
+        let read = self.reads_visible_through(head.site)?;
+        let sql = format!(
+            "SELECT patient FROM home_transfer WHERE site = ?1 AND position <= ?2 ORDER BY patient LIMIT {CARRIED_OUT_MAX}"
+        );
+        let mut patients = Vec::new();
+        self.sql.query(&sql, &[head.site.0.into(), unsigned(read)], &mut |row| {
+            patients.push(text::record_id(row, 0)?);
+            Ok(ControlFlow::Continue(()))
+        })?;
+        for patient in patients {
+            let Some((stored, row)) = self.patient(&patient)? else { continue };
+            let Some(to) = home_transfer::goes_to(&row) else { continue };
+            if self.is_here(STORE_TABLE, &to)? {
+                self.carry_out(&patient, &stored, &row, &to)?;
+            } else if let Some(home) = stored.store.clone() {
+                // The store that it was to go to was deleted meanwhile.
+                self.write_patient(&patient, &stored, &row, &home_transfer::asked(None), home)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Follows a patient's record: whether it is on its way. `row`: as it is written, `None` for one that is deleted.
+    pub(super) fn follow_home_transfer(
+        &mut self,
+        patient: &RecordId,
+        row: Option<&Row>,
+        home: Option<&RecordId>,
+    ) -> Result<(), StoreError> {
+        let goes_to = row.and_then(home_transfer::goes_to);
+        let name: Param<'_> = patient.as_str().into();
+        let (Some(to), Some(home)) = (goes_to, home) else {
+            self.sql.execute("DELETE FROM home_transfer WHERE patient = ?1", &[name])?;
+            return Ok(());
+        };
+        let site = self.state.holdings.holder(home);
+        let sql = "SELECT position FROM home_transfer WHERE patient = ?1 AND site = ?2 AND to_store = ?3";
+        let told = self.sql.query_one(sql, &[name, site.0.into(), to.as_str().into()], |row| row.unsigned(0))?;
+        if let Some(told) = told
+            && self.reads_visible_through(site)? >= told
+        {
+            // An edit of the site's own, which it need not be sent again.
+            return Ok(());
+        }
+        self.sql.execute(
+            "INSERT INTO home_transfer (patient, site, to_store, position, asked_ms) VALUES (?1, ?2, ?3, ?4, ?5)
+             ON CONFLICT (patient) DO UPDATE SET site = excluded.site, to_store = excluded.to_store, position = excluded.position,
+                asked_ms = CASE WHEN home_transfer.to_store = excluded.to_store THEN home_transfer.asked_ms ELSE excluded.asked_ms END",
+            &[name, site.0.into(), to.as_str().into(), unsigned(self.state.position), unsigned(self.now_ms)],
+        )?;
+        if site != SiteId::CENTRAL {
+            self.site(site)?.has_home_transfers = true;
+        }
+        Ok(())
+    }
+
+    /// How far a site has read what hangs on names and stores.
+    fn reads_visible_through(&mut self, site: SiteId) -> Result<u64, StoreError> {
+        Ok(self.site(site)?.cursors.get(&Scope::Visible.to_id()).map_or(0, |cursor| cursor.number.0))
+    }
+
+    fn patient(&mut self, patient: &RecordId) -> Result<Option<(Stored, Row)>, StoreError> {
+        let Ok(names) = self.catalogue.table_by_name(NAME_TABLE) else { return Ok(None) };
+        let stored = self.read_record(&(names.reference().clone(), patient.clone()))?;
+        Ok(stored.and_then(|stored| {
+            let row = names.canonical(stored.row.clone()?);
+            Some((stored, row))
+        }))
+    }
+
+    fn carry_out(&mut self, patient: &RecordId, stored: &Stored, row: &Row, to: &RecordId) -> Result<(), StoreError> {
+        let Some(names) = self.names() else { return Ok(()) };
+        self.write_patient(patient, stored, row, &home_transfer::carried_out(names, row, to), to.clone())?;
+        self.keep_with(patient, to)
+    }
+
+    /// Changes what central alone sets, past the judge, and logs it in central's journal.
+    fn write_patient(
+        &mut self,
+        patient: &RecordId,
+        stored: &Stored,
+        row: &Row,
+        change: &Row,
+        home: RecordId,
+    ) -> Result<(), StoreError> {
+        let Some(names) = self.names() else { return Ok(()) };
+        let key = (names.reference().clone(), patient.clone());
+        let entry = Entry {
+            is_group_end: true,
+            ownership: OwnershipNumber(0),
+            table: key.0.clone(),
+            record: key.1.clone(),
+            operation: Operation::Patch(change.clone()),
+        };
+        let applied = Applied {
+            effect: Effect::Write,
+            row: Some(row.patched(change)),
+            store: Some(home),
+            scopes: vec![Scope::Visible],
+            visible_key: Some(VisibleKey::Name(patient.clone())),
+            parent: None,
+            ownership: OwnershipNumber(0),
+            is_private: false,
+            cancels_waiting: false,
+        };
+        self.write_judged(key, &entry, &applied, Some(stored.number))
+    }
+
+    /// What hangs on a patient is kept with its home store, in the same commit: who may delete what is left of a patient that was deleted
+    /// is told by that. No lane is touched.
+    fn keep_with(&mut self, patient: &RecordId, home: &RecordId) -> Result<(), StoreError> {
+        let key = VisibleKey::Name(patient.clone()).to_text();
+        let scope = self.scope_number(&Scope::Visible)?;
+        let mut after = 0;
+        loop {
+            let mut numbers = Vec::new();
+            self.sql.query(
+                &format!(
+                    "SELECT record FROM lane WHERE visible_key = ?1 AND record > ?2 AND scope = ?3
+                     ORDER BY record LIMIT {RECORDS_TOGETHER}"
+                ),
+                &[(&key).into(), after.into(), scope.into()],
+                &mut |row| {
+                    numbers.push(row.integer(0)?);
+                    Ok(ControlFlow::Continue(()))
+                },
+            )?;
+            for number in &numbers {
+                self.change_store_kept(*number, home)?;
+            }
+            match numbers.last() {
+                Some(last) if numbers.len() == RECORDS_TOGETHER => after = *last,
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    fn names(&self) -> Option<&'a Table> {
+        self.catalogue.table_by_name(NAME_TABLE).ok()
+    }
+}
+
+impl Reading<'_> {
+    /// Transfers that are on their way, `limit` of those behind `after` in the order of the patients' ids.
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`].
+    pub fn home_transfers(&mut self, after: Option<&RecordId>, limit: u32) -> Result<Vec<HomeTransfer>, StoreError> {
+        self.home_transfers_where("home_transfer.patient > ?1", after.map_or("", RecordId::as_str), limit)
+    }
+
+    /// The transfer of a patient, if one is on its way.
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`].
+    pub fn home_transfer_of(&mut self, patient: &RecordId) -> Result<Option<HomeTransfer>, StoreError> {
+        Ok(self.home_transfers_where("home_transfer.patient = ?1", patient.as_str(), 1)?.pop())
+    }
+
+    fn home_transfers_where(
+        &mut self,
+        which: &str,
+        patient: &str,
+        limit: u32,
+    ) -> Result<Vec<HomeTransfer>, StoreError> {
+        let sql = format!(
+            "SELECT home_transfer.patient, patient_home.store, home_transfer.to_store, home_transfer.site, home_transfer.asked_ms
+             FROM home_transfer JOIN patient_home ON patient_home.name = home_transfer.patient
+             WHERE {which} ORDER BY home_transfer.patient LIMIT ?2"
+        );
+        let mut transfers = Vec::new();
+        self.sql.query(&sql, &[patient.into(), limit.into()], &mut |row| {
+            transfers.push(HomeTransfer {
+                patient: text::record_id(row, 0)?,
+                from: text::record_id(row, 1)?,
+                to: text::record_id(row, 2)?,
+                site: text::site(row, 3)?,
+                asked_ms: row.unsigned(4)?,
+            });
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(transfers)
+    }
+}
