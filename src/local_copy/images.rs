@@ -241,18 +241,18 @@ impl LocalCopy {
 
     /// `None` for what came before its patient.
     fn home_store_of_row(&mut self, key: &Key, row: &Row) -> Result<Option<RecordId>, LocalCopyError> {
-        if key.table.name() == NAME_TABLE {
+        if key.table.has_home_stores() {
             return Ok(key.table.store_of(&key.id, row).and_then(Result::ok));
         }
         let Some(Ok(patient)) = key.table.patient_column().map(|column| key.table.id_in(row, column)) else {
             return Ok(None);
         };
-        self.home_store_of(&patient)
+        self.home_store_of(NAME_TABLE, &patient)
     }
 
-    /// The home store of a patient that is here.
-    pub(super) fn home_store_of(&mut self, patient: &RecordId) -> Result<Option<RecordId>, LocalCopyError> {
-        match self.merged_header(&self.key_by_name(NAME_TABLE, patient.as_str())?)? {
+    /// The home store of a patient that is here, or of a prescriber; `table` says which.
+    pub(super) fn home_store_of(&mut self, table: &str, id: &RecordId) -> Result<Option<RecordId>, LocalCopyError> {
+        match self.merged_header(&self.key_by_name(table, id.as_str())?)? {
             Header::Here { store } => Ok(store),
             Header::Unknown | Header::Deleted => Ok(None),
         }

@@ -7,7 +7,7 @@ use domain::catalogue::DataType;
 use domain::judge::Header;
 use domain::message::{STATUS_COLUMN, Status};
 use domain::store::NAME_TABLE;
-use domain::visibility::is_join;
+use domain::visibility::joined_table;
 use protocol::entry::{Entry, Operation};
 use protocol::ids::RecordId;
 use protocol::row::Row;
@@ -236,9 +236,9 @@ struct Step {
     operation: Operation,
     store: Option<RecordId>,
     /// What of the operation counts where the record is here: set for records that a site only makes and others change, messages and the
-    /// visibility of patients. One that came meanwhile has the operation in it, and may say already what became of it.
+    /// visibility of patients and prescribers. One that came meanwhile has the operation in it, and may say already what became of it.
     if_here: IfHere,
-    /// Set for patients and what hangs on them.
+    /// Set for patients, what hangs on them, and prescribers.
     is_of_patient: bool,
 }
 
@@ -262,7 +262,7 @@ impl Step {
                     _ => IfHere::Nothing,
                 }
             }
-            Operation::Put(_) if is_join(&key.table) => IfHere::Nothing,
+            Operation::Put(_) if joined_table(&key.table).is_some() => IfHere::Nothing,
             _ => IfHere::All,
         };
         let is_of_patient = key.table.data_type() == DataType::Patient || key.table.name() == NAME_TABLE;

@@ -11,7 +11,7 @@ use domain::authority::CENTRAL_DATA;
 use domain::catalogue::DataType;
 use domain::home_transfer::{at_rest, number_of, transfers_of, with_centrals_columns_of};
 use domain::store::NAME_TABLE;
-use domain::visibility::{JOIN_NAME_COLUMN, Join, is_join};
+use domain::visibility::{Join, joined_column, joined_table};
 use protocol::entry::{Entry, Operation};
 use protocol::ids::{OwnershipNumber, Position, RecordId, Sequence, TableRef};
 use protocol::row::Row;
@@ -185,13 +185,13 @@ impl LocalCopy {
         for row in &page.rows {
             let key = self.key(&row.table, &row.record);
             let theirs = row.row.as_ref().map(|columns| key.table.canonical(columns.clone()));
-            if let Some(theirs) = theirs.as_ref().filter(|_| key.table.name() == NAME_TABLE) {
-                counts.insert(key.id.clone(), transfers_of(theirs));
+            if let Some(theirs) = theirs.as_ref().filter(|_| key.table.has_home_stores()) {
+                counts.insert((key.table.name().to_owned(), key.id.clone()), transfers_of(theirs));
             }
             let Some(here) = self.merged(&key)?.and_then(|here| as_changed(&key, here)) else { continue };
             let Some(held) = self.held_under(&key, &here, &grants)? else { continue };
-            // How often a patient was transferred central knows by what it sends, if it is in this page.
-            let counted = patient_of(&key, &here).and_then(|patient| counts.get(&patient).copied());
+            // How often a patient or prescriber was transferred central knows by what it sends, if it is in this page.
+            let counted = housed_of(&key, &here).and_then(|(table, id)| counts.get(&(table.to_owned(), id)).copied());
             let ownership = match counted {
                 Some(transfers) => number_of(held, transfers),
                 None => self.number_here(&key, &here, held)?,
@@ -291,10 +291,13 @@ impl LocalCopy {
         if data_type.is_centrals() && !key.table.stays_with_central() {
             // Of the primary of a mirrored system it is its own.
             let granted = grants.iter().find(|(granted, _)| granted == CENTRAL_DATA);
-            return Ok(granted.map(|(_, ownership)| *ownership));
+            // Visibility of a prescriber of its own any site makes.
+            if granted.is_some() || joined_table(&key.table).is_none() {
+                return Ok(granted.map(|(_, ownership)| *ownership));
+            }
         }
         let store = match (&image.store, &image.row) {
-            (None, Some(row)) if is_join(&key.table) => self.home_store_of_join(key, row, grants)?,
+            (None, Some(row)) if joined_table(&key.table).is_some() => self.home_store_of_join(key, row, grants)?,
             // The patient may have had another home store when the record came.
             (kept, Some(row)) if data_type == DataType::Patient => {
                 self.store_of_row(key, row, None)?.or_else(|| kept.clone())
@@ -313,9 +316,9 @@ impl LocalCopy {
         image: &Image,
         held: OwnershipNumber,
     ) -> Result<OwnershipNumber, LocalCopyError> {
-        let Some(patient) = patient_of(key, image) else { return Ok(held) };
-        let patient = self.key_by_name(NAME_TABLE, patient.as_str())?;
-        let row = self.merged(&patient)?.and_then(|image| image.row);
+        let Some((table, id)) = housed_of(key, image) else { return Ok(held) };
+        let housed = self.key_by_name(table, id.as_str())?;
+        let row = self.merged(&housed)?.and_then(|image| image.row);
         Ok(number_of(held, row.as_ref().map_or(0, transfers_of)))
     }
 
@@ -327,7 +330,7 @@ impl LocalCopy {
     ) -> Result<Option<RecordId>, LocalCopyError> {
         let held = |join: &Join| grants.iter().any(|(store, _)| store == join.store.as_str());
         let Some(join) = Join::of(&key.table, row).filter(held) else { return Ok(None) };
-        self.home_store_of(&join.name)
+        self.home_store_of(joined_table(&key.table).unwrap_or(NAME_TABLE), &join.name)
     }
 
     /// Whether an entry of the journal in use that is not judged puts the record whole.
@@ -396,15 +399,15 @@ impl LocalCopy {
     }
 }
 
-/// The patient that a record is, or that it hangs on or makes visible.
-fn patient_of(key: &Key, image: &Image) -> Option<RecordId> {
+/// The patient that a record is, or that it hangs on or makes visible, or the prescriber: its table and id.
+fn housed_of<'k>(key: &'k Key, image: &Image) -> Option<(&'k str, RecordId)> {
     let row = image.row.as_ref()?;
-    if is_join(&key.table) {
-        return key.table.id_in(row, JOIN_NAME_COLUMN).ok();
+    if let Some(table) = joined_table(&key.table) {
+        return Some((table, key.table.id_in(row, joined_column(&key.table)).ok()?));
     }
     match key.table.data_type_of(row) {
-        DataType::Patient if key.table.name() == NAME_TABLE => Some(key.id.clone()),
-        DataType::Patient => key.table.id_in(row, key.table.patient_column()?).ok(),
+        DataType::Patient if key.table.has_home_stores() => Some((key.table.name(), key.id.clone())),
+        DataType::Patient => Some((NAME_TABLE, key.table.id_in(row, key.table.patient_column()?).ok()?)),
         _ => None,
     }
 }

@@ -77,6 +77,11 @@ Rules that hold beside the table:
   patient is no store's name (`patient_of_store`). It goes to the site of its home store, and where central or its own site made
   it visible in a store that is active or a collector there. A site makes visibility (`name_store_join`) only of its own patients,
   in a store that it holds (`not_store_holder`), and only new: what is there central alone changes (`central_data`).
+- A prescriber is a record of `clinician`, and belongs to its home store, `store_ID`, as a patient does: the site that holds that store
+  and a dispensary writes it, and central gives it another home store (`outpost-central prescriber set-home-store`). It goes to the
+  site of its home store, where a record of `clinician_store_join` makes it visible in a store that is active or a collector there,
+  and to the sites with an active or collector copy of a dispensary in which it has prescribed (`prescriber_ID` of a transaction of
+  that store). A site makes such visibility as it does that of patients; central, or the primary, writes the rest.
 - A merge makes two records one. It is a record of ours (mSupply has no table for it that we know), in a table beside that of the
   records: its id is the record that goes, `into_ID` the one that stays. `outpost-central merge` writes it, in a mirrored system
   the primary by an edit, for items, units and names that are neither patients nor names of stores (`merge_of_store`); both
@@ -122,7 +127,7 @@ fn state(data_type: DataType) -> &'static str {
         | DataType::Message
         | DataType::Local => "complete",
         DataType::Store => "complete but for transfers",
-        DataType::Patient => "complete but for prescribers, repeats and merges",
+        DataType::Patient => "complete but for repeats and merges",
         DataType::Sync => "refused (`not_supported`)",
     }
 }

@@ -1,4 +1,5 @@
-//! Another home store for a patient: an explicit transfer, granted by central (`domain.md`, "Home store"; seed 000, "Patients").
+//! Another home store for a patient or prescriber: an explicit transfer, granted by central (`domain.md`, "Home store"; seed 000,
+//! "Patients"). What is said of patients here holds for prescribers as well.
 //!
 //! Only central gives a patient another home store. It does so in two steps, so that what the home site has not sent yet is not lost:
 //! first the record says where the patient goes, and the home site records no more edits of it; once that site has read this and sent what
@@ -87,9 +88,9 @@ pub fn asked(to: Option<&RecordId>) -> Row {
     row(vec![(named(GOES_TO_COLUMN), value)])
 }
 
-/// The change of a patient's record that gives it the home store. `names` is the table of names.
-pub fn carried_out(names: &Table, patient: &Row, to: &RecordId) -> Row {
-    let home = names.column_ref(names.store_column().unwrap_or_default());
+/// The change of a patient's record that gives it the home store. `table`: of names, or of prescribers.
+pub fn carried_out(table: &Table, patient: &Row, to: &RecordId) -> Row {
+    let home = table.column_ref(table.store_column().unwrap_or_default());
     row(vec![
         (home, Value::Text(to.to_string())),
         (named(TRANSFERS_COLUMN), Value::Number((transfers_of(patient) + 1).to_string())),

@@ -11,7 +11,7 @@
 //! | central, dispensary | central | sites that hold a dispensary |
 //! | store | the site that holds the store of the stored record and of the incoming one, which must be the same | the store's scope |
 //! | patient | the site that holds the home store and a dispensary; central alone gives another home store ([`home_transfer`](crate::home_transfer)) | whoever sees the patient as a name |
-//! | visibility of a patient | beside central the site that owns the patient, once, in a store of its own | as other visibility |
+//! | visibility of a patient or prescriber | beside central the site that owns it, once, in a store of its own | as other visibility |
 //! | message | made by the site that holds the sending store, or by central; set to processed by the receiving store's site | the scopes of both stores |
 //! | local | each site its own | nowhere |
 //! | anything else | nobody yet: `not_supported` | |
@@ -35,7 +35,7 @@ use crate::catalogue::{Catalogue, DataType, Table};
 use crate::home_transfer;
 use crate::json;
 use crate::scope::Scope;
-use crate::visibility::{VisibleKey, is_join, key_of_found};
+use crate::visibility::{VisibleKey, is_join, joined_table, key_of_found};
 
 /// What is known of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -282,8 +282,11 @@ impl Case<'_> {
         };
         let after_type = after.as_ref().map(|row| self.table.data_type_of(row));
         let data_type = before_type.or(after_type).unwrap_or(self.table.data_type());
-        if self.author != SiteId::CENTRAL && is_join(self.table) {
-            return self.judge_own_join(view, found, after);
+        if self.author != SiteId::CENTRAL
+            && let Some(joined) = joined_table(self.table)
+            && (is_join(self.table) || self.right_to_write(view, DataType::CentralStore)?.is_err())
+        {
+            return self.judge_own_join(view, joined, found, after);
         }
         let mut ownership = OwnershipNumber(0);
         for data_type in [data_type, after_type.unwrap_or(data_type)] {

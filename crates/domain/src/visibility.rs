@@ -9,6 +9,7 @@
 //! | Name: what hangs on a name | the name is visible in a store that is active, or a collector, there | the name |
 //! | Central store: what hangs on a store | the store is active, a collector, or visible to a store that is active there | the store |
 //! | Patient: a patient and what hangs on it | as a name; the home store sees its patients without a join | the patient's id, as a name |
+//! | Patient: a prescriber | a record of [`PRESCRIBER_JOIN_TABLE`] makes it visible in a store that is active, or a collector, there; its home store sees it without, and a dispensary in which it has prescribed | the prescriber |
 //!
 //! All of it stands in one lane, [`Scope::Visible`](crate::scope::Scope::Visible), each row with its key; who reads the lane is given the
 //! rows whose keys it sees.
@@ -29,6 +30,14 @@ pub const JOIN_TABLE: &str = "name_store_join";
 pub const JOIN_NAME_COLUMN: &str = "name_ID";
 /// Its column with the store in which the name is visible.
 pub const JOIN_STORE_COLUMN: &str = "store_ID";
+/// The table of transactions, prescriptions among them, under mSupply's name.
+const TRANSACTION_TABLE: &str = "transact";
+/// The table of prescribers, under mSupply's name.
+pub const PRESCRIBER_TABLE: &str = "clinician";
+/// The table that makes prescribers visible, under mSupply's name.
+pub const PRESCRIBER_JOIN_TABLE: &str = "clinician_store_join";
+/// Its column with the prescriber; the same in the table of transactions, of a prescription.
+pub const PRESCRIBER_COLUMN: &str = "prescriber_ID";
 /// Its column that takes the visibility away while the record stays (`msupply-tables.md`: treated as a delete).
 const INACTIVE_COLUMN: &str = "inactive";
 /// The column of a store's record with its own name.
@@ -41,6 +50,8 @@ pub enum VisibleKey {
     Store(RecordId),
     /// A name.
     Name(RecordId),
+    /// A prescriber.
+    Prescriber(RecordId),
 }
 
 impl VisibleKey {
@@ -49,10 +60,15 @@ impl VisibleKey {
         match table.data_type_of(row) {
             DataType::CentralStore => table.store_of(id, row)?.ok().map(Self::Store),
             DataType::Name => table.id_in(row, table.name_column()?).ok().map(Self::Name),
-            DataType::Patient if table.name() == NAME_TABLE => Some(Self::Name(id.clone())),
+            DataType::Patient if table.has_home_stores() => Some(Self::of_home(table, id)),
             DataType::Patient => table.id_in(row, table.patient_column()?).ok().map(Self::Name),
             _ => None,
         }
+    }
+
+    /// The key of a record that has a home store of its own: a patient or a prescriber.
+    pub fn of_home(table: &Table, id: &RecordId) -> Self {
+        if table.name() == NAME_TABLE { Self::Name(id.clone()) } else { Self::Prescriber(id.clone()) }
     }
 
     /// As a database keeps it.
@@ -60,6 +76,7 @@ impl VisibleKey {
         match self {
             Self::Store(store) => format!("s{store}"),
             Self::Name(name) => format!("n{name}"),
+            Self::Prescriber(prescriber) => format!("p{prescriber}"),
         }
     }
 
@@ -70,6 +87,7 @@ impl VisibleKey {
         match kind {
             "s" => Some(Self::Store(id)),
             "n" => Some(Self::Name(id)),
+            "p" => Some(Self::Prescriber(id)),
             _ => None,
         }
     }
@@ -80,27 +98,28 @@ impl fmt::Display for VisibleKey {
         match self {
             Self::Store(store) => write!(formatter, "store {store}"),
             Self::Name(name) => write!(formatter, "name {name}"),
+            Self::Prescriber(prescriber) => write!(formatter, "prescriber {prescriber}"),
         }
     }
 }
 
-/// That a name is visible in a store.
+/// That a name is visible in a store, or a prescriber.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Join {
-    /// The name.
+    /// The name, or the prescriber.
     pub name: RecordId,
     /// The store that sees it.
     pub store: RecordId,
 }
 
 impl Join {
-    /// What a record of [`JOIN_TABLE`] says; `None` if it is inactive, or lacks one of the two.
+    /// What a record of [`JOIN_TABLE`] or [`PRESCRIBER_JOIN_TABLE`] says; `None` if it is inactive, or lacks one of the two.
     pub fn of(joins: &Table, row: &Row) -> Option<Self> {
         if row.value(&joins.column_ref(INACTIVE_COLUMN)) == Some(&Value::Bool(true)) {
             return None;
         }
         let id = |column| joins.id_in(row, column).ok();
-        Some(Self { name: id(JOIN_NAME_COLUMN)?, store: id(JOIN_STORE_COLUMN)? })
+        Some(Self { name: id(joined_column(joins))?, store: id(JOIN_STORE_COLUMN)? })
     }
 
     /// The id of the record that central makes for it: the first 16 bytes of SHA-256(table, name, store), so that it is made once.
@@ -125,6 +144,12 @@ impl Join {
     }
 }
 
+/// The prescriber that a transaction names: it has prescribed in the transaction's store.
+pub fn prescriber_of(table: &Table, row: &Row) -> Option<RecordId> {
+    let is_transaction = table.name() == TRANSACTION_TABLE && matches!(table.reference(), TableRef::Known(_));
+    table.id_in(row, PRESCRIBER_COLUMN).ok().filter(|_| is_transaction)
+}
+
 /// The name of a store, from its own record.
 pub fn name_of_store(stores: &Table, row: &Row) -> Option<RecordId> {
     stores.id_in(row, STORE_NAME_COLUMN).ok()
@@ -138,9 +163,24 @@ pub(crate) fn key_of_found(table: &Table, id: &RecordId, found: &Found) -> Optio
     }
 }
 
-/// Whether a table's records are joins.
+/// Whether a table's records are joins of names.
 pub fn is_join(table: &Table) -> bool {
     table.name() == JOIN_TABLE && matches!(table.reference(), TableRef::Known(_))
+}
+
+/// The table whose records the records of this one make visible in stores: names, or prescribers.
+pub fn joined_table(table: &Table) -> Option<&'static str> {
+    let is_ours = matches!(table.reference(), TableRef::Known(_));
+    match table.name() {
+        JOIN_TABLE if is_ours => Some(NAME_TABLE),
+        PRESCRIBER_JOIN_TABLE if is_ours => Some(PRESCRIBER_TABLE),
+        _ => None,
+    }
+}
+
+/// The column of a table of joins that names what is visible.
+pub fn joined_column(joins: &Table) -> &'static str {
+    if joins.name() == PRESCRIBER_JOIN_TABLE { PRESCRIBER_COLUMN } else { JOIN_NAME_COLUMN }
 }
 
 #[cfg(test)]

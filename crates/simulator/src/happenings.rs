@@ -1,6 +1,6 @@
 //! What goes on all the time: people edit, devices sync by schedule, central commits, judges and prunes.
 
-use central::store::StoreError;
+use central::store::{HomeKind, StoreError};
 use domain::edit::{Edit, EditOp};
 use outpost::clock::MonotonicMs;
 use outpost::error::AgentError;
@@ -377,24 +377,27 @@ impl World {
         }
     }
 
-    /// Central gives patients other home stores.
+    /// Central gives patients and prescribers other home stores.
     fn change_home_stores(&mut self) -> Result<(), Violation> {
-        if !self.mix.has(Fault::HomeTransfers) || !self.mix.has(Fault::Patients) {
+        if !self.mix.has(Fault::HomeTransfers) {
             return Ok(());
         }
         let stores: Vec<String> = self.model.devices.iter().flat_map(|device| device.stores.clone()).collect();
-        let is_patient = |key: &Key| key.0 == "name" && key.1.starts_with(PATIENT_PREFIX);
-        let known = self.model.versions.keys().filter(|key| is_patient(key));
-        let patients: Vec<String> = known.map(|key| key.1.clone()).collect();
-        for _ in 0..self.random.range(0, 4).min(patients.len() as u64) {
-            let patient = self.random.pick::<String>(&patients).clone();
+        let kind_of = |key: &Key| match key.0.as_str() {
+            "name" if key.1.starts_with(PATIENT_PREFIX) => Some((HomeKind::Patient, key.1.clone())),
+            "clinician" => Some((HomeKind::Prescriber, key.1.clone())),
+            _ => None,
+        };
+        let housed: Vec<(HomeKind, String)> = self.model.versions.keys().filter_map(kind_of).collect();
+        for _ in 0..self.random.range(0, 4).min(housed.len() as u64) {
+            let (kind, housed) = self.random.pick::<(HomeKind, String)>(&housed).clone();
             let (store, is_at_once) = (self.random.pick::<String>(&stores).clone(), self.random.chance(250));
-            let (id, to) = (RecordId::new(&patient).expect("it is short"), RecordId::new(&store).expect("it is short"));
+            let (id, to) = (RecordId::new(&housed).expect("it is short"), RecordId::new(&store).expect("it is short"));
             let wall_ms = self.wall_ms(self.centre.clock_off_ms);
             let Some(live) = &mut self.centre.live else { return Ok(()) };
-            match live.store.batch(wall_ms, |batch| batch.set_home_store(&id, &to, is_at_once)) {
+            match live.store.batch(wall_ms, |batch| batch.set_home_store(kind, &id, &to, is_at_once)) {
                 Ok(Ok(outcome)) => {
-                    self.note(format_args!("{patient} gets the home store {store}: {outcome:?}"));
+                    self.note(format_args!("{housed} gets the home store {store}: {outcome:?}"));
                     self.after_commit()?;
                 }
                 Ok(Err(StoreError::Refused(_))) => {}

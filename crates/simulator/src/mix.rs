@@ -8,7 +8,7 @@ use crate::random::Random;
 /// Faults with a stream of their own, so that the course of a seed does not hang on them: what central's people do, and what came to the
 /// simulator after its first seeds were known. In how many runs of a thousand there is each, and the stream that draws it, which is
 /// another one than that of forks.
-const OWN_STREAMS: [(Fault, u64, u64); 10] = [
+const OWN_STREAMS: [(Fault, u64, u64); 11] = [
     (Fault::Modes, 500, 0x006d_6f64_6573),
     (Fault::LateStores, 500, 0x006c_6174_6521),
     (Fault::Visibility, 500, 0x0076_6973_6962),
@@ -18,6 +18,7 @@ const OWN_STREAMS: [(Fault, u64, u64); 10] = [
     (Fault::Patients, 400, 0x0070_6174_6965),
     (Fault::Messages, 400, 0x006d_6573_7361),
     (Fault::Merges, 400, 0x006d_6572_6765),
+    (Fault::Prescribers, 300, 0x0070_7265_7363),
     (Fault::HomeTransfers, 400, 0x0068_6f6d_6573),
 ];
 /// The stream that draws how wide a wide world is.
@@ -166,7 +167,9 @@ faults! {
     Messages = "messages",
     /// Central, or the primary, makes two items or units one, and undoes that.
     Merges = "merges",
-    /// Central gives patients other home stores, in order or at once.
+    /// Sites make prescribers, make them visible, and these prescribe.
+    Prescribers = "prescribers",
+    /// Central gives patients and prescribers other home stores, in order or at once.
     HomeTransfers = "home-transfers",
     /// Up to forty sites with up to five stores each, instead of up to three with up to two.
     Wide = "wide",

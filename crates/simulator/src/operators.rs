@@ -107,8 +107,7 @@ impl World {
             Ok(Err(error)) if self.see_to_fork(index, error.code())? => Ok(false),
             Ok(Err(error)) if error.code() == "site_bound" && self.model.device(index).is_other_time_line => {
                 // Central was set back to before the site was freed: that is done again.
-                self.reset_hardware(site)?;
-                self.enrol_with(index, journal)
+                if self.reset_hardware(site)? { self.enrol_with(index, journal) } else { Ok(false) }
             }
             Ok(Err(error)) | Err(error) => {
                 self.central_failed("enrol", &error.to_string())?;

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use domain::edit::{Edit, EditOp};
 use domain::visibility::{JOIN_TABLE, Join};
 use protocol::ids::{RecordId, SiteId};
-use rules::{Made, NameJoin, Patient, Record};
+use rules::{Made, NameJoin, Patient, Prescriber, Record};
 
 use crate::inspect::RecordRow;
 use crate::model::Key;
@@ -105,12 +105,27 @@ impl Sight {
                         facts.visibility.push(NameJoin { name, store, made: Made::ByHand });
                     }
                 }
+                "clinician" => {
+                    let home_store = text_in(data, PRESCRIBERS_HOME);
+                    facts.prescribers.insert(record.id.clone(), Prescriber { home_store, ..Prescriber::default() });
+                }
                 "name" if is_patient(data) => {
                     let patient = Patient { home_store: text_in(data, HOME_STORE), latest_prescription_store: None };
                     facts.patients.insert(record.id.clone(), patient);
                 }
                 _ => {}
             }
+        }
+        for record in records {
+            let known =
+                record.data.as_ref().and_then(|data| text_in(data, "prescriber_ID").zip(text_in(data, "store_ID")));
+            let Some((prescriber, store)) = known else { continue };
+            let Some(facts) = facts.prescribers.get_mut(&prescriber) else { continue };
+            match record.table.as_str() {
+                "clinician_store_join" => facts.visible_in.insert(store),
+                "transact" => facts.prescribed_in.insert(store),
+                _ => false,
+            };
         }
         // Central may have taken up a store whose record it has lost: its site has it all the same.
         for (id, site) in holders {
@@ -142,6 +157,12 @@ impl Sight {
             "contact" => Record::NameJoin { name: text_in(data, "name_ID")? },
             JOIN_TABLE => Record::NameVisibility { name: text_in(data, "name_ID")?, store: text_in(data, "store_ID")? },
             "name" if is_patient(data) => Record::PatientData { patient: key.1.clone() },
+            "clinician" => Record::PrescriberData { prescriber: key.1.clone() },
+            "clinician_store_join" => Record::PrescriberVisibility {
+                prescriber: text_in(data, "prescriber_ID")?,
+                store: text_in(data, "store_ID")?,
+                is_new: false,
+            },
             "message" => {
                 let end = |column| text_in(data, column).filter(|store| !store.is_empty());
                 Record::Message { from: end("fromStoreID"), to: end("toStoreID") }
@@ -153,9 +174,9 @@ impl Sight {
         // is there.
         let hangs_on_nothing = match &record {
             Record::PatientData { patient } => !self.facts.patients.contains_key(patient),
-            Record::ItemVisibility { store } | Record::NameVisibility { store, .. } => {
-                !self.facts.stores.contains_key(store)
-            }
+            Record::ItemVisibility { store }
+            | Record::NameVisibility { store, .. }
+            | Record::PrescriberVisibility { store, .. } => !self.facts.stores.contains_key(store),
             _ => false,
         };
         if hangs_on_nothing {
@@ -187,6 +208,8 @@ fn store(name: String, active_site: rules::SiteId) -> rules::Store {
     }
 }
 
+/// The column of a prescriber that names its home store.
+const PRESCRIBERS_HOME: &str = "store_ID";
 /// The column of a patient that names its home store.
 const HOME_STORE: &str = "supplying_store_id";
 

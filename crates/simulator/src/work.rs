@@ -18,6 +18,10 @@ use crate::random::Random;
 pub const FOREIGN_TABLE: &str = "sim_extra";
 /// How the ids of patients begin.
 pub const PATIENT_PREFIX: &str = "p-";
+/// How the ids of prescribers begin.
+pub const PRESCRIBER_PREFIX: &str = "c-";
+/// How the ids of prescriptions begin.
+pub const PRESCRIPTION_PREFIX: &str = "rx-";
 /// Longest text of the rare large record, in bytes: it travels in parts on a slow link.
 const LARGE_TEXT_BYTES: u64 = 150_000;
 
@@ -88,6 +92,11 @@ impl Desk {
                 planned.push(Self::of_patient(office, random));
             }
         }
+        if office.mix.has(Fault::Prescribers) {
+            for _ in 0..random.below(3) {
+                planned.push(Self::of_prescriber(office, random));
+            }
+        }
         if office.mix.has(Fault::Messages) {
             for _ in 0..random.below(3) {
                 planned.push(Self::of_message(office, random));
@@ -126,6 +135,34 @@ impl Desk {
                 vec![edit("name_store_join", EditOp::Put, &format!("{patient}-in-{own}"), &data)]
             }
             _ => vec![gone("name", &patient)],
+        };
+        let group = Group { edits, request_id: None, recorded_at_ms: office.wall_ms };
+        Planned { how: How::Recorded(group), expected: Expected::Either }
+    }
+
+    /// A prescriber of a few, where it is visible, or a prescription of it, of this site or of another.
+    fn of_prescriber(office: &Office<'_>, random: &mut Random) -> Planned {
+        let own = store(office, random).to_owned();
+        let site = if random.chance(600) { u64::from(office.site) } else { 2 + random.below(3) };
+        let prescriber = format!("{PRESCRIBER_PREFIX}{site}-{}", random.below(3));
+        let value = random.below(100);
+        let edits = match random.below(10) {
+            0..=2 => {
+                let data = format!("{{\"store_ID\":{own:?},\"last_name\":\"{value}\"}}");
+                vec![edit("clinician", EditOp::Upsert, &prescriber, &data)]
+            }
+            3 | 4 => vec![edit("clinician", EditOp::Patch, &prescriber, &format!("{{\"last_name\":\"{value}\"}}"))],
+            5 | 6 => {
+                let data = format!("{{\"prescriber_ID\":{prescriber:?},\"store_ID\":{own:?}}}");
+                vec![edit("clinician_store_join", EditOp::Put, &format!("{prescriber}-in-{own}"), &data)]
+            }
+            7 | 8 => {
+                // Written once: who has prescribed has done so for ever.
+                let data = format!("{{\"store_ID\":{own:?},\"prescriber_ID\":{prescriber:?}}}");
+                let id = Self::fresh_id(office, random);
+                vec![edit("transact", EditOp::Put, &format!("{PRESCRIPTION_PREFIX}{id}"), &data)]
+            }
+            _ => vec![gone("clinician", &prescriber)],
         };
         let group = Group { edits, request_id: None, recorded_at_ms: office.wall_ms };
         Planned { how: How::Recorded(group), expected: Expected::Either }

@@ -1,8 +1,8 @@
 //! The command line: what may be asked, and how a verb reaches a running server or opens the folder itself.
 
 mod explain;
+mod home_stores;
 mod input;
-mod patients;
 mod show;
 mod visibility;
 
@@ -21,9 +21,10 @@ use crate::folder::{FolderPaths, check_initialised};
 use crate::keys;
 use crate::operations::{
     self, Done, LIST_LIMIT_DEFAULT, Progress, RecordsToList, Request, SetAsidePlace, SetAsideToList, SiteToAdd,
-    SiteToEdit, TransfersToList, VisibilityToList,
+    SiteToEdit, VisibilityToList,
 };
 use crate::serve;
+use crate::store::HomeKind;
 use input::{Asked, Input};
 pub(crate) use show::put;
 
@@ -91,7 +92,10 @@ enum Command {
     Mirror(MirrorCommand),
     /// Home stores of patients.
     #[command(subcommand)]
-    Patient(PatientCommand),
+    Patient(home_stores::HomeCommand),
+    /// Home stores of prescribers.
+    #[command(subcommand)]
+    Prescriber(home_stores::HomeCommand),
     /// Record central data from NDJSON lines {"table","op","id","data"}: all lines, or none if one is bad.
     Import {
         /// The file, or - for standard input.
@@ -300,29 +304,6 @@ enum MirrorCommand {
 }
 
 #[derive(Subcommand)]
-enum PatientCommand {
-    /// Give a patient another home store, whose site edits it then. Until its present home site has sent what it recorded nobody does.
-    SetHomeStore {
-        /// The patient's id.
-        patient: String,
-        /// The store's id; that of the present home store calls off a transfer that is on its way.
-        store: String,
-        /// Without waiting: what the home site has not sent is refused, and set aside.
-        #[arg(long)]
-        at_once: bool,
-    },
-    /// Patients that are on their way to another home store.
-    Transfers {
-        /// Only those of patients behind this id.
-        #[arg(long)]
-        after: Option<String>,
-        /// At most this many.
-        #[arg(long)]
-        limit: Option<u32>,
-    },
-}
-
-#[derive(Subcommand)]
 enum VisibilityCommand {
     /// Make a name visible in a store.
     Add(JoinArguments),
@@ -438,12 +419,8 @@ pub fn run(arguments: Arguments, output: &mut dyn Write) -> Result<Exit, Central
         Command::Mirror(MirrorCommand::Enable { primary }) => Request::MirrorEnable { primary },
         Command::Mirror(MirrorCommand::Disable { at_once }) => Request::MirrorDisable { is_at_once: at_once },
         Command::Mirror(MirrorCommand::Show) => Request::MirrorShow,
-        Command::Patient(PatientCommand::SetHomeStore { patient, store, at_once }) => {
-            Request::PatientSetHomeStore { patient, store, is_at_once: at_once }
-        }
-        Command::Patient(PatientCommand::Transfers { after, limit }) => {
-            Request::PatientTransfers(TransfersToList { after, limit })
-        }
+        Command::Patient(command) => home_stores::request(HomeKind::Patient, command),
+        Command::Prescriber(command) => home_stores::request(HomeKind::Prescriber, command),
         Command::Visibility(VisibilityCommand::Add(JoinArguments { name, store })) => {
             Request::VisibilityAdd { name, store }
         }

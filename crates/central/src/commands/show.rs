@@ -4,7 +4,7 @@ use std::io::Write;
 
 use serde_json::Value;
 
-use super::{explain, patients, visibility};
+use super::{explain, home_stores, visibility};
 
 use crate::error::{CentralError, Exit};
 use crate::operations::{Done, Progress, Request};
@@ -97,8 +97,8 @@ pub(super) fn done(request: &Request, done: &Done, form: Form, output: &mut dyn 
         (Request::VisibilityAdd { .. } | Request::VisibilityRemove { .. }, false) => visibility::set(value),
         (Request::VisibilityList(_), false) => visibility::joins(value),
         (Request::MirrorEnable { .. } | Request::MirrorDisable { .. } | Request::MirrorShow, false) => mirror(value),
-        (Request::PatientSetHomeStore { .. }, false) => patients::home_store(value),
-        (Request::PatientTransfers(_), false) => patients::transfers(value),
+        (Request::HomeStoreSet { .. }, false) => home_stores::home_store(value),
+        (Request::HomeTransfers(_), false) => home_stores::transfers(value),
         (Request::Import { .. }, false) => import(value),
         (Request::Explain { id: Some(_), .. }, false) => explain::record(value),
         (Request::Explain { id: None, .. }, false) => explain::store(value),

@@ -10,14 +10,16 @@ use domain::visibility::VisibleKey;
 use protocol::ids::{OwnershipNumber, SiteId};
 use serde_json::{Value, json};
 
+use super::home_stores::transfer_json;
 use super::mirror::mirror_json;
-use super::patients::transfer_json;
 use super::records::known_table;
 use super::request::Done;
 use super::sites::record_id;
 use crate::center::Center;
 use crate::error::CentralError;
-use crate::store::{Explained, KeptEntries, KeptEntry, LaneStanding, MergedRecord, MessageEnd, MessageStanding, Role};
+use crate::store::{
+    Explained, HomeKind, KeptEntries, KeptEntry, LaneStanding, MergedRecord, MessageEnd, MessageStanding, Role,
+};
 
 pub(super) fn explain(center: &Center, table: &str, id: &str) -> Result<Done, CentralError> {
     let known = known_table(center, table)?;
@@ -25,7 +27,8 @@ pub(super) fn explain(center: &Center, table: &str, id: &str) -> Result<Done, Ce
     let (explained, transfer, names, mirror) = center.read(move |reading| {
         reading.at_once(|reading| {
             let explained = reading.explain(&name, &wanted)?;
-            let transfer = if name == NAME_TABLE { reading.home_transfer_of(&wanted)? } else { None };
+            let kind = [HomeKind::Patient, HomeKind::Prescriber].into_iter().find(|kind| kind.table() == name);
+            let transfer = kind.map(|kind| reading.home_transfer_of(kind, &wanted)).transpose()?.flatten();
             let mut names = BTreeMap::new();
             for site in holders(&explained) {
                 names.extend(reading.site(site)?.map(|found| (site, found.name)));
@@ -190,6 +193,10 @@ fn lane_json(lane: &LaneStanding, data_type: DataType) -> Value {
         Scope::Visible => match &lane.visible_key {
             Some(VisibleKey::Name(patient)) if data_type == DataType::Patient => format!(
                 "the home store's site receives it, and sites with a store, active or collector, in which patient {patient} is visible"
+            ),
+            Some(VisibleKey::Prescriber(prescriber)) => format!(
+                "the home store's site receives it, and sites with a store, active or collector, in which prescriber {prescriber} is visible, \
+                 or with a dispensary in which it has prescribed"
             ),
             Some(key) => format!("sites that see {key} receive it"),
             None => "sites that see it receive it".to_owned(),

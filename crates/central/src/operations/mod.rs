@@ -1,10 +1,10 @@
 //! The verbs, whoever asks: the same code serves the admin socket and a command that opens the folder itself.
 
 mod explain;
+mod home_stores;
 mod import;
 mod merge;
 mod mirror;
-mod patients;
 mod records;
 mod request;
 mod set_aside;
@@ -53,10 +53,10 @@ pub fn perform(
         Request::MirrorEnable { primary } => mirror::enable(center, &primary),
         Request::MirrorDisable { is_at_once } => mirror::disable(center, is_at_once),
         Request::MirrorShow => mirror::show(center),
-        Request::PatientSetHomeStore { patient, store, is_at_once } => {
-            patients::set_home_store(center, &patient, &store, is_at_once)
+        Request::HomeStoreSet { kind, id, store, is_at_once } => {
+            home_stores::set(center, kind, &id, &store, is_at_once)
         }
-        Request::PatientTransfers(which) => patients::transfers(center, &which),
+        Request::HomeTransfers(which) => home_stores::transfers(center, &which),
         Request::Import { continue_past_refused } => import::import(center, continue_past_refused, input, events),
         Request::Merge { table, from, into } => merge::merge(center, &table, &from, &into),
         Request::Records(which) => records::list(center, &which),

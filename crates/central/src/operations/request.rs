@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::error::{CentralError, Exit};
+use crate::store::HomeKind;
 
 /// Most records in one answer.
 pub const LIST_LIMIT_MAX: u32 = 1000;
@@ -109,18 +110,20 @@ pub enum Request {
     },
     /// Who writes central data.
     MirrorShow,
-    /// Give a patient another home store.
-    PatientSetHomeStore {
-        /// The patient's id.
-        patient: String,
+    /// Give a patient or prescriber another home store.
+    HomeStoreSet {
+        /// Which of the two.
+        kind: HomeKind,
+        /// Its id.
+        id: String,
         /// The store's id.
         store: String,
         /// Without waiting for what its home site has not sent.
         #[serde(default)]
         is_at_once: bool,
     },
-    /// Patients that are on their way to another home store.
-    PatientTransfers(TransfersToList),
+    /// Patients or prescribers that are on their way to another home store.
+    HomeTransfers(TransfersToList),
     /// Record central data: NDJSON lines follow.
     Import {
         /// Record the good lines and list the refused ones, instead of recording nothing when one is bad.
@@ -164,7 +167,7 @@ impl Request {
             | Self::StoreShow { .. }
             | Self::VisibilityList(_)
             | Self::MirrorShow
-            | Self::PatientTransfers(_)
+            | Self::HomeTransfers(_)
             | Self::SetAsideList(_)
             | Self::Records(_)
             | Self::Explain { .. }
@@ -179,7 +182,7 @@ impl Request {
             | Self::StoreSetRole { .. }
             | Self::MirrorEnable { .. }
             | Self::MirrorDisable { .. }
-            | Self::PatientSetHomeStore { .. }
+            | Self::HomeStoreSet { .. }
             | Self::VisibilityAdd { .. }
             | Self::VisibilityRemove { .. }
             | Self::HealingEnd
@@ -225,11 +228,13 @@ pub struct VisibilityToList {
     pub limit: Option<u32>,
 }
 
-/// Which transfers of patients.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// Which transfers to another home store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TransfersToList {
-    /// Only those of patients behind this one.
+    /// Those of patients or of prescribers.
+    pub kind: HomeKind,
+    /// Only those behind this id.
     #[serde(default)]
     pub after: Option<String>,
     /// How many, at most [`LIST_LIMIT_MAX`].

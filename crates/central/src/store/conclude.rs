@@ -127,6 +127,8 @@ impl Batch<'_> {
             && reading.is_drained(site, journal.number, &scopes)?;
         // What is not written into the site's lane yet is in no page: it has to ask once more.
         let has_more_control = control.has_more || has_unjudged_journal || has_backfill;
+        // A page shows what became of the site's own edits, and what others made of that since: it comes behind all of their verdicts.
+        let scopes = if control.has_more { Vec::new() } else { scopes };
         Ok(Told { control: control.rows, has_more_control, judged, rows_waiting, is_drained, scopes })
     }
 

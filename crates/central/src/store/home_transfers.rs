@@ -1,4 +1,5 @@
-//! Another home store for a patient (`domain::home_transfer`; `domain.md`, "Home store").
+//! Another home store for a patient or prescriber (`domain::home_transfer`; `domain.md`, "Home store"). What is said of patients here holds
+//! for prescribers as well.
 //!
 //! | step | who edits the patient | goes on to the next |
 //! | --- | --- | --- |
@@ -10,22 +11,21 @@
 
 use std::ops::ControlFlow;
 
-use domain::catalogue::Table;
 use domain::home_transfer::{self, PatientHome, TRANSFERS_MAX};
 use domain::judge::{Applied, Effect};
 use domain::scope::Scope;
 use domain::store::{NAME_TABLE, STORE_TABLE};
-use domain::visibility::VisibleKey;
+use domain::visibility::{PRESCRIBER_TABLE, VisibleKey};
 use protocol::entry::{Entry, Operation};
 use protocol::ids::{OwnershipNumber, RecordId, SiteId};
 use protocol::message::RequestHead;
 use protocol::row::Row;
+use serde::{Deserialize, Serialize};
 use sql::{Param, SqlExt};
 
 use super::batch::Batch;
 use super::error::StoreError;
 use super::reading::Reading;
-use super::records::Stored;
 use super::{text, unsigned};
 
 /// Most transfers that one exchange carries out; more follow with the next.
@@ -46,11 +46,54 @@ pub enum HomeStore {
     Unchanged,
 }
 
+/// What has a home store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HomeKind {
+    /// Records of the names.
+    Patient,
+    /// Records of [`PRESCRIBER_TABLE`].
+    Prescriber,
+}
+
+impl HomeKind {
+    /// The word in reports, and in codes of refusals.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Patient => "patient",
+            Self::Prescriber => "prescriber",
+        }
+    }
+
+    /// The table of such records.
+    pub fn table(self) -> &'static str {
+        match self {
+            Self::Patient => NAME_TABLE,
+            Self::Prescriber => PRESCRIBER_TABLE,
+        }
+    }
+
+    fn key(self, id: &RecordId) -> VisibleKey {
+        match self {
+            Self::Patient => VisibleKey::Name(id.clone()),
+            Self::Prescriber => VisibleKey::Prescriber(id.clone()),
+        }
+    }
+
+    /// As [`VisibleKey::to_text`] begins.
+    fn letter(self) -> &'static str {
+        match self {
+            Self::Patient => "n",
+            Self::Prescriber => "p",
+        }
+    }
+}
+
 /// A transfer that is on its way.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HomeTransfer {
-    /// The patient.
-    pub patient: RecordId,
+    /// The patient or prescriber.
+    pub id: RecordId,
     /// Its home store.
     pub from: RecordId,
     /// The next one.
@@ -61,71 +104,76 @@ pub struct HomeTransfer {
     pub asked_ms: u64,
 }
 
-impl<'a> Batch<'a> {
+impl Batch<'_> {
     /// Gives a patient another home store: once its home site has sent what it recorded, or, if somebody says so, at once.
     ///
     /// # Errors
-    /// Refused with `unknown_patient`, `not_a_patient`, `unknown_store`, `no_dispensary`, `central_heals`, `no_number_left`.
+    /// Refused with `unknown_patient` or `unknown_prescriber`, `not_a_patient`, `unknown_store`, `no_dispensary`, `central_heals`,
+    /// `no_number_left`.
     pub fn set_home_store(
         &mut self,
-        patient: &RecordId,
+        kind: HomeKind,
+        id: &RecordId,
         store: &RecordId,
         is_at_once: bool,
     ) -> Result<HomeStore, StoreError> {
-        self.job(|batch| batch.set_home_store_now(patient, store, is_at_once))
+        self.job(|batch| {
+            let Some(housed) = batch.housed(kind, id)? else {
+                let what = format!("there is no {} {id} at central", kind.as_str());
+                return Err(StoreError::refused(&format!("unknown_{}", kind.as_str()), &what));
+            };
+            batch.set_home_store_of(&housed, store, is_at_once)
+        })
     }
 
-    fn set_home_store_now(
+    fn set_home_store_of(
         &mut self,
-        patient: &RecordId,
+        housed: &Housed,
         store: &RecordId,
         is_at_once: bool,
     ) -> Result<HomeStore, StoreError> {
-        let Some((stored, row)) = self.patient(patient)? else {
-            let what = format!("there is no patient {patient} at central");
-            return Err(StoreError::refused("unknown_patient", &what));
-        };
-        let Some(home) = stored.store.clone() else {
-            let what = format!("name {patient} is no patient: it has no home store");
+        let (noun, id) = (housed.kind.as_str(), &housed.id);
+        let Some(home) = housed.home() else {
+            let what = format!("name {id} is no patient: it has no home store");
             return Err(StoreError::refused("not_a_patient", &what));
         };
-        let home = PatientHome::of(&row, home);
         if home.store == *store {
             if home.goes_to.is_none() {
                 return Ok(HomeStore::Unchanged);
             }
-            self.write_patient(patient, &stored, &row, &home_transfer::asked(None), home.store)?;
+            self.write_housed(housed, &home_transfer::asked(None), home.store)?;
             return Ok(HomeStore::CalledOff);
         }
-        self.check_new_home(patient, store)?;
+        self.check_new_home(housed, store)?;
         if home.transfers >= TRANSFERS_MAX {
-            let what = format!("patient {patient} has had {TRANSFERS_MAX} home stores, the most there can be");
+            let what = format!("{noun} {id} has had {TRANSFERS_MAX} home stores, the most there can be");
             return Err(StoreError::refused("no_number_left", &what));
         }
         let site = self.state.holdings.holder(&home.store);
         let has_device = site != SiteId::CENTRAL && self.site(site)?.is_enrolled;
         if is_at_once || !has_device {
-            self.carry_out(patient, &stored, &row, store)?;
+            self.carry_out(housed, store)?;
             return Ok(HomeStore::Set);
         }
         if home.goes_to.as_ref() != Some(store) {
-            self.write_patient(patient, &stored, &row, &home_transfer::asked(Some(store)), home.store)?;
+            self.write_housed(housed, &home_transfer::asked(Some(store)), home.store)?;
         }
         Ok(HomeStore::Asked(site))
     }
 
-    fn check_new_home(&mut self, patient: &RecordId, store: &RecordId) -> Result<(), StoreError> {
+    fn check_new_home(&mut self, housed: &Housed, store: &RecordId) -> Result<(), StoreError> {
+        let noun = housed.kind.as_str();
         if !self.is_here(STORE_TABLE, store)? {
             return Err(StoreError::refused("unknown_store", &format!("there is no store {store} at central")));
         }
         let site = self.state.holdings.holder(store);
         if !self.state.has_dispensary(site) {
             let what = format!(
-                "store {store} is active at site {site}, at which no dispensary is active: nobody could edit the patient there"
+                "store {store} is active at site {site}, at which no dispensary is active: nobody could edit the {noun} there"
             );
             return Err(StoreError::refused("no_dispensary", &what));
         }
-        self.refuse_while_healing(&format!("patient {patient} cannot get another home store yet"))
+        self.refuse_while_healing(&format!("{noun} {} cannot get another home store yet", housed.id))
     }
 
     /// The site has read that patients go elsewhere, and central has judged all that it had recorded by then: they do.
@@ -135,21 +183,26 @@ impl<'a> Batch<'a> {
         }
         let read = self.reads_visible_through(head.site)?;
         let sql = format!(
-            "SELECT patient FROM home_transfer WHERE site = ?1 AND position <= ?2 ORDER BY patient LIMIT {CARRIED_OUT_MAX}"
+            "SELECT visible_key FROM home_transfer WHERE site = ?1 AND position <= ?2 ORDER BY visible_key LIMIT {CARRIED_OUT_MAX}"
         );
-        let mut patients = Vec::new();
+        let mut keys = Vec::new();
         self.sql.query(&sql, &[head.site.0.into(), unsigned(read)], &mut |row| {
-            patients.push(text::record_id(row, 0)?);
+            keys.push(row.text(0)?.to_owned());
             Ok(ControlFlow::Continue(()))
         })?;
-        for patient in patients {
-            let Some((stored, row)) = self.patient(&patient)? else { continue };
-            let Some(to) = home_transfer::goes_to(&row) else { continue };
+        for key in keys {
+            let found = match VisibleKey::from_text(&key) {
+                Some(VisibleKey::Name(id)) => self.housed(HomeKind::Patient, &id)?,
+                Some(VisibleKey::Prescriber(id)) => self.housed(HomeKind::Prescriber, &id)?,
+                Some(VisibleKey::Store(_)) | None => None,
+            };
+            let Some(housed) = found else { continue };
+            let Some(PatientHome { store: home, goes_to: Some(to), .. }) = housed.home() else { continue };
             if self.is_here(STORE_TABLE, &to)? {
-                self.carry_out(&patient, &stored, &row, &to)?;
-            } else if let Some(home) = stored.store.clone() {
+                self.carry_out(&housed, &to)?;
+            } else {
                 // The store that it was to go to was deleted meanwhile.
-                self.write_patient(&patient, &stored, &row, &home_transfer::asked(None), home)?;
+                self.write_housed(&housed, &home_transfer::asked(None), home)?;
             }
         }
         Ok(())
@@ -158,18 +211,19 @@ impl<'a> Batch<'a> {
     /// Follows a patient's record: whether it is on its way. `row`: as it is written, `None` for one that is deleted.
     pub(super) fn follow_home_transfer(
         &mut self,
-        patient: &RecordId,
+        key: &VisibleKey,
         row: Option<&Row>,
         home: Option<&RecordId>,
     ) -> Result<(), StoreError> {
         let goes_to = row.and_then(home_transfer::goes_to);
-        let name: Param<'_> = patient.as_str().into();
+        let text = key.to_text();
+        let name: Param<'_> = (&text).into();
         let (Some(to), Some(home)) = (goes_to, home) else {
-            self.sql.execute("DELETE FROM home_transfer WHERE patient = ?1", &[name])?;
+            self.sql.execute("DELETE FROM home_transfer WHERE visible_key = ?1", &[name])?;
             return Ok(());
         };
         let site = self.state.holdings.holder(home);
-        let sql = "SELECT position FROM home_transfer WHERE patient = ?1 AND site = ?2 AND to_store = ?3";
+        let sql = "SELECT position FROM home_transfer WHERE visible_key = ?1 AND site = ?2 AND to_store = ?3";
         let told = self.sql.query_one(sql, &[name, site.0.into(), to.as_str().into()], |row| row.unsigned(0))?;
         if let Some(told) = told
             && self.reads_visible_through(site)? >= told
@@ -178,8 +232,8 @@ impl<'a> Batch<'a> {
             return Ok(());
         }
         self.sql.execute(
-            "INSERT INTO home_transfer (patient, site, to_store, position, asked_ms) VALUES (?1, ?2, ?3, ?4, ?5)
-             ON CONFLICT (patient) DO UPDATE SET site = excluded.site, to_store = excluded.to_store, position = excluded.position,
+            "INSERT INTO home_transfer (visible_key, site, to_store, position, asked_ms) VALUES (?1, ?2, ?3, ?4, ?5)
+             ON CONFLICT (visible_key) DO UPDATE SET site = excluded.site, to_store = excluded.to_store, position = excluded.position,
                 asked_ms = CASE WHEN home_transfer.to_store = excluded.to_store THEN home_transfer.asked_ms ELSE excluded.asked_ms END",
             &[name, site.0.into(), to.as_str().into(), unsigned(self.state.position), unsigned(self.now_ms)],
         )?;
@@ -194,32 +248,28 @@ impl<'a> Batch<'a> {
         Ok(self.site(site)?.cursors.get(&Scope::Visible.to_id()).map_or(0, |cursor| cursor.number.0))
     }
 
-    fn patient(&mut self, patient: &RecordId) -> Result<Option<(Stored, Row)>, StoreError> {
-        let Ok(names) = self.catalogue.table_by_name(NAME_TABLE) else { return Ok(None) };
-        let stored = self.read_record(&(names.reference().clone(), patient.clone()))?;
+    fn housed(&mut self, kind: HomeKind, id: &RecordId) -> Result<Option<Housed>, StoreError> {
+        let Ok(table) = self.catalogue.table_by_name(kind.table()) else { return Ok(None) };
+        let stored = self.read_record(&(table.reference().clone(), id.clone()))?;
         Ok(stored.and_then(|stored| {
-            let row = names.canonical(stored.row.clone()?);
-            Some((stored, row))
+            let row = table.canonical(stored.row?);
+            Some(Housed { kind, id: id.clone(), number: stored.number, store: stored.store, row })
         }))
     }
 
-    fn carry_out(&mut self, patient: &RecordId, stored: &Stored, row: &Row, to: &RecordId) -> Result<(), StoreError> {
-        let Some(names) = self.names() else { return Ok(()) };
-        self.write_patient(patient, stored, row, &home_transfer::carried_out(names, row, to), to.clone())?;
-        self.keep_with(patient, to)
+    fn carry_out(&mut self, housed: &Housed, to: &RecordId) -> Result<(), StoreError> {
+        let Ok(table) = self.catalogue.table_by_name(housed.kind.table()) else { return Ok(()) };
+        self.write_housed(housed, &home_transfer::carried_out(table, &housed.row, to), to.clone())?;
+        match housed.kind {
+            HomeKind::Patient => self.keep_with(&housed.id, to),
+            HomeKind::Prescriber => Ok(()),
+        }
     }
 
     /// Changes what central alone sets, past the judge, and logs it in central's journal.
-    fn write_patient(
-        &mut self,
-        patient: &RecordId,
-        stored: &Stored,
-        row: &Row,
-        change: &Row,
-        home: RecordId,
-    ) -> Result<(), StoreError> {
-        let Some(names) = self.names() else { return Ok(()) };
-        let key = (names.reference().clone(), patient.clone());
+    fn write_housed(&mut self, housed: &Housed, change: &Row, home: RecordId) -> Result<(), StoreError> {
+        let Ok(table) = self.catalogue.table_by_name(housed.kind.table()) else { return Ok(()) };
+        let key = (table.reference().clone(), housed.id.clone());
         let entry = Entry {
             is_group_end: true,
             ownership: OwnershipNumber(0),
@@ -229,16 +279,16 @@ impl<'a> Batch<'a> {
         };
         let applied = Applied {
             effect: Effect::Write,
-            row: Some(row.patched(change)),
+            row: Some(housed.row.patched(change)),
             store: Some(home),
             scopes: vec![Scope::Visible],
-            visible_key: Some(VisibleKey::Name(patient.clone())),
+            visible_key: Some(housed.kind.key(&housed.id)),
             parent: None,
             ownership: OwnershipNumber(0),
             is_private: false,
             cancels_waiting: false,
         };
-        self.write_judged(key, &entry, &applied, Some(stored.number))
+        self.write_judged(key, &entry, &applied, Some(housed.number))
     }
 
     /// What hangs on a patient is kept with its home store, in the same commit: who may delete what is left of a patient that was deleted
@@ -269,49 +319,65 @@ impl<'a> Batch<'a> {
             }
         }
     }
+}
 
-    fn names(&self) -> Option<&'a Table> {
-        self.catalogue.table_by_name(NAME_TABLE).ok()
+/// A patient or prescriber as it is stored.
+struct Housed {
+    kind: HomeKind,
+    id: RecordId,
+    /// Of its record.
+    number: i64,
+    store: Option<RecordId>,
+    row: Row,
+}
+
+impl Housed {
+    /// `None` for a name that is no patient.
+    fn home(&self) -> Option<PatientHome> {
+        self.store.clone().map(|store| PatientHome::of(&self.row, store))
     }
 }
 
 impl Reading<'_> {
-    /// Transfers that are on their way, `limit` of those behind `after` in the order of the patients' ids.
+    /// Transfers of a kind that are on their way, `limit` of those behind `after` in the order of the ids.
     ///
     /// # Errors
     /// [`StoreError::Sql`].
-    pub fn home_transfers(&mut self, after: Option<&RecordId>, limit: u32) -> Result<Vec<HomeTransfer>, StoreError> {
-        self.home_transfers_where("home_transfer.patient > ?1", after.map_or("", RecordId::as_str), limit)
-    }
-
-    /// The transfer of a patient, if one is on its way.
-    ///
-    /// # Errors
-    /// [`StoreError::Sql`].
-    pub fn home_transfer_of(&mut self, patient: &RecordId) -> Result<Option<HomeTransfer>, StoreError> {
-        Ok(self.home_transfers_where("home_transfer.patient = ?1", patient.as_str(), 1)?.pop())
-    }
-
-    fn home_transfers_where(
+    pub fn home_transfers(
         &mut self,
-        which: &str,
-        patient: &str,
+        kind: HomeKind,
+        after: Option<&RecordId>,
         limit: u32,
     ) -> Result<Vec<HomeTransfer>, StoreError> {
+        let behind = after.map_or_else(|| kind.letter().to_owned(), |after| kind.key(after).to_text());
+        let sql = "home_transfer.visible_key > ?1 AND substr(home_transfer.visible_key, 1, 1) = ?3";
+        self.home_transfers_where(sql, &[(&behind).into(), limit.into(), kind.letter().into()])
+    }
+
+    /// The transfer of a patient or prescriber, if one is on its way.
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`].
+    pub fn home_transfer_of(&mut self, kind: HomeKind, id: &RecordId) -> Result<Option<HomeTransfer>, StoreError> {
+        let key = kind.key(id).to_text();
+        let found = self.home_transfers_where("home_transfer.visible_key = ?1", &[(&key).into(), 1.into()])?;
+        Ok(found.into_iter().next())
+    }
+
+    fn home_transfers_where(&mut self, which: &str, params: &[Param<'_>]) -> Result<Vec<HomeTransfer>, StoreError> {
         let sql = format!(
-            "SELECT home_transfer.patient, patient_home.store, home_transfer.to_store, home_transfer.site, home_transfer.asked_ms
-             FROM home_transfer JOIN patient_home ON patient_home.name = home_transfer.patient
-             WHERE {which} ORDER BY home_transfer.patient LIMIT ?2"
+            "SELECT home_transfer.visible_key, home_store.store, home_transfer.to_store, home_transfer.site, home_transfer.asked_ms
+             FROM home_transfer JOIN home_store ON home_store.visible_key = home_transfer.visible_key
+             WHERE {which} ORDER BY home_transfer.visible_key LIMIT ?2"
         );
         let mut transfers = Vec::new();
-        self.sql.query(&sql, &[patient.into(), limit.into()], &mut |row| {
-            transfers.push(HomeTransfer {
-                patient: text::record_id(row, 0)?,
-                from: text::record_id(row, 1)?,
-                to: text::record_id(row, 2)?,
-                site: text::site(row, 3)?,
-                asked_ms: row.unsigned(4)?,
-            });
+        self.sql.query(&sql, params, &mut |row| {
+            let (Some(VisibleKey::Name(id) | VisibleKey::Prescriber(id)), (from, to)) =
+                (VisibleKey::from_text(row.text(0)?), (text::record_id(row, 1)?, text::record_id(row, 2)?))
+            else {
+                return Ok(ControlFlow::Continue(()));
+            };
+            transfers.push(HomeTransfer { id, from, to, site: text::site(row, 3)?, asked_ms: row.unsigned(4)? });
             Ok(ControlFlow::Continue(()))
         })?;
         Ok(transfers)

@@ -33,6 +33,7 @@ mod mirror;
 mod name_merges;
 mod origin;
 mod patients;
+mod prescribers;
 mod pruning;
 mod reading;
 mod receive;
@@ -70,7 +71,7 @@ pub use error::{StoreError, answer};
 pub use explain::{Explained, LaneStanding, MessageEnd, MessageStanding, SITES_NAMED_MAX};
 pub use explain_store::{ROWS_COUNTED_MAX, StoreExplained, StoreStanding};
 pub use healing::Healing;
-pub use home_transfers::{HomeStore, HomeTransfer};
+pub use home_transfers::{HomeKind, HomeStore, HomeTransfer};
 pub use import::{ImportMode, ImportRefusal, ImportReport};
 pub use kept::{ENTRIES_NAMED_MAX, KeptEntries, KeptEntry};
 pub use limits::{

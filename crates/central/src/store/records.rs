@@ -141,7 +141,8 @@ impl Batch<'_> {
         };
         // Before the lanes: who comes to see the patient by this is given the record by its common lane, and only what is there already
         // has to be back-filled.
-        self.follow_patient(&table, &key.1, applied)?;
+        self.follow_home(&table, &key.1, applied)?;
+        self.follow_prescription(&table, applied.row.as_ref(), applied.store.as_ref())?;
         let mut scopes = Vec::with_capacity(applied.scopes.len());
         for scope in &applied.scopes {
             let scope_number = self.scope_number(scope)?;

@@ -9,6 +9,7 @@ use domain::scope::Scope;
 use domain::store::STORE_TABLE;
 use domain::visibility::{JOIN_TABLE, VisibleKey};
 use protocol::ids::{OwnershipNumber, RecordId, Sequence, SiteId};
+use protocol::row::Row;
 use sql::SqlExt;
 
 use super::batch::Batch;
@@ -20,12 +21,17 @@ use super::text;
 const IS_ROUTED: &str = "is_routed_by_visibility";
 /// Name of the number that is 1 once names are joined by the merges of before.
 const ARE_JOINED: &str = "are_merged_names_joined";
+/// Name of the number that is 1 once it is known which prescribers are visible where, and who has prescribed.
+const ARE_PRESCRIBERS_FOUND: &str = "are_prescribers_found";
+/// Records that are read together.
+const RECORDS_TOGETHER: usize = 500;
 
 impl Batch<'_> {
     /// What a store of an older program needs before it is used, each once.
     pub(super) fn bring_up_to_date(&mut self) -> Result<(), StoreError> {
         self.once(IS_ROUTED, Self::route_by_visibility)?;
-        self.once(ARE_JOINED, Self::join_merged_names)
+        self.once(ARE_JOINED, Self::join_merged_names)?;
+        self.once(ARE_PRESCRIBERS_FOUND, Self::find_prescribers)
     }
 
     /// Does something unless it is done, in one commit. `name`: of the number that is 1 from then on.
@@ -85,6 +91,43 @@ impl Batch<'_> {
             self.write_record(author, &key, &applied, Some(stored.number))?;
         }
         Ok(())
+    }
+
+    /// Hands each record of a table that is here to `work`, with the store that is kept beside it; only those whose data is like a pattern, if
+    /// one is given.
+    pub(super) fn each_record(
+        &mut self,
+        name: &str,
+        pattern: &str,
+        mut work: impl FnMut(&mut Self, &Table, &RecordId, &Row, Option<&RecordId>) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let table = text::table(self.catalogue, name);
+        let mut after = 0;
+        loop {
+            let mut found = Vec::new();
+            self.sql.query(
+                &format!(
+                    "SELECT number, id FROM record WHERE table_name = ?1 AND number > ?2 AND data IS NOT NULL
+                        AND (?3 = '' OR data LIKE ?3) ORDER BY number LIMIT {RECORDS_TOGETHER}"
+                ),
+                &[name.into(), after.into(), pattern.into()],
+                &mut |row| {
+                    found.push((row.integer(0)?, text::record_id(row, 1)?));
+                    Ok(ControlFlow::Continue(()))
+                },
+            )?;
+            for (number, id) in &found {
+                after = *number;
+                let key: Key = (table.reference().clone(), id.clone());
+                let Some(stored) = self.read_record(&key)? else { continue };
+                if let Some(row) = stored.row {
+                    work(self, &table, id, &table.canonical(row), stored.store.as_ref())?;
+                }
+            }
+            if found.len() < RECORDS_TOGETHER {
+                return Ok(());
+            }
+        }
     }
 
     fn stores_given(&mut self) -> Result<Vec<(RecordId, SiteId)>, StoreError> {

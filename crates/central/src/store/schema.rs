@@ -26,19 +26,38 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     Migration { number: 14, name: "which device was chosen", ddl: CHOSEN },
     Migration { number: 15, name: "who writes central data", ddl: AUTHORITY },
     Migration { number: 16, name: "names that are one", ddl: NAME_ALIASES },
-    Migration { number: 17, name: "home stores", ddl: HOME_TRANSFERS },
+    Migration { number: 17, name: "home stores", ddl: HOME_STORES },
 ];
 
-/// See the module `home_transfers`. `position`: of the record that says that the patient goes there.
-const HOME_TRANSFERS: &str = "
+/// See the modules `patients`, `prescribers` and `home_transfers`. `home_transfer.position`: of the record that says that the patient goes
+/// there.
+const HOME_STORES: &str = "
+CREATE TABLE home_store (
+    visible_key {text} PRIMARY KEY,
+    store {text} NOT NULL
+) {keyed_table};
+INSERT INTO home_store (visible_key, store) SELECT 'n' || name, store FROM patient_home;
+DROP TABLE patient_home;
+CREATE INDEX home_store_store ON home_store (store, visible_key);
 CREATE TABLE home_transfer (
-    patient {text} PRIMARY KEY,
+    visible_key {text} PRIMARY KEY,
     site {bigint} NOT NULL,
     to_store {text} NOT NULL,
     position {bigint} NOT NULL,
     asked_ms {bigint} NOT NULL
 ) {keyed_table};
 CREATE INDEX home_transfer_site ON home_transfer (site, position);
+CREATE TABLE prescriber_visibility (
+    id {text} PRIMARY KEY,
+    prescriber {text} NOT NULL,
+    store {text} NOT NULL
+) {keyed_table};
+CREATE INDEX prescriber_visibility_store ON prescriber_visibility (store, prescriber);
+CREATE TABLE prescribed (
+    store {text} NOT NULL,
+    prescriber {text} NOT NULL,
+    PRIMARY KEY (store, prescriber)
+) {keyed_table};
 ";
 
 /// See the module `name_merges`. Filled at the next start from the merges that are there.

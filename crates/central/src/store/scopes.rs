@@ -45,7 +45,7 @@ impl Batch<'_> {
             self.sql.execute("DELETE FROM dispensary WHERE store = ?1", &key)?;
             self.state.dispensaries.remove(store);
         }
-        Ok(())
+        self.follow_prescribed(store)
     }
 
     /// Works out anew what a site receives, and tells it what it has lost.

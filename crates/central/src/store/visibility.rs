@@ -6,7 +6,8 @@
 //! | `store_name` | the name of each store |
 //! | `store_role` | stores of which a site is to have a collector copy; `is_in_force` while a store that is active there sees it |
 //! | `name_alias` | names that are one, by merges (`name_merges`) |
-//! | `patient_home` | the home store of each patient, which sees it without a join (`patients`) |
+//! | `home_store` | the home store of each patient and prescriber, which sees it without a join (`patients`) |
+//! | `prescriber_visibility`, `prescribed` | which prescribers are visible in which store, and who has prescribed there (`prescribers`) |
 //! | `site_sees` | what each remote site sees, by key, `*` for a primary, which is given everything; who reads the lane is given the rows with these keys |
 //! | `backfill` | keys that a site has come to see, or sees no more, since it began to read, and how far that is carried out |
 //!
@@ -20,7 +21,7 @@ use std::ops::ControlFlow;
 
 use domain::catalogue::Table;
 use domain::store::STORE_TABLE;
-use domain::visibility::{JOIN_TABLE, Join, VisibleKey, name_of_store};
+use domain::visibility::{JOIN_TABLE, Join, PRESCRIBER_JOIN_TABLE, VisibleKey, name_of_store};
 use protocol::ids::{RecordId, SiteId};
 use protocol::row::Row;
 use sql::{Param, SqlExt};
@@ -29,6 +30,7 @@ use super::batch::Batch;
 use super::error::StoreError;
 use super::mirror::EVERYTHING;
 use super::name_merges::IS_SAME_NAME;
+use super::prescribers::knows_prescriber;
 use super::reading::Reading;
 use super::text;
 
@@ -36,14 +38,17 @@ use super::text;
 /// ?1 site, ?2 name.
 fn sees_name() -> String {
     format!(
-        "SELECT 1 FROM (
-            SELECT store FROM store_site WHERE site = ?1
-            UNION ALL SELECT store FROM store_role WHERE site = ?1 AND is_in_force = 1) present
+        "SELECT 1 FROM ({PRESENT}) present
         WHERE EXISTS (SELECT 1 FROM visibility WHERE visibility.store = present.store AND visibility.name {IS_SAME_NAME})
            OR EXISTS (SELECT 1 FROM store_name WHERE store_name.store = present.store AND store_name.name = ?2)
-           OR EXISTS (SELECT 1 FROM patient_home WHERE patient_home.store = present.store AND patient_home.name = ?2) LIMIT 1"
+           OR EXISTS (SELECT 1 FROM home_store
+                WHERE home_store.store = present.store AND home_store.visible_key = 'n' || ?2) LIMIT 1"
     )
 }
+
+/// Stores that are active at a site, or a collector there. ?1 site.
+pub(super) const PRESENT: &str = "SELECT store FROM store_site WHERE site = ?1
+    UNION ALL SELECT store FROM store_role WHERE site = ?1 AND is_in_force = 1";
 
 /// Whether a store that is active at a site sees a store by its name. ?1 site, ?2 store.
 const SEES_STORE: &str = "SELECT 1 FROM store_name JOIN visibility ON visibility.name = store_name.name
@@ -72,6 +77,7 @@ impl Batch<'_> {
         match table.name() {
             STORE_TABLE => self.follow_store_name(id, row.and_then(|row| name_of_store(table, row)).as_ref()),
             JOIN_TABLE => self.follow_join(id, row.and_then(|row| Join::of(table, row)).as_ref()),
+            PRESCRIBER_JOIN_TABLE => self.follow_prescriber_join(id, row.and_then(|row| Join::of(table, row)).as_ref()),
             _ if table.merges().is_some() => self.follow_name_merge(table, id, row),
             _ => Ok(()),
         }
@@ -86,15 +92,18 @@ impl Batch<'_> {
         self.follow_names_of(site, store)
     }
 
-    /// What a site sees by the names that a store sees, by its own, and by the patients whose home store it is.
+    /// What a site sees by the names that a store sees, by its own, by its prescribers, and by the patients and prescribers whose home store
+    /// it is.
     pub(super) fn follow_names_of(&mut self, site: SiteId, store: &RecordId) -> Result<(), StoreError> {
         let mut names: BTreeSet<RecordId> = self.names_seen_in(store)?;
         names.extend(self.name_of(store)?);
-        names.extend(self.patients_of(store)?);
         for name in names {
             self.look_again_at_name(site, &name)?;
         }
-        Ok(())
+        for key in self.at_home_in(store)? {
+            self.look_again_at(site, &key)?;
+        }
+        self.follow_prescribers_of(site, store)
     }
 
     fn follow_store_name(&mut self, store: &RecordId, name: Option<&RecordId>) -> Result<(), StoreError> {
@@ -178,11 +187,22 @@ impl Batch<'_> {
         Ok(())
     }
 
+    /// A site may see a key now that it did not see, or the other way round, and with a name what goes by that.
+    pub(super) fn look_again_at(&mut self, site: SiteId, key: &VisibleKey) -> Result<(), StoreError> {
+        match key {
+            VisibleKey::Name(name) => self.look_again_at_name(site, name),
+            VisibleKey::Store(_) | VisibleKey::Prescriber(_) => self.look_again(site, key),
+        }
+    }
+
     /// Compares what a site sees of a key with what was noted, notes it, and what has to be carried out for it.
     pub(super) fn look_again(&mut self, site: SiteId, key: &VisibleKey) -> Result<(), StoreError> {
         let sees = match key {
             VisibleKey::Name(name) => {
                 self.sql.query_integer(&sees_name(), &[site.0.into(), name.as_str().into()])?.is_some()
+            }
+            VisibleKey::Prescriber(prescriber) => {
+                self.sql.query_integer(&knows_prescriber(), &[site.0.into(), prescriber.as_str().into()])?.is_some()
             }
             VisibleKey::Store(store) => self.sees_store(site, store)?,
         };
@@ -257,6 +277,15 @@ impl Batch<'_> {
 
     fn names_seen_in(&mut self, store: &RecordId) -> Result<BTreeSet<RecordId>, StoreError> {
         Ok(self.ids("SELECT name FROM visibility WHERE store = ?1", store)?.into_iter().collect())
+    }
+
+    pub(super) fn texts(&mut self, sql: &str, of: &RecordId) -> Result<Vec<String>, StoreError> {
+        let mut texts = Vec::new();
+        self.sql.query(sql, &[of.as_str().into()], &mut |row| {
+            texts.push(row.text(0)?.to_owned());
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(texts)
     }
 
     pub(super) fn ids(&mut self, sql: &str, of: &RecordId) -> Result<Vec<RecordId>, StoreError> {

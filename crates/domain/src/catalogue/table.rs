@@ -202,6 +202,12 @@ impl Table {
         self.name_column.as_deref()
     }
 
+    /// Whether records of type patient in this table have a home store of their own, by their store column, as patients and prescribers
+    /// do; others hang on a patient.
+    pub fn has_home_stores(&self) -> bool {
+        self.patient_column.is_none() && (self.name == NAME_TABLE || self.data_type == DataType::Patient)
+    }
+
     /// The column that names a patient for routing.
     pub fn patient_column(&self) -> Option<&str> {
         self.patient_column.as_deref()
@@ -251,8 +257,7 @@ impl Table {
         self.supports(self.data_type)
     }
 
-    /// Whether the judge knows what to do with records of a type in this table: not with prescribers, which are no patients and hang
-    /// on none.
+    /// Whether the judge knows what to do with records of a type in this table.
     pub fn supports(&self, data_type: DataType) -> bool {
         match data_type {
             DataType::Central
@@ -260,9 +265,9 @@ impl Table {
             | DataType::CentralStore
             | DataType::Name
             | DataType::Store
+            | DataType::Patient
             | DataType::Message
             | DataType::Local => true,
-            DataType::Patient => self.name == NAME_TABLE || self.patient_column.is_some(),
             DataType::Sync => false,
         }
     }

@@ -2,7 +2,7 @@
 //! "Patients").
 //!
 //! A patient is a record of the names; its home store stands in the record. What hangs on a patient has it as its header: it is of the
-//! same home store, and never goes to another patient.
+//! same home store, and never goes to another patient. Prescribers have home stores like patients; nothing hangs on them.
 
 use protocol::entry::Operation;
 use protocol::ids::{OwnershipNumber, RecordId, SiteId, TableRef};
@@ -33,31 +33,34 @@ impl Case<'_> {
         found: &Found,
         after: Option<Row>,
     ) -> Result<Verdict, V::Error> {
-        if self.table.name() == NAME_TABLE {
+        if self.table.has_home_stores() {
             self.judge_patient(view, found, after)
         } else {
             self.judge_patients_record(view, found, after)
         }
     }
 
-    /// Visibility that a site makes: of a patient that it owns, in a store that it holds, once. The rest is central's.
+    /// Visibility that a site makes: of a patient or prescriber (`joined`, the table) that it owns, in a store that it holds, once. The
+    /// rest is central's.
     pub(super) fn judge_own_join<V: View>(
         &self,
         view: &mut V,
+        joined: &str,
         found: &Found,
         after: Option<Row>,
     ) -> Result<Verdict, V::Error> {
         let central = || {
-            let what = "is visibility, which is written on central alone; a site makes only new visibility of its own patients";
+            let what = "is visibility, which is central's; a site makes only new visibility of its own patients and prescribers";
             Ok(self.refused(RefusalCode::CentralData, what))
         };
         let is_new = matches!((&self.entry.operation, found), (Operation::Put(_), Found::Unknown));
         let Some(row) = after.filter(|_| is_new) else { return central() };
-        let (Some(names), Some(join)) = (self.names(), Join::of(self.table, &row)) else { return central() };
+        let names = self.catalogue.table_by_name(joined).ok();
+        let (Some(names), Some(join)) = (names, Join::of(self.table, &row)) else { return central() };
         // Asked before the patient, so that who does not hold the store cannot make central wait.
         if view.holding(&join.store)?.is_none_or(|holding| holding.site != self.author) {
             let what = format!(
-                "makes a name visible in store {}, which site {} does not hold; central makes it visible there",
+                "makes a {joined} visible in store {}, which site {} does not hold; central makes it visible there",
                 join.store, self.author
             );
             let is_patient = matches!(view.header(names.reference(), &join.name)?, Header::Here { store: Some(_) });
@@ -86,7 +89,7 @@ impl Case<'_> {
                 Err(refused) => return Ok(refused),
             },
         };
-        let key = VisibleKey::Name(self.entry.record.clone());
+        let key = VisibleKey::of_home(self.table, &self.entry.record);
         let Some(row) = after else {
             return match stored {
                 Some(home) => Ok(Verdict::Accept(home.written(None, Some(key), None))),
@@ -98,7 +101,8 @@ impl Case<'_> {
             Err(error) => {
                 let column = self.table.store_column().unwrap_or_default();
                 let what = format!(
-                    "is a patient without a home store: {column} {}; name there the store of this site that it belongs to",
+                    "is a {} without a home store: {column} {}; name there the store of this site that it belongs to",
+                    self.noun(),
                     key_words(&error)
                 );
                 return Ok(self.refused(RefusalCode::HomeStoreMissing, &what));
@@ -107,9 +111,9 @@ impl Case<'_> {
         let home = match stored {
             Some(home) if home.store != incoming => {
                 let what = format!(
-                    "has the home store {} and would get {incoming}; only central gives a patient another home store (patient \
-                     set-home-store)",
-                    home.store
+                    "has the home store {} and would get {incoming}; only central gives a {} another home store",
+                    home.store,
+                    self.noun()
                 );
                 return Ok(self.refused(RefusalCode::OwnerChange, &what));
             }
@@ -129,6 +133,9 @@ impl Case<'_> {
 
     /// Why an id cannot be a new patient's: what hangs on it is not for whoever would make one.
     fn cannot_be_patient<V: View>(&self, view: &mut V, found: &Found) -> Result<Option<Refusal>, V::Error> {
+        if self.table.name() != NAME_TABLE {
+            return Ok(None);
+        }
         if matches!(found, Found::Deleted { .. }) && self.author != SiteId::CENTRAL {
             let what = "was a name of central's and was deleted; give the patient an id of its own";
             return Ok(Some(self.refuse(RefusalCode::CentralData, what)));
@@ -208,7 +215,7 @@ impl Case<'_> {
 
     /// Whose a patient is; `None` for a name that is no patient.
     fn home_of<V: View>(&self, view: &mut V, names: &Table, patient: &RecordId) -> Step<Option<PatientHome>, V::Error> {
-        let table = names.reference();
+        let (table, noun) = (names.reference(), noun_of(names));
         let wait = || Ok(Err(Verdict::Wait { table: table.clone(), record: patient.clone() }));
         let refused = |code, what: &str| Ok(Err(self.refused(code, what)));
         match (view.record(table, patient)?, self.side) {
@@ -216,11 +223,11 @@ impl Case<'_> {
             (Found::Unknown, Side::Central) => wait(),
             (Found::Unknown, Side::Device) => refused(
                 RefusalCode::HeaderMissing,
-                &format!("needs its patient {patient}, which is not here; record the patient first"),
+                &format!("needs its {noun} {patient}, which is not here; record the {noun} first"),
             ),
             (Found::Deleted { .. }, Side::Central) if view.is_waiting(self.author, table, patient)? => wait(),
             (Found::Deleted { .. }, _) => {
-                refused(RefusalCode::HeaderDeleted, &format!("needs its patient {patient}, which was deleted"))
+                refused(RefusalCode::HeaderDeleted, &format!("needs its {noun} {patient}, which was deleted"))
             }
         }
     }
@@ -259,8 +266,8 @@ impl Case<'_> {
         let written = self.entry.ownership;
         if self.side == Side::Central && home.had_another_count(written, holding.ownership) {
             let what = format!(
-                "was recorded before central had last given the patient a home store, which is {store}; what it says may be older than \
-                 what is here"
+                "was recorded before central had last given it another home, which is store {store}; what it says may be older than what \
+                 is here"
             );
             return refused(RefusalCode::OwnershipNumber, &what);
         }
@@ -269,8 +276,7 @@ impl Case<'_> {
         }
         if let Some(goes_to) = home.goes_to.as_ref().filter(|_| self.side == Side::Device) {
             let what = format!(
-                "is of a patient that goes to the home store {goes_to}, and is not edited until it is there; the site that holds that store \
-                 edits it then"
+                "goes with its home to store {goes_to}, and is not edited until it is there; the site that holds that store edits it then"
             );
             return refused(RefusalCode::HomeTransfer, &what);
         }
@@ -281,6 +287,10 @@ impl Case<'_> {
             return refused(RefusalCode::NoDispensary, &what);
         }
         Ok(Ok(Home { store: home.store, ownership }))
+    }
+
+    fn noun(&self) -> &'static str {
+        noun_of(self.table)
     }
 
     fn names(&self) -> Option<&Table> {
@@ -306,6 +316,10 @@ impl Home {
             cancels_waiting: false,
         }
     }
+}
+
+fn noun_of(table: &Table) -> &'static str {
+    if table.name() == NAME_TABLE { "patient" } else { "prescriber" }
 }
 
 /// The home of a record that is or was here: its patient's, or by the store that is kept beside it if the patient is gone.

@@ -230,11 +230,7 @@ fn types_that_come_later_are_refused_for_everybody() {
         World::check(
             side,
             author,
-            &[
-                (r#"put clinician C {"store_ID":"S1"}"#, "not_supported"),
-                (r#"put site X {"name":"x"}"#, "not_supported"),
-                ("delete site X", "not_supported"),
-            ],
+            &[(r#"put site X {"name":"x"}"#, "not_supported"), ("delete site X", "not_supported")],
         );
     }
 }

@@ -15,6 +15,7 @@ contract!(
     nobody_but_central_sets_where_a_patient_goes,
     what_cannot_be_a_home_store_is_refused,
     another_device_of_the_home_site_is_waited_for_like_the_first,
+    no_page_comes_before_a_verdict_on_what_it_shows,
 );
 
 /// The number of grant 1 after one transfer.
@@ -44,7 +45,7 @@ fn two(world: &mut World) -> (Device, Device) {
 }
 
 fn give(world: &mut World, store: &str) -> HomeStore {
-    world.job(|batch| batch.set_home_store(&id("P"), &id(store), false))
+    world.job(|batch| batch.set_home_store(HomeKind::Patient, &id("P"), &id(store), false))
 }
 
 /// Records a line and syncs; the codes that came back.
@@ -62,7 +63,7 @@ fn home(world: &mut World) -> String {
 }
 
 fn waiting(world: &mut World) -> usize {
-    world.store.reading().home_transfers(None, 10).unwrap().len()
+    world.store.reading().home_transfers(HomeKind::Patient, None, 10).unwrap().len()
 }
 
 fn a_patient_goes_to_its_new_home_once_the_old_one_has_read_that_and_sent_what_it_had(world: &mut World) {
@@ -96,11 +97,11 @@ fn what_the_old_home_did_not_send_in_time_is_set_aside_and_stays_so_when_the_pat
     let (mut one, mut two) = two(world);
     one.record(&[r#"patch name P {"first":"unsent"}"#]);
 
-    let set = world.job(|batch| batch.set_home_store(&id("P"), &id("B"), true));
+    let set = world.job(|batch| batch.set_home_store(HomeKind::Patient, &id("P"), &id("B"), true));
     assert_eq!((set, home(world)), (HomeStore::Set, "B".to_owned()));
     settle(world, &mut two);
     assert_eq!(refusals(world, &mut two, &format!(r#"patch#{ONCE} name P {{"first":"two"}}"#)), [""; 0]);
-    world.job(|batch| batch.set_home_store(&id("P"), &id("A"), true));
+    world.job(|batch| batch.set_home_store(HomeKind::Patient, &id("P"), &id("A"), true));
     settle(world, &mut one);
 
     assert_eq!(one.told.last().unwrap().1, "ownership_number", "it is older than what was written at B");
@@ -230,8 +231,9 @@ fn nobody_but_central_sets_where_a_patient_goes(world: &mut World) {
 fn what_cannot_be_a_home_store_is_refused(world: &mut World) {
     let (one, _) = two(world);
     world.write(&[r#"put store C {"code":"C"}"#, r#"put name N {"type":"facility"}"#]);
-    let mut try_give =
-        |patient: &str, store: &str| code(world.try_job(|batch| batch.set_home_store(&id(patient), &id(store), false)));
+    let mut try_give = |patient: &str, store: &str| {
+        code(world.try_job(|batch| batch.set_home_store(HomeKind::Patient, &id(patient), &id(store), false)))
+    };
     assert_eq!(try_give("nobody", "B"), "unknown_patient");
     assert_eq!(try_give("N", "B"), "not_a_patient");
     assert_eq!(try_give("P", "nowhere"), "unknown_store");
@@ -239,7 +241,7 @@ fn what_cannot_be_a_home_store_is_refused(world: &mut World) {
     let mut ahead = one;
     ahead.control += 100;
     ahead.push(world);
-    let healing = world.try_job(|batch| batch.set_home_store(&id("P"), &id("B"), false));
+    let healing = world.try_job(|batch| batch.set_home_store(HomeKind::Patient, &id("P"), &id("B"), false));
     assert_eq!(code(healing), "central_heals");
     assert_eq!(home(world), "A");
 }
@@ -257,4 +259,31 @@ fn another_device_of_the_home_site_is_waited_for_like_the_first(world: &mut Worl
     settle(world, &mut next);
     settle(world, &mut next);
     assert_eq!(home(world), "B");
+}
+
+/// What a device wrote and has not heard of it would put on top of a page that shows what became of it.
+fn no_page_comes_before_a_verdict_on_what_it_shows(world: &mut World) {
+    let (mut one, _) = two(world);
+    world.write(&["delete name_store_join P-in-A"]);
+    settle(world, &mut one);
+    world.set_limits(|limits| limits.control_bytes_max = 200);
+    for number in 0..4 {
+        one.record(&[&format!(r#"put item I{number} {{"code":"refused"}}"#)]);
+    }
+    one.record(&[r#"patch name P {"first":"accepted"}"#]);
+    let (from, to) = (usize::try_from(one.received).unwrap(), one.entries.len());
+    one.try_begin(world).unwrap();
+    one.try_send(world, from, to).unwrap();
+    let site = one.site;
+    world.job(|batch| batch.judge(site, &mut || true));
+    world.job(|batch| batch.set_home_store(HomeKind::Patient, &id("P"), &id("B"), true));
+
+    let reply = one.push(world);
+    assert!(reply.has_more_control && one.scopes.is_empty(), "the rest of the verdicts first");
+    for _ in 0..5 {
+        one.sync(world);
+    }
+
+    assert_eq!(one.told.len(), 4);
+    assert!(!has(&one, "name", "P"), "it is not visible there any more");
 }

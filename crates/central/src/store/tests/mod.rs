@@ -14,6 +14,7 @@ mod messages;
 mod mirror;
 mod origin;
 mod patients;
+mod prescribers;
 mod receiving;
 mod scopes;
 mod sites;

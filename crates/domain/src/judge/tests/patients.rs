@@ -289,6 +289,55 @@ fn a_site_makes_visibility_of_its_own_patients_in_its_own_stores_and_once() {
 }
 
 #[test]
+fn prescribers_have_home_stores_like_patients() {
+    let world = || {
+        let mut world = world();
+        for (prescriber, store) in [("C1", "S1"), ("C3", "S3"), ("C0", "S0")] {
+            world.here("clinician", prescriber, Some(store), &format!(r#"{{"store_ID":"{store}"}}"#));
+        }
+        world
+    };
+    let moved = r#"{"store_ID":"S1","outpost_home_transfers":1,"outpost_home_goes_to":"S3"}"#;
+    for side in BOTH {
+        for (edit, expected) in [
+            (r#"put clinician X {"store_ID":"S1"}"#, "accept, S1, to what a site sees"),
+            (r#"patch clinician C1 {"last_name":"A"}"#, "accept, S1, to what a site sees"),
+            ("delete clinician C1", "accept, S1, to what a site sees"),
+            (r#"put clinician X {"store_ID":"S3"}"#, "not_home_site"),
+            (r#"patch clinician C3 {"last_name":"A"}"#, "not_home_site"),
+            (r#"patch clinician C1 {"store_ID":"S2"}"#, "owner_change"),
+            (r#"put clinician X {"last_name":"A"}"#, "home_store_missing"),
+            (r#"put clinician_store_join J {"store_ID":"S2","prescriber_ID":"C1"}"#, "accept, to what a site sees"),
+            (r#"put clinician_store_join J {"store_ID":"S3","prescriber_ID":"C1"}"#, "not_store_holder"),
+            (r#"put clinician_store_join J {"store_ID":"S1","prescriber_ID":"C3"}"#, "not_home_site"),
+            (r#"patch clinician_store_join J {"store_ID":"S1"}"#, "central_data"),
+        ] {
+            assert_eq!(world().outcome(side, HERE, edit), expected, "{edit} at {side:?}");
+        }
+        let mut world = world();
+        world.dispensary_sites.remove(&HERE);
+        assert_eq!(world.outcome(side, HERE, r#"put clinician X {"store_ID":"S1"}"#), "no_dispensary");
+    }
+    let of_patient = r#"put clinician_store_join J {"store_ID":"S1","prescriber_ID":"P1"}"#;
+    assert_eq!(world().outcome(Side::Device, HERE, of_patient), "header_missing", "a patient is no prescriber");
+    assert_eq!(world().outcome(Side::Central, HERE, of_patient), "wait clinician P1");
+    let mut world = world();
+    world.here("clinician", "C1", Some("S1"), moved);
+    let edit = format!(r#"patch#{ONCE} clinician C1 {{"last_name":"A"}}"#);
+    assert_eq!(world.outcome(Side::Device, HERE, &edit), "home_transfer");
+    assert!(world.outcome(Side::Central, HERE, &edit).starts_with("accept"));
+    let entry = world.entry(&edit);
+    let Verdict::Accept(applied) = world.judge_entry(Side::Central, HERE, &entry) else { panic!("refused") };
+    assert_eq!(applied.visible_key, Some(VisibleKey::Prescriber(id("C1"))));
+    let central = world.outcome(
+        Side::Device,
+        SiteId::CENTRAL,
+        r#"put clinician_store_join J {"store_ID":"S3","prescriber_ID":"C3"}"#,
+    );
+    assert_eq!(central, "accept, to what a site sees");
+}
+
+#[test]
 fn a_refusal_names_the_rule_and_the_site_that_may_do_it() {
     let mut world = world();
     let entry = world.entry(r#"patch name P3 {"first":"A"}"#);
