@@ -7,6 +7,9 @@ use protocol::limits;
 pub const CURSOR_AGE_MAX: u64 = 10_000;
 /// Tokens given in answer to one used token that are remembered (rule 5.7).
 pub(super) const TOKENS_GIVEN_MAX: usize = 8;
+/// Epochs of which it is remembered which tokens of a site they gave: as many starts of central, each with an exchange of the site, while a
+/// device that knows what central forgot does not come.
+pub(super) const TOKEN_EPOCHS_MAX: usize = 16;
 /// Sites whose state is kept in memory; at the limit all are read again. A site takes a few kilobytes.
 pub(super) const SITES_CACHED_MAX: usize = 1024;
 /// Page cache of the SQLite store, in bytes: the indexes of a million records fit.

@@ -6,7 +6,7 @@
 use sql::Migration;
 
 /// Number of the last migration.
-pub(super) const VERSION: u32 = 17;
+pub(super) const VERSION: u32 = 18;
 
 /// Every step. A released one never changes.
 pub(super) const MIGRATIONS: &[Migration] = &[
@@ -27,7 +27,11 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     Migration { number: 15, name: "who writes central data", ddl: AUTHORITY },
     Migration { number: 16, name: "names that are one", ddl: NAME_ALIASES },
     Migration { number: 17, name: "home stores", ddl: HOME_STORES },
+    Migration { number: 18, name: "epochs of tokens", ddl: TOKEN_EPOCHS },
 ];
+
+/// See the module `tokens`. `contact.token_epoch` and `token_first` are read where it is empty, and not written.
+const TOKEN_EPOCHS: &str = "ALTER TABLE contact ADD COLUMN token_epochs {blob};";
 
 /// See the modules `patients`, `prescribers` and `home_transfers`. `home_transfer.position`: of the record that says that the patient goes
 /// there.

@@ -17,8 +17,10 @@
 //! | 4 | the epoch's lower half, little-endian |
 //! | 8 | the start of SHA-256(secret, site u32, the eight bytes before) |
 //!
-//! One that is central's own and is not known, of an epoch that is not known or with a higher number than any that was given, is
-//! proof that central has forgotten: the site is ahead of it.
+//! One that is central's own and is not known, with a higher number than any that was given or with one that another epoch gave, is proof
+//! that central has forgotten: the site is ahead of it. Which epoch gave which numbers central remembers of the last
+//! [`TOKEN_EPOCHS_MAX`] in which it gave the site one; `contact.token_epochs` has eight bytes for each: half of the epoch and the number
+//! of the first token, little-endian, the last one last.
 
 use protocol::chain::hash_of;
 use protocol::ids::{Epoch, Nonce, SiteId, Token};
@@ -28,7 +30,7 @@ use sql::{Param, SqlExt};
 
 use super::batch::Batch;
 use super::error::StoreError;
-use super::limits::TOKENS_GIVEN_MAX;
+use super::limits::{TOKEN_EPOCHS_MAX, TOKENS_GIVEN_MAX};
 use super::origin::{PeerAddress, StopDevice};
 use super::reading::Reading;
 use super::{text, unsigned};
@@ -61,8 +63,8 @@ struct Known {
     rejected: Vec<u8>,
     /// Number of the last token that was given.
     number: u32,
-    /// Half of the epoch in which it was given, and the number of the first one of that epoch.
-    first: Option<(u32, u32)>,
+    /// The last epochs in which tokens were given: half of each, and the number of its first one.
+    epochs: Vec<(u32, u32)>,
 }
 
 impl Known {
@@ -71,10 +73,20 @@ impl Known {
         self.used.is_none() && self.given.is_empty()
     }
 
-    /// The lowest number that a token of an epoch has or will have.
-    fn first_of(&self, epoch: Epoch) -> u32 {
-        let given = self.first.filter(|(half, _)| *half == epoch_half(epoch)).map(|(_, first)| first);
-        given.unwrap_or_else(|| self.number.saturating_add(1))
+    /// The number of the next token, which an epoch gives.
+    fn next_number(&mut self, epoch: Epoch) -> u32 {
+        self.number = self.number.saturating_add(1);
+        if self.epochs.last().is_none_or(|(half, _)| *half != epoch_half(epoch)) {
+            self.epochs.push((epoch_half(epoch), self.number));
+            let excess = self.epochs.len().saturating_sub(TOKEN_EPOCHS_MAX);
+            self.epochs.drain(..excess);
+        }
+        self.number
+    }
+
+    /// Half of the epoch that gave a number; `None` if that is not known any more.
+    fn epoch_of(&self, number: u32) -> Option<u32> {
+        self.epochs.iter().rev().find(|(_, first)| *first <= number).map(|(half, _)| *half)
     }
 
     fn has(&self, token: Token) -> bool {
@@ -231,9 +243,8 @@ impl Batch<'_> {
         let is_copy = given.is_some();
         let (address, journal_head) = (self.address.filter(|_| !is_copy), (!is_copy).then_some(unsigned(head.head.0)));
         let token = given.unwrap_or_else(|| {
-            known.first = Some((epoch_half(self.state.epoch), known.first_of(self.state.epoch)));
-            known.number = known.number.saturating_add(1);
-            let fresh = make(self.token_secret, head.site, known.number, epoch_half(self.state.epoch));
+            let number = known.next_number(self.state.epoch);
+            let fresh = make(self.token_secret, head.site, number, epoch_half(self.state.epoch));
             known.given.extend_from_slice(&hash);
             known.given.extend_from_slice(&fresh.0);
             fresh
@@ -243,14 +254,12 @@ impl Batch<'_> {
         let now = unsigned(self.now_ms);
         self.sql.execute(
             "INSERT INTO contact
-                (site, last_contact_ms, last_drained_ms, token_used, tokens_given, token_number, address, head, token_epoch,
-                 token_first)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+                (site, last_contact_ms, last_drained_ms, token_used, tokens_given, token_number, address, head, token_epochs)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
              ON CONFLICT (site) DO UPDATE SET last_contact_ms = excluded.last_contact_ms,
                 last_drained_ms = coalesce(excluded.last_drained_ms, contact.last_drained_ms),
                 token_used = excluded.token_used, tokens_given = excluded.tokens_given,
-                token_number = excluded.token_number, token_epoch = excluded.token_epoch,
-                token_first = excluded.token_first, challenge = NULL,
+                token_number = excluded.token_number, token_epochs = excluded.token_epochs, challenge = NULL,
                 address = coalesce(excluded.address, contact.address), head = coalesce(excluded.head, contact.head)",
             &[
                 head.site.0.into(),
@@ -261,8 +270,7 @@ impl Batch<'_> {
                 known.number.into(),
                 address.map(PeerAddress::as_str).into(),
                 journal_head.unwrap_or(Param::Null),
-                known.first.map(|(half, _)| half).into(),
-                known.first.map(|(_, first)| first).into(),
+                (&epochs_to_bytes(&known.epochs)).into(),
             ],
         )?;
         Ok(token)
@@ -274,7 +282,7 @@ impl Batch<'_> {
     }
 
     fn known_tokens(&mut self, site: SiteId) -> Result<Known, StoreError> {
-        let sql = "SELECT token_used, tokens_given, challenge, token_number, token_epoch, token_first, tokens_rejected
+        let sql = "SELECT token_used, tokens_given, challenge, token_number, token_epoch, token_first, tokens_rejected, token_epochs
             FROM contact WHERE site = ?1";
         let known = self.sql.query_one(sql, &[site.0.into()], |row| {
             Ok(Known {
@@ -283,9 +291,11 @@ impl Batch<'_> {
                 challenge: row.optional_blob(2)?.map(<[u8]>::to_vec),
                 rejected: row.optional_blob(6)?.unwrap_or_default().to_vec(),
                 number: text::small(row, 3)?,
-                first: match (row.optional_unsigned(4)?, row.optional_unsigned(5)?) {
-                    (Some(_), Some(_)) => Some((text::small(row, 4)?, text::small(row, 5)?)),
-                    _ => None,
+                epochs: match (row.optional_blob(7)?, row.optional_unsigned(4)?, row.optional_unsigned(5)?) {
+                    (Some(bytes), ..) => epochs_of_bytes(bytes),
+                    // As an older program kept the last one.
+                    (None, Some(_), Some(_)) => vec![(text::small(row, 4)?, text::small(row, 5)?)],
+                    _ => Vec::new(),
                 },
             })
         })?;
@@ -295,28 +305,26 @@ impl Batch<'_> {
     /// The number of a token that central gave and does not remember; `None` for one that it remembers, or never gave.
     fn forgotten_number(&self, site: SiteId, token: Token, known: &Known) -> Option<u32> {
         let (number, half) = read(self.token_secret, site, token)?;
-        let is_of_now = half == epoch_half(self.state.epoch);
-        // Numbers of earlier epochs are lower than the first of this one: what is not was given by a central that is gone.
-        (number > known.number || !is_of_now && number >= known.first_of(self.state.epoch)).then_some(number)
+        // A number that another epoch gave was given by a central that is gone.
+        let is_of_other = known.epoch_of(number).is_some_and(|given| given != half);
+        (number > known.number || is_of_other).then_some(number)
     }
 
     /// The site has heard more of central than central remembers. Its token counts as the one in use, and its control rows are given
     /// numbers behind those that it has.
     fn take_as_ahead(&mut self, site: SiteId, token: Token, number: u32) -> Result<(), StoreError> {
         self.sql.execute(
-            "INSERT INTO contact (site, last_contact_ms, token_used, tokens_given, token_number, token_epoch, token_first)
-             VALUES (?1, ?5, ?2, ?3, ?4, ?6, ?7)
+            "INSERT INTO contact (site, last_contact_ms, token_used, tokens_given, token_number, token_epochs)
+             VALUES (?1, ?5, ?2, ?3, ?4, ?6)
              ON CONFLICT (site) DO UPDATE SET token_used = excluded.token_used, tokens_given = excluded.tokens_given,
-                token_number = excluded.token_number, token_epoch = excluded.token_epoch, token_first = excluded.token_first,
-                challenge = NULL",
+                token_number = excluded.token_number, token_epochs = excluded.token_epochs, challenge = NULL",
             &[
                 site.0.into(),
                 (&token.0).into(),
                 [].as_slice().into(),
                 number.into(),
                 unsigned(self.now_ms),
-                epoch_half(self.state.epoch).into(),
-                number.saturating_add(1).into(),
+                (&epochs_to_bytes(&[(epoch_half(self.state.epoch), number.saturating_add(1))])).into(),
             ],
         )?;
         self.note_ahead(site)
@@ -381,6 +389,15 @@ fn read(secret: &[u8; 32], site: SiteId, token: Token) -> Option<(u32, u32)> {
     let number = u32::try_from(said & u64::from(u32::MAX)).ok()?;
     let half = u32::try_from(said >> 32).ok()?;
     (make(secret, site, number, half) == token).then_some((number, half))
+}
+
+fn epochs_to_bytes(epochs: &[(u32, u32)]) -> Vec<u8> {
+    epochs.iter().flat_map(|(half, first)| [half.to_le_bytes(), first.to_le_bytes()].concat()).collect()
+}
+
+fn epochs_of_bytes(bytes: &[u8]) -> Vec<(u32, u32)> {
+    let number = |bytes: &[u8]| bytes.first_chunk().map(|four| u32::from_le_bytes(*four));
+    bytes.chunks_exact(8).filter_map(|eight| Some((number(eight)?, number(eight.get(4..)?)?))).collect()
 }
 
 fn epoch_half(epoch: Epoch) -> u32 {

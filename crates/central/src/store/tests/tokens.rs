@@ -426,6 +426,31 @@ fn a_device_that_shows_the_largest_control_number_to_a_central_that_was_set_back
     assert_eq!(exchange(&mut world, &mut other), Ok(()));
 }
 
+/// Found by the simulator (seed 7300860): the number that the device shows was given once more, to a late copy of its request.
+#[test]
+fn a_device_that_knows_more_than_a_central_that_was_set_back_is_believed_after_the_next_start_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut world = start(&folder, 100);
+    let mut device = world.device(&["S1"]);
+    exchange(&mut world, &mut device).unwrap();
+    drop(world);
+    let backup = tempfile::tempdir().unwrap();
+    std::fs::copy(folder.path().join("central.db"), backup.path().join("central.db")).unwrap();
+    let mut late_copy = device.clone();
+    exchange(&mut start(&folder, 101), &mut device).unwrap();
+
+    exchange(&mut start(&backup, 102), &mut late_copy).unwrap();
+    for epoch in 103..106 {
+        let mut world = start(&backup, epoch);
+        exchange(&mut world, &mut late_copy).unwrap();
+    }
+    let mut world = start(&backup, 106);
+
+    assert_eq!(exchange(&mut world, &mut device), Ok(()));
+    let status = world.status(&device);
+    assert_eq!((status.site.stop, status.site.ahead_ms.is_some()), (None, true));
+}
+
 #[test]
 fn a_clone_is_caught_after_central_was_set_back_too() {
     let (mut original, backup) = backup_before(|_, _| ());
