@@ -163,6 +163,52 @@ fn a_patient_gets_another_home_store_once_its_old_home_has_sent_what_it_recorded
 }
 
 #[test]
+fn a_prescriber_is_known_where_it_has_prescribed_and_edited_at_home() {
+    let (central, data) = central_with_sites(5, &["north", "south"]);
+    let (home, other) = (data.stores[0].as_str(), data.stores[1].as_str());
+    let [north, south] = ["north", "south"].map(|name| Agent::initialised(&central, name));
+    let dispensary = |store: &str| edit("store", "patch", store, &json!({"store_mode": "dispensary"}));
+    central.import(&(dispensary(home) + &dispensary(other)));
+    for agent in [&north, &south] {
+        agent.settle();
+    }
+    let last_name =
+        |agent: &Agent| agent.records("clinician").get("C").map(|prescriber| prescriber["last_name"].clone());
+    north.record(&edit("clinician", "upsert", "C", &json!({"ID": "C", "store_ID": home, "last_name": "Ama"})));
+    let (exit, code) =
+        south.fails(&["record", "--file", "-"], &edit("clinician", "put", "X", &json!({"last_name": "Nobody"})));
+    assert_eq!((exit, code.as_str()), (5, "home_store_missing"));
+    for agent in [&north, &south] {
+        agent.settle();
+    }
+    assert_eq!((last_name(&north), last_name(&south)), (Some(json!("Ama")), None));
+
+    // A locum writes a prescription in the other dispensary, which did not know the prescriber.
+    south.record(&edit("transact", "upsert", "T", &json!({"ID": "T", "store_ID": other, "prescriber_ID": "C"})));
+    south.settle();
+    assert_eq!(last_name(&south), Some(json!("Ama")));
+    let explained = success(&central.run(&["explain", "clinician", "C"], ""));
+    assert!(explained.contains("or with a dispensary in which it has prescribed; "), "{explained}");
+    let (exit, code) =
+        south.fails(&["record", "--file", "-"], &edit("clinician", "patch", "C", &json!({"last_name": "Mine"})));
+    assert_eq!((exit, code.as_str()), (5, "not_home_site"));
+    north.record(&edit("clinician", "patch", "C", &json!({"last_name": "Amaru"})));
+    for agent in [&north, &south] {
+        agent.settle();
+        same_records(&central, agent, &["clinician"]);
+    }
+
+    success(&central.run(&["prescriber", "set-home-store", "C", other], ""));
+    for agent in [&north, &north, &south] {
+        agent.settle();
+    }
+    assert_eq!(success(&central.run(&["prescriber", "transfers"], "")).lines().count(), 1, "nothing is on its way");
+    south.record(&edit("clinician", "patch", "C", &json!({"last_name": "Amarua"})));
+    south.settle();
+    assert_eq!(central.records("clinician")["C"]["last_name"], "Amarua");
+}
+
+#[test]
 fn a_central_that_was_set_back_gets_a_patient_again_from_its_home_site() {
     let (mut central, data) = central_with_sites(5, &["north", "south"]);
     let (home, other) = (data.stores[0].as_str(), data.stores[1].as_str());

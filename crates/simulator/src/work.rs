@@ -1,5 +1,7 @@
 //! What people at the sites do: bursts of edits to every kind of data that can be written, and now and then what must be refused.
 
+mod patients;
+
 use std::collections::BTreeMap;
 
 use domain::catalogue::{Catalogue, DataType, Table};
@@ -14,14 +16,10 @@ use crate::mix::{Fault, Mix};
 use crate::model::Expected;
 use crate::random::Random;
 
+pub use patients::PATIENT_PREFIX;
+
 /// The table that devices declare and central does not know.
 pub const FOREIGN_TABLE: &str = "sim_extra";
-/// How the ids of patients begin.
-pub const PATIENT_PREFIX: &str = "p-";
-/// How the ids of prescribers begin.
-pub const PRESCRIBER_PREFIX: &str = "c-";
-/// How the ids of prescriptions begin.
-pub const PRESCRIPTION_PREFIX: &str = "rx-";
 /// Longest text of the rare large record, in bytes: it travels in parts on a slow link.
 const LARGE_TEXT_BYTES: u64 = 150_000;
 
@@ -108,64 +106,6 @@ impl Desk {
             }
         }
         planned
-    }
-
-    /// A patient of a few, what hangs on it, or where it is visible. The site may write it or not: that hangs on its dispensaries, and on
-    /// whose the patient is.
-    fn of_patient(office: &Office<'_>, random: &mut Random) -> Planned {
-        let number = random.below(4);
-        let own = store(office, random).to_owned();
-        // Of this site, or as often as not of another.
-        let site = if random.chance(700) { u64::from(office.site) } else { 2 + random.below(3) };
-        let patient = format!("{PATIENT_PREFIX}{site}-{number}");
-        let value = random.below(100);
-        let edits = match random.below(10) {
-            0..=2 => {
-                let data = format!("{{\"type\":\"patient\",\"supplying_store_id\":{own:?},\"name\":\"{value}\"}}");
-                vec![edit("name", EditOp::Put, &patient, &data)]
-            }
-            3 | 4 => vec![edit("name", EditOp::Patch, &patient, &format!("{{\"comment\":\"{value}\"}}"))],
-            5 | 6 => {
-                let data = format!("{{\"nameID\":{patient:?},\"discountRate\":{value}}}");
-                vec![edit("nameInsuranceJoin", EditOp::Upsert, &format!("i-{patient}-{}", random.below(2)), &data)]
-            }
-            7 => vec![gone("nameInsuranceJoin", &format!("i-{patient}-{}", random.below(2)))],
-            8 => {
-                let data = format!("{{\"name_ID\":{patient:?},\"store_ID\":{own:?}}}");
-                vec![edit("name_store_join", EditOp::Put, &format!("{patient}-in-{own}"), &data)]
-            }
-            _ => vec![gone("name", &patient)],
-        };
-        let group = Group { edits, request_id: None, recorded_at_ms: office.wall_ms };
-        Planned { how: How::Recorded(group), expected: Expected::Either }
-    }
-
-    /// A prescriber of a few, where it is visible, or a prescription of it, of this site or of another.
-    fn of_prescriber(office: &Office<'_>, random: &mut Random) -> Planned {
-        let own = store(office, random).to_owned();
-        let site = if random.chance(600) { u64::from(office.site) } else { 2 + random.below(3) };
-        let prescriber = format!("{PRESCRIBER_PREFIX}{site}-{}", random.below(3));
-        let value = random.below(100);
-        let edits = match random.below(10) {
-            0..=2 => {
-                let data = format!("{{\"store_ID\":{own:?},\"last_name\":\"{value}\"}}");
-                vec![edit("clinician", EditOp::Upsert, &prescriber, &data)]
-            }
-            3 | 4 => vec![edit("clinician", EditOp::Patch, &prescriber, &format!("{{\"last_name\":\"{value}\"}}"))],
-            5 | 6 => {
-                let data = format!("{{\"prescriber_ID\":{prescriber:?},\"store_ID\":{own:?}}}");
-                vec![edit("clinician_store_join", EditOp::Put, &format!("{prescriber}-in-{own}"), &data)]
-            }
-            7 | 8 => {
-                // Written once: who has prescribed has done so for ever.
-                let data = format!("{{\"store_ID\":{own:?},\"prescriber_ID\":{prescriber:?}}}");
-                let id = Self::fresh_id(office, random);
-                vec![edit("transact", EditOp::Put, &format!("{PRESCRIPTION_PREFIX}{id}"), &data)]
-            }
-            _ => vec![gone("clinician", &prescriber)],
-        };
-        let group = Group { edits, request_id: None, recorded_at_ms: office.wall_ms };
-        Planned { how: How::Recorded(group), expected: Expected::Either }
     }
 
     /// A message between stores, or its status, of this site or of another.

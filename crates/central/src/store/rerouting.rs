@@ -93,8 +93,8 @@ impl Batch<'_> {
         Ok(())
     }
 
-    /// Hands each record of a table that is here to `work`, with the store that is kept beside it; only those whose data is like a pattern, if
-    /// one is given.
+    /// Hands each record of a table that is here to `work`, with the store that is kept beside it; only those whose data is like a
+    /// pattern, if one is given.
     pub(super) fn each_record(
         &mut self,
         name: &str,

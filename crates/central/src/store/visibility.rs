@@ -92,8 +92,8 @@ impl Batch<'_> {
         self.follow_names_of(site, store)
     }
 
-    /// What a site sees by the names that a store sees, by its own, by its prescribers, and by the patients and prescribers whose home store
-    /// it is.
+    /// What a site sees by the names that a store sees, by its own, by its prescribers, and by the patients and prescribers whose home it
+    /// is.
     pub(super) fn follow_names_of(&mut self, site: SiteId, store: &RecordId) -> Result<(), StoreError> {
         let mut names: BTreeSet<RecordId> = self.names_seen_in(store)?;
         names.extend(self.name_of(store)?);
