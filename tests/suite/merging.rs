@@ -73,10 +73,37 @@ fn a_merge_that_cannot_be_is_refused_with_what_to_do() {
         "{told}"
     );
     let output = central.run(&["merge", "transact", "a", "b"], "");
-    assert!(String::from_utf8(output.stderr).unwrap().contains("those of item, unit, name are"));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("those of item, unit, name, Location are"));
 
     let forged =
         json!({ "table": "outpost_item_merge", "op": "put", "id": item, "data": { "into_ID": data.items[1] } });
     let (exit, code) = agent.fails(&["record", "--file", "-"], &(forged.to_string() + "\n"));
     assert_eq!((exit, code.as_str()), (5, "central_data"));
+}
+
+#[test]
+fn a_site_merges_two_locations_of_its_store_offline() {
+    let (central, data) = central_with_sites(5, &["north", "south"]);
+    let store = data.stores[0].as_str();
+    let [north, south] = ["north", "south"].map(|name| Agent::initialised(&central, name));
+    let location =
+        |id: &str| json!({"table": "Location", "op": "put", "id": id, "data": {"store_ID": store}}).to_string() + "\n";
+    let merge = |store: &str| {
+        let data = json!({"into_ID": "L2", "store_ID": store});
+        json!({"table": "outpost_location_merge", "op": "put", "id": "L1", "data": data}).to_string() + "\n"
+    };
+    north.record(&(location("L1") + &location("L2")));
+    let (exit, code) = south.fails(&["record", "--file", "-"], &merge(&data.stores[1]));
+    assert_eq!((exit, code.as_str()), (5, "merge_record_missing"));
+
+    north.record(&merge(store));
+    assert_eq!(north.json(&["get", "Location", "L1"])["merged_into"], "L2", "before central has heard of it");
+    assert_eq!(north.json(&["list", "Location"])["records"].as_array().unwrap().len(), 1);
+    for agent in [&north, &south] {
+        agent.settle();
+    }
+    same_records(&central, &north, &["Location", "outpost_location_merge"]);
+    assert!(south.records("outpost_location_merge").is_empty());
+    let explained = success(&central.run(&["explain", "Location", "L1"], ""));
+    assert!(explained.contains("merged         into L2 at position "), "{explained}");
 }

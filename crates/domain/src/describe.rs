@@ -90,7 +90,8 @@ Rules that hold beside the table:
   what the two records are by then; one that says nothing new, or the opposite of what is said (`merge_circle`), changes nothing.
   A row does not change (`merge_fixed`); central undoes a merge by deleting it. Neither record needs to stay: what was merged into
   a record that is deleted stands for that all the same. A store gets no name that was merged. Names that are one are visible
-  wherever one of them is.
+  wherever one of them is. Locations are merged by the site that holds their store, by an edit of `outpost_location_merge`; both are
+  of that store (`merge_store_differs`).
 - A table that is not listed is refused (`unknown_table`) until the configuration declares it with its name, its type (store,
   central or local) and its store column or header.
 - A column that is not listed is kept and travels by its name. A column that only a newer program can name is shown as `#`

@@ -8,6 +8,7 @@
 //! | central | central, or the primary of a mirrored system ([`authority`](crate::authority)), which writes name and central store data too | all sites |
 //! | name, central store | central | whoever sees the name, or the store ([`visibility`](crate::visibility)) |
 //! | a merge of central data | central, of two records that are there and no stores' names | as the records |
+//! | a merge of locations | the site that holds their store | the store's scope |
 //! | central, dispensary | central | sites that hold a dispensary |
 //! | store | the site that holds the store of the stored record and of the incoming one, which must be the same | the store's scope |
 //! | patient | the site that holds the home store and a dispensary; central alone gives another home store ([`home_transfer`](crate::home_transfer)) | whoever sees the patient as a name |
@@ -311,7 +312,8 @@ impl Case<'_> {
             return Ok(Verdict::Refuse(refusal));
         }
         if data_type == DataType::Store {
-            return self.judge_store_data(view, found, after);
+            let verdict = self.judge_store_data(view, found, after)?;
+            return self.judge_store_merge(view, found, verdict);
         }
         if data_type == DataType::Message {
             return self.judge_message(view, found, after);
@@ -321,7 +323,7 @@ impl Case<'_> {
         }
         let effect = match self.table.merges() {
             None => Effect::Write,
-            Some(merged) => match self.judge_merge(view, merged, found, after.as_ref())? {
+            Some(merged) => match self.judge_merge(view, merged, found, after.as_ref(), None)? {
                 Ok(effect) => effect,
                 Err(refused) => return Ok(Verdict::Refuse(refused)),
             },

@@ -10,11 +10,12 @@ use protocol::ids::SiteId;
 
 use crate::centre::Said;
 use crate::device::{Role, Step};
+use crate::inspect::RecordRow;
 use crate::mix::Fault;
 use crate::model::{Change, Columns, Expected, Key, Version, Violation, violation};
 use crate::oracle::columns_at_central;
 use crate::visibility::Sight;
-use crate::work::PATIENT_PREFIX;
+use crate::work::{LOCATION_MERGES, PATIENT_PREFIX};
 use crate::world::World;
 
 /// Sessions for each site until it is drained: 2 and the longest chain of waits, which is one (a line and its header).
@@ -426,7 +427,7 @@ impl World {
         let mut waiting = self.waiting_keys(index)?;
         waiting.extend(self.waiting_at_central()?);
         let records = self.inspector.records(0).or_else(|error| failed(error).map(|()| Vec::new()))?;
-        let serves_patients = |record: &crate::inspect::RecordRow| {
+        let serves_patients = |record: &RecordRow| {
             let is_own = record.table == "store" && stores.contains(&record.id);
             is_own && record.data.as_ref().is_some_and(|data| data.contains("\"store_mode\":\"dispensary\""))
         };
@@ -509,15 +510,24 @@ impl World {
     }
 
     /// What a merged record stands for is the same everywhere: what the slow model makes of central's rows in their order.
-    fn check_merges(&mut self, index: usize, records: &[crate::inspect::RecordRow]) -> Result<(), Violation> {
+    fn check_merges(&mut self, index: usize, records: &[RecordRow]) -> Result<(), Violation> {
         let Some(device) = self.devices.get(index) else { return Ok(()) };
         let catalogue = Arc::clone(device.catalogue());
-        for name in crate::work::MERGED_TABLES {
+        let stores = self.model.device(index).stores.clone();
+        // Those of locations only the sites have that hold the store.
+        let is_here = |record: &RecordRow| record.store.as_ref().is_none_or(|store| stores.contains(store));
+        let records: Vec<RecordRow> = records.iter().filter(|record| is_here(record)).cloned().collect();
+        let waiting = self.waiting_keys(index)?;
+        let merged = crate::work::MERGED_TABLES.map(|name| (name, format!("outpost_{name}_merge")));
+        for (name, merges) in merged.into_iter().chain([("Location", LOCATION_MERGES.to_owned())]) {
             let Ok(table) = catalogue.table_by_name(name) else { continue };
-            let facts = crate::visibility::merges_of(&format!("outpost_{name}_merge"), records);
+            let facts = crate::visibility::merges_of(&merges, &records);
             for merge in &facts.merges {
                 for id in [&merge.from, &merge.into] {
-                    let key = (format!("outpost_{name}_merge"), merge.from.clone());
+                    let key = (merges.clone(), merge.from.clone());
+                    if waiting.contains(&key) {
+                        continue;
+                    }
                     if self.model.device(index).uncertain.contains(&key) {
                         continue;
                     }

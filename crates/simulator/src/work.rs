@@ -16,7 +16,7 @@ use crate::mix::{Fault, Mix};
 use crate::model::Expected;
 use crate::random::Random;
 
-pub use patients::PATIENT_PREFIX;
+pub use patients::{LOCATION_MERGES, PATIENT_PREFIX};
 
 /// The table that devices declare and central does not know.
 pub const FOREIGN_TABLE: &str = "sim_extra";
@@ -94,6 +94,9 @@ impl Desk {
             for _ in 0..random.below(3) {
                 planned.push(Self::of_prescriber(office, random));
             }
+        }
+        if office.mix.has(Fault::Merges) && random.chance(300) {
+            planned.extend(self.of_locations(office, random));
         }
         if office.mix.has(Fault::Messages) {
             for _ in 0..random.below(3) {
@@ -437,6 +440,7 @@ fn writable(catalogue: &Catalogue) -> impl Iterator<Item = &Table> {
         table.data_type() == DataType::Store
             && table.is_supported()
             && table.name() != FOREIGN_TABLE
+            && table.merges().is_none()
             && (table.parent().is_some() || table.store_column().is_some())
     })
 }

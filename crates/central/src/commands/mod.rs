@@ -104,9 +104,9 @@ enum Command {
         #[arg(long = "continue")]
         continues: bool,
     },
-    /// Make two records one: items, units, or names that are neither patients nor of stores. What refers to them stays as it is.
+    /// Make two records one: items, units, names that are neither patients nor of stores, or locations of a store of central's. What refers to them stays as it is.
     Merge {
-        /// The table's name: item, unit or name.
+        /// The table's name: item, unit, name or Location.
         table: String,
         /// The id of the record that goes. If it was merged before, what it stands for goes.
         from: String,

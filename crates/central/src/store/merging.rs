@@ -76,8 +76,13 @@ impl Batch<'_> {
             Plan::Alias { from, into } => (from, into),
         };
         self.refuse_while_healing(&format!("{} {from} cannot be merged into {into} yet", table.name()))?;
-        let value = Value::Text(into.to_string());
-        let row = Row::new(vec![(merges.column_ref(INTO_COLUMN), value)]).expect("one id is within every limit");
+        let mut columns = vec![(merges.column_ref(INTO_COLUMN), Value::Text(into.to_string()))];
+        if let Some(column) = merges.store_column() {
+            let stored = self.read_record(&(table.reference().clone(), from.clone()))?;
+            let store = stored.and_then(|stored| stored.store).map(|store| Value::Text(store.to_string()));
+            columns.extend(store.map(|store| (merges.column_ref(column), store)));
+        }
+        let row = Row::new(columns).expect("two ids are within every limit");
         let key = (merges.reference().clone(), from.clone());
         self.write_own(key, Operation::Put(row))?;
         // What waited may have been written behind it.

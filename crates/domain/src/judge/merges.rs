@@ -1,10 +1,10 @@
-//! Merges: what may be made one (rule 5.19), by whoever writes central data.
+//! Merges: what may be made one (rule 5.19), by whoever writes central data, or of locations by the site that holds their store.
 
 use protocol::ids::{Position, RecordId, TableRef};
 use protocol::row::Row;
 
 use super::store_data::key_words;
-use super::{Case, Effect, Found, Refusal, RefusalCode, View};
+use super::{Applied, Case, Effect, Found, Refusal, RefusalCode, Verdict, View};
 use crate::authority::CENTRAL_DATA;
 use crate::catalogue::DataType;
 use crate::merge::{self, Alias};
@@ -15,7 +15,24 @@ use crate::visibility::name_of_store;
 type Step<T, E> = Result<Result<T, Refusal>, E>;
 
 impl Case<'_> {
-    /// Judges the row of a merge of records of the table `merged`. `found` and `after` have the columns' numbers.
+    /// What an accepted entry for store data comes to where it is the row of a merge.
+    pub(super) fn judge_store_merge<V: View>(
+        &self,
+        view: &mut V,
+        found: &Found,
+        verdict: Verdict,
+    ) -> Result<Verdict, V::Error> {
+        let (Some(merged), Verdict::Accept(applied)) = (self.table.merges(), &verdict) else { return Ok(verdict) };
+        let merge = self.judge_merge(view, merged, found, applied.row.as_ref(), applied.store.as_ref())?;
+        Ok(match (merge, verdict) {
+            (Ok(effect), Verdict::Accept(applied)) => Verdict::Accept(Applied { effect, ..applied }),
+            (Err(refused), _) => Verdict::Refuse(refused),
+            (_, verdict) => verdict,
+        })
+    }
+
+    /// Judges the row of a merge of records of the table `merged`, all of one `store` if there is one. `found` and `after` have the
+    /// columns' numbers.
     ///
     /// A delete is taken: it undoes the merge, and since no reference was rewritten nothing else is to be undone.
     pub(super) fn judge_merge<V: View>(
@@ -24,6 +41,7 @@ impl Case<'_> {
         merged: &TableRef,
         found: &Found,
         after: Option<&Row>,
+        store: Option<&RecordId>,
     ) -> Step<Effect, V::Error> {
         let Some(row) = after else { return Ok(Ok(Effect::Write)) };
         let into = match merge::into_of(self.table, row) {
@@ -45,7 +63,7 @@ impl Case<'_> {
             return Ok(Ok(if stored == row { Effect::Nothing } else { Effect::Write }));
         }
         for record in [&self.entry.record, &into] {
-            if let Some(refused) = self.cannot_merge(view, merged, record)? {
+            if let Some(refused) = self.cannot_merge(view, merged, record, store)? {
                 return Ok(Err(refused));
             }
         }
@@ -69,9 +87,16 @@ impl Case<'_> {
         view: &mut V,
         merged: &TableRef,
         record: &RecordId,
+        store: Option<&RecordId>,
     ) -> Result<Option<Refusal>, V::Error> {
         let name = self.catalogue.table_name(merged);
         let row = match view.record(merged, record)? {
+            Found::Here { store: Some(other), .. } if store.is_some_and(|store| *store != other) => {
+                let what = format!(
+                    "needs {name} {record}, which is of store {other}; both must be of the store that it names"
+                );
+                return Ok(Some(self.refuse(RefusalCode::MergeStoreDiffers, &what)));
+            }
             Found::Here { row, .. } => row,
             Found::Unknown => {
                 let what = format!("needs {name} {record}, which is not here; both records must be there to be merged");

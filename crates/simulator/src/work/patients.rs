@@ -1,4 +1,4 @@
-//! What people at the sites do with patients and prescribers.
+//! What people at the sites do with patients and prescribers, and with two locations that are one.
 
 use domain::edit::EditOp;
 use outpost::recorder::Group;
@@ -7,6 +7,8 @@ use super::{Desk, How, Office, Planned, edit, gone, store};
 use crate::model::Expected;
 use crate::random::Random;
 
+/// The table of merges of locations.
+pub const LOCATION_MERGES: &str = "outpost_location_merge";
 /// How the ids of patients begin.
 pub const PATIENT_PREFIX: &str = "p-";
 /// How the ids of prescribers begin.
@@ -15,6 +17,20 @@ const PRESCRIBER_PREFIX: &str = "c-";
 const PRESCRIPTION_PREFIX: &str = "rx-";
 
 impl Desk {
+    /// Two locations that were made here are one, or are two again.
+    pub(super) fn of_locations(&self, office: &Office<'_>, random: &mut Random) -> Option<Planned> {
+        let locations = self.made.get("Location").filter(|made| !made.is_empty())?;
+        let own = store(office, random).to_owned();
+        let (from, into) = (random.pick::<String>(locations).clone(), random.pick::<String>(locations).clone());
+        let edit = if random.chance(200) {
+            gone(LOCATION_MERGES, &from)
+        } else {
+            edit(LOCATION_MERGES, EditOp::Put, &from, &format!("{{\"into_ID\":{into:?},\"store_ID\":{own:?}}}"))
+        };
+        let group = Group { edits: vec![edit], request_id: None, recorded_at_ms: office.wall_ms };
+        Some(Planned { how: How::Recorded(group), expected: Expected::Either })
+    }
+
     /// A patient of a few, what hangs on it, or where it is visible. The site may write it or not: that hangs on its dispensaries, and on
     /// whose the patient is.
     pub(super) fn of_patient(office: &Office<'_>, random: &mut Random) -> Planned {

@@ -13,6 +13,7 @@ contract!(
     a_merge_is_undone_by_deleting_its_row_and_may_be_made_again,
     a_record_that_is_deleted_keeps_its_merges,
     a_store_gets_no_name_that_was_merged,
+    locations_are_merged_where_their_store_is_active,
 );
 
 const NAMES: [&str; 4] = [
@@ -234,4 +235,36 @@ fn a_store_gets_no_name_that_was_merged(world: &mut World) {
 
     assert_eq!(refused, ["merge_of_store"; 3]);
     assert!(world.data("store", "S").contains(r#""name_ID":"NS""#));
+}
+
+fn locations_are_merged_where_their_store_is_active(world: &mut World) {
+    let mut device = world.device(&["S"]);
+    world.write(&[r#"put store C {"code":"C"}"#]);
+    for (location, store) in [("L1", "S"), ("L2", "S")] {
+        device.record(&[&format!(r#"put Location {location} {{"store_ID":"{store}"}}"#)]);
+    }
+    world.write(&[r#"put Location K1 {"store_ID":"C"}"#, r#"put Location K2 {"store_ID":"C"}"#]);
+    settle(world, &mut device);
+
+    device.record(&[r#"put outpost_location_merge L1 {"into_ID":"L2","store_ID":"S"}"#]);
+    device.record(&[r#"put outpost_location_merge L2 {"into_ID":"K1","store_ID":"S"}"#]);
+    settle(world, &mut device);
+    assert_eq!(device.told, [(4, "merge_store_differs".to_owned())]);
+    let end = |world: &mut World, location: &str| {
+        world.store.reading().merged("Location", &id(location)).unwrap().map(|merged| merged.end.to_string())
+    };
+    assert_eq!(end(world, "L1").as_deref(), Some("L2"));
+
+    let merge = |world: &mut World, from: &str, into: &str| {
+        world.try_job(|batch| batch.merge("Location", &id(from), &id(into)))
+    };
+    assert_eq!(merge(world, "L2", "L1").unwrap(), Merge::Nothing { both: id("L2") });
+    device.record(&[r#"put Location L3 {"store_ID":"S"}"#]);
+    settle(world, &mut device);
+    assert_eq!(code(merge(world, "L3", "L1")), "not_store_holder");
+    assert!(matches!(merge(world, "K1", "K2"), Ok(Merge::Done { .. })));
+    assert_eq!(end(world, "K1").as_deref(), Some("K2"));
+    assert_eq!(code(merge(world, "K2", "L1")), "merge_store_differs");
+    settle(world, &mut device);
+    assert!(has(&device, "outpost_location_merge", "L1") && !has(&device, "outpost_location_merge", "K1"));
 }

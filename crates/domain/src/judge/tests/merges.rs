@@ -151,3 +151,41 @@ fn a_store_gets_no_name_that_was_merged() {
         ],
     );
 }
+
+/// Locations L1 and L2 of store S1 and L3 of S2, at site 2; L4 of S3, at site 3.
+#[test]
+fn locations_of_a_store_are_merged_by_its_site() {
+    let world = || {
+        let mut world = world();
+        for (location, store) in [("L1", "S1"), ("L2", "S1"), ("L3", "S2"), ("L4", "S3"), ("L5", "S3")] {
+            world.here("Location", location, Some(store), &format!(r#"{{"store_ID":"{store}"}}"#));
+        }
+        world.here("outpost_location_merge", "L4", Some("S3"), r#"{"into_ID":"L5","store_ID":"S3"}"#);
+        world
+    };
+    for side in BOTH {
+        for (author, edit, expected) in [
+            (HERE, r#"put outpost_location_merge L1 {"into_ID":"L2","store_ID":"S1"}"#, "accept, S1, to store S1"),
+            (HERE, r#"put outpost_location_merge L1 {"into_ID":"L3","store_ID":"S1"}"#, "merge_store_differs"),
+            (HERE, r#"put#4 outpost_location_merge L1 {"into_ID":"L2","store_ID":"S2"}"#, "merge_store_differs"),
+            (HERE, r#"put outpost_location_merge L1 {"into_ID":"L2","store_ID":"S3"}"#, "not_store_holder"),
+            (HERE, r#"put outpost_location_merge L1 {"into_ID":"L2"}"#, "store_missing"),
+            (HERE, r#"put outpost_location_merge L1 {"into_ID":"L9","store_ID":"S1"}"#, "merge_record_missing"),
+            (HERE, r#"put outpost_location_merge L1 {"store_ID":"S1"}"#, "bad_value"),
+            (HERE, r#"put outpost_location_merge L1 {"into_ID":"L1","store_ID":"S1"}"#, "merge_circle"),
+            (HERE, "delete outpost_location_merge L4", "not_store_holder"),
+            (ELSEWHERE, "delete outpost_location_merge L4", "accept, S3, to store S3"),
+            (ELSEWHERE, r#"put outpost_location_merge L5 {"into_ID":"L4","store_ID":"S3"}"#, "merge_circle"),
+            (ELSEWHERE, r#"patch outpost_location_merge L4 {"into_ID":"L1"}"#, "merge_fixed"),
+            (
+                ELSEWHERE,
+                r#"put outpost_location_merge L4 {"into_ID":"L5","store_ID":"S3"}"#,
+                "accept, S3, to store S3, nothing",
+            ),
+        ] {
+            assert_eq!(world().outcome(side, author, edit), expected, "{edit} by site {author} at {side:?}");
+        }
+    }
+    let central = r#"put outpost_location_merge L1 {"into_ID":"L2","store_ID":"S1"}"#;
+    assert_eq!(world().outcome(Side::Device, SiteId::CENTRAL, central), "not_store_holder");
+}
