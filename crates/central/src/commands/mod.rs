@@ -104,7 +104,8 @@ enum Command {
         #[arg(long = "continue")]
         continues: bool,
     },
-    /// Make two records one: items, units, names that are neither patients nor of stores, or locations of a store of central's. What refers to them stays as it is.
+    /// Make two records one: items, units, names that are neither patients nor of stores, or locations of a store of central's. What
+    /// refers to them stays as it is.
     Merge {
         /// The table's name: item, unit, name or Location.
         table: String,
