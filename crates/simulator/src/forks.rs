@@ -322,10 +322,12 @@ impl World {
             self.kill_device(index);
             return Ok(());
         }
-        let (site, journal) = (self.devices[index].site, JournalId(self.random.bytes()));
+        let (site, fresh) = (self.devices[index].site, JournalId(self.random.bytes()));
+        let journal = *self.asked_journals.entry(index).or_insert(fresh);
         if !self.enrol_with(index, journal)? {
             return Ok(());
         }
+        self.asked_journals.remove(&index);
         self.note(format_args!("device {index} recovers, it goes on in journal {journal}"));
         self.model.device(index).gives_up = true;
         let Some(device) = self.devices.get_mut(index) else { return Ok(()) };

@@ -8,7 +8,7 @@ use codec::ZstdCodec;
 use domain::catalogue::{Catalogue, DataType, DeclaredTable};
 use domain::edit::{Edit, EditOp};
 use outpost::journal::JournalLimits;
-use protocol::ids::{HardwareSalt, RecordId, SiteId};
+use protocol::ids::{HardwareSalt, JournalId, RecordId, SiteId};
 use protocol::schedule::Schedule;
 
 use crate::centre::Centre;
@@ -89,6 +89,8 @@ pub struct World {
     pub is_centre_excused: bool,
     /// Sites of which two devices live, or one that was set back.
     pub forks: BTreeMap<SiteId, Fork>,
+    /// Journals that devices are to go on in and that central may have taken without saying so: a device notes its own before it asks.
+    pub asked_journals: BTreeMap<usize, JournalId>,
     /// How many keys of a site were retired, at most.
     pub retirements: BTreeMap<SiteId, u64>,
     /// Backups of devices, by index.
@@ -185,6 +187,7 @@ impl World {
             excused: BTreeSet::new(),
             is_centre_excused: false,
             forks: BTreeMap::new(),
+            asked_journals: BTreeMap::new(),
             retirements: BTreeMap::new(),
             backups: BTreeMap::new(),
             centre_backup: None,

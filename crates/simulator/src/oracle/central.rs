@@ -58,7 +58,8 @@ impl World {
         }
         if !is_known {
             // An enrolment that was written and never answered.
-            if self.devices.iter().any(|device| device.identity.journal == journal.id) {
+            let is_asked = self.asked_journals.values().any(|asked| *asked == journal.id);
+            if is_asked || self.devices.iter().any(|device| device.identity.journal == journal.id) {
                 return Ok(());
             }
             return violation("3", format!("central has a journal {} that no device has", journal.id));
