@@ -1,6 +1,6 @@
 //! What goes on all the time: people edit, devices sync by schedule, central commits, judges and prunes.
 
-use central::store::{HomeKind, StoreError};
+use central::store::{HomeKind, HomeStore, StoreError};
 use domain::edit::{Edit, EditOp};
 use outpost::clock::MonotonicMs;
 use outpost::error::AgentError;
@@ -398,6 +398,11 @@ impl World {
             match live.store.batch(wall_ms, |batch| batch.set_home_store(kind, &id, &to, is_at_once)) {
                 Ok(Ok(outcome)) => {
                     self.note(format_args!("{housed} gets the home store {store}: {outcome:?}"));
+                    match outcome {
+                        HomeStore::Set => drop(self.hurried.insert(housed)),
+                        HomeStore::CalledOff => drop(self.called_off.insert(housed)),
+                        HomeStore::Asked(_) | HomeStore::Unchanged => {}
+                    }
                     self.after_commit()?;
                 }
                 Ok(Err(StoreError::Refused(_))) => {}

@@ -134,6 +134,12 @@ impl Model {
         self.devices.get_mut(index).expect("every device is in the model")
     }
 
+    /// Whether somebody deleted a record, so that it may be there for a second time.
+    pub fn may_be_made_again(&self, key: &Key) -> bool {
+        let mut logs = self.devices.iter().chain(&self.gone).flat_map(|device| &device.logs);
+        logs.any(|log| log.entries.iter().any(|entry| entry.key == *key && entry.change == Change::Delete))
+    }
+
     /// All that ever wrote for a site, those that are gone among them.
     pub fn of_site(&mut self, site: SiteId) -> impl Iterator<Item = &mut DeviceModel> {
         self.devices.iter_mut().chain(&mut self.gone).filter(move |device| device.site == site)

@@ -1,6 +1,7 @@
 //! The oracles: after each step that could break an invariant, the world is held against the model.
 
 mod central;
+mod log;
 mod opening;
 mod recording;
 mod session;

@@ -6,16 +6,15 @@ use std::sync::Arc;
 
 use domain::catalogue::DataType;
 use domain::merge::Merged;
-use protocol::ids::SiteId;
 
 use crate::centre::Said;
 use crate::device::{Role, Step};
 use crate::inspect::RecordRow;
 use crate::mix::Fault;
-use crate::model::{Change, Columns, Expected, Key, Version, Violation, violation};
+use crate::model::{Columns, Expected, Key, Violation, violation};
 use crate::oracle::columns_at_central;
 use crate::visibility::Sight;
-use crate::work::{LOCATION_MERGES, PATIENT_PREFIX};
+use crate::work::LOCATION_MERGES;
 use crate::world::World;
 
 /// Sessions for each site until it is drained: 2 and the longest chain of waits, which is one (a line and its header).
@@ -26,8 +25,6 @@ const FORK_SESSIONS: u64 = 3;
 const HOME_SESSIONS: u64 = 2;
 /// How often a session that failed because of a fork is tried again at once, when somebody has seen to it.
 const TRIES_MAX: u32 = 8;
-/// Bits of a patient's ownership number below the count of its transfers (`docs/sync-protocol.md`).
-const TRANSFER_SHIFT: u32 = 20;
 /// Requests of one session, at most: more is a session that does not end.
 const REQUESTS_MAX: u64 = 100_000;
 
@@ -279,96 +276,6 @@ impl World {
         Ok(())
     }
 
-    /// Invariants 3 and 10 on the whole log of entries, with every verdict.
-    fn check_central_log(&mut self) -> Result<(), Violation> {
-        self.inspector.close();
-        let failed = |error: sql::SqlError| violation("3", format!("central's store cannot be read: {error}"));
-        let journals = self.inspector.journals().or_else(|error| failed(error).map(|()| Vec::new()))?;
-        let patients = self.patients_of_one_life();
-        let mut writers: BTreeMap<(String, u32), SiteId> = BTreeMap::new();
-        for journal in journals.iter().filter(|journal| journal.site.0 > 1) {
-            let entries = self.inspector.entries(journal.number, journal.floor);
-            let entries = entries.or_else(|error| failed(error).map(|()| Vec::new()))?;
-            if journal.is_active && journal.judged != journal.received {
-                let what = format!("journal {} is judged up to {} of {}", journal.id, journal.judged, journal.received);
-                return violation("10", what);
-            }
-            // Of several that wrote it, the one whose entries central has.
-            let may_lack_records = self.model.of_site(journal.site).any(|device| device.may_lack_records);
-            let speaker = self.actives(journal.site).first().copied();
-            let is_spoken = speaker.is_some_and(|index| self.model.device(index).log_of(journal.id).is_some());
-            let log = if let Some(index) = speaker.filter(|_| is_spoken && journal.is_active) {
-                self.model.device(index).log_of(journal.id)
-            } else {
-                let logs = self.model.of_site(journal.site).filter_map(|device| device.log_of(journal.id));
-                logs.max_by_key(|(_, log)| log.committed)
-            };
-            let Some((_, log)) = log else {
-                return violation("3", format!("central has a journal {} that no device has", journal.id));
-            };
-            if journal.is_active && journal.received != log.head() {
-                let what = format!("central has {} of {} entries of {}", journal.received, log.head(), journal.id);
-                return violation("10", what);
-            }
-            for entry in &entries {
-                let Some(known) = log.entry(entry.sequence) else {
-                    return violation("3", format!("central has entry {} that no device has", entry.sequence));
-                };
-                if known.hash != entry.hash {
-                    return violation("3", format!("central has another entry {} than the device", entry.sequence));
-                }
-                let is_refused = matches!(entry.verdict, Some(2 | 3));
-                match known.expected {
-                    // What was cut off with its journal, or came after it was closed, is set aside.
-                    Expected::Accepted
-                        if !journal.is_active
-                            && matches!(entry.code.as_deref(), Some("group_incomplete" | "device_retired")) => {}
-                    // Of a refused group one entry is the cause, and that one is looked at.
-                    Expected::Accepted if known.is_unaware || entry.code.as_deref() == Some("group_refused") => {}
-                    Expected::Accepted
-                        if may_lack_records
-                            && matches!(entry.code.as_deref(), Some("record_missing" | "header_deleted")) => {}
-                    Expected::Accepted if is_refused => {
-                        let what = format!("entry {} of {:?} is refused: {:?}", entry.sequence, known.key, entry.code);
-                        return violation("3", what);
-                    }
-                    Expected::Refused if !is_refused => {
-                        return violation(
-                            "8",
-                            format!("a forged entry {} of {:?} is not refused", entry.sequence, known.key),
-                        );
-                    }
-                    Expected::Accepted | Expected::Refused | Expected::Either => {}
-                }
-                if is_refused {
-                    log.refused.insert(entry.sequence);
-                    self.counts.refused += 1;
-                } else if entry.verdict.is_none()
-                    && known.key.0 == "name"
-                    && known.change != Change::Delete
-                    && patients.contains(&known.key.1)
-                {
-                    let under = (known.key.1.clone(), known.ownership >> TRANSFER_SHIFT);
-                    let writer = *writers.entry(under.clone()).or_insert(journal.site);
-                    if writer != journal.site {
-                        let (patient, transfers) = under;
-                        let site = journal.site;
-                        let what =
-                            format!("sites {writer} and {site} both wrote {patient} after {transfers} transfers");
-                        return violation("8", what);
-                    }
-                }
-            }
-        }
-        let waiting = self.inspector.waiting_in_vain().or_else(|error| failed(error).map(|()| Vec::new()))?;
-        match waiting.first() {
-            Some((table, id, header)) => {
-                violation("10", format!("{table} {id} waits, and its header {header} is here"))
-            }
-            None => Ok(()),
-        }
-    }
-
     /// A device at rest: nothing is unsent or unjudged, refusals lie in set-aside, and what it shows is what central has.
     fn check_device(&mut self, index: usize) -> Result<(), Violation> {
         let Some(device) = self.devices.get(index) else { return Ok(()) };
@@ -399,17 +306,6 @@ impl World {
         }
         self.compare_with_central(index)?;
         self.check_view(index, true)
-    }
-
-    /// Patients of which central never lost anything and that were never made again: their transfers are counted once.
-    fn patients_of_one_life(&self) -> BTreeSet<String> {
-        if self.mix.has(Fault::CentralSetBack) {
-            return BTreeSet::new();
-        }
-        let is_patient = |key: &Key| key.0 == "name" && key.1.starts_with(PATIENT_PREFIX);
-        let lived_once = |versions: &[Version]| versions.iter().all(|version| version.data.is_some());
-        let all = self.model.versions.iter().filter(|(key, versions)| is_patient(key) && lived_once(versions));
-        all.map(|(key, _)| key.1.clone()).collect()
     }
 
     fn is_in_central_log(&mut self, journal: protocol::ids::JournalId, sequence: u64) -> Result<bool, Violation> {

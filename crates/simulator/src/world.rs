@@ -111,6 +111,10 @@ pub struct World {
     pub doubtful_stores: BTreeSet<String>,
     /// Records of other sites that a site reached for: they are what those sites make of them.
     pub reached_for: BTreeSet<(SiteId, Key)>,
+    /// Patients that went to another home at once, so that what their old home had not sent is refused.
+    pub hurried: BTreeSet<String>,
+    /// Patients of which a transfer was called off and that have not changed since.
+    pub called_off: BTreeSet<String>,
     /// Connections under way.
     pub connections: BTreeMap<u64, Connection>,
     /// The last number that was given to a connection.
@@ -198,6 +202,8 @@ impl World {
             late_stores: 0,
             doubtful_stores: BTreeSet::new(),
             reached_for: BTreeSet::new(),
+            hurried: BTreeSet::new(),
+            called_off: BTreeSet::new(),
             connections: BTreeMap::new(),
             last_connection: 0,
             old_requests: Vec::new(),

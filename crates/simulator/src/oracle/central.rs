@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use protocol::ids::{Hash, Position};
 
 use crate::inspect::JournalRow;
-use crate::model::{Version, Violation, violation};
+use crate::mix::Fault;
+use crate::model::{Key, Version, Violation, violation};
+use crate::work::PATIENT_PREFIX;
 use crate::world::World;
 
 impl World {
@@ -102,6 +104,27 @@ impl World {
         Ok(())
     }
 
+    /// Only central changes how often a patient was transferred, which never falls, and where it goes, which it does until it is there or
+    /// the transfer is called off.
+    fn check_transfers(&mut self, key: &Key, version: &Version) -> Result<(), Violation> {
+        let before = self.model.versions.get(key).and_then(|all| all.last()).and_then(|last| last.data.as_ref());
+        let (Some(before), Some(after)) = (before, &version.data) else { return Ok(()) };
+        if key.0 != "name" || !key.1.starts_with(PATIENT_PREFIX) || self.mix.has(Fault::CentralSetBack) {
+            return Ok(());
+        }
+        let count = |data: &str| {
+            let rest = data.split_once("\"outpost_home_transfers\":").map_or("", |(_, rest)| rest);
+            rest.chars().take_while(char::is_ascii_digit).collect::<String>().parse::<u32>().unwrap_or(0)
+        };
+        let goes = |data: &str| data.contains("\"outpost_home_goes_to\":\"");
+        let is_called_off = self.called_off.remove(&key.1);
+        let is_forgotten = goes(before) && !goes(after) && count(after) == count(before) && !is_called_off;
+        if (count(after) < count(before) || is_forgotten) && !self.model.may_be_made_again(key) {
+            return violation("8", format!("{key:?} was {before} and is {after}"));
+        }
+        Ok(())
+    }
+
     fn note_versions(&mut self) -> Result<(), Violation> {
         let failed = |error: sql::SqlError| violation("3", format!("central's records cannot be read: {error}"));
         let position = self.inspector.position().or_else(failed)?;
@@ -116,6 +139,7 @@ impl World {
         {
             let key = (record.table, record.id);
             let version = Version { position: Position(record.position), data: record.data };
+            self.check_transfers(&key, &version)?;
             self.model.versions.entry(key).or_default().push(version);
         }
         self.model.position = position;

@@ -241,7 +241,9 @@ impl World {
         let is_missing = |store: &&String| grants.iter().all(|(granted, _)| granted != *store);
         let missing: Vec<String> = model.stores.iter().filter(is_missing).cloned().collect();
         model.is_granted = missing.is_empty();
-        let is_foreign = grants.iter().any(|(granted, _)| !model.stores.contains(granted));
+        let stores = model.stores.clone();
+        let is_foreign =
+            grants.iter().any(|(granted, _)| !stores.contains(granted) && !self.doubtful_stores.contains(granted));
         // One that is given while a session ends is told with the next.
         let late: Vec<String> = (0..self.late_stores).filter(|_| self.is_chaos).map(late_store).collect();
         let is_told = |store: &String| !self.doubtful_stores.contains(store) && !late.contains(store);
