@@ -123,7 +123,7 @@ impl Batch<'_> {
                             batch.set_hardware(site, &device.hardware)?;
                         }
                         // Whoever has just proved the password may have been set back, and shows an old token.
-                        batch.forget_tokens(site)?;
+                        batch.reopen_tokens(site)?;
                         return Ok(Enrolled { is_new: false, ..enrolled });
                     }
                 }

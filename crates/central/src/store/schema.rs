@@ -30,8 +30,11 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     Migration { number: 18, name: "epochs of tokens", ddl: TOKEN_EPOCHS },
 ];
 
-/// See the module `tokens`. `contact.token_epoch` and `token_first` are read where it is empty, and not written.
-const TOKEN_EPOCHS: &str = "ALTER TABLE contact ADD COLUMN token_epochs {blob};";
+/// See the module `tokens`. `contact.token_epoch` and `token_first` are read where `token_epochs` is empty, and not written.
+const TOKEN_EPOCHS: &str = "
+ALTER TABLE contact ADD COLUMN token_epochs {blob};
+ALTER TABLE contact ADD COLUMN is_reopened {bigint} NOT NULL DEFAULT 0;
+";
 
 /// See the modules `patients`, `prescribers` and `home_transfers`. `home_transfer.position`: of the record that says that the patient goes
 /// there.

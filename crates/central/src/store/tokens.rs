@@ -61,6 +61,9 @@ struct Known {
     challenge: Option<Vec<u8>>,
     /// Tokens of a device that an administrator did not choose.
     rejected: Vec<u8>,
+    /// Whether the device has proved its password since it last came, and may show an older token than these: one such is taken. The
+    /// others stay good until then, because it may as well be a late copy of a request that comes.
+    is_reopened: bool,
     /// Number of the last token that was given.
     number: u32,
     /// The last epochs in which tokens were given: half of each, and the number of its first one.
@@ -70,7 +73,7 @@ struct Known {
 impl Known {
     /// Whether whoever comes next is taken: a device that was enrolled, or that an administrator let go on.
     fn is_open(&self) -> bool {
-        self.used.is_none() && self.given.is_empty()
+        self.is_reopened || self.used.is_none() && self.given.is_empty()
     }
 
     /// The number of the next token, which an epoch gives.
@@ -195,6 +198,13 @@ impl Batch<'_> {
         })
     }
 
+    /// A device has proved its password once more, and may have been set back: an older token than those that are known is taken once.
+    pub(super) fn reopen_tokens(&mut self, site: SiteId) -> Result<(), StoreError> {
+        let sql = "UPDATE contact SET is_reopened = 1, challenge = NULL, tokens_rejected = NULL WHERE site = ?1";
+        self.sql.execute(sql, &[site.0.into()])?;
+        Ok(())
+    }
+
     fn stop_for(&mut self, site: SiteId) -> Result<Stop, StoreError> {
         self.site(site)?;
         let what = format!("site {site} is not stopped");
@@ -209,7 +219,8 @@ impl Batch<'_> {
     pub fn forget_all_tokens(&mut self) -> Result<(), StoreError> {
         self.job(|batch| {
             let sql =
-                "UPDATE contact SET token_used = NULL, tokens_given = ?1, challenge = NULL, tokens_rejected = NULL";
+                "UPDATE contact SET token_used = NULL, tokens_given = ?1, challenge = NULL, tokens_rejected = NULL,
+                is_reopened = 0";
             batch.sql.execute(sql, &[[].as_slice().into()])?;
             Ok(())
         })
@@ -220,7 +231,8 @@ impl Batch<'_> {
         self.sql.execute("DELETE FROM site_stop WHERE site = ?1", &[site.0.into()])?;
         self.forget_stop_devices(site)?;
         self.sql.execute(
-            "UPDATE contact SET token_used = NULL, tokens_given = ?2, challenge = NULL, tokens_rejected = NULL WHERE site = ?1",
+            "UPDATE contact SET token_used = NULL, tokens_given = ?2, challenge = NULL, tokens_rejected = NULL, is_reopened = 0
+             WHERE site = ?1",
             &[site.0.into(), [].as_slice().into()],
         )?;
         Ok(())
@@ -236,9 +248,14 @@ impl Batch<'_> {
         };
         let head = head.prelude();
         let mut known = self.known_tokens(head.site)?;
-        if known.used.as_deref() != Some(&head.token.0[..]) {
-            known.given.clear();
-        }
+        let used = if known.is_reopened && !known.has(head.token) {
+            known.used.clone()
+        } else {
+            if known.used.as_deref() != Some(&head.token.0[..]) {
+                known.given.clear();
+            }
+            Some(head.token.0.to_vec())
+        };
         let given = known.given_for(&hash);
         let is_copy = given.is_some();
         let (address, journal_head) = (self.address.filter(|_| !is_copy), (!is_copy).then_some(unsigned(head.head.0)));
@@ -254,18 +271,20 @@ impl Batch<'_> {
         let now = unsigned(self.now_ms);
         self.sql.execute(
             "INSERT INTO contact
-                (site, last_contact_ms, last_drained_ms, token_used, tokens_given, token_number, address, head, token_epochs)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+                (site, last_contact_ms, last_drained_ms, token_used, tokens_given, token_number, address, head, token_epochs,
+                 is_reopened)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 0)
              ON CONFLICT (site) DO UPDATE SET last_contact_ms = excluded.last_contact_ms,
                 last_drained_ms = coalesce(excluded.last_drained_ms, contact.last_drained_ms),
                 token_used = excluded.token_used, tokens_given = excluded.tokens_given,
                 token_number = excluded.token_number, token_epochs = excluded.token_epochs, challenge = NULL,
+                is_reopened = excluded.is_reopened,
                 address = coalesce(excluded.address, contact.address), head = coalesce(excluded.head, contact.head)",
             &[
                 head.site.0.into(),
                 now,
                 is_drained.then_some(now).into(),
-                (&head.token.0).into(),
+                used.as_deref().into(),
                 (&known.given).into(),
                 known.number.into(),
                 address.map(PeerAddress::as_str).into(),
@@ -282,7 +301,8 @@ impl Batch<'_> {
     }
 
     fn known_tokens(&mut self, site: SiteId) -> Result<Known, StoreError> {
-        let sql = "SELECT token_used, tokens_given, challenge, token_number, token_epoch, token_first, tokens_rejected, token_epochs
+        let sql = "SELECT token_used, tokens_given, challenge, token_number, token_epoch, token_first, tokens_rejected, token_epochs,
+                is_reopened
             FROM contact WHERE site = ?1";
         let known = self.sql.query_one(sql, &[site.0.into()], |row| {
             Ok(Known {
@@ -290,6 +310,7 @@ impl Batch<'_> {
                 given: row.blob(1)?.to_vec(),
                 challenge: row.optional_blob(2)?.map(<[u8]>::to_vec),
                 rejected: row.optional_blob(6)?.unwrap_or_default().to_vec(),
+                is_reopened: row.integer(8)? != 0,
                 number: text::small(row, 3)?,
                 epochs: match (row.optional_blob(7)?, row.optional_unsigned(4)?, row.optional_unsigned(5)?) {
                     (Some(bytes), ..) => epochs_of_bytes(bytes),
@@ -317,7 +338,7 @@ impl Batch<'_> {
             "INSERT INTO contact (site, last_contact_ms, token_used, tokens_given, token_number, token_epochs)
              VALUES (?1, ?5, ?2, ?3, ?4, ?6)
              ON CONFLICT (site) DO UPDATE SET token_used = excluded.token_used, tokens_given = excluded.tokens_given,
-                token_number = excluded.token_number, token_epochs = excluded.token_epochs, challenge = NULL",
+                token_number = excluded.token_number, token_epochs = excluded.token_epochs, challenge = NULL, is_reopened = 0",
             &[
                 site.0.into(),
                 (&token.0).into(),

@@ -451,6 +451,37 @@ fn a_device_that_knows_more_than_a_central_that_was_set_back_is_believed_after_t
     assert_eq!((status.site.stop, status.site.ahead_ms.is_some()), (None, true));
 }
 
+/// Found by the simulator (seed 8100377): a copy of a request of before the enrolment came first, and was taken for the device.
+#[test]
+fn a_late_copy_that_comes_behind_another_enrolment_pushes_nobody_out() {
+    let mut world = World::in_memory();
+    let mut device = world.device(&["S1"]);
+    exchange(&mut world, &mut device).unwrap();
+    let mut older = device.clone();
+    exchange(&mut world, &mut device).unwrap();
+    let mut late_copy = device.clone();
+    exchange(&mut world, &mut device).unwrap();
+    let enrol = |world: &mut World, device: &Device| {
+        let (site, journal) = (device.site, device.journal);
+        world.job(|batch| batch.enrol(site, &enrolling(7, journal)))
+    };
+
+    for copy in [&mut late_copy, &mut older] {
+        assert!(!enrol(&mut world, &device).is_new);
+        assert_eq!(exchange(&mut world, copy), Ok(()));
+        assert_eq!(exchange(&mut world, &mut device), Ok(()));
+        assert_eq!(exchange(&mut world, &mut device), Ok(()));
+    }
+
+    // A device that was set back and proves its password is taken, once.
+    let mut set_back = older.clone();
+    set_back.salt = [9; 8];
+    enrol(&mut world, &set_back);
+    assert_eq!(exchange(&mut world, &mut set_back), Ok(()));
+    assert_eq!(exchange(&mut world, &mut set_back), Ok(()));
+    assert_eq!(whole(&mut world, &mut device, true), Err("challenge".to_owned()));
+}
+
 #[test]
 fn a_clone_is_caught_after_central_was_set_back_too() {
     let (mut original, backup) = backup_before(|_, _| ());
