@@ -208,7 +208,6 @@ impl LocalCopy {
             }
             Ok(Control::Dropped(dropped)) => self.drop_scope(&dropped.scope)?,
             Ok(Control::ReadAnew(read)) => read_anew.push(read.scope),
-            Ok(Control::SetBack) => self.owe_other_time_line()?,
             // A known code whose content cannot be read is as unknown as another code.
             Ok(Control::Unknown) | Err(_) => {
                 self.keep_unknown(row)?;

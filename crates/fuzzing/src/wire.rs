@@ -119,8 +119,7 @@ fn control(row: &ControlRow) {
         | Control::Grant(_)
         | Control::Dropped(_)
         | Control::GrantsTold(_)
-        | Control::ReadAnew(_)
-        | Control::SetBack => {}
+        | Control::ReadAnew(_) => {}
     }
     let (code, content) = control.to_parts();
     assert_eq!(code, row.code);
