@@ -127,7 +127,9 @@ impl World {
         }
         let is_patient = |key: &Key| key.0 == "name" && key.1.starts_with(PATIENT_PREFIX);
         let lived_once = |versions: &[Version]| versions.iter().all(|version| version.data.is_some());
-        let all = self.model.versions.iter().filter(|(key, versions)| is_patient(key) && lived_once(versions));
-        all.map(|(key, _)| key.1.clone()).collect()
+        let lived_once = |(key, versions): &(&Key, &Vec<Version>)| {
+            is_patient(key) && lived_once(versions) && !self.model.may_be_made_again(key)
+        };
+        self.model.versions.iter().filter(lived_once).map(|(key, _)| key.1.clone()).collect()
     }
 }
