@@ -20,10 +20,14 @@ impl Batch<'_> {
         let key = VisibleKey::of_home(table, id);
         // A name that is no patient has no key: it goes to every site.
         let home = applied.store.as_ref().filter(|_| applied.visible_key.as_ref() == Some(&key));
-        self.follow_home_transfer(&key, applied.row.as_ref(), home)?;
         let text = key.to_text();
         let sql = "SELECT store FROM home_store WHERE visible_key = ?1";
         let before = self.sql.query_one(sql, &[(&text).into()], |row| text::record_id(row, 0))?;
+        // Most names are of no patient, and cost no more than this look.
+        if before.is_none() && home.is_none() {
+            return Ok(());
+        }
+        self.follow_home_transfer(&key, applied.row.as_ref(), home)?;
         if before.as_ref() == home {
             return Ok(());
         }

@@ -48,14 +48,6 @@ fn give(world: &mut World, store: &str) -> HomeStore {
     world.job(|batch| batch.set_home_store(HomeKind::Patient, &id("P"), &id(store), false))
 }
 
-/// Records a line and syncs; the codes that came back.
-fn refusals(world: &mut World, device: &mut Device, line: &str) -> Vec<String> {
-    let told = device.told.len();
-    device.record(&[line]);
-    settle(world, device);
-    device.told[told..].iter().map(|(_, code)| code.clone()).collect()
-}
-
 fn home(world: &mut World) -> String {
     let data = world.data("name", "P");
     let (_, rest) = data.split_once(r#""supplying_store_id":""#).unwrap();
@@ -72,7 +64,7 @@ fn a_patient_goes_to_its_new_home_once_the_old_one_has_read_that_and_sent_what_i
 
     assert_eq!(give(world, "B"), HomeStore::Asked(one.site));
     assert_eq!(give(world, "B"), HomeStore::Asked(one.site), "asking again changes nothing");
-    assert_eq!(refusals(world, &mut two, r#"patch name P {"first":"too early"}"#), ["not_home_site"]);
+    assert_eq!(refused(world, &mut two, r#"patch name P {"first":"too early"}"#), ["not_home_site"]);
     // What the home site had recorded is taken; that it has read where the patient goes it says with its next request.
     one.push(world);
     one.pull(world);
@@ -84,11 +76,11 @@ fn a_patient_goes_to_its_new_home_once_the_old_one_has_read_that_and_sent_what_i
     assert!(world.data("name", "P").contains("unsent") && !world.data("name", "P").contains("goes_to"));
     settle(world, &mut two);
     assert_eq!(two.data("name", "P"), world.data("name", "P"));
-    assert_eq!(refusals(world, &mut two, &format!(r#"patch#{ONCE} name P {{"first":"two"}}"#)), [""; 0]);
-    assert_eq!(refusals(world, &mut two, &format!(r#"patch#{ONCE} nameInsuranceJoin R {{"type":"x"}}"#)), [""; 0]);
+    assert_eq!(refused(world, &mut two, &format!(r#"patch#{ONCE} name P {{"first":"two"}}"#)), [""; 0]);
+    assert_eq!(refused(world, &mut two, &format!(r#"patch#{ONCE} nameInsuranceJoin R {{"type":"x"}}"#)), [""; 0]);
     settle(world, &mut one);
     assert_eq!(one.data("name", "P"), world.data("name", "P"));
-    assert_eq!(refusals(world, &mut one, r#"patch name P {"first":"late"}"#), ["not_home_site"]);
+    assert_eq!(refused(world, &mut one, r#"patch name P {"first":"late"}"#), ["not_home_site"]);
     let explained = world.store.reading().explain("nameInsuranceJoin", &id("R")).unwrap();
     assert_eq!(explained.holder, Some((two.site, OwnershipNumber(1))));
 }
@@ -100,7 +92,7 @@ fn what_the_old_home_did_not_send_in_time_is_set_aside_and_stays_so_when_the_pat
     let set = world.job(|batch| batch.set_home_store(HomeKind::Patient, &id("P"), &id("B"), true));
     assert_eq!((set, home(world)), (HomeStore::Set, "B".to_owned()));
     settle(world, &mut two);
-    assert_eq!(refusals(world, &mut two, &format!(r#"patch#{ONCE} name P {{"first":"two"}}"#)), [""; 0]);
+    assert_eq!(refused(world, &mut two, &format!(r#"patch#{ONCE} name P {{"first":"two"}}"#)), [""; 0]);
     world.job(|batch| batch.set_home_store(HomeKind::Patient, &id("P"), &id("A"), true));
     settle(world, &mut one);
 
@@ -108,7 +100,7 @@ fn what_the_old_home_did_not_send_in_time_is_set_aside_and_stays_so_when_the_pat
     assert!(world.data("name", "P").contains("two"));
     assert_eq!(one.data("name", "P"), world.data("name", "P"));
     let twice = 1 + (2 << 20);
-    assert_eq!(refusals(world, &mut one, &format!(r#"patch#{twice} name P {{"first":"back"}}"#)), [""; 0]);
+    assert_eq!(refused(world, &mut one, &format!(r#"patch#{twice} name P {{"first":"back"}}"#)), [""; 0]);
 }
 
 /// The home site's own edit moves the patient's row behind what it reads next.
@@ -134,7 +126,7 @@ fn a_transfer_is_called_off_by_the_home_store_and_by_the_end_of_either(world: &m
     assert_eq!(give(world, "A"), HomeStore::CalledOff);
     assert_eq!((give(world, "A"), waiting(world)), (HomeStore::Unchanged, 0));
     settle(world, &mut one);
-    assert_eq!(refusals(world, &mut one, r#"patch name P {"first":"stays"}"#), [""; 0]);
+    assert_eq!(refused(world, &mut one, r#"patch name P {"first":"stays"}"#), [""; 0]);
 
     world.write(&[r#"put store C {"code":"C","store_mode":"dispensary"}"#]);
     give(world, "C");
@@ -154,8 +146,8 @@ fn between_stores_of_one_site_a_patient_goes_like_between_sites(world: &mut Worl
     assert_eq!(give(world, "A2"), HomeStore::Asked(one.site));
     settle(world, &mut one);
     assert_eq!(home(world), "A2");
-    assert_eq!(refusals(world, &mut one, r#"patch name P {"first":"old number"}"#), ["ownership_number"]);
-    assert_eq!(refusals(world, &mut one, &format!(r#"patch#{ONCE} name P {{"first":"new"}}"#)), [""; 0]);
+    assert_eq!(refused(world, &mut one, r#"patch name P {"first":"old number"}"#), ["ownership_number"]);
+    assert_eq!(refused(world, &mut one, &format!(r#"patch#{ONCE} name P {{"first":"new"}}"#)), [""; 0]);
 }
 
 fn central_gives_its_own_patients_away_at_once_and_takes_others_like_a_site(world: &mut World) {
@@ -171,7 +163,7 @@ fn central_gives_its_own_patients_away_at_once_and_takes_others_like_a_site(worl
     assert!(world.data("name", "P").contains(r#""outpost_home_transfers":1"#));
 
     assert_eq!((give(world, "A"), home(world)), (HomeStore::Set, "A".to_owned()));
-    assert_eq!(refusals(world, &mut one, &format!(r#"patch#{} name P {{"first":"x"}}"#, 1 + (2 << 20))), [""; 0]);
+    assert_eq!(refused(world, &mut one, &format!(r#"patch#{} name P {{"first":"x"}}"#, 1 + (2 << 20))), [""; 0]);
 }
 
 fn what_hangs_on_a_patient_goes_with_it_and_stays_with_it_when_the_patient_is_gone(world: &mut World) {
@@ -194,9 +186,9 @@ fn what_hangs_on_a_patient_goes_with_it_and_stays_with_it_when_the_patient_is_go
     assert!(has(&two, "encounter", "E") && has(&two, "nameInsuranceJoin", "R"));
     assert!(!has(&one, "name", "P") && !has(&one, "encounter", "E"), "it is visible nowhere at its old home");
 
-    assert_eq!(refusals(world, &mut two, &format!("delete#{ONCE} name P")), [""; 0]);
-    assert_eq!(refusals(world, &mut one, "delete encounter E"), ["not_home_site"]);
-    assert_eq!(refusals(world, &mut two, "delete encounter E"), [""; 0]);
+    assert_eq!(refused(world, &mut two, &format!("delete#{ONCE} name P")), [""; 0]);
+    assert_eq!(refused(world, &mut one, "delete encounter E"), ["not_home_site"]);
+    assert_eq!(refused(world, &mut two, "delete encounter E"), [""; 0]);
     assert_eq!(world.data("encounter", "E"), "deleted");
 }
 
@@ -208,7 +200,7 @@ fn nobody_but_central_sets_where_a_patient_goes(world: &mut World) {
         r#"put name P {"type":"patient","supplying_store_id":"A","outpost_home_transfers":7}"#,
         r#"put name Q {"type":"patient","supplying_store_id":"A","outpost_home_goes_to":"B"}"#,
     ] {
-        assert_eq!(refusals(world, &mut one, line), ["central_column"], "{line}");
+        assert_eq!(refused(world, &mut one, line), ["central_column"], "{line}");
     }
     world.write(&[r#"put store C {"code":"C","store_mode":"dispensary"}"#]);
     for line in [
@@ -222,10 +214,10 @@ fn nobody_but_central_sets_where_a_patient_goes(world: &mut World) {
     settle(world, &mut one);
     assert_eq!(home(world), "B");
     let line = r#"put#1048577 name P {"type":"patient","supplying_store_id":"A","outpost_home_transfers":0}"#;
-    assert_eq!(refusals(world, &mut one, line), ["central_column"]);
+    assert_eq!(refused(world, &mut one, line), ["central_column"]);
     // A patient that central has lost comes back with its count, under the number that it has by that.
     let line = format!(r#"put#{ONCE} name L {{"type":"patient","supplying_store_id":"A","outpost_home_transfers":1}}"#);
-    assert_eq!(refusals(world, &mut one, &line), [""; 0]);
+    assert_eq!(refused(world, &mut one, &line), [""; 0]);
 }
 
 fn what_cannot_be_a_home_store_is_refused(world: &mut World) {

@@ -195,6 +195,26 @@ pub(super) fn settle(world: &mut World, device: &mut Device) -> usize {
     count
 }
 
+/// Records a line as a group and syncs; the codes that came back.
+pub(super) fn refused(world: &mut World, device: &mut Device, line: &str) -> Vec<String> {
+    let told = device.told.len();
+    device.record(&[line]);
+    settle(world, device);
+    device.told[told..].iter().map(|(_, code)| code.clone()).collect()
+}
+
+/// Two sites with a dispensary each, A and B, of which neither sees the other.
+pub(super) fn two_dispensaries(world: &mut World) -> (Device, Device) {
+    let (mut one, mut two) = (world.device(&["A"]), world.device(&["B"]));
+    world.write(&[
+        r#"patch store A {"name_ID":"nA","store_mode":"dispensary"}"#,
+        r#"patch store B {"name_ID":"nB","store_mode":"dispensary"}"#,
+    ]);
+    settle(world, &mut one);
+    settle(world, &mut two);
+    (one, two)
+}
+
 pub(super) fn has(device: &Device, table: &str, record: &str) -> bool {
     device.data(table, record) != "not here"
 }

@@ -21,13 +21,7 @@ contract!(
 
 /// Two sites with a dispensary each, of which neither sees the other. The first has a patient P with a policy R.
 fn two(world: &mut World) -> (Device, Device) {
-    let (mut one, mut two) = (world.device(&["A"]), world.device(&["B"]));
-    world.write(&[
-        r#"patch store A {"name_ID":"nA","store_mode":"dispensary"}"#,
-        r#"patch store B {"name_ID":"nB","store_mode":"dispensary"}"#,
-    ]);
-    settle(world, &mut one);
-    settle(world, &mut two);
+    let (mut one, mut two) = two_dispensaries(world);
     one.record(&[&patient("P", "A"), r#"put nameInsuranceJoin R {"nameID":"P","policyNumberFull":"1"}"#]);
     settle(world, &mut one);
     settle(world, &mut two);
@@ -44,14 +38,6 @@ fn join(patient: &str, store: &str) -> String {
 
 fn has_both(device: &Device) -> (bool, bool) {
     (has(device, "name", "P"), has(device, "nameInsuranceJoin", "R"))
-}
-
-/// Records a group and syncs; the codes that came back.
-fn refusals(world: &mut World, device: &mut Device, group: &[&str]) -> Vec<String> {
-    let told = device.told.len();
-    device.record(group);
-    settle(world, device);
-    device.told[told..].iter().map(|(_, code)| code.clone()).collect()
 }
 
 fn a_patient_goes_to_its_home_site_and_where_it_becomes_visible(world: &mut World) {
@@ -150,7 +136,7 @@ fn the_site_that_gets_a_home_store_gets_its_patients(world: &mut World) {
     settle(world, &mut one);
 
     assert!(has(&one, "name", "PC") && has(&one, "nameInsuranceJoin", "RC"));
-    assert_eq!(refusals(world, &mut one, &[r#"patch name PC {"first":"A"}"#]), [""; 0]);
+    assert_eq!(refused(world, &mut one, r#"patch name PC {"first":"A"}"#), [""; 0]);
     let report = world.import(ImportMode::AllOrNothing, &[r#"patch name PC {"first":"B"}"#]);
     assert_eq!(report.refusals[0].code, "not_home_site");
 }
@@ -193,13 +179,13 @@ fn a_patient_is_not_taken_over(world: &mut World) {
         (r#"put name X {"type":"patient"}"#.to_owned(), "home_store_missing"),
     ] {
         let before = (world.data("name", "P"), world.data("nameInsuranceJoin", "R"));
-        assert_eq!(refusals(world, &mut two, &[&edit]), [expected], "{edit}");
+        assert_eq!(refused(world, &mut two, &edit), [expected], "{edit}");
         assert_eq!((world.data("name", "P"), world.data("nameInsuranceJoin", "R")), before, "{edit}");
     }
     assert_eq!(world.data("name", "X"), "unknown");
     // A record of another's is not moved under a patient of one's own.
     two.record(&[&patient("Q", "B")]);
-    assert_eq!(refusals(world, &mut two, &[r#"patch nameInsuranceJoin R {"nameID":"Q"}"#]), ["not_home_site"]);
+    assert_eq!(refused(world, &mut two, r#"patch nameInsuranceJoin R {"nameID":"Q"}"#), ["not_home_site"]);
     let report = world.import(ImportMode::AllOrNothing, &[r#"patch store A {"name_ID":"Q"}"#]);
     assert_eq!(report.refusals[0].code, "patient_of_store");
 }
@@ -207,11 +193,11 @@ fn a_patient_is_not_taken_over(world: &mut World) {
 fn what_hangs_on_a_patient_waits_for_it(world: &mut World) {
     let (mut one, mut two) = two(world);
 
-    let told = refusals(world, &mut one, &[r#"put nameInsuranceJoin R2 {"nameID":"P2"}"#]);
+    let told = refused(world, &mut one, r#"put nameInsuranceJoin R2 {"nameID":"P2"}"#);
     assert_eq!(told, ["waiting"]);
-    let told = refusals(world, &mut one, &[r#"put name_store_join J2 {"name_ID":"P2","store_ID":"A"}"#]);
+    let told = refused(world, &mut one, r#"put name_store_join J2 {"name_ID":"P2","store_ID":"A"}"#);
     assert_eq!(told, ["waiting"]);
-    assert_eq!(refusals(world, &mut one, &[&patient("P2", "A")]), ["accepted", "accepted"]);
+    assert_eq!(refused(world, &mut one, &patient("P2", "A")), ["accepted", "accepted"]);
     assert!(world.data("nameInsuranceJoin", "R2").contains("P2") && world.data("name_store_join", "J2").contains("P2"));
 
     // The patient turns out to be another's.
@@ -222,9 +208,9 @@ fn what_hangs_on_a_patient_waits_for_it(world: &mut World) {
     settle(world, &mut two);
     assert_eq!(two.told.last().unwrap().1, "not_home_site");
     // It is refused, and so are its records.
-    let told = refusals(world, &mut two, &[&patient("P4", "A")]);
+    let told = refused(world, &mut two, &patient("P4", "A"));
     assert_eq!(told, ["not_home_site"]);
-    let told = refusals(world, &mut two, &[r#"put nameInsuranceJoin R4 {"nameID":"P4"}"#]);
+    let told = refused(world, &mut two, r#"put nameInsuranceJoin R4 {"nameID":"P4"}"#);
     assert_eq!(told, ["header_missing"]);
 }
 
@@ -237,14 +223,14 @@ fn without_a_dispensary_a_site_writes_no_patient(world: &mut World) {
         r#"put encounter E {"name_ID":"P"}"#.to_owned(),
         join("P", "A"),
     ] {
-        assert_eq!(refusals(world, &mut one, &[&edit]), ["no_dispensary"], "{edit}");
+        assert_eq!(refused(world, &mut one, &edit), ["no_dispensary"], "{edit}");
     }
     assert_eq!(has_both(&one), (true, true), "what is there stays");
     // Any dispensary of the site will do.
     world.write(&[r#"put store C {"code":"C","store_mode":"dispensary"}"#]);
     let site = one.site;
     world.job(|batch| batch.assign_store(&id("C"), site));
-    assert_eq!(refusals(world, &mut one, &[r#"patch name P {"first":"A"}"#]), [""; 0]);
+    assert_eq!(refused(world, &mut one, r#"patch name P {"first":"A"}"#), [""; 0]);
 }
 
 fn a_site_makes_its_own_patients_visible_in_its_own_stores(world: &mut World) {
@@ -260,7 +246,7 @@ fn a_site_makes_its_own_patients_visible_in_its_own_stores(world: &mut World) {
     let joins = |world: &mut World| world.store.sql.query_integer("SELECT count(*) FROM visibility", &[]).unwrap();
     let before = joins(world);
 
-    assert_eq!(refusals(world, &mut one, &[&join("P", "C")]), [""; 0]);
+    assert_eq!(refused(world, &mut one, &join("P", "C")), [""; 0]);
     assert_eq!(joins(world), before.map(|count| count + 1), "no reverse join answers it");
     settle(world, &mut two);
     assert!(has(&two, "name_store_join", "P-in-C"), "visibility of a store goes where the store is seen");
@@ -276,9 +262,9 @@ fn a_site_makes_its_own_patients_visible_in_its_own_stores(world: &mut World) {
         ("delete name_store_join P-in-C".to_owned(), "central_data"),
         (join("nB", "A"), "waiting"),
     ] {
-        assert_eq!(refusals(world, &mut one, &[&edit]), [expected], "{edit}");
+        assert_eq!(refused(world, &mut one, &edit), [expected], "{edit}");
     }
-    assert_eq!(refusals(world, &mut two, &[&join("P", "B")]), ["not_home_site"]);
+    assert_eq!(refused(world, &mut two, &join("P", "B")), ["not_home_site"]);
     world.write(&[r#"upsert name nB {"type":"store"}"#]);
     settle(world, &mut one);
     assert_eq!(one.told.last().unwrap().1, "central_data", "a store's name is not made visible by a site");
@@ -296,8 +282,8 @@ fn what_was_left_of_a_deleted_patient_stays_with_its_home_site(world: &mut World
     settle(world, &mut two);
     assert_eq!((has_both(&one), has_both(&two)), ((false, true), (false, true)));
 
-    assert_eq!(refusals(world, &mut one, &[r#"patch nameInsuranceJoin R {"type":"x"}"#]), ["header_deleted"]);
-    assert_eq!(refusals(world, &mut two, &[&patient("P", "B")]), ["not_home_site"]);
+    assert_eq!(refused(world, &mut one, r#"patch nameInsuranceJoin R {"type":"x"}"#), ["header_deleted"]);
+    assert_eq!(refused(world, &mut two, &patient("P", "B")), ["not_home_site"]);
     one.record(&["delete nameInsuranceJoin R"]);
     one.record(&[&patient("P", "A")]);
     settle(world, &mut one);
@@ -324,19 +310,19 @@ fn a_record_of_a_patient_comes_behind_the_patient(world: &mut World) {
 fn central_holds_patients_of_its_own_stores(world: &mut World) {
     let (_, mut two) = two(world);
     world.write(&[r#"put store C {"code":"C"}"#]);
-    let refused = |world: &mut World, line: &str| {
+    let import = |world: &mut World, line: &str| {
         let report = world.import(ImportMode::AllOrNothing, &[line]);
         report.refusals.first().map(|refusal| refusal.code.clone())
     };
-    assert_eq!(refused(world, &patient("PC", "C")).as_deref(), Some("no_dispensary"));
+    assert_eq!(import(world, &patient("PC", "C")).as_deref(), Some("no_dispensary"));
     world.write(&[r#"patch store C {"store_mode":"dispensary"}"#]);
-    assert_eq!(refused(world, &patient("PC", "C")), None);
-    assert_eq!(refused(world, r#"put nameInsuranceJoin RC {"nameID":"nobody"}"#).as_deref(), Some("header_missing"));
-    assert_eq!(refused(world, &patient("PA", "A")).as_deref(), Some("not_home_site"));
-    assert_eq!(refused(world, r#"patch name P {"first":"A"}"#).as_deref(), Some("not_home_site"));
+    assert_eq!(import(world, &patient("PC", "C")), None);
+    assert_eq!(import(world, r#"put nameInsuranceJoin RC {"nameID":"nobody"}"#).as_deref(), Some("header_missing"));
+    assert_eq!(import(world, &patient("PA", "A")).as_deref(), Some("not_home_site"));
+    assert_eq!(import(world, r#"patch name P {"first":"A"}"#).as_deref(), Some("not_home_site"));
 
     world.write(&[&join("PC", "B")]);
     settle(world, &mut two);
     assert!(has(&two, "name", "PC"));
-    assert_eq!(refusals(world, &mut two, &[r#"patch name PC {"first":"A"}"#]), ["not_home_site"]);
+    assert_eq!(refused(world, &mut two, r#"patch name PC {"first":"A"}"#), ["not_home_site"]);
 }

@@ -15,13 +15,7 @@ contract!(
 
 /// Two sites with a dispensary each, of which neither sees the other; the first has a prescriber.
 fn two(world: &mut World) -> (Device, Device) {
-    let (mut one, mut two) = (world.device(&["A"]), world.device(&["B"]));
-    world.write(&[
-        r#"patch store A {"name_ID":"nA","store_mode":"dispensary"}"#,
-        r#"patch store B {"name_ID":"nB","store_mode":"dispensary"}"#,
-    ]);
-    settle(world, &mut one);
-    settle(world, &mut two);
+    let (mut one, mut two) = two_dispensaries(world);
     one.record(&[r#"put clinician C {"store_ID":"A","last_name":"c"}"#]);
     settle(world, &mut one);
     settle(world, &mut two);
@@ -34,13 +28,6 @@ fn join(store: &str) -> String {
 
 fn prescription(id: &str, store: &str) -> String {
     format!(r#"put transact {id} {{"store_ID":"{store}","prescriber_ID":"C"}}"#)
-}
-
-fn refusals(world: &mut World, device: &mut Device, line: &str) -> Vec<String> {
-    let told = device.told.len();
-    device.record(&[line]);
-    settle(world, device);
-    device.told[told..].iter().map(|(_, code)| code.clone()).collect()
 }
 
 fn a_prescriber_goes_to_its_home_site_where_it_is_visible_and_where_it_has_prescribed(world: &mut World) {
@@ -107,7 +94,7 @@ fn a_prescriber_is_written_by_its_home_site_alone(world: &mut World) {
         (r#"put clinician X {"last_name":"x"}"#, "home_store_missing"),
         (r#"put#2 clinician X {"store_ID":"B"}"#, "ownership_number"),
     ] {
-        assert_eq!(refusals(world, &mut two, line), [expected], "{line}");
+        assert_eq!(refused(world, &mut two, line), [expected], "{line}");
         assert_eq!(two.data("clinician", "C"), world.data("clinician", "C"), "{line}");
     }
     let report = world.import(ImportMode::AllOrNothing, &[r#"patch clinician C {"last_name":"central's"}"#]);
@@ -120,15 +107,15 @@ fn a_prescriber_is_written_by_its_home_site_alone(world: &mut World) {
 
 fn a_site_makes_its_own_prescribers_visible_in_its_own_stores(world: &mut World) {
     let (mut one, mut two) = two(world);
-    assert_eq!(refusals(world, &mut one, &join("A")), [""; 0]);
-    assert_eq!(refusals(world, &mut one, &join("B")), ["not_store_holder"]);
-    assert_eq!(refusals(world, &mut one, "delete clinician_store_join C-in-A"), ["central_data"]);
-    assert_eq!(refusals(world, &mut two, &join("B")), ["not_home_site"]);
+    assert_eq!(refused(world, &mut one, &join("A")), [""; 0]);
+    assert_eq!(refused(world, &mut one, &join("B")), ["not_store_holder"]);
+    assert_eq!(refused(world, &mut one, "delete clinician_store_join C-in-A"), ["central_data"]);
+    assert_eq!(refused(world, &mut two, &join("B")), ["not_home_site"]);
     assert_eq!(
-        refusals(world, &mut two, r#"put clinician_store_join J {"store_ID":"B","prescriber_ID":"late"}"#),
+        refused(world, &mut two, r#"put clinician_store_join J {"store_ID":"B","prescriber_ID":"late"}"#),
         ["waiting"]
     );
-    assert_eq!(refusals(world, &mut two, r#"put clinician late {"store_ID":"B"}"#), ["accepted"]);
+    assert_eq!(refused(world, &mut two, r#"put clinician late {"store_ID":"B"}"#), ["accepted"]);
     assert!(world.data("clinician_store_join", "J").contains("late"));
 }
 
@@ -149,10 +136,10 @@ fn a_prescriber_gets_another_home_store(world: &mut World) {
     settle(world, &mut two);
 
     assert!(world.data("clinician", "C").contains(r#""store_ID":"B""#));
-    assert_eq!(refusals(world, &mut two, r#"patch#1048577 clinician C {"last_name":"new"}"#), [""; 0]);
+    assert_eq!(refused(world, &mut two, r#"patch#1048577 clinician C {"last_name":"new"}"#), [""; 0]);
     settle(world, &mut one);
     assert_eq!(one.data("clinician", "C"), world.data("clinician", "C"));
-    assert_eq!(refusals(world, &mut one, r#"patch clinician C {"last_name":"old"}"#), ["not_home_site"]);
+    assert_eq!(refused(world, &mut one, r#"patch clinician C {"last_name":"old"}"#), ["not_home_site"]);
 }
 
 fn a_primary_has_all_prescribers_and_says_where_they_are_visible(world: &mut World) {
@@ -163,14 +150,14 @@ fn a_primary_has_all_prescribers_and_says_where_they_are_visible(world: &mut Wor
         settle(world, &mut two);
     }
     assert!(has(&two, "clinician", "C"));
-    let refused = world.import(ImportMode::AllOrNothing, &[&join("B")]);
-    assert_eq!(refused.refusals[0].code, "central_data");
-    assert_eq!(refusals(world, &mut two, &join("B")), [""; 0]);
-    assert_eq!(refusals(world, &mut two, r#"patch clinician C {"last_name":"mine"}"#), ["not_home_site"]);
+    let report = world.import(ImportMode::AllOrNothing, &[&join("B")]);
+    assert_eq!(report.refusals[0].code, "central_data");
+    assert_eq!(refused(world, &mut two, &join("B")), [""; 0]);
+    assert_eq!(refused(world, &mut two, r#"patch clinician C {"last_name":"mine"}"#), ["not_home_site"]);
     // Who has prescribed is central's to find, also in a mirrored system.
     one.record(&[r#"put clinician D {"store_ID":"A"}"#]);
     settle(world, &mut one);
-    assert_eq!(refusals(world, &mut one, &join("A")), [""; 0], "a site's own it makes there too");
+    assert_eq!(refused(world, &mut one, &join("A")), [""; 0], "a site's own it makes there too");
 }
 
 fn a_store_of_before_prescribers_were_carried_knows_them_from_its_first_start(world: &mut World) {
