@@ -112,7 +112,10 @@ impl LocalCopy {
         let is_past_old = reply.judged > Sequence::ZERO || (reply.judged >= reply.received && !reply.has_more_control);
         let ends_old = is_past_old && self.has_old_entries()?;
         let answers = self.shows_refusals()?;
-        if after == before && !ends_old && !answers && !self.is_after_loss()? {
+        self.forget_waits_behind(reply.received)?;
+        // What this central has not received it gives its verdict on anew.
+        let until = Final::in_journal(self.journal_number, after.judged.min(reply.received.0));
+        if after == before && !ends_old && !answers && !self.has_judged(until.judged)? && !self.is_after_loss()? {
             return Ok(StoredReply::default());
         }
         self.transaction(Durability::Full, |copy| {
@@ -125,11 +128,7 @@ impl LocalCopy {
             for row in reply.control.iter().filter(|row| row.number.0 > before.control) {
                 copy.store_control(row, &mut stored, &mut read_anew)?;
             }
-            let until = if ends_old {
-                Final::through_journal(copy.journal_number, after.judged)
-            } else {
-                Final::in_journal(copy.journal_number, after.judged)
-            };
+            let until = if ends_old { Final::through_journal(until.journal, until.judged) } else { until };
             if copy.is_after_loss()? {
                 copy.forget_judged(until, reply.has_pages)?;
             } else {
@@ -152,11 +151,21 @@ impl LocalCopy {
     /// [`LocalCopyError::OtherJournal`] for a receipt of another journal; else those of a write.
     pub fn store_receipt(&mut self, journal: JournalId, received: Sequence) -> Result<(), LocalCopyError> {
         self.take_as_journal_in_use(journal)?;
+        self.forget_waits_behind(received)?;
         if received.0 <= self.progress.received {
             return Ok(());
         }
         let after = Progress { received: received.0, ..self.progress };
         self.transaction(Durability::Full, |copy| copy.store_progress(after))
+    }
+
+    /// A central that was set back has not received what waited there: it is sent once more, and what becomes of it is told anew.
+    fn forget_waits_behind(&mut self, received: Sequence) -> Result<(), LocalCopyError> {
+        if received.0 >= self.progress.received {
+            return Ok(());
+        }
+        let which = format!("is_waiting <> 0 AND journal = ?1 AND sequence > {}", received.0);
+        self.change_pending(&which, "UPDATE pending SET is_waiting = 0")
     }
 
     fn take_as_journal_in_use(&mut self, journal: JournalId) -> Result<(), LocalCopyError> {
@@ -208,6 +217,7 @@ impl LocalCopy {
             }
             Ok(Control::Dropped(dropped)) => self.drop_scope(&dropped.scope)?,
             Ok(Control::ReadAnew(read)) => read_anew.push(read.scope),
+            Ok(Control::SetBack) => self.owe_other_time_line()?,
             // A known code whose content cannot be read is as unknown as another code.
             Ok(Control::Unknown) | Err(_) => {
                 self.keep_unknown(row)?;

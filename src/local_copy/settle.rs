@@ -97,6 +97,13 @@ impl LocalCopy {
         Ok(Some(batch).filter(|batch| !batch.is_empty()))
     }
 
+    /// Whether entries of the journal in use are judged, up to `judged`, and not part of their records' base.
+    pub(super) fn has_judged(&mut self, judged: u64) -> Result<bool, LocalCopyError> {
+        let sql = "SELECT 1 FROM pending WHERE journal = ?1 AND sequence <= ?2 AND is_waiting = 0 LIMIT 1";
+        let params = [Param::unsigned(self.journal_number)?, Param::unsigned(judged)?];
+        Ok(self.sql.query_integer(sql, &params)?.is_some())
+    }
+
     /// Deletes a record's final entries; how many there were.
     pub(super) fn drop_final(&mut self, key: &Key, until: Final) -> Result<u64, LocalCopyError> {
         let [table, id] = key.params();

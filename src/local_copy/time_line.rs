@@ -61,8 +61,8 @@ impl LocalCopy {
     /// # Errors
     /// Those of a write.
     pub fn begin_other_time_line(&mut self) -> Result<(), LocalCopyError> {
-        // Central is asked again about what waited: what it says of it comes anew.
-        self.change_pending("is_waiting <> 0 AND journal <= ?1", "UPDATE pending SET is_waiting = 0")?;
+        // Nobody can send this again, and central may have lost it. What it has lost of the journal in use it says by its receipt.
+        self.change_pending("is_waiting <> 0 AND journal < ?1", "UPDATE pending SET is_waiting = 0")?;
         self.transaction(Durability::Full, |copy| {
             if !copy.is_other_time_line()? {
                 copy.set_number(HANDED_BACK_REFUSED, 0)?;

@@ -119,7 +119,8 @@ fn control(row: &ControlRow) {
         | Control::Grant(_)
         | Control::Dropped(_)
         | Control::GrantsTold(_)
-        | Control::ReadAnew(_) => {}
+        | Control::ReadAnew(_)
+        | Control::SetBack => {}
     }
     let (code, content) = control.to_parts();
     assert_eq!(code, row.code);

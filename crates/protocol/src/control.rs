@@ -146,6 +146,9 @@ pub enum Control {
     GrantsTold(GrantsTold),
     /// Code 7: a scope is to be read again from 0.
     ReadAnew(ReadAnew),
+    /// Code 8: central was set back, and has forgotten rows of this lane that the site may have heard. Cursors do not show what came by
+    /// these, such as what the site was given to read from 0: everything is to be read anew, and what central lost handed back.
+    SetBack,
     /// Any other code.
     Unknown,
 }
@@ -164,6 +167,7 @@ impl Control {
             Self::Dropped(dropped) => (5, encode(dropped)),
             Self::GrantsTold(told) => (6, encode(told)),
             Self::ReadAnew(read) => (7, encode(read)),
+            Self::SetBack => (8, Vec::new()),
             Self::Unknown => panic!("an unknown control row is never written"),
         }
     }
@@ -181,6 +185,7 @@ impl Control {
             5 => Self::Dropped(decode_part(&row.content)?),
             6 => Self::GrantsTold(decode_part(&row.content)?),
             7 => Self::ReadAnew(decode_part(&row.content)?),
+            8 => Self::SetBack,
             _ => Self::Unknown,
         })
     }
@@ -207,6 +212,7 @@ mod tests {
             Control::GrantsTold(GrantsTold { grants: 1 }),
             Control::Dropped(Dropped { scope: ScopeId::new(&[1]).unwrap() }),
             Control::ReadAnew(ReadAnew { scope: ScopeId::new(&[4]).unwrap() }),
+            Control::SetBack,
             Control::Refused(Refused {
                 journal: place.journal,
                 sequence: place.sequence,

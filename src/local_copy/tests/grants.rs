@@ -55,6 +55,23 @@ fn a_grant_that_is_not_told_with_the_others_is_claimed_and_the_store_goes_on() {
     });
 }
 
+/// The simulator's find (seed 7400794): what came by rows that central has forgotten no cursor shows.
+#[test]
+fn a_central_that_has_forgotten_what_it_told_is_read_anew_once_the_session_is_over() {
+    on_both(|site| {
+        site.page(vec![image("A", 90, "{}")]);
+        site.reply(0, &[Control::SetBack]);
+        assert!(!site.copy.is_other_time_line().unwrap(), "the session that runs knows its cursors");
+        site.reopen();
+
+        site.copy.begin_owed_time_line().unwrap();
+
+        assert!(site.copy.is_other_time_line().unwrap() && site.copy.is_rebuilding().unwrap());
+        assert!(site.copy.session_state().unwrap().cursors.is_empty());
+        assert_eq!(site.shown("A"), "{}", "what does not come again is handed back first");
+    });
+}
+
 #[test]
 fn a_store_that_is_given_again_is_read_from_its_beginning_and_what_central_lost_of_it_is_handed_back() {
     on_both(|site| {

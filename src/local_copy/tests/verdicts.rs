@@ -191,6 +191,68 @@ fn a_waiting_entry_that_is_refused_is_reverted() {
     });
 }
 
+/// The simulator's find (seed 8400122): the device took the verdict for one on an edit that had been accepted, and read everything anew
+/// once more after every sync.
+#[test]
+fn what_waits_at_a_central_that_was_set_back_still_waits_when_everything_is_read_anew() {
+    on_both(|site| {
+        site.put("P", r#"{"comment":"mine"}"#);
+        let (place, refused) = (site.place(1), site.refused(1, Image::NotHere));
+        site.reply(1, &[Control::Waiting(place)]);
+        site.copy.begin_other_time_line().unwrap();
+        assert_eq!(site.state("P"), Some(RecordState::Waiting));
+        site.reply(1, &[]);
+        while site.copy.sweep_step().unwrap() {}
+
+        site.reply(1, &[refused]);
+
+        assert_eq!((site.shown("P"), site.copy.set_aside_count().unwrap()), ("-".to_owned(), 1));
+        site.copy.begin_owed_time_line().unwrap();
+        assert!(!site.copy.is_other_time_line().unwrap());
+    });
+}
+
+#[test]
+fn what_waited_at_a_central_that_has_not_received_it_any_more_waits_only_if_that_is_told_again() {
+    on_both(|site| {
+        for id in ["P", "Q", "R"] {
+            site.put(id, "{}");
+        }
+        let (first, last) = (site.place(1), site.place(3));
+        site.reply(3, &[Control::Waiting(first), Control::Waiting(last)]);
+
+        let mut head = site.reply_head(1, &[]);
+        head.received = Sequence(1);
+        site.copy.store_reply(site.journal_id, &head).unwrap();
+        // A refusal that says how far central has received, and nothing else, tells the same.
+        site.copy.store_receipt(site.journal_id, Sequence(2)).unwrap();
+
+        assert_eq!(
+            ["P", "Q", "R"].map(|id| site.state(id).unwrap()),
+            [RecordState::Waiting, RecordState::Central, RecordState::Pending]
+        );
+        site.reply(3, &[]);
+        assert_eq!((site.state("P"), site.state("R")), (Some(RecordState::Waiting), Some(RecordState::Central)));
+    });
+}
+
+#[test]
+fn what_waited_at_a_central_that_has_not_received_it_any_more_waits_again_and_may_be_refused() {
+    on_both(|site| {
+        site.put("P", "{}");
+        site.put("Q", r#"{"comment":"mine"}"#);
+        let (place, refused) = (site.place(2), site.refused(2, Image::NotHere));
+        site.reply(2, &[Control::Waiting(place)]);
+        site.copy.store_receipt(site.journal_id, Sequence(1)).unwrap();
+
+        site.reply(2, &[Control::Waiting(place)]);
+        assert_eq!(site.state("Q"), Some(RecordState::Waiting));
+        site.reply(2, &[refused]);
+
+        assert_eq!((site.shown("Q"), site.copy.set_aside_count().unwrap()), ("-".to_owned(), 1));
+    });
+}
+
 #[test]
 fn a_record_that_a_scope_brought_is_not_taken_away_by_an_older_refusal() {
     on_both(|site| {

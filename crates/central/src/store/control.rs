@@ -87,6 +87,11 @@ impl Batch<'_> {
         self.put(site, &Control::Grant(grant))
     }
 
+    /// The site may have heard rows that a central which was set back has forgotten.
+    pub(super) fn tell_set_back(&mut self, site: SiteId) -> Result<(), StoreError> {
+        self.put(site, &Control::SetBack)
+    }
+
     /// All grants of the site were told in so many rows just before.
     pub(super) fn tell_grants_told(&mut self, site: SiteId, grants: u32) -> Result<(), StoreError> {
         self.put(site, &Control::GrantsTold(GrantsTold { grants }))
@@ -146,7 +151,8 @@ impl Batch<'_> {
         })
     }
 
-    /// Forgets the rows that a site has made durable.
+    /// Forgets the rows that a site has made durable. A site that is ahead and shows more than it was known to have heard may have heard
+    /// what central has forgotten, and is told so.
     pub(super) fn forget_control(&mut self, site: SiteId, acknowledged: ControlNumber) -> Result<(), StoreError> {
         let last = self.site(site)?.control_last;
         if acknowledged.0 > last {
@@ -155,7 +161,9 @@ impl Batch<'_> {
         }
         // Whatever the numbers: those that it acknowledges it heard of a time line that is gone.
         if self.site(site)?.grants_told == Some(0) {
-            return self.renumber_control(site, acknowledged);
+            let heard = self.first_control(site)?.map_or(last, |first| first.saturating_sub(1));
+            self.renumber_control(site, acknowledged)?;
+            return if acknowledged.0 > heard { self.tell_set_back(site) } else { Ok(()) };
         }
         // 0 is a local copy that was lost, and says so; it takes verdicts from the images, and is told its grants again.
         if (1..last).contains(&acknowledged.0) {

@@ -124,6 +124,7 @@ fn controls() -> Vec<(&'static str, &'static str, Control)> {
         ("control_dropped", "Control row 5: dropped", Control::Dropped(Dropped { scope: scope() })),
         ("control_grants_told", "Control row 6: grants told", Control::GrantsTold(GrantsTold { grants: 1 })),
         ("control_read_anew", "Control row 7: read anew", Control::ReadAnew(ReadAnew { scope: scope() })),
+        ("control_set_back", "Control row 8: central was set back", Control::SetBack),
     ]
 }
 

@@ -189,8 +189,10 @@ impl DeviceModel {
         self.is_other_time_line = true;
         self.has_begun_since = false;
         self.may_lack_records |= self.logs.len() > 1;
-        // Of a line that waited for its header the device may hear no verdict any more: docs/sync-protocol.md, "Known limits".
-        let early = self.logs.iter().flat_map(|log| &log.entries).filter(|entry| entry.expected == Expected::Either);
+        // Of a line in a closed journal that waited for its header the device may hear no verdict any more: docs/sync-protocol.md,
+        // "Known limits".
+        let closed = self.logs.split_last().map_or(&[][..], |(_, closed)| closed);
+        let early = closed.iter().flat_map(|log| &log.entries).filter(|entry| entry.expected == Expected::Either);
         let early: Vec<Key> = early.filter(|entry| entry.header.is_some()).map(|entry| entry.key.clone()).collect();
         self.uncertain.extend(early);
         if self.has_lost_records {

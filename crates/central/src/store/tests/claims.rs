@@ -1,7 +1,7 @@
 //! Grants that a central which was set back has forgotten, and the sites have not.
 
 use protocol::chain::{self, Predecessor};
-use protocol::control::Claim;
+use protocol::control::{Claim, Control};
 use protocol::ids::{GrantProof, Hash, OwnershipNumber, Sequence};
 use protocol::limits::CLAIMS_MAX;
 use protocol::message::RequestHead;
@@ -205,6 +205,45 @@ fn a_site_that_is_ahead_may_go_on_in_a_journal_that_follows_one_which_central_ha
     // Nobody else does so: a journal that nobody has heard of is refused.
     exchange(&mut world, &mut other).unwrap();
     assert_eq!(code(begin(&mut world, &other)), "unknown_journal");
+}
+
+/// The simulator's find (seed 7400794): a site that was about to be the primary had read everything, and no cursor showed that.
+#[test]
+fn a_site_that_may_have_heard_what_central_has_forgotten_is_told_to_read_everything_anew() {
+    let is_told = |device: &Device| device.controls.iter().filter(|row| **row == Control::SetBack).count();
+    let (mut device, backup) = backup_before(|world, device| {
+        exchange(world, device).unwrap();
+        let site = device.site;
+        world.job(|batch| batch.enable_mirror(site));
+        exchange(world, device).unwrap();
+        exchange(world, device).unwrap();
+    });
+    let mut world = start(&backup, 102);
+    for _ in 0..4 {
+        exchange(&mut world, &mut device).unwrap();
+    }
+    assert_eq!(is_told(&device), 1);
+
+    // A site that has heard nothing but what central knows that it has need not read everything again.
+    let folder = tempfile::tempdir().unwrap();
+    let mut world = start(&folder, 100);
+    let mut device = world.device(&["S1"]);
+    for _ in 0..3 {
+        exchange(&mut world, &mut device).unwrap();
+    }
+    drop(world);
+    let backup = tempfile::tempdir().unwrap();
+    std::fs::copy(folder.path().join("central.db"), backup.path().join("central.db")).unwrap();
+    let mut world = start(&folder, 101);
+    for _ in 0..3 {
+        exchange(&mut world, &mut device).unwrap();
+    }
+    let mut world = start(&backup, 102);
+    for _ in 0..4 {
+        exchange(&mut world, &mut device).unwrap();
+    }
+    assert!(world.status(&device).site.ahead_ms.is_some());
+    assert_eq!(is_told(&device), 0);
 }
 
 /// The simulator's find: a line waited in the backup, and was refused afterwards. Its header comes, and the line must not be accepted: its

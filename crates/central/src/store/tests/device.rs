@@ -243,6 +243,8 @@ impl Device {
                 let forgotten = self.grants.values().filter(|(number, _)| *number < first);
                 self.claims.grants = forgotten.map(|(_, claim)| claim.clone()).collect();
             }
+            // It would read everything anew, as the real one does once its session is over.
+            Control::SetBack => self.cursors.clear(),
             Control::Refused(_) | Control::Unknown => {}
         }
         self.controls.push(control);
