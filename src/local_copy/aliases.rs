@@ -2,7 +2,7 @@
 
 use domain::catalogue::Table;
 use domain::merge::{Alias, into_of, resolve};
-use protocol::ids::RecordId;
+use protocol::ids::{RecordId, TableRef};
 
 use super::images::Key;
 use super::{LocalCopy, LocalCopyError};
@@ -13,15 +13,21 @@ impl LocalCopy {
     /// # Errors
     /// Those of a read.
     pub fn stands_for(&mut self, table: &Table, id: &str) -> Result<Option<RecordId>, LocalCopyError> {
-        let Some(merges) = self.catalogue.merges_of(table).map(|merges| merges.reference().clone()) else {
-            return Ok(None);
-        };
+        let merges: Vec<TableRef> = self.catalogue.merges_of(table).map(|merges| merges.reference().clone()).collect();
         let id = RecordId::new(id).map_err(LocalCopyError::damaged)?;
-        let end = resolve(&id, |id| {
-            let key = self.key(&merges, id);
-            self.alias(&key)
-        })?;
+        let end = resolve(&id, |id| self.alias_in(&merges, id))?;
         Ok((end != id).then_some(end))
+    }
+
+    /// A record has a row of one kind of merges at most.
+    fn alias_in(&mut self, merges: &[TableRef], id: &RecordId) -> Result<Option<Alias>, LocalCopyError> {
+        for merges in merges {
+            let key = self.key(merges, id);
+            if let Some(alias) = self.alias(&key)? {
+                return Ok(Some(alias));
+            }
+        }
+        Ok(None)
     }
 
     fn alias(&mut self, key: &Key) -> Result<Option<Alias>, LocalCopyError> {

@@ -244,10 +244,10 @@ impl LocalCopy {
         if key.table.has_home_stores() {
             return Ok(key.table.store_of(&key.id, row).and_then(Result::ok));
         }
-        let Some(Ok(patient)) = key.table.patient_column().map(|column| key.table.id_in(row, column)) else {
+        let (Some((table, _)), Some(Ok(housed))) = (key.table.hangs_on(), key.table.housed_of(&key.id, row)) else {
             return Ok(None);
         };
-        self.home_store_of(NAME_TABLE, &patient)
+        self.home_store_of(table, &housed)
     }
 
     /// The home store of a patient that is here, or of a prescriber; `table` says which.

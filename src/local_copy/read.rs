@@ -196,18 +196,17 @@ impl LocalCopy {
             // The parameter is named so that all statements have the same ones.
             None => ("?4 IS NULL", Param::Null),
         };
-        let aliases = match merged {
-            Merged::Listed => None,
-            Merged::LeftOut => self.catalogue.merges_of(table).map(|merges| merges.name().to_owned()),
+        // Names have two tables of merges, of patients and of others; no table has more.
+        let aliases: Vec<String> = match merged {
+            Merged::Listed => Vec::new(),
+            Merged::LeftOut => self.catalogue.merges_of(table).map(|merges| merges.name().to_owned()).collect(),
         };
+        let alias = |number: usize| aliases.get(number).map_or(Param::Null, |name| Param::Text(name));
         // A circle, in which one record stays that has a row, is here only until a time line that is gone is swept.
-        let (stays, aliases) = match &aliases {
-            Some(aliases) => {
-                let sql =
-                    "NOT EXISTS (SELECT 1 FROM record AS alias WHERE alias.table_name = ?5 AND alias.id = record.id)";
-                (sql, Param::Text(aliases))
-            }
-            None => ("?5 IS NULL", Param::Null),
+        let stays = if aliases.is_empty() {
+            "?5 IS NULL AND ?6 IS NULL"
+        } else {
+            "NOT EXISTS (SELECT 1 FROM record AS alias WHERE alias.table_name IN (?5, ?6) AND alias.id = record.id)"
         };
         let sql = format!(
             "SELECT {RECORD_COLUMNS} FROM record WHERE table_name = ?1 AND id > ?2 AND {condition} AND {stays}
@@ -217,7 +216,7 @@ impl LocalCopy {
         let mut bytes = 0;
         let mut is_cut = false;
         let rows_max = if in_record.is_some() { Param::Integer(i64::MAX) } else { checked_limit(limit) };
-        let params = [table.name().into(), after.unwrap_or("").into(), rows_max, store, aliases];
+        let params = [table.name().into(), after.unwrap_or("").into(), rows_max, store, alias(0), alias(1)];
         self.sql.query(&sql, &params, &mut |row| {
             if in_record.is_some_and(|store| !is_of_store(table, row, store)) {
                 return Ok(ControlFlow::Continue(()));

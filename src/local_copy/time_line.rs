@@ -407,7 +407,7 @@ fn housed_of<'k>(key: &'k Key, image: &Image) -> Option<(&'k str, RecordId)> {
     }
     match key.table.data_type_of(row) {
         DataType::Patient if key.table.has_home_stores() => Some((key.table.name(), key.id.clone())),
-        DataType::Patient => Some((NAME_TABLE, key.table.id_in(row, key.table.patient_column()?).ok()?)),
+        DataType::Patient => Some((key.table.hangs_on()?.0, key.table.housed_of(&key.id, row)?.ok()?)),
         _ => None,
     }
 }

@@ -93,9 +93,16 @@ impl Catalogue {
         }
     }
 
-    /// The table of the merges of a table's records; `None` where they are not merged.
-    pub fn merges_of(&self, table: &Table) -> Option<&Table> {
-        self.tables().find(|merges| merges.merges() == Some(table.reference()))
+    /// The tables of the merges of a table's records: none where they are not merged, and two for names, of which patients are merged by
+    /// others. A record has a row in one of them at most.
+    pub fn merges_of(&self, table: &Table) -> impl Iterator<Item = &Table> {
+        self.tables().filter(|merges| merges.merges() == Some(table.reference()))
+    }
+
+    /// The table of the merges of records of a type in a table; `None` where they are not merged.
+    pub fn merges_of_type(&self, table: &Table, data_type: DataType) -> Option<&Table> {
+        let is_of_patients = data_type == DataType::Patient;
+        self.merges_of(table).find(|merges| (merges.data_type() == DataType::Patient) == is_of_patients)
     }
 
     /// Every table: those with numbers in their order, then the declared ones by name.

@@ -9,6 +9,7 @@
 //! | name, central store | central | whoever sees the name, or the store ([`visibility`](crate::visibility)) |
 //! | a merge of central data | central, of two records that are there and no stores' names | as the records |
 //! | a merge of locations | the site that holds their store | the store's scope |
+//! | a merge of patients or prescribers | the site that holds both home stores; central, or the primary, where they are at two sites | whoever sees the one that goes |
 //! | central, dispensary | central | sites that hold a dispensary |
 //! | store | the site that holds the store of the stored record and of the incoming one, which must be the same | the store's scope |
 //! | patient | the site that holds the home store and a dispensary; central alone gives another home store ([`home_transfer`](crate::home_transfer)) | whoever sees the patient as a name |
@@ -17,6 +18,7 @@
 //! | local | each site its own | nowhere |
 //! | anything else | nobody yet: `not_supported` | |
 
+mod home_merges;
 mod merges;
 mod messages;
 mod patients;

@@ -9,7 +9,7 @@
 //! | Name: what hangs on a name | the name is visible in a store that is active, or a collector, there | the name |
 //! | Central store: what hangs on a store | the store is active, a collector, or visible to a store that is active there | the store |
 //! | Patient: a patient and what hangs on it | as a name; the home store sees its patients without a join | the patient's id, as a name |
-//! | Patient: a prescriber | a record of [`PRESCRIBER_JOIN_TABLE`] makes it visible in a store that is active, or a collector, there; its home store sees it without, and a dispensary in which it has prescribed | the prescriber |
+//! | Patient: a prescriber and what hangs on it | a record of [`PRESCRIBER_JOIN_TABLE`] makes it visible in a store that is active, or a collector, there; its home store sees it without, and a dispensary in which it has prescribed | the prescriber |
 //!
 //! All of it stands in one lane, [`Scope::Visible`](crate::scope::Scope::Visible), each row with its key; who reads the lane is given the
 //! rows whose keys it sees.
@@ -61,14 +61,19 @@ impl VisibleKey {
             DataType::CentralStore => table.store_of(id, row)?.ok().map(Self::Store),
             DataType::Name => table.id_in(row, table.name_column()?).ok().map(Self::Name),
             DataType::Patient if table.has_home_stores() => Some(Self::of_home(table, id)),
-            DataType::Patient => table.id_in(row, table.patient_column()?).ok().map(Self::Name),
+            DataType::Patient => Some(Self::of_housed(table.hangs_on()?.0, table.housed_of(id, row)?.ok()?)),
             _ => None,
         }
     }
 
     /// The key of a record that has a home store of its own: a patient or a prescriber.
     pub fn of_home(table: &Table, id: &RecordId) -> Self {
-        if table.name() == NAME_TABLE { Self::Name(id.clone()) } else { Self::Prescriber(id.clone()) }
+        Self::of_housed(table.name(), id.clone())
+    }
+
+    /// The key of a patient or prescriber; `table` says which.
+    pub fn of_housed(table: &str, id: RecordId) -> Self {
+        if table == NAME_TABLE { Self::Name(id) } else { Self::Prescriber(id) }
     }
 
     /// As a database keeps it.

@@ -40,8 +40,9 @@
 //! 15. **Supervisor mode** makes an order the primary's, and leaves the store's site its own orders. A site that keeps local
 //!     procurement is closed to it. Tenders, quotes and payments have no supervisor mode; payments no local procurement.
 //! 16. **Messages** are created where the sending store is active, and go where sender and receiver are active, not to collectors.
-//! 17. **Merges** are taken in central's order; see [`resolve`]. A merged patient has the home store of the one that stays, and is
-//!     visible where any of them was. A merge of patients is told to every site that holds one of them.
+//! 17. **Merges** are taken in central's order; see [`resolve`]. A merged patient keeps its home store, whose site goes on to write what
+//!     hangs on it, and is visible where any of them was, their home stores among that. A merge of patients is told to every site
+//!     that holds one of them. Prescribers do as patients.
 //! 18. **Merging patients** where both home stores are active does not ask for a dispensary store there.
 //! 19. **Prescribers** go to active and collector copies of the stores that know them: where they are visible, their home store,
 //!     and dispensaries where they have prescribed.

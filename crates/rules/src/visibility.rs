@@ -62,15 +62,15 @@ pub fn sites_seeing_name(world: &World, name: &str) -> BTreeSet<SiteId> {
 }
 
 /// The home store of a patient: the one it was given, and for a patient that has none the store of its latest prescription
-/// (domain.md, "Home store"). A patient that was merged has the home store of the one that stays.
+/// (domain.md, "Home store").
 pub fn patient_home(world: &World, patient: &str) -> Option<String> {
-    let patient = world.patients.get(&resolve(world, patient))?;
+    let patient = world.patients.get(patient)?;
     patient.home_store.clone().or_else(|| patient.latest_prescription_store.clone())
 }
 
 /// The home store of a prescriber, which follows patients (seed 000, "Other dispensary data").
 pub fn prescriber_home(world: &World, prescriber: &str) -> Option<String> {
-    world.prescribers.get(&resolve(world, prescriber))?.home_store.clone()
+    world.prescribers.get(prescriber)?.home_store.clone()
 }
 
 /// The site where the home store is active.
@@ -78,10 +78,11 @@ pub fn home_site(world: &World, home_store: Option<&str>) -> Option<SiteId> {
     Some(world.stores.get(home_store?)?.active_site)
 }
 
-/// The stores in which a patient is visible. Its home store counts without a row: it belongs to it.
+/// The stores in which a patient is visible. Its home store counts without a row, as it belongs to it, and so do those of patients that are
+/// one with it.
 pub fn stores_seeing_patient(world: &World, patient: &str) -> BTreeSet<String> {
-    let home = patient_home(world, patient);
-    let sees = |store: &&String| is_name_visible(world, patient, store) || Some(*store) == home.as_ref();
+    let homes: BTreeSet<String> = same_as(world, patient).iter().filter_map(|one| patient_home(world, one)).collect();
+    let sees = |store: &&String| is_name_visible(world, patient, store) || homes.contains(*store);
     world.stores.keys().filter(sees).cloned().collect()
 }
 
@@ -94,8 +95,9 @@ pub fn sites_seeing_patient(world: &World, patient: &str) -> BTreeSet<SiteId> {
 /// The stores whose sites know a prescriber: where it is visible, its home store, and dispensaries where it has prescribed
 /// (domain.md, "Special cases": "Prescribers go to the dispensary stores where they have prescribed").
 pub fn stores_knowing_prescriber(world: &World, prescriber: &str) -> BTreeSet<String> {
-    let mut stores: BTreeSet<String> = prescriber_home(world, prescriber).into_iter().collect();
+    let mut stores = BTreeSet::new();
     for id in same_as(world, prescriber) {
+        stores.extend(prescriber_home(world, &id));
         if let Some(one) = world.prescribers.get(&id) {
             stores.extend(one.visible_in.iter().cloned());
             let is_dispensary =

@@ -453,7 +453,8 @@ fn header_of<'a>(catalogue: &'a Catalogue, line: &Table) -> &'a Table {
 /// Columns that may hold anything.
 fn free_columns(table: &Table) -> impl Iterator<Item = &str> {
     let parent = table.parent().map(|parent| table.name_of(&parent.column).into_owned());
-    let keys = [table.store_column(), table.name_column(), table.patient_column(), table.site_column()];
+    let hangs_on = table.hangs_on().map(|(_, column)| column);
+    let keys = [table.store_column(), table.name_column(), hangs_on, table.site_column()];
     table.columns().filter(move |name| {
         !keys.contains(&Some(*name)) && parent.as_deref() != Some(*name) && !matches!(*name, "type" | "item" | "mode")
     })

@@ -1,5 +1,6 @@
 //! Merges at central, which alone orders them (rule 5.19). See `domain::merge`.
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use domain::catalogue::{Catalogue, Table};
@@ -59,18 +60,24 @@ impl Batch<'_> {
         let catalogue = self.catalogue;
         let table =
             catalogue.table_by_name(table).map_err(|error| StoreError::refused(error.code(), &error.to_string()))?;
-        let Some(merges) = catalogue.merges_of(table) else {
+        if catalogue.merges_of(table).next().is_none() {
             let what = format!("records of {} are not merged; those of {} are", table.name(), merged_tables(catalogue));
             return Err(StoreError::refused("merge_table", &what));
-        };
+        }
         // The judge asks of what they are by now; what was named must be there as well, or it was a slip.
-        for record in [from, into] {
+        let mut data_type = table.data_type();
+        for record in [into, from] {
             let key = (table.reference().clone(), record.clone());
-            if self.read_record(&key)?.is_none_or(|stored| stored.row.is_none()) {
+            let Some(row) = self.read_record(&key)?.and_then(|stored| stored.row) else {
                 let what = format!("there is no record {record} in {} at central; both must be there", table.name());
                 return Err(StoreError::refused("merge_record_missing", &what));
-            }
+            };
+            data_type = table.data_type_of(&table.canonical(row));
         }
+        let Some(merges) = catalogue.merges_of_type(table, data_type) else {
+            let what = format!("records of {} that are {} data are not merged", table.name(), data_type.as_str());
+            return Err(StoreError::refused("merge_table", &what));
+        };
         let (from, into) = match merge::plan(from, into, |id| self.alias(merges, id))? {
             Plan::Done(both) => return Ok(Merge::Nothing { both }),
             Plan::Alias { from, into } => (from, into),
@@ -128,20 +135,30 @@ impl Reading<'_> {
     /// [`StoreError::Sql`].
     pub fn merged(&mut self, table: &str, id: &RecordId) -> Result<Option<MergedRecord>, StoreError> {
         let catalogue = self.catalogue;
-        let merges = catalogue.table_by_name(table).ok().and_then(|table| catalogue.merges_of(table));
-        let Some(merges) = merges else { return Ok(None) };
-        let end = merge::resolve(id, |id| self.alias(merges, id))?;
+        let Ok(table) = catalogue.table_by_name(table) else { return Ok(None) };
+        let end = merge::resolve(id, |id| self.alias_in(table, id))?;
         if end == *id {
             return Ok(None);
         }
         let mut steps: Vec<Alias> = Vec::new();
         let mut current = id.clone();
         while current != end && steps.len() < MERGES_NAMED_MAX {
-            let Some(alias) = self.alias(merges, &current)? else { break };
+            let Some(alias) = self.alias_in(table, &current)? else { break };
             current = alias.into.clone();
             steps.push(alias);
         }
         Ok(Some(MergedRecord { end, steps }))
+    }
+
+    /// A record of a table has a row of one kind of merges at most.
+    fn alias_in(&mut self, table: &Table, id: &RecordId) -> Result<Option<Alias>, StoreError> {
+        let catalogue = self.catalogue;
+        for merges in catalogue.merges_of(table) {
+            if let Some(alias) = self.alias(merges, id)? {
+                return Ok(Some(alias));
+            }
+        }
+        Ok(None)
     }
 
     fn alias(&mut self, merges: &Table, id: &RecordId) -> Result<Option<Alias>, StoreError> {
@@ -156,5 +173,6 @@ impl Reading<'_> {
 /// The tables whose records are merged, for people.
 fn merged_tables(catalogue: &Catalogue) -> String {
     let merged = catalogue.tables().filter_map(Table::merges);
-    merged.map(|table| catalogue.table_name(table)).collect::<Vec<_>>().join(", ")
+    let names: BTreeSet<String> = merged.map(|table| catalogue.table_name(table)).collect();
+    names.into_iter().collect::<Vec<_>>().join(", ")
 }

@@ -8,6 +8,7 @@
 //! Time and entropy are arguments. The SQL is portable (see crate `sql`); the engines are told apart nowhere in here.
 #![cfg_attr(not(test), deny(clippy::indexing_slicing))]
 
+mod aliases;
 mod batch;
 mod binding;
 mod check;
@@ -30,7 +31,6 @@ mod lanes;
 mod limits;
 mod merging;
 mod mirror;
-mod name_merges;
 mod origin;
 mod patients;
 mod prescribers;

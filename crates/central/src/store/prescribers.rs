@@ -4,11 +4,12 @@
 use std::collections::BTreeSet;
 
 use domain::catalogue::Table;
-use domain::visibility::{Join, PRESCRIBER_JOIN_TABLE, VisibleKey, prescriber_of};
+use domain::visibility::{Join, PRESCRIBER_JOIN_TABLE, prescriber_of};
 use protocol::ids::{RecordId, SiteId};
 use protocol::row::Row;
 use sql::SqlExt;
 
+use super::aliases::Aliases;
 use super::batch::Batch;
 use super::error::StoreError;
 use super::text;
@@ -16,14 +17,15 @@ use super::visibility::PRESENT;
 
 /// Whether a site knows a prescriber by a store that is active there or a collector. ?1 site, ?2 prescriber.
 pub(super) fn knows_prescriber() -> String {
+    let (same, same_keys) = (Aliases::Prescribers.same(), Aliases::Prescribers.same_keys());
     format!(
         "SELECT 1 FROM ({PRESENT}) present
         WHERE EXISTS (SELECT 1 FROM prescriber_visibility known
-                WHERE known.store = present.store AND known.prescriber = ?2)
+                WHERE known.store = present.store AND known.prescriber IN {same})
            OR EXISTS (SELECT 1 FROM home_store
-                WHERE home_store.store = present.store AND home_store.visible_key = 'p' || ?2)
+                WHERE home_store.store = present.store AND home_store.visible_key IN {same_keys})
            OR EXISTS (SELECT 1 FROM prescribed JOIN dispensary ON dispensary.store = prescribed.store
-                WHERE prescribed.store = present.store AND prescribed.prescriber = ?2) LIMIT 1"
+                WHERE prescribed.store = present.store AND prescribed.prescriber IN {same}) LIMIT 1"
     )
 }
 
@@ -46,7 +48,7 @@ impl Batch<'_> {
         }
         for Join { name, store } in before.iter().chain(join) {
             for site in self.sites_with(store)? {
-                self.look_again(site, &VisibleKey::Prescriber(name.clone()))?;
+                self.look_again_at_prescriber(site, name)?;
             }
         }
         Ok(())
@@ -68,7 +70,7 @@ impl Batch<'_> {
         )?;
         if written > 0 && self.state.dispensaries.contains(store) {
             for site in self.sites_with(store)? {
-                self.look_again(site, &VisibleKey::Prescriber(prescriber.clone()))?;
+                self.look_again_at_prescriber(site, &prescriber)?;
             }
         }
         Ok(())
@@ -79,7 +81,7 @@ impl Batch<'_> {
         let prescribers = self.ids("SELECT prescriber FROM prescribed WHERE store = ?1", store)?;
         for site in self.sites_with(store)? {
             for prescriber in &prescribers {
-                self.look_again(site, &VisibleKey::Prescriber(prescriber.clone()))?;
+                self.look_again_at_prescriber(site, &prescriber)?;
             }
         }
         Ok(())
@@ -91,7 +93,7 @@ impl Batch<'_> {
         known.extend(self.ids("SELECT prescriber FROM prescriber_visibility WHERE store = ?1", store)?);
         known.extend(self.ids("SELECT prescriber FROM prescribed WHERE store = ?1", store)?);
         for prescriber in known {
-            self.look_again(site, &VisibleKey::Prescriber(prescriber))?;
+            self.look_again_at_prescriber(site, &prescriber)?;
         }
         Ok(())
     }

@@ -266,16 +266,17 @@ impl Reading<'_> {
         limit: u32,
     ) -> Result<Vec<RecordRow>, StoreError> {
         let known = self.catalogue.table_by_name(table).ok();
-        let aliases = match merged {
-            Merged::Listed => None,
-            Merged::LeftOut => known.and_then(|known| self.catalogue.merges_of(known)),
-        };
+        let known = known.filter(|_| merged == Merged::LeftOut);
+        // Names have two, of patients and of others; no table has more.
+        let aliases: Vec<&str> =
+            known.into_iter().flat_map(|known| self.catalogue.merges_of(known)).map(Table::name).collect();
+        let alias = |number: usize| aliases.get(number).copied().unwrap_or_default();
         // A circle, in which one record stays that has a row, is never in central's own order.
-        let condition = if aliases.is_some() {
-            "NOT EXISTS (SELECT 1 FROM record AS alias
-                WHERE alias.table_name = ?4 AND alias.id = record.id AND alias.data IS NOT NULL)"
+        let condition = if aliases.is_empty() {
+            "?4 = ?4 AND ?5 = ?5"
         } else {
-            "?4 = ?4"
+            "NOT EXISTS (SELECT 1 FROM record AS alias
+                WHERE alias.table_name IN (?4, ?5) AND alias.id = record.id AND alias.data IS NOT NULL)"
         };
         let mut records = Vec::new();
         self.sql.query(
@@ -283,12 +284,7 @@ impl Reading<'_> {
                 "SELECT id, data, store, position, checksum FROM record
                  WHERE table_name = ?1 AND id > ?2 AND data IS NOT NULL AND {condition} ORDER BY id LIMIT ?3"
             ),
-            &[
-                table.into(),
-                after.map_or("", RecordId::as_str).into(),
-                limit.into(),
-                aliases.map_or("", Table::name).into(),
-            ],
+            &[table.into(), after.map_or("", RecordId::as_str).into(), limit.into(), alias(0).into(), alias(1).into()],
             &mut |row| {
                 records.push(read_record(table, row)?);
                 Ok(ControlFlow::Continue(()))

@@ -6,7 +6,7 @@
 use sql::Migration;
 
 /// Number of the last migration.
-pub(super) const VERSION: u32 = 18;
+pub(super) const VERSION: u32 = 19;
 
 /// Every step. A released one never changes.
 pub(super) const MIGRATIONS: &[Migration] = &[
@@ -28,6 +28,7 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     Migration { number: 16, name: "names that are one", ddl: NAME_ALIASES },
     Migration { number: 17, name: "home stores", ddl: HOME_STORES },
     Migration { number: 18, name: "epochs of tokens", ddl: TOKEN_EPOCHS },
+    Migration { number: 19, name: "prescribers that are one", ddl: PRESCRIBER_ALIASES },
 ];
 
 /// See the module `tokens`. `contact.token_epoch` and `token_first` are read where `token_epochs` is empty, and not written.
@@ -67,13 +68,22 @@ CREATE TABLE prescribed (
 ) {keyed_table};
 ";
 
-/// See the module `name_merges`. Filled at the next start from the merges that are there.
+/// See the module `aliases`. Filled at the next start from the merges that are there.
 const NAME_ALIASES: &str = "
 CREATE TABLE name_alias (
     name {text} PRIMARY KEY,
     stands_for {text} NOT NULL
 ) {keyed_table};
 CREATE INDEX name_alias_end ON name_alias (stands_for, name);
+";
+
+/// The same of prescribers.
+const PRESCRIBER_ALIASES: &str = "
+CREATE TABLE prescriber_alias (
+    prescriber {text} PRIMARY KEY,
+    stands_for {text} NOT NULL
+) {keyed_table};
+CREATE INDEX prescriber_alias_end ON prescriber_alias (stands_for, prescriber);
 ";
 
 /// See the module `mirror`. One row, with id 1; none while central has always written.

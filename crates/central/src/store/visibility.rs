@@ -5,7 +5,7 @@
 //! | `visibility` | the joins that count: which name is visible in which store; `is_reverse` for those that central made itself |
 //! | `store_name` | the name of each store |
 //! | `store_role` | stores of which a site is to have a collector copy; `is_in_force` while a store that is active there sees it |
-//! | `name_alias` | names that are one, by merges (`name_merges`) |
+//! | `name_alias`, `prescriber_alias` | names that are one, and prescribers, by merges (`aliases`) |
 //! | `home_store` | the home store of each patient and prescriber, which sees it without a join (`patients`) |
 //! | `prescriber_visibility`, `prescribed` | which prescribers are visible in which store, and who has prescribed there (`prescribers`) |
 //! | `site_sees` | what each remote site sees, by key, `*` for a primary, which is given everything; who reads the lane is given the rows with these keys |
@@ -26,10 +26,10 @@ use protocol::ids::{RecordId, SiteId};
 use protocol::row::Row;
 use sql::{Param, SqlExt};
 
+use super::aliases::Aliases;
 use super::batch::Batch;
 use super::error::StoreError;
 use super::mirror::EVERYTHING;
-use super::name_merges::IS_SAME_NAME;
 use super::prescribers::knows_prescriber;
 use super::reading::Reading;
 use super::text;
@@ -37,12 +37,13 @@ use super::text;
 /// Whether a site sees a name: in a store that is active there or a collector, or because such a store has it, or is its home store.
 /// ?1 site, ?2 name.
 fn sees_name() -> String {
+    let (same, same_keys) = (Aliases::Names.same(), Aliases::Names.same_keys());
     format!(
         "SELECT 1 FROM ({PRESENT}) present
-        WHERE EXISTS (SELECT 1 FROM visibility WHERE visibility.store = present.store AND visibility.name {IS_SAME_NAME})
+        WHERE EXISTS (SELECT 1 FROM visibility WHERE visibility.store = present.store AND visibility.name IN {same})
            OR EXISTS (SELECT 1 FROM store_name WHERE store_name.store = present.store AND store_name.name = ?2)
            OR EXISTS (SELECT 1 FROM home_store
-                WHERE home_store.store = present.store AND home_store.visible_key = 'n' || ?2) LIMIT 1"
+                WHERE home_store.store = present.store AND home_store.visible_key IN {same_keys}) LIMIT 1"
     )
 }
 
@@ -78,7 +79,7 @@ impl Batch<'_> {
             STORE_TABLE => self.follow_store_name(id, row.and_then(|row| name_of_store(table, row)).as_ref()),
             JOIN_TABLE => self.follow_join(id, row.and_then(|row| Join::of(table, row)).as_ref()),
             PRESCRIBER_JOIN_TABLE => self.follow_prescriber_join(id, row.and_then(|row| Join::of(table, row)).as_ref()),
-            _ if table.merges().is_some() => self.follow_name_merge(table, id, row),
+            _ if table.merges().is_some() => self.follow_merge(table, id, row),
             _ => Ok(()),
         }
     }
@@ -181,8 +182,16 @@ impl Batch<'_> {
         for store in self.stores_named(name)? {
             self.look_again(site, &VisibleKey::Store(store))?;
         }
-        for name in self.same_names(name)? {
+        for name in self.same_as(Aliases::Names, name)? {
             self.look_again(site, &VisibleKey::Name(name))?;
+        }
+        Ok(())
+    }
+
+    /// The same of a prescriber.
+    pub(super) fn look_again_at_prescriber(&mut self, site: SiteId, prescriber: &RecordId) -> Result<(), StoreError> {
+        for prescriber in self.same_as(Aliases::Prescribers, prescriber)? {
+            self.look_again(site, &VisibleKey::Prescriber(prescriber))?;
         }
         Ok(())
     }
@@ -191,7 +200,8 @@ impl Batch<'_> {
     pub(super) fn look_again_at(&mut self, site: SiteId, key: &VisibleKey) -> Result<(), StoreError> {
         match key {
             VisibleKey::Name(name) => self.look_again_at_name(site, name),
-            VisibleKey::Store(_) | VisibleKey::Prescriber(_) => self.look_again(site, key),
+            VisibleKey::Prescriber(prescriber) => self.look_again_at_prescriber(site, prescriber),
+            VisibleKey::Store(_) => self.look_again(site, key),
         }
     }
 

@@ -26,6 +26,7 @@ struct SourceTable {
     store_after: Option<String>,
     name_column: Option<String>,
     patient_column: Option<String>,
+    prescriber_column: Option<String>,
     site_column: Option<String>,
     parent: Option<SourceParent>,
     #[serde(default)]
@@ -75,6 +76,7 @@ fn build(source: SourceTable, numbers: &[(String, u16)]) -> Result<Table, String
     table.store_after = source.store_after;
     table.name_column = source.name_column;
     table.patient_column = source.patient_column;
+    table.prescriber_column = source.prescriber_column;
     table.site_column = source.site_column;
     table.note = source.note;
     if let Some(id_column) = source.id_column {

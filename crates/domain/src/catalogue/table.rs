@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use super::number_behind;
 use crate::store::NAME_TABLE;
+use crate::visibility::PRESCRIBER_TABLE;
 
 /// mSupply's data types (seed 000, "Data types"; seed 001 for Central, dispensary).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
@@ -111,6 +112,7 @@ pub struct Table {
     pub(super) store_after: Option<String>,
     pub(super) name_column: Option<String>,
     pub(super) patient_column: Option<String>,
+    pub(super) prescriber_column: Option<String>,
     pub(super) site_column: Option<String>,
     pub(super) note: Option<String>,
     pub(super) parent: Option<Parent>,
@@ -147,6 +149,7 @@ impl Table {
             store_after: None,
             name_column: None,
             patient_column: None,
+            prescriber_column: None,
             site_column: None,
             note: None,
             parent: None,
@@ -203,14 +206,24 @@ impl Table {
     }
 
     /// Whether records of type patient in this table have a home store of their own, by their store column, as patients and prescribers
-    /// do; others hang on a patient.
+    /// do; others hang on one of these.
     pub fn has_home_stores(&self) -> bool {
-        self.patient_column.is_none() && (self.name == NAME_TABLE || self.data_type == DataType::Patient)
+        self.hangs_on().is_none() && (self.name == NAME_TABLE || self.data_type == DataType::Patient)
     }
 
-    /// The column that names a patient for routing.
-    pub fn patient_column(&self) -> Option<&str> {
-        self.patient_column.as_deref()
+    /// Where its records hang on patients or prescribers: the table of these, and the column that names one.
+    pub fn hangs_on(&self) -> Option<(&'static str, &str)> {
+        let patient = self.patient_column.as_deref().map(|column| (NAME_TABLE, column));
+        patient.or_else(|| self.prescriber_column.as_deref().map(|column| (PRESCRIBER_TABLE, column)))
+    }
+
+    /// The patient or prescriber that a record hangs on: `None` if the table's records hang on none.
+    ///
+    /// # Errors
+    /// [`KeyError`] if the column does not hold an id.
+    pub fn housed_of(&self, record: &RecordId, row: &Row) -> Option<Result<RecordId, KeyError>> {
+        let (_, column) = self.hangs_on()?;
+        Some(if column == self.id_column { Ok(record.clone()) } else { self.id_in(row, column) })
     }
 
     /// The column that central alone fills with the site that holds the store.

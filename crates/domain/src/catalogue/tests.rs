@@ -31,7 +31,7 @@ fn text(text: &str) -> Value {
 fn every_table_has_its_own_number_and_name() {
     let catalogue = Catalogue::embedded();
     let numbers: Vec<_> = catalogue.tables().map(|table| table.reference().clone()).collect();
-    let expected: Vec<_> = (1..=117).map(TableRef::Known).collect();
+    let expected: Vec<_> = (1..=119).map(TableRef::Known).collect();
     let names: BTreeSet<_> = catalogue.tables().map(|table| table.name().to_lowercase()).collect();
 
     assert_eq!(numbers, expected);
@@ -58,7 +58,8 @@ fn every_column_can_travel_and_stands_once() {
 #[test]
 fn every_key_is_a_column_of_its_table() {
     for table in Catalogue::embedded().tables() {
-        let keys = [table.store_column(), table.name_column(), table.patient_column(), table.site_column()];
+        let hangs_on = table.hangs_on().map(|(_, column)| column);
+        let keys = [table.store_column(), table.name_column(), hangs_on, table.site_column()];
         for key in keys.into_iter().flatten().filter(|key| *key != table.id_column()) {
             assert!(matches!(table.column_ref(key), ColumnRef::Known(_)), "{}.{key}", table.name());
         }
@@ -102,7 +103,7 @@ fn what_goes_by_visibility_says_what_has_to_be_seen() {
             DataType::Name => table.name_column(),
             DataType::CentralStore => table.store_column(),
             DataType::Patient if table.has_home_stores() => table.store_column(),
-            DataType::Patient => table.patient_column(),
+            DataType::Patient => table.hangs_on().map(|(_, column)| column),
             _ => continue,
         };
         assert!(column.is_some(), "{}", table.name());
@@ -266,15 +267,26 @@ fn merges_say_what_stays_to_everybody_who_has_the_records() {
     let merged: Vec<&str> = catalogue
         .tables()
         .filter(|table| {
-            let Some(merges) = catalogue.merges_of(table) else { return false };
-            assert!(matches!(merges.column_ref(crate::merge::INTO_COLUMN), ColumnRef::Known(_)), "{}", merges.name());
-            // Whoever receives a record must receive what became of it.
-            assert_eq!(merges.data_type(), table.data_type());
-            assert_eq!(merges.store_column().is_some(), table.data_type() == DataType::Store, "{}", merges.name());
-            true
+            for merges in catalogue.merges_of(table) {
+                let into = merges.column_ref(crate::merge::INTO_COLUMN);
+                assert!(matches!(into, ColumnRef::Known(_)), "{}", merges.name());
+                // Whoever receives a record must receive what became of it.
+                let found = catalogue.merges_of_type(table, merges.data_type());
+                assert_eq!(found.map(Table::name), Some(merges.name()));
+                let is_of_type = merges.data_type() == table.data_type();
+                assert!(is_of_type || table.exceptions().any(|(_, data_type)| data_type == merges.data_type()));
+                assert_eq!(merges.store_column().is_some(), table.data_type() == DataType::Store, "{}", merges.name());
+                let hangs_on = merges.hangs_on().map(|(merged, _)| merged);
+                assert_eq!(hangs_on, (merges.data_type() == DataType::Patient).then(|| table.name()));
+            }
+            catalogue.merges_of(table).next().is_some()
         })
         .map(Table::name)
         .collect();
 
-    assert_eq!(merged, ["unit", "item", "name", "Location"]);
+    assert_eq!(merged, ["unit", "item", "name", "clinician", "Location"]);
+    let names = catalogue.table_by_name("name").unwrap();
+    let of = |data_type| catalogue.merges_of_type(names, data_type).map(Table::name);
+    assert_eq!(of(DataType::Central), Some("outpost_name_merge"));
+    assert_eq!(of(DataType::Patient), Some("outpost_patient_merge"));
 }

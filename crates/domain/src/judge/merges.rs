@@ -6,7 +6,7 @@ use protocol::row::Row;
 use super::store_data::key_words;
 use super::{Applied, Case, Effect, Found, Refusal, RefusalCode, Verdict, View};
 use crate::authority::CENTRAL_DATA;
-use crate::catalogue::DataType;
+use crate::catalogue::{DataType, Table};
 use crate::merge::{self, Alias};
 use crate::store::{NAME_TABLE, STORE_TABLE};
 use crate::visibility::name_of_store;
@@ -109,13 +109,13 @@ impl Case<'_> {
         };
         if let Some(table) = self.catalogue.table(merged) {
             let data_type = table.data_type_of(&table.canonical(row));
-            if data_type != table.data_type() {
+            let right = self.catalogue.merges_of_type(table, data_type).map_or("no table", Table::name);
+            if right != self.table.name() {
                 let what = format!(
-                    "would merge {name} {record}, which is {} data; this version merges only {} data of this table",
-                    data_type.as_str(),
-                    table.data_type().as_str()
+                    "would merge {name} {record}, which is {} data; merges of that are records of {right}",
+                    data_type.as_str()
                 );
-                return Ok(Some(self.refuse(RefusalCode::NotSupported, &what)));
+                return Ok(Some(self.refuse(RefusalCode::MergeTable, &what)));
             }
         }
         if name != NAME_TABLE {
@@ -154,7 +154,8 @@ impl Case<'_> {
             let what = format!("would have the name {name}, which is a patient; give it another name");
             return Ok(Some(self.refuse(RefusalCode::PatientOfStore, &what)));
         }
-        let Some(merges) = names.and_then(|names| self.catalogue.merges_of(names)) else { return Ok(None) };
+        let merges = names.and_then(|names| self.catalogue.merges_of_type(names, names.data_type()));
+        let Some(merges) = merges else { return Ok(None) };
         let is_merged = matches!(view.record(merges.reference(), &name)?, Found::Here { .. });
         let what = if is_merged {
             format!("would have the name {name}, which was merged into another")

@@ -17,7 +17,7 @@ use crate::store::NAME_TABLE;
 use crate::visibility::{Join, VisibleKey};
 
 /// Either a part of the answer, or the answer.
-type Step<T, E> = Result<Result<T, Verdict>, E>;
+pub(super) type Step<T, E> = Result<Result<T, Verdict>, E>;
 
 /// The home store that the author may write for, and the number under which.
 struct Home {
@@ -33,7 +33,9 @@ impl Case<'_> {
         found: &Found,
         after: Option<Row>,
     ) -> Result<Verdict, V::Error> {
-        if self.table.has_home_stores() {
+        if let Some(merged) = self.table.merges() {
+            self.judge_home_merge(view, merged, found, after)
+        } else if self.table.has_home_stores() {
             self.judge_patient(view, found, after)
         } else {
             self.judge_patients_record(view, found, after)
@@ -156,7 +158,7 @@ impl Case<'_> {
         let Some(names) = self.names() else {
             return Ok(self.refused(RefusalCode::NotSupported, "hangs on a patient, and this catalogue has no names"));
         };
-        let patient_in = |row| self.table.id_in(row, self.table.patient_column().unwrap_or_default());
+        let patient_in = |row| self.table.housed_of(&self.entry.record, row).unwrap_or(Err(KeyError::Missing));
         let before = match found {
             Found::Here { row, .. } => patient_in(row).ok(),
             Found::Unknown | Found::Deleted { .. } => None,
@@ -177,7 +179,7 @@ impl Case<'_> {
         let patient = match patient_in(&row) {
             Ok(patient) => patient,
             Err(error) => {
-                let column = self.table.patient_column().unwrap_or_default();
+                let column = self.table.hangs_on().map_or("", |(_, column)| column);
                 let what = format!("names no patient: {column} {}", key_words(&error));
                 return Ok(self.refused(RefusalCode::HeaderMissing, &what));
             }
@@ -214,7 +216,12 @@ impl Case<'_> {
     }
 
     /// Whose a patient is; `None` for a name that is no patient.
-    fn home_of<V: View>(&self, view: &mut V, names: &Table, patient: &RecordId) -> Step<Option<PatientHome>, V::Error> {
+    pub(super) fn home_of<V: View>(
+        &self,
+        view: &mut V,
+        names: &Table,
+        patient: &RecordId,
+    ) -> Step<Option<PatientHome>, V::Error> {
         let (table, noun) = (names.reference(), noun_of(names));
         let wait = || Ok(Err(Verdict::Wait { table: table.clone(), record: patient.clone() }));
         let refused = |code, what: &str| Ok(Err(self.refused(code, what)));
@@ -262,24 +269,10 @@ impl Case<'_> {
             }
             Some(holding) => holding,
         };
-        let ownership = home.number(holding.ownership);
-        let written = self.entry.ownership;
-        if self.side == Side::Central && home.had_another_count(written, holding.ownership) {
-            let what = format!(
-                "was recorded before central had last given it another home, which is store {store}; what it says may be older than what \
-                 is here"
-            );
-            return refused(RefusalCode::OwnershipNumber, &what);
-        }
-        if let Some(refusal) = self.wrong_number("the home store", store.as_str(), Holding { ownership, ..holding }) {
-            return Ok(Err(Verdict::Refuse(refusal)));
-        }
-        if let Some(goes_to) = home.goes_to.as_ref().filter(|_| self.side == Side::Device) {
-            let what = format!(
-                "goes with its home to store {goes_to}, and is not edited until it is there; the site that holds that store edits it then"
-            );
-            return refused(RefusalCode::HomeTransfer, &what);
-        }
+        let ownership = match self.number_at_home(&home, holding) {
+            Ok(ownership) => ownership,
+            Err(refusal) => return Ok(Err(Verdict::Refuse(refusal))),
+        };
         if !view.has_dispensary(author)? {
             let what = format!(
                 "{rule}, if a dispensary is active there too, and site {author} has none; central makes a store one (store_mode)"
@@ -287,6 +280,28 @@ impl Case<'_> {
             return refused(RefusalCode::NoDispensary, &what);
         }
         Ok(Ok(Home { store: home.store, ownership }))
+    }
+
+    /// The number under which whoever holds a home store writes what is of it.
+    pub(super) fn number_at_home(&self, home: &PatientHome, holding: Holding) -> Result<OwnershipNumber, Refusal> {
+        let (store, ownership) = (&home.store, home.number(holding.ownership));
+        if self.side == Side::Central && home.had_another_count(self.entry.ownership, holding.ownership) {
+            let what = format!(
+                "was recorded before central had last given it another home, which is store {store}; what it says may be older than what \
+                 is here"
+            );
+            return Err(self.refuse(RefusalCode::OwnershipNumber, &what));
+        }
+        if let Some(refusal) = self.wrong_number("the home store", store.as_str(), Holding { ownership, ..holding }) {
+            return Err(refusal);
+        }
+        if let Some(goes_to) = home.goes_to.as_ref().filter(|_| self.side == Side::Device) {
+            let what = format!(
+                "goes with its home to store {goes_to}, and is not edited until it is there; the site that holds that store edits it then"
+            );
+            return Err(self.refuse(RefusalCode::HomeTransfer, &what));
+        }
+        Ok(ownership)
     }
 
     fn noun(&self) -> &'static str {
@@ -297,7 +312,7 @@ impl Case<'_> {
         self.catalogue.table_by_name(NAME_TABLE).ok()
     }
 
-    fn refused(&self, code: RefusalCode, what: &str) -> Verdict {
+    pub(super) fn refused(&self, code: RefusalCode, what: &str) -> Verdict {
         Verdict::Refuse(self.refuse(code, what))
     }
 }
@@ -318,7 +333,7 @@ impl Home {
     }
 }
 
-fn noun_of(table: &Table) -> &'static str {
+pub(super) fn noun_of(table: &Table) -> &'static str {
     if table.name() == NAME_TABLE { "patient" } else { "prescriber" }
 }
 

@@ -75,6 +75,8 @@ refusal_codes! {
     MergeFixed = "merge_fixed",
     /// A merge of records that are one already, the other way round.
     MergeCircle = "merge_circle",
+    /// A merge of records in a table that is for others: of patients in that of names.
+    MergeTable = "merge_table",
     /// A merge of locations of two stores.
     MergeStoreDiffers = "merge_store_differs",
     /// A merge of a store's name, or a store with a name that was merged.

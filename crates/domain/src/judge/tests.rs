@@ -15,6 +15,7 @@ struct World {
     holdings: BTreeMap<RecordId, Holding>,
     waiting: BTreeSet<(SiteId, TableRef, RecordId)>,
     dispensary_sites: BTreeSet<SiteId>,
+    authority: Authority,
 }
 
 impl View for World {
@@ -42,6 +43,10 @@ impl View for World {
 
     fn merged_into(&mut self, merges: &TableRef, record: &RecordId) -> Result<Option<RecordId>, Infallible> {
         Ok(self.naming(&self.catalogue.table_name(merges), "into_ID", record))
+    }
+
+    fn authority(&mut self) -> Result<Authority, Infallible> {
+        Ok(self.authority)
     }
 }
 
@@ -71,6 +76,7 @@ impl World {
             ]),
             waiting: BTreeSet::new(),
             dispensary_sites: BTreeSet::from([SiteId::CENTRAL, HERE, ELSEWHERE]),
+            authority: Authority::Central,
         };
         world.here("item", "I1", None, r#"{"code":"1"}"#);
         world.here("name", "N1", None, r#"{"type":"facility","code":"1"}"#);
@@ -174,6 +180,7 @@ impl World {
 
 const BOTH: [Side; 2] = [Side::Device, Side::Central];
 
+mod home_merges;
 mod merges;
 mod messages;
 mod patients;

@@ -6,6 +6,7 @@ mod device;
 mod drain;
 mod explain;
 mod healing;
+mod home_merges;
 mod home_transfers;
 mod judging;
 mod lanes;

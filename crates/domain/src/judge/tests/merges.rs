@@ -129,8 +129,8 @@ fn names_of_stores_and_patients_are_not_merged() {
         &[
             (r#"put outpost_name_merge NS {"into_ID":"NC"}"#, "merge_of_store"),
             (r#"put outpost_name_merge NC {"into_ID":"NS"}"#, "merge_of_store"),
-            (r#"put outpost_name_merge P1 {"into_ID":"NC"}"#, "not_supported"),
-            (r#"put outpost_name_merge NC {"into_ID":"P1"}"#, "not_supported"),
+            (r#"put outpost_name_merge P1 {"into_ID":"NC"}"#, "merge_table"),
+            (r#"put outpost_name_merge NC {"into_ID":"P1"}"#, "merge_table"),
         ],
     );
     let told = reason(r#"put outpost_name_merge NC {"into_ID":"NS"}"#);

@@ -1,0 +1,166 @@
+//! Names that are one, and prescribers: a merge widens visibility (`domain.md`, "Merging"), so that what hangs on either is seen wherever
+//! one of them is. The rows that hang on a name keep its id; `name_alias` says which names, patients among them, stand for the same one,
+//! all of these among them, and `prescriber_alias` which prescribers.
+
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+
+use domain::catalogue::Table;
+use domain::merge;
+use domain::store::NAME_TABLE;
+use domain::visibility::{PRESCRIBER_TABLE, VisibleKey};
+use protocol::ids::{RecordId, SiteId};
+use protocol::row::Row;
+
+use super::batch::Batch;
+use super::error::StoreError;
+use super::text;
+
+/// What is one with others of its kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Aliases {
+    /// Names, patients among them.
+    Names,
+    /// Prescribers.
+    Prescribers,
+}
+
+impl Aliases {
+    /// Of the records of a table of merges; `None` where nothing is seen by them.
+    fn of(merged: &str) -> Option<Self> {
+        match merged {
+            NAME_TABLE => Some(Self::Names),
+            PRESCRIBER_TABLE => Some(Self::Prescribers),
+            _ => None,
+        }
+    }
+
+    /// Table, column, and what [`VisibleKey::to_text`] begins with.
+    fn words(self) -> [&'static str; 3] {
+        match self {
+            Self::Names => ["name_alias", "name", "n"],
+            Self::Prescribers => ["prescriber_alias", "prescriber", "p"],
+        }
+    }
+
+    fn key(self, id: RecordId) -> VisibleKey {
+        match self {
+            Self::Names => VisibleKey::Name(id),
+            Self::Prescribers => VisibleKey::Prescriber(id),
+        }
+    }
+
+    /// A list for `IN`: ?2 and what is one with it.
+    pub(super) fn same(self) -> String {
+        self.same_after("")
+    }
+
+    /// The same as keys.
+    pub(super) fn same_keys(self) -> String {
+        let [_, _, letter] = self.words();
+        self.same_after(&format!("'{letter}' || "))
+    }
+
+    fn same_after(self, prefix: &str) -> String {
+        let [table, column, _] = self.words();
+        format!(
+            "(SELECT {prefix}?2 UNION SELECT {prefix}other.{column} FROM {table} one
+                JOIN {table} other ON other.stands_for = one.stands_for WHERE one.{column} = ?2)"
+        )
+    }
+
+    /// The stores by which a name is seen, or a prescriber. ?1: the name. ?2: its key.
+    fn stores(self) -> &'static str {
+        match self {
+            Self::Names => {
+                "SELECT store FROM visibility WHERE name = ?1
+                 UNION SELECT store FROM home_store WHERE visible_key = ?2"
+            }
+            Self::Prescribers => {
+                "SELECT store FROM prescriber_visibility WHERE prescriber = ?1
+                 UNION SELECT store FROM prescribed WHERE prescriber = ?1
+                 UNION SELECT store FROM home_store WHERE visible_key = ?2"
+            }
+        }
+    }
+}
+
+impl Batch<'_> {
+    /// Follows a row of merges, after it was written.
+    pub(super) fn follow_merge(
+        &mut self,
+        merges: &Table,
+        from: &RecordId,
+        row: Option<&Row>,
+    ) -> Result<(), StoreError> {
+        let merged = merges.merges().map(|merged| self.catalogue.table_name(merged));
+        let Some(aliases) = merged.and_then(|merged| Aliases::of(&merged)) else { return Ok(()) };
+        let [table, column, _] = aliases.words();
+        let into = row.and_then(|row| merge::into_of(merges, row).ok());
+        let mut names = self.same_as(aliases, from)?;
+        if let Some(name) = &into {
+            names.extend(self.same_as(aliases, name)?);
+        }
+        for name in &names {
+            self.sql.execute(&format!("DELETE FROM {table} WHERE {column} = ?1"), &[name.as_str().into()])?;
+        }
+        for name in &names {
+            let end = merge::resolve(name, |id| self.alias(merges, id))?;
+            for (name, end) in [(name, &end), (&end, &end)].into_iter().filter(|_| *name != end) {
+                self.sql.execute(
+                    &format!(
+                        "INSERT INTO {table} ({column}, stands_for) VALUES (?1, ?2) ON CONFLICT ({column}) DO NOTHING"
+                    ),
+                    &[name.as_str().into(), end.as_str().into()],
+                )?;
+            }
+        }
+        let mut sites: BTreeSet<SiteId> = BTreeSet::new();
+        for name in &names {
+            for store in self.stores_seeing(aliases, name)? {
+                sites.extend(self.sites_with(&store)?);
+            }
+        }
+        for site in sites {
+            for name in &names {
+                self.look_again(site, &aliases.key(name.clone()))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn stores_seeing(&mut self, aliases: Aliases, name: &RecordId) -> Result<Vec<RecordId>, StoreError> {
+        let key = aliases.key(name.clone()).to_text();
+        let mut stores = Vec::new();
+        self.sql.query(aliases.stores(), &[name.as_str().into(), (&key).into()], &mut |row| {
+            stores.push(text::record_id(row, 0)?);
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(stores)
+    }
+
+    /// Follows the merges of before names were joined by them.
+    pub(super) fn join_merged_names(&mut self) -> Result<(), StoreError> {
+        let catalogue = self.catalogue;
+        let names = catalogue.table_by_name(NAME_TABLE).ok();
+        let Some(merges) = names.and_then(|names| catalogue.merges_of_type(names, names.data_type())) else {
+            return Ok(());
+        };
+        self.each_record(merges.name(), "", |batch, merges, from, row, _| batch.follow_merge(merges, from, Some(row)))
+    }
+
+    /// A name or prescriber and those that are one with it.
+    pub(super) fn same_as(&mut self, aliases: Aliases, name: &RecordId) -> Result<BTreeSet<RecordId>, StoreError> {
+        let mut names = BTreeSet::from([name.clone()]);
+        let [table, column, _] = aliases.words();
+        let sql = format!(
+            "SELECT other.{column} FROM {table} one JOIN {table} other ON other.stands_for = one.stands_for
+             WHERE one.{column} = ?1"
+        );
+        self.sql.query(&sql, &[name.as_str().into()], &mut |row| {
+            names.insert(text::record_id(row, 0)?);
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(names)
+    }
+}
