@@ -13,7 +13,7 @@ use protocol::session::Advice;
 use crate::mix::Fault;
 use crate::model::{Key, Violation, violation};
 use crate::visibility::{name_of, visibility_edit};
-use crate::work::{Desk, How, PATIENT_PREFIX, Planned, central_edit, merge_edit, mode_edit};
+use crate::work::{Desk, How, PATIENT_PREFIX, Planned, central_edit, home_merge_edit, merge_edit, mode_edit};
 use crate::world::{Event, World};
 
 impl World {
@@ -316,6 +316,7 @@ impl World {
             self.change_mirror()?;
             self.change_home_stores()?;
             self.change_merges()?;
+            self.change_home_merges()?;
             self.judge()?;
             if self.strikes(Fault::Prune) {
                 self.prune()?;
@@ -422,6 +423,16 @@ impl World {
             self.import(vec![edit])?;
         }
         Ok(())
+    }
+
+    /// The same of patients and prescribers, of which it may merge those of two sites.
+    fn change_home_merges(&mut self) -> Result<(), Violation> {
+        if !self.mix.has(Fault::HomeMerges) || self.centre.live.is_none() || !self.random.chance(400) {
+            return Ok(());
+        }
+        let site = 2 + self.random.below(3);
+        let edit = home_merge_edit(site, &mut self.random);
+        self.import(vec![edit])
     }
 
     /// Central gives one of its sites another store, now and then.

@@ -8,7 +8,7 @@ use crate::random::Random;
 /// Faults with a stream of their own, so that the course of a seed does not hang on them: what central's people do, and what came to the
 /// simulator after its first seeds were known. In how many runs of a thousand there is each, and the stream that draws it, which is
 /// another one than that of forks.
-const OWN_STREAMS: [(Fault, u64, u64); 11] = [
+const OWN_STREAMS: [(Fault, u64, u64); 12] = [
     (Fault::Modes, 500, 0x006d_6f64_6573),
     (Fault::LateStores, 500, 0x006c_6174_6521),
     (Fault::Visibility, 500, 0x0076_6973_6962),
@@ -20,6 +20,7 @@ const OWN_STREAMS: [(Fault, u64, u64); 11] = [
     (Fault::Merges, 400, 0x006d_6572_6765),
     (Fault::Prescribers, 300, 0x0070_7265_7363),
     (Fault::HomeTransfers, 400, 0x0068_6f6d_6573),
+    (Fault::HomeMerges, 300, 0x0068_6f6d_6572),
 ];
 /// The stream that draws how wide a wide world is.
 const WIDE_STREAM: u64 = 0x0077_6964_6521;
@@ -171,6 +172,8 @@ faults! {
     Prescribers = "prescribers",
     /// Central gives patients and prescribers other home stores, in order or at once.
     HomeTransfers = "home-transfers",
+    /// Patients are found to be one, and prescribers, or two again; by their sites, by central or by the primary.
+    HomeMerges = "home-merges",
     /// Up to forty sites with up to five stores each, instead of up to three with up to two.
     Wide = "wide",
 }

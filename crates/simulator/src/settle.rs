@@ -14,7 +14,7 @@ use crate::mix::Fault;
 use crate::model::{Columns, Expected, Key, Violation, violation};
 use crate::oracle::columns_at_central;
 use crate::visibility::Sight;
-use crate::work::LOCATION_MERGES;
+use crate::work::{HOME_MERGES, LOCATION_MERGES};
 use crate::world::World;
 
 /// Sessions for each site until it is drained: 2 and the longest chain of waits, which is one (a line and its header).
@@ -337,7 +337,7 @@ impl World {
         if !wrong.is_empty() {
             return violation("10", format!("central has other reverse joins than the rules ask for: {wrong:?}"));
         }
-        self.check_merges(index, &records)?;
+        self.check_merges(index, &records, &sight)?;
         let (mut expected, mut lost): (BTreeMap<Key, String>, BTreeSet<Key>) = Default::default();
         for record in records {
             let Some(data) = record.data else { continue };
@@ -406,16 +406,24 @@ impl World {
     }
 
     /// What a merged record stands for is the same everywhere: what the slow model makes of central's rows in their order.
-    fn check_merges(&mut self, index: usize, records: &[RecordRow]) -> Result<(), Violation> {
+    fn check_merges(&mut self, index: usize, records: &[RecordRow], sight: &Sight) -> Result<(), Violation> {
         let Some(device) = self.devices.get(index) else { return Ok(()) };
         let catalogue = Arc::clone(device.catalogue());
         let stores = self.model.device(index).stores.clone();
-        // Those of locations only the sites have that hold the store.
-        let is_here = |record: &RecordRow| record.store.as_ref().is_none_or(|store| stores.contains(store));
+        let site = device.site;
+        // Those of locations only the sites have that hold the store, those of patients whoever sees them.
+        let is_here = |record: &RecordRow| {
+            let seen = record
+                .data
+                .as_ref()
+                .and_then(|data| sight.receives(site, &(record.table.clone(), record.id.clone()), data));
+            seen.unwrap_or_else(|| record.store.as_ref().is_none_or(|store| stores.contains(store)))
+        };
         let records: Vec<RecordRow> = records.iter().filter(|record| is_here(record)).cloned().collect();
         let waiting = self.waiting_keys(index)?;
         let merged = crate::work::MERGED_TABLES.map(|name| (name, format!("outpost_{name}_merge")));
-        for (name, merges) in merged.into_iter().chain([("Location", LOCATION_MERGES.to_owned())]) {
+        let housed = HOME_MERGES.map(|(name, merges, _)| (name, merges.to_owned()));
+        for (name, merges) in merged.into_iter().chain([("Location", LOCATION_MERGES.to_owned())]).chain(housed) {
             let Ok(table) = catalogue.table_by_name(name) else { continue };
             let facts = crate::visibility::merges_of(&merges, &records);
             for merge in &facts.merges {

@@ -6,11 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use domain::edit::{Edit, EditOp};
 use domain::visibility::{JOIN_TABLE, Join};
 use protocol::ids::{RecordId, SiteId};
-use rules::{Made, NameJoin, Patient, Prescriber, Record};
+use rules::{Made, MergeKind, NameJoin, Patient, Prescriber, Record};
 
 use crate::inspect::RecordRow;
 use crate::model::Key;
 use crate::random::Random;
+use crate::work::HOME_MERGES;
 
 /// Before the id of a store: the name of one that has none. Nobody sees it by that.
 const UNNAMED: &str = "unnamed ";
@@ -77,10 +78,18 @@ impl Sight {
         let mut made = BTreeSet::new();
         for record in records {
             let Some(data) = &record.data else {
-                // What hung on a patient that is gone stays its home store's.
-                if let Some(store) = record.store.clone().filter(|_| record.table == "name") {
-                    let patient = Patient { home_store: Some(store), latest_prescription_store: None };
-                    facts.patients.insert(record.id.clone(), patient);
+                // What hung on a patient that is gone stays its home store's, and who stands for it.
+                let Some(store) = record.store.clone() else { continue };
+                match record.table.as_str() {
+                    "name" => {
+                        let patient = Patient { home_store: Some(store), latest_prescription_store: None };
+                        facts.patients.insert(record.id.clone(), patient);
+                    }
+                    "clinician" => {
+                        let prescriber = Prescriber { home_store: Some(store), ..Prescriber::default() };
+                        facts.prescribers.insert(record.id.clone(), prescriber);
+                    }
+                    _ => {}
                 }
                 continue;
             };
@@ -115,6 +124,9 @@ impl Sight {
                 }
                 _ => {}
             }
+        }
+        for (_, merges, _) in HOME_MERGES {
+            facts.merges.extend(merges_of(merges, records).merges);
         }
         for record in records {
             let known =
@@ -168,12 +180,16 @@ impl Sight {
                 Record::Message { from: end("fromStoreID"), to: end("toStoreID") }
             }
             "nameInsuranceJoin" => Record::PatientData { patient: text_in(data, "nameID")? },
+            "outpost_patient_merge" => merge(MergeKind::Patients, key, data)?,
+            "outpost_prescriber_merge" => merge(MergeKind::Prescribers, key, data)?,
             _ => return None,
         };
         // What hangs on a patient or a store that is not there nobody sees, but a primary has it: the model of the rules knows only what
         // is there.
         let hangs_on_nothing = match &record {
-            Record::PatientData { patient } => !self.facts.patients.contains_key(patient),
+            Record::PatientData { patient } | Record::Merge { kind: MergeKind::Patients, from: patient, .. } => {
+                !self.facts.patients.contains_key(patient)
+            }
             Record::ItemVisibility { store }
             | Record::NameVisibility { store, .. }
             | Record::PrescriberVisibility { store, .. } => !self.facts.stores.contains_key(store),
@@ -195,6 +211,10 @@ pub(crate) fn merges_of(table: &str, records: &[RecordRow]) -> rules::World {
         }
     }
     facts
+}
+
+fn merge(kind: MergeKind, key: &Key, data: &str) -> Option<Record> {
+    Some(Record::Merge { kind, from: key.1.clone(), into: text_in(data, "into_ID")? })
 }
 
 fn store(name: String, active_site: rules::SiteId) -> rules::Store {

@@ -16,7 +16,7 @@ use crate::mix::{Fault, Mix};
 use crate::model::Expected;
 use crate::random::Random;
 
-pub use patients::{LOCATION_MERGES, PATIENT_PREFIX};
+pub use patients::{HOME_MERGES, LOCATION_MERGES, PATIENT_PREFIX, home_merge_edit};
 
 /// The table that devices declare and central does not know.
 pub const FOREIGN_TABLE: &str = "sim_extra";
@@ -97,6 +97,9 @@ impl Desk {
         }
         if office.mix.has(Fault::Merges) && random.chance(300) {
             planned.extend(self.of_locations(office, random));
+        }
+        if office.mix.has(Fault::HomeMerges) && random.chance(400) {
+            planned.push(Self::of_home_merge(office, random));
         }
         if office.mix.has(Fault::Messages) {
             for _ in 0..random.below(3) {

@@ -13,6 +13,9 @@ pub const LOCATION_MERGES: &str = "outpost_location_merge";
 pub const PATIENT_PREFIX: &str = "p-";
 /// How the ids of prescribers begin.
 const PRESCRIBER_PREFIX: &str = "c-";
+/// The tables of merges of what has a home store, with how the ids of that begin.
+pub const HOME_MERGES: [(&str, &str, &str); 2] =
+    [("name", "outpost_patient_merge", PATIENT_PREFIX), ("clinician", "outpost_prescriber_merge", PRESCRIBER_PREFIX)];
 /// How the ids of prescriptions begin.
 const PRESCRIPTION_PREFIX: &str = "rx-";
 
@@ -29,6 +32,16 @@ impl Desk {
         };
         let group = Group { edits: vec![edit], request_id: None, recorded_at_ms: office.wall_ms };
         Some(Planned { how: How::Recorded(group), expected: Expected::Either })
+    }
+
+    /// Two patients are found to be one, or two prescribers, or two again, of this site or of others.
+    pub(super) fn of_home_merge(office: &Office<'_>, random: &mut Random) -> Planned {
+        let group = Group {
+            edits: vec![home_merge_edit(u64::from(office.site), random)],
+            request_id: None,
+            recorded_at_ms: office.wall_ms,
+        };
+        Planned { how: How::Recorded(group), expected: Expected::Either }
     }
 
     /// A patient of a few, what hangs on it, or where it is visible. The site may write it or not: that hangs on its dispensaries, and on
@@ -87,5 +100,20 @@ impl Desk {
         };
         let group = Group { edits, request_id: None, recorded_at_ms: office.wall_ms };
         Planned { how: How::Recorded(group), expected: Expected::Either }
+    }
+}
+
+/// A merge of two of a few patients or prescribers, most of them of a site, or its end.
+pub fn home_merge_edit(site: u64, random: &mut Random) -> domain::edit::Edit {
+    let (_, table, prefix) = *random.pick(&HOME_MERGES);
+    let mut one = || {
+        let site = if random.chance(700) { site } else { 2 + random.below(3) };
+        format!("{prefix}{site}-{}", random.below(3))
+    };
+    let (from, into) = (one(), one());
+    if random.chance(200) {
+        gone(table, &from)
+    } else {
+        edit(table, EditOp::Put, &from, &format!("{{\"into_ID\":{into:?}}}"))
     }
 }
