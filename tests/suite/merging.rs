@@ -73,7 +73,7 @@ fn a_merge_that_cannot_be_is_refused_with_what_to_do() {
         "{told}"
     );
     let output = central.run(&["merge", "transact", "a", "b"], "");
-    assert!(String::from_utf8(output.stderr).unwrap().contains("those of item, unit, name, Location are"));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("those of Location, clinician, item, name, unit are"));
 
     let forged =
         json!({ "table": "outpost_item_merge", "op": "put", "id": item, "data": { "into_ID": data.items[1] } });

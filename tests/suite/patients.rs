@@ -209,6 +209,59 @@ fn a_prescriber_is_known_where_it_has_prescribed_and_edited_at_home() {
 }
 
 #[test]
+fn a_patient_that_was_registered_twice_becomes_one_where_its_homes_are_or_at_central() {
+    let (central, data) = central_with_sites(5, &["north", "south"]);
+    let (home, other) = (data.stores[0].as_str(), data.stores[1].as_str());
+    let [north, south] = ["north", "south"].map(|name| Agent::initialised(&central, name));
+    let dispensary = |store: &str| edit("store", "patch", store, &json!({"store_mode": "dispensary"}));
+    central.import(&(dispensary(home) + &dispensary(other)));
+    for agent in [&north, &south] {
+        agent.settle();
+    }
+    let named = |id: &str, store: &str| {
+        edit("name", "put", id, &json!({"type": "patient", "supplying_store_id": store, "name": id}))
+    };
+    let merge = |from: &str, into: &str| edit("outpost_patient_merge", "put", from, &json!({"into_ID": into}));
+    let is_one = |agent: &Agent, from: &str| agent.json(&["get", "name", from])["merged_into"].clone();
+    north.record(&(named("P", home) + &named("Q", home) + &policy("R", "1")));
+    south.record(&named("F", other));
+    for agent in [&north, &south] {
+        agent.settle();
+    }
+
+    // At the site of both, offline as well as not; and nobody merges what is of two sites but central.
+    north.record(&merge("P", "Q"));
+    assert_eq!(is_one(&north, "P"), "Q");
+    let (exit, code) = north.fails(&["record", "--file", "-"], &merge("Q", "F"));
+    assert_eq!((exit, code.as_str()), (5, "header_missing"));
+    north.settle();
+    let refused = central.run(&["merge", "name", "P", "F"], "");
+    assert_eq!(refused.status.code(), Some(0), "P is Q by now, and Q is of one site and F of another: {refused:?}");
+    assert!(success(&central.run(&["explain", "name", "P"], "")).contains("into Q at position "));
+    for agent in [&north, &south] {
+        agent.settle();
+    }
+
+    for agent in [&north, &south] {
+        let listed = agent.records("name");
+        let patients: Vec<&str> = ["P", "Q", "F"].into_iter().filter(|id| listed.contains_key(*id)).collect();
+        assert_eq!((patients, is_one(agent, "P"), is_one(agent, "Q")), (vec!["F"], json!("F"), json!("F")));
+        assert!(agent.records("nameInsuranceJoin").contains_key("R"), "what hangs on one of them is seen with it");
+    }
+    same_records(&central, &south, &["outpost_patient_merge"]);
+    // Each keeps its home, and central leaves to a site what is that site's.
+    north.record(&policy("R2", "2"));
+    let (exit, code) = south.fails(&["record", "--file", "-"], &policy("R3", "3"));
+    assert_eq!((exit, code.as_str()), (5, "not_home_site"));
+    north.record(&(named("S", home) + &named("T", home)));
+    north.settle();
+    let refused = central.run(&["merge", "name", "S", "T"], "");
+    assert_eq!(refused.status.code(), Some(5));
+    let told = String::from_utf8(refused.stderr).unwrap();
+    assert!(told.contains("active at site 2, which merges them itself") && told.contains("not_home_site"), "{told}");
+}
+
+#[test]
 fn a_central_that_was_set_back_gets_a_patient_again_from_its_home_site() {
     let (mut central, data) = central_with_sites(5, &["north", "south"]);
     let (home, other) = (data.stores[0].as_str(), data.stores[1].as_str());

@@ -87,13 +87,13 @@ Rules that hold beside the table:
   the primary by an edit, for items, units and names that are not those of stores (`merge_of_store`); both
   records must be there (`merge_record_missing`). No other site writes it (`central_data`). Patients are merged in a table of their
   own (`merge_table`), as prescribers are: by an edit of the site where both home stores are active, and where they are at two
-  sites by central, or the primary (`not_home_site`). Each keeps its home store, and so whoever may edit it. References to a merged record are not
-  rewritten: `get` and `records` say what it stands for, lists leave it out. Merges are taken in central's order, and each joins
-  what the two records are by then; one that says nothing new, or the opposite of what is said (`merge_circle`), changes nothing.
+  sites by central, or the primary (`not_home_site`). Each keeps its home store, and so whoever may edit it. References to a merged
+  record are not rewritten: `get` and `records` say what it stands for, lists leave it out. Merges are taken in central's order, and
+  each joins what the two records are by then; one that says nothing new, or the opposite of what is said (`merge_circle`), changes nothing.
   A row does not change (`merge_fixed`); central undoes a merge by deleting it. Neither record needs to stay: what was merged into
   a record that is deleted stands for that all the same. A store gets no name that was merged. Names, patients and prescribers
-  that are one are visible wherever one of them is. Locations are merged by the site that holds their store, by an edit of `outpost_location_merge`; both are
-  of that store (`merge_store_differs`).
+  that are one are visible wherever one of them is. Locations are merged by the site that holds their store, by an edit of
+  `outpost_location_merge`; both are of that store (`merge_store_differs`).
 - A table that is not listed is refused (`unknown_table`) until the configuration declares it with its name, its type (store,
   central or local) and its store column or header.
 - A column that is not listed is kept and travels by its name. A column that only a newer program can name is shown as `#`

@@ -184,6 +184,7 @@ mod home_merges;
 mod merges;
 mod messages;
 mod patients;
+mod refusals;
 
 #[test]
 fn central_data_is_written_on_central_alone_and_goes_to_all_sites() {
@@ -581,23 +582,4 @@ fn a_refusal_names_table_record_store_and_site() {
         "transact T3 belongs to store S3, which site 3 holds, not site 2 (not_store_holder)"
     );
     assert_eq!(refusal.of_group().code, RefusalCode::GroupRefused);
-}
-
-#[test]
-fn a_reason_is_cut_between_letters() {
-    let refusal = Refusal::new(RefusalCode::BadValue, &"é".repeat(400));
-
-    assert_eq!(refusal.reason.len(), limits::REASON_BYTES_MAX);
-    assert_eq!(Refusal::new(RefusalCode::BadValue, &format!("x{}", "é".repeat(400))).reason.len(), 299);
-}
-
-#[test]
-fn every_code_is_found_by_its_text() {
-    let texts: BTreeSet<&str> = RefusalCode::ALL.iter().map(|code| code.as_str()).collect();
-
-    assert_eq!(texts.len(), RefusalCode::ALL.len());
-    for code in RefusalCode::ALL {
-        assert_eq!(RefusalCode::of(code.as_str()), Some(*code));
-    }
-    assert_eq!(RefusalCode::of("new_code"), None);
 }
