@@ -249,6 +249,11 @@ fn a_patient_that_was_registered_twice_becomes_one_where_its_homes_are_or_at_cen
         assert!(agent.records("nameInsuranceJoin").contains_key("R"), "what hangs on one of them is seen with it");
     }
     same_records(&central, &south, &["outpost_patient_merge"]);
+    let told = success(&central.run(&["store", "resync", other], ""));
+    assert_eq!(told, format!("site 3 is sent what store {other} sees once more, from its next sync on\n"));
+    south.settle();
+    assert_eq!(is_one(&south, "P"), "F");
+    same_records(&central, &south, &["nameInsuranceJoin", "outpost_patient_merge"]);
     // Each keeps its home, and central leaves to a site what is that site's.
     north.record(&policy("R2", "2"));
     let (exit, code) = south.fails(&["record", "--file", "-"], &policy("R3", "3"));

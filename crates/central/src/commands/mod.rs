@@ -274,6 +274,11 @@ enum StoreCommand {
         /// The store's id.
         store: String,
     },
+    /// Send the site of a store all patients that it sees once more, with what hangs on them, prescribers, and what dispensaries need.
+    Resync {
+        /// The store's id.
+        store: String,
+    },
     /// Give a site a collector copy of a store, which a store that is active there has to see; or take it back.
     SetRole {
         /// The store's id.
@@ -416,6 +421,7 @@ pub fn run(arguments: Arguments, output: &mut dyn Write) -> Result<Exit, Central
         Command::Store(StoreCommand::Add { store, site }) => Request::StoreAdd { store, site },
         Command::Store(StoreCommand::List) => Request::StoreList,
         Command::Store(StoreCommand::Show { store }) => Request::StoreShow { store },
+        Command::Store(StoreCommand::Resync { store }) => Request::StoreResync { store },
         Command::Store(StoreCommand::SetRole { store, site, role }) => Request::StoreSetRole { store, site, role },
         Command::Mirror(MirrorCommand::Enable { primary }) => Request::MirrorEnable { primary },
         Command::Mirror(MirrorCommand::Disable { at_once }) => Request::MirrorDisable { is_at_once: at_once },

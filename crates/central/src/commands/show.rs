@@ -91,6 +91,7 @@ pub(super) fn done(request: &Request, done: &Done, form: Form, output: &mut dyn 
         }
         (Request::StoreList, false) => stores(value),
         (Request::StoreShow { .. }, false) => visibility::store(value),
+        (Request::StoreResync { .. }, false) => visibility::resync(value),
         (Request::StoreSetRole { .. }, false) => {
             format!("store {} is {} on site {}\n", plain(&value["store"]), plain(&value["role"]), value["site"])
         }

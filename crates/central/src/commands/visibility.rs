@@ -16,6 +16,16 @@ pub(super) fn set(value: &Value) -> String {
     }
 }
 
+/// What is sent to a store's site once more.
+pub(super) fn resync(value: &Value) -> String {
+    let (store, site) = (plain(&value["store"]), &value["site"]);
+    if value["is_new"] == true {
+        format!("site {site} is sent what store {store} sees once more, from its next sync on\n")
+    } else {
+        format!("site {site} is to be sent what store {store} sees once more already, from its next sync on\n")
+    }
+}
+
 /// Joins, one a line.
 pub(super) fn joins(value: &Value) -> String {
     let rows = items(value, "joins").iter().map(|join| columns(join, &["name", "store", "made_by", "id"]));

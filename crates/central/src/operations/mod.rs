@@ -46,6 +46,7 @@ pub fn perform(
         Request::StoreAdd { store, site } => sites::give_store(center, &store, &site),
         Request::StoreList => sites::list_stores(center),
         Request::StoreShow { store } => visibility::show_store(center, &store),
+        Request::StoreResync { store } => visibility::resync(center, &store),
         Request::StoreSetRole { store, site, role } => visibility::set_role(center, &store, &site, &role),
         Request::VisibilityAdd { name, store } => visibility::set(center, &name, &store, true),
         Request::VisibilityRemove { name, store } => visibility::set(center, &name, &store, false),

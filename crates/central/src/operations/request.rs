@@ -81,6 +81,11 @@ pub enum Request {
         /// `collector` or `default`.
         role: String,
     },
+    /// Send the site of a store once more what it sees.
+    StoreResync {
+        /// The store's id.
+        store: String,
+    },
     /// Make a name visible in a store.
     VisibilityAdd {
         /// The name's id.
@@ -179,6 +184,7 @@ impl Request {
             | Self::SiteResume { .. }
             | Self::SetAsideDismiss { .. }
             | Self::StoreAdd { .. }
+            | Self::StoreResync { .. }
             | Self::StoreSetRole { .. }
             | Self::MirrorEnable { .. }
             | Self::MirrorDisable { .. }

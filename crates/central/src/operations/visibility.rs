@@ -52,6 +52,15 @@ pub(super) fn set_role(center: &Center, store: &str, site: &str, role: &str) -> 
     Ok(Done::ok(json!({ "store": id.as_str(), "site": site.0, "role": role.as_str() })))
 }
 
+/// Sends the site of a store once more what it sees.
+pub(super) fn resync(center: &Center, store: &str) -> Result<Done, CentralError> {
+    let id = record_id(store)?;
+    let asked = id.clone();
+    let (site, is_new) = center.write(move |batch| batch.resync_store(&asked))?;
+    tracing::info!(store = id.as_str(), site = site.0, is_new, "what a store sees is sent to its site once more");
+    Ok(Done::ok(json!({ "store": id.as_str(), "site": site.0, "is_new": is_new })))
+}
+
 /// What a store is on which site, whom it sees and who sees it.
 pub(super) fn show_store(center: &Center, store: &str) -> Result<Done, CentralError> {
     let id = record_id(store)?;

@@ -5,7 +5,8 @@
 //! come.
 
 use domain::catalogue::Table;
-use domain::store::is_dispensary;
+use domain::scope::Scope;
+use domain::store::{STORE_TABLE, is_dispensary};
 use protocol::ids::{RecordId, ScopeId, SiteId};
 use protocol::row::Row;
 use sql::Param;
@@ -65,6 +66,42 @@ impl Batch<'_> {
     fn take_scope(&mut self, site: SiteId, scope: ScopeId) -> Result<(), StoreError> {
         let control = self.tell_dropped(site, &scope)?;
         self.forget_cursor(site, scope, control)
+    }
+
+    /// Sends the site at which a store is active once more what it sees and what its dispensaries need: the patients that are visible to
+    /// it, with what hangs on them, prescribers and the words of prescriptions among that (`domain.md`, "Resync patient records when the
+    /// store is saved"). The site, and whether that was not under way already.
+    ///
+    /// # Errors
+    /// Refused with `unknown_store`, `store_at_central`, `not_enrolled`, `central_heals`.
+    pub fn resync_store(&mut self, store: &RecordId) -> Result<(SiteId, bool), StoreError> {
+        self.job(|batch| {
+            if !batch.is_here(STORE_TABLE, store)? {
+                return Err(StoreError::refused("unknown_store", &format!("there is no store {store} at central")));
+            }
+            let site = batch.state.holdings.holder(store);
+            if site == SiteId::CENTRAL {
+                let what =
+                    format!("store {store} is active at central, which has everything: there is nothing to send");
+                return Err(StoreError::refused("store_at_central", &what));
+            }
+            if !batch.site(site)?.is_enrolled {
+                let what = format!(
+                    "site {site}, at which store {store} is active, has no device; one that enrols reads everything"
+                );
+                return Err(StoreError::refused("not_enrolled", &what));
+            }
+            // What central has lost would go from the site, which is to hand it back.
+            batch.refuse_while_healing(&format!("site {site} cannot be sent everything once more yet"))?;
+            let scopes = [Scope::Visible.to_id(), Scope::DispensarySites.to_id()];
+            let (has, under_way) = (batch.site(site)?.scopes.clone(), batch.site(site)?.drops.clone());
+            let mut is_new = false;
+            for scope in scopes.into_iter().filter(|scope| has.contains(scope) && !under_way.contains_key(scope)) {
+                batch.read_scope_anew(site, scope)?;
+                is_new = true;
+            }
+            Ok((site, is_new))
+        })
     }
 
     /// Tells a site to read a scope from 0, of which it is given other rows than before. What it has stays until then.

@@ -17,6 +17,7 @@ contract!(
     what_was_left_of_a_deleted_patient_stays_with_its_home_site,
     a_record_of_a_patient_comes_behind_the_patient,
     central_holds_patients_of_its_own_stores,
+    a_store_is_sent_its_patients_once_more,
 );
 
 /// Two sites with a dispensary each, of which neither sees the other. The first has a patient P with a policy R.
@@ -325,4 +326,36 @@ fn central_holds_patients_of_its_own_stores(world: &mut World) {
     settle(world, &mut two);
     assert!(has(&two, "name", "PC"));
     assert_eq!(refused(world, &mut two, r#"patch name PC {"first":"A"}"#), ["not_home_site"]);
+}
+
+fn a_store_is_sent_its_patients_once_more(world: &mut World) {
+    let (mut one, mut two) = two(world);
+    world.write(&[r#"put diagnosis D {"ICD_CODE":"A00"}"#, &join("P", "B")]);
+    settle(world, &mut one);
+    settle(world, &mut two);
+    let others = (two.data("item", "I"), one.cursors.clone());
+
+    let site = two.site;
+    assert_eq!(world.job(|batch| batch.resync_store(&id("B"))), (site, true));
+    assert_eq!(world.job(|batch| batch.resync_store(&id("B"))), (site, false), "it is under way");
+    // It has lost what it is to be sent, whatever that was.
+    for lost in ["name", "nameInsuranceJoin", "diagnosis"] {
+        let lost = Catalogue::embedded().table_by_name(lost).unwrap().reference().clone();
+        two.base.retain(|(table, _), _| *table != lost);
+    }
+    assert_eq!(has_both(&two), (false, false));
+    settle(world, &mut two);
+
+    assert_eq!(has_both(&two), (true, true));
+    assert!(has(&two, "diagnosis", "D"));
+    assert_eq!((two.data("item", "I"), one.cursors.clone()), others, "nothing else is read anew, and nobody else");
+    assert_eq!(settle(world, &mut two), 0);
+    assert_eq!(world.job(|batch| batch.resync_store(&id("B"))), (site, true), "as often as somebody asks");
+
+    world.write(&[r#"put store S0 {"name_ID":"n0"}"#]);
+    let unbound = world.device(&["E"]);
+    world.job(|batch| batch.reset_hardware(unbound.site));
+    for (store, expected) in [("nowhere", "unknown_store"), ("S0", "store_at_central"), ("E", "not_enrolled")] {
+        assert_eq!(code(world.try_job(|batch| batch.resync_store(&id(store)))), expected, "{store}");
+    }
 }
