@@ -26,9 +26,9 @@ pub(super) enum Aliases {
 }
 
 impl Aliases {
-    /// Of the records of a table of merges; `None` where nothing is seen by them.
-    fn of(merged: &str) -> Option<Self> {
-        match merged {
+    /// Of the records of a table; `None` where nothing is seen by these.
+    fn of(table: &str) -> Option<Self> {
+        match table {
             NAME_TABLE => Some(Self::Names),
             PRESCRIBER_TABLE => Some(Self::Prescribers),
             _ => None,
@@ -93,8 +93,8 @@ impl Batch<'_> {
         from: &RecordId,
         row: Option<&Row>,
     ) -> Result<(), StoreError> {
-        let merged = merges.merges().map(|merged| self.catalogue.table_name(merged));
-        let Some(aliases) = merged.and_then(|merged| Aliases::of(&merged)) else { return Ok(()) };
+        let of = merges.merges().map(|table| self.catalogue.table_name(table));
+        let Some(aliases) = of.and_then(|table| Aliases::of(&table)) else { return Ok(()) };
         let [table, column, _] = aliases.words();
         let into = row.and_then(|row| merge::into_of(merges, row).ok());
         let mut names = self.same_as(aliases, from)?;

@@ -81,7 +81,7 @@ impl Batch<'_> {
         let prescribers = self.ids("SELECT prescriber FROM prescribed WHERE store = ?1", store)?;
         for site in self.sites_with(store)? {
             for prescriber in &prescribers {
-                self.look_again_at_prescriber(site, &prescriber)?;
+                self.look_again_at_prescriber(site, prescriber)?;
             }
         }
         Ok(())
