@@ -11,7 +11,7 @@ use domain::authority::CENTRAL_DATA;
 use domain::catalogue::DataType;
 use domain::home_transfer::{at_rest, number_of, transfers_of, with_centrals_columns_of};
 use domain::store::NAME_TABLE;
-use domain::visibility::{Join, joined_column, joined_table};
+use domain::visibility::{Join, is_join, joined_column, joined_table};
 use protocol::entry::{Entry, Operation};
 use protocol::ids::{OwnershipNumber, Position, RecordId, Sequence, TableRef};
 use protocol::row::Row;
@@ -288,7 +288,7 @@ impl LocalCopy {
         grants: &[(String, OwnershipNumber)],
     ) -> Result<Option<OwnershipNumber>, LocalCopyError> {
         let data_type = image.row.as_ref().map_or(key.table.data_type(), |row| key.table.data_type_of(row));
-        if data_type.is_centrals() && !key.table.stays_with_central() {
+        if data_type.is_centrals() && !self.is_left_to_central(key, image)? {
             // Of the primary of a mirrored system it is its own.
             let granted = grants.iter().find(|(granted, _)| granted == CENTRAL_DATA);
             // Visibility of a prescriber of its own any site makes.
@@ -307,6 +307,15 @@ impl LocalCopy {
         };
         let is_of = |granted: &str| store.as_ref().is_some_and(|store| store.as_str() == granted);
         Ok(grants.iter().find(|(granted, _)| is_of(granted)).map(|(_, ownership)| *ownership))
+    }
+
+    /// Whether central writes a record also in a mirrored system: not the visibility of patients.
+    fn is_left_to_central(&mut self, key: &Key, image: &Image) -> Result<bool, LocalCopyError> {
+        let Some(row) = image.row.as_ref().filter(|_| is_join(&key.table)) else {
+            return Ok(key.table.stays_with_central());
+        };
+        let Ok(name) = key.table.id_in(row, joined_column(&key.table)) else { return Ok(true) };
+        Ok(self.home_store_of(NAME_TABLE, &name)?.is_none())
     }
 
     /// The number under which a record is written by whoever holds its store under `held`.

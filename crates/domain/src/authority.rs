@@ -7,7 +7,7 @@
 //! | data | mirrored: may be written by |
 //! | --- | --- |
 //! | central; central, dispensary; name; central store | the primary |
-//! | of these: stores and their preferences, name visibility, dashboard reports | central (`mirrored = "central"` in the catalogue) |
+//! | of these: stores and their preferences, visibility of names but for patients, dashboard reports | central (`mirrored = "central"` in the catalogue) |
 //! | everything else | as in a system without a mirror |
 
 use protocol::ids::RecordId;

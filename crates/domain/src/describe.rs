@@ -53,7 +53,7 @@ Rules that hold beside the table:
 - The store of a record of store data never changes by an edit; an edit that would do it is refused (`owner_change`). Columns of central
   data that name a store are central's to change, like its other columns.
 - In a mirrored system the primary writes central data, under the number of its grant (`central_data`, `ownership_number`), and central
-  does not. Stores, their preferences, name visibility (also that of patients) and dashboard reports are central's all the same; so are
+  does not. Stores, their preferences, visibility of names but for patients, and dashboard reports are central's all the same; so are
   messages without a sender. The primary receives everything that hangs on stores and names, all patients, and what dispensaries need,
   whatever it sees itself; of the stores' own data it receives what any site does.
 - A store is a dispensary while its `store_mode` is `dispensary`. When a site gets its first active dispensary it receives everything of

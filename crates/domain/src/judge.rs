@@ -13,7 +13,7 @@
 //! | central, dispensary | central | sites that hold a dispensary |
 //! | store | the site that holds the store of the stored record and of the incoming one, which must be the same | the store's scope |
 //! | patient | the site that holds the home store and a dispensary; central alone gives another home store ([`home_transfer`](crate::home_transfer)) | whoever sees the patient as a name |
-//! | visibility of a patient or prescriber | beside central the site that owns it, once, in a store of its own | as other visibility |
+//! | visibility of a patient or prescriber | beside central, or the primary, the site that owns it, once, in a store of its own | as other visibility |
 //! | message | made by the site that holds the sending store, or by central; set to processed by the receiving store's site | the scopes of both stores |
 //! | local | each site its own | nowhere |
 //! | anything else | nobody yet: `not_supported` | |
@@ -38,7 +38,7 @@ use crate::catalogue::{Catalogue, DataType, Table};
 use crate::home_transfer;
 use crate::json;
 use crate::scope::Scope;
-use crate::visibility::{VisibleKey, is_join, joined_table, key_of_found};
+use crate::visibility::{VisibleKey, joined_table, key_of_found};
 
 /// What is known of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -285,15 +285,16 @@ impl Case<'_> {
         };
         let after_type = after.as_ref().map(|row| self.table.data_type_of(row));
         let data_type = before_type.or(after_type).unwrap_or(self.table.data_type());
+        let stays = self.stays_with_central(view, found, after.as_ref())?;
         if self.author != SiteId::CENTRAL
             && let Some(joined) = joined_table(self.table)
-            && (is_join(self.table) || self.right_to_write(view, DataType::CentralStore)?.is_err())
+            && self.right_to_write(view, DataType::CentralStore, stays)?.is_err()
         {
             return self.judge_own_join(view, joined, found, after);
         }
         let mut ownership = OwnershipNumber(0);
         for data_type in [data_type, after_type.unwrap_or(data_type)] {
-            match self.right_to_write(view, data_type)? {
+            match self.right_to_write(view, data_type, stays)? {
                 Ok(number) => ownership = number,
                 Err(refusal) => return Ok(Verdict::Refuse(refusal)),
             }
@@ -360,11 +361,13 @@ impl Case<'_> {
         }
     }
 
-    /// Whether this site may write data of a type whatever the record says, and for central data under which number.
+    /// Whether this site may write data of a type whatever the record says, and for central data under which number. `stays`: see
+    /// [`Case::stays_with_central`].
     fn right_to_write<V: View>(
         &self,
         view: &mut V,
         data_type: DataType,
+        stays: bool,
     ) -> Result<Result<OwnershipNumber, Refusal>, V::Error> {
         let none_needed = Ok(Ok(OwnershipNumber(0)));
         if !self.table.supports(data_type) {
@@ -378,8 +381,8 @@ impl Case<'_> {
                 RefusalCode::LocalData,
                 "is local data, which never leaves its site and was sent all the same",
             ))),
-            _ if self.table.stays_with_central() && self.author == SiteId::CENTRAL => none_needed,
-            _ if self.table.stays_with_central() => Ok(Err(self.not_centrals("which is written on central alone"))),
+            _ if stays && self.author == SiteId::CENTRAL => none_needed,
+            _ if stays => Ok(Err(self.not_centrals("which is written on central alone"))),
             _ => Ok(self.by_authority(view.authority()?)),
         }
     }

@@ -13,7 +13,9 @@ use protocol::session::Advice;
 use crate::mix::Fault;
 use crate::model::{Key, Violation, violation};
 use crate::visibility::{name_of, visibility_edit};
-use crate::work::{Desk, How, PATIENT_PREFIX, Planned, central_edit, home_merge_edit, merge_edit, mode_edit};
+use crate::work::{
+    Desk, How, PATIENT_PREFIX, Planned, central_edit, home_merge_edit, merge_edit, mode_edit, patient_join_edit,
+};
 use crate::world::{Event, World};
 
 impl World {
@@ -425,13 +427,18 @@ impl World {
         Ok(())
     }
 
-    /// The same of patients and prescribers, of which it may merge those of two sites.
+    /// The same of patients and prescribers, of which it may merge those of two sites, and where patients are visible.
     fn change_home_merges(&mut self) -> Result<(), Violation> {
         if !self.mix.has(Fault::HomeMerges) || self.centre.live.is_none() || !self.random.chance(400) {
             return Ok(());
         }
         let site = 2 + self.random.below(3);
-        let edit = home_merge_edit(site, &mut self.random);
+        let stores: Vec<String> = self.model.devices.iter().flat_map(|device| device.stores.clone()).collect();
+        let edit = if self.random.chance(300) {
+            patient_join_edit(&stores, &mut self.random)
+        } else {
+            home_merge_edit(site, &mut self.random)
+        };
         self.import(vec![edit])
     }
 

@@ -172,7 +172,8 @@ faults! {
     Prescribers = "prescribers",
     /// Central gives patients and prescribers other home stores, in order or at once.
     HomeTransfers = "home-transfers",
-    /// Patients are found to be one, and prescribers, or two again; by their sites, by central or by the primary.
+    /// Patients are found to be one, and prescribers, or two again, by their sites, by central or by the primary; the last two say where
+    /// patients are visible.
     HomeMerges = "home-merges",
     /// Up to forty sites with up to five stores each, instead of up to three with up to two.
     Wide = "wide",

@@ -16,7 +16,7 @@ use crate::mix::{Fault, Mix};
 use crate::model::Expected;
 use crate::random::Random;
 
-pub use patients::{HOME_MERGES, LOCATION_MERGES, PATIENT_PREFIX, home_merge_edit};
+pub use patients::{HOME_MERGES, LOCATION_MERGES, PATIENT_PREFIX, home_merge_edit, patient_join_edit};
 
 /// The table that devices declare and central does not know.
 pub const FOREIGN_TABLE: &str = "sim_extra";
@@ -131,7 +131,9 @@ impl Desk {
 
     /// What a primary does, and is refused anywhere else. The authority may be taken from it before central sees it.
     fn of_primary(office: &Office<'_>, random: &mut Random) -> Planned {
-        let edit = if office.mix.has(Fault::Merges) && random.chance(300) {
+        let edit = if office.mix.has(Fault::HomeMerges) && random.chance(300) {
+            patient_join_edit(office.stores, random)
+        } else if office.mix.has(Fault::Merges) && random.chance(300) {
             merge_edit(office.central, random)
         } else if random.chance(700) {
             central_edit(office.catalogue, office.mix, office.central, random)

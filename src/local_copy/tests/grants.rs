@@ -288,3 +288,26 @@ fn a_primary_hands_its_central_data_to_a_central_that_was_set_back() {
         assert_eq!(outranked[0].ownership, OwnershipNumber(3));
     });
 }
+
+#[test]
+fn a_primary_hands_the_visibility_of_patients_to_a_central_that_was_set_back_and_no_others() {
+    on_both(|site| {
+        primary(site, 3, true);
+        let visible = Scope::Visible.to_id();
+        let patient = image_of("name", "P", 90, r#"{"type":"patient","supplying_store_id":"elsewhere"}"#);
+        let joins = [("of P", "P"), ("of N", "N")].map(|(id, name)| {
+            image_of("name_store_join", id, 91, &format!(r#"{{"name_ID":"{name}","store_ID":"elsewhere"}}"#))
+        });
+        let page = site.page_of(&visible, [patient].into_iter().chain(joins).collect(), true);
+        site.store_page(&page).unwrap();
+        site.copy.begin_other_time_line().unwrap();
+        let empty = site.page_of(&visible, Vec::new(), true);
+        site.store_page(&empty).unwrap();
+        site.copy.remember_sync(6, None).unwrap();
+
+        let lost = site.copy.lost_in_step().unwrap();
+
+        let number = |id: &str| lost.iter().find(|lost| lost.id.as_str() == id).map(|lost| lost.ownership.0);
+        assert_eq!((number("of P"), number("of N"), number("P")), (Some(3), Some(0), Some(0)));
+    });
+}

@@ -50,7 +50,7 @@ pub(super) fn explain(center: &Center, table: &str, id: &str) -> Result<Done, Ce
         "table": known.name(),
         "id": id,
         "type": data_type.as_str(),
-        "written_by": written_by(known, data_type, &mirror),
+        "written_by": written_by(data_type, known.stays_with_central() && !explained.is_of_patient, &mirror),
         "goes_to": data_type.goes_to(),
         "is_supported": is_supported,
         "is_here": data.is_some(),
@@ -134,8 +134,8 @@ fn kept_json(entry: &KeptEntry) -> Value {
 }
 
 /// Who may write a record, for people.
-fn written_by(table: &Table, data_type: DataType, mirror: &Value) -> String {
-    if !data_type.is_centrals() || table.stays_with_central() {
+fn written_by(data_type: DataType, stays_with_central: bool, mirror: &Value) -> String {
+    if !data_type.is_centrals() || stays_with_central {
         return data_type.written_by().to_owned();
     }
     let site = format!("site {} {}", mirror["primary"], mirror["name"].as_str().unwrap_or_default());

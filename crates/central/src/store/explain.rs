@@ -6,7 +6,7 @@ use domain::catalogue::DataType;
 use domain::json;
 use domain::message::{Parties, Status};
 use domain::scope::Scope;
-use domain::visibility::VisibleKey;
+use domain::visibility::{VisibleKey, is_join, joined_column};
 use protocol::ids::{OwnershipNumber, Position, RecordId, SiteId};
 use sql::{Param, SqlExt};
 
@@ -31,6 +31,8 @@ pub struct Explained {
     pub message: Option<MessageStanding>,
     /// What it stands for, if it was merged.
     pub merged: Option<MergedRecord>,
+    /// Whether it is the visibility of a patient.
+    pub is_of_patient: bool,
     /// The lanes that it stands in.
     pub lanes: Vec<LaneStanding>,
     /// Entries for it that are not part of the records.
@@ -104,7 +106,18 @@ impl Reading<'_> {
             "waiting.table_name = ?1 AND waiting.record = ?2",
             "entry.table_name = ?1 AND entry.record = ?2",
         )?;
-        Ok(Explained { record, holder, message, merged, lanes, kept })
+        let is_of_patient = self.is_join_of_patient(table, record.as_ref())?;
+        Ok(Explained { record, holder, message, merged, is_of_patient, lanes, kept })
+    }
+
+    fn is_join_of_patient(&mut self, table: &str, record: Option<&RecordRow>) -> Result<bool, StoreError> {
+        let joins = self.catalogue.table_by_name(table).ok().filter(|table| is_join(table));
+        let (Some(joins), Some(RecordRow { id, data: Some(data), .. })) = (joins, record) else { return Ok(false) };
+        let row = json::row_from_json(joins, id, data).map_err(|error| damaged_record(joins, id, &error))?;
+        let Ok(name) = joins.id_in(&row, joined_column(joins)) else { return Ok(false) };
+        let key = VisibleKey::Name(name).to_text();
+        let sql = "SELECT 1 FROM home_store WHERE visible_key = ?1";
+        Ok(self.sql.query_integer(sql, &[(&key).into()])?.is_some())
     }
 
     fn message_standing(

@@ -10,11 +10,12 @@ use protocol::row::Row;
 
 use super::store_data::key_words;
 use super::{Applied, Case, Effect, Found, Header, Holding, Refusal, RefusalCode, Side, Verdict, View};
-use crate::catalogue::{KeyError, Table};
+use crate::authority::Authority;
+use crate::catalogue::{DataType, KeyError, Table};
 use crate::home_transfer::PatientHome;
 use crate::scope::Scope;
 use crate::store::NAME_TABLE;
-use crate::visibility::{Join, VisibleKey};
+use crate::visibility::{Join, VisibleKey, is_join, joined_column};
 
 /// Either a part of the answer, or the answer.
 pub(super) type Step<T, E> = Result<Result<T, Verdict>, E>;
@@ -81,6 +82,37 @@ impl Case<'_> {
             store: None,
             ..home.written(Some(row), Some(VisibleKey::Store(join.store)), None)
         }))
+    }
+
+    /// Whether central writes the record also in a mirrored system: the visibility of names, but not of those that are patients.
+    pub(super) fn stays_with_central<V: View>(
+        &self,
+        view: &mut V,
+        found: &Found,
+        after: Option<&Row>,
+    ) -> Result<bool, V::Error> {
+        if !self.table.stays_with_central() || !is_join(self.table) || view.authority()? == Authority::Central {
+            return Ok(self.table.stays_with_central());
+        }
+        let Some(names) = self.names() else { return Ok(true) };
+        let before = match found {
+            Found::Here { row, .. } => Some(row),
+            Found::Unknown | Found::Deleted { .. } => None,
+        };
+        let mut is_of_patient = false;
+        for row in before.into_iter().chain(after) {
+            let name = self.table.id_in(row, joined_column(self.table));
+            is_of_patient = match name.map(|name| view.record(names.reference(), &name)).ok().transpose()? {
+                Some(Found::Here { row, .. }) => names.data_type_of(&names.canonical(row)) == DataType::Patient,
+                // Of the names that are gone patients alone have a store.
+                Some(Found::Deleted { store }) => store.is_some(),
+                Some(Found::Unknown) | None => false,
+            };
+            if !is_of_patient {
+                break;
+            }
+        }
+        Ok(!is_of_patient)
     }
 
     fn judge_patient<V: View>(&self, view: &mut V, found: &Found, after: Option<Row>) -> Result<Verdict, V::Error> {

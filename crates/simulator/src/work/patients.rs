@@ -103,6 +103,20 @@ impl Desk {
     }
 }
 
+/// Where one of a few patients is visible, or is no more.
+pub fn patient_join_edit(stores: &[String], random: &mut Random) -> domain::edit::Edit {
+    let patient = format!("{PATIENT_PREFIX}{}-{}", 2 + random.below(3), random.below(4));
+    let store = random.pick::<String>(stores);
+    let id = format!("{patient}-in-{store}");
+    if random.chance(300) {
+        gone("name_store_join", &id)
+    } else {
+        let is_inactive = random.chance(200);
+        let data = format!("{{\"name_ID\":{patient:?},\"store_ID\":{store:?},\"inactive\":{is_inactive}}}");
+        edit("name_store_join", EditOp::Put, &id, &data)
+    }
+}
+
 /// A merge of two of a few patients or prescribers, most of them of a site, or its end.
 pub fn home_merge_edit(site: u64, random: &mut Random) -> domain::edit::Edit {
     let (_, table, prefix) = *random.pick(&HOME_MERGES);

@@ -11,6 +11,7 @@ contract!(
     an_end_at_once_leaves_what_was_not_sent_to_set_aside,
     a_mirror_that_is_ended_before_the_site_had_everything_was_never_there,
     what_stays_with_central_central_writes_in_a_mirrored_system_too,
+    where_patients_are_visible_the_primary_says,
     another_device_of_the_primary_ends_what_was_returning,
     who_may_not_be_the_primary_is_told_why,
 );
@@ -177,6 +178,30 @@ fn what_stays_with_central_central_writes_in_a_mirrored_system_too(world: &mut W
         batch.import(&mut std::iter::once(edit), ImportMode::AllOrNothing)
     });
     assert_eq!(refused.unwrap().refusals[0].code, "bad_value", "the id stands for central data");
+}
+
+fn where_patients_are_visible_the_primary_says(world: &mut World) {
+    let (mut one, mut two) = two_dispensaries(world);
+    two.record(&[r#"put name P {"type":"patient","supplying_store_id":"B"}"#]);
+    settle(world, &mut two);
+    let site = one.site;
+    world.job(|batch| batch.enable_mirror(site));
+    settle_all(world, &mut one);
+    assert!(has(&one, "name", "P"), "a primary has all patients");
+    let join = r#"put name_store_join J {"name_ID":"P","store_ID":"A"}"#;
+
+    assert_eq!(write_at_central(world, join).as_deref(), Some("central_data"));
+    let refused = world.try_job(|batch| batch.set_visible(&id("P"), &id("A"), true));
+    assert_eq!(code(refused), "central_data");
+    one.record(&[join]);
+    settle_all(world, &mut one);
+    assert_eq!(one.told.len(), 0, "{:?}", one.told);
+    assert!(world.store.reading().explain("name_store_join", &id("J")).unwrap().is_of_patient);
+
+    world.job(|batch| batch.disable_mirror(true));
+    assert_eq!(write_at_central(world, "delete name_store_join J"), None);
+    settle_all(world, &mut one);
+    assert!(!has(&one, "name", "P") && !has(&one, "name_store_join", "J"));
 }
 
 fn another_device_of_the_primary_ends_what_was_returning(world: &mut World) {

@@ -288,6 +288,53 @@ fn a_site_makes_visibility_of_its_own_patients_in_its_own_stores_and_once() {
     assert_eq!(applied.ownership, OwnershipNumber(1), "of the home store");
 }
 
+/// `domain.md`, "Data types": visibility of existing patients is the primary's, that of names central's also in a mirrored system.
+#[test]
+fn in_a_mirrored_system_the_primary_says_where_patients_are_visible_and_central_where_names_are() {
+    let primary = |authority: fn(Holding) -> Authority, author, side, edit: &str| {
+        let holding = Holding { site: HERE, ownership: OwnershipNumber(7) };
+        let mut world = World { authority: authority(holding), ..world() };
+        world.here("name_store_join", "JP", None, r#"{"store_ID":"S3","name_ID":"P3"}"#);
+        world.here("name_store_join", "JN", None, r#"{"store_ID":"S3","name_ID":"N1"}"#);
+        world.outcome(side, author, edit)
+    };
+    let of_patient = [
+        r#"put#7 name_store_join J {"store_ID":"S3","name_ID":"P1"}"#,
+        r#"put#7 name_store_join J {"store_ID":"S1","name_ID":"P3"}"#,
+        r#"put#7 name_store_join J {"store_ID":"S1","name_ID":"Pgone3"}"#,
+        r#"patch#7 name_store_join JP {"inactive":true}"#,
+        "delete#7 name_store_join JP",
+    ];
+    let of_name = [
+        r#"put#7 name_store_join J {"store_ID":"S1","name_ID":"N1"}"#,
+        r#"put#7 name_store_join J {"store_ID":"S1","name_ID":"unknown"}"#,
+        r#"patch#7 name_store_join JN {"name_ID":"P3"}"#,
+        r#"patch#7 name_store_join JP {"name_ID":"N1"}"#,
+        "delete#7 name_store_join JN",
+    ];
+    for side in BOTH {
+        for edit in of_patient {
+            let seen = |outcome: String| outcome.starts_with("accept, to what a site sees");
+            assert!(seen(primary(Authority::Primary, HERE, side, edit)), "{edit}");
+            assert_eq!(primary(Authority::Primary, SiteId::CENTRAL, side, edit), "central_data", "{edit}");
+            assert_eq!(primary(Authority::Frozen, SiteId::CENTRAL, side, edit), "central_data", "{edit}");
+        }
+        for edit in of_name {
+            let refused = primary(Authority::Primary, HERE, side, edit);
+            let is_unknown = edit.contains("unknown");
+            let expected = if is_unknown { ["header_missing", "wait name unknown"] } else { ["central_data"; 2] };
+            assert!(expected.contains(&refused.as_str()), "{edit}: {refused}");
+            assert!(primary(Authority::Primary, SiteId::CENTRAL, side, edit).starts_with("accept"), "{edit}");
+        }
+        // A site's own new visibility is that site's all the same.
+        let own = r#"put#4 name_store_join J {"store_ID":"S3","name_ID":"P3"}"#;
+        let elsewhere = primary(Authority::Primary, ELSEWHERE, side, &own.replace("#4", "#1"));
+        assert_eq!(elsewhere, "accept, to what a site sees");
+    }
+    let old = r#"put#6 name_store_join J {"store_ID":"S3","name_ID":"P3"}"#;
+    assert_eq!(primary(Authority::Primary, HERE, Side::Central, old), "not_store_holder", "under a number of before");
+}
+
 #[test]
 fn prescribers_have_home_stores_like_patients() {
     let world = || {
