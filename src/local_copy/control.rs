@@ -113,8 +113,8 @@ impl LocalCopy {
         let ends_old = is_past_old && self.has_old_entries()?;
         let answers = self.shows_refusals()?;
         self.forget_waits_behind(reply.received)?;
-        // What this central has not received it gives its verdict on anew.
-        let until = Final::in_journal(self.journal_number, after.judged.min(reply.received.0));
+        // By this reply alone: what a central that was set back has not judged it gives its verdict on anew.
+        let until = Final::in_journal(self.journal_number, reply.judged.0);
         if after == before && !ends_old && !answers && !self.has_judged(until.judged)? && !self.is_after_loss()? {
             return Ok(StoredReply::default());
         }

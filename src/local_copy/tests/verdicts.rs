@@ -236,6 +236,26 @@ fn what_waited_at_a_central_that_has_not_received_it_any_more_waits_only_if_that
     });
 }
 
+/// The simulator's find (seed 9102868): central had received everything again, and judged nothing of it yet.
+#[test]
+fn what_a_central_that_was_set_back_has_received_again_and_not_judged_is_not_taken_as_accepted() {
+    on_both(|site| {
+        site.put("P", "{}");
+        site.put("Q", r#"{"comment":"mine"}"#);
+        let (place, refused) = (site.place(2), site.refused(2, Image::NotHere));
+        site.reply(2, &[Control::Waiting(place)]);
+        site.copy.store_receipt(site.journal_id, Sequence(0)).unwrap();
+
+        site.reply(0, &[]);
+        assert_eq!((site.state("P"), site.state("Q")), (Some(RecordState::Central), Some(RecordState::Pending)));
+        site.reply(2, &[Control::Waiting(place)]);
+        assert_eq!(site.state("Q"), Some(RecordState::Waiting));
+        site.reply(2, &[refused]);
+
+        assert_eq!((site.shown("Q"), site.copy.set_aside_count().unwrap()), ("-".to_owned(), 1));
+    });
+}
+
 #[test]
 fn what_waited_at_a_central_that_has_not_received_it_any_more_waits_again_and_may_be_refused() {
     on_both(|site| {
