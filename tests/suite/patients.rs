@@ -60,7 +60,7 @@ fn a_patient_made_offline_is_shared_by_visibility_and_edited_by_its_own_site_alo
     for line in [
         "type           patient\n".to_owned(),
         format!("store          {home}, which site 2 north holds under number 1\n"),
-        "the home store's site receives it, and sites with a store, active or collector, in which patient P is visible; ".to_owned(),
+        "the home store's site receives it, and sites with a store, active or collector, in which patient P is visible, or one that was merged with it; ".to_owned(),
     ] {
         assert!(explained.contains(&line), "{line:?} is not in {explained}");
     }
@@ -188,7 +188,11 @@ fn a_prescriber_is_known_where_it_has_prescribed_and_edited_at_home() {
     south.settle();
     assert_eq!(last_name(&south), Some(json!("Ama")));
     let explained = success(&central.run(&["explain", "clinician", "C"], ""));
-    assert!(explained.contains("or with a dispensary in which it has prescribed; "), "{explained}");
+    assert!(
+        explained
+            .contains("or with a dispensary in which it has prescribed; the same of those that were merged with it; "),
+        "{explained}"
+    );
     let (exit, code) =
         south.fails(&["record", "--file", "-"], &edit("clinician", "patch", "C", &json!({"last_name": "Mine"})));
     assert_eq!((exit, code.as_str()), (5, "not_home_site"));
@@ -233,7 +237,16 @@ fn a_patient_that_was_registered_twice_becomes_one_where_its_homes_are_or_at_cen
     north.record(&merge("P", "Q"));
     assert_eq!(is_one(&north, "P"), "Q");
     let (exit, code) = north.fails(&["record", "--file", "-"], &merge("Q", "F"));
-    assert_eq!((exit, code.as_str()), (5, "header_missing"));
+    assert_eq!((exit, code.as_str()), (5, "merge_record_missing"));
+    // It is undone also where the one that went is gone.
+    north.record(&(named("X", home) + &merge("X", "Q")));
+    north.settle();
+    north.record(&edit("name", "delete", "X", &Value::Null));
+    north.settle();
+    north.record(&edit("outpost_patient_merge", "delete", "X", &Value::Null));
+    north.settle();
+    assert!(!central.records("outpost_patient_merge").contains_key("X"));
+    assert_eq!(north.json(&["set-aside", "list"])["refused"], json!([]));
     north.settle();
     let refused = central.run(&["merge", "name", "P", "F"], "");
     assert_eq!(refused.status.code(), Some(0), "P is Q by now, and Q is of one site and F of another: {refused:?}");
@@ -264,6 +277,63 @@ fn a_patient_that_was_registered_twice_becomes_one_where_its_homes_are_or_at_cen
     assert_eq!(refused.status.code(), Some(5));
     let told = String::from_utf8(refused.stderr).unwrap();
     assert!(told.contains("active at site 2, which merges them itself") && told.contains("not_home_site"), "{told}");
+    let explained = success(&central.run(&["explain", "outpost_patient_merge", "P"], ""));
+    assert!(
+        explained.contains("the site where both home stores are active, else central or the primary"),
+        "{explained}"
+    );
+}
+
+#[test]
+fn prescriptions_are_seen_where_their_patient_is_visible_while_the_preference_says_so() {
+    let (central, data) = central_with_sites(5, &["north", "south"]);
+    let (home, other) = (data.stores[0].as_str(), data.stores[1].as_str());
+    let [north, south] = ["north", "south"].map(|name| Agent::initialised(&central, name));
+    let dispensary = |store: &str| edit("store", "patch", store, &json!({"store_mode": "dispensary"}));
+    central.import(&(dispensary(home) + &dispensary(other)));
+    for agent in [&north, &south] {
+        agent.settle();
+    }
+    let prescription = |id: &str| {
+        let row = json!({"store_ID": home, "mode": "dispensary", "name_ID": "P"});
+        let line = json!({"transaction_ID": id, "quantity": 3});
+        edit("transact", "put", id, &row) + &edit("trans_line", "put", &format!("{id}-1"), &line)
+    };
+    north.record(&(patient(home) + &prescription("T")));
+    north.settle();
+    success(&central.run(&["visibility", "add", "P", "--store", other], ""));
+    south.settle();
+    assert_eq!((south.records("transact").len(), south.records("name").contains_key("P")), (0, true));
+
+    let unknown = central.run(&["preference", "set", "prescriptions", "on"], "");
+    let told = String::from_utf8(unknown.stderr).unwrap();
+    assert!(unknown.status.code() == Some(2) && told.contains("it knows prescriptions-where-visible"), "{told}");
+    let set = ["preference", "set", "prescriptions-where-visible"];
+    let told = success(&central.run(&[&set[..], &["on"]].concat(), ""));
+    assert_eq!(told, "prescriptions-where-visible is on\n");
+    let told = success(&central.run(&[&set[..], &["on"]].concat(), ""));
+    assert_eq!(told, "prescriptions-where-visible is on already; nothing was done\n");
+    assert!(success(&central.run(&["preference", "list"], "")).contains("prescriptions-where-visible  on  "));
+    north.record(&prescription("U"));
+    for agent in [&north, &south] {
+        agent.settle();
+    }
+
+    assert_eq!(south.records("transact").keys().collect::<Vec<_>>(), ["T", "U"]);
+    same_records(&central, &south, &["transact", "trans_line"]);
+    let (exit, code) =
+        south.fails(&["record", "--file", "-"], &edit("transact", "patch", "U", &json!({"comment": "mine"})));
+    assert_eq!((exit, code.as_str()), (5, "not_store_holder"));
+    let explained = success(&central.run(&["explain", "transact", "U"], ""));
+    assert!(explained.contains("in which patient P is visible"), "{explained}");
+
+    success(&central.run(&[&set[..], &["off"]].concat(), ""));
+    for agent in [&north, &south] {
+        agent.settle();
+    }
+    assert_eq!((south.records("transact").len(), south.records("trans_line").len()), (0, 0));
+    assert_eq!(north.records("transact").len(), 2);
+    same_records(&central, &north, &["transact", "trans_line"]);
 }
 
 #[test]

@@ -82,6 +82,9 @@ Rules that hold beside the table:
   site of its home store, where a record of `clinician_store_join` makes it visible in a store that is active or a collector there,
   and to the sites with an active or collector copy of a dispensary in which it has prescribed (`prescriber_ID` of a transaction of
   that store). A site makes such visibility as it does that of patients; central, or the primary, writes the rest.
+- A prescription is a transaction with mode `dispensary`; its patient is `name_ID`. It goes where its store goes, and while the
+  preference `prescriptions-where-visible` is on (`outpost-central preference set`) with its lines to every site with a store,
+  active or collector, in which the patient is visible. It is written by its store's site alone all the same.
 - A merge makes two records one. It is a record of ours (mSupply has no table for it that we know), in a table beside that of the
   records: its id is the record that goes, `into_ID` the one that stays. `outpost-central merge` writes it, in a mirrored system
   the primary by an edit, for items, units and names that are not those of stores (`merge_of_store`); both
@@ -107,6 +110,9 @@ never changes its meaning.
 | No. | Table | Type | Written by | Goes to | Store | Header | Remarks |
 | --- | --- | --- | --- | --- | --- | --- | --- |
 ";
+
+/// Who merges patients, and prescribers, for people.
+pub const MERGED_BY: &str = "the site where both home stores are active, else central or the primary";
 
 const TYPES: &[DataType] = &[
     DataType::Central,
@@ -152,7 +158,9 @@ fn push_table(page: &mut String, catalogue: &Catalogue, table: &Table) {
         protocol::ids::TableRef::Known(number) => number.to_string(),
         protocol::ids::TableRef::Named(_) => String::new(),
     };
-    let (writer, receivers) = (table.data_type().written_by(), table.data_type().goes_to());
+    let merges_housed = table.merges().is_some() && table.data_type() == DataType::Patient;
+    let writer = if merges_housed { MERGED_BY } else { table.data_type().written_by() };
+    let receivers = table.data_type().goes_to();
     let store = match (table.data_type(), table.store_column()) {
         (DataType::Central, _) | (_, None) => String::new(),
         (_, Some(column)) => format!("`{column}`"),

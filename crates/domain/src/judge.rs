@@ -334,6 +334,11 @@ impl Case<'_> {
         if let Some(refused) = self.store_with_wrong_name(view, found, after.as_ref())? {
             return Ok(Verdict::Refuse(refused));
         }
+        if matches!((found, &after), (Found::Deleted { .. }, Some(_)))
+            && let Some(refused) = self.merged_as_other_kind(view, data_type)?
+        {
+            return Ok(Verdict::Refuse(refused));
+        }
         let is_private = data_type == DataType::Local;
         let visible_key = match &after {
             Some(row) => VisibleKey::of(self.table, &self.entry.record, row),

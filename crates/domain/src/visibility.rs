@@ -9,6 +9,7 @@
 //! | Name: what hangs on a name | the name is visible in a store that is active, or a collector, there | the name |
 //! | Central store: what hangs on a store | the store is active, a collector, or visible to a store that is active there | the store |
 //! | Patient: a patient and what hangs on it | as a name; the home store sees its patients without a join | the patient's id, as a name |
+//! | prescriptions, beside their store's own lane, while the preference shares them | as their patient, but not to a primary that does not see it | the patient, for its prescriptions |
 //! | Patient: a prescriber and what hangs on it | a record of [`PRESCRIBER_JOIN_TABLE`] makes it visible in a store that is active, or a collector, there; its home store sees it without, and a dispensary in which it has prescribed | the prescriber |
 //!
 //! All of it stands in one lane, [`Scope::Visible`](crate::scope::Scope::Visible), each row with its key; who reads the lane is given the
@@ -31,7 +32,13 @@ pub const JOIN_NAME_COLUMN: &str = "name_ID";
 /// Its column with the store in which the name is visible.
 pub const JOIN_STORE_COLUMN: &str = "store_ID";
 /// The table of transactions, prescriptions among them, under mSupply's name.
-const TRANSACTION_TABLE: &str = "transact";
+pub const TRANSACTION_TABLE: &str = "transact";
+/// The table of their lines, under mSupply's name.
+pub const TRANSACTION_LINE_TABLE: &str = "trans_line";
+/// The column of a transaction that says in which part of the program it was made.
+const MODE_COLUMN: &str = "mode";
+/// What it says of a prescription.
+const PRESCRIPTION_MODE: &str = "dispensary";
 /// The table of prescribers, under mSupply's name.
 pub const PRESCRIBER_TABLE: &str = "clinician";
 /// The table that makes prescribers visible, under mSupply's name.
@@ -52,6 +59,8 @@ pub enum VisibleKey {
     Name(RecordId),
     /// A prescriber.
     Prescriber(RecordId),
+    /// The prescriptions of a patient, where the preference shares them.
+    Prescriptions(RecordId),
 }
 
 impl VisibleKey {
@@ -82,6 +91,7 @@ impl VisibleKey {
             Self::Store(store) => format!("s{store}"),
             Self::Name(name) => format!("n{name}"),
             Self::Prescriber(prescriber) => format!("p{prescriber}"),
+            Self::Prescriptions(patient) => format!("r{patient}"),
         }
     }
 
@@ -93,6 +103,7 @@ impl VisibleKey {
             "s" => Some(Self::Store(id)),
             "n" => Some(Self::Name(id)),
             "p" => Some(Self::Prescriber(id)),
+            "r" => Some(Self::Prescriptions(id)),
             _ => None,
         }
     }
@@ -104,6 +115,7 @@ impl fmt::Display for VisibleKey {
             Self::Store(store) => write!(formatter, "store {store}"),
             Self::Name(name) => write!(formatter, "name {name}"),
             Self::Prescriber(prescriber) => write!(formatter, "prescriber {prescriber}"),
+            Self::Prescriptions(patient) => write!(formatter, "prescriptions of {patient}"),
         }
     }
 }
@@ -147,6 +159,14 @@ impl Join {
         Row::new(vec![column(JOIN_STORE_COLUMN, &self.store), column(JOIN_NAME_COLUMN, &self.name)])
             .expect("two columns of the catalogue are within every limit")
     }
+}
+
+/// The patient of a prescription: a transaction with mode dispensary (`domain.md`, "Prescriptions").
+pub fn patient_of_prescription(table: &Table, row: &Row) -> Option<RecordId> {
+    let is_transaction = table.name() == TRANSACTION_TABLE && matches!(table.reference(), TableRef::Known(_));
+    let mode = row.value(&table.column_ref(MODE_COLUMN));
+    let is_prescription = is_transaction && mode == Some(&Value::Text(PRESCRIPTION_MODE.to_owned()));
+    table.id_in(row, JOIN_NAME_COLUMN).ok().filter(|_| is_prescription)
 }
 
 /// The prescriber that a transaction names: it has prescribed in the transaction's store.

@@ -2,6 +2,7 @@
 
 use central::store::{HomeKind, HomeStore, StoreError};
 use domain::edit::{Edit, EditOp};
+use domain::preference::Preference;
 use outpost::clock::MonotonicMs;
 use outpost::error::AgentError;
 use outpost::recorder::{Group, RecordError};
@@ -319,6 +320,7 @@ impl World {
             self.change_home_stores()?;
             self.change_merges()?;
             self.change_home_merges()?;
+            self.change_preferences()?;
             self.judge()?;
             if self.strikes(Fault::Prune) {
                 self.prune()?;
@@ -440,6 +442,24 @@ impl World {
             home_merge_edit(site, &mut self.random)
         };
         self.import(vec![edit])
+    }
+
+    /// Central shares prescriptions with the sites that see their patients, or does so no more.
+    fn change_preferences(&mut self) -> Result<(), Violation> {
+        if !self.mix.has(Fault::Prescriptions) || !self.random.chance(250) {
+            return Ok(());
+        }
+        let wall_ms = self.wall_ms(self.centre.clock_off_ms);
+        let is_on = self.random.chance(700);
+        let Some(live) = &mut self.centre.live else { return Ok(()) };
+        match live.store.batch(wall_ms, |batch| batch.set_preference(Preference::PrescriptionsWhereVisible, is_on)) {
+            Ok(Ok(is_new)) => {
+                self.note(format_args!("prescriptions are shared: {is_on}, new: {is_new}"));
+                self.after_commit()
+            }
+            Ok(Err(StoreError::Refused(_))) => Ok(()),
+            Ok(Err(error)) | Err(error) => self.central_failed("preference", &error.to_string()),
+        }
     }
 
     /// Central gives one of its sites another store, now and then.

@@ -352,7 +352,7 @@ impl World {
                 (Some(store), None) => stores.contains(store),
                 (None, None) => data_type != Ok(DataType::CentralDispensary) || has_dispensary,
             };
-            if is_for_site {
+            if is_for_site || sight.shares(site, &key, &data) {
                 expected.insert(key, data);
             }
         }

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::edit::{Edit, EditOp};
+use domain::preference::Preference;
 use domain::visibility::{JOIN_TABLE, Join};
 use protocol::ids::{RecordId, SiteId};
 use rules::{Made, MergeKind, NameJoin, Patient, Prescriber, Record};
@@ -61,6 +62,8 @@ pub(crate) struct Sight {
     facts: rules::World,
     /// Joins that central made itself.
     made: BTreeSet<(String, String)>,
+    /// The store and the patient of each prescription, where they are shared.
+    shared: BTreeMap<String, (String, String)>,
 }
 
 impl Sight {
@@ -139,12 +142,23 @@ impl Sight {
                 _ => false,
             };
         }
+        let preference = Preference::PrescriptionsWhereVisible.id();
+        let is_on = |record: &RecordRow| record.data.as_ref().is_some_and(|data| data.contains("\"value\":true"));
+        facts.has_prescriptions_everywhere = records
+            .iter()
+            .any(|record| record.table == "preference" && record.id == preference.as_str() && is_on(record));
+        let mut shared = BTreeMap::new();
+        for record in records.iter().filter(|record| record.table == "transact" && facts.has_prescriptions_everywhere) {
+            let data = record.data.as_deref().filter(|data| data.contains("\"mode\":\"dispensary\""));
+            let whose = data.and_then(|data| text_in(data, "store_ID").zip(text_in(data, "name_ID")));
+            shared.extend(whose.map(|whose| (record.id.clone(), whose)));
+        }
         // Central may have taken up a store whose record it has lost: its site has it all the same.
         for (id, site) in holders {
             let unnamed = || store(format!("{UNNAMED}{id}"), rules::SiteId(site.0));
             facts.stores.entry(id.clone()).or_insert_with(unnamed);
         }
-        Self { facts, made }
+        Self { facts, made, shared }
     }
 
     /// Reverse joins that central has and should not have, or the other way round.
@@ -159,6 +173,22 @@ impl Sight {
         let store = if key.0 == "store" { Some(key.1.clone()) } else { text_in(data, "store_ID") };
         let facts = store.and_then(|store| self.facts.stores.get(&store));
         facts.is_some_and(|facts| facts.name.starts_with(UNNAMED))
+    }
+
+    /// Whether a site is to have a record because it is part of a prescription, whose patient is visible there.
+    pub(crate) fn shares(&self, site: SiteId, key: &Key, data: &str) -> bool {
+        let id = match key.0.as_str() {
+            "transact" => Some(key.1.clone()),
+            "trans_line" => text_in(data, "transaction_ID"),
+            _ => None,
+        };
+        let Some((store, patient)) = id.and_then(|id| self.shared.get(&id).cloned()) else { return false };
+        // Of one that nobody registered there is nothing to see.
+        if !self.facts.patients.contains_key(&patient) {
+            return false;
+        }
+        let record = Record::Prescription { store, patient, is_repeat: false };
+        rules::receives(&self.facts, &record).contains(&rules::SiteId(site.0))
     }
 
     /// Whether a site is to have a record that hangs on a name or a store; `None` for any other record.

@@ -101,6 +101,11 @@ impl Desk {
         if office.mix.has(Fault::HomeMerges) && random.chance(400) {
             planned.push(Self::of_home_merge(office, random));
         }
+        if office.mix.has(Fault::Prescriptions) {
+            for _ in 0..random.below(4) {
+                planned.push(Self::of_prescription(office, random));
+            }
+        }
         if office.mix.has(Fault::Messages) {
             for _ in 0..random.below(3) {
                 planned.push(Self::of_message(office, random));

@@ -10,7 +10,7 @@ use std::io::{BufReader, IsTerminal as _, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use protocol::edge::Signer as _;
 
 use crate::admin;
@@ -90,6 +90,9 @@ enum Command {
     /// Who writes central data: central, or a remote site, the primary of a mirrored system.
     #[command(subcommand)]
     Mirror(MirrorCommand),
+    /// Preferences that change what central does.
+    #[command(subcommand)]
+    Preference(PreferenceCommand),
     /// Home stores of patients.
     #[command(subcommand)]
     Patient(home_stores::HomeCommand),
@@ -104,10 +107,10 @@ enum Command {
         #[arg(long = "continue")]
         continues: bool,
     },
-    /// Make two records one: items, units, names that are neither patients nor of stores, or locations of a store of central's. What
-    /// refers to them stays as it is.
+    /// Make two records one: items, units, names that are not of stores, patients or prescribers of two sites or of central's, or locations
+    /// of a store of central's. What refers to them stays as it is.
     Merge {
-        /// The table's name: item, unit, name or Location.
+        /// The table's name: item, unit, name (patients too), clinician or Location.
         table: String,
         /// The id of the record that goes. If it was merged before, what it stands for goes.
         from: String,
@@ -310,6 +313,25 @@ enum MirrorCommand {
 }
 
 #[derive(Subcommand)]
+enum PreferenceCommand {
+    /// Switch a preference on or off.
+    Set {
+        /// The preference; `preference list` says which there are.
+        name: String,
+        /// Which of the two.
+        value: Switch,
+    },
+    /// Every preference, and whether it is on.
+    List,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Switch {
+    On,
+    Off,
+}
+
+#[derive(Subcommand)]
 enum VisibilityCommand {
     /// Make a name visible in a store.
     Add(JoinArguments),
@@ -426,6 +448,10 @@ pub fn run(arguments: Arguments, output: &mut dyn Write) -> Result<Exit, Central
         Command::Mirror(MirrorCommand::Enable { primary }) => Request::MirrorEnable { primary },
         Command::Mirror(MirrorCommand::Disable { at_once }) => Request::MirrorDisable { is_at_once: at_once },
         Command::Mirror(MirrorCommand::Show) => Request::MirrorShow,
+        Command::Preference(PreferenceCommand::Set { name, value }) => {
+            Request::PreferenceSet { name, is_on: value == Switch::On }
+        }
+        Command::Preference(PreferenceCommand::List) => Request::PreferenceList,
         Command::Patient(command) => home_stores::request(HomeKind::Patient, command),
         Command::Prescriber(command) => home_stores::request(HomeKind::Prescriber, command),
         Command::Visibility(VisibilityCommand::Add(JoinArguments { name, store })) => {

@@ -91,6 +91,17 @@ pub(super) fn done(request: &Request, done: &Done, form: Form, output: &mut dyn 
         }
         (Request::StoreList, false) => stores(value),
         (Request::StoreShow { .. }, false) => visibility::store(value),
+        (Request::PreferenceSet { .. }, false) => {
+            let (name, state) = (plain(&value["preference"]), if value["is_on"] == true { "on" } else { "off" });
+            format!("{name} is {state}{}\n", if value["is_new"] == true { "" } else { " already; nothing was done" })
+        }
+        (Request::PreferenceList, false) => {
+            let rows = items(value, "preferences").iter().map(|preference| {
+                let state = if preference["is_on"] == true { "on" } else { "off" };
+                vec![plain(&preference["preference"]), state.to_owned(), plain(&preference["meaning"])]
+            });
+            table(&["PREFERENCE", "IS", "ON MEANS THAT"], rows)
+        }
         (Request::StoreResync { .. }, false) => visibility::resync(value),
         (Request::StoreSetRole { .. }, false) => {
             format!("store {} is {} on site {}\n", plain(&value["store"]), plain(&value["role"]), value["site"])

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use domain::catalogue::{DataType, Table};
+use domain::describe::MERGED_BY;
 use domain::merge::Alias;
 use domain::scope::Scope;
 use domain::store::NAME_TABLE;
@@ -50,7 +51,7 @@ pub(super) fn explain(center: &Center, table: &str, id: &str) -> Result<Done, Ce
         "table": known.name(),
         "id": id,
         "type": data_type.as_str(),
-        "written_by": written_by(data_type, known.stays_with_central() && !explained.is_of_patient, &mirror),
+        "written_by": written_by(known, data_type, known.stays_with_central() && !explained.is_of_patient, &mirror),
         "goes_to": data_type.goes_to(),
         "is_supported": is_supported,
         "is_here": data.is_some(),
@@ -134,7 +135,10 @@ fn kept_json(entry: &KeptEntry) -> Value {
 }
 
 /// Who may write a record, for people.
-fn written_by(data_type: DataType, stays_with_central: bool, mirror: &Value) -> String {
+fn written_by(table: &Table, data_type: DataType, stays_with_central: bool, mirror: &Value) -> String {
+    if table.merges().is_some() && data_type == DataType::Patient {
+        return MERGED_BY.to_owned();
+    }
     if !data_type.is_centrals() || stays_with_central {
         return data_type.written_by().to_owned();
     }
@@ -192,12 +196,16 @@ fn lane_json(lane: &LaneStanding, data_type: DataType) -> Value {
         Scope::StorePartners(store) => format!("partners of store {store} will receive it"),
         Scope::Visible => match &lane.visible_key {
             Some(VisibleKey::Name(patient)) if data_type == DataType::Patient => format!(
-                "the home store's site receives it, and sites with a store, active or collector, in which patient {patient} is visible"
+                "the home store's site receives it, and sites with a store, active or collector, in which patient {patient} is visible, or \
+                 one that was merged with it"
             ),
             Some(VisibleKey::Prescriber(prescriber)) => format!(
                 "the home store's site receives it, and sites with a store, active or collector, in which prescriber {prescriber} is visible, \
-                 or with a dispensary in which it has prescribed"
+                 or with a dispensary in which it has prescribed; the same of those that were merged with it"
             ),
+            Some(VisibleKey::Prescriptions(patient)) => {
+                format!("sites with a store, active or collector, in which patient {patient} is visible receive it")
+            }
             Some(key) => format!("sites that see {key} receive it"),
             None => "sites that see it receive it".to_owned(),
         },

@@ -5,6 +5,7 @@ mod home_stores;
 mod import;
 mod merge;
 mod mirror;
+mod preferences;
 mod records;
 mod request;
 mod set_aside;
@@ -46,6 +47,8 @@ pub fn perform(
         Request::StoreAdd { store, site } => sites::give_store(center, &store, &site),
         Request::StoreList => sites::list_stores(center),
         Request::StoreShow { store } => visibility::show_store(center, &store),
+        Request::PreferenceSet { name, is_on } => preferences::set(center, &name, is_on),
+        Request::PreferenceList => preferences::list(center),
         Request::StoreResync { store } => visibility::resync(center, &store),
         Request::StoreSetRole { store, site, role } => visibility::set_role(center, &store, &site, &role),
         Request::VisibilityAdd { name, store } => visibility::set(center, &name, &store, true),

@@ -86,6 +86,15 @@ pub enum Request {
         /// The store's id.
         store: String,
     },
+    /// Switch a preference on or off.
+    PreferenceSet {
+        /// Which.
+        name: String,
+        /// On or off.
+        is_on: bool,
+    },
+    /// Every preference, and whether it is on.
+    PreferenceList,
     /// Make a name visible in a store.
     VisibilityAdd {
         /// The name's id.
@@ -172,6 +181,7 @@ impl Request {
             | Self::StoreShow { .. }
             | Self::VisibilityList(_)
             | Self::MirrorShow
+            | Self::PreferenceList
             | Self::HomeTransfers(_)
             | Self::SetAsideList(_)
             | Self::Records(_)
@@ -185,6 +195,7 @@ impl Request {
             | Self::SetAsideDismiss { .. }
             | Self::StoreAdd { .. }
             | Self::StoreResync { .. }
+            | Self::PreferenceSet { .. }
             | Self::StoreSetRole { .. }
             | Self::MirrorEnable { .. }
             | Self::MirrorDisable { .. }

@@ -11,6 +11,7 @@ use domain::store::NAME_TABLE;
 use domain::visibility::{PRESCRIBER_TABLE, VisibleKey};
 use protocol::ids::{RecordId, SiteId};
 use protocol::row::Row;
+use sql::SqlExt;
 
 use super::batch::Batch;
 use super::error::StoreError;
@@ -68,21 +69,6 @@ impl Aliases {
                 JOIN {table} other ON other.stands_for = one.stands_for WHERE one.{column} = ?2)"
         )
     }
-
-    /// The stores by which a name is seen, or a prescriber. ?1: the name. ?2: its key.
-    fn stores(self) -> &'static str {
-        match self {
-            Self::Names => {
-                "SELECT store FROM visibility WHERE name = ?1
-                 UNION SELECT store FROM home_store WHERE visible_key = ?2"
-            }
-            Self::Prescribers => {
-                "SELECT store FROM prescriber_visibility WHERE prescriber = ?1
-                 UNION SELECT store FROM prescribed WHERE prescriber = ?1
-                 UNION SELECT store FROM home_store WHERE visible_key = ?2"
-            }
-        }
-    }
 }
 
 impl Batch<'_> {
@@ -95,30 +81,52 @@ impl Batch<'_> {
     ) -> Result<(), StoreError> {
         let of = merges.merges().map(|table| self.catalogue.table_name(table));
         let Some(aliases) = of.and_then(|table| Aliases::of(&table)) else { return Ok(()) };
-        let [table, column, _] = aliases.words();
-        let into = row.and_then(|row| merge::into_of(merges, row).ok());
-        let mut names = self.same_as(aliases, from)?;
-        if let Some(name) = &into {
-            names.extend(self.same_as(aliases, name)?);
+        match row.and_then(|row| merge::into_of(merges, row).ok()) {
+            Some(into) => self.join_aliases(aliases, from, &into),
+            None => self.part_aliases(aliases, merges, from),
         }
+    }
+
+    /// Two are one from now on, and all that are one with either. Only sites that saw one side and not the other come to see something.
+    fn join_aliases(&mut self, aliases: Aliases, from: &RecordId, into: &RecordId) -> Result<(), StoreError> {
+        let [table, column, _] = aliases.words();
+        let (gone, stays) = (self.end_of(aliases, from)?, self.end_of(aliases, into)?);
+        if gone == stays {
+            return Ok(());
+        }
+        let (ours, theirs) = (self.same_as(aliases, from)?, self.same_as(aliases, into)?);
+        let (our_sites, their_sites) = (self.sites_seeing(aliases, from)?, self.sites_seeing(aliases, into)?);
+        let sql = format!("UPDATE {table} SET stands_for = ?2 WHERE stands_for = ?1");
+        self.sql.execute(&sql, &[gone.as_str().into(), stays.as_str().into()])?;
+        let sql =
+            format!("INSERT INTO {table} ({column}, stands_for) VALUES (?1, ?2) ON CONFLICT ({column}) DO NOTHING");
+        for name in [&gone, &stays] {
+            self.sql.execute(&sql, &[name.as_str().into(), stays.as_str().into()])?;
+        }
+        for (names, seeing, others) in [(&theirs, &our_sites, &their_sites), (&ours, &their_sites, &our_sites)] {
+            for site in seeing.difference(others) {
+                for name in names {
+                    self.look_again(*site, &aliases.key(name.clone()))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A merge was undone: what is one is worked out anew from the rows that are left.
+    fn part_aliases(&mut self, aliases: Aliases, merges: &Table, from: &RecordId) -> Result<(), StoreError> {
+        let [table, column, _] = aliases.words();
+        let names = self.same_as(aliases, from)?;
+        let sites = self.sites_seeing(aliases, from)?;
         for name in &names {
             self.sql.execute(&format!("DELETE FROM {table} WHERE {column} = ?1"), &[name.as_str().into()])?;
         }
+        let sql =
+            format!("INSERT INTO {table} ({column}, stands_for) VALUES (?1, ?2) ON CONFLICT ({column}) DO NOTHING");
         for name in &names {
             let end = merge::resolve(name, |id| self.alias(merges, id))?;
             for (name, end) in [(name, &end), (&end, &end)].into_iter().filter(|_| *name != end) {
-                self.sql.execute(
-                    &format!(
-                        "INSERT INTO {table} ({column}, stands_for) VALUES (?1, ?2) ON CONFLICT ({column}) DO NOTHING"
-                    ),
-                    &[name.as_str().into(), end.as_str().into()],
-                )?;
-            }
-        }
-        let mut sites: BTreeSet<SiteId> = BTreeSet::new();
-        for name in &names {
-            for store in self.stores_seeing(aliases, name)? {
-                sites.extend(self.sites_with(&store)?);
+                self.sql.execute(&sql, &[name.as_str().into(), end.as_str().into()])?;
             }
         }
         for site in sites {
@@ -129,14 +137,18 @@ impl Batch<'_> {
         Ok(())
     }
 
-    fn stores_seeing(&mut self, aliases: Aliases, name: &RecordId) -> Result<Vec<RecordId>, StoreError> {
-        let key = aliases.key(name.clone()).to_text();
-        let mut stores = Vec::new();
-        self.sql.query(aliases.stores(), &[name.as_str().into(), (&key).into()], &mut |row| {
-            stores.push(text::record_id(row, 0)?);
-            Ok(ControlFlow::Continue(()))
-        })?;
-        Ok(stores)
+    fn end_of(&mut self, aliases: Aliases, name: &RecordId) -> Result<RecordId, StoreError> {
+        let [table, column, _] = aliases.words();
+        let sql = format!("SELECT stands_for FROM {table} WHERE {column} = ?1");
+        let end = self.sql.query_one(&sql, &[name.as_str().into()], |row| text::record_id(row, 0))?;
+        Ok(end.unwrap_or_else(|| name.clone()))
+    }
+
+    /// Sites that see a name, or a prescriber, and so all that are one with it.
+    fn sites_seeing(&mut self, aliases: Aliases, name: &RecordId) -> Result<BTreeSet<SiteId>, StoreError> {
+        let sql = "SELECT site FROM site_sees WHERE visible_key = ?1";
+        let sites = self.site_list(sql, &[(&aliases.key(name.clone()).to_text()).into()])?;
+        Ok(sites.into_iter().collect())
     }
 
     /// Follows the merges of before names were joined by them.

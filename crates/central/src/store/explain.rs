@@ -15,6 +15,7 @@ use super::kept::KeptEntries;
 use super::merging::MergedRecord;
 use super::reading::{Reading, RecordRow};
 use super::records::damaged_record;
+use super::visibility::keys_of_lane;
 use super::{text, unsigned};
 
 /// Sites that are named of those that have not read a lane as far as a record; the others are counted.
@@ -199,9 +200,12 @@ impl Reading<'_> {
                     UNION SELECT site FROM store_role WHERE store = ?2 AND is_in_force = 1)"
             }
             Scope::Visible => {
-                "site.id IN (SELECT site_sees.site FROM site_sees JOIN lane ON site_sees.visible_key IN (lane.visible_key, '*')
-                    JOIN scope ON scope.number = lane.scope
+                concat!(
+                    "site.id IN (SELECT site_sees.site FROM site_sees JOIN lane ON site_sees.visible_key IN ",
+                    keys_of_lane!(),
+                    " JOIN scope ON scope.number = lane.scope
                     WHERE scope.id = ?1 AND lane.position = ?4) AND ?2 = ?2"
+                )
             }
             // Of these only the site knows whose it is; and nobody receives a store as its partners do yet.
             Scope::Gained(_) | Scope::StorePartners(_) | Scope::Unknown(_) => return Ok(()),

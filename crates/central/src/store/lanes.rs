@@ -16,6 +16,7 @@ use super::error::StoreError;
 use super::limits::{CURSOR_AGE_MAX, LOOKED_AT_MAX};
 use super::reading::Reading;
 use super::records::{check_record, damaged_record};
+use super::visibility::keys_of_lane;
 use super::{state, text, time_line, unsigned};
 
 /// Bytes of a row on a page beside its id and columns, at most: flags, position, table.
@@ -50,16 +51,23 @@ struct Ready {
 }
 
 /// The last column: whether the row is for the site ?3. Of one that is not, nothing else is to be read.
-const LANE_COLUMNS: &str =
+const LANE_COLUMNS: &str = concat!(
     "SELECT lane.position, record.number, record.table_name, record.id, lane.is_tombstone, record.data,
         record.parent_table, record.parent_id, lane.echo_journal, record.store, record.position, record.checksum,
         record.number IS NOT NULL
     FROM lane LEFT JOIN record ON record.number = lane.record AND (lane.visible_key IS NULL OR EXISTS (
-        SELECT 1 FROM site_sees WHERE site_sees.site = ?3 AND site_sees.visible_key IN (lane.visible_key, '*')))";
+        SELECT 1 FROM site_sees WHERE site_sees.site = ?3 AND site_sees.visible_key IN ",
+    keys_of_lane!(),
+    "))"
+);
 
 /// The same as a condition of a query on lanes, in which the site is ?5.
-const IS_SEEN: &str = "(lane.visible_key IS NULL OR EXISTS (
-    SELECT 1 FROM site_sees WHERE site_sees.site = ?5 AND site_sees.visible_key IN (lane.visible_key, '*')))";
+const IS_SEEN: &str = concat!(
+    "(lane.visible_key IS NULL OR EXISTS (
+        SELECT 1 FROM site_sees WHERE site_sees.site = ?5 AND site_sees.visible_key IN ",
+    keys_of_lane!(),
+    "))"
+);
 
 impl Reading<'_> {
     /// The next rows of a lane for a site: a page's worth behind a cursor, each row after its header if that is above the

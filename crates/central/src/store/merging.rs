@@ -78,6 +78,7 @@ impl Batch<'_> {
             let what = format!("records of {} that are {} data are not merged", table.name(), data_type.as_str());
             return Err(StoreError::refused("merge_table", &what));
         };
+        let asked = [from, into];
         let (from, into) = match merge::plan(from, into, |id| self.alias(merges, id))? {
             Plan::Done(both) => return Ok(Merge::Nothing { both }),
             Plan::Alias { from, into } => (from, into),
@@ -91,7 +92,13 @@ impl Batch<'_> {
         }
         let row = Row::new(columns).expect("two ids are within every limit");
         let key = (merges.reference().clone(), from.clone());
-        self.write_own(key, Operation::Put(row))?;
+        if let Err(reason) = self.write_as_central(key, Operation::Put(row))? {
+            let stands = |asked: &RecordId, now: &RecordId| {
+                if asked == now { String::new() } else { format!("{asked} stands for {now}: ") }
+            };
+            let what = [stands(asked[0], &from), stands(asked[1], &into), reason.text].concat();
+            return Err(StoreError::refused(&reason.code, &what));
+        }
         // What waited may have been written behind it.
         let position = self.alias(merges, &from)?.map_or(Position::ZERO, |alias| alias.position);
         Ok(Merge::Done { from, into, position })

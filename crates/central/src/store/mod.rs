@@ -34,6 +34,7 @@ mod mirror;
 mod origin;
 mod patients;
 mod prescribers;
+mod prescriptions;
 mod pruning;
 mod reading;
 mod receive;

@@ -45,6 +45,9 @@ impl Batch<'_> {
                 self.look_again_at(site, &key)?;
             }
         }
+        if before.is_some() != home.is_some() {
+            self.follow_patient_of_prescriptions(&key)?;
+        }
         Ok(())
     }
 

@@ -41,6 +41,13 @@ pub(super) struct LaneRow {
     pub(super) visible_key: Option<String>,
 }
 
+impl LaneRow {
+    /// [`LaneRow::visible_key`].
+    pub(super) fn key(&self) -> Option<VisibleKey> {
+        self.visible_key.as_deref().and_then(VisibleKey::from_text)
+    }
+}
+
 /// Where a record comes to stand in a lane.
 #[derive(Debug, Clone, Copy)]
 struct LanePlace {
@@ -143,12 +150,13 @@ impl Batch<'_> {
         // has to be back-filled.
         self.follow_home(&table, &key.1, applied)?;
         self.follow_prescription(&table, applied.row.as_ref(), applied.store.as_ref())?;
+        let shared = self.shared_key(&table, applied, &lanes)?;
         let mut scopes = Vec::with_capacity(applied.scopes.len());
-        for scope in &applied.scopes {
+        for scope in applied.scopes.iter().chain(shared.as_ref().map(|_| &Scope::Visible)) {
             let scope_number = self.scope_number(scope)?;
             scopes.push(scope_number);
             let before = lanes.iter().find(|lane| lane.scope == scope_number);
-            let visible_key = applied.visible_key.as_ref().filter(|_| *scope == Scope::Visible);
+            let visible_key = applied.visible_key.as_ref().or(shared.as_ref()).filter(|_| *scope == Scope::Visible);
             let own = match visible_key.and(before) {
                 Some(_) => self.own_lanes_of(number)?,
                 None => Vec::new(),
@@ -166,6 +174,7 @@ impl Batch<'_> {
             self.follow_store(&table, &key.1, applied.row.as_ref())?;
         }
         self.follow_visibility(&table, &key.1, applied.row.as_ref())?;
+        self.follow_prescription_lines(&table, &key.1, applied.row.as_ref(), &lanes)?;
         // The record has left these scopes: their sites are told that it is gone there.
         for before in lanes.iter().filter(|lane| !lane.is_tombstone && !scopes.contains(&lane.scope)) {
             let place = LanePlace { scope: before.scope, position, is_tombstone: true, echo: None };
@@ -173,6 +182,20 @@ impl Batch<'_> {
             self.put_lane_row(number, place, Some(before), visible_key.as_ref())?;
         }
         Ok(number)
+    }
+
+    /// Puts a record at the head of one lane, for all who read that: central has something to say of it that is no change of the record.
+    pub(super) fn put_at_head(
+        &mut self,
+        number: i64,
+        scope: &Scope,
+        before: Option<&LaneRow>,
+        is_tombstone: bool,
+        visible_key: Option<&VisibleKey>,
+    ) -> Result<(), StoreError> {
+        let scope = self.scope_number(scope)?;
+        let position = self.state.next_position().0;
+        self.put_lane_row(number, LanePlace { scope, position, is_tombstone, echo: None }, before, visible_key)
     }
 
     /// The store that is kept beside a record; neither its data nor its place in any lane changes.

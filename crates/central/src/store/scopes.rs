@@ -7,13 +7,17 @@
 use domain::catalogue::Table;
 use domain::scope::Scope;
 use domain::store::{STORE_TABLE, is_dispensary};
+use protocol::control::{Control, ReadAnew};
 use protocol::ids::{RecordId, ScopeId, SiteId};
 use protocol::row::Row;
-use sql::Param;
+use sql::{Param, SqlExt};
 
 use super::batch::Batch;
 use super::error::StoreError;
 use super::unsigned;
+
+/// Control rows that wait for a site and tell it to read something anew, above which nobody tells it more of these.
+const RESYNCS_WAITING_MAX: i64 = 8;
 
 impl Batch<'_> {
     /// Follows a change of a store's record.
@@ -70,7 +74,7 @@ impl Batch<'_> {
 
     /// Sends the site at which a store is active once more what it sees and what its dispensaries need: the patients that are visible to
     /// it, with what hangs on them, prescribers and the words of prescriptions among that (`domain.md`, "Resync patient records when the
-    /// store is saved"). The site, and whether that was not under way already.
+    /// store is saved"). The site, and whether it was told so: not where it has that to read many times already.
     ///
     /// # Errors
     /// Refused with `unknown_store`, `store_at_central`, `not_enrolled`, `central_heals`.
@@ -93,14 +97,20 @@ impl Batch<'_> {
             }
             // What central has lost would go from the site, which is to hand it back.
             batch.refuse_while_healing(&format!("site {site} cannot be sent everything once more yet"))?;
-            let scopes = [Scope::Visible.to_id(), Scope::DispensarySites.to_id()];
-            let (has, under_way) = (batch.site(site)?.scopes.clone(), batch.site(site)?.drops.clone());
-            let mut is_new = false;
-            for scope in scopes.into_iter().filter(|scope| has.contains(scope) && !under_way.contains_key(scope)) {
-                batch.read_scope_anew(site, scope)?;
-                is_new = true;
+            // A site that does not come is not told the same without end. One that has read it already and has not said so is told anew.
+            let waiting = "SELECT count(*) FROM control WHERE site = ?1 AND code = ?2";
+            let code = Control::ReadAnew(ReadAnew { scope: Scope::Visible.to_id() }).to_parts().0;
+            let waiting = batch.sql.query_integer(waiting, &[site.0.into(), code.into()])?.unwrap_or(0);
+            if waiting >= RESYNCS_WAITING_MAX {
+                return Ok((site, false));
             }
-            Ok((site, is_new))
+            let has = batch.site(site)?.scopes.clone();
+            for scope in [Scope::Visible, Scope::DispensarySites].map(|scope| scope.to_id()) {
+                if has.contains(&scope) {
+                    batch.read_scope_anew(site, scope)?;
+                }
+            }
+            Ok((site, true))
         })
     }
 

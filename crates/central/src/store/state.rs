@@ -16,6 +16,7 @@ use sql::{Row, Sql, SqlExt};
 use super::error::StoreError;
 use super::holdings::Holdings;
 use super::mirror::Mirror;
+use super::prescriptions::{ARE_SHARED, ROUTED_THROUGH};
 use super::{StartEntropy, text, unsigned};
 
 /// See the module.
@@ -29,6 +30,9 @@ pub(super) struct State {
     pub(super) mirror: Mirror,
     /// Stores that serve patients.
     pub(super) dispensaries: BTreeSet<RecordId>,
+    /// Whether prescriptions go where their patient is visible, and up to which record those of before do; `None`: all of them.
+    pub(super) are_prescriptions_shared: bool,
+    pub(super) prescriptions_routed_through: Option<i64>,
     /// Collector copies in force.
     collectors: BTreeMap<SiteId, BTreeSet<RecordId>>,
     /// Set while central makes or takes back a join that answers another.
@@ -262,6 +266,8 @@ impl State {
         };
         let gained = scopes.iter().filter_map(own).collect();
         let waiting = count_waiting(sql)?;
+        let mut counter = |name: &str| sql.query_integer("SELECT value FROM counter WHERE name = ?1", &[name.into()]);
+        let (are_shared, routed_through) = (counter(ARE_SHARED)?, counter(ROUTED_THROUGH)?);
         Ok(Self {
             epoch: epoch(sql)?,
             position,
@@ -269,6 +275,8 @@ impl State {
             holdings,
             mirror: Mirror::load(sql)?,
             dispensaries,
+            are_prescriptions_shared: are_shared == Some(1),
+            prescriptions_routed_through: routed_through,
             collectors,
             makes_reverse: false,
             scopes,

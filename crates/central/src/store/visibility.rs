@@ -20,6 +20,7 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use domain::catalogue::Table;
+use domain::preference::PREFERENCE_TABLE;
 use domain::store::STORE_TABLE;
 use domain::visibility::{JOIN_TABLE, Join, PRESCRIBER_JOIN_TABLE, VisibleKey, name_of_store};
 use protocol::ids::{RecordId, SiteId};
@@ -46,6 +47,14 @@ fn sees_name() -> String {
                 WHERE home_store.store = present.store AND home_store.visible_key IN {same_keys}) LIMIT 1"
     )
 }
+
+/// What a site has to see to be given a row of a lane: its key, or to be given everything, which prescriptions are not part of.
+macro_rules! keys_of_lane {
+    () => {
+        "(lane.visible_key, CASE WHEN lane.visible_key >= 'r' AND lane.visible_key < 's' THEN lane.visible_key ELSE '*' END)"
+    };
+}
+pub(super) use keys_of_lane;
 
 /// Stores that are active at a site, or a collector there. ?1 site.
 pub(super) const PRESENT: &str = "SELECT store FROM store_site WHERE site = ?1
@@ -77,6 +86,7 @@ impl Batch<'_> {
     ) -> Result<(), StoreError> {
         match table.name() {
             STORE_TABLE => self.follow_store_name(id, row.and_then(|row| name_of_store(table, row)).as_ref()),
+            PREFERENCE_TABLE => self.follow_preference(table, id, row),
             JOIN_TABLE => self.follow_join(id, row.and_then(|row| Join::of(table, row)).as_ref()),
             PRESCRIBER_JOIN_TABLE => self.follow_prescriber_join(id, row.and_then(|row| Join::of(table, row)).as_ref()),
             _ if table.merges().is_some() => self.follow_merge(table, id, row),
@@ -201,7 +211,7 @@ impl Batch<'_> {
         match key {
             VisibleKey::Name(name) => self.look_again_at_name(site, name),
             VisibleKey::Prescriber(prescriber) => self.look_again_at_prescriber(site, prescriber),
-            VisibleKey::Store(_) => self.look_again(site, key),
+            VisibleKey::Store(_) | VisibleKey::Prescriptions(_) => self.look_again(site, key),
         }
     }
 
@@ -215,7 +225,25 @@ impl Batch<'_> {
                 self.sql.query_integer(&knows_prescriber(), &[site.0.into(), prescriber.as_str().into()])?.is_some()
             }
             VisibleKey::Store(store) => self.sees_store(site, store)?,
+            VisibleKey::Prescriptions(patient) => {
+                let key = VisibleKey::Name(patient.clone()).to_text();
+                let sql = "SELECT 1 FROM site_sees WHERE site = ?1 AND visible_key = ?2";
+                let sees = self.sql.query_integer(sql, &[site.0.into(), (&key).into()])?.is_some();
+                self.sees_prescriptions(patient, sees)?
+            }
         };
+        self.note_sight(site, key, sees)?;
+        match key {
+            VisibleKey::Name(name) if self.state.are_prescriptions_shared => {
+                let sees = self.sees_prescriptions(name, sees)?;
+                self.note_sight(site, &VisibleKey::Prescriptions(name.clone()), sees)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Notes whether a site sees a key, and what has to be carried out for it where that has changed.
+    fn note_sight(&mut self, site: SiteId, key: &VisibleKey, sees: bool) -> Result<(), StoreError> {
         let text = key.to_text();
         let row: [Param<'_>; 2] = [site.0.into(), (&text).into()];
         let noted = "SELECT 1 FROM site_sees WHERE site = ?1 AND visible_key = ?2";
@@ -333,7 +361,9 @@ impl Reading<'_> {
     /// Whether a site sees a key, or is given everything.
     pub(super) fn sees(&mut self, site: SiteId, key: &str) -> Result<bool, StoreError> {
         let sql = "SELECT 1 FROM site_sees WHERE site = ?1 AND visible_key IN (?2, ?3) LIMIT 1";
-        Ok(self.sql.query_integer(sql, &[site.0.into(), key.into(), EVERYTHING.into()])?.is_some())
+        // Prescriptions a primary is given only where it sees their patients as any site does.
+        let everything = if key.starts_with('r') { key } else { EVERYTHING };
+        Ok(self.sql.query_integer(sql, &[site.0.into(), key.into(), everything.into()])?.is_some())
     }
 
     /// Stores in which a name is visible, and names that are visible in a store, `limit` of each behind `after`. `is_made`: central made

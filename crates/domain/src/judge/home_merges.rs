@@ -57,16 +57,18 @@ impl Case<'_> {
         }))
     }
 
-    /// Who goes and who stays must be there to be merged; a merge is undone also where one of them was deleted.
+    /// Who goes and who stays must be there to be merged. A merge is undone also where one of them was deleted: of the one that goes the
+    /// store is kept with the merge, of the one that stays a device knows nothing any more, and it does not count.
     fn homes<V: View>(&self, view: &mut V, names: &Table, found: &Found, after: Option<&Row>) -> Step<Homes, V::Error> {
         let from = &self.entry.record;
         let Some(row) = after else {
-            let into = match found {
-                Found::Here { row, .. } => merge::into_of(self.table, row).ok(),
-                Found::Unknown | Found::Deleted { .. } => None,
+            let (into, kept) = match found {
+                Found::Here { row, store } => (merge::into_of(self.table, row).ok(), store.clone()),
+                Found::Unknown | Found::Deleted { .. } => (None, None),
             };
-            let into = into.map(|into| last_home(view, names, &into)).transpose()?.flatten();
-            return Ok(Ok(Homes { from: last_home(view, names, from)?, into }));
+            let into = into.map(|into| home_here(view, names, &into)).transpose()?.flatten();
+            let from = home_here(view, names, from)?.or_else(|| kept.map(PatientHome::plain));
+            return Ok(Ok(Homes { from, into }));
         };
         let mut homes = Homes { from: None, into: None };
         let into = merge::into_of(self.table, row).ok();
@@ -76,10 +78,17 @@ impl Case<'_> {
             match self.home_of(view, names, id)? {
                 Ok(Some(found)) => *home = Some(found),
                 Ok(None) => return Ok(Err(self.without_home(names, id))),
+                Err(Verdict::Refuse(refusal)) => return Ok(Err(self.not_there(names, id, refusal.code))),
                 Err(verdict) => return Ok(Err(verdict)),
             }
         }
         Ok(Ok(homes))
+    }
+
+    fn not_there(&self, names: &Table, id: &RecordId, code: RefusalCode) -> Verdict {
+        let state = if code == RefusalCode::HeaderDeleted { "was deleted" } else { "is not here" };
+        let what = format!("needs {} {id}, which {state}; both records must be there to be merged", names.name());
+        self.refused(RefusalCode::MergeRecordMissing, &what)
     }
 
     fn without_home(&self, names: &Table, id: &RecordId) -> Verdict {
@@ -93,31 +102,33 @@ impl Case<'_> {
             home.as_ref().map_or(Ok(None), |home| view.holding(&home.store))
         };
         let (from, into) = (held(&homes.from)?, held(&homes.into)?);
-        let is_own = |holding: Option<Holding>| holding.is_some_and(|holding| holding.site == self.author);
-        if let (Some(home), Some(holding)) = (&homes.from, from.filter(|_| is_own(from)))
-            && (is_own(into) || homes.into.is_none())
-        {
-            return Ok(self.number_at_home(home, holding).map_err(Verdict::Refuse));
-        }
         let noun = noun_of(names);
         // A device knows only what it holds itself.
-        if let (Some(from), Some(into)) = (from, into)
-            && from.site == into.site
+        if let (Some(home), Some(holding)) = (&homes.from, from)
+            && (homes.into.is_none() || into.is_some_and(|into| into.site == holding.site))
         {
+            if holding.site == self.author {
+                return Ok(self.number_at_home(home, holding).map_err(Verdict::Refuse));
+            }
             let what = format!(
                 "merges two {noun}s whose home stores are active at site {}, which merges them itself",
-                from.site
+                holding.site
             );
             return Ok(Err(self.refused(RefusalCode::NotHomeSite, &what)));
         }
         let authority = view.authority()?;
         Ok(self.by_authority(authority).map_err(|refusal| {
-            if matches!(authority, Authority::Frozen(_)) {
-                return Verdict::Refuse(refusal);
-            }
-            let store = |home: &Option<PatientHome>| home.as_ref().map_or_else(|| "none".to_owned(), |home| home.store.to_string());
+            let writer = match authority {
+                Authority::Frozen(_) => return Verdict::Refuse(refusal),
+                Authority::Primary(holding) => format!("the primary, site {}, merges them", holding.site),
+                Authority::Central => "central merges them, or the primary of a mirrored system".to_owned(),
+            };
+            let store = |home: &Option<PatientHome>| match home {
+                Some(home) => format!("store {}", home.store),
+                None => "none".to_owned(),
+            };
             let what = format!(
-                "merges {noun}s whose home stores, {} and {}, are not both active at site {}; whoever writes central data merges them",
+                "merges {noun}s whose home stores, {} and {}, are not both active at site {}; {writer}",
                 store(&homes.from),
                 store(&homes.into),
                 self.author
@@ -127,11 +138,10 @@ impl Case<'_> {
     }
 }
 
-/// The home of a record, also of one that was deleted.
-fn last_home<V: View>(view: &mut V, names: &Table, id: &RecordId) -> Result<Option<PatientHome>, V::Error> {
+/// The home of a record that is here.
+fn home_here<V: View>(view: &mut V, names: &Table, id: &RecordId) -> Result<Option<PatientHome>, V::Error> {
     Ok(match view.record(names.reference(), id)? {
         Found::Here { row, store: Some(store) } => Some(PatientHome::of(&row, store)),
-        Found::Deleted { store: Some(store) } => Some(PatientHome::plain(store)),
         Found::Here { .. } | Found::Deleted { .. } | Found::Unknown => None,
     })
 }

@@ -56,7 +56,8 @@ impl Case<'_> {
         {
             if before != into {
                 let what = format!(
-                    "says that it was merged into {before}; merge {before} into {into}, or delete this row first to undo that"
+                    "says that it was merged into {before}; whoever may do so merges {before} into {into}, or undoes this first by deleting \
+                     the row"
                 );
                 return Ok(Err(self.refuse(RefusalCode::MergeFixed, &what)));
             }
@@ -77,6 +78,12 @@ impl Case<'_> {
         if end == self.entry.record {
             let what = format!("would be merged into {into}, which stands for it already; nothing is to be done");
             return Ok(Err(self.refuse(RefusalCode::MergeCircle, &what)));
+        }
+        // Else it would stand for what nobody shows.
+        if end != into
+            && let Some(refused) = self.cannot_merge(view, merged, &end, store)?
+        {
+            return Ok(Err(refused));
         }
         Ok(Ok(Effect::Write))
     }
@@ -126,6 +133,29 @@ impl Case<'_> {
                 format!("would merge name {record}, which is that of store {store}; names of stores are not merged");
             self.refuse(RefusalCode::MergeOfStore, &what)
         }))
+    }
+
+    /// Why a name may not be made under this id: it was merged as one of another kind, and stands for others or others
+    /// for it.
+    pub(super) fn merged_as_other_kind<V: View>(
+        &self,
+        view: &mut V,
+        data_type: DataType,
+    ) -> Result<Option<Refusal>, V::Error> {
+        if self.table.name() != NAME_TABLE {
+            return Ok(None);
+        }
+        let id = &self.entry.record;
+        let own = self.catalogue.merges_of_type(self.table, data_type).map(Table::name);
+        for merges in self.catalogue.merges_of(self.table).filter(|merges| Some(merges.name()) != own) {
+            let is_merged = matches!(view.record(merges.reference(), id)?, Found::Here { .. })
+                || view.merged_into(merges.reference(), id)?.is_some();
+            if is_merged {
+                let what = format!("was merged before, in {}; undo that first, or give another id", merges.name());
+                return Ok(Some(self.refuse(RefusalCode::MergeTable, &what)));
+            }
+        }
+        Ok(None)
     }
 
     /// Why a store may not have the name that it would get: that is a patient, or was merged, and names of stores are neither.

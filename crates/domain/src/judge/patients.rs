@@ -174,6 +174,11 @@ impl Case<'_> {
             let what = "was a name of central's and was deleted; give the patient an id of its own";
             return Ok(Some(self.refuse(RefusalCode::CentralData, what)));
         }
+        if self.author == SiteId::CENTRAL
+            && let Some(refused) = self.merged_as_other_kind(view, DataType::Patient)?
+        {
+            return Ok(Some(refused));
+        }
         Ok(view.store_of_name(&self.entry.record)?.map(|store| {
             let what = format!("is the name of store {store}, and no patient is; give the patient an id of its own");
             self.refuse(RefusalCode::PatientOfStore, &what)

@@ -16,6 +16,8 @@ const PRESCRIBER_PREFIX: &str = "c-";
 /// The tables of merges of what has a home store, with how the ids of that begin.
 pub const HOME_MERGES: [(&str, &str, &str); 2] =
     [("name", "outpost_patient_merge", PATIENT_PREFIX), ("clinician", "outpost_prescriber_merge", PRESCRIBER_PREFIX)];
+/// How the ids of prescriptions begin that name a patient.
+const SHARED_PREFIX: &str = "rp-";
 /// How the ids of prescriptions begin.
 const PRESCRIPTION_PREFIX: &str = "rx-";
 
@@ -69,6 +71,32 @@ impl Desk {
                 vec![edit("name_store_join", EditOp::Put, &format!("{patient}-in-{own}"), &data)]
             }
             _ => vec![gone("name", &patient)],
+        };
+        let group = Group { edits, request_id: None, recorded_at_ms: office.wall_ms };
+        Planned { how: How::Recorded(group), expected: Expected::Either }
+    }
+
+    /// A prescription of a few of the site's own, for a patient of a few, of this site or of another, or a line of it.
+    pub(super) fn of_prescription(office: &Office<'_>, random: &mut Random) -> Planned {
+        let own = store(office, random).to_owned();
+        let id = format!("{SHARED_PREFIX}{}-{}", office.site, random.below(5));
+        let patient = format!("{PATIENT_PREFIX}{}-{}", 2 + random.below(3), random.below(4));
+        let value = random.below(100);
+        let mode = if random.chance(900) { "dispensary" } else { "store" };
+        let line = format!("{id}-{}", random.below(3));
+        let edits = match random.below(10) {
+            0..=2 => {
+                let data = format!("{{\"store_ID\":{own:?},\"mode\":{mode:?},\"name_ID\":{patient:?}}}");
+                vec![edit("transact", EditOp::Put, &id, &data)]
+            }
+            3 => vec![edit("transact", EditOp::Patch, &id, &format!("{{\"name_ID\":{patient:?},\"mode\":{mode:?}}}"))],
+            4 => vec![edit("transact", EditOp::Patch, &id, &format!("{{\"comment\":\"{value}\"}}"))],
+            5..=7 => {
+                let data = format!("{{\"transaction_ID\":{id:?},\"quantity\":{value}}}");
+                vec![edit("trans_line", EditOp::Upsert, &line, &data)]
+            }
+            8 => vec![gone("trans_line", &line)],
+            _ => vec![gone("transact", &id)],
         };
         let group = Group { edits, request_id: None, recorded_at_ms: office.wall_ms };
         Planned { how: How::Recorded(group), expected: Expected::Either }

@@ -6,6 +6,7 @@ use domain::apply::apply;
 use domain::catalogue::{Catalogue, DataType};
 use domain::json;
 use domain::judge::Found;
+use domain::scope::Scope;
 use protocol::chain;
 use protocol::control::{Claim, Claims, Control, ControlRow, EntryPlace, Grant, Image, RefusedWaiting};
 use protocol::entry::{Entry, Operation};
@@ -285,7 +286,10 @@ impl Device {
         for row in &rows.rows {
             let key = (row.table.clone(), row.record.clone());
             let Some(image) = &row.row else {
-                self.base.remove(&key);
+                // A record goes only when no scope holds it (rule 5.18): prescriptions stand in two.
+                if !matches!(Scope::from_id(scope), Scope::Visible | Scope::Gained(_)) || !self.is_of_own_store(&key) {
+                    self.base.remove(&key);
+                }
                 continue;
             };
             let table = catalogue.table(&row.table).unwrap();
@@ -299,6 +303,22 @@ impl Device {
         }
         self.cursors.insert(scope.clone(), rows.cursor);
         rows
+    }
+
+    /// Whether it is data of a store that the device holds.
+    fn is_of_own_store(&self, key: &Key) -> bool {
+        let catalogue = Catalogue::embedded();
+        let Some(table) = catalogue.table(&key.0).filter(|table| table.data_type() == DataType::Store) else {
+            return false;
+        };
+        let Some((_, row)) = self.base.get(key) else { return false };
+        if let Some(Ok(store)) = table.store_of(&key.1, row) {
+            return self.grants.contains_key(store.as_str());
+        }
+        match (table.parent(), table.header_of(row)) {
+            (Some(parent), Some(Ok(header))) => self.is_of_own_store(&(parent.table.clone(), header)),
+            _ => false,
+        }
     }
 
     /// Reads every lane to its end.

@@ -16,6 +16,7 @@ mod mirror;
 mod origin;
 mod patients;
 mod prescribers;
+mod prescriptions;
 mod receiving;
 mod scopes;
 mod sites;

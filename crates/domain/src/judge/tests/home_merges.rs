@@ -53,7 +53,9 @@ fn two_of_one_site_are_merged_there_and_whoever_sees_the_one_that_goes_is_told()
                 ("delete outpost_patient_merge P1g", "accept, S1, to what a site sees"),
                 (r#"put outpost_patient_merge P1a {"into_ID":"P2"}"#, "merge_fixed"),
                 (r#"put outpost_patient_merge P1 {"into_ID":"P1a"}"#, "merge_circle"),
-                (r#"put outpost_patient_merge P1 {"into_ID":"Pgone"}"#, "header_deleted"),
+                (r#"put outpost_patient_merge P1 {"into_ID":"Pgone"}"#, "merge_record_missing"),
+                // What it stands for is gone.
+                (r#"put outpost_patient_merge P1 {"into_ID":"P1g"}"#, "merge_record_missing"),
                 (r#"put outpost_patient_merge P1 {"into_ID":"N1"}"#, "not_a_patient"),
                 (r#"put outpost_patient_merge N1 {"into_ID":"P1"}"#, "not_a_patient"),
                 (r#"put outpost_name_merge P1 {"into_ID":"P2"}"#, "central_data"),
@@ -61,7 +63,7 @@ fn two_of_one_site_are_merged_there_and_whoever_sees_the_one_that_goes_is_told()
             ],
         );
     }
-    check(Side::Device, HERE, &[(r#"put outpost_patient_merge P1 {"into_ID":"new"}"#, "header_missing")]);
+    check(Side::Device, HERE, &[(r#"put outpost_patient_merge P1 {"into_ID":"new"}"#, "merge_record_missing")]);
     check(
         Side::Central,
         HERE,
@@ -156,4 +158,62 @@ fn no_dispensary_is_needed_and_one_that_is_on_its_way_is_not_merged() {
         world
     };
     check_in(leaving, Side::Device, HERE, &[(merge, "home_transfer")]);
+}
+
+/// A device keeps nothing of a patient that was deleted, but the merge has the home store of the one that went.
+#[test]
+fn a_merge_is_undone_where_the_one_that_went_is_gone_by_the_site_of_its_home_store() {
+    for gone in [true, false] {
+        let left = || {
+            let mut world = world();
+            if gone {
+                world.gone("name", "P1a", Some("S1"));
+                world.gone("name", "P1", Some("S1"));
+            } else {
+                for patient in ["P1a", "P1"] {
+                    let key = world.key("name", patient);
+                    world.records.remove(&key);
+                }
+            }
+            world
+        };
+        for side in BOTH {
+            let undo = "delete outpost_patient_merge P1a";
+            check_in(left, side, HERE, &[(undo, "accept, S1, to what a site sees")]);
+            for other in [SiteId::CENTRAL, ELSEWHERE] {
+                check_in(left, side, other, &[(undo, "not_home_site")]);
+            }
+        }
+    }
+}
+
+#[test]
+fn what_was_merged_as_a_name_becomes_no_patient_and_no_patient_becomes_a_name_that_was_merged() {
+    let named = || {
+        let mut world = world();
+        for name in ["NA", "NB"] {
+            world.gone("name", name, None);
+        }
+        world.here("outpost_name_merge", "NA", None, r#"{"into_ID":"NB"}"#);
+        world.gone("name", "P1a", Some("S1"));
+        world.gone("name", "free", None);
+        world
+    };
+    let patient = |id: &str| format!(r#"put name {id} {{"type":"patient","supplying_store_id":"S0"}}"#);
+    let name = |id: &str| format!(r#"put name {id} {{"type":"facility"}}"#);
+    let accepted = "accept, S0, to what a site sees";
+    check_in(
+        named,
+        Side::Device,
+        SiteId::CENTRAL,
+        &[
+            (&patient("NA"), "merge_table"),
+            (&patient("NB"), "merge_table"),
+            (&patient("free"), accepted),
+            (&name("NA"), "accept, to all sites"),
+            (&name("P1a"), "merge_table"),
+            (&name("P1"), "data_type_change"),
+            (&name("free"), "accept, to all sites"),
+        ],
+    );
 }

@@ -84,7 +84,7 @@ fn a_merge_that_says_nothing_new_or_the_opposite_changes_nothing() {
     );
     assert_eq!(
         reason(r#"put outpost_item_merge A {"into_ID":"D"}"#),
-        "outpost_item_merge A says that it was merged into B; merge B into D, or delete this row first to undo that (merge_fixed)"
+        "outpost_item_merge A says that it was merged into B; whoever may do so merges B into D, or undoes this first by deleting the row (merge_fixed)"
     );
 }
 
