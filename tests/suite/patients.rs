@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use crate::central_set_back::{backup, restore};
 use crate::support::agent::Agent;
 use crate::support::central::Central;
+use crate::support::corpus::CentralData;
 use crate::support::link::{Link, Mood};
 use crate::support::success;
 use crate::sync::{central_with_sites, same_records};
@@ -23,6 +24,21 @@ fn policy(id: &str, number: &str) -> String {
     edit("nameInsuranceJoin", "upsert", id, &json!({"ID": id, "nameID": "P", "policyNumberFull": number}))
 }
 
+fn dispensary(store: &str) -> String {
+    edit("store", "patch", store, &json!({"store_mode": "dispensary"}))
+}
+
+/// Two sites whose stores are dispensaries, of which neither sees the other.
+fn two_dispensaries() -> (Central, CentralData, [Agent; 2]) {
+    let (central, data) = central_with_sites(5, &["north", "south"]);
+    let agents = ["north", "south"].map(|name| Agent::initialised(&central, name));
+    central.import(&(dispensary(&data.stores[0]) + &dispensary(&data.stores[1])));
+    for agent in &agents {
+        agent.settle();
+    }
+    (central, data, agents)
+}
+
 /// Patient and policies as a side shows them.
 fn shown(agent: &Agent) -> (Value, Vec<String>) {
     let patient = agent.records("name").get("P").map_or(Value::Null, |patient| patient["first"].clone());
@@ -36,7 +52,6 @@ fn a_patient_made_offline_is_shared_by_visibility_and_edited_by_its_own_site_alo
     let [north, south] = ["north", "south"].map(|name| Agent::initialised(&central, name));
     let (exit, code) = north.fails(&["record", "--file", "-"], &patient(home));
     assert_eq!((exit, code.as_str()), (5, "no_dispensary"));
-    let dispensary = |store: &str| edit("store", "patch", store, &json!({"store_mode": "dispensary"}));
     central.import(&(dispensary(home) + &dispensary(other)));
     for agent in [&north, &south] {
         agent.settle();
@@ -103,14 +118,8 @@ fn a_patient_made_offline_is_shared_by_visibility_and_edited_by_its_own_site_alo
 
 #[test]
 fn a_patient_gets_another_home_store_once_its_old_home_has_sent_what_it_recorded_offline() {
-    let (central, data) = central_with_sites(5, &["north", "south"]);
+    let (central, data, [north, south]) = two_dispensaries();
     let (home, other) = (data.stores[0].as_str(), data.stores[1].as_str());
-    let [north, south] = ["north", "south"].map(|name| Agent::initialised(&central, name));
-    let dispensary = |store: &str| edit("store", "patch", store, &json!({"store_mode": "dispensary"}));
-    central.import(&(dispensary(home) + &dispensary(other)));
-    for agent in [&north, &south] {
-        agent.settle();
-    }
     north.record(&(patient(home) + &policy("R", "1")));
     north.settle();
     let first = |name: &str| edit("name", "patch", "P", &json!({"first": name}));
@@ -164,14 +173,8 @@ fn a_patient_gets_another_home_store_once_its_old_home_has_sent_what_it_recorded
 
 #[test]
 fn a_prescriber_is_known_where_it_has_prescribed_and_edited_at_home() {
-    let (central, data) = central_with_sites(5, &["north", "south"]);
+    let (central, data, [north, south]) = two_dispensaries();
     let (home, other) = (data.stores[0].as_str(), data.stores[1].as_str());
-    let [north, south] = ["north", "south"].map(|name| Agent::initialised(&central, name));
-    let dispensary = |store: &str| edit("store", "patch", store, &json!({"store_mode": "dispensary"}));
-    central.import(&(dispensary(home) + &dispensary(other)));
-    for agent in [&north, &south] {
-        agent.settle();
-    }
     let last_name =
         |agent: &Agent| agent.records("clinician").get("C").map(|prescriber| prescriber["last_name"].clone());
     north.record(&edit("clinician", "upsert", "C", &json!({"ID": "C", "store_ID": home, "last_name": "Ama"})));
@@ -214,14 +217,8 @@ fn a_prescriber_is_known_where_it_has_prescribed_and_edited_at_home() {
 
 #[test]
 fn a_patient_that_was_registered_twice_becomes_one_where_its_homes_are_or_at_central() {
-    let (central, data) = central_with_sites(5, &["north", "south"]);
+    let (central, data, [north, south]) = two_dispensaries();
     let (home, other) = (data.stores[0].as_str(), data.stores[1].as_str());
-    let [north, south] = ["north", "south"].map(|name| Agent::initialised(&central, name));
-    let dispensary = |store: &str| edit("store", "patch", store, &json!({"store_mode": "dispensary"}));
-    central.import(&(dispensary(home) + &dispensary(other)));
-    for agent in [&north, &south] {
-        agent.settle();
-    }
     let named = |id: &str, store: &str| {
         edit("name", "put", id, &json!({"type": "patient", "supplying_store_id": store, "name": id}))
     };
@@ -286,14 +283,8 @@ fn a_patient_that_was_registered_twice_becomes_one_where_its_homes_are_or_at_cen
 
 #[test]
 fn prescriptions_are_seen_where_their_patient_is_visible_while_the_preference_says_so() {
-    let (central, data) = central_with_sites(5, &["north", "south"]);
+    let (central, data, [north, south]) = two_dispensaries();
     let (home, other) = (data.stores[0].as_str(), data.stores[1].as_str());
-    let [north, south] = ["north", "south"].map(|name| Agent::initialised(&central, name));
-    let dispensary = |store: &str| edit("store", "patch", store, &json!({"store_mode": "dispensary"}));
-    central.import(&(dispensary(home) + &dispensary(other)));
-    for agent in [&north, &south] {
-        agent.settle();
-    }
     let prescription = |id: &str| {
         let row = json!({"store_ID": home, "mode": "dispensary", "name_ID": "P"});
         let line = json!({"transaction_ID": id, "quantity": 3});
@@ -341,7 +332,7 @@ fn a_central_that_was_set_back_gets_a_patient_again_from_its_home_site() {
     let (mut central, data) = central_with_sites(5, &["north", "south"]);
     let (home, other) = (data.stores[0].as_str(), data.stores[1].as_str());
     let [north, south] = ["north", "south"].map(|name| Agent::initialised(&central, name));
-    central.import(&edit("store", "patch", home, &json!({"store_mode": "dispensary"})));
+    central.import(&dispensary(home));
     north.settle();
     north.record(&(patient(home) + &policy("R", "1")));
     north.settle();
