@@ -9,13 +9,15 @@ use protocol::entry::Operation;
 use protocol::ids::RecordId;
 use sql::SqlExt;
 
+use super::aliases::Aliases;
 use super::batch::Batch;
 use super::error::StoreError;
 use super::text;
 
 impl Batch<'_> {
     /// Makes a name visible in a store by hand, or takes that back. Whether it is visible afterwards: where the store sees the name because
-    /// its own name is visible in a store of that name, it stays so until that is taken back.
+    /// its own name is visible in a store of that name, it stays so until that is taken back, and where it sees a name that was merged with
+    /// it.
     ///
     /// # Errors
     /// Refused with `unknown_store`, `unknown_name`, or `made_by_central` where nobody set by hand what is to be taken back.
@@ -51,7 +53,13 @@ impl Batch<'_> {
                 let row = batch.catalogue.table_by_name(JOIN_TABLE).map(|joins| join.to_row(joins));
                 batch.write_join(&join.derived_id(), Operation::Put(row.unwrap_or_default()))?;
             }
-            Ok(!batch.joins_of(&join)?.is_empty())
+            // By a name that is one with it the store may see it all the same.
+            for name in batch.same_as(Aliases::Names, name)? {
+                if !batch.joins_of(&Join { name, store: store.clone() })?.is_empty() {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
         })
     }
 

@@ -99,9 +99,12 @@ fn what_comes_to_be_seen_or_not_of_one_goes_for_those_that_are_one_with_it(world
     settle(world, &mut two);
     assert_eq!(held(&two), ["P", "Q", "F", "R", "P merged"]);
 
+    let by_other = |batch: &mut Batch<'_>| batch.set_visible(&id("Q"), &id("B"), false);
+    assert!(world.job(by_other), "by the one that it is one with");
     world.write(&["delete name_store_join J"]);
     settle(world, &mut two);
     assert_eq!(held(&two), ["F"]);
+    assert!(!world.job(by_other));
     // The home store of one is a way to see the other, also where it comes later.
     let home = world.job(|batch| batch.set_home_store(HomeKind::Patient, &id("Q"), &id("B"), true));
     assert_eq!(home, HomeStore::Set);
