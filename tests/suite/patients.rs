@@ -8,7 +8,7 @@ use crate::support::agent::Agent;
 use crate::support::central::Central;
 use crate::support::corpus::CentralData;
 use crate::support::link::{Link, Mood};
-use crate::support::success;
+use crate::support::{success, wait_until};
 use crate::sync::{central_with_sites, same_records};
 
 fn edit(table: &str, op: &str, id: &str, data: &Value) -> String {
@@ -304,6 +304,9 @@ fn prescriptions_are_seen_where_their_patient_is_visible_while_the_preference_sa
     assert_eq!(told, "prescriptions-where-visible is on\n");
     let told = success(&central.run(&[&set[..], &["on"]].concat(), ""));
     assert_eq!(told, "prescriptions-where-visible is on already; nothing was done\n");
+    wait_until("those of before are shared", || {
+        central.json(&["preference", "list"])["preferences"][0]["is_under_way"] == false
+    });
     assert!(success(&central.run(&["preference", "list"], "")).contains("prescriptions-where-visible  on  "));
     north.record(&prescription("U"));
     for agent in [&north, &south] {

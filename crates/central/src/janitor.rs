@@ -1,9 +1,12 @@
-//! A thread that does what nobody waits for: judges what exchanges left, and prunes the log of entries in bounded steps.
+//! A thread that does what nobody waits for, in bounded steps: judges what exchanges left, puts prescriptions of before where they are to
+//! be seen, and prunes the log of entries.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
+
+use domain::preference::Preference;
 
 use crate::center::Center;
 use crate::clock;
@@ -61,7 +64,8 @@ fn work_until_stopped(center: &Weak<Center>, stopped: &Receiver<()>) {
         }
         let Some(center) = center.upgrade() else { return };
         let now_ms = clock::monotonic_ms();
-        let worked = judge(&center).and_then(|has_more| {
+        let worked = judge(&center).and_then(|judges_more| {
+            let has_more = share(&center)? || judges_more;
             let mut prunes_more = false;
             if now_ms >= prune_at_ms {
                 prunes_more = prune(&center)?;
@@ -95,6 +99,18 @@ fn judge(center: &Center) -> Result<bool, WriteError> {
         center.judge_later(site);
     }
     Ok(true)
+}
+
+/// One step of putting prescriptions where their patients are visible; whether more is left.
+fn share(center: &Center) -> Result<bool, WriteError> {
+    match center.read(|reading| reading.is_under_way(Preference::PrescriptionsWhereVisible)) {
+        Ok(true) => center.write(|batch| batch.share_prescriptions_step()),
+        Ok(false) => Ok(false),
+        Err(error) => {
+            tracing::error!("the janitor cannot see whether prescriptions are to be shared, and looks again: {error}");
+            Ok(false)
+        }
+    }
 }
 
 /// One step of pruning; whether more is left.

@@ -446,7 +446,11 @@ impl World {
 
     /// Central shares prescriptions with the sites that see their patients, or does so no more.
     fn change_preferences(&mut self) -> Result<(), Violation> {
-        if !self.mix.has(Fault::Prescriptions) || !self.random.chance(250) {
+        if !self.mix.has(Fault::Prescriptions) {
+            return Ok(());
+        }
+        self.share_prescriptions()?;
+        if !self.random.chance(250) {
             return Ok(());
         }
         let wall_ms = self.wall_ms(self.centre.clock_off_ms);
@@ -460,6 +464,20 @@ impl World {
             Ok(Err(StoreError::Refused(_))) => Ok(()),
             Ok(Err(error)) | Err(error) => self.central_failed("preference", &error.to_string()),
         }
+    }
+
+    /// Some of those of before are put where they are to be seen.
+    fn share_prescriptions(&mut self) -> Result<(), Violation> {
+        for _ in 0..self.random.below(4) {
+            let wall_ms = self.wall_ms(self.centre.clock_off_ms);
+            let Some(live) = &mut self.centre.live else { return Ok(()) };
+            match live.store.batch(wall_ms, |batch| batch.share_prescriptions_step()) {
+                Ok(Ok(true)) => self.after_commit()?,
+                Ok(Ok(false)) => return self.after_commit(),
+                Ok(Err(error)) | Err(error) => return self.central_failed("share", &error.to_string()),
+            }
+        }
+        Ok(())
     }
 
     /// Central gives one of its sites another store, now and then.

@@ -260,8 +260,22 @@ impl World {
         Ok(step)
     }
 
-    /// What was left to be judged later is judged.
+    /// What was left to be judged later is judged, and prescriptions of before are put where they are to be seen.
     fn judge_rest(&mut self) -> Result<(), Violation> {
+        loop {
+            let wall_ms = self.wall_ms(0);
+            let Some(live) = &mut self.centre.live else { return violation("10", "central is not up") };
+            match live.store.batch(wall_ms, |batch| batch.share_prescriptions_step()) {
+                Ok(Ok(true)) => self.after_commit()?,
+                Ok(Ok(false)) => break,
+                Ok(Err(error)) | Err(error) => {
+                    return violation(
+                        "10",
+                        format!("central cannot share prescriptions though nothing is wrong: {error}"),
+                    );
+                }
+            }
+        }
         let sites: Vec<_> = self.devices.iter().map(|device| device.site).collect();
         for site in sites {
             let wall_ms = self.wall_ms(0);

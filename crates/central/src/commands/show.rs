@@ -97,7 +97,11 @@ pub(super) fn done(request: &Request, done: &Done, form: Form, output: &mut dyn 
         }
         (Request::PreferenceList, false) => {
             let rows = items(value, "preferences").iter().map(|preference| {
-                let state = if preference["is_on"] == true { "on" } else { "off" };
+                let state = match (&preference["is_on"], &preference["is_under_way"]) {
+                    (Value::Bool(true), Value::Bool(true)) => "on, not yet for all of before",
+                    (Value::Bool(true), _) => "on",
+                    _ => "off",
+                };
                 vec![plain(&preference["preference"]), state.to_owned(), plain(&preference["meaning"])]
             });
             table(&["PREFERENCE", "IS", "ON MEANS THAT"], rows)

@@ -25,7 +25,13 @@ pub(super) fn list(center: &Center) -> Result<Done, CentralError> {
     let mut preferences: Vec<Value> = Vec::new();
     for preference in Preference::ALL {
         let is_on = center.read(move |reading| reading.is_preference_on(preference))?;
-        preferences.push(json!({ "preference": preference.as_str(), "is_on": is_on, "meaning": preference.meaning() }));
+        let is_under_way = center.read(move |reading| reading.is_under_way(preference))?;
+        preferences.push(json!({
+            "preference": preference.as_str(),
+            "is_on": is_on,
+            "is_under_way": is_under_way,
+            "meaning": preference.meaning(),
+        }));
     }
     Ok(Done::ok(json!({ "preferences": preferences })))
 }

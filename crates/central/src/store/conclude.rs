@@ -115,7 +115,6 @@ impl Batch<'_> {
         let has_unjudged_journal = self.site(site)?.has_unjudged_journal;
         let sent = control.rows.last().map_or(ControlNumber(0), |row| row.number);
         let judged = self.judged_as_told(site, sent)?;
-        self.route_prescriptions_step()?;
         // Before what it receives is asked: a lane of its own may begin with it.
         let has_backfill = self.backfill_step(site)?;
         let scopes = self.scopes_with_cursors(head)?;

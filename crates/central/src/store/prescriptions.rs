@@ -2,7 +2,7 @@
 //!
 //! Beside the lane of their store they stand in the common one, with their patient as the key ([`VisibleKey::Prescriptions`]); the lines
 //! have that of their header. A site sees the key while it sees the patient. Who sees it changes in the commit that switches the
-//! preference; what was written before comes into the lane in bounded steps, one with each exchange, which a crash may follow.
+//! preference; what was written before comes into the lane in bounded steps, each of which a crash may follow.
 
 use std::ops::ControlFlow;
 
@@ -166,9 +166,16 @@ impl Batch<'_> {
         Ok(())
     }
 
-    /// Puts some of what was written before into the common lane: one bounded step.
-    pub(super) fn route_prescriptions_step(&mut self) -> Result<(), StoreError> {
-        let Some(after) = self.state.prescriptions_routed_through else { return Ok(()) };
+    /// Puts some of what was written before into the common lane: one bounded step. Whether more is left.
+    ///
+    /// # Errors
+    /// Those of a write.
+    pub fn share_prescriptions_step(&mut self) -> Result<bool, StoreError> {
+        self.job(Self::route_prescriptions)
+    }
+
+    fn route_prescriptions(&mut self) -> Result<bool, StoreError> {
+        let Some(after) = self.state.prescriptions_routed_through else { return Ok(false) };
         let rows_max = self.limits.backfill_step_rows_max;
         let sql = format!(
             "SELECT number, table_name, id, parent_id FROM record WHERE number > ?1 AND number <= ?2 AND data IS NOT NULL
@@ -205,7 +212,7 @@ impl Batch<'_> {
             let sql = "UPDATE counter SET value = ?2 WHERE name = ?1";
             self.sql.execute(sql, &[ROUTED_THROUGH.into(), through.into()])?;
         }
-        Ok(())
+        Ok(!is_over)
     }
 
     /// Puts a record into the common lane at its head, with a key, or as gone.
@@ -251,6 +258,18 @@ impl Batch<'_> {
 }
 
 impl Reading<'_> {
+    /// Whether what a preference asks for is not carried out yet for all that was written before it was switched on.
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`].
+    pub fn is_under_way(&mut self, preference: Preference) -> Result<bool, StoreError> {
+        let name = match preference {
+            Preference::PrescriptionsWhereVisible => ROUTED_THROUGH,
+        };
+        let sql = "SELECT value FROM counter WHERE name = ?1";
+        Ok(self.sql.query_integer(sql, &[name.into()])?.is_some())
+    }
+
     /// Whether a preference is on.
     ///
     /// # Errors

@@ -25,6 +25,7 @@ fn two(world: &mut World) -> (Device, Device) {
 
 fn switch(world: &mut World, is_on: bool) {
     world.job(|batch| batch.set_preference(Preference::PrescriptionsWhereVisible, is_on));
+    while world.job(|batch| batch.share_prescriptions_step()) {}
 }
 
 fn show(world: &mut World, store: &str) {
@@ -98,12 +99,16 @@ fn those_of_before_come_in_steps_with_their_lines_and_go_when_it_is_switched_off
     settle(world, &mut two);
     world.set_limits(|limits| limits.backfill_step_rows_max = 2);
 
-    switch(world, true);
+    world.job(|batch| batch.set_preference(Preference::PrescriptionsWhereVisible, true));
+    assert!(world.job(|batch| batch.share_prescriptions_step()));
     two.sync(world);
     let some = held(&two, &["T", "U", "V", "W"]);
-    assert!(some.len() < "T U V W".len(), "{some}");
-    // Switched on once more it goes on where it was.
+    assert_eq!(some, "T");
+    assert!(world.store.reading().is_under_way(Preference::PrescriptionsWhereVisible).unwrap());
+    // Switched on once more it goes on where it was, also when central starts anew.
+    world.restart(7);
     switch(world, true);
+    assert!(!world.store.reading().is_under_way(Preference::PrescriptionsWhereVisible).unwrap());
     for _ in 0..6 {
         settle(world, &mut two);
     }
