@@ -20,6 +20,8 @@ const TICK_MS: u64 = 500;
 const PRUNE_EVERY_MS: u64 = 60 * 60 * 1000;
 /// Entries pruned in one commit: a few milliseconds, so that exchanges hardly wait.
 pub const PRUNE_STEP_ENTRIES_MAX: u64 = 2_000;
+/// Prescriptions and lines that are shared in one commit.
+const SHARE_STEP_ROWS_MAX: u64 = 2_000;
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
 /// Runs until it is dropped.
@@ -104,7 +106,7 @@ fn judge(center: &Center) -> Result<bool, WriteError> {
 /// One step of putting prescriptions where their patients are visible; whether more is left.
 fn share(center: &Center) -> Result<bool, WriteError> {
     match center.read(|reading| reading.is_under_way(Preference::PrescriptionsWhereVisible)) {
-        Ok(true) => center.write(|batch| batch.share_prescriptions_step()),
+        Ok(true) => center.write(|batch| batch.share_prescriptions_step(SHARE_STEP_ROWS_MAX)),
         Ok(false) => Ok(false),
         Err(error) => {
             tracing::error!("the janitor cannot see whether prescriptions are to be shared, and looks again: {error}");

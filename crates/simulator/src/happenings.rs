@@ -470,8 +470,9 @@ impl World {
     fn share_prescriptions(&mut self) -> Result<(), Violation> {
         for _ in 0..self.random.below(4) {
             let wall_ms = self.wall_ms(self.centre.clock_off_ms);
+            let rows_max = self.random.range(1, 5);
             let Some(live) = &mut self.centre.live else { return Ok(()) };
-            match live.store.batch(wall_ms, |batch| batch.share_prescriptions_step()) {
+            match live.store.batch(wall_ms, |batch| batch.share_prescriptions_step(rows_max)) {
                 Ok(Ok(true)) => self.after_commit()?,
                 Ok(Ok(false)) => return self.after_commit(),
                 Ok(Err(error)) | Err(error) => return self.central_failed("share", &error.to_string()),

@@ -265,7 +265,7 @@ impl World {
         loop {
             let wall_ms = self.wall_ms(0);
             let Some(live) = &mut self.centre.live else { return violation("10", "central is not up") };
-            match live.store.batch(wall_ms, |batch| batch.share_prescriptions_step()) {
+            match live.store.batch(wall_ms, |batch| batch.share_prescriptions_step(5)) {
                 Ok(Ok(true)) => self.after_commit()?,
                 Ok(Ok(false)) => break,
                 Ok(Err(error)) | Err(error) => {

@@ -166,17 +166,16 @@ impl Batch<'_> {
         Ok(())
     }
 
-    /// Puts some of what was written before into the common lane: one bounded step. Whether more is left.
+    /// Puts some of what was written before into the common lane, `rows_max` records at most. Whether more is left.
     ///
     /// # Errors
     /// Those of a write.
-    pub fn share_prescriptions_step(&mut self) -> Result<bool, StoreError> {
-        self.job(Self::route_prescriptions)
+    pub fn share_prescriptions_step(&mut self, rows_max: u64) -> Result<bool, StoreError> {
+        self.job(|batch| batch.route_prescriptions(rows_max))
     }
 
-    fn route_prescriptions(&mut self) -> Result<bool, StoreError> {
+    fn route_prescriptions(&mut self, rows_max: u64) -> Result<bool, StoreError> {
         let Some(after) = self.state.prescriptions_routed_through else { return Ok(false) };
-        let rows_max = self.limits.backfill_step_rows_max;
         let sql = format!(
             "SELECT number, table_name, id, parent_id FROM record WHERE number > ?1 AND number <= ?2 AND data IS NOT NULL
                 AND table_name IN ('{TRANSACTION_TABLE}', '{TRANSACTION_LINE_TABLE}') ORDER BY number LIMIT ?3"

@@ -25,7 +25,7 @@ fn two(world: &mut World) -> (Device, Device) {
 
 fn switch(world: &mut World, is_on: bool) {
     world.job(|batch| batch.set_preference(Preference::PrescriptionsWhereVisible, is_on));
-    while world.job(|batch| batch.share_prescriptions_step()) {}
+    while world.job(|batch| batch.share_prescriptions_step(2)) {}
 }
 
 fn show(world: &mut World, store: &str) {
@@ -100,7 +100,7 @@ fn those_of_before_come_in_steps_with_their_lines_and_go_when_it_is_switched_off
     world.set_limits(|limits| limits.backfill_step_rows_max = 2);
 
     world.job(|batch| batch.set_preference(Preference::PrescriptionsWhereVisible, true));
-    assert!(world.job(|batch| batch.share_prescriptions_step()));
+    assert!(world.job(|batch| batch.share_prescriptions_step(2)));
     two.sync(world);
     let some = held(&two, &["T", "U", "V", "W"]);
     assert_eq!(some, "T");
