@@ -164,7 +164,12 @@ impl LocalCopy {
             if sweep.is_drop && !image.row.as_ref().is_some_and(|row| key.table.data_type_of(row).is_centrals()) {
                 continue;
             }
-            let ownership = self.own_number(&key, &image, &grants)?.unwrap_or(OwnershipNumber(0));
+            let own = self.own_number(&key, &image, &grants)?;
+            // Central takes a store's data from its own site alone, which hands back what it has of it.
+            if own.is_none() && self.is_of_other_store(&key, &image)? {
+                continue;
+            }
+            let ownership = own.unwrap_or(OwnershipNumber(0));
             lost.extend(self.lost_record(&key, image.row.as_ref().map(at_rest), ownership));
         }
         lost.sort_by_key(|record| record.depth);
@@ -307,6 +312,14 @@ impl LocalCopy {
         };
         let is_of = |granted: &str| store.as_ref().is_some_and(|store| store.as_str() == granted);
         Ok(grants.iter().find(|(granted, _)| is_of(granted)).map(|(_, ownership)| *ownership))
+    }
+
+    /// Whether it is data of a store, known as such, such as a prescription that another site shares.
+    fn is_of_other_store(&mut self, key: &Key, image: &Image) -> Result<bool, LocalCopyError> {
+        let Some(row) = image.row.as_ref().filter(|row| key.table.data_type_of(row) == DataType::Store) else {
+            return Ok(false);
+        };
+        Ok(image.store.is_some() || self.store_of_row(key, row, None)?.is_some())
     }
 
     /// Whether central writes a record also in a mirrored system: not the visibility of patients.

@@ -83,8 +83,9 @@ Rules that hold beside the table:
   and to the sites with an active or collector copy of a dispensary in which it has prescribed (`prescriber_ID` of a transaction of
   that store). A site makes such visibility as it does that of patients; central, or the primary, writes the rest.
 - A prescription is a transaction with mode `dispensary`; its patient is `name_ID`. It goes where its store goes, and while the
-  preference `prescriptions-where-visible` is on (`outpost-central preference set`) with its lines to every site with a store,
-  active or collector, in which the patient is visible. It is written by its store's site alone all the same.
+  preference `prescriptions-where-visible` is on (`outpost-central preference set`; central's also in a mirrored system) with its
+  lines to the site of the patient's home store, and to every site with a store, active or collector, in which the patient is
+  visible, or one that was merged with it. It is written by its store's site alone all the same.
 - A merge makes two records one. It is a record of ours (mSupply has no table for it that we know), in a table beside that of the
   records: its id is the record that goes, `into_ID` the one that stays. `outpost-central merge` writes it, in a mirrored system
   the primary by an edit, for items, units and names that are not those of stores (`merge_of_store`); both

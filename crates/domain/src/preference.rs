@@ -32,7 +32,7 @@ impl Preference {
     pub fn meaning(self) -> &'static str {
         match self {
             Self::PrescriptionsWhereVisible => {
-                "prescriptions go to every site where their patient is visible, not only to their store's"
+                "prescriptions go to every site where their patient is at home or visible, not only to their store's"
             }
         }
     }

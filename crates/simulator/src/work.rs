@@ -16,7 +16,9 @@ use crate::mix::{Fault, Mix};
 use crate::model::Expected;
 use crate::random::Random;
 
-pub use patients::{HOME_MERGES, LOCATION_MERGES, PATIENT_PREFIX, home_merge_edit, patient_join_edit};
+pub use patients::{
+    HOME_MERGES, LOCATION_MERGES, PATIENT_PREFIX, home_merge_edit, is_shared_by_other, patient_join_edit,
+};
 
 /// The table that devices declare and central does not know.
 pub const FOREIGN_TABLE: &str = "sim_extra";

@@ -311,3 +311,23 @@ fn a_primary_hands_the_visibility_of_patients_to_a_central_that_was_set_back_and
         assert_eq!((number("of P"), number("of N"), number("P")), (Some(3), Some(0), Some(0)));
     });
 }
+
+#[test]
+fn what_another_store_shared_is_not_handed_back_to_a_central_that_was_set_back() {
+    on_both(|site| {
+        let visible = Scope::Visible.to_id();
+        let shared = image_of("transact", "T", 90, r#"{"store_ID":"elsewhere","mode":"dispensary","name_ID":"P"}"#);
+        let line = image_of("trans_line", "L", 91, r#"{"transaction_ID":"T"}"#);
+        let page = site.page_of(&visible, vec![shared, line], true);
+        site.store_page(&page).unwrap();
+        site.copy.begin_other_time_line().unwrap();
+        let empty = site.page_of(&visible, Vec::new(), true);
+        site.store_page(&empty).unwrap();
+        site.copy.remember_sync(6, None).unwrap();
+
+        assert_eq!(site.copy.lost_in_step().unwrap(), []);
+
+        while site.copy.sweep_step().unwrap() {}
+        assert!(site.view("transact", "T").is_none() && site.view("trans_line", "L").is_none());
+    });
+}

@@ -204,7 +204,10 @@ fn lane_json(lane: &LaneStanding, data_type: DataType) -> Value {
                  or with a dispensary in which it has prescribed; the same of those that were merged with it"
             ),
             Some(VisibleKey::Prescriptions(patient)) => {
-                format!("sites with a store, active or collector, in which patient {patient} is visible receive it")
+                format!(
+                    "while prescriptions are shared (preference list) the site of the patient's home store receives it, and sites with a \
+                     store, active or collector, in which patient {patient} is visible, or one that was merged with it"
+                )
             }
             Some(key) => format!("sites that see {key} receive it"),
             None => "sites that see it receive it".to_owned(),

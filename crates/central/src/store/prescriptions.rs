@@ -197,9 +197,9 @@ impl Batch<'_> {
             let table = text::table(self.catalogue, &name);
             let key: Key = (table.reference().clone(), id);
             let Some(row) = self.read_record(&key)?.and_then(|stored| stored.row) else { continue };
-            if let Some(key) = self.key_of_prescription(&table, &table.canonical(row), header.as_ref())? {
-                self.put_shared(number, Some(&key))?;
-            }
+            // What ceased to be a prescription's while they were not shared goes out of the lane.
+            let key = self.key_of_prescription(&table, &table.canonical(row), header.as_ref())?;
+            self.put_shared(number, key.as_ref())?;
         }
         let is_over = !is_cut
             && self.sql.query_integer("SELECT 1 FROM record WHERE number > ?1 LIMIT 1", &[through.into()])?.is_none();

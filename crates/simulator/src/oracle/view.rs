@@ -8,6 +8,7 @@ use domain::judge::{Found, View};
 use protocol::ids::{JournalId, RecordId};
 
 use crate::model::{Columns, Key, Log, Version, Violation, columns_of, violation};
+use crate::work::is_shared_by_other;
 use crate::world::World;
 
 /// Records that are compared after a session, at most; all are at the end and after each start.
@@ -95,6 +96,10 @@ impl World {
     /// Whether a record is one that sites write: central's own may be held up by a forged edit.
     fn is_site_data(&self, index: usize, key: &Key) -> bool {
         let Some(device) = self.devices.get(index) else { return false };
+        // Of another site, which shares it.
+        if is_shared_by_other(device.site, &key.1) {
+            return false;
+        }
         device.catalogue().table_by_name(&key.0).is_ok_and(|table| table.data_type() == DataType::Store)
     }
 

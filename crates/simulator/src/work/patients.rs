@@ -131,6 +131,11 @@ impl Desk {
     }
 }
 
+/// Whether a record is a prescription of another site than this, or a line of one: it is shared where its patient is visible.
+pub fn is_shared_by_other(site: protocol::ids::SiteId, id: &str) -> bool {
+    id.strip_prefix(SHARED_PREFIX).is_some_and(|rest| !rest.starts_with(&format!("{site}-")))
+}
+
 /// Where one of a few patients is visible, or is no more.
 pub fn patient_join_edit(stores: &[String], random: &mut Random) -> domain::edit::Edit {
     let patient = format!("{PATIENT_PREFIX}{}-{}", 2 + random.below(3), random.below(4));

@@ -12,6 +12,7 @@ contract!(
     a_primary_is_given_no_prescriptions_that_it_does_not_see,
     a_name_that_becomes_a_patient_has_prescriptions_from_then_on,
     what_is_no_prescription_stays_in_its_store,
+    what_ceases_to_be_a_prescription_while_they_are_not_shared_is_none_afterwards,
 );
 
 /// Two dispensaries of which neither sees the other. The first has a patient P.
@@ -243,4 +244,23 @@ fn what_is_no_prescription_stays_in_its_store(world: &mut World) {
     // Nobody but central writes the preference.
     let record = format!(r#"put preference {} {{"value":false}}"#, Preference::PrescriptionsWhereVisible.id());
     assert_eq!(refused(world, &mut one, &record), ["central_data"]);
+}
+
+fn what_ceases_to_be_a_prescription_while_they_are_not_shared_is_none_afterwards(world: &mut World) {
+    let (mut one, mut two) = two(world);
+    switch(world, true);
+    for id in ["T", "U", "V"] {
+        prescribe(&mut one, id, "A", "P");
+    }
+    settle(world, &mut one);
+    switch(world, false);
+    one.record(&["delete transact T"]);
+    one.record(&[r#"patch transact U {"mode":"store"}"#]);
+    settle(world, &mut one);
+
+    switch(world, true);
+    show(world, "B");
+    settle(world, &mut two);
+
+    assert_eq!(held(&two, &["T", "U", "V"]), "V");
 }
