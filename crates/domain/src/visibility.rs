@@ -161,18 +161,21 @@ impl Join {
     }
 }
 
+/// Whether a table's records are transactions, prescriptions among them.
+pub fn is_transaction(table: &Table) -> bool {
+    table.name() == TRANSACTION_TABLE && matches!(table.reference(), TableRef::Known(_))
+}
+
 /// The patient of a prescription: a transaction with mode dispensary (`domain.md`, "Prescriptions").
 pub fn patient_of_prescription(table: &Table, row: &Row) -> Option<RecordId> {
-    let is_transaction = table.name() == TRANSACTION_TABLE && matches!(table.reference(), TableRef::Known(_));
     let mode = row.value(&table.column_ref(MODE_COLUMN));
-    let is_prescription = is_transaction && mode == Some(&Value::Text(PRESCRIPTION_MODE.to_owned()));
+    let is_prescription = is_transaction(table) && mode == Some(&Value::Text(PRESCRIPTION_MODE.to_owned()));
     table.id_in(row, JOIN_NAME_COLUMN).ok().filter(|_| is_prescription)
 }
 
 /// The prescriber that a transaction names: it has prescribed in the transaction's store.
 pub fn prescriber_of(table: &Table, row: &Row) -> Option<RecordId> {
-    let is_transaction = table.name() == TRANSACTION_TABLE && matches!(table.reference(), TableRef::Known(_));
-    table.id_in(row, PRESCRIBER_COLUMN).ok().filter(|_| is_transaction)
+    table.id_in(row, PRESCRIBER_COLUMN).ok().filter(|_| is_transaction(table))
 }
 
 /// The name of a store, from its own record.

@@ -3,7 +3,6 @@
 //! all of these among them, and `prescriber_alias` which prescribers.
 
 use std::collections::BTreeSet;
-use std::ops::ControlFlow;
 
 use domain::catalogue::Table;
 use domain::merge;
@@ -53,20 +52,21 @@ impl Aliases {
 
     /// A list for `IN`: ?2 and what is one with it.
     pub(super) fn same(self) -> String {
-        self.same_after("")
+        format!("({})", self.select_same("", "?2"))
     }
 
     /// The same as keys.
     pub(super) fn same_keys(self) -> String {
         let [_, _, letter] = self.words();
-        self.same_after(&format!("'{letter}' || "))
+        format!("({})", self.select_same(&format!("'{letter}' || "), "?2"))
     }
 
-    fn same_after(self, prefix: &str) -> String {
+    /// A parameter and what is one with it, each with something before it.
+    fn select_same(self, prefix: &str, name: &str) -> String {
         let [table, column, _] = self.words();
         format!(
-            "(SELECT {prefix}?2 UNION SELECT {prefix}other.{column} FROM {table} one
-                JOIN {table} other ON other.stands_for = one.stands_for WHERE one.{column} = ?2)"
+            "SELECT {prefix}{name} UNION SELECT {prefix}other.{column} FROM {table} one
+                JOIN {table} other ON other.stands_for = one.stands_for WHERE one.{column} = {name}"
         )
     }
 }
@@ -89,19 +89,18 @@ impl Batch<'_> {
 
     /// Two are one from now on, and all that are one with either. Only sites that saw one side and not the other come to see something.
     fn join_aliases(&mut self, aliases: Aliases, from: &RecordId, into: &RecordId) -> Result<(), StoreError> {
-        let [table, column, _] = aliases.words();
+        let [table, ..] = aliases.words();
         let (gone, stays) = (self.end_of(aliases, from)?, self.end_of(aliases, into)?);
         if gone == stays {
             return Ok(());
         }
         let (ours, theirs) = (self.same_as(aliases, from)?, self.same_as(aliases, into)?);
-        let (our_sites, their_sites) = (self.sites_seeing(aliases, from)?, self.sites_seeing(aliases, into)?);
+        let (our_sites, their_sites) =
+            (self.sites_seeing(&aliases.key(from.clone()))?, self.sites_seeing(&aliases.key(into.clone()))?);
         let sql = format!("UPDATE {table} SET stands_for = ?2 WHERE stands_for = ?1");
         self.sql.execute(&sql, &[gone.as_str().into(), stays.as_str().into()])?;
-        let sql =
-            format!("INSERT INTO {table} ({column}, stands_for) VALUES (?1, ?2) ON CONFLICT ({column}) DO NOTHING");
         for name in [&gone, &stays] {
-            self.sql.execute(&sql, &[name.as_str().into(), stays.as_str().into()])?;
+            self.put_alias(aliases, name, &stays)?;
         }
         for (names, seeing, others) in [(&theirs, &our_sites, &their_sites), (&ours, &their_sites, &our_sites)] {
             for site in seeing.difference(others) {
@@ -117,16 +116,15 @@ impl Batch<'_> {
     fn part_aliases(&mut self, aliases: Aliases, merges: &Table, from: &RecordId) -> Result<(), StoreError> {
         let [table, column, _] = aliases.words();
         let names = self.same_as(aliases, from)?;
-        let sites = self.sites_seeing(aliases, from)?;
+        let sites = self.sites_seeing(&aliases.key(from.clone()))?;
         for name in &names {
             self.sql.execute(&format!("DELETE FROM {table} WHERE {column} = ?1"), &[name.as_str().into()])?;
         }
-        let sql =
-            format!("INSERT INTO {table} ({column}, stands_for) VALUES (?1, ?2) ON CONFLICT ({column}) DO NOTHING");
         for name in &names {
             let end = merge::resolve(name, |id| self.alias(merges, id))?;
-            for (name, end) in [(name, &end), (&end, &end)].into_iter().filter(|_| *name != end) {
-                self.sql.execute(&sql, &[name.as_str().into(), end.as_str().into()])?;
+            if *name != end {
+                self.put_alias(aliases, name, &end)?;
+                self.put_alias(aliases, &end, &end)?;
             }
         }
         for site in sites {
@@ -137,6 +135,14 @@ impl Batch<'_> {
         Ok(())
     }
 
+    fn put_alias(&mut self, aliases: Aliases, name: &RecordId, end: &RecordId) -> Result<(), StoreError> {
+        let [table, column, _] = aliases.words();
+        let sql =
+            format!("INSERT INTO {table} ({column}, stands_for) VALUES (?1, ?2) ON CONFLICT ({column}) DO NOTHING");
+        self.sql.execute(&sql, &[name.as_str().into(), end.as_str().into()])?;
+        Ok(())
+    }
+
     fn end_of(&mut self, aliases: Aliases, name: &RecordId) -> Result<RecordId, StoreError> {
         let [table, column, _] = aliases.words();
         let sql = format!("SELECT stands_for FROM {table} WHERE {column} = ?1");
@@ -144,10 +150,10 @@ impl Batch<'_> {
         Ok(end.unwrap_or_else(|| name.clone()))
     }
 
-    /// Sites that see a name, or a prescriber, and so all that are one with it.
-    fn sites_seeing(&mut self, aliases: Aliases, name: &RecordId) -> Result<BTreeSet<SiteId>, StoreError> {
+    /// Sites that see a key, and so all that are one with it.
+    pub(super) fn sites_seeing(&mut self, key: &VisibleKey) -> Result<BTreeSet<SiteId>, StoreError> {
         let sql = "SELECT site FROM site_sees WHERE visible_key = ?1";
-        let sites = self.site_list(sql, &[(&aliases.key(name.clone()).to_text()).into()])?;
+        let sites = self.site_list(sql, &[(&key.to_text()).into()])?;
         Ok(sites.into_iter().collect())
     }
 
@@ -163,16 +169,6 @@ impl Batch<'_> {
 
     /// A name or prescriber and those that are one with it.
     pub(super) fn same_as(&mut self, aliases: Aliases, name: &RecordId) -> Result<BTreeSet<RecordId>, StoreError> {
-        let mut names = BTreeSet::from([name.clone()]);
-        let [table, column, _] = aliases.words();
-        let sql = format!(
-            "SELECT other.{column} FROM {table} one JOIN {table} other ON other.stands_for = one.stands_for
-             WHERE one.{column} = ?1"
-        );
-        self.sql.query(&sql, &[name.as_str().into()], &mut |row| {
-            names.insert(text::record_id(row, 0)?);
-            Ok(ControlFlow::Continue(()))
-        })?;
-        Ok(names)
+        Ok(self.ids(&aliases.select_same("", "?1"), name)?.into_iter().collect())
     }
 }

@@ -116,9 +116,7 @@ impl Reading<'_> {
         let (Some(joins), Some(RecordRow { id, data: Some(data), .. })) = (joins, record) else { return Ok(false) };
         let row = json::row_from_json(joins, id, data).map_err(|error| damaged_record(joins, id, &error))?;
         let Ok(name) = joins.id_in(&row, joined_column(joins)) else { return Ok(false) };
-        let key = VisibleKey::Name(name).to_text();
-        let sql = "SELECT 1 FROM home_store WHERE visible_key = ?1";
-        Ok(self.sql.query_integer(sql, &[(&key).into()])?.is_some())
+        self.is_patient(&name)
     }
 
     fn message_standing(

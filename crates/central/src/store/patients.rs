@@ -8,6 +8,7 @@ use sql::{Param, SqlExt};
 
 use super::batch::Batch;
 use super::error::StoreError;
+use super::reading::Reading;
 use super::text;
 
 impl Batch<'_> {
@@ -55,5 +56,13 @@ impl Batch<'_> {
     pub(super) fn at_home_in(&mut self, store: &RecordId) -> Result<Vec<VisibleKey>, StoreError> {
         let keys = self.texts("SELECT visible_key FROM home_store WHERE store = ?1", store)?;
         Ok(keys.iter().filter_map(|key| VisibleKey::from_text(key)).collect())
+    }
+}
+
+impl Reading<'_> {
+    /// Whether a name is a patient, also one that was deleted.
+    pub(super) fn is_patient(&mut self, name: &RecordId) -> Result<bool, StoreError> {
+        let key = VisibleKey::Name(name.clone()).to_text();
+        Ok(self.sql.query_integer("SELECT 1 FROM home_store WHERE visible_key = ?1", &[(&key).into()])?.is_some())
     }
 }

@@ -11,9 +11,11 @@ use domain::json;
 use domain::judge::Applied;
 use domain::preference::{PREFERENCE_TABLE, Preference};
 use domain::scope::Scope;
-use domain::visibility::{TRANSACTION_LINE_TABLE, TRANSACTION_TABLE, VisibleKey, patient_of_prescription};
+use domain::visibility::{
+    TRANSACTION_LINE_TABLE, TRANSACTION_TABLE, VisibleKey, is_transaction, patient_of_prescription,
+};
 use protocol::entry::Operation;
-use protocol::ids::{RecordId, SiteId, TableRef};
+use protocol::ids::{RecordId, TableRef};
 use protocol::row::Row;
 use sql::SqlExt;
 
@@ -26,7 +28,7 @@ use super::text;
 /// Name of the number that is 1 while prescriptions are shared.
 pub(super) const ARE_SHARED: &str = "are_prescriptions_shared";
 /// Name of the number of the record up to which they stand in the common lane; none where all do, or none is to.
-pub(super) const ROUTED_THROUGH: &str = "prescriptions_routed_through";
+const ROUTED_THROUGH: &str = "prescriptions_routed_through";
 /// Records that one step passes by at most, of whatever table.
 const PASSED_BY_MAX: i64 = 50_000;
 
@@ -39,11 +41,10 @@ impl Batch<'_> {
         self.job(|batch| {
             let table = batch.catalogue.table_by_name(PREFERENCE_TABLE);
             let table = table.map_err(|error| StoreError::refused(error.code(), &error.to_string()))?;
-            let key: Key = (table.reference().clone(), preference.id());
-            let before = batch.read_record(&key)?.and_then(|stored| stored.row);
-            if preference.is_on(table, before.as_ref()) == is_on {
+            if batch.reading().is_preference_on(preference)? == is_on {
                 return Ok(false);
             }
+            let key: Key = (table.reference().clone(), preference.id());
             batch.write_own(key, Operation::Put(preference.to_row(table, is_on)))?;
             Ok(true)
         })
@@ -70,7 +71,6 @@ impl Batch<'_> {
         }
         self.state.has_new_layout = true;
         self.state.are_prescriptions_shared = are_shared;
-        self.state.prescriptions_routed_through = are_shared.then_some(0);
         self.sql.execute("DELETE FROM counter WHERE name IN (?1, ?2)", &[ARE_SHARED.into(), ROUTED_THROUGH.into()])?;
         if are_shared {
             // Only who shares prescriptions looks for the lines of one.
@@ -125,7 +125,7 @@ impl Batch<'_> {
         row: &Row,
         header: Option<&RecordId>,
     ) -> Result<Option<VisibleKey>, StoreError> {
-        if table.name() == TRANSACTION_TABLE {
+        if is_transaction(table) {
             return Ok(patient_of_prescription(table, row).map(VisibleKey::Prescriptions));
         }
         let (Some(header), Ok(transactions)) = (header, self.catalogue.table_by_name(TRANSACTION_TABLE)) else {
@@ -144,7 +144,7 @@ impl Batch<'_> {
         row: Option<&Row>,
         lanes: &[LaneRow],
     ) -> Result<(), StoreError> {
-        if !self.state.are_prescriptions_shared || table.name() != TRANSACTION_TABLE || !is_of_prescriptions(table) {
+        if !self.state.are_prescriptions_shared || !is_transaction(table) {
             return Ok(());
         }
         let before = self.shared_lane(lanes)?.filter(|lane| !lane.is_tombstone).and_then(LaneRow::key);
@@ -175,7 +175,8 @@ impl Batch<'_> {
     }
 
     fn route_prescriptions(&mut self, rows_max: u64) -> Result<bool, StoreError> {
-        let Some(after) = self.state.prescriptions_routed_through else { return Ok(false) };
+        let sql = "SELECT value FROM counter WHERE name = ?1";
+        let Some(after) = self.sql.query_integer(sql, &[ROUTED_THROUGH.into()])? else { return Ok(false) };
         let sql = format!(
             "SELECT number, table_name, id, parent_id FROM record WHERE number > ?1 AND number <= ?2 AND data IS NOT NULL
                 AND table_name IN ('{TRANSACTION_TABLE}', '{TRANSACTION_LINE_TABLE}') ORDER BY number LIMIT ?3"
@@ -203,8 +204,6 @@ impl Batch<'_> {
         }
         let is_over = !is_cut
             && self.sql.query_integer("SELECT 1 FROM record WHERE number > ?1 LIMIT 1", &[through.into()])?.is_none();
-        self.state.has_new_layout = true;
-        self.state.prescriptions_routed_through = (!is_over).then_some(through);
         if is_over {
             self.sql.execute("DELETE FROM counter WHERE name = ?1", &[ROUTED_THROUGH.into()])?;
         } else {
@@ -233,23 +232,12 @@ impl Batch<'_> {
         Ok(lanes.iter().find(|lane| lane.scope == scope))
     }
 
-    /// Whether a name is a patient, also one that was deleted: who sees it sees its prescriptions where they are shared.
-    pub(super) fn sees_prescriptions(&mut self, patient: &RecordId, sees_patient: bool) -> Result<bool, StoreError> {
-        if !sees_patient || !self.state.are_prescriptions_shared {
-            return Ok(false);
-        }
-        let key = VisibleKey::Name(patient.clone()).to_text();
-        Ok(self.sql.query_integer("SELECT 1 FROM home_store WHERE visible_key = ?1", &[(&key).into()])?.is_some())
-    }
-
     /// A name came to be a patient, or ceases to be one: whoever sees it may see its prescriptions.
     pub(super) fn follow_patient_of_prescriptions(&mut self, key: &VisibleKey) -> Result<(), StoreError> {
         if !self.state.are_prescriptions_shared || !matches!(key, VisibleKey::Name(_)) {
             return Ok(());
         }
-        let sql = "SELECT site FROM site_sees WHERE visible_key = ?1 ORDER BY site";
-        let sites: Vec<SiteId> = self.site_list(sql, &[(&key.to_text()).into()])?;
-        for site in sites {
+        for site in self.sites_seeing(key)? {
             self.look_again(site, key)?;
         }
         Ok(())
@@ -283,6 +271,5 @@ impl Reading<'_> {
 }
 
 fn is_of_prescriptions(table: &Table) -> bool {
-    matches!(table.reference(), TableRef::Known(_))
-        && [TRANSACTION_TABLE, TRANSACTION_LINE_TABLE].contains(&table.name())
+    is_transaction(table) || table.name() == TRANSACTION_LINE_TABLE && matches!(table.reference(), TableRef::Known(_))
 }

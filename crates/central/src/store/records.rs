@@ -178,8 +178,7 @@ impl Batch<'_> {
         // The record has left these scopes: their sites are told that it is gone there.
         for before in lanes.iter().filter(|lane| !lane.is_tombstone && !scopes.contains(&lane.scope)) {
             let place = LanePlace { scope: before.scope, position, is_tombstone: true, echo: None };
-            let visible_key = before.visible_key.as_deref().and_then(VisibleKey::from_text);
-            self.put_lane_row(number, place, Some(before), visible_key.as_ref())?;
+            self.put_lane_row(number, place, Some(before), before.key().as_ref())?;
         }
         Ok(number)
     }
@@ -297,7 +296,7 @@ impl Batch<'_> {
                 key.as_deref().into(),
             ],
         )?;
-        match before.visible_key.as_deref().and_then(VisibleKey::from_text) {
+        match before.key() {
             Some(before) if Some(&before) != visible_key => self.take_from_those_who_saw(record, &before, visible_key),
             _ => Ok(()),
         }

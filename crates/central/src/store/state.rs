@@ -16,7 +16,7 @@ use sql::{Row, Sql, SqlExt};
 use super::error::StoreError;
 use super::holdings::Holdings;
 use super::mirror::Mirror;
-use super::prescriptions::{ARE_SHARED, ROUTED_THROUGH};
+use super::prescriptions::ARE_SHARED;
 use super::{StartEntropy, text, unsigned};
 
 /// See the module.
@@ -30,9 +30,8 @@ pub(super) struct State {
     pub(super) mirror: Mirror,
     /// Stores that serve patients.
     pub(super) dispensaries: BTreeSet<RecordId>,
-    /// Whether prescriptions go where their patient is visible, and up to which record those of before do; `None`: all of them.
+    /// Whether prescriptions go where their patient is visible.
     pub(super) are_prescriptions_shared: bool,
-    pub(super) prescriptions_routed_through: Option<i64>,
     /// Collector copies in force.
     collectors: BTreeMap<SiteId, BTreeSet<RecordId>>,
     /// Set while central makes or takes back a join that answers another.
@@ -266,8 +265,7 @@ impl State {
         };
         let gained = scopes.iter().filter_map(own).collect();
         let waiting = count_waiting(sql)?;
-        let mut counter = |name: &str| sql.query_integer("SELECT value FROM counter WHERE name = ?1", &[name.into()]);
-        let (are_shared, routed_through) = (counter(ARE_SHARED)?, counter(ROUTED_THROUGH)?);
+        let are_shared = sql.query_integer("SELECT value FROM counter WHERE name = ?1", &[ARE_SHARED.into()])?;
         Ok(Self {
             epoch: epoch(sql)?,
             position,
@@ -276,7 +274,6 @@ impl State {
             mirror: Mirror::load(sql)?,
             dispensaries,
             are_prescriptions_shared: are_shared == Some(1),
-            prescriptions_routed_through: routed_through,
             collectors,
             makes_reverse: false,
             scopes,

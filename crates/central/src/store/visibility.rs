@@ -225,17 +225,14 @@ impl Batch<'_> {
                 self.sql.query_integer(&knows_prescriber(), &[site.0.into(), prescriber.as_str().into()])?.is_some()
             }
             VisibleKey::Store(store) => self.sees_store(site, store)?,
-            VisibleKey::Prescriptions(patient) => {
-                let key = VisibleKey::Name(patient.clone()).to_text();
-                let sql = "SELECT 1 FROM site_sees WHERE site = ?1 AND visible_key = ?2";
-                let sees = self.sql.query_integer(sql, &[site.0.into(), (&key).into()])?.is_some();
-                self.sees_prescriptions(patient, sees)?
-            }
+            // They follow their patient.
+            VisibleKey::Prescriptions(patient) => return self.look_again(site, &VisibleKey::Name(patient.clone())),
         };
         self.note_sight(site, key, sees)?;
         match key {
             VisibleKey::Name(name) if self.state.are_prescriptions_shared => {
-                let sees = self.sees_prescriptions(name, sees)?;
+                // Also of one that was deleted.
+                let sees = sees && self.reading().is_patient(name)?;
                 self.note_sight(site, &VisibleKey::Prescriptions(name.clone()), sees)
             }
             _ => Ok(()),

@@ -23,13 +23,7 @@ const ONCE: u32 = 1 + (1 << 20);
 
 /// Two sites with a dispensary each. The first has a patient P, who is visible at both, with a policy R.
 fn two(world: &mut World) -> (Device, Device) {
-    let (mut one, mut two) = (world.device(&["A", "A2"]), world.device(&["B"]));
-    world.write(&[
-        r#"patch store A {"name_ID":"nA","store_mode":"dispensary"}"#,
-        r#"patch store B {"name_ID":"nB","store_mode":"dispensary"}"#,
-    ]);
-    settle(world, &mut one);
-    settle(world, &mut two);
+    let (mut one, mut two) = dispensaries(world, &["A", "A2"]);
     one.record(&[
         r#"put name P {"type":"patient","supplying_store_id":"A","first":"a"}"#,
         r#"put nameInsuranceJoin R {"nameID":"P"}"#,

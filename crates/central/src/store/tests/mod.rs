@@ -207,7 +207,12 @@ pub(super) fn refused(world: &mut World, device: &mut Device, line: &str) -> Vec
 
 /// Two sites with a dispensary each, A and B, of which neither sees the other.
 pub(super) fn two_dispensaries(world: &mut World) -> (Device, Device) {
-    let (mut one, mut two) = (world.device(&["A"]), world.device(&["B"]));
+    dispensaries(world, &["A"])
+}
+
+/// The same where the first site has these stores, A among them.
+pub(super) fn dispensaries(world: &mut World, stores: &[&str]) -> (Device, Device) {
+    let (mut one, mut two) = (world.device(stores), world.device(&["B"]));
     world.write(&[
         r#"patch store A {"name_ID":"nA","store_mode":"dispensary"}"#,
         r#"patch store B {"name_ID":"nB","store_mode":"dispensary"}"#,
