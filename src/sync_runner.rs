@@ -305,8 +305,8 @@ impl<S: Storage> SyncRunner<'_, S> {
                 Output::StoreReply(reply) => {
                     let mut core = self.recorder.core();
                     let journal = core.shared.identity().journal;
-                    let told = core.local.store_reply(journal, &reply)?.grants_told;
-                    let claims = if told { Some(core.local.session_state()?.claims) } else { None };
+                    let has_claims = core.local.store_reply(journal, &reply)?.has_claims;
+                    let claims = if has_claims { Some(core.local.session_state()?.claims) } else { None };
                     drop(core);
                     if let Some(claims) = claims {
                         session.input(Input::Claims(claims), &mut self.tools());

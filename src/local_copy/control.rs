@@ -45,8 +45,8 @@ pub struct StoredReply {
     pub waiting: u64,
     /// Control rows that this program does not understand; they are kept and shown.
     pub unknown: u64,
-    /// Whether all grants of the site were told anew.
-    pub grants_told: bool,
+    /// Whether the next request is to show other claims or refusals: all grants of the site were told anew, or there are more to show.
+    pub has_claims: bool,
 }
 
 impl LocalCopy {
@@ -122,11 +122,11 @@ impl LocalCopy {
             let mut stored = StoredReply { is_changed: true, ..StoredReply::default() };
             // A reply to a request that was made when all grants were told already.
             if answers {
-                copy.note_grants_answered()?;
+                stored.has_claims |= copy.note_refusals_shown()?;
             }
             let mut read_anew = Vec::new();
             for row in reply.control.iter().filter(|row| row.number.0 > before.control) {
-                copy.store_control(row, &mut stored, &mut read_anew)?;
+                copy.store_control(row, reply.judged, &mut stored, &mut read_anew)?;
             }
             let until = if ends_old { Final::through_journal(until.journal, until.judged) } else { until };
             if copy.is_after_loss()? {
@@ -185,10 +185,11 @@ impl LocalCopy {
         Ok(())
     }
 
-    /// `read_anew`: scopes that are to be read from 0, which is done once the verdicts are settled.
+    /// `judged`: how far the reply says that it has judged. `read_anew`: scopes that are to be read from 0, which is done once the verdicts are settled.
     fn store_control(
         &mut self,
         row: &ControlRow,
+        judged: Sequence,
         stored: &mut StoredReply,
         read_anew: &mut Vec<ScopeId>,
     ) -> Result<(), LocalCopyError> {
@@ -212,8 +213,8 @@ impl LocalCopy {
             Ok(Control::Accepted(place)) => self.set_waiting(place, false)?,
             Ok(Control::Grant(grant)) => self.store_grant(&grant, row.number)?,
             Ok(Control::GrantsTold(told)) => {
-                self.store_grants_told(told, row.number)?;
-                stored.grants_told = true;
+                self.store_grants_told(told, row.number, judged)?;
+                stored.has_claims = true;
             }
             Ok(Control::Dropped(dropped)) => self.drop_scope(&dropped.scope)?,
             Ok(Control::ReadAnew(read)) => read_anew.push(read.scope),

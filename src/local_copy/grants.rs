@@ -14,8 +14,8 @@ use std::ops::ControlFlow;
 
 use domain::authority::CENTRAL_DATA;
 use domain::scope::Scope;
-use protocol::control::{Claim, Claims, Grant, GrantsTold};
-use protocol::ids::{ControlNumber, GrantProof, OwnershipNumber, RecordId};
+use protocol::control::{Claim, Claims, Grant, GrantsTold, ShownRefusal};
+use protocol::ids::{ControlNumber, GrantProof, OwnershipNumber, RecordId, Sequence};
 use protocol::limits::CLAIMS_MAX;
 use sql::{Param, SqlExt};
 
@@ -35,8 +35,14 @@ pub(super) const MAY_BE_WRITTEN: &str = "state IN (0, 1)";
 /// Name of the number of the last row that said that all grants were told.
 const GRANTS_TOLD: &str = "grants_told";
 
-/// Name of the number of the last such row that was answered: a reply came to a request that showed it.
-const GRANTS_ANSWERED: &str = "grants_answered";
+/// Name of the number of times that all grants were told: the numbers of rows do not rise over a central that is set back.
+const GRANT_TELLINGS: &str = "grant_tellings";
+
+/// Name of the last of these that was answered: replies came to requests that showed all there is to show.
+const GRANT_TELLINGS_ANSWERED: &str = "grant_tellings_answered";
+
+/// Name of the entry of this journal up to which central had judged when that row came.
+const JUDGED_AT_GRANTS: &str = "judged_at_grants";
 
 /// A store that this site held, and of which central has forgotten or denies it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,7 +94,7 @@ impl LocalCopy {
             "SELECT store, ownership, proof FROM store_grant WHERE state IN ({CLAIMED}, {ASKED_AGAIN})
              ORDER BY store LIMIT {CLAIMS_MAX}"
         );
-        let refused = if self.shows_refusals()? { self.refused_waiting()? } else { Vec::new() };
+        let refused = if self.shows_refusals()? { self.next_refusals()? } else { Vec::new() };
         Ok(Claims { told, grants: self.read_claims(&sql)?, refused })
     }
 
@@ -125,24 +131,49 @@ impl LocalCopy {
         Ok(())
     }
 
-    /// Whether a request is to show what was refused after it had waited: central told all grants, and no reply came since.
+    /// Whether a request is to show what central may not know any more to have refused: it told all grants, and has not answered all.
     pub(super) fn shows_refusals(&mut self) -> Result<bool, LocalCopyError> {
-        Ok(self.number(GRANTS_TOLD)?.unwrap_or(0) > self.number(GRANTS_ANSWERED)?.unwrap_or(0))
+        Ok(self.grant_tellings()? > self.number(GRANT_TELLINGS_ANSWERED)?.unwrap_or(0))
     }
 
-    /// A reply came to a request that showed it. Inside the open transaction.
-    pub(super) fn note_grants_answered(&mut self) -> Result<(), LocalCopyError> {
-        let told = self.number(GRANTS_TOLD)?.unwrap_or(0);
-        self.set_number(GRANTS_ANSWERED, told)
+    /// A reply came to a request that showed some; whether there are more to show. Inside the open transaction.
+    pub(super) fn note_refusals_shown(&mut self) -> Result<bool, LocalCopyError> {
+        let telling = self.grant_tellings()?;
+        let shown = self.next_refusals()?;
+        self.note_shown(&shown, telling)?;
+        // Central waits for a list that is not full, as it does with claims.
+        let has_more = shown.len() == CLAIMS_MAX;
+        if !has_more {
+            self.set_number(GRANT_TELLINGS_ANSWERED, telling)?;
+        }
+        Ok(has_more)
+    }
+
+    fn next_refusals(&mut self) -> Result<Vec<ShownRefusal>, LocalCopyError> {
+        let (telling, judged) = (self.grant_tellings()?, self.number(JUDGED_AT_GRANTS)?.unwrap_or(0));
+        self.refusals_to_show(telling, judged)
+    }
+
+    fn grant_tellings(&mut self) -> Result<u64, LocalCopyError> {
+        Ok(self.number(GRANT_TELLINGS)?.unwrap_or(0))
     }
 
     /// All grants were told in so many rows before this one: others that are here central has forgotten. Inside the open transaction.
-    pub(super) fn store_grants_told(&mut self, told: GrantsTold, row: ControlNumber) -> Result<(), LocalCopyError> {
+    /// `judged`: how far central had judged this journal.
+    pub(super) fn store_grants_told(
+        &mut self,
+        told: GrantsTold,
+        row: ControlNumber,
+        judged: Sequence,
+    ) -> Result<(), LocalCopyError> {
         let first = row.0.saturating_sub(u64::from(told.grants));
         self.sql.execute(
             "UPDATE store_grant SET state = CASE state WHEN ?3 THEN ?2 ELSE ?5 END WHERE told < ?1 AND state IN (?3, ?4)",
             &[Param::unsigned(first)?, CLAIMED.into(), HELD.into(), FORGOTTEN.into(), ASKED_AGAIN.into()],
         )?;
+        self.set_number(JUDGED_AT_GRANTS, judged.0)?;
+        let tellings = self.grant_tellings()? + 1;
+        self.set_number(GRANT_TELLINGS, tellings)?;
         self.set_number(GRANTS_TOLD, row.0)
     }
 

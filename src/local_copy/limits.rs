@@ -6,6 +6,9 @@ pub const REQUESTS_KEPT_MAX: u64 = 262_144;
 /// Refused edits that are set aside. Above it no new edits are taken; refusals of edits that are on their way are still stored,
 /// so there are never more than this and the edits in the queue. Nobody looks through more by hand.
 pub const SET_ASIDE_MAX: u64 = 10_000;
+/// Refusals that stay known of entries which nobody can send again, the newest: a central that is set back to a backup may have
+/// received these entries and not judged them. About 400 bytes each.
+pub const REFUSALS_KEPT_MAX: u64 = 1024;
 /// Control rows of unknown codes. Above it a reply that brings another one is not stored and syncing stops until the program is
 /// updated: central sends a few for each change of this site's rights.
 pub const CONTROL_UNKNOWN_MAX: u64 = 1000;

@@ -3,12 +3,14 @@
 
 use std::ops::ControlFlow;
 
-use protocol::control::{EntryPlace, Refused, RefusedWaiting};
+use domain::judge::RefusalCode;
+use protocol::control::{EntryPlace, Refused, ShownRefusal};
 use protocol::frame::RefusedBefore;
 use protocol::ids::{JournalId, Sequence};
 use protocol::limits::CLAIMS_MAX;
 use sql::{Durability, Param, SqlExt};
 
+use super::limits::REFUSALS_KEPT_MAX;
 use super::{LocalCopy, LocalCopyError};
 
 impl LocalCopy {
@@ -39,34 +41,66 @@ impl LocalCopy {
         Ok(refusals)
     }
 
-    /// The newest verdicts on entries that had waited at central, of whatever journal, in order.
-    pub(super) fn refused_waiting(&mut self) -> Result<Vec<RefusedWaiting>, LocalCopyError> {
+    /// Verdicts that a request is to show next to a central which told all grants for the `telling`th time, and had judged this journal so far: those
+    /// on entries that had waited, and on entries that it may not have judged. The cause of a refused group comes before the rest of it.
+    pub(super) fn refusals_to_show(&mut self, telling: u64, judged: u64) -> Result<Vec<ShownRefusal>, LocalCopyError> {
         let mut refused = Vec::new();
         let sql = format!(
-            "SELECT journal_id, sequence, code, reason FROM refusal WHERE waited > 0 ORDER BY waited DESC LIMIT {CLAIMS_MAX}"
+            "SELECT journal_id, sequence, code, reason FROM refusal
+             WHERE shown < ?1 AND (waited > 0 OR sequence > ?2 OR journal_id NOT IN (
+                 SELECT journal_id FROM journal WHERE number = ?3))
+             ORDER BY CASE WHEN code = ?4 THEN 1 ELSE 0 END, journal_id, sequence LIMIT {CLAIMS_MAX}"
         );
-        self.sql.query(&sql, &[], &mut |row| {
+        let params = [
+            Param::unsigned(telling)?,
+            Param::unsigned(judged)?,
+            Param::unsigned(self.journal_number)?,
+            RefusalCode::GroupRefused.as_str().into(),
+        ];
+        self.sql.query(&sql, &params, &mut |row| {
             let journal = row.blob(0)?.to_vec();
             refused.push((journal, Sequence(row.unsigned(1)?), row.text(2)?.to_owned(), row.text(3)?.to_owned()));
             Ok(ControlFlow::Continue(()))
         })?;
         let read = |(journal, sequence, code, reason): (Vec<u8>, _, _, _)| {
             let journal = JournalId::try_from(journal.as_slice()).map_err(LocalCopyError::damaged)?;
-            Ok(RefusedWaiting { place: EntryPlace { journal, sequence }, code, reason })
+            Ok(ShownRefusal { place: EntryPlace { journal, sequence }, code, reason })
         };
-        refused.into_iter().rev().map(read).collect()
+        refused.into_iter().map(read).collect()
     }
 
-    /// Lets go of the verdicts on entries that nobody can send again: those up to a journal's floor, and those of other journals. Of
-    /// entries that had waited at central the newest stay.
+    /// Central has answered what showed these. Inside the open transaction.
+    pub(super) fn note_shown(&mut self, refused: &[ShownRefusal], telling: u64) -> Result<(), LocalCopyError> {
+        for ShownRefusal { place, .. } in refused {
+            self.sql.execute(
+                "UPDATE refusal SET shown = ?3 WHERE journal_id = ?1 AND sequence = ?2",
+                &[(&place.journal.0).into(), Param::unsigned(place.sequence.0)?, Param::unsigned(telling)?],
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Lets go of the verdicts on entries that nobody can send again: those up to a journal's floor, and those of other journals. The
+    /// newest [`REFUSALS_KEPT_MAX`] stay, and the newest of entries that had waited at central.
     ///
     /// # Errors
     /// Those of a write.
     pub fn forget_refusals(&mut self, journal: JournalId, floor: Sequence) -> Result<(), LocalCopyError> {
         let newest = self.sql.query_integer("SELECT max(waited) FROM refusal", &[])?.unwrap_or(0);
         let kept = (newest - i64::try_from(CLAIMS_MAX).unwrap_or(i64::MAX)).max(0);
-        let params = [(&journal.0).into(), Param::unsigned(floor.0)?, kept.into()];
-        let old = "(journal_id <> ?1 OR sequence <= ?2) AND waited <= ?3";
+        let oldest = format!(
+            "SELECT journal.number, refusal.sequence FROM refusal JOIN journal ON journal.journal_id = refusal.journal_id
+             ORDER BY journal.number DESC, refusal.sequence DESC LIMIT 1 OFFSET {REFUSALS_KEPT_MAX}"
+        );
+        let Some((number, sequence)) =
+            self.sql.query_one(&oldest, &[], |row| Ok((row.integer(0)?, row.integer(1)?)))?
+        else {
+            return Ok(());
+        };
+        let params = [(&journal.0).into(), Param::unsigned(floor.0)?, kept.into(), number.into(), sequence.into()];
+        let old = "(journal_id <> ?1 OR sequence <= ?2) AND waited <= ?3 AND EXISTS (
+            SELECT 1 FROM journal WHERE journal.journal_id = refusal.journal_id
+                AND (journal.number < ?4 OR journal.number = ?4 AND refusal.sequence <= ?5))";
         if self.sql.query_integer(&format!("SELECT 1 FROM refusal WHERE {old} LIMIT 1"), &params)?.is_none() {
             return Ok(());
         }

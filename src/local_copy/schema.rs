@@ -12,10 +12,16 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     Migration { number: 3, name: "refusals", ddl: REFUSALS },
     Migration { number: 4, name: "claims", ddl: CLAIMS },
     Migration { number: 5, name: "refusals of what had waited", ddl: WAITED },
+    Migration { number: 6, name: "refusals shown", ddl: SHOWN },
 ];
 
 /// The newest schema, for the file's header.
-pub const SCHEMA_VERSION: u32 = 5;
+pub const SCHEMA_VERSION: u32 = 6;
+
+const SHOWN: &str = "
+-- The last of the times that a central which was set back told all grants and was shown this refusal in answer, counted from 1.
+ALTER TABLE refusal ADD COLUMN shown {bigint} NOT NULL DEFAULT 0;
+";
 
 const WAITED: &str = "
 -- Of an entry that waited at central before it was refused a number that rises from one to the next, else 0: a central that was set

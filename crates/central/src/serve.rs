@@ -52,8 +52,8 @@ pub fn serve(
     }
     let writer = center.writer()?;
     // Edits that were received before the last stop may lack a verdict.
-    for site in center.read(|reading: &mut Reading<'_>| reading.sites())? {
-        center.judge_later(site.id);
+    for site in center.read(|reading: &mut Reading<'_>| reading.sites_judged_at_start())? {
+        center.judge_later(site);
     }
     let janitor = Janitor::start(&center)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| {

@@ -99,14 +99,14 @@ pub struct Claims {
     /// Grants that were not told, at most [`CLAIMS_MAX`](crate::limits::CLAIMS_MAX); more follow once these are answered with a
     /// [`Grant`] each, which gives the store or takes it away.
     pub grants: Vec<Claim>,
-    /// Refusals of entries that waited at central before, the newest [`CLAIMS_MAX`](crate::limits::CLAIMS_MAX) at most, until a reply came
-    /// that followed: a central that was set back may hold them as waiting still.
-    pub refused: Vec<RefusedWaiting>,
+    /// Refusals of entries that had waited at central, or that it may have received and not judged, at most
+    /// [`CLAIMS_MAX`](crate::limits::CLAIMS_MAX); more follow once a reply came. A central that was set back might accept them.
+    pub refused: Vec<ShownRefusal>,
 }
 
-/// An entry that waited for a header and was refused then.
+/// An entry that was refused by a central which may not know that any more.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RefusedWaiting {
+pub struct ShownRefusal {
     /// The entry.
     pub place: EntryPlace,
     /// Stable code, at most [`CODE_BYTES_MAX`](crate::limits::CODE_BYTES_MAX) bytes.

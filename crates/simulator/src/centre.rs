@@ -127,14 +127,9 @@ impl Centre {
         };
         let engine = SqliteEngine::open_on(&self.disk.vfs_name(), STORE, &sqlite_options())?;
         let store = Store::open(Box::new(engine), Arc::clone(&self.catalogue), self.limits, entropy, wall_ms)?;
-        let reader = self.reader()?;
-        self.live = Some(LiveCentre {
-            store,
-            reader,
-            exchanges: BTreeMap::new(),
-            jobs: VecDeque::new(),
-            to_judge: BTreeSet::new(),
-        });
+        let mut reader = self.reader()?;
+        let to_judge = reader.reading().sites_judged_at_start()?.into_iter().collect();
+        self.live = Some(LiveCentre { store, reader, exchanges: BTreeMap::new(), jobs: VecDeque::new(), to_judge });
         Ok(())
     }
 

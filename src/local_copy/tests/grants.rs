@@ -184,6 +184,35 @@ fn what_was_refused_after_it_had_waited_is_shown_to_a_central_that_tells_all_gra
 }
 
 #[test]
+fn what_was_refused_is_shown_to_a_central_that_may_not_have_judged_it_in_turns_and_each_time_it_tells_all_grants() {
+    on_both(|site| {
+        let count = CLAIMS_MAX as u64 + 2;
+        for number in 1..=count {
+            site.put(&format!("P{number}"), "{}");
+        }
+        let refused: Vec<Control> = (1..=count).map(|number| site.refused(number, Image::NotHere)).collect();
+        site.reply(count, &refused);
+        site.copy.forget_refusals(JOURNAL, Sequence(count)).unwrap();
+        let shown = |site: &mut Site| {
+            let shown = site.copy.session_state().unwrap().claims.refused;
+            shown.iter().map(|refused| refused.place.sequence.0).collect::<Vec<_>>()
+        };
+
+        for _ in 0..2 {
+            // The central that was set back has judged the first.
+            assert!(site.reply(1, &[grant(STORE, 1, true), told(1)]).has_claims);
+            site.reopen();
+            assert_eq!(shown(site), (2..=count - 1).collect::<Vec<_>>());
+            assert!(site.reply(1, &[]).has_claims);
+            site.reopen();
+            assert_eq!(shown(site), [count]);
+            assert!(!site.reply(1, &[]).has_claims);
+            assert!(shown(site).is_empty());
+        }
+    });
+}
+
+#[test]
 fn an_edit_that_was_accepted_and_is_refused_by_a_central_that_was_set_back_is_not_set_aside() {
     on_both(|site| {
         site.put("A", "{}");

@@ -5,7 +5,7 @@ use domain::scope::Scope;
 use protocol::control::{Control, ControlRow, Grant, Image};
 use protocol::ids::{ControlNumber, JournalId, OwnershipNumber, Sequence};
 
-use super::super::limits::CONTROL_UNKNOWN_MAX;
+use super::super::limits::{CONTROL_UNKNOWN_MAX, REFUSALS_KEPT_MAX};
 use super::super::{Kind, LocalCopyError, RecordState};
 use super::site::*;
 
@@ -536,9 +536,27 @@ fn a_verdict_stays_known_when_its_edit_was_dealt_with_and_is_told_once() {
         assert_eq!(known[0].reason, "belongs to a store that site 7 does not hold");
         assert_eq!((again.refused, site.copy.set_aside_count().unwrap()), (0, 1));
         assert_eq!(site.copy.refusals(JOURNAL, Sequence(1), Sequence(2)).unwrap(), []);
-        site.copy.forget_refusals(JOURNAL, Sequence(1)).unwrap();
-        assert_eq!(site.copy.refusals(JOURNAL, Sequence(0), Sequence(3)).unwrap().len(), 1);
-        site.copy.forget_refusals(JournalId([9; 16]), Sequence(0)).unwrap();
-        assert_eq!(site.copy.refusals(JOURNAL, Sequence(0), Sequence(3)).unwrap(), []);
+    });
+}
+
+#[test]
+fn of_the_verdicts_on_entries_that_nobody_can_send_again_the_newest_stay_known() {
+    on_both(|site| {
+        let count = REFUSALS_KEPT_MAX + 3;
+        for number in 1..=count {
+            site.put(&format!("P{number}"), "{}");
+        }
+        let refused: Vec<Control> = (1..=count).map(|number| site.refused(number, Image::NotHere)).collect();
+        site.reply(count, &refused);
+        let mut known = |floor, journal| {
+            site.copy.forget_refusals(journal, Sequence(floor)).unwrap();
+            let known = site.copy.refusals(JOURNAL, Sequence(0), Sequence(count)).unwrap();
+            (known.len() as u64, known[0].sequence.0)
+        };
+
+        assert_eq!(known(0, JOURNAL), (count, 1), "the journal still has all of these");
+        assert_eq!(known(1, JOURNAL), (count - 1, 2));
+        assert_eq!(known(count, JOURNAL), (REFUSALS_KEPT_MAX, 4));
+        assert_eq!(known(0, JournalId([9; 16])), (REFUSALS_KEPT_MAX, 4));
     });
 }

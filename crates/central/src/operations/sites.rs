@@ -73,6 +73,8 @@ pub(super) fn reset_hardware(center: &Center, site: &str) -> Result<Done, Centra
     let device = retired?.map(|key| key.fingerprint());
     if let Some(device) = &device {
         tracing::info!(site = id.0, device, "the binding of a site was reset");
+        // Nobody comes any more whose next exchange would do it.
+        center.judge_later(id);
     }
     Ok(Done::ok(json!({ "id": id.0, "name": site.name, "device": device })))
 }

@@ -3,9 +3,9 @@
 //! Whoever is found ahead is told all grants of its site anew, with a row that says so, and answers with those that it has beside them:
 //! its *claims*. Each grant carries a proof that only central can make, so that a central which gave it knows it again: it takes the
 //! grant up under its old number, unless the store went on to somebody since. Any other claim is declined: the site is told, keeps what
-//! it has of the store, and an operator sees it. It shows also which entries were refused after they had waited for a header: this
-//! central may hold them as waiting still, and they get the verdict that they had. Until a site has answered, what it wrote waits for
-//! its verdict: it may belong to a store that is about to be taken up.
+//! it has of the store, and an operator sees it. It shows also which entries were refused that this central may hold as waiting still, or
+//! as not judged: they get the verdict that they had. Until a site has answered, what it wrote waits for its verdict: it may belong to a
+//! store that is about to be taken up.
 //!
 //! | where | what |
 //! | --- | --- |
@@ -16,16 +16,18 @@ use std::ops::ControlFlow;
 
 use domain::judge::RefusalCode;
 use protocol::chain::hash_of;
-use protocol::control::{Claim, RefusedWaiting};
-use protocol::ids::{ControlNumber, GrantProof, OwnershipNumber, RecordId, SiteId};
+use protocol::control::{Claim, EntryPlace, ShownRefusal};
+use protocol::ids::{ControlNumber, GrantProof, JournalId, OwnershipNumber, RecordId, SiteId};
 use protocol::limits::CLAIMS_MAX;
 use protocol::message::RequestHead;
+use sql::SqlExt;
 
 use super::batch::Batch;
 use super::error::StoreError;
 use super::judging::Reason;
 use super::mirror::is_central_data;
 use super::reading::Reading;
+use super::state::{JOURNAL_COLUMNS, Journal};
 use super::{text, unsigned};
 
 /// A store that a site holds by a grant which this central does not know as its own, or gave to somebody else since.
@@ -68,22 +70,54 @@ impl Batch<'_> {
         }
         self.refuse_again(head.site, &head.claims.refused)?;
         // More come behind a full list, once these are answered.
-        if head.claims.grants.len() < CLAIMS_MAX { self.set_grants_told(head.site, None) } else { Ok(()) }
+        let has_more = head.claims.grants.len() >= CLAIMS_MAX || head.claims.refused.len() >= CLAIMS_MAX;
+        if has_more { Ok(()) } else { self.set_grants_told(head.site, None) }
     }
 
-    /// What waits here, and was refused before central was set back, gets the verdict that it had: its site may have acted on it.
-    fn refuse_again(&mut self, site: SiteId, refused: &[RefusedWaiting]) -> Result<(), StoreError> {
+    /// What waits or is not judged here, and was refused before central was set back, gets the verdict that it had: its site may have
+    /// acted on it. A site can only refuse its own edits by it.
+    fn refuse_again(&mut self, site: SiteId, refused: &[ShownRefusal]) -> Result<(), StoreError> {
         // Of a refused group one entry is the cause.
-        let is_cause = |refused: &&RefusedWaiting| refused.code != RefusalCode::GroupRefused.as_str();
+        let is_cause = |refused: &&ShownRefusal| refused.code != RefusalCode::GroupRefused.as_str();
         let (causes, others): (Vec<_>, Vec<_>) = refused.iter().partition(is_cause);
         for refused in causes.into_iter().chain(others) {
-            let Some(group) = self.waiting_group_of(site, refused.place)? else { continue };
             let reason = Reason::new(&refused.code, &refused.reason);
+            let Some(group) = self.waiting_group_of(site, refused.place)? else {
+                self.keep_verdict(site, refused.place, &reason)?;
+                continue;
+            };
             let mut changes = Vec::new();
             self.refuse_group(&group, Some(refused.place.sequence), &reason, &mut changes)?;
             self.settle(changes)?;
         }
         Ok(())
+    }
+
+    /// An entry that was received and not judged is refused for that reason once it is its turn.
+    fn keep_verdict(&mut self, site: SiteId, place: EntryPlace, reason: &Reason) -> Result<(), StoreError> {
+        let Some(mut journal) = self.journal_of(site, place.journal)? else { return Ok(()) };
+        if place.sequence <= journal.judged || place.sequence > journal.end() {
+            return Ok(());
+        }
+        self.set_verdict(journal.number, place.sequence, None, Some(reason))?;
+        journal.refused_before = journal.refused_before.max(place.sequence);
+        journal.write(self.sql)?;
+        if let Some(active) = self.site(site)?.journal.as_mut().filter(|active| active.number == journal.number) {
+            active.refused_before = journal.refused_before;
+        }
+        Ok(())
+    }
+
+    /// A journal of a site, as it is in memory or in its table.
+    fn journal_of(&mut self, site: SiteId, id: JournalId) -> Result<Option<Journal>, StoreError> {
+        if let Some(active) = self.site(site)?.journal.as_ref().filter(|active| active.id == id) {
+            return Ok(Some(active.clone()));
+        }
+        Ok(self.sql.query_one(
+            &format!("SELECT {JOURNAL_COLUMNS} FROM journal WHERE site = ?1 AND id = ?2"),
+            &[site.0.into(), (&id.0).into()],
+            Journal::read,
+        )?)
     }
 
     /// Forgets what another device of the site claimed.

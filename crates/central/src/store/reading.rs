@@ -202,6 +202,22 @@ impl Reading<'_> {
         Ok(sites)
     }
 
+    /// Sites whose entries are given the verdicts that they lack when central starts: those without a device. Of others central may be set
+    /// back to before it told a verdict, and they are heard first.
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`].
+    pub fn sites_judged_at_start(&mut self) -> Result<Vec<SiteId>, StoreError> {
+        let mut sites = Vec::new();
+        let sql = "SELECT id FROM site WHERE id <> ?1 AND public_key IS NULL AND EXISTS (
+            SELECT 1 FROM journal WHERE journal.site = site.id AND judged < coalesce(closed_at, received)) ORDER BY id";
+        self.sql.query(sql, &[SiteId::CENTRAL.0.into()], &mut |row| {
+            sites.push(text::site(row, 0)?);
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(sites)
+    }
+
     /// Stores by id, `limit` of those behind `after`.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use protocol::chain::Predecessor;
 use protocol::control::{
-    Claim, Claims, Control, ControlRow, EntryPlace, Grant, GrantsTold, Image, Refused, RefusedWaiting,
+    Claim, Claims, Control, ControlRow, EntryPlace, Grant, GrantsTold, Image, Refused, ShownRefusal,
 };
 use protocol::entry::{Entry, Operation};
 use protocol::ids::{
@@ -98,7 +98,7 @@ pub(crate) fn request_head() -> impl Strategy<Value = RequestHead> {
     let refused =
         (any::<[u8; 16]>(), any::<u64>(), "[a-z_]{1,20}", ".{0,40}").prop_map(|(journal, sequence, code, reason)| {
             let place = EntryPlace { journal: JournalId(journal), sequence: Sequence(sequence) };
-            RefusedWaiting { place, code, reason }
+            ShownRefusal { place, code, reason }
         });
     let claims = (any::<u64>(), prop::collection::vec(claim, 0..4), prop::collection::vec(refused, 0..3))
         .prop_map(|(told, grants, refused)| Claims { told: ControlNumber(told), grants, refused });

@@ -4,8 +4,7 @@ use codec::ZstdCodec;
 use protocol::chain::{self, Predecessor, genesis, hash_of};
 use protocol::check::{self, CheckAnswer};
 use protocol::control::{
-    Claim, Claims, Control, ControlRow, Dropped, EntryPlace, Grant, GrantsTold, Image, ReadAnew, Refused,
-    RefusedWaiting,
+    Claim, Claims, Control, ControlRow, Dropped, EntryPlace, Grant, GrantsTold, Image, ReadAnew, Refused, ShownRefusal,
 };
 use protocol::edge::Codec;
 use protocol::frame::{self, Frame, RefusedBefore, Run};
@@ -52,7 +51,7 @@ fn request_head() -> RequestHead {
         claims: Claims {
             told: ControlNumber(2),
             grants: vec![Claim { store: "S".to_owned(), ownership: OwnershipNumber(1), proof: GrantProof([0xd0; 16]) }],
-            refused: vec![RefusedWaiting {
+            refused: vec![ShownRefusal {
                 place: EntryPlace { journal: JOURNAL, sequence: Sequence(8) },
                 code: "header_deleted".to_owned(),
                 reason: "its header was deleted".to_owned(),

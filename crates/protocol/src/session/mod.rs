@@ -298,7 +298,10 @@ impl Session {
                 self.open_sections(tools);
             }
             (Input::HashRead(hash), Phase::Exchanging(_)) => self.hash_read(hash),
-            (Input::Claims(claims), Phase::Exchanging(_)) => (self.start.claims, self.owes_claims) = (claims, true),
+            (Input::Claims(claims), Phase::Exchanging(exchange)) => {
+                (self.start.claims, self.owes_claims) = (claims, true);
+                exchange.progress = true;
+            }
             (Input::Stored, Phase::Exchanging(_)) => {
                 self.stored();
                 self.open_sections(tools);

@@ -285,6 +285,82 @@ fn a_line_that_waited_in_the_backup_and_was_refused_since_gets_its_old_verdict()
     assert_eq!(world.status(&device).waiting_entries, 0);
 }
 
+/// A device whose edit of a store that it does not hold was refused, and a backup of before that, with the edit received and not judged.
+fn refused_after_the_backup() -> (Device, tempfile::TempDir) {
+    let (folder, backup) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut world = start(&folder, 100);
+    let mut device = world.device(&["S1"]);
+    exchange(&mut world, &mut device).unwrap();
+    device.record(&[r#"put transact T1 {"store_ID":"S2"}"#]);
+    device.record(&[r#"put transact T2 {"store_ID":"S1"}"#]);
+    let received = device.try_begin(&mut world).unwrap().sequence;
+    device.try_send(&mut world, usize::try_from(received.0).unwrap(), 2).unwrap();
+    drop(world);
+    std::fs::copy(folder.path().join("central.db"), backup.path().join("central.db")).unwrap();
+    let mut world = start(&folder, 101);
+    device.try_conclude(&mut world, &mut || true).unwrap();
+    exchange(&mut world, &mut device).unwrap();
+    assert_eq!(device.told.len(), 1);
+    (device, backup)
+}
+
+#[test]
+fn an_edit_that_was_received_in_the_backup_and_refused_since_gets_its_old_verdict() {
+    let (device, backup) = refused_after_the_backup();
+    for shows in [true, false] {
+        let (mut device, copy) = (device.clone(), tempfile::tempdir().unwrap());
+        std::fs::copy(backup.path().join("central.db"), copy.path().join("central.db")).unwrap();
+        let mut world = start(&copy, 102);
+        // By now it might be written.
+        give(&mut world, &device, &["S2"]);
+        assert!(world.store.reading().sites_judged_at_start().unwrap().is_empty(), "its device is heard first");
+        if !shows {
+            device.claims.refused.clear();
+        }
+        for _ in 0..4 {
+            exchange(&mut world, &mut device).unwrap();
+        }
+
+        assert_eq!(world.data("transact", "T1") == "unknown", shows);
+        assert!(world.data("transact", "T2").contains("S1"));
+        assert_eq!(set_aside(&mut world, &device).len(), usize::from(shows));
+    }
+}
+
+#[test]
+fn nothing_is_judged_behind_a_full_list_of_refusals_until_the_rest_of_them_came() {
+    let (mut device, backup) = refused_after_the_backup();
+    let mut world = start(&backup, 102);
+    give(&mut world, &device, &["S2"]);
+    let last = device.claims.refused.clone();
+    let mut other = last[0].clone();
+    other.place.sequence = Sequence(99);
+    device.claims.refused = vec![other; CLAIMS_MAX];
+    for _ in 0..3 {
+        exchange(&mut world, &mut device).unwrap();
+    }
+    assert_eq!(world.status(&device).unjudged_entries, 2);
+
+    device.claims.refused = last;
+    exchange(&mut world, &mut device).unwrap();
+
+    assert_eq!((world.data("transact", "T1"), world.status(&device).unjudged_entries), ("unknown".into(), 0));
+}
+
+#[test]
+fn when_central_starts_it_judges_what_sites_without_a_device_left() {
+    let (device, backup) = refused_after_the_backup();
+    let mut world = start(&backup, 102);
+    let site = device.site;
+    world.job(|batch| batch.reset_hardware(site));
+    assert_eq!(world.store.reading().sites_judged_at_start().unwrap(), [site]);
+
+    world.job(|batch| batch.judge(site, &mut || true));
+
+    assert_eq!(world.store.reading().sites_judged_at_start().unwrap(), []);
+    assert!(world.data("transact", "T2").contains("S1"));
+}
+
 fn set_aside(world: &mut World, device: &Device) -> Vec<(Sequence, String, String)> {
     let aside = world.store.reading().set_aside(device.site, None, 9).unwrap().into_iter();
     aside.map(|aside| (aside.sequence, aside.code, aside.reason)).collect()

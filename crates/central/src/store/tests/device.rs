@@ -8,7 +8,7 @@ use domain::json;
 use domain::judge::Found;
 use domain::scope::Scope;
 use protocol::chain;
-use protocol::control::{Claim, Claims, Control, ControlRow, EntryPlace, Grant, Image, RefusedWaiting};
+use protocol::control::{Claim, Claims, Control, ControlRow, EntryPlace, Grant, Image, ShownRefusal};
 use protocol::entry::{Entry, Operation};
 use protocol::exchange::{ReadRows, Received, Rows, Standing};
 use protocol::frame::Frame;
@@ -198,11 +198,9 @@ impl Device {
             Control::Refused(refused) if refused.journal == self.journal => {
                 self.not_plain.insert(refused.sequence.0);
                 self.told.push((refused.sequence.0, refused.code.clone()));
-                if self.waiting.contains(&refused.sequence.0) {
-                    let place = EntryPlace { journal: refused.journal, sequence: refused.sequence };
-                    let (code, reason) = (refused.code.clone(), refused.reason.clone());
-                    self.claims.refused.push(RefusedWaiting { place, code, reason });
-                }
+                let place = EntryPlace { journal: refused.journal, sequence: refused.sequence };
+                let (code, reason) = (refused.code.clone(), refused.reason.clone());
+                self.claims.refused.push(ShownRefusal { place, code, reason });
                 if let Ok(entry) = Entry::decode(&self.entries[usize::try_from(refused.sequence.0).unwrap() - 1].0) {
                     let key = (entry.table, entry.record);
                     match &refused.image {
