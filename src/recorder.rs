@@ -30,6 +30,7 @@ use crate::local_copy::{Kind, LocalCopy};
 mod error;
 mod handing_back;
 mod mending;
+mod withheld;
 
 pub use error::{EditRefusal, RecordError};
 pub use mending::cut_incomplete_group;
@@ -162,6 +163,15 @@ impl<S: Storage> Recorder<S> {
     /// Those of the journal and of the local copy; then the page is not to be stored.
     pub fn hand_back_before(&self, page: &Page) -> Result<(), RecordError> {
         handing_back::before_page(&mut self.core(), page)
+    }
+
+    /// One bounded step of sending what stayed here and is to go after all (`domain::withholding`); how many, or `None` once
+    /// all were looked at. The lock is given back between the steps, so that edits go on.
+    ///
+    /// # Errors
+    /// Those of the journal and of the local copy; the step comes again.
+    pub fn send_withheld_step(&self) -> Result<Option<usize>, RecordError> {
+        withheld::send_step(&self.catalogue, self.site, &mut self.core())
     }
 
     /// Records a group: durable when this returns.
@@ -459,6 +469,7 @@ fn apply_group<S: Storage>(
             Verdict::Wait { .. } => return Err(EditRefusal::waiting(index).into()),
         };
         entry.ownership = applied.ownership;
+        withheld::make_whole(core, &mut entry, &applied)?;
         // As the journal will have it: what is pending is what is journaled anew where the journal loses an entry.
         entry.is_group_end = index + 1 == group.edits.len();
         let (drafts, kind, next) = if applied.is_private {

@@ -96,6 +96,8 @@ pub struct Report {
     pub failure: Option<SessionFailure>,
     /// What it did.
     pub summary: Summary,
+    /// Whether records that stayed here are to go with another session: central said so in this one.
+    pub sends_withheld: bool,
 }
 
 /// Why a session did not come to its end.
@@ -201,6 +203,8 @@ impl<S: Storage> SyncRunner<'_, S> {
     /// # Errors
     /// Those of reading the local copy.
     pub fn begin(&mut self, learnt: Learnt) -> Result<Session, AgentError> {
+        // Here after a session that a crash ended.
+        self.send_withheld()?;
         let start = self.start(learnt)?;
         Ok(Session::begin(start, &mut self.tools()))
     }
@@ -291,7 +295,16 @@ impl<S: Storage> SyncRunner<'_, S> {
         drop(core);
         // The lock is given back between the steps, so that edits go on.
         while self.recorder.sweep_step()? {}
-        Ok(report)
+        Ok(Report { sends_withheld: self.send_withheld()?, ..report })
+    }
+
+    /// Journals what stayed here and is to go after all; whether there was anything.
+    fn send_withheld(&self) -> Result<bool, AgentError> {
+        let mut has_sent = false;
+        while let Some(sent) = self.recorder.send_withheld_step()? {
+            has_sent |= sent > 0;
+        }
+        Ok(has_sent)
     }
 
     fn tools(&mut self) -> Tools<'_> {
@@ -459,7 +472,7 @@ fn report(outcome: Outcome, cut: Option<ExchangeFailure>) -> Report {
             exit: exit_of(&failure),
         },
     });
-    Report { failure, summary: outcome.summary }
+    Report { failure, summary: outcome.summary, sends_withheld: false }
 }
 
 /// What a person may do where that does not follow from the failure's advice.

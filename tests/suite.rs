@@ -56,6 +56,8 @@ mod set_aside;
 mod sync;
 #[path = "suite/torture.rs"]
 mod torture;
+#[path = "suite/withholding.rs"]
+mod withholding;
 #[path = "suite/worked_example.rs"]
 mod worked_example;
 #[path = "suite/worked_example_mirrored.rs"]

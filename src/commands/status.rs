@@ -21,6 +21,13 @@ pub(super) fn text(status: &Value, now_ms: u64) -> String {
     if amount("set_aside") > 0 {
         row("set aside", set_aside(amount("set_aside"), status["set_aside_max"].as_u64()));
     }
+    if amount("withheld_records") > 0 {
+        let records = count(amount("withheld_records"), "record");
+        row(
+            "stays here",
+            format!("{records} that central is not sent, by what their stores' records say: it has no backup of them"),
+        );
+    }
     if let Some(text) = wording::recovery(&status["recovery"]) {
         row("recovery !", text);
     }

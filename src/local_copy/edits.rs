@@ -1,6 +1,7 @@
 //! Own edits: groups in a transaction that the caller brackets, and the request ids that make repeated calls harmless.
 
 use domain::apply::apply;
+use domain::catalogue::DataType;
 use domain::judge::{Applied, Effect, Found, View};
 use protocol::entry::Entry;
 use protocol::ids::{Position, RecordId, RequestId, Sequence};
@@ -135,7 +136,7 @@ impl LocalCopy {
         let found = self.record(key.table.reference(), &key.id)?;
         let row = apply(&found, &canonical(&key, entry.operation.clone()));
         let store = match (&found, &row, kind) {
-            (_, _, Kind::Private) => None,
+            (_, Some(row), Kind::Private) if key.table.data_type_of(row) == DataType::Local => None,
             (Found::Here { store: Some(store), .. } | Found::Deleted { store: Some(store) }, _, _) => {
                 Some(store.clone())
             }

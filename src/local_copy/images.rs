@@ -171,11 +171,12 @@ impl LocalCopy {
     pub(super) fn keep_base(&mut self, key: &Key) -> Result<(), LocalCopyError> {
         self.sql.execute(
             "INSERT INTO base (table_name, id, store, data, position, checksum)
-             SELECT table_name, id, store, data, position, checksum FROM record WHERE table_name = ?1 AND id = ?2
+             SELECT table_name, id, store, data, position, checksum FROM record
+             WHERE table_name = ?1 AND id = ?2 AND state <> 3
              ON CONFLICT (table_name, id) DO NOTHING",
             &key.params(),
         )?;
-        // Nothing to keep: either there is a base already, or the record is not here.
+        // Nothing to keep: either there is a base already, or the record is not here, or it never left.
         self.sql.execute(
             "INSERT INTO base (table_name, id, position) VALUES (?1, ?2, 0) ON CONFLICT (table_name, id) DO NOTHING",
             &key.params(),
@@ -193,6 +194,10 @@ impl LocalCopy {
             self.put_base(key, image)?;
             self.merge_again(key)?;
             return Ok(true);
+        }
+        // A tombstone of another record that had this id before.
+        if image.row.is_none() && self.is_staying(key)? {
+            return Ok(false);
         }
         let is_older = self.merged_position(key)?.is_some_and(|position| image.position < position);
         if rank == Rank::Position && is_older {

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use domain::json::row_from_json;
-use protocol::ids::Position;
+use protocol::ids::{Position, RecordId};
 use sql::{Durability, Param};
 
 use super::images::{Image, state};
@@ -84,7 +84,8 @@ impl LocalCopy {
             for (table, view) in &records {
                 let key = copy.key_by_name(table, &view.id)?;
                 let Ok(row) = row_from_json(&key.table, &key.id, &view.data) else { continue };
-                let image = Image { row: Some(row), store: None, position: Position::ZERO };
+                let store = view.store.as_deref().map(RecordId::new).transpose().map_err(LocalCopyError::damaged)?;
+                let image = Image { row: Some(row), store, position: Position::ZERO };
                 copy.put_merged(&key, &image, state::LOCAL)?;
                 count += 1;
             }

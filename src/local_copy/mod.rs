@@ -44,6 +44,7 @@ mod settle;
 mod tests;
 mod time_line;
 mod view;
+mod withheld;
 
 use std::sync::Arc;
 

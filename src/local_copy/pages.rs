@@ -1,6 +1,7 @@
 //! Pages: rows of a scope with the cursor that they move it to, in one durable step (invariant 6).
 
 use domain::scope::Scope;
+use domain::store::STORE_TABLE;
 use protocol::ids::{Hash, ScopeId};
 use protocol::limits::PAGE_PLAIN_BYTES_MAX;
 use protocol::message::{Cursor, PagePartState};
@@ -129,6 +130,9 @@ impl LocalCopy {
                 let image = Image { row: Some(columns), store, position: row.position };
                 if self.replace_image(&key, &image, rank)? {
                     self.note_owed(&key, &image)?;
+                    if key.table.name() == STORE_TABLE {
+                        self.owe_look_at_withheld()?;
+                    }
                 }
             }
             // A record goes only when no scope holds it (rule 5.18).

@@ -13,10 +13,16 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     Migration { number: 4, name: "claims", ddl: CLAIMS },
     Migration { number: 5, name: "refusals of what had waited", ddl: WAITED },
     Migration { number: 6, name: "refusals shown", ddl: SHOWN },
+    Migration { number: 7, name: "what stays here", ddl: STAYING },
 ];
 
 /// The newest schema, for the file's header.
-pub const SCHEMA_VERSION: u32 = 6;
+pub const SCHEMA_VERSION: u32 = 7;
+
+const STAYING: &str = "
+-- See the module `withheld`: what never left the site is found without looking at everything else.
+CREATE INDEX record_staying ON record (table_name, id) WHERE state = 3;
+";
 
 const SHOWN: &str = "
 -- The last of the times that a central which was set back told all grants and was shown this refusal in answer, counted from 1.

@@ -193,6 +193,9 @@ impl LocalCopy {
             if let Some(theirs) = theirs.as_ref().filter(|_| key.table.has_home_stores()) {
                 counts.insert((key.table.name().to_owned(), key.id.clone()), transfers_of(theirs));
             }
+            if self.is_staying(&key)? {
+                continue;
+            }
             let Some(here) = self.merged(&key)?.and_then(|here| as_changed(&key, here)) else { continue };
             let Some(held) = self.held_under(&key, &here, &grants)? else { continue };
             // How often a patient or prescriber was transferred central knows by what it sends, if it is in this page.
@@ -410,7 +413,7 @@ impl LocalCopy {
         Ok(self.sql.query_integer(sql, &[table, id, scope.into()])?.is_some())
     }
 
-    fn depth_of(&self, table: &TableRef) -> usize {
+    pub(super) fn depth_of(&self, table: &TableRef) -> usize {
         let mut depth = 0;
         let mut above = self.catalogue.table(table).and_then(|table| table.parent().cloned());
         while let Some(parent) = above.filter(|_| depth < protocol::limits::PARENT_DEPTH_MAX) {

@@ -1,13 +1,33 @@
 //! What the judge reads when an edit is recorded.
 
 use domain::authority::{Authority, central_data};
+use domain::catalogue::Table;
 use domain::judge::{Found, Header, Holding, View};
 use domain::store::{STORE_TABLE, is_dispensary};
 use protocol::ids::{OwnershipNumber, RecordId, SiteId, TableRef};
+use protocol::row::Row;
 use sql::SqlExt;
 
 use super::grants::MAY_BE_WRITTEN;
 use super::{LocalCopy, LocalCopyError};
+
+/// The column of a store's record that names it.
+const NAME_OF_STORE: &str = "name_ID";
+
+impl LocalCopy {
+    /// By the records of the stores that are held here.
+    fn has_store_that(&mut self, is_it: impl Fn(&Table, &Row) -> bool) -> Result<bool, LocalCopyError> {
+        let Ok(stores) = self.catalogue.table_by_name(STORE_TABLE).cloned() else { return Ok(false) };
+        for (store, _) in self.grants()? {
+            let key = self.key_by_name(STORE_TABLE, &store)?;
+            let record = self.merged(&key)?.and_then(|image| image.row);
+            if record.is_some_and(|row| is_it(&stores, &row)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
 
 impl View for LocalCopy {
     type Error = LocalCopyError;
@@ -50,17 +70,12 @@ impl View for LocalCopy {
         Ok(false)
     }
 
-    /// By the records of the stores that are held here.
     fn has_dispensary(&mut self, _site: SiteId) -> Result<bool, LocalCopyError> {
-        let Ok(stores) = self.catalogue.table_by_name(STORE_TABLE).cloned() else { return Ok(false) };
-        for (store, _) in self.grants()? {
-            let key = self.key_by_name(STORE_TABLE, &store)?;
-            let record = self.merged(&key)?.and_then(|image| image.row);
-            if record.is_some_and(|row| is_dispensary(&stores, &row)) {
-                return Ok(true);
-            }
-        }
-        Ok(false)
+        self.has_store_that(is_dispensary)
+    }
+
+    fn is_name_of_own_store(&mut self, name: &RecordId) -> Result<bool, LocalCopyError> {
+        self.has_store_that(|stores, row| stores.id_in(row, NAME_OF_STORE).as_ref() == Ok(name))
     }
 
     /// Only central writes stores; it refuses a merge of the name of one.
@@ -71,6 +86,11 @@ impl View for LocalCopy {
     /// Asked for the record of a store alone.
     fn merged_into(&mut self, _merges: &TableRef, _record: &RecordId) -> Result<Option<RecordId>, LocalCopyError> {
         Ok(None)
+    }
+
+    fn is_withheld(&mut self, table: &TableRef, id: &RecordId) -> Result<bool, LocalCopyError> {
+        let key = self.key(table, id);
+        self.is_staying(&key)
     }
 
     fn header(&mut self, table: &TableRef, id: &RecordId) -> Result<Header, LocalCopyError> {

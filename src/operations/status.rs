@@ -77,6 +77,7 @@ pub(super) fn status(agent: &Agent) -> Result<Value, AgentError> {
         "unjudged": queue.unjudged,
         "waiting": queue.waiting,
         "set_aside": core.local.set_aside_count()?,
+        "withheld_records": core.local.withheld_count()?,
         "set_aside_max": SET_ASIDE_MAX,
         "recovery": recovery,
         "owed": owed,

@@ -1,8 +1,6 @@
-//! The worked example of seed 001: stores A to E on a sync server and two remote sites, each active, collector, transfer or none where that
+//! The worked example of seed 001: stores A to F on a sync server and two remote sites, each active, collector, transfer or none where that
 //! document says. After edits in each store where it is active, and attempts where it is not, every site holds exactly what its table
 //! says. `cargo xtask example` shows it.
-//!
-//! Store F, of which central has no data, is not there: nothing is withheld from central yet.
 
 use std::collections::BTreeMap;
 
@@ -12,17 +10,18 @@ use crate::support::agent::Agent;
 use crate::support::central::Central;
 use crate::support::success;
 
-pub(crate) const STORES: [&str; 5] = ["A", "B", "C", "D", "E"];
+pub(crate) const STORES: [&str; 6] = ["A", "B", "C", "D", "E", "F"];
 /// Sites: the sync server, remote site 1, remote site 2.
 const SITES: [&str; 3] = ["central", "site1", "site2"];
 
 /// The table of seed 001, row by row: store, then what it is on each site.
-pub(crate) const EXAMPLE: [(&str, [&str; 3]); 5] = [
+pub(crate) const EXAMPLE: [(&str, [&str; 3]); 6] = [
     ("A", ["active", "collector", "none"]),
     ("B", ["collector", "active", "transfer"]),
     ("C", ["collector", "transfer", "active"]),
     ("D", ["collector", "none", "active"]),
     ("E", ["active", "none", "none"]),
+    ("F", ["transfer", "active", "none"]),
 ];
 
 pub(crate) fn line(table: &str, id: &str, data: &Value) -> String {
@@ -45,7 +44,7 @@ pub(crate) fn set_up(central: &mut Central) -> [Agent; 2] {
         })
         .collect();
     central.import(&lines);
-    central.add_site("site1", &["B"]);
+    central.add_site("site1", &["B", "F"]);
     central.add_site("site2", &["C", "D"]);
     let agents = ["site1", "site2"].map(|name| Agent::initialised(central, name));
     // B and C deal with each other, and so each sees the other; A is to be reported on at site 1, so a store there has to see it.
@@ -54,6 +53,8 @@ pub(crate) fn set_up(central: &mut Central) -> [Agent; 2] {
     assert!(String::from_utf8_lossy(&refused.stderr).contains("no store that is active there sees it"), "{refused:?}");
     success(&central.run(&["visibility", "add", "name-A", "--store", "B"], ""));
     success(&central.run(&["store", "set-role", "A", "--site", "site1", "collector"], ""));
+    let told = success(&central.run(&["store", "set-role", "F", "--site", "central", "transfer"], ""));
+    assert!(told.contains("central has no backup"), "{told}");
     agents
 }
 
@@ -143,6 +144,12 @@ fn every_site_holds_exactly_what_the_worked_example_says() {
     let here = json!([{"store": "A", "role": "collector"}, {"store": "C", "role": "transfer"}]);
     assert_eq!(status["stores_here"], here);
     assert_eq!(agents[0].fails(&["list", "item_line", "--store", "C"], ""), (5, "store_is_transfer".to_owned()));
+    // What store F has with stores of other sites is on central, and nothing else of it.
+    let transfer = |id: &str, name: &str| line("transact", id, &json!({"store_ID": "F", "name_ID": name}));
+    agents[0].record(&(transfer("to-C", "name-C") + &transfer("to-B", "name-B")));
+    settle(&agents);
+    assert_eq!(central.records("transact").keys().collect::<Vec<_>>(), ["to-C"]);
+    assert_eq!(agents[0].records("transact").len(), 2);
     // What is there of it is found by the store.
     assert_eq!(agents[0].json(&["list", "store", "--store", "C"])["records"][0]["id"], "C");
     assert_eq!(central.json(&["records", "store", "--store", "C"])["records"].as_array().unwrap().len(), 1);
@@ -151,6 +158,6 @@ fn every_site_holds_exactly_what_the_worked_example_says() {
     settle(&agents);
     assert_eq!(roles(&central, "B"), ["collector", "active", "none"]);
     assert_eq!(roles(&central, "C"), ["collector", "none", "active"]);
-    assert_eq!(stores_in(&agents[0].records("store"), itself), "AB");
+    assert_eq!(stores_in(&agents[0].records("store"), itself), "ABF");
     assert_eq!(stores_in(&agents[1].records("store"), itself), "CD");
 }

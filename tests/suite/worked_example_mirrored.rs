@@ -78,7 +78,7 @@ fn every_site_holds_what_the_worked_example_says_and_the_primary_something_of_ev
 
     let itself = |id: &str, _: &serde_json::Value| id.to_owned();
     let own = |_: &str, data: &serde_json::Value| data["store_ID"].as_str().unwrap().to_owned();
-    assert_eq!(stores_in(&primary.records("store"), itself), "ABCDEG", "all stores exist on the primary");
+    assert_eq!(stores_in(&primary.records("store"), itself), "ABCDEFG", "all stores exist on the primary");
     assert_eq!(stores_in(&primary.records("item_store_join"), own), STORES.concat());
     assert_eq!(stores_in(&primary.records("item_line"), own), "", "and none of their data");
     for agent in [&agents[0], &agents[1], &primary] {

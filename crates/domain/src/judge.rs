@@ -11,7 +11,7 @@
 //! | a merge of locations | the site that holds their store | the store's scope |
 //! | a merge of patients or prescribers | the site that holds both home stores; central, or the primary, where they are at two sites | whoever sees the one that goes |
 //! | central, dispensary | central | sites that hold a dispensary |
-//! | store | the site that holds the store of the stored record and of the incoming one, which must be the same | the store's scope |
+//! | store | the site that holds the store of the stored record and of the incoming one, which must be the same | the store's scope; what the store withholds nowhere ([`withholding`](crate::withholding)) |
 //! | patient | the site that holds the home store and a dispensary; central alone gives another home store ([`home_transfer`](crate::home_transfer)) | whoever sees the patient as a name |
 //! | visibility of a patient or prescriber | beside central, or the primary, the site that owns it, once, in a store of its own | as other visibility |
 //! | message | made by the site that holds the sending store, or by central; set to processed by the receiving store's site | the scopes of both stores |
@@ -24,6 +24,7 @@ mod messages;
 mod patients;
 mod refusal;
 mod store_data;
+mod withheld;
 
 use protocol::entry::{Entry, Operation};
 use protocol::ids::{OwnershipNumber, RecordId, SiteId, TableRef};
@@ -125,6 +126,22 @@ pub trait View {
     /// The view's own.
     fn merged_into(&mut self, merges: &TableRef, record: &RecordId) -> Result<Option<RecordId>, Self::Error>;
 
+    /// On a device: whether a record is here and never left it ([`withholding`](crate::withholding)).
+    ///
+    /// # Errors
+    /// The view's own.
+    fn is_withheld(&mut self, _table: &TableRef, _id: &RecordId) -> Result<bool, Self::Error> {
+        Ok(false)
+    }
+
+    /// On a device: whether a store that is active there has this name.
+    ///
+    /// # Errors
+    /// The view's own.
+    fn is_name_of_own_store(&mut self, _name: &RecordId) -> Result<bool, Self::Error> {
+        Ok(false)
+    }
+
     /// Who writes central data. An agent knows only whether its own site does.
     ///
     /// # Errors
@@ -189,7 +206,7 @@ pub struct Applied {
     pub parent: Option<(TableRef, RecordId)>,
     /// The number under which the entry is written; 0 where none is needed.
     pub ownership: OwnershipNumber,
-    /// Local data: goes to the private journal and leaves the site never.
+    /// Goes to the private journal: local data, which leaves the site never, and what its store withholds.
     pub is_private: bool,
     /// A delete of a record for which entries of the same site wait. Central marks these entries as cancelled: when their groups
     /// are judged they are passed over, [`View::is_waiting`] no longer counts them, and the view shows their record as
@@ -315,7 +332,13 @@ impl Case<'_> {
             return Ok(Verdict::Refuse(refusal));
         }
         if data_type == DataType::Store {
-            let verdict = self.judge_store_data(view, found, after)?;
+            let verdict = match self.judge_store_data(view, found, after)? {
+                Verdict::Accept(applied) => {
+                    let is_private = self.is_withheld(view, found, &applied)?;
+                    Verdict::Accept(Applied { is_private, ..applied })
+                }
+                other => other,
+            };
             return self.judge_store_merge(view, found, verdict);
         }
         if data_type == DataType::Message {

@@ -18,3 +18,4 @@ pub mod scope;
 pub mod seed_rows;
 pub mod store;
 pub mod visibility;
+pub mod withholding;

@@ -46,7 +46,7 @@ const CHORES: &[Chore] = &[
     Chore { name: "demo", about: "run the main job in front of you; --keep leaves it running", run: demo::run },
     Chore {
         name: "example",
-        about: "show the worked example of seed 001: who holds what of stores A to E",
+        about: "show the worked example of seed 001: who holds what of stores A to F",
         run: example::run,
     },
     Chore { name: "tidy", about: "check the rules that neither the compiler nor clippy knows", run: tidy::run },

@@ -282,14 +282,15 @@ enum StoreCommand {
         /// The store's id.
         store: String,
     },
-    /// Give a site a collector copy of a store, which a store that is active there has to see; or take it back.
+    /// Give a site a collector copy of a store, which a store that is active there has to see; or take it back. On central a store may be
+    /// a transfer store: its data but transfers stays on its site.
     SetRole {
         /// The store's id.
         store: String,
         /// The site's name, or its id.
         #[arg(long)]
         site: String,
-        /// collector, or default: transfer where a store there sees it, else none.
+        /// collector, or default: transfer where a store there sees it, else none. For central: transfer, or default: collector.
         role: String,
     },
 }
@@ -320,6 +321,9 @@ enum PreferenceCommand {
         name: String,
         /// Which of the two.
         value: Switch,
+        /// The store's id, of a preference that each store has.
+        #[arg(long)]
+        store: Option<String>,
     },
     /// Every preference, and whether it is on.
     List,
@@ -448,8 +452,8 @@ pub fn run(arguments: Arguments, output: &mut dyn Write) -> Result<Exit, Central
         Command::Mirror(MirrorCommand::Enable { primary }) => Request::MirrorEnable { primary },
         Command::Mirror(MirrorCommand::Disable { at_once }) => Request::MirrorDisable { is_at_once: at_once },
         Command::Mirror(MirrorCommand::Show) => Request::MirrorShow,
-        Command::Preference(PreferenceCommand::Set { name, value }) => {
-            Request::PreferenceSet { name, is_on: value == Switch::On }
+        Command::Preference(PreferenceCommand::Set { name, value, store }) => {
+            Request::PreferenceSet { name, is_on: value == Switch::On, store }
         }
         Command::Preference(PreferenceCommand::List) => Request::PreferenceList,
         Command::Patient(command) => home_stores::request(HomeKind::Patient, command),

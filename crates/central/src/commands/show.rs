@@ -93,7 +93,9 @@ pub(super) fn done(request: &Request, done: &Done, form: Form, output: &mut dyn 
         (Request::StoreShow { .. }, false) => visibility::store(value),
         (Request::PreferenceSet { .. }, false) => {
             let (name, state) = (plain(&value["preference"]), if value["is_on"] == true { "on" } else { "off" });
-            format!("{name} is {state}{}\n", if value["is_new"] == true { "" } else { " already; nothing was done" })
+            let of_store = value["store"].as_str().map(|store| format!(" for store {store}")).unwrap_or_default();
+            let already = if value["is_new"] == true { "" } else { " already; nothing was done" };
+            format!("{name} is {state}{of_store}{already}\n{}", warning(value))
         }
         (Request::PreferenceList, false) => {
             let rows = items(value, "preferences").iter().map(|preference| {
@@ -102,13 +104,17 @@ pub(super) fn done(request: &Request, done: &Done, form: Form, output: &mut dyn 
                     (Value::Bool(true), _) => "on",
                     _ => "off",
                 };
-                vec![plain(&preference["preference"]), state.to_owned(), plain(&preference["meaning"])]
+                let off = items(preference, "off_in_stores").iter().map(plain).collect::<Vec<_>>();
+                let state =
+                    if off.is_empty() { state.to_owned() } else { format!("{state}, but in {}", off.join(", ")) };
+                vec![plain(&preference["preference"]), state, plain(&preference["meaning"])]
             });
             table(&["PREFERENCE", "IS", "ON MEANS THAT"], rows)
         }
         (Request::StoreResync { .. }, false) => visibility::resync(value),
         (Request::StoreSetRole { .. }, false) => {
-            format!("store {} is {} on site {}\n", plain(&value["store"]), plain(&value["role"]), value["site"])
+            let (store, role) = (plain(&value["store"]), plain(&value["role"]));
+            format!("store {store} is {role} on site {}\n{}", value["site"], warning(value))
         }
         (Request::VisibilityAdd { .. } | Request::VisibilityRemove { .. }, false) => visibility::set(value),
         (Request::VisibilityList(_), false) => visibility::joins(value),
@@ -125,6 +131,11 @@ pub(super) fn done(request: &Request, done: &Done, form: Form, output: &mut dyn 
         (Request::Status, false) => status(value),
     };
     put(output, &text)
+}
+
+/// What somebody should know who did this, as a line of its own.
+fn warning(value: &Value) -> String {
+    value["warning"].as_str().map_or_else(String::new, |warning| format!("{warning}\n"))
 }
 
 fn sites(value: &Value) -> String {
@@ -170,8 +181,7 @@ fn edited(value: &Value) -> String {
         (Value::Bool(true), _) => "name and password are new",
         _ => "name and password are as they were",
     };
-    let warning = value["warning"].as_str().map_or_else(String::new, |warning| format!("{warning}\n"));
-    format!("site {}: {what} (generation {})\n{warning}", value["id"], value["credential_generation"])
+    format!("site {}: {what} (generation {})\n{}", value["id"], value["credential_generation"], warning(value))
 }
 
 fn reset(value: &Value) -> String {

@@ -90,7 +90,7 @@ pub(super) fn explain_store(center: &Center, store: &str) -> Result<Done, Centra
             "site": standing.site.0,
             "name": standing.name,
             "role": standing.role.as_str(),
-            "why": why(standing.role),
+            "why": why(standing.site, standing.role),
             "rows_waiting": standing.rows_waiting,
         })
     });
@@ -99,14 +99,16 @@ pub(super) fn explain_store(center: &Center, store: &str) -> Result<Done, Centra
         "is_here": is_here,
         "holder": holder_json(explained.holder, &names),
         "roles": roles.collect::<Vec<_>>(),
+        "withholds": explained.withheld.as_str(),
     });
     add_kept(&mut told, &explained.kept);
     Ok(Done::ok(told))
 }
 
 /// By which rule a store is what it is on a site (seed 001, "Store setup").
-fn why(role: Role) -> &'static str {
+fn why(site: SiteId, role: Role) -> &'static str {
     match role {
+        Role::Transfer if site == SiteId::CENTRAL => "its data stays on its site (store set-role)",
         Role::Active => "it was given to this site (store add), or never left central",
         Role::Collector => "central collects every store; other sites as somebody asked (store set-role)",
         Role::Resting => "asked for (store set-role), and no store that is active here sees it",

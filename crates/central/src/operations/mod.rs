@@ -47,7 +47,7 @@ pub fn perform(
         Request::StoreAdd { store, site } => sites::give_store(center, &store, &site),
         Request::StoreList => sites::list_stores(center),
         Request::StoreShow { store } => visibility::show_store(center, &store),
-        Request::PreferenceSet { name, is_on } => preferences::set(center, &name, is_on),
+        Request::PreferenceSet { name, is_on, store } => preferences::set(center, &name, is_on, store.as_deref()),
         Request::PreferenceList => preferences::list(center),
         Request::StoreResync { store } => visibility::resync(center, &store),
         Request::StoreSetRole { store, site, role } => visibility::set_role(center, &store, &site, &role),

@@ -78,7 +78,7 @@ pub enum Request {
         store: String,
         /// The site's name, or its id.
         site: String,
-        /// `collector` or `default`.
+        /// `collector` or `default`; for central `transfer` or `default`.
         role: String,
     },
     /// Send the site of a store once more what it sees.
@@ -92,6 +92,9 @@ pub enum Request {
         name: String,
         /// On or off.
         is_on: bool,
+        /// The store's id, of a preference that each store has.
+        #[serde(default)]
+        store: Option<String>,
     },
     /// Every preference, and whether it is on.
     PreferenceList,

@@ -1,14 +1,15 @@
 //! `visibility` and the roles of stores: who sees whom, and what a store is on which site.
 
 use domain::store::STORE_TABLE;
-use protocol::ids::RecordId;
+use domain::withholding::Withheld;
+use protocol::ids::{RecordId, SiteId};
 use serde_json::{Value, json};
 
 use super::request::{Done, LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX, VisibilityToList, check_limit};
 use super::sites::{find, record_id};
 use crate::center::Center;
 use crate::error::{CentralError, Exit};
-use crate::store::{Role, StoreError, VisibilityRow};
+use crate::store::{Keeping, Role, StoreError, VisibilityRow};
 
 /// Makes a name visible in a store, or takes that back.
 pub(super) fn set(center: &Center, name: &str, store: &str, is_visible: bool) -> Result<Done, CentralError> {
@@ -30,19 +31,24 @@ pub(super) fn list(center: &Center, which: &VisibilityToList) -> Result<Done, Ce
     Ok(Done::ok(json!({ "joins": joins.iter().map(join_json).collect::<Vec<_>>(), "next": next })))
 }
 
-/// Gives a site a collector copy of a store, or takes it back.
+/// Gives a site a collector copy of a store, or takes it back. On central, which collects every store, the store may be a transfer store.
 pub(super) fn set_role(center: &Center, store: &str, site: &str, role: &str) -> Result<Done, CentralError> {
+    let found = find(center, site)?;
+    if found.id == SiteId::CENTRAL && role != "collector" {
+        return set_role_on_central(center, store, role);
+    }
     let is_collector = match role {
         "collector" => true,
         "default" => false,
         other => {
             let message =
                 format!("{other:?} is no role that can be set; a store is active where it was given (store add)");
-            let advice = "Give `collector`, or `default` for what visibility makes of it: transfer or none.";
+            let advice = "Give `collector`, or `default` for what visibility makes of it: transfer or none. `transfer` can be set on \
+                          central alone.";
             return Err(CentralError::new("role_not_settable", message, advice, Exit::Usage));
         }
     };
-    let (site, id) = (find(center, site)?.id, record_id(store)?);
+    let (site, id) = (found.id, record_id(store)?);
     let asked = id.clone();
     let role = center.write(move |batch| {
         batch.set_collector(&asked, site, is_collector)?;
@@ -50,6 +56,35 @@ pub(super) fn set_role(center: &Center, store: &str, site: &str, role: &str) -> 
     })?;
     tracing::info!(store = id.as_str(), site = site.0, role = role.as_str(), "the role of a store was set");
     Ok(Done::ok(json!({ "store": id.as_str(), "site": site.0, "role": role.as_str() })))
+}
+
+/// Lets a store keep all its data but transfers on its site (seed 001, the worked example's store F), or has it synced again.
+fn set_role_on_central(center: &Center, store: &str, role: &str) -> Result<Done, CentralError> {
+    let is_kept = match role {
+        "transfer" => true,
+        "default" => false,
+        other => {
+            let message = format!("{other:?} is no role that can be set on central");
+            let advice = "Give `transfer`, which keeps the store's data on its site, or `default`, which has central collect it.";
+            return Err(CentralError::new("role_not_settable", message, advice, Exit::Usage));
+        }
+    };
+    let id = record_id(store)?;
+    let asked = id.clone();
+    let (role, is_new) = center.write(move |batch| {
+        let is_new = batch.set_withheld(&asked, Keeping { what: Withheld::Data, is_kept })?;
+        Ok((batch.role_of(&asked, SiteId::CENTRAL)?, is_new))
+    })?;
+    tracing::info!(store = id.as_str(), role = role.as_str(), is_new, "the role of a store on central was set");
+    let warning = is_kept.then_some(
+        "central has no backup of what is recorded there from when its site hears of it; what central has already goes on being synced",
+    );
+    Ok(Done::ok(json!({
+        "store": id.as_str(),
+        "site": SiteId::CENTRAL.0,
+        "role": role.as_str(),
+        "warning": warning,
+    })))
 }
 
 /// Sends the site of a store once more what it sees.
@@ -65,7 +100,7 @@ pub(super) fn resync(center: &Center, store: &str) -> Result<Done, CentralError>
 pub(super) fn show_store(center: &Center, store: &str) -> Result<Done, CentralError> {
     let id = record_id(store)?;
     let asked = id.clone();
-    let (roles, name, sees, seen_in) = center.read(move |reading| {
+    let (roles, name, sees, seen_in, withheld) = center.read(move |reading| {
         reading.at_once(|reading| {
             if reading.record(STORE_TABLE, &asked)?.is_none_or(|record| record.data.is_none()) {
                 let what = format!("there is no store {asked} at central");
@@ -77,7 +112,7 @@ pub(super) fn show_store(center: &Center, store: &str) -> Result<Done, CentralEr
                 Some(name) => reading.joins(Some(name), None, None, LIST_LIMIT_MAX)?,
                 None => Vec::new(),
             };
-            Ok::<_, StoreError>((reading.roles_of(&asked)?, name, sees, seen_in))
+            Ok::<_, StoreError>((reading.roles_of(&asked)?, name, sees, seen_in, reading.withheld(&asked)?))
         })
     })?;
     let roles: Vec<Value> = roles
@@ -88,6 +123,7 @@ pub(super) fn show_store(center: &Center, store: &str) -> Result<Done, CentralEr
         "store": id.as_str(),
         "name": name.as_ref().map(RecordId::as_str),
         "roles": roles,
+        "withholds": withheld.as_str(),
         "sees": sees.iter().map(join_json).collect::<Vec<_>>(),
         "seen_in": seen_in.iter().map(join_json).collect::<Vec<_>>(),
     })))

@@ -2,6 +2,7 @@
 
 use domain::scope::Scope;
 use domain::store::STORE_TABLE;
+use domain::withholding::Withheld;
 use protocol::ids::{OwnershipNumber, RecordId, SiteId};
 use sql::{Param, SqlExt};
 
@@ -22,6 +23,8 @@ pub struct StoreExplained {
     pub holder: (SiteId, OwnershipNumber),
     /// What it is on each site where it is anything.
     pub roles: Vec<StoreStanding>,
+    /// What stays on its site.
+    pub withheld: Withheld,
     /// Entries of the site that holds it which are not part of the records.
     pub kept: KeptEntries,
 }
@@ -57,7 +60,7 @@ impl Reading<'_> {
         }
         let site: [Param<'_>; 1] = [holder.0.0.into()];
         let kept = self.kept_entries(&site, "waiting.site = ?1", "journal.site = ?1")?;
-        Ok(StoreExplained { is_here, holder, roles, kept })
+        Ok(StoreExplained { is_here, holder, roles, withheld: self.withheld(store)?, kept })
     }
 
     /// Rows of a store's lane that a site has not shown that it has read, beside those that it wrote itself.

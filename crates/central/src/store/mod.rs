@@ -53,6 +53,7 @@ mod tokens;
 mod view;
 mod visibility;
 mod waiting;
+mod withholding;
 
 #[cfg(test)]
 mod tests;
@@ -89,6 +90,7 @@ use state::State;
 pub use status::{SetAside, SiteStatus, Status};
 pub use tokens::{Stop, TWO_DEVICES};
 pub use visibility::VisibilityRow;
+pub use withholding::Keeping;
 
 /// What a start of central needs from chance, and its secret.
 #[derive(Debug, Clone, Copy)]

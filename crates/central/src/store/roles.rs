@@ -7,6 +7,7 @@ use std::ops::ControlFlow;
 
 use domain::store::STORE_TABLE;
 use domain::visibility::VisibleKey;
+use domain::withholding::Withheld;
 use protocol::ids::{RecordId, SiteId};
 use sql::SqlExt;
 
@@ -91,7 +92,9 @@ impl Batch<'_> {
         let holder = self.state.holdings.holder(store);
         Ok(if holder == site {
             Role::Active
-        } else if site == SiteId::CENTRAL || self.state.collects(site, store) {
+        } else if site == SiteId::CENTRAL {
+            self.reading().role_on_central(store)?
+        } else if self.state.collects(site, store) {
             Role::Collector
         } else if self.is_seen(site, store)? {
             Role::Transfer
@@ -136,6 +139,11 @@ impl Batch<'_> {
 }
 
 impl Reading<'_> {
+    /// What a store is on central that is active elsewhere: a collector, unless it keeps its data (`domain.md`, "Store F").
+    fn role_on_central(&mut self, store: &RecordId) -> Result<Role, StoreError> {
+        Ok(if self.withheld(store)? == Withheld::Data { Role::Transfer } else { Role::Collector })
+    }
+
     /// Stores of which a site has a collector copy.
     ///
     /// # Errors
@@ -161,6 +169,7 @@ impl Reading<'_> {
             })?;
         let holder = holder.unwrap_or(SiteId::CENTRAL);
         let key = VisibleKey::Store(store.clone()).to_text();
+        let on_central = self.role_on_central(store)?;
         let mut roles = Vec::new();
         self.sql.query(
             "SELECT site.id, site.name, coalesce(store_role.is_in_force, 2) FROM site
@@ -173,7 +182,7 @@ impl Reading<'_> {
                 let site = text::site(row, 0)?;
                 let role = match row.integer(2)? {
                     _ if site == holder => Role::Active,
-                    _ if site == SiteId::CENTRAL => Role::Collector,
+                    _ if site == SiteId::CENTRAL => on_central,
                     1 => Role::Collector,
                     0 => Role::Resting,
                     _ => Role::Transfer,

@@ -15,6 +15,7 @@ struct World {
     holdings: BTreeMap<RecordId, Holding>,
     waiting: BTreeSet<(SiteId, TableRef, RecordId)>,
     dispensary_sites: BTreeSet<SiteId>,
+    withheld: BTreeSet<(TableRef, RecordId)>,
     authority: Authority,
 }
 
@@ -43,6 +44,14 @@ impl View for World {
 
     fn merged_into(&mut self, merges: &TableRef, record: &RecordId) -> Result<Option<RecordId>, Infallible> {
         Ok(self.naming(&self.catalogue.table_name(merges), "into_ID", record))
+    }
+
+    fn is_withheld(&mut self, table: &TableRef, id: &RecordId) -> Result<bool, Infallible> {
+        Ok(self.withheld.contains(&(table.clone(), id.clone())))
+    }
+
+    fn is_name_of_own_store(&mut self, name: &RecordId) -> Result<bool, Infallible> {
+        Ok(name.as_str() == "NHERE")
     }
 
     fn authority(&mut self) -> Result<Authority, Infallible> {
@@ -76,6 +85,7 @@ impl World {
             ]),
             waiting: BTreeSet::new(),
             dispensary_sites: BTreeSet::from([SiteId::CENTRAL, HERE, ELSEWHERE]),
+            withheld: BTreeSet::new(),
             authority: Authority::Central,
         };
         world.here("item", "I1", None, r#"{"code":"1"}"#);
@@ -185,6 +195,7 @@ mod merges;
 mod messages;
 mod patients;
 mod refusals;
+mod withheld;
 
 #[test]
 fn central_data_is_written_on_central_alone_and_goes_to_all_sites() {

@@ -1,0 +1,78 @@
+//! Whether an edit stays on the device ([`withholding`](crate::withholding)).
+
+use protocol::ids::{RecordId, SiteId};
+use protocol::row::{Row, Value};
+
+use super::{Applied, Case, Found, Side, View};
+use crate::store::{NAME_TABLE, STORE_TABLE};
+use crate::visibility::TRANSACTION_TABLE;
+use crate::withholding::Withheld;
+
+/// Tables whose records are part of a transfer where their name is a store's (`domain.md`, "Transfers").
+const TRANSFERS: [&str; 3] = [TRANSACTION_TABLE, "requisition", "purchase_order"];
+/// The type of the name of a store (mSupply's `name.type`).
+const STORES_NAME: &str = "store";
+const TYPE_COLUMN: &str = "type";
+
+impl Case<'_> {
+    /// Whether an edit of Store data stays on the device. Central takes what comes: a device may not have heard yet.
+    pub(super) fn is_withheld<V: View>(
+        &self,
+        view: &mut V,
+        found: &Found,
+        applied: &Applied,
+    ) -> Result<bool, V::Error> {
+        // Central imports under the rules of a device, and withholds nothing from itself.
+        if self.side == Side::Central || self.author == SiteId::CENTRAL {
+            return Ok(false);
+        }
+        let is_known = match found {
+            Found::Unknown => false,
+            Found::Deleted { .. } => true,
+            Found::Here { .. } => !view.is_withheld(self.table.reference(), &self.entry.record)?,
+        };
+        if is_known {
+            return Ok(false);
+        }
+        let Some(row) = &applied.row else { return Ok(matches!(found, Found::Here { .. })) };
+        if let Some(merged) = self.table.merges() {
+            return view.is_withheld(merged, &self.entry.record);
+        }
+        if let (Some(parent), Some(Ok(header))) = (self.table.parent(), self.table.header_of(row)) {
+            return view.is_withheld(&parent.table, &header);
+        }
+        let withheld = self.withheld_by(view, applied.store.as_ref())?;
+        Ok(withheld.keeps(self.table) && !self.goes_to_a_store(view, withheld, row)?)
+    }
+
+    fn withheld_by<V: View>(&self, view: &mut V, store: Option<&RecordId>) -> Result<Withheld, V::Error> {
+        let (Some(store), Ok(stores)) = (store, self.catalogue.table_by_name(STORE_TABLE)) else {
+            return Ok(Withheld::Nothing);
+        };
+        Ok(match view.record(stores.reference(), store)? {
+            Found::Here { row, .. } => Withheld::of(stores, &stores.canonical(row)),
+            Found::Unknown | Found::Deleted { .. } => Withheld::Nothing,
+        })
+    }
+
+    /// Whether another store has a part in a record: its name is a store's. Of all data that a store keeps, what goes to a store of the
+    /// same site is no exception (seed 001, "Store F": "this data is not synced anywhere").
+    fn goes_to_a_store<V: View>(&self, view: &mut V, withheld: Withheld, row: &Row) -> Result<bool, V::Error> {
+        let Some(column) = self.table.name_column().filter(|_| TRANSFERS.contains(&self.table.name())) else {
+            return Ok(false);
+        };
+        let (Ok(name), Ok(names)) = (self.table.id_in(row, column), self.catalogue.table_by_name(NAME_TABLE)) else {
+            return Ok(false);
+        };
+        if withheld == Withheld::Data && view.is_name_of_own_store(&name)? {
+            return Ok(false);
+        }
+        Ok(match view.record(names.reference(), &name)? {
+            Found::Here { row, .. } => {
+                let row = names.canonical(row);
+                matches!(row.value(&names.column_ref(TYPE_COLUMN)), Some(Value::Text(text)) if text == STORES_NAME)
+            }
+            Found::Unknown | Found::Deleted { .. } => false,
+        })
+    }
+}

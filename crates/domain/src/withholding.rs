@@ -1,0 +1,122 @@
+//! What stays on a store's own site although it is Store data (`domain.md`, "Include transactions in sync" and "Store F"; seed 000,
+//! "Include transactions in sync"; seed 001, the same, and the worked example's store F).
+//!
+//! | the store's record says | what stays on its site |
+//! | --- | --- |
+//! | nothing | nothing |
+//! | [`WITHHOLDS_TRANSACTIONS`], and it is a dispensary | transactions with prescriptions and builds, stock lines, stocktakes |
+//! | [`WITHHOLDS_DATA`] | all Store data |
+//!
+//! In each case all but what one store has with another: transactions, requisitions and purchase orders whose name is a store's, with
+//! their lines; of all Store data, if that other store is not active on the same site. A line goes where its header goes. What central has already goes on being synced, so that no copy falls behind
+//! unnoticed; so a record either stays whole or goes whole. It goes once its store, or its name, says so.
+
+use protocol::row::{Row, Value};
+
+use crate::catalogue::{DataType, Table};
+use crate::store::is_dispensary;
+use crate::visibility::TRANSACTION_TABLE;
+
+/// Column of a store's record: true keeps the transactions of a dispensary on its site. It is mSupply's "Include transactions in sync",
+/// turned round: a store that says nothing includes them.
+pub const WITHHOLDS_TRANSACTIONS: &str = "outpost_withholds_transactions";
+/// Column of a store's record: true keeps everything but transfers on its site. The store is then a transfer store on central.
+pub const WITHHOLDS_DATA: &str = "outpost_withholds_data";
+
+/// Tables of which "Include transactions in sync" speaks, but lines, which follow their headers.
+const TRANSACTIONS: [&str; 3] = [TRANSACTION_TABLE, "item_line", "Stock_take"];
+/// What a store keeps on its site.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Withheld {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// Transactions, prescriptions, stock lines and stocktakes.
+    Transactions,
+    /// Everything but transfers.
+    Data,
+}
+
+impl Withheld {
+    /// What the record of a store says.
+    pub fn of(stores: &Table, row: &Row) -> Self {
+        if Self::Data.is_asked_for(stores, row) {
+            Self::Data
+        } else if Self::Transactions.is_asked_for(stores, row) && is_dispensary(stores, row) {
+            Self::Transactions
+        } else {
+            Self::Nothing
+        }
+    }
+
+    /// The patch of a store's record that begins or ends keeping this on its site.
+    ///
+    /// # Panics
+    /// Never: one column is within every limit.
+    pub fn to_patch(self, stores: &Table, is_kept: bool) -> Option<Row> {
+        let column = match self {
+            Self::Nothing => return None,
+            Self::Transactions => WITHHOLDS_TRANSACTIONS,
+            Self::Data => WITHHOLDS_DATA,
+        };
+        let value = if is_kept { Value::Bool(true) } else { Value::Null };
+        Some(Row::new(vec![(stores.column_ref(column), value)]).expect("one column is within every limit"))
+    }
+
+    /// Whether the record of a store asks for this, in force or not.
+    pub fn is_asked_for(self, stores: &Table, row: &Row) -> bool {
+        let says = |column| row.value(&stores.column_ref(column)) == Some(&Value::Bool(true));
+        match self {
+            Self::Nothing => !says(WITHHOLDS_TRANSACTIONS) && !says(WITHHOLDS_DATA),
+            Self::Transactions => says(WITHHOLDS_TRANSACTIONS),
+            Self::Data => says(WITHHOLDS_DATA),
+        }
+    }
+
+    /// The word in answers.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Nothing => "nothing",
+            Self::Transactions => "transactions",
+            Self::Data => "data",
+        }
+    }
+
+    /// Whether a record of a table stays, unless another store has a part in it.
+    pub fn keeps(self, table: &Table) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::Transactions => TRANSACTIONS.contains(&table.name()),
+            Self::Data => table.data_type() == DataType::Store,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use protocol::ids::RecordId;
+
+    use super::*;
+    use crate::catalogue::Catalogue;
+    use crate::json::row_from_json;
+    use crate::store::STORE_TABLE;
+
+    #[test]
+    fn a_stores_record_says_what_stays_and_transactions_stay_in_a_dispensary_alone() {
+        let catalogue = Catalogue::embedded();
+        let stores = catalogue.table_by_name(STORE_TABLE).unwrap();
+        let id = RecordId::new("S").unwrap();
+        for (data, expected) in [
+            (r#"{"store_mode":"dispensary"}"#, Withheld::Nothing),
+            (r#"{"store_mode":"dispensary","outpost_withholds_transactions":true}"#, Withheld::Transactions),
+            (r#"{"store_mode":"dispensary","outpost_withholds_transactions":false}"#, Withheld::Nothing),
+            (r#"{"store_mode":"store","outpost_withholds_transactions":true}"#, Withheld::Nothing),
+            (r#"{"store_mode":"store","outpost_withholds_data":true}"#, Withheld::Data),
+            (r#"{"outpost_withholds_transactions":true,"outpost_withholds_data":true}"#, Withheld::Data),
+            (r#"{"outpost_withholds_data":"true"}"#, Withheld::Nothing),
+        ] {
+            let row = stores.canonical(row_from_json(stores, &id, data).unwrap());
+            assert_eq!(Withheld::of(stores, &row), expected, "{data}");
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! Store data that stays on this site (`domain::withholding`), and what of it is to go after all.
+//!
+//! It reads like local data: state 3, no base, no scope. Once a store's record comes that may say otherwise, or a header goes, all of it
+//! is looked at, headers first; what the judge does not keep any more is journaled whole. How far that is stands in `meta`, so that it
+//! goes on after a crash.
+
+use std::ops::ControlFlow;
+
+use domain::catalogue::DataType;
+use protocol::entry::{Entry, Operation};
+use protocol::ids::OwnershipNumber;
+use sql::SqlExt;
+
+use super::images::Key;
+use super::{LocalCopy, LocalCopyError};
+
+/// Name of the number that is 1 while what stays here is to be looked at.
+const IS_OWED: &str = "withheld_is_looked_at";
+/// Name of the table and id up to which it was, with a zero byte between.
+const LOOKED_THROUGH: &str = "withheld_looked_through";
+/// Records that are looked at in one step.
+const STEP_RECORDS: usize = 64;
+
+impl LocalCopy {
+    /// How many records of Store data stay on this site.
+    ///
+    /// # Errors
+    /// Those of a read.
+    pub fn withheld_count(&mut self) -> Result<u64, LocalCopyError> {
+        let mut count = 0;
+        for table in self.withheld_tables() {
+            let sql = "SELECT count(*) FROM record WHERE table_name = ?1 AND state = 3";
+            count += self.sql.query_integer(sql, &[table.as_str().into()])?.map_or(0, i64::cast_unsigned);
+        }
+        Ok(count)
+    }
+
+    /// Inside the open transaction: what stays here is to be looked at, from the beginning.
+    ///
+    /// # Errors
+    /// Those of a write.
+    pub fn owe_look_at_withheld(&mut self) -> Result<(), LocalCopyError> {
+        self.set_content(LOOKED_THROUGH, None)?;
+        self.set_number(IS_OWED, 1)
+    }
+
+    /// Whether a record is here and never left.
+    pub(super) fn is_staying(&mut self, key: &Key) -> Result<bool, LocalCopyError> {
+        let sql = "SELECT 1 FROM record WHERE table_name = ?1 AND id = ?2 AND state = 3";
+        Ok(self.sql.query_integer(sql, &key.params())?.is_some())
+    }
+
+    /// The edits that would send the next records that stay here, whole, headers before their lines, if the judge lets them go; `None`
+    /// once all were looked at.
+    ///
+    /// # Errors
+    /// Those of a read.
+    pub fn next_withheld(&mut self) -> Result<Option<Vec<Entry>>, LocalCopyError> {
+        if self.number(IS_OWED)? != Some(1) {
+            return Ok(None);
+        }
+        let through = self.content(LOOKED_THROUGH)?.map(|content| String::from_utf8_lossy(&content).into_owned());
+        let (from, after) = through.as_deref().and_then(|through| through.split_once('\0')).unwrap_or_default();
+        let tables = self.withheld_tables();
+        let first = tables.iter().position(|table| table == from).unwrap_or(0);
+        for table in tables.get(first..).unwrap_or_default() {
+            let entries = self.staying_behind(table, if table == from { after } else { "" })?;
+            if !entries.is_empty() {
+                return Ok(Some(entries));
+            }
+        }
+        Ok(Some(Vec::new()))
+    }
+
+    /// Within the transaction of edits: these were looked at; none: all were.
+    ///
+    /// # Errors
+    /// Those of a write.
+    pub fn note_looked_at(&mut self, entries: &[Entry]) -> Result<(), LocalCopyError> {
+        let Some(last) = entries.last() else {
+            self.set_content(LOOKED_THROUGH, None)?;
+            return self.set_number(IS_OWED, 0);
+        };
+        let through = format!("{}\0{}", self.catalogue.table_name(&last.table), last.record);
+        self.set_content(LOOKED_THROUGH, Some(through.as_bytes()))
+    }
+
+    /// Tables of Store data, headers before their lines, merges behind what they merge.
+    fn withheld_tables(&self) -> Vec<String> {
+        let of_stores = self.catalogue.tables().filter(|table| table.data_type() == DataType::Store);
+        let mut tables: Vec<_> = of_stores
+            .map(|table| (table.merges().is_some(), self.depth_of(table.reference()), table.name().to_owned()))
+            .collect();
+        tables.sort();
+        tables.into_iter().map(|(_, _, name)| name).collect()
+    }
+
+    fn staying_behind(&mut self, table: &str, after: &str) -> Result<Vec<Entry>, LocalCopyError> {
+        let mut ids = Vec::new();
+        let sql = format!(
+            "SELECT id FROM record WHERE table_name = ?1 AND id > ?2 AND state = 3 ORDER BY id LIMIT {STEP_RECORDS}"
+        );
+        self.sql.query(&sql, &[table.into(), after.into()], &mut |row| {
+            ids.push(row.text(0)?.to_owned());
+            Ok(ControlFlow::Continue(()))
+        })?;
+        let mut entries = Vec::with_capacity(ids.len());
+        for id in ids {
+            let key = self.key_by_name(table, &id)?;
+            let Some(row) = self.merged(&key)?.and_then(|image| image.row) else { continue };
+            entries.push(Entry {
+                is_group_end: true,
+                ownership: OwnershipNumber(0),
+                table: key.table.reference().clone(),
+                record: key.id,
+                operation: Operation::Put(row),
+            });
+        }
+        Ok(entries)
+    }
+}
