@@ -73,7 +73,12 @@ struct Known {
 impl Known {
     /// Whether whoever comes next is taken: a device that was enrolled, or that an administrator let go on.
     fn is_open(&self) -> bool {
-        self.is_reopened || self.used.is_none() && self.given.is_empty()
+        self.is_reopened || self.is_blank()
+    }
+
+    /// Whether no token is known.
+    fn is_blank(&self) -> bool {
+        self.used.is_none() && self.given.is_empty()
     }
 
     /// The number of the next token, which an epoch gives.
@@ -248,7 +253,8 @@ impl Batch<'_> {
         };
         let head = head.prelude();
         let mut known = self.known_tokens(head.site)?;
-        let used = if known.is_reopened && !known.has(head.token) {
+        // Where nothing is known, as after its binding was reset, what the device shows is all that there is to know.
+        let used = if known.is_reopened && !known.is_blank() && !known.has(head.token) {
             known.used.clone()
         } else {
             if known.used.as_deref() != Some(&head.token.0[..]) {

@@ -219,12 +219,19 @@ impl World {
                 return violation("1", format!("device {index} lost entry {sequence} and does not say so"));
             }
         }
+        // One that was deleted behind what a central that was set back has comes back: docs/sync-protocol.md, "Known limits".
+        let mut deleted = Vec::new();
+        let committed = old.committed;
         for sequence in 1..=old.head() {
             if let Some(entry) = old.entry_mut(sequence) {
                 entry.is_lost |= is_named(sequence);
                 entry.is_moved = !entry.is_lost && (!is_other_time_line || moved.contains(&sequence));
+                if !entry.is_lost && !entry.is_moved && sequence > committed && entry.change == Change::Delete {
+                    deleted.push(entry.key.clone());
+                }
             }
         }
+        model.uncertain.extend(deleted);
         model.may_lack_records |= is_other_time_line;
         model.begin_journal(journal);
         for entry in entries {

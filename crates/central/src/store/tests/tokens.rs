@@ -13,6 +13,7 @@ contract!(
     a_clone_is_caught_at_the_second_exchange_of_either_at_the_latest,
     a_clone_that_edits_is_caught_and_nothing_of_it_is_applied,
     a_stopped_site_goes_on_with_whoever_comes_first_and_stops_again_for_the_other,
+    a_device_that_proves_its_password_twice_may_lose_its_first_reply,
     a_new_enrolment_starts_the_tokens_anew,
     a_stopped_site_takes_no_enrolment_until_an_administrator_resets_it,
     what_a_retired_device_still_has_goes_to_set_aside,
@@ -171,6 +172,21 @@ fn a_stopped_site_goes_on_with_whoever_comes_first_and_stops_again_for_the_other
         assert_eq!(exchange(world, &mut original), Ok(()));
     }
     assert_eq!(exchange(world, &mut copy), Err("site_stopped".to_owned()));
+}
+
+/// Found by the simulator (seed 10005124): the reply to the first request was lost, and the next one showed no token again.
+fn a_device_that_proves_its_password_twice_may_lose_its_first_reply(world: &mut World) {
+    let mut old = world.device(&["S1"]);
+    exchange(world, &mut old).unwrap();
+    let mut new = Device::new(old.site, JournalId([78; 16]));
+    for _ in 0..2 {
+        world.job(|batch| batch.enrol(new.site, &enrolling(8, new.journal)));
+    }
+
+    assert_eq!(whole(world, &mut new, false), Ok(()));
+    for _ in 0..3 {
+        assert_eq!(exchange(world, &mut new), Ok(()));
+    }
 }
 
 fn a_new_enrolment_starts_the_tokens_anew(world: &mut World) {
