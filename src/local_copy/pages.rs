@@ -1,7 +1,7 @@
 //! Pages: rows of a scope with the cursor that they move it to, in one durable step (invariant 6).
 
 use domain::scope::Scope;
-use domain::store::STORE_TABLE;
+use domain::store::{NAME_TABLE, STORE_TABLE, is_of_store};
 use protocol::ids::{Hash, ScopeId};
 use protocol::limits::PAGE_PLAIN_BYTES_MAX;
 use protocol::message::{Cursor, PagePartState};
@@ -36,8 +36,12 @@ impl LocalCopy {
                 _ => numbers,
             };
             let rank = if copy.is_other_time_line()? { Rank::Newer } else { Rank::Position };
+            let mut says_what_stays = false;
             for row in &page.rows {
-                copy.store_row(row, &scope, holder, rank)?;
+                says_what_stays |= copy.store_row(row, &scope, holder, rank)?;
+            }
+            if says_what_stays {
+                copy.owe_look_at_withheld()?;
             }
             copy.store_cursor(numbers.0, &page.scope, page.cursor)?;
             if page.is_drained {
@@ -114,13 +118,14 @@ impl LocalCopy {
         }))
     }
 
+    /// Whether it may change what stays on this site.
     fn store_row(
         &mut self,
         row: &PageRow,
         scope: &Scope,
         numbers: (i64, i64),
         rank: Rank,
-    ) -> Result<(), LocalCopyError> {
+    ) -> Result<bool, LocalCopyError> {
         let key = self.key(&row.table, &row.record);
         match &row.row {
             Some(columns) => {
@@ -130,9 +135,7 @@ impl LocalCopy {
                 let image = Image { row: Some(columns), store, position: row.position };
                 if self.replace_image(&key, &image, rank)? {
                     self.note_owed(&key, &image)?;
-                    if key.table.name() == STORE_TABLE {
-                        self.owe_look_at_withheld()?;
-                    }
+                    return Ok(says_what_stays(&key, &image));
                 }
             }
             // A record goes only when no scope holds it (rule 5.18).
@@ -142,7 +145,7 @@ impl LocalCopy {
                 }
             }
         }
-        Ok(())
+        Ok(false)
     }
 
     /// Rule 5.14: what this site owes in answer to a record is noted in the page's transaction. No table asks for an answer yet.
@@ -164,4 +167,10 @@ impl LocalCopy {
         )?;
         Ok(())
     }
+}
+
+/// A store says what it keeps, and a name whether it is a store's.
+fn says_what_stays(key: &Key, image: &Image) -> bool {
+    let is_store = key.table.name() == STORE_TABLE;
+    is_store || key.table.name() == NAME_TABLE && image.row.as_ref().is_some_and(|row| is_of_store(&key.table, row))
 }

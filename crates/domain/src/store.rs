@@ -14,9 +14,18 @@ const MODE_COLUMN: &str = "store_mode";
 /// The mode of a store that serves patients.
 const DISPENSARY: &str = "dispensary";
 
+/// The name table's column with the kind of the name, and the kind of a store's.
+const TYPE_COLUMN: &str = "type";
+const STORES_NAME: &str = "store";
+
 /// Whether a store's record says that it serves patients: its site then receives what dispensaries need.
 pub fn is_dispensary(stores: &Table, row: &Row) -> bool {
     matches!(row.value(&stores.column_ref(MODE_COLUMN)), Some(Value::Text(mode)) if mode == DISPENSARY)
+}
+
+/// Whether a name is a store's (mSupply's `name.type`).
+pub fn is_of_store(names: &Table, row: &Row) -> bool {
+    matches!(row.value(&names.column_ref(TYPE_COLUMN)), Some(Value::Text(text)) if text == STORES_NAME)
 }
 
 #[cfg(test)]

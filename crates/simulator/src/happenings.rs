@@ -1,8 +1,9 @@
 //! What goes on all the time: people edit, devices sync by schedule, central commits, judges and prunes.
 
-use central::store::{HomeKind, HomeStore, StoreError};
+use central::store::{HomeKind, HomeStore, Keeping, StoreError};
 use domain::edit::{Edit, EditOp};
 use domain::preference::Preference;
+use domain::withholding::Withheld;
 use outpost::clock::MonotonicMs;
 use outpost::error::AgentError;
 use outpost::recorder::{Group, RecordError};
@@ -15,7 +16,8 @@ use crate::mix::Fault;
 use crate::model::{Key, Violation, violation};
 use crate::visibility::{name_of, visibility_edit};
 use crate::work::{
-    Desk, How, PATIENT_PREFIX, Planned, central_edit, home_merge_edit, merge_edit, mode_edit, patient_join_edit,
+    Desk, How, PATIENT_PREFIX, Planned, central_edit, home_merge_edit, merge_edit, mode_edit, name_edit,
+    patient_join_edit,
 };
 use crate::world::{Event, World};
 
@@ -321,6 +323,7 @@ impl World {
             self.change_merges()?;
             self.change_home_merges()?;
             self.change_preferences()?;
+            self.change_withholding()?;
             self.judge()?;
             if self.strikes(Fault::Prune) {
                 self.prune()?;
@@ -466,6 +469,27 @@ impl World {
         }
     }
 
+    /// A store is to keep something on its site, or no more.
+    fn change_withholding(&mut self) -> Result<(), Violation> {
+        if !self.mix.has(Fault::Withholding) || !self.random.chance(600) {
+            return Ok(());
+        }
+        let stores: Vec<String> = self.model.devices.iter().flat_map(|device| device.stores.clone()).collect();
+        let store = RecordId::new(self.random.pick::<String>(&stores)).expect("it is short");
+        let what = *self.random.pick(&[Withheld::Transactions, Withheld::Transactions, Withheld::Data]);
+        let keeping = Keeping { what, is_kept: self.random.chance(550) };
+        let wall_ms = self.wall_ms(self.centre.clock_off_ms);
+        let Some(live) = &mut self.centre.live else { return Ok(()) };
+        match live.store.batch(wall_ms, |batch| batch.set_withheld(&store, keeping)) {
+            Ok(Ok(is_new)) => {
+                self.note(format_args!("store {store}: {keeping:?}, new: {is_new}"));
+                self.after_commit()
+            }
+            Ok(Err(StoreError::Refused(_))) => Ok(()),
+            Ok(Err(error)) | Err(error) => self.central_failed("withholding", &error.to_string()),
+        }
+    }
+
     /// Some of those of before are put where they are to be seen.
     fn share_prescriptions(&mut self) -> Result<(), Violation> {
         for _ in 0..self.random.below(4) {
@@ -492,6 +516,9 @@ impl World {
         self.late_stores += 1;
         let data = Some(format!("{{\"name\":\"{store}\",\"code\":\"{store}\",\"name_ID\":{:?}}}", name_of(&store)));
         self.import(vec![Edit { table: "store".to_owned(), op: EditOp::Put, id: id.clone(), data }])?;
+        if self.mix.has(Fault::Withholding) {
+            self.import(vec![name_edit(name_of(&store), "store")])?;
+        }
         let wall_ms = self.wall_ms(self.centre.clock_off_ms);
         let Some(live) = &mut self.centre.live else { return Ok(()) };
         match live.store.batch(wall_ms, |batch| batch.assign_store(&id, site)) {

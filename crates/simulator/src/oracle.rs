@@ -5,6 +5,7 @@ mod log;
 mod opening;
 mod recording;
 mod session;
+mod staying;
 mod view;
 
 pub(crate) use view::columns_at_central;

@@ -386,6 +386,9 @@ impl World {
                         continue;
                     }
                     let is_local = table.data_type() == DataType::Local || item.state.as_str() == "local";
+                    if is_local && table.data_type() == DataType::Store {
+                        self.check_staying(index, table, item, &sight)?;
+                    }
                     if is_local || waiting.contains(&key) || self.model.device(index).uncertain.contains(&key) {
                         continue;
                     }

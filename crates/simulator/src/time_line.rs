@@ -105,7 +105,7 @@ impl World {
         }
     }
 
-    /// What a device hands back to a central that lost it, it journals by itself.
+    /// What a device hands back to a central that lost it, and what it had kept and sends after all, it journals by itself.
     pub(crate) fn note_handed_back(&mut self, index: usize) -> Result<(), Violation> {
         if self.devices[index].live.is_none() {
             return Ok(());
@@ -114,7 +114,7 @@ impl World {
         let reads_anew = self.devices[index].live().recorder.core().local.is_other_time_line();
         // A disk that fails meanwhile shows nothing.
         self.model.device(index).is_other_time_line |= reads_anew.unwrap_or(false);
-        if !self.model.device(index).is_other_time_line {
+        if !self.model.device(index).is_other_time_line && !self.mix.has(Fault::Withholding) {
             return Ok(());
         }
         self.note_journaled(index, &[], false)

@@ -1,6 +1,8 @@
 //! Which names and stores see each other: what central's people change of that, and what follows from it by the rules of the seeds, which
 //! are worked out from central's own records by a separate, slow model (`crates/rules`).
 
+mod stays;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::edit::{Edit, EditOp};
@@ -64,6 +66,10 @@ pub(crate) struct Sight {
     made: BTreeSet<(String, String)>,
     /// The store and the patient of each prescription, where they are shared.
     shared: BTreeMap<String, (String, String)>,
+    /// What the records of stores say that stays on their sites. Not part of the facts: what central has goes on being synced.
+    kept: BTreeMap<String, stays::Kept>,
+    /// Names that central has as those of stores.
+    names_of_stores: BTreeSet<String>,
 }
 
 impl Sight {
@@ -78,7 +84,7 @@ impl Sight {
         facts.sites.insert(rules::CENTRAL, rules::SiteKind::Standalone);
         facts.sites.extend(sites.iter().map(|site| (rules::SiteId(site.0), rules::SiteKind::Standalone)));
         facts.mirrored_primary = primary.map(|site| rules::SiteId(site.0));
-        let mut made = BTreeSet::new();
+        let (mut made, mut kept, mut names_of_stores) = (BTreeSet::new(), BTreeMap::new(), BTreeSet::new());
         for record in records {
             let Some(data) = &record.data else {
                 // What hung on a patient that is gone stays its home store's, and who stands for it.
@@ -105,6 +111,7 @@ impl Sight {
                     if data.contains("\"store_mode\":\"dispensary\"") {
                         store.mode = rules::Mode::Dispensary;
                     }
+                    kept.insert(record.id.clone(), stays::Kept::of(data));
                     facts.stores.insert(record.id.clone(), store);
                 }
                 JOIN_TABLE => {
@@ -120,6 +127,9 @@ impl Sight {
                 "clinician" => {
                     let home_store = text_in(data, PRESCRIBERS_HOME);
                     facts.prescribers.insert(record.id.clone(), Prescriber { home_store, ..Prescriber::default() });
+                }
+                "name" if data.contains("\"type\":\"store\"") => {
+                    names_of_stores.insert(record.id.clone());
                 }
                 "name" if is_patient(data) => {
                     let patient = Patient { home_store: text_in(data, HOME_STORE), latest_prescription_store: None };
@@ -158,7 +168,7 @@ impl Sight {
             let unnamed = || store(format!("{UNNAMED}{id}"), rules::SiteId(site.0));
             facts.stores.entry(id.clone()).or_insert_with(unnamed);
         }
-        Self { facts, made, shared }
+        Self { facts, made, shared, kept, names_of_stores }
     }
 
     /// Reverse joins that central has and should not have, or the other way round.

@@ -1,6 +1,7 @@
 //! What people at the sites do: bursts of edits to every kind of data that can be written, and now and then what must be refused.
 
 mod patients;
+mod transfers;
 
 use std::collections::BTreeMap;
 
@@ -19,6 +20,8 @@ use crate::random::Random;
 pub use patients::{
     HOME_MERGES, LOCATION_MERGES, PATIENT_PREFIX, home_merge_edit, is_shared_by_other, patient_join_edit,
 };
+
+pub use transfers::{WARD, name_edit};
 
 /// The table that devices declare and central does not know.
 pub const FOREIGN_TABLE: &str = "sim_extra";
@@ -106,6 +109,11 @@ impl Desk {
         if office.mix.has(Fault::Prescriptions) {
             for _ in 0..random.below(4) {
                 planned.push(Self::of_prescription(office, random));
+            }
+        }
+        if office.mix.has(Fault::Withholding) {
+            for _ in 0..random.below(4) {
+                planned.push(self.of_transfer(office, random));
             }
         }
         if office.mix.has(Fault::Messages) {

@@ -15,14 +15,14 @@ use crate::centre::Centre;
 use crate::device::{Device, Role, Settings};
 use crate::forks::{DeviceBackup, Fork};
 use crate::inspect::Inspector;
-use crate::mix::Mix;
+use crate::mix::{Fault, Mix};
 use crate::model::{DeviceModel, Key, Model, Violation, violation};
 use crate::random::Random;
 use crate::time_line::CentreBackup;
 use crate::trace::Trace;
 use crate::traffic::Connection;
 use crate::visibility::name_of;
-use crate::work::{Desk, FOREIGN_TABLE, Office, central_edit};
+use crate::work::{Desk, FOREIGN_TABLE, Office, WARD, central_edit, name_edit};
 
 /// The wall clock at virtual time 0: 2026-01-05, in milliseconds since 1970.
 const WALL_BEGIN_MS: u64 = 1_767_571_200_000;
@@ -362,6 +362,10 @@ impl World {
             })
             .collect();
         self.import(edits)?;
+        if self.mix.has(Fault::Withholding) {
+            let names = stores.iter().flatten().map(|store| name_edit(name_of(store), "store"));
+            self.import(names.chain([name_edit(WARD.to_owned(), "facility")]).collect())?;
+        }
         for (index, stores) in stores.into_iter().enumerate() {
             let new = NewSite {
                 name: format!("site-{index}"),

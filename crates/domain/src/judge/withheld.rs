@@ -1,18 +1,15 @@
 //! Whether an edit stays on the device ([`withholding`](crate::withholding)).
 
 use protocol::ids::{RecordId, SiteId};
-use protocol::row::{Row, Value};
+use protocol::row::Row;
 
 use super::{Applied, Case, Found, Side, View};
-use crate::store::{NAME_TABLE, STORE_TABLE};
+use crate::store::{NAME_TABLE, STORE_TABLE, is_of_store};
 use crate::visibility::TRANSACTION_TABLE;
 use crate::withholding::Withheld;
 
 /// Tables whose records are part of a transfer where their name is a store's (`domain.md`, "Transfers").
 const TRANSFERS: [&str; 3] = [TRANSACTION_TABLE, "requisition", "purchase_order"];
-/// The type of the name of a store (mSupply's `name.type`).
-const STORES_NAME: &str = "store";
-const TYPE_COLUMN: &str = "type";
 
 impl Case<'_> {
     /// Whether an edit of Store data stays on the device. Central takes what comes: a device may not have heard yet.
@@ -68,10 +65,7 @@ impl Case<'_> {
             return Ok(false);
         }
         Ok(match view.record(names.reference(), &name)? {
-            Found::Here { row, .. } => {
-                let row = names.canonical(row);
-                matches!(row.value(&names.column_ref(TYPE_COLUMN)), Some(Value::Text(text)) if text == STORES_NAME)
-            }
+            Found::Here { row, .. } => is_of_store(names, &names.canonical(row)),
             Found::Unknown | Found::Deleted { .. } => false,
         })
     }

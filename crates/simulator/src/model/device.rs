@@ -221,6 +221,20 @@ impl DeviceModel {
             }
         }
         self.logs = logs;
+        // What had left by the journals that central has comes from there, over what is here of an older state.
+        let is_at_central = |(number, sequence): &(usize, u64)| {
+            self.logs.get(*number).is_some_and(|log| *sequence <= log.committed && !log.entries.is_empty())
+        };
+        let left: Vec<Key> = self
+            .private_by_key
+            .keys()
+            .filter(|key| self.by_key.get(*key).is_some_and(|entries| entries.iter().any(is_at_central)))
+            .cloned()
+            .collect();
+        for key in left {
+            self.private_by_key.remove(&key);
+            self.private_base.remove(&key);
+        }
         self.judged_at_begin.clear();
         self.judged_at_drained.clear();
     }
@@ -251,6 +265,9 @@ impl DeviceModel {
         let index = self.logs.len() - 1;
         entry.is_unaware = self.is_unaware(&entry);
         let key = entry.key.clone();
+        // What stayed on the device leaves it whole.
+        self.private_by_key.remove(&key);
+        self.private_base.remove(&key);
         let log = self.log();
         // One that was found at an opening may be one that central has.
         log.is_elsewhere = false;

@@ -58,6 +58,9 @@ impl World {
             return Ok(());
         }
         let catalogue = std::sync::Arc::clone(device.catalogue());
+        // First: a record that stayed on the device leaves it by a shared edit, and does not come back.
+        self.note_private(index)?;
+        let Some(device) = self.devices.get(index) else { return Ok(()) };
         let head = self.model.device(index).log().head();
         let news = match read_journal(index, device, Kind::Shared, head) {
             // The disk fails while the oracle reads: what is there is seen when the device is up again.
@@ -101,7 +104,7 @@ impl World {
         }
         let log = self.model.device(index).log();
         log.acknowledged = log.acknowledged.max(acknowledged);
-        self.note_private(index)
+        Ok(())
     }
 
     pub(crate) fn note_private(&mut self, index: usize) -> Result<(), Violation> {

@@ -63,7 +63,8 @@ impl World {
         key: &Key,
         set_aside: &BTreeSet<(JournalId, u64)>,
     ) -> Result<(), Violation> {
-        if !self.is_site_data(index, key) {
+        // One that stays on the device, under the id of one that went before, is looked at with what is private.
+        if !self.is_site_data(index, key) || self.model.device(index).private_by_key.contains_key(key) {
             return Ok(());
         }
         let found = self.shown(index, key)?;

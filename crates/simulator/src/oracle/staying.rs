@@ -1,0 +1,46 @@
+//! What of Store data stays on a device: nothing that is to go (`domain::withholding`).
+
+use domain::catalogue::Table;
+use domain::json::row_from_json;
+use domain::judge::View;
+use outpost::local_copy::RecordView;
+use protocol::ids::RecordId;
+
+use crate::model::{Violation, violation};
+use crate::visibility::Sight;
+use crate::world::World;
+
+impl World {
+    /// A record that is on a device at rest and nowhere else: by the slow model it has to stay, or its header has.
+    pub(crate) fn check_staying(
+        &self,
+        index: usize,
+        table: &Table,
+        item: &RecordView,
+        sight: &Sight,
+    ) -> Result<(), Violation> {
+        let Some(device) = self.devices.get(index) else { return Ok(()) };
+        let key = (table.name().to_owned(), item.id.clone());
+        if table.merges().is_some() || self.model.devices.get(index).is_some_and(|model| model.uncertain.contains(&key))
+        {
+            return Ok(());
+        }
+        let what = format!("device {index} keeps {key:?}, {}", item.data);
+        let Some(id) = RecordId::new(&item.id).ok() else { return violation("withholding", what) };
+        let Ok(row) = row_from_json(table, &id, &item.data) else { return violation("withholding", what) };
+        if let (Some(parent), Some(Ok(header))) = (table.parent(), table.header_of(&row)) {
+            let mut core = device.live().recorder.core();
+            let stays = core.local.is_withheld(&parent.table, &header);
+            let is_here = core.local.record(&parent.table, &header);
+            let is_here = is_here.is_ok_and(|found| matches!(found, domain::judge::Found::Here { .. }));
+            // Without its header nobody takes it.
+            return if is_here && !stays.unwrap_or(false) {
+                violation("withholding", format!("{what}, and its header went"))
+            } else {
+                Ok(())
+            };
+        }
+        let stays = item.store.as_deref().and_then(|store| sight.stays(device.site, store, table.name(), &item.data));
+        if stays == Some(false) { violation("withholding", format!("{what}, which is to go")) } else { Ok(()) }
+    }
+}
