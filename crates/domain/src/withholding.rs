@@ -8,8 +8,9 @@
 //! | [`WITHHOLDS_DATA`] | all Store data |
 //!
 //! In each case all but what one store has with another: transactions, requisitions and purchase orders whose name is a store's, with
-//! their lines; of all Store data, if that other store is not active on the same site. A line goes where its header goes. What central has already goes on being synced, so that no copy falls behind
-//! unnoticed; so a record either stays whole or goes whole. It goes once its store, or its name, says so.
+//! their lines; of all Store data, if that other store is not active on the same site. A line goes where its header goes. What central
+//! has already goes on being synced, so that no copy falls behind unnoticed; so a record either stays whole or goes whole. It goes once its
+//! store, or its name, says so.
 
 use protocol::row::{Row, Value};
 

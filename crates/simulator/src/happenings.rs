@@ -517,7 +517,7 @@ impl World {
         let data = Some(format!("{{\"name\":\"{store}\",\"code\":\"{store}\",\"name_ID\":{:?}}}", name_of(&store)));
         self.import(vec![Edit { table: "store".to_owned(), op: EditOp::Put, id: id.clone(), data }])?;
         if self.mix.has(Fault::Withholding) {
-            self.import(vec![name_edit(name_of(&store), "store")])?;
+            self.import(vec![name_edit(&name_of(&store), "store")])?;
         }
         let wall_ms = self.wall_ms(self.centre.clock_off_ms);
         let Some(live) = &mut self.centre.live else { return Ok(()) };

@@ -363,8 +363,8 @@ impl World {
             .collect();
         self.import(edits)?;
         if self.mix.has(Fault::Withholding) {
-            let names = stores.iter().flatten().map(|store| name_edit(name_of(store), "store"));
-            self.import(names.chain([name_edit(WARD.to_owned(), "facility")]).collect())?;
+            let names = stores.iter().flatten().map(|store| name_edit(&name_of(store), "store"));
+            self.import(names.chain([name_edit(WARD, "facility")]).collect())?;
         }
         for (index, stores) in stores.into_iter().enumerate() {
             let new = NewSite {

@@ -8,7 +8,7 @@ use super::request::Done;
 use super::sites::record_id;
 use crate::center::Center;
 use crate::error::{CentralError, Exit};
-use crate::store::Keeping;
+use crate::store::{Keeping, Reading};
 
 /// mSupply's "Include transactions in sync", which each store has; on unless it was switched off (seed 001, "Store setup").
 const INCLUDE_TRANSACTIONS: &str = "include-transactions";
@@ -69,7 +69,7 @@ pub(super) fn list(center: &Center) -> Result<Done, CentralError> {
             "meaning": preference.meaning(),
         }));
     }
-    let withholding = center.read(|reading| reading.stores_that_withhold())?;
+    let withholding = center.read(Reading::stores_that_withhold)?;
     let off = withholding.iter().filter(|(_, withheld)| *withheld == Withheld::Transactions);
     let off: Vec<&str> = off.map(|(store, _)| store.as_str()).collect();
     preferences.push(json!({

@@ -12,8 +12,8 @@ use crate::visibility::name_of;
 pub const WARD: &str = "ward";
 
 /// Central has a name of a type.
-pub fn name_edit(id: String, kind: &str) -> Edit {
-    edit("name", EditOp::Put, &id, &format!("{{\"name\":{id:?},\"type\":{kind:?}}}"))
+pub fn name_edit(id: &str, kind: &str) -> Edit {
+    edit("name", EditOp::Put, id, &format!("{{\"name\":{id:?},\"type\":{kind:?}}}"))
 }
 
 impl Desk {
