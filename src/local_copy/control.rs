@@ -185,8 +185,7 @@ impl LocalCopy {
         Ok(())
     }
 
-    /// `judged`: how far the reply says that it has judged. `read_anew`: scopes that are to be read from 0, which is done once the verdicts are
-    /// settled.
+    /// `judged`: how far the reply says that it has judged. `read_anew`: scopes that are to be read from 0, once the verdicts are settled.
     fn store_control(
         &mut self,
         row: &ControlRow,

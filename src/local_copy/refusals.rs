@@ -41,8 +41,9 @@ impl LocalCopy {
         Ok(refusals)
     }
 
-    /// Verdicts that a request is to show next to a central which told all grants for the `telling`th time, and had judged this journal so far:
-    /// those on entries that had waited, and on entries that it may not have judged. The cause of a refused group comes before the rest of it.
+    /// Verdicts that a request is to show next to a central which told all grants for the `telling`th time, and had judged this journal so
+    /// far: those on entries that had waited, and on entries that it may not have judged. The cause of a refused group comes before the
+    /// rest of it.
     pub(super) fn refusals_to_show(&mut self, telling: u64, judged: u64) -> Result<Vec<ShownRefusal>, LocalCopyError> {
         let mut refused = Vec::new();
         let sql = format!(

@@ -69,7 +69,7 @@ pub(super) fn list(center: &Center) -> Result<Done, CentralError> {
             "meaning": preference.meaning(),
         }));
     }
-    let withholding = center.read(Reading::stores_that_withhold)?;
+    let withholding = center.read(|reading: &mut Reading<'_>| reading.stores_that_withhold())?;
     let off = withholding.iter().filter(|(_, withheld)| *withheld == Withheld::Transactions);
     let off: Vec<&str> = off.map(|(store, _)| store.as_str()).collect();
     preferences.push(json!({
