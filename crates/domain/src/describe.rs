@@ -86,14 +86,15 @@ Rules that hold beside the table:
   preference `prescriptions-where-visible` is on (`outpost-central preference set`; central's also in a mirrored system) with its
   lines to the site of the patient's home store, and to every site with a store, active or collector, in which the patient is
   visible, or one that was merged with it. It is written by its store's site alone all the same.
-- A store may keep data on its site. A dispensary that does not include its transactions in sync (`outpost-central preference set
-  include-transactions off --store ID`) keeps transactions, with prescriptions and builds, stock lines and stocktakes; a store that
-  is a transfer store on central (`outpost-central store set-role ID --site central transfer`) keeps all its Store data.
-  Transactions, requisitions and purchase orders whose name is a store's (`name` with type `store`) go all the same, of the second kind of
-  store only if that store is not active on the same site; a line goes where its header goes; and what central has already goes on being synced. The store's record
-  says it (`outpost_withholds_transactions`, `outpost_withholds_data`), so it holds from when its site has heard of it. What stays has the
-  state `local` on its device, and no backup on central. Once it is to go, it goes whole with the next sync. Not built: that
-  goods received and log entries follow a transfer.
+- A store may keep data on its site. A dispensary that does not include its transactions in sync (`outpost-central preference
+  set include-transactions off --store ID`) keeps transactions, with prescriptions and builds, stock lines and stocktakes; a
+  store that is a transfer store on central (`outpost-central store set-role ID --site central transfer`) keeps all its Store
+  data. Transactions, requisitions and purchase orders whose name is a store's (`name` with type `store`) go all the same, of
+  the second kind of store only if that store is not active on the same site; a line goes where its header goes; and what
+  central has already goes on being synced. The store's record says it (`outpost_withholds_transactions`,
+  `outpost_withholds_data`), so it holds from when its site has heard of it. What stays has the state `local` on its device, and
+  no backup on central. Once it is to go, it goes whole with the next sync. Not built: that goods received and log entries
+  follow a transfer.
 - A merge makes two records one. It is a record of ours (mSupply has no table for it that we know), in a table beside that of the
   records: its id is the record that goes, `into_ID` the one that stays. `outpost-central merge` writes it, in a mirrored system
   the primary by an edit, for items, units and names that are not those of stores (`merge_of_store`); both
