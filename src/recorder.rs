@@ -10,30 +10,29 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use domain::apply::operation_for;
 use domain::catalogue::Catalogue;
 use domain::edit::Edit;
-use domain::json::row_from_json;
-use domain::judge::{Found, Side, Verdict, View, judge};
 use protocol::entry::Entry;
-use protocol::ids::{OwnershipNumber, RequestId, Sequence, SiteId};
+use protocol::ids::{RequestId, Sequence, SiteId};
 use protocol::limits;
-use protocol::row::Row;
 use protocol::session::Page;
 
 use crate::error::AgentError;
 use crate::exit::Exit;
 use crate::journal::storage::Storage;
-use crate::journal::{Draft, Head, Journal, Note};
+use crate::journal::{Head, Journal};
 use crate::local_copy::{Kind, LocalCopy};
 
 mod error;
 mod handing_back;
 mod mending;
+mod preparing;
 mod withheld;
 
 pub use error::{EditRefusal, RecordError};
 pub use mending::cut_incomplete_group;
+
+use preparing::{Reserved, prepare};
 
 /// Groups that share one sync at most, so that nobody waits long behind a flood.
 pub const COMMIT_GROUPS_MAX: usize = 256;
@@ -302,20 +301,6 @@ struct Line {
     last_batch: usize,
 }
 
-/// Sequences that groups of the same commit have taken already.
-#[derive(Default, Clone, Copy)]
-struct Reserved {
-    shared: u64,
-    private: u64,
-}
-
-/// What a group wants to have journaled.
-struct Prepared {
-    shared: Vec<Draft>,
-    private: Vec<Draft>,
-    recorded: Recorded,
-}
-
 /// One commit for all groups; each has its own answer.
 fn commit<S: Storage>(
     catalogue: &Catalogue,
@@ -407,135 +392,6 @@ fn note_heads<S: Storage>(core: &mut Core<S>) -> Result<(), RecordError> {
         }
     }
     Ok(())
-}
-
-/// Checks a group and applies it to the local copy's open transaction; undone again if one edit is refused.
-fn prepare<S: Storage>(
-    catalogue: &Catalogue,
-    site: SiteId,
-    core: &mut Core<S>,
-    group: &Group,
-    reserved: Reserved,
-) -> Result<Prepared, RecordError> {
-    if group.edits.len() > limits::GROUP_ENTRIES_MAX {
-        return Err(EditRefusal::group_entries(group.edits.len()).into());
-    }
-    if let Some(request_id) = group.request_id
-        && let Some(sequences) = core.local.request(request_id)?
-    {
-        let recorded = Recorded { sequences, was_recorded: true, ..Recorded::default() };
-        return Ok(Prepared { shared: Vec::new(), private: Vec::new(), recorded });
-    }
-    let shared_next = core.shared.durable().sequence.plus(reserved.shared).next();
-    let private_next = core.private.durable().sequence.plus(reserved.private).next();
-    core.local.check_room(group.request_id)?;
-    core.local.begin_group()?;
-    match apply_group(catalogue, site, core, group, shared_next, private_next) {
-        Ok(prepared) => {
-            // One that changed nothing is remembered too: repeated after a later edit of the record, it would undo that edit.
-            if let Some(request_id) = group.request_id {
-                core.local.remember_request(request_id, prepared.recorded.sequences)?;
-            }
-            core.local.release_group()?;
-            Ok(prepared)
-        }
-        Err(error) => {
-            core.local.rollback_group()?;
-            Err(error)
-        }
-    }
-}
-
-fn apply_group<S: Storage>(
-    catalogue: &Catalogue,
-    site: SiteId,
-    core: &mut Core<S>,
-    group: &Group,
-    shared_next: Sequence,
-    private_next: Sequence,
-) -> Result<Prepared, RecordError> {
-    let note = Note { request_id: group.request_id, recorded_at_ms: group.recorded_at_ms, completes: None };
-    let (mut shared, mut private): (Vec<Draft>, Vec<Draft>) = (Vec::new(), Vec::new());
-    let mut recorded = Recorded::default();
-    let mut bytes = 0;
-    for (index, edit) in group.edits.iter().enumerate() {
-        let Some(mut entry) = entry_for(catalogue, &mut core.local, edit, index)? else {
-            recorded.unchanged += 1;
-            continue;
-        };
-        let applied = match judge(catalogue, &mut core.local, Side::Device, site, &entry)? {
-            Verdict::Accept(applied) => applied,
-            Verdict::Refuse(refusal) => return Err(EditRefusal::of_rule(index, &refusal).into()),
-            Verdict::Wait { .. } => return Err(EditRefusal::waiting(index).into()),
-        };
-        entry.ownership = applied.ownership;
-        withheld::make_whole(core, &mut entry, &applied)?;
-        // As the journal will have it: what is pending is what is journaled anew where the journal loses an entry.
-        entry.is_group_end = index + 1 == group.edits.len();
-        let (drafts, kind, next) = if applied.is_private {
-            (&mut private, Kind::Private, private_next)
-        } else {
-            (&mut shared, Kind::Shared, shared_next)
-        };
-        let sequence = next.plus(drafts.len() as u64);
-        core.local.apply_entry(kind, sequence, &entry, &applied, group.recorded_at_ms)?;
-        let encoded = entry.encode();
-        bytes += encoded.len();
-        if bytes > limits::GROUP_BYTES_MAX {
-            return Err(EditRefusal::group_bytes(bytes).into());
-        }
-        drafts.push(Draft { entry: encoded, is_group_end: entry.is_group_end, note: note.clone() });
-        recorded.edits += 1;
-    }
-    let has_late_end = end_group(&mut shared);
-    end_group(&mut private);
-    if !shared.is_empty() {
-        let last = Sequence(shared_next.0 + shared.len() as u64 - 1);
-        if has_late_end && let Some(draft) = shared.last() {
-            core.local.replace_pending_entry(last, &draft.entry)?;
-        }
-        recorded.sequences = Some((shared_next, last));
-        for draft in &mut private {
-            draft.note.completes = Some(last);
-        }
-    }
-    Ok(Prepared { shared, private, recorded })
-}
-
-/// Marks the last entry as the group's end, in its bytes and beside them. Whether that was not known when it was made: the edits
-/// behind it changed nothing, or went to the other journal.
-fn end_group(drafts: &mut [Draft]) -> bool {
-    let Some(last) = drafts.last_mut().filter(|last| !last.is_group_end) else { return false };
-    last.is_group_end = true;
-    Entry::mark_group_end(&mut last.entry);
-    true
-}
-
-/// The entry that does what the edit asks, or `None` if the record already is as it wants.
-fn entry_for(
-    catalogue: &Catalogue,
-    local: &mut LocalCopy,
-    edit: &Edit,
-    index: usize,
-) -> Result<Option<Entry>, RecordError> {
-    let table = catalogue.table_by_name(&edit.table).map_err(|error| EditRefusal::unknown_table(index, &error))?;
-    let row = match &edit.data {
-        Some(data) => {
-            row_from_json(table, &edit.id, data).map_err(|error| EditRefusal::bad_data(index, edit, &error))?
-        }
-        None => Row::default(),
-    };
-    let current = match local.record(table.reference(), &edit.id)? {
-        Found::Here { row, .. } => Some(row),
-        Found::Deleted { .. } | Found::Unknown => None,
-    };
-    Ok(operation_for(edit.op, current.as_ref(), row).map(|operation| Entry {
-        is_group_end: false,
-        ownership: OwnershipNumber(0),
-        table: table.reference().clone(),
-        record: edit.id.clone(),
-        operation,
-    }))
 }
 
 /// Applies journaled entries that the local copy lacks: after a crash between the journal's sync and the commit.

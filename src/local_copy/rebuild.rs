@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use domain::catalogue::Catalogue;
 use domain::json::row_from_json;
 use domain::scope::Scope;
-use protocol::ids::{Position, RecordId, ScopeId, TableRef};
+use protocol::ids::{Position, RecordId, ScopeId, Sequence, TableRef};
 use protocol::message::{self, Cursor};
 use sql::{Durability, SqlExt};
 
@@ -23,6 +23,10 @@ pub(super) const KEPT: i64 = 4;
 
 /// Name of the number that is 1 until the first pages come after the copy was lost.
 const IS_AFTER_LOSS: &str = "is_after_loss";
+
+/// Names of the numbers of a journal and of its last entry of which the verdict may have been told to the copy before this one.
+const UNHEARD_JOURNAL: &str = "unheard_journal";
+const UNHEARD_THROUGH: &str = "unheard_through";
 
 /// Name of the cursor that was furthest before everything was set to be read anew.
 const HEARD: &str = "heard";
@@ -154,6 +158,8 @@ impl LocalCopy {
         if has_pages {
             self.set_number(IS_AFTER_LOSS, 0)?;
         }
+        self.set_number(UNHEARD_JOURNAL, until.journal)?;
+        self.set_number(UNHEARD_THROUGH, until.judged)?;
         while let Some(batch) = self.final_records(until)? {
             for (table, id) in batch {
                 let key = self.key_by_name(&table, &id)?;
@@ -162,6 +168,12 @@ impl LocalCopy {
             }
         }
         Ok(())
+    }
+
+    /// Whether the verdict on an entry of the journal in use may have been told to a copy before this one, which is lost.
+    pub(super) fn is_unheard(&mut self, sequence: Sequence) -> Result<bool, LocalCopyError> {
+        Ok(self.number(UNHEARD_JOURNAL)? == Some(self.journal_number)
+            && self.number(UNHEARD_THROUGH)?.is_some_and(|through| sequence.0 <= through))
     }
 
     /// Whether some scope is being read again or swept: what is shown may be older than what central has.

@@ -111,9 +111,13 @@ impl LocalCopy {
         })
     }
 
-    /// Whether an entry that is refused had its verdict already and was accepted: by a central that was set back since.
+    /// Whether an entry that is refused had its verdict already and was accepted: by a central that was set back since. Of one that waited
+    /// when the copy before this one was lost nobody here knows that it waits.
     pub(super) fn was_accepted(&mut self, refused: &Refused) -> Result<bool, LocalCopyError> {
-        if self.journal()? != Some(refused.journal) || refused.sequence.0 > self.progress.judged {
+        if self.journal()? != Some(refused.journal)
+            || refused.sequence.0 > self.progress.judged
+            || self.is_unheard(refused.sequence)?
+        {
             return Ok(false);
         }
         let key = [(&refused.journal.0).into(), Param::unsigned(refused.sequence.0)?];

@@ -18,14 +18,22 @@ impl LocalCopy {
     /// By the records of the stores that are held here.
     fn has_store_that(&mut self, is_it: impl Fn(&Table, &Row) -> bool) -> Result<bool, LocalCopyError> {
         let Ok(stores) = self.catalogue.table_by_name(STORE_TABLE).cloned() else { return Ok(false) };
+        Ok(self.held_stores()?.iter().any(|(_, row)| is_it(&stores, row)))
+    }
+
+    /// The records of the stores that are active here, those that have come.
+    ///
+    /// # Errors
+    /// Those of a read.
+    pub fn held_stores(&mut self) -> Result<Vec<(RecordId, Row)>, LocalCopyError> {
+        let mut stores = Vec::new();
         for (store, _) in self.grants()? {
+            // The grant of central data names no store.
             let key = self.key_by_name(STORE_TABLE, &store)?;
             let record = self.merged(&key)?.and_then(|image| image.row);
-            if record.is_some_and(|row| is_it(&stores, &row)) {
-                return Ok(true);
-            }
+            stores.extend(record.map(|row| (key.id, row)));
         }
-        Ok(false)
+        Ok(stores)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use protocol::control::{Control, ControlRow, Grant};
-use protocol::ids::{ControlNumber, Epoch, Hash, JournalId, Position, RecordId, Token};
+use protocol::ids::{ControlNumber, Epoch, Hash, JournalId, OwnershipNumber, Position, RecordId, Token};
 use protocol::message::ReplyHead;
 
 use super::*;

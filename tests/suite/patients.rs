@@ -367,3 +367,36 @@ fn a_central_that_was_set_back_gets_a_patient_again_from_its_home_site() {
     // By what central knows the other site sees it no more.
     assert_eq!(shown(&south), (Value::Null, Vec::new()));
 }
+
+#[test]
+fn a_new_patient_is_visible_in_the_other_dispensaries_of_its_site_unless_they_hide_it() {
+    let central = Central::with_data("");
+    let store = |id: &str| {
+        edit("name", "upsert", &format!("name-{id}"), &json!({"type": "store"}))
+            + &edit("store", "upsert", id, &json!({"name_ID": format!("name-{id}"), "store_mode": "dispensary"}))
+    };
+    central.import(&(store("A") + &store("B") + &store("C")));
+    central.add_site("clinic", &["A", "B", "C"]);
+    let clinic = Agent::initialised(&central, "clinic");
+    let told = success(&central.run(&["preference", "set", "new-patients-visible", "off", "--store", "C"], ""));
+    assert_eq!(told, "new-patients-visible is off for store C\n");
+    assert!(success(&central.run(&["preference", "list"], "")).contains("on, but in C"));
+    clinic.settle();
+
+    let recorded = clinic.record(&patient("A"));
+    assert_eq!((&recorded["recorded"], &recorded["last"]), (&json!(1), &json!(2)), "its visibility goes with it");
+    clinic.record(&edit("name", "patch", "P", &json!({"first": "Ana"})));
+    clinic.settle();
+
+    let joins = central.records("name_store_join");
+    let seen: Vec<&str> = joins.values().map(|join| join["store_ID"].as_str().unwrap()).collect();
+    assert_eq!((seen, joins.len()), (vec!["B"], 1));
+    same_records(&central, &clinic, &["name_store_join"]);
+    // Afterwards it is central's.
+    let id = joins.keys().next().unwrap();
+    let (exit, code) = clinic.fails(&["record", "--file", "-"], &edit("name_store_join", "delete", id, &Value::Null));
+    assert_eq!((exit, code.as_str()), (5, "central_data"));
+    success(&central.run(&["visibility", "remove", "P", "--store", "B"], ""));
+    clinic.settle();
+    assert!(clinic.records("name_store_join").is_empty());
+}

@@ -13,6 +13,7 @@ pub mod json;
 pub mod judge;
 pub mod merge;
 pub mod message;
+pub mod new_patient;
 pub mod preference;
 pub mod scope;
 pub mod seed_rows;

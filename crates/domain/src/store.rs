@@ -23,6 +23,11 @@ pub fn is_dispensary(stores: &Table, row: &Row) -> bool {
     matches!(row.value(&stores.column_ref(MODE_COLUMN)), Some(Value::Text(mode)) if mode == DISPENSARY)
 }
 
+/// Whether a store's record has true in a column.
+pub fn says(stores: &Table, row: &Row, column: &str) -> bool {
+    row.value(&stores.column_ref(column)) == Some(&Value::Bool(true))
+}
+
 /// Whether a name is a store's (mSupply's `name.type`).
 pub fn is_of_store(names: &Table, row: &Row) -> bool {
     matches!(row.value(&names.column_ref(TYPE_COLUMN)), Some(Value::Text(text)) if text == STORES_NAME)

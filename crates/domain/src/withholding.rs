@@ -12,10 +12,10 @@
 //! has already goes on being synced, so that no copy falls behind unnoticed; so a record either stays whole or goes whole. It goes once its
 //! store, or its name, says so.
 
-use protocol::row::{Row, Value};
+use protocol::row::Row;
 
 use crate::catalogue::{DataType, Table};
-use crate::store::is_dispensary;
+use crate::store::{is_dispensary, says};
 use crate::visibility::TRANSACTION_TABLE;
 
 /// Column of a store's record: true keeps the transactions of a dispensary on its site. It is mSupply's "Include transactions in sync",
@@ -50,28 +50,18 @@ impl Withheld {
         }
     }
 
-    /// The patch of a store's record that begins or ends keeping this on its site.
-    ///
-    /// # Panics
-    /// Never: one column is within every limit.
-    pub fn to_patch(self, stores: &Table, is_kept: bool) -> Option<Row> {
-        let column = match self {
-            Self::Nothing => return None,
-            Self::Transactions => WITHHOLDS_TRANSACTIONS,
-            Self::Data => WITHHOLDS_DATA,
-        };
-        let value = if is_kept { Value::Bool(true) } else { Value::Null };
-        Some(Row::new(vec![(stores.column_ref(column), value)]).expect("one column is within every limit"))
+    /// The column of a store's record that asks for it; none for nothing.
+    pub fn column(self) -> Option<&'static str> {
+        match self {
+            Self::Nothing => None,
+            Self::Transactions => Some(WITHHOLDS_TRANSACTIONS),
+            Self::Data => Some(WITHHOLDS_DATA),
+        }
     }
 
     /// Whether the record of a store asks for this, in force or not.
-    pub fn is_asked_for(self, stores: &Table, row: &Row) -> bool {
-        let says = |column| row.value(&stores.column_ref(column)) == Some(&Value::Bool(true));
-        match self {
-            Self::Nothing => !says(WITHHOLDS_TRANSACTIONS) && !says(WITHHOLDS_DATA),
-            Self::Transactions => says(WITHHOLDS_TRANSACTIONS),
-            Self::Data => says(WITHHOLDS_DATA),
-        }
+    fn is_asked_for(self, stores: &Table, row: &Row) -> bool {
+        self.column().is_some_and(|column| says(stores, row, column))
     }
 
     /// The word in answers.

@@ -1,9 +1,8 @@
 //! What goes on all the time: people edit, devices sync by schedule, central commits, judges and prunes.
 
-use central::store::{HomeKind, HomeStore, Keeping, StoreError};
+use central::store::{HomeKind, HomeStore, StoreError};
 use domain::edit::{Edit, EditOp};
-use domain::preference::Preference;
-use domain::withholding::Withheld;
+use domain::preference::{Preference, StorePreference};
 use outpost::clock::MonotonicMs;
 use outpost::error::AgentError;
 use outpost::recorder::{Group, RecordError};
@@ -476,13 +475,19 @@ impl World {
         }
         let stores: Vec<String> = self.model.devices.iter().flat_map(|device| device.stores.clone()).collect();
         let store = RecordId::new(self.random.pick::<String>(&stores)).expect("it is short");
-        let what = *self.random.pick(&[Withheld::Transactions, Withheld::Transactions, Withheld::Data]);
-        let keeping = Keeping { what, is_kept: self.random.chance(550) };
+        let (is_data, is_kept) = (self.random.chance(333), self.random.chance(550));
         let wall_ms = self.wall_ms(self.centre.clock_off_ms);
         let Some(live) = &mut self.centre.live else { return Ok(()) };
-        match live.store.batch(wall_ms, |batch| batch.set_withheld(&store, keeping)) {
+        let set = live.store.batch(wall_ms, |batch| match is_data {
+            true => batch.set_transfer_on_central(&store, is_kept),
+            false => batch.set_store_preference(StorePreference::IncludeTransactions, &store, !is_kept),
+        });
+        match set {
             Ok(Ok(is_new)) => {
-                self.note(format_args!("store {store}: {keeping:?}, new: {is_new}"));
+                self.note(format_args!(
+                    "store {store} keeps {}: {is_kept}, new: {is_new}",
+                    if is_data { "data" } else { "transactions" }
+                ));
                 self.after_commit()
             }
             Ok(Err(StoreError::Refused(_))) => Ok(()),

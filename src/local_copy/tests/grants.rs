@@ -93,6 +93,24 @@ fn a_store_that_is_given_again_is_read_from_its_beginning_and_what_central_lost_
     });
 }
 
+/// The simulator's find: an edit was accepted while everything was read anew, and central was set back once more before the end of that.
+#[test]
+fn what_is_accepted_while_everything_is_read_anew_is_handed_back_if_no_page_brings_it() {
+    on_both(|site| {
+        site.page(vec![image("A", 90, "{}")]);
+        site.copy.begin_other_time_line().unwrap();
+        site.put("B", "{}");
+        site.put("C", "{}");
+        site.reply(site.last(), &[]);
+
+        let page = site.page_of(&store_scope(), vec![image("A", 3, "{}"), image("C", 4, "{}")], true);
+        site.store_page(&page).unwrap();
+
+        let lost = site.copy.lost_in_step().unwrap();
+        assert_eq!(lost.iter().map(|record| record.id.as_str()).collect::<Vec<_>>(), ["B"]);
+    });
+}
+
 #[test]
 fn a_claim_that_is_declined_ends_recording_and_keeps_what_is_here() {
     on_both(|site| {

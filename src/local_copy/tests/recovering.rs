@@ -121,6 +121,29 @@ fn two_refused_edits_of_a_record_leave_nothing_in_a_copy_that_was_lost_between_t
     });
 }
 
+/// The simulator's find (seed 11100549): what waited when the copy was lost is not known to wait, and its refusal proved nothing.
+#[test]
+fn a_line_that_waited_when_the_copy_was_lost_may_be_refused_and_central_was_not_set_back() {
+    on_both(|site| {
+        site.put("A", "{}");
+        site.put("B", "{}");
+        site.copy.begin_after_loss().unwrap();
+        let mut head = site.reply_head(1, &[]);
+        head.has_pages = true;
+        site.copy.store_reply(JOURNAL, &head).unwrap();
+        site.reply(2, &[]);
+
+        site.reply(2, &[site.refused(1, Image::NotHere)]);
+        site.copy.begin_owed_time_line().unwrap();
+        assert!(!site.copy.is_other_time_line().unwrap());
+        assert_eq!(site.copy.set_aside_count().unwrap(), 1);
+
+        site.reply(2, &[site.refused(2, Image::NotHere)]);
+        site.copy.begin_owed_time_line().unwrap();
+        assert!(site.copy.is_other_time_line().unwrap(), "its verdict was heard here");
+    });
+}
+
 #[test]
 fn of_a_group_that_central_has_received_in_part_nothing_counts_as_received() {
     on_both(|site| {

@@ -1,27 +1,26 @@
 //! `preference`: what central does otherwise than it would by itself.
 
-use domain::preference::Preference;
-use domain::withholding::Withheld;
+use domain::preference::{Preference, StorePreference};
+use protocol::ids::RecordId;
 use serde_json::{Value, json};
 
 use super::request::Done;
 use super::sites::record_id;
 use crate::center::Center;
 use crate::error::{CentralError, Exit};
-use crate::store::{Keeping, Reading};
 
-/// mSupply's "Include transactions in sync", which each store has; on unless it was switched off (seed 001, "Store setup").
-const INCLUDE_TRANSACTIONS: &str = "include-transactions";
+/// Stores that are named in a list as those where a preference is off, at most.
+const STORES_NAMED_MAX: u32 = 100;
 
 /// Switches a preference on or off.
 pub(super) fn set(center: &Center, name: &str, is_on: bool, store: Option<&str>) -> Result<Done, CentralError> {
-    if name == INCLUDE_TRANSACTIONS {
-        return set_includes_transactions(center, is_on, store);
+    if let Some(preference) = StorePreference::of(name) {
+        return set_of_store(center, preference, is_on, store);
     }
     let Some(preference) = Preference::of(name) else {
-        let known = Preference::ALL.map(Preference::as_str).join(", ");
-        let message =
-            format!("{name:?} is no preference that this program knows; it knows {known}, {INCLUDE_TRANSACTIONS}");
+        let of_stores = StorePreference::ALL.map(StorePreference::as_str);
+        let known = [&Preference::ALL.map(Preference::as_str)[..], &of_stores].concat().join(", ");
+        let message = format!("{name:?} is no preference that this program knows; it knows {known}");
         let advice = "Give one of these; preferences of other programs are imported, as records of `preference`.";
         return Err(CentralError::new("unknown_preference", message, advice, Exit::Usage));
     };
@@ -34,21 +33,27 @@ pub(super) fn set(center: &Center, name: &str, is_on: bool, store: Option<&str>)
     Ok(Done::ok(json!({ "preference": preference.as_str(), "is_on": is_on, "is_new": is_new })))
 }
 
-fn set_includes_transactions(center: &Center, is_on: bool, store: Option<&str>) -> Result<Done, CentralError> {
+fn set_of_store(
+    center: &Center,
+    preference: StorePreference,
+    is_on: bool,
+    store: Option<&str>,
+) -> Result<Done, CentralError> {
+    let name = preference.as_str();
     let Some(store) = store else {
-        let message = format!("{INCLUDE_TRANSACTIONS} is a preference of each store, and none was given");
+        let message = format!("{name} is a preference of each store, and none was given");
         return Err(CentralError::new("store_missing", message, "Say which: --store ID.", Exit::Usage));
     };
     let id = record_id(store)?;
-    let (asked, keeping) = (id.clone(), Keeping { what: Withheld::Transactions, is_kept: !is_on });
-    let is_new = center.write(move |batch| batch.set_withheld(&asked, keeping))?;
-    tracing::info!(store = id.as_str(), is_on, is_new, "whether a store includes its transactions in sync was set");
-    let warning = (!is_on).then_some(
+    let asked = id.clone();
+    let is_new = center.write(move |batch| batch.set_store_preference(preference, &asked, is_on))?;
+    tracing::info!(preference = name, store = id.as_str(), is_on, is_new, "a preference of a store was set");
+    let warning = (!is_on && preference == StorePreference::IncludeTransactions).then_some(
         "what is recorded there from when its site hears of it has no backup on central, nor does central report on it; what central has \
          already goes on being synced",
     );
     Ok(Done::ok(json!({
-        "preference": INCLUDE_TRANSACTIONS,
+        "preference": name,
         "store": id.as_str(),
         "is_on": is_on,
         "is_new": is_new,
@@ -69,15 +74,15 @@ pub(super) fn list(center: &Center) -> Result<Done, CentralError> {
             "meaning": preference.meaning(),
         }));
     }
-    let withholding = center.read(|reading: &mut Reading<'_>| reading.stores_that_withhold())?;
-    let off = withholding.iter().filter(|(_, withheld)| *withheld == Withheld::Transactions);
-    let off: Vec<&str> = off.map(|(store, _)| store.as_str()).collect();
-    preferences.push(json!({
-        "preference": INCLUDE_TRANSACTIONS,
-        "is_on": true,
-        "is_under_way": false,
-        "meaning": "of each store: transactions, stock lines and stocktakes of a dispensary are synced, not only transfers",
-        "off_in_stores": off,
-    }));
+    for preference in StorePreference::ALL {
+        let off = center.read(move |reading| reading.stores_without(preference, STORES_NAMED_MAX))?;
+        preferences.push(json!({
+            "preference": preference.as_str(),
+            "is_on": true,
+            "is_under_way": false,
+            "meaning": preference.meaning(),
+            "off_in_stores": off.iter().map(RecordId::as_str).collect::<Vec<_>>(),
+        }));
+    }
     Ok(Done::ok(json!({ "preferences": preferences })))
 }

@@ -1,7 +1,6 @@
 //! `visibility` and the roles of stores: who sees whom, and what a store is on which site.
 
 use domain::store::STORE_TABLE;
-use domain::withholding::Withheld;
 use protocol::ids::{RecordId, SiteId};
 use serde_json::{Value, json};
 
@@ -9,7 +8,7 @@ use super::request::{Done, LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX, VisibilityToList,
 use super::sites::{find, record_id};
 use crate::center::Center;
 use crate::error::{CentralError, Exit};
-use crate::store::{Keeping, Role, StoreError, VisibilityRow};
+use crate::store::{Role, StoreError, VisibilityRow};
 
 /// Makes a name visible in a store, or takes that back.
 pub(super) fn set(center: &Center, name: &str, store: &str, is_visible: bool) -> Result<Done, CentralError> {
@@ -72,7 +71,7 @@ fn set_role_on_central(center: &Center, store: &str, role: &str) -> Result<Done,
     let id = record_id(store)?;
     let asked = id.clone();
     let (role, is_new) = center.write(move |batch| {
-        let is_new = batch.set_withheld(&asked, Keeping { what: Withheld::Data, is_kept })?;
+        let is_new = batch.set_transfer_on_central(&asked, is_kept)?;
         Ok((batch.role_of(&asked, SiteId::CENTRAL)?, is_new))
     })?;
     tracing::info!(store = id.as_str(), role = role.as_str(), is_new, "the role of a store on central was set");

@@ -90,7 +90,6 @@ use state::State;
 pub use status::{SetAside, SiteStatus, Status};
 pub use tokens::{Stop, TWO_DEVICES};
 pub use visibility::VisibilityRow;
-pub use withholding::Keeping;
 
 /// What a start of central needs from chance, and its secret.
 #[derive(Debug, Clone, Copy)]

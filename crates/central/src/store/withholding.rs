@@ -1,57 +1,88 @@
-//! What a store keeps on its site (`domain::withholding`): its record says so, and its site hears of it as of anything else in it.
+//! What a store's own record says of how its data goes: what stays on its site (`domain::withholding`), and whether new patients are seen
+//! in it (`domain::new_patient`). Its site hears of it as of anything else in that record.
 
 use std::ops::ControlFlow;
 
 use domain::catalogue::Table;
 use domain::json::row_from_json;
-use domain::store::{STORE_TABLE, is_dispensary};
-use domain::withholding::Withheld;
+use domain::preference::StorePreference;
+use domain::store::{STORE_TABLE, is_dispensary, says};
+use domain::withholding::{WITHHOLDS_DATA, Withheld};
 use protocol::entry::Operation;
 use protocol::ids::{RecordId, SiteId};
-use protocol::row::Row;
+use protocol::row::{Row, Value};
+use sql::Param;
 
 use super::batch::Batch;
 use super::error::StoreError;
 use super::reading::{Reading, RecordRow};
-
-/// Whether to keep something is asked of a store, or not any more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Keeping {
-    /// What is kept.
-    pub what: Withheld,
-    /// Whether its record says so from now on.
-    pub is_kept: bool,
-}
+use super::text;
 
 impl Batch<'_> {
-    /// Lets a store keep something on its site, or takes that back; whether that changes anything.
+    /// Switches a preference of a store on or off; whether that changes anything.
     ///
     /// # Errors
-    /// Refused with `unknown_store`; `not_a_dispensary` where transactions are always synced; `store_is_active` where central has the data
-    /// because the store is active there.
-    pub fn set_withheld(&mut self, store: &RecordId, keeping: Keeping) -> Result<bool, StoreError> {
+    /// Refused with `unknown_store`; `not_a_dispensary` where it makes no difference; `store_is_active` where transactions cannot stay away
+    /// from central, because the store is active there.
+    pub fn set_store_preference(
+        &mut self,
+        preference: StorePreference,
+        store: &RecordId,
+        is_on: bool,
+    ) -> Result<bool, StoreError> {
+        self.set_in_store(store, preference.column(), !is_on, &|batch, stores, row| {
+            if !is_dispensary(stores, row) {
+                let what =
+                    format!("store {store} is no dispensary (store_mode), and {} speaks of these", preference.as_str());
+                return Err(StoreError::refused("not_a_dispensary", &what));
+            }
+            match preference {
+                StorePreference::IncludeTransactions => batch.refuse_active_on_central(store),
+                StorePreference::NewPatientsVisible => Ok(()),
+            }
+        })
+    }
+
+    /// Lets a store be a transfer store on central, so that its data stays on its site, or lets central collect it; whether that changes
+    /// anything.
+    ///
+    /// # Errors
+    /// Refused with `unknown_store`; `store_is_active` on central.
+    pub fn set_transfer_on_central(&mut self, store: &RecordId, is_transfer: bool) -> Result<bool, StoreError> {
+        self.set_in_store(store, WITHHOLDS_DATA, is_transfer, &|batch, _, _| batch.refuse_active_on_central(store))
+    }
+
+    fn refuse_active_on_central(&mut self, store: &RecordId) -> Result<(), StoreError> {
+        if self.state.holdings.holder(store) != SiteId::CENTRAL {
+            return Ok(());
+        }
+        let what = format!("store {store} is active on central, which has all of its data");
+        Err(StoreError::refused("store_is_active", &what))
+    }
+
+    /// Sets a column of a store's record to true, if `may_be` allows it, or empties it.
+    fn set_in_store(
+        &mut self,
+        store: &RecordId,
+        column: &str,
+        is_set: bool,
+        may_be: &dyn Fn(&mut Batch<'_>, &Table, &Row) -> Result<(), StoreError>,
+    ) -> Result<bool, StoreError> {
         self.job(|batch| {
             let stores = batch.catalogue.table_by_name(STORE_TABLE);
             let stores = stores.map_err(|error| StoreError::refused(error.code(), &error.to_string()))?;
             let Some(row) = batch.reading().record_of_store(stores, store)? else {
                 return Err(StoreError::refused("unknown_store", &format!("there is no store {store} at central")));
             };
-            if keeping.what.is_asked_for(stores, &row) == keeping.is_kept {
+            if says(stores, &row, column) == is_set {
                 return Ok(false);
             }
-            if keeping.is_kept && keeping.what == Withheld::Transactions && !is_dispensary(stores, &row) {
-                let what = format!(
-                    "store {store} is no dispensary (store_mode): the transactions of any other store are always synced"
-                );
-                return Err(StoreError::refused("not_a_dispensary", &what));
+            if is_set {
+                may_be(batch, stores, &row)?;
             }
-            if keeping.is_kept && batch.state.holdings.holder(store) == SiteId::CENTRAL {
-                let what = format!("store {store} is active on central, which has all of its data");
-                return Err(StoreError::refused("store_is_active", &what));
-            }
-            if let Some(patch) = keeping.what.to_patch(stores, keeping.is_kept) {
-                batch.write_own((stores.reference().clone(), store.clone()), Operation::Patch(patch))?;
-            }
+            let value = if is_set { Value::Bool(true) } else { Value::Null };
+            let patch = Row::new(vec![(stores.column_ref(column), value)]).expect("one column is within every limit");
+            batch.write_own((stores.reference().clone(), store.clone()), Operation::Patch(patch))?;
             Ok(true)
         })
     }
@@ -68,28 +99,21 @@ impl Reading<'_> {
         Ok(row.map(|row| Withheld::of(stores, &row)).unwrap_or_default())
     }
 
-    /// The stores that keep something on their sites, by id, and what.
+    /// The stores that have a preference switched off, by id, at most so many.
     ///
     /// # Errors
     /// [`StoreError::Sql`], [`StoreError::Damaged`].
-    pub fn stores_that_withhold(&mut self) -> Result<Vec<(RecordId, Withheld)>, StoreError> {
-        let mut stores = Vec::new();
+    pub fn stores_without(&mut self, preference: StorePreference, limit: u32) -> Result<Vec<RecordId>, StoreError> {
+        let mut off = Vec::new();
         self.sql.query(
-            "SELECT id FROM record WHERE table_name = ?1 AND data LIKE '%outpost_withholds%' ORDER BY id",
-            &[STORE_TABLE.into()],
+            "SELECT id FROM record WHERE table_name = ?1 AND data LIKE ?2 ORDER BY id LIMIT ?3",
+            &[STORE_TABLE.into(), Param::Text(&format!("%\"{}\":true%", preference.column())), limit.into()],
             &mut |row| {
-                stores.push(super::text::record_id(row, 0)?);
+                off.push(text::record_id(row, 0)?);
                 Ok(ControlFlow::Continue(()))
             },
         )?;
-        let mut withholding = Vec::new();
-        for store in stores {
-            let withheld = self.withheld(&store)?;
-            if withheld != Withheld::Nothing {
-                withholding.push((store, withheld));
-            }
-        }
-        Ok(withholding)
+        Ok(off)
     }
 
     fn record_of_store(&mut self, stores: &Table, store: &RecordId) -> Result<Option<Row>, StoreError> {

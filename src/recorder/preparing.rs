@@ -1,0 +1,174 @@
+//! What a group becomes: entries for the two journals, judged one by one, on top of the local copy's open transaction.
+
+use domain::apply::operation_for;
+use domain::catalogue::Catalogue;
+use domain::edit::Edit;
+use domain::json::row_from_json;
+use domain::judge::{Found, Side, Verdict, View, judge};
+use domain::new_patient::visibility_of_new;
+use domain::store::NAME_TABLE;
+use protocol::entry::Entry;
+use protocol::ids::{OwnershipNumber, Sequence, SiteId};
+use protocol::limits;
+use protocol::row::Row;
+
+use super::{Core, EditRefusal, Group, RecordError, Recorded, withheld};
+use crate::journal::storage::Storage;
+use crate::journal::{Draft, Note};
+use crate::local_copy::{Kind, LocalCopy};
+
+/// Sequences that groups of the same commit have taken already.
+#[derive(Default, Clone, Copy)]
+pub(super) struct Reserved {
+    pub(super) shared: u64,
+    pub(super) private: u64,
+}
+
+/// What a group wants to have journaled.
+pub(super) struct Prepared {
+    pub(super) shared: Vec<Draft>,
+    pub(super) private: Vec<Draft>,
+    pub(super) recorded: Recorded,
+}
+
+/// Checks a group and applies it to the local copy's open transaction; undone again if one edit is refused.
+pub(super) fn prepare<S: Storage>(
+    catalogue: &Catalogue,
+    site: SiteId,
+    core: &mut Core<S>,
+    group: &Group,
+    reserved: Reserved,
+) -> Result<Prepared, RecordError> {
+    if group.edits.len() > limits::GROUP_ENTRIES_MAX {
+        return Err(EditRefusal::group_entries(group.edits.len()).into());
+    }
+    if let Some(request_id) = group.request_id
+        && let Some(sequences) = core.local.request(request_id)?
+    {
+        let recorded = Recorded { sequences, was_recorded: true, ..Recorded::default() };
+        return Ok(Prepared { shared: Vec::new(), private: Vec::new(), recorded });
+    }
+    let shared_next = core.shared.durable().sequence.plus(reserved.shared).next();
+    let private_next = core.private.durable().sequence.plus(reserved.private).next();
+    core.local.check_room(group.request_id)?;
+    core.local.begin_group()?;
+    match apply_group(catalogue, site, core, group, shared_next, private_next) {
+        Ok(prepared) => {
+            // One that changed nothing is remembered too: repeated after a later edit of the record, it would undo that edit.
+            if let Some(request_id) = group.request_id {
+                core.local.remember_request(request_id, prepared.recorded.sequences)?;
+            }
+            core.local.release_group()?;
+            Ok(prepared)
+        }
+        Err(error) => {
+            core.local.rollback_group()?;
+            Err(error)
+        }
+    }
+}
+
+fn apply_group<S: Storage>(
+    catalogue: &Catalogue,
+    site: SiteId,
+    core: &mut Core<S>,
+    group: &Group,
+    shared_next: Sequence,
+    private_next: Sequence,
+) -> Result<Prepared, RecordError> {
+    let note = Note { request_id: group.request_id, recorded_at_ms: group.recorded_at_ms, completes: None };
+    let (mut shared, mut private): (Vec<Draft>, Vec<Draft>) = (Vec::new(), Vec::new());
+    let mut recorded = Recorded::default();
+    let (asked, mut added, mut bytes) = (group.edits.len(), Vec::new(), 0);
+    for index in 0.. {
+        let is_added = index >= asked;
+        let Some(edit) = group.edits.get(index).or_else(|| added.get(index.checked_sub(asked)?)) else { break };
+        let Some(mut entry) = entry_for(catalogue, &mut core.local, edit, index)? else {
+            recorded.unchanged += u64::from(!is_added);
+            continue;
+        };
+        let is_new = edit.table == NAME_TABLE && core.local.record(&entry.table, &entry.record)? == Found::Unknown;
+        let applied = match judge(catalogue, &mut core.local, Side::Device, site, &entry)? {
+            Verdict::Accept(applied) => applied,
+            // What is made beside a new patient is no reason to refuse it.
+            Verdict::Refuse(_) | Verdict::Wait { .. } if is_added => continue,
+            Verdict::Refuse(refusal) => return Err(EditRefusal::of_rule(index, &refusal).into()),
+            Verdict::Wait { .. } => return Err(EditRefusal::waiting(index).into()),
+        };
+        if let Some(row) = applied.row.as_ref().filter(|_| is_new) {
+            let stores = core.local.held_stores()?;
+            let shown = visibility_of_new(catalogue, NAME_TABLE, &entry.record, row, &stores);
+            added.extend(shown);
+        }
+        if asked + added.len() > limits::GROUP_ENTRIES_MAX {
+            return Err(EditRefusal::group_entries(asked + added.len()).into());
+        }
+        entry.ownership = applied.ownership;
+        withheld::make_whole(core, &mut entry, &applied)?;
+        // As the journal will have it: what is pending is what is journaled anew where the journal loses an entry.
+        entry.is_group_end = index + 1 == asked + added.len();
+        let (drafts, kind, next) = if applied.is_private {
+            (&mut private, Kind::Private, private_next)
+        } else {
+            (&mut shared, Kind::Shared, shared_next)
+        };
+        let sequence = next.plus(drafts.len() as u64);
+        core.local.apply_entry(kind, sequence, &entry, &applied, group.recorded_at_ms)?;
+        let encoded = entry.encode();
+        bytes += encoded.len();
+        if bytes > limits::GROUP_BYTES_MAX {
+            return Err(EditRefusal::group_bytes(bytes).into());
+        }
+        drafts.push(Draft { entry: encoded, is_group_end: entry.is_group_end, note: note.clone() });
+        recorded.edits += u64::from(!is_added);
+    }
+    let has_late_end = end_group(&mut shared);
+    end_group(&mut private);
+    if !shared.is_empty() {
+        let last = Sequence(shared_next.0 + shared.len() as u64 - 1);
+        if has_late_end && let Some(draft) = shared.last() {
+            core.local.replace_pending_entry(last, &draft.entry)?;
+        }
+        recorded.sequences = Some((shared_next, last));
+        for draft in &mut private {
+            draft.note.completes = Some(last);
+        }
+    }
+    Ok(Prepared { shared, private, recorded })
+}
+
+/// Marks the last entry as the group's end, in its bytes and beside them. Whether that was not known when it was made: the edits
+/// behind it changed nothing, or went to the other journal.
+fn end_group(drafts: &mut [Draft]) -> bool {
+    let Some(last) = drafts.last_mut().filter(|last| !last.is_group_end) else { return false };
+    last.is_group_end = true;
+    Entry::mark_group_end(&mut last.entry);
+    true
+}
+
+/// The entry that does what the edit asks, or `None` if the record already is as it wants.
+fn entry_for(
+    catalogue: &Catalogue,
+    local: &mut LocalCopy,
+    edit: &Edit,
+    index: usize,
+) -> Result<Option<Entry>, RecordError> {
+    let table = catalogue.table_by_name(&edit.table).map_err(|error| EditRefusal::unknown_table(index, &error))?;
+    let row = match &edit.data {
+        Some(data) => {
+            row_from_json(table, &edit.id, data).map_err(|error| EditRefusal::bad_data(index, edit, &error))?
+        }
+        None => Row::default(),
+    };
+    let current = match local.record(table.reference(), &edit.id)? {
+        Found::Here { row, .. } => Some(row),
+        Found::Deleted { .. } | Found::Unknown => None,
+    };
+    Ok(operation_for(edit.op, current.as_ref(), row).map(|operation| Entry {
+        is_group_end: false,
+        ownership: OwnershipNumber(0),
+        table: table.reference().clone(),
+        record: edit.id.clone(),
+        operation,
+    }))
+}
