@@ -20,7 +20,7 @@ use protocol::session::Page;
 use crate::error::AgentError;
 use crate::exit::Exit;
 use crate::journal::storage::Storage;
-use crate::journal::{Head, Journal};
+use crate::journal::{Draft, Head, Journal};
 use crate::local_copy::{Kind, LocalCopy};
 
 mod error;
@@ -345,21 +345,7 @@ fn try_commit<S: Storage>(
         }
     }
     let filled = (core.shared.fill().level(), core.private.fill().level());
-    // The private part of a mixed group is written first and names the shared sequence that completes it (`details.md`).
-    if !private.is_empty() {
-        core.private.append(&private)?;
-        core.private.sync()?;
-    }
-    if !shared.is_empty()
-        && let Err(error) = core.shared.append(&shared).and_then(|_| core.shared.sync())
-    {
-        // Else the next shared entry, of another group, would be taken for the one that completes these.
-        let applied = core.local.applied_through(Kind::Private);
-        if let Err(problem) = cut_incomplete_group(&mut core.private, &core.shared, applied) {
-            log::error!("the private part of a group that failed is still there message={problem}");
-        }
-        return Err(error.into());
-    }
+    append_both(core, &shared, &private)?;
     mending::warn_of_fill(&core.shared, filled.0);
     mending::warn_of_fill(&core.private, filled.1);
     if shared.is_empty() && private.is_empty() && !has_new_requests {
@@ -372,6 +358,26 @@ fn try_commit<S: Storage>(
         log::error!("the local copy could not take edits that are recorded; it is tried again message={error}");
     }
     Ok(answers)
+}
+
+/// Makes entries durable in both journals. The private part of a mixed group is written first and names the shared sequence that completes
+/// it (`details.md`).
+fn append_both<S: Storage>(core: &mut Core<S>, shared: &[Draft], private: &[Draft]) -> Result<(), RecordError> {
+    if !private.is_empty() {
+        core.private.append(private)?;
+        core.private.sync()?;
+    }
+    if !shared.is_empty()
+        && let Err(error) = core.shared.append(shared).and_then(|_| core.shared.sync())
+    {
+        // Else the next shared entry, of another group, would be taken for the one that completes these.
+        let applied = core.local.applied_through(Kind::Private);
+        if let Err(problem) = cut_incomplete_group(&mut core.private, &core.shared, applied) {
+            log::error!("the private part of a group that failed is still there message={problem}");
+        }
+        return Err(error.into());
+    }
+    Ok(())
 }
 
 /// Commits what the journals hold for good.

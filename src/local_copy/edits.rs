@@ -10,7 +10,7 @@ use sql::{Durability, Param, SqlExt};
 use super::images::{Image, Key, state};
 use super::meta::{APPLIED_PRIVATE, APPLIED_SHARED};
 use super::settle::{canonical, operation_word};
-use super::{Kind, LocalCopy, LocalCopyError, checksum, limits};
+use super::{Kind, LEFT, LocalCopy, LocalCopyError, checksum, limits};
 
 /// The savepoint of the open group.
 const GROUP: &str = "edit_group";
@@ -241,7 +241,7 @@ impl LocalCopy {
         recorded_at_ms: u64,
     ) -> Result<(), LocalCopyError> {
         if kind == Kind::Private {
-            self.put_merged(key, after, state::LOCAL)?;
+            self.put_private(key, after, entry.ownership == LEFT)?;
             self.applying.set(kind, sequence);
             return Ok(());
         }
@@ -267,6 +267,21 @@ impl LocalCopy {
         self.put_own(key, after)?;
         self.applying.set(kind, sequence);
         Ok(())
+    }
+
+    /// Local data, or Store data that stays here. What has left is no affair of the private journal any more: that it did is journaled there
+    /// as a delete, so that it does not rise again out of it.
+    fn put_private(&mut self, key: &Key, after: &Image, leaves: bool) -> Result<(), LocalCopyError> {
+        if key.table.data_type() == DataType::Store {
+            if !self.is_staying(key)? && self.merged(key)?.is_some() {
+                return Ok(());
+            }
+            // After a crash, else the recorder has seen to it: what hangs on it goes too. What is kept only until everything is read goes then.
+            if leaves || self.is_read_anew()? {
+                self.owe_look_at_withheld()?;
+            }
+        }
+        self.put_merged(key, after, state::LOCAL)
     }
 
     /// Writes the record as it reads with an own entry: position and waiting stay as they are.

@@ -65,6 +65,7 @@ pub use roles::{StoreHere, StoreRole};
 pub use schema::{APPLICATION_ID, SCHEMA_VERSION};
 pub use set_aside::{SetAside, SetAsideEntry};
 pub use time_line::LostRecord;
+pub use withheld::LEFT;
 
 /// Which of the site's journals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

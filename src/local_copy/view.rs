@@ -82,6 +82,10 @@ impl View for LocalCopy {
         self.has_store_that(is_dispensary)
     }
 
+    fn is_read_anew(&mut self) -> Result<bool, LocalCopyError> {
+        Ok(self.is_after_loss()? || self.is_rebuilding()?)
+    }
+
     fn is_name_of_own_store(&mut self, name: &RecordId) -> Result<bool, LocalCopyError> {
         self.has_store_that(|stores, row| stores.id_in(row, NAME_OF_STORE).as_ref() == Ok(name))
     }

@@ -14,12 +14,16 @@ use sql::SqlExt;
 use super::images::Key;
 use super::{LocalCopy, LocalCopyError};
 
+/// The ownership number of an entry of the private journal by which a record leaves it; others there have 0.
+pub const LEFT: OwnershipNumber = OwnershipNumber(1);
+
 /// Name of the number that is 1 while what stays here is to be looked at.
 const IS_OWED: &str = "withheld_is_looked_at";
 /// Name of the table and id up to which it was, with a zero byte between.
 const LOOKED_THROUGH: &str = "withheld_looked_through";
-/// Records that are looked at in one step.
+/// Records that are looked at in one step, at most, and their bytes, beyond which it ends.
 const STEP_RECORDS: usize = 64;
+const STEP_BYTES: usize = 1024 * 1024;
 
 impl LocalCopy {
     /// How many records of Store data stay on this site.
@@ -105,17 +109,22 @@ impl LocalCopy {
             ids.push(row.text(0)?.to_owned());
             Ok(ControlFlow::Continue(()))
         })?;
-        let mut entries = Vec::with_capacity(ids.len());
+        let (mut entries, mut bytes) = (Vec::with_capacity(ids.len()), 0);
         for id in ids {
+            if bytes > STEP_BYTES {
+                break;
+            }
             let key = self.key_by_name(table, &id)?;
             let Some(row) = self.merged(&key)?.and_then(|image| image.row) else { continue };
-            entries.push(Entry {
+            let entry = Entry {
                 is_group_end: true,
                 ownership: OwnershipNumber(0),
                 table: key.table.reference().clone(),
                 record: key.id,
                 operation: Operation::Put(row),
-            });
+            };
+            bytes += entry.encode().len();
+            entries.push(entry);
         }
         Ok(entries)
     }

@@ -79,14 +79,13 @@ fn run_sessions(
 ) -> Result<(Totals, Option<SessionFailure>), AgentError> {
     let mut totals = Totals::default();
     let mut failures = 0;
-    let (mut has_proved, mut has_sent_withheld) = (false, false);
+    let mut has_proved = false;
     loop {
         let report = agent.run_session(&mut |summary| events(totals.progress(summary)))?;
         let has_progress = report.summary.entries_received > 0 || report.summary.rows_stored > 0;
         totals.add(&report);
         let Some(mut failure) = report.failure else {
-            if report.sends_withheld && !has_sent_withheld {
-                has_sent_withheld = true;
+            if report.sends_withheld {
                 continue;
             }
             return Ok((totals, None));

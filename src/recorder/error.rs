@@ -92,6 +92,13 @@ impl fmt::Display for RecordError {
 
 impl std::error::Error for RecordError {}
 
+impl RecordError {
+    /// Whether there was no room for it, in the journal or on the disk.
+    pub(super) fn is_for_want_of_room(&self) -> bool {
+        matches!(self, Self::Device(error) if matches!(error.code.as_str(), "journal_full" | "disk_full"))
+    }
+}
+
 impl From<EditRefusal> for RecordError {
     fn from(refusal: EditRefusal) -> Self {
         Self::Refused(refusal)

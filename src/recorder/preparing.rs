@@ -104,7 +104,7 @@ fn apply_group<S: Storage>(
             return Err(EditRefusal::group_entries(asked + added.len()).into());
         }
         entry.ownership = applied.ownership;
-        withheld::make_whole(core, &mut entry, &applied)?;
+        let has_left = withheld::make_whole(core, &mut entry, &applied)?;
         // As the journal will have it: what is pending is what is journaled anew where the journal loses an entry.
         entry.is_group_end = index + 1 == asked + added.len();
         let (drafts, kind, next) = if applied.is_private {
@@ -121,6 +121,13 @@ fn apply_group<S: Storage>(
         }
         drafts.push(Draft { entry: encoded, is_group_end: entry.is_group_end, note: note.clone() });
         recorded.edits += u64::from(!is_added);
+        if has_left {
+            let left = withheld::left(&entry, false);
+            let effect = core.local.effect_of(Kind::Private, &left)?;
+            let sequence = private_next.plus(private.len() as u64);
+            core.local.apply_entry(Kind::Private, sequence, &left, &effect, group.recorded_at_ms)?;
+            private.push(Draft { entry: left.encode(), is_group_end: false, note: note.clone() });
+        }
     }
     let has_late_end = end_group(&mut shared);
     end_group(&mut private);

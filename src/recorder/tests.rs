@@ -275,3 +275,78 @@ fn private_entries_of_groups_from_before_a_replaced_journal_stay() {
 
     assert_eq!((cut, core.private.durable().sequence), (None, Sequence(5)));
 }
+
+fn image(table: &str, id: &str, position: u64, data: &str) -> protocol::page::PageRow {
+    let catalogue = Catalogue::embedded();
+    let (table, record) = (catalogue.table_by_name(table).unwrap(), RecordId::new(id).unwrap());
+    let row = domain::json::row_from_json(table, &record, data).unwrap();
+    let (reference, position) = (table.reference().clone(), Position(position));
+    protocol::page::PageRow { position, table: reference, record, row: Some(row) }
+}
+
+/// The store, a dispensary that keeps its transactions, and the name of another one.
+fn keeps_transactions() -> Page {
+    let keeps = r#"{"store_mode":"dispensary","outpost_withholds_transactions":true}"#;
+    Page {
+        scope: domain::scope::Scope::AllSites.to_id(),
+        cursor: protocol::message::Cursor { epoch: Epoch(1), number: Position(9), began: Position(0) },
+        rows: vec![image("name", "NS", 1, r#"{"type":"store"}"#), image("store", STORE, 2, keeps)],
+        is_drained: true,
+    }
+}
+
+fn look_at_withheld(recorder: &Recorder<FakeStorage>) -> usize {
+    std::iter::from_fn(|| recorder.send_withheld_step().unwrap()).sum()
+}
+
+#[test]
+fn lines_go_with_their_header_also_when_the_power_goes_behind_its_edit() {
+    let before = recorder();
+    before.core().local.store_page(&keeps_transactions()).unwrap();
+    assert_eq!(look_at_withheld(&before), 0);
+    let line = put("trans_line", "L", r#"{"transaction_ID":"T","quantity":1}"#);
+    before.record(group(vec![put("transact", "T", r#"{"store_ID":"S1","name_ID":"ward"}"#), line])).unwrap();
+    assert_eq!(before.core().shared.durable().sequence, Sequence::ZERO);
+    let to_store = Edit { op: domain::edit::EditOp::Patch, ..put("transact", "T", r#"{"name_ID":"NS"}"#) };
+    before.record(group(vec![to_store])).unwrap();
+
+    // The journals have everything, and the local copy only what was made durable before.
+    let Core { shared, private, .. } = before.core.into_inner().unwrap();
+    let other = recorder();
+    other.core().local.store_page(&keeps_transactions()).unwrap();
+    assert_eq!(look_at_withheld(&other), 0);
+    let (site, catalogue) = (other.site, Arc::clone(&other.catalogue));
+    let Core { local, .. } = other.core.into_inner().unwrap();
+    let after = Recorder::new(site, catalogue, Core { shared, private, local }).unwrap();
+
+    assert_eq!(look_at_withheld(&after), 1);
+    assert_eq!(after.core().local.withheld_count().unwrap(), 0);
+    assert_eq!(after.core().shared.durable().sequence, Sequence(2));
+}
+
+#[test]
+fn what_goes_leaves_room_in_the_journal_for_edits_and_goes_on_when_there_is_more() {
+    let recorder = recorder();
+    recorder.core().local.store_page(&keeps_transactions()).unwrap();
+    assert_eq!(look_at_withheld(&recorder), 0);
+    let kept: Vec<Edit> = (0..150).map(|number| stock(&format!("K{number:03}"), STORE)).collect();
+    recorder.record(group(kept)).unwrap();
+    let limits = |journal_bytes_max| crate::journal::JournalLimits { journal_bytes_max, ..Default::default() };
+    let mut goes = keeps_transactions();
+    goes.rows = vec![image("store", STORE, 12, r#"{"store_mode":"dispensary"}"#)];
+    goes.cursor.number = Position(19);
+    recorder.core().local.store_page(&goes).unwrap();
+
+    // The journal of a few bytes is full already: nothing goes, and nothing fails.
+    recorder.core().shared.set_limits(limits(10));
+    assert_eq!(look_at_withheld(&recorder), 0);
+    // One that has room for the first step alone.
+    recorder.core().shared.set_limits(limits(4_000));
+    let first = look_at_withheld(&recorder);
+    assert!((1..150).contains(&first), "{first}");
+    recorder.core().shared.set_limits(crate::journal::JournalLimits::default());
+
+    assert_eq!(first + look_at_withheld(&recorder), 150);
+    assert_eq!(recorder.core().local.withheld_count().unwrap(), 0);
+    assert_eq!(recorder.core().shared.durable().sequence, Sequence(150));
+}

@@ -1,32 +1,49 @@
 //! What stayed on this site, and goes after all (`domain::withholding`).
+//!
+//! A record that goes is put whole in the shared journal, and deleted in the private one, in one group: else it would rise again out of
+//! the private journal when the local copy is lost.
 
 use domain::catalogue::Catalogue;
 use domain::judge::{Applied, Side, Verdict, View, judge};
 use protocol::entry::{Entry, Operation};
-use protocol::ids::SiteId;
+use protocol::ids::{Sequence, SiteId};
 
-use super::{Core, RecordError, commit_local};
+use super::preparing::{Prepared, Reserved};
+use super::{Core, RecordError, Recorded, append_both, commit_local};
 use crate::journal::storage::Storage;
-use crate::journal::{Draft, Note};
-use crate::local_copy::Kind;
+use crate::journal::{Draft, FillLevel, Note};
+use crate::local_copy::{Kind, LEFT};
 
-/// An edit of a record that stayed here, and goes with this edit, puts it whole: central has nothing of it. Inside the open transaction.
+/// An edit of a record that stayed here, and goes with this edit, puts it whole: central has nothing of it. Whether it is one. Inside the
+/// open transaction.
 pub(super) fn make_whole<S: Storage>(
     core: &mut Core<S>,
     entry: &mut Entry,
     applied: &Applied,
-) -> Result<(), RecordError> {
-    let Some(row) = applied.row.as_ref().filter(|_| !applied.is_private) else { return Ok(()) };
-    if core.local.is_withheld(&entry.table, &entry.record)? {
+) -> Result<bool, RecordError> {
+    let Some(row) = applied.row.as_ref().filter(|_| !applied.is_private) else { return Ok(false) };
+    let stayed = core.local.is_withheld(&entry.table, &entry.record)?;
+    if stayed {
         entry.operation = Operation::Put(row.clone());
         // Its lines go with it.
         core.local.owe_look_at_withheld()?;
     }
-    Ok(())
+    Ok(stayed)
 }
 
-/// One bounded step of journaling, whole, what the judge does not keep here any more; how many, or `None` once
-/// all were looked at.
+/// What says in the private journal that a record has left it: a delete, told from an application's by its number.
+pub(super) fn left(entry: &Entry, is_group_end: bool) -> Entry {
+    Entry {
+        is_group_end,
+        ownership: LEFT,
+        table: entry.table.clone(),
+        record: entry.record.clone(),
+        operation: Operation::Delete,
+    }
+}
+
+/// One bounded step of journaling, whole, what the judge does not keep here any more; how many, or `None` once all were looked at, or while
+/// the journal has no room to spare: edits go first.
 ///
 /// # Errors
 /// Those of the journal and of the local copy; then nothing was sent, and the step comes again.
@@ -35,17 +52,29 @@ pub(super) fn send_step<S: Storage>(
     site: SiteId,
     core: &mut Core<S>,
 ) -> Result<Option<usize>, RecordError> {
+    if matches!(core.shared.fill().level(), FillLevel::High | FillLevel::Full) {
+        return Ok(None);
+    }
     let Some(entries) = core.local.next_withheld()? else { return Ok(None) };
     core.local.begin_edits()?;
     let sent = journal_what_goes(catalogue, site, core, entries);
     if sent.is_err() {
         let _ = core.local.rollback_edits();
     }
-    let sent = sent?;
-    if sent > 0 {
-        log::info!("records that were kept on this site are to be sent count={sent}");
+    match sent {
+        Ok(sent) => {
+            if sent > 0 {
+                log::info!("records that were kept on this site are to be sent count={sent}");
+            }
+            Ok(Some(sent))
+        }
+        // Syncing makes room, and is not to be kept from it.
+        Err(error) if error.is_for_want_of_room() => {
+            log::warn!("records that were kept on this site are to be sent once there is room message={error}");
+            Ok(None)
+        }
+        Err(error) => Err(error),
     }
-    Ok(Some(sent))
 }
 
 fn journal_what_goes<S: Storage>(
@@ -55,7 +84,7 @@ fn journal_what_goes<S: Storage>(
     entries: Vec<Entry>,
 ) -> Result<usize, RecordError> {
     core.local.note_looked_at(&entries)?;
-    let mut drafts = Vec::new();
+    let mut prepared = Prepared { shared: Vec::new(), private: Vec::new(), recorded: Recorded::default() };
     for mut entry in entries {
         // What may not be written any more stays: central would refuse it.
         let Verdict::Accept(applied) = judge(catalogue, &mut core.local, Side::Device, site, &entry)? else { continue };
@@ -63,15 +92,26 @@ fn journal_what_goes<S: Storage>(
             continue;
         }
         entry.ownership = applied.ownership;
-        let sequence = core.shared.durable().sequence.plus(drafts.len() as u64).next();
-        core.local.apply_entry(Kind::Shared, sequence, &entry, &applied, 0)?;
+        let reserved = Reserved { shared: prepared.shared.len() as u64, private: prepared.private.len() as u64 };
+        let [shared, private] = next_sequences(core, reserved);
+        core.local.apply_entry(Kind::Shared, shared, &entry, &applied, 0)?;
         let note = Note { request_id: None, recorded_at_ms: 0, completes: None };
-        drafts.push(Draft { entry: entry.encode(), is_group_end: true, note });
+        prepared.shared.push(Draft { entry: entry.encode(), is_group_end: true, note: note.clone() });
+        let left = left(&entry, true);
+        let effect = core.local.effect_of(Kind::Private, &left)?;
+        core.local.apply_entry(Kind::Private, private, &left, &effect, 0)?;
+        let note = Note { completes: Some(shared), ..note };
+        prepared.private.push(Draft { entry: left.encode(), is_group_end: true, note });
     }
-    if !drafts.is_empty() {
-        core.shared.append(&drafts)?;
-        core.shared.sync()?;
-    }
+    append_both(core, &prepared.shared, &prepared.private)?;
     commit_local(core)?;
-    Ok(drafts.len())
+    Ok(prepared.shared.len())
+}
+
+/// The next entry of either journal behind what is reserved.
+pub(super) fn next_sequences<S: Storage>(core: &Core<S>, reserved: Reserved) -> [Sequence; 2] {
+    [
+        core.shared.durable().sequence.plus(reserved.shared).next(),
+        core.private.durable().sequence.plus(reserved.private).next(),
+    ]
 }

@@ -167,3 +167,83 @@ fn what_stays_survives_the_loss_of_the_local_copy_and_never_goes_with_what_is_se
     same_records(&central, &clinic, &TABLES);
     assert_eq!(ids(&central.records("trans_line")), ["kept-1"]);
 }
+
+/// Settings of the journal in the agent's file.
+fn limit(agent: &Agent, lines: &str) {
+    let text = std::fs::read_to_string(agent.settings()).unwrap();
+    std::fs::write(agent.settings(), format!("{text}\n[limits]\n{lines}\n")).unwrap();
+}
+
+fn lose_local_copy(agent: &Agent) {
+    for end in ["", "-wal", "-shm"] {
+        let _ = std::fs::remove_file(agent.data().join(format!("local_copy.sqlite{end}")));
+    }
+}
+
+/// So much that its journal lets go of what was before.
+fn fill(agent: &Agent, round: usize) {
+    let note = "y".repeat(400_000);
+    let one = |number| {
+        edit("Location", "put", &format!("L-{round}-{number}"), &json!({"store_ID": "D", "Description": note}))
+    };
+    agent.record(&(0..9).map(one).collect::<String>());
+    agent.settle();
+}
+
+#[test]
+fn what_has_left_does_not_rise_again_when_the_local_copy_is_lost() {
+    let (central, [clinic, _]) = clinic_and_warehouse();
+    limit(&clinic, "journal_bytes_max = 67108864\nacknowledged_tail_bytes_max = 1048576");
+    set(&central, "D", "off");
+    clinic.settle();
+    clinic.record(&(stock("gone") + &stock("lives") + &transaction("kept", "name-of-a-ward")));
+    set(&central, "D", "on");
+    clinic.settle();
+    clinic.record(&edit("item_line", "delete", "gone", &Value::Null));
+    clinic.record(&edit("item_line", "patch", "lives", &json!({"quantity": 1})));
+    clinic.settle();
+    (0..6).for_each(|round| fill(&clinic, round));
+
+    lose_local_copy(&clinic);
+    for _ in 0..2 {
+        clinic.settle();
+    }
+
+    assert_eq!(ids(&central.records("item_line")), ["lives"]);
+    assert_eq!(central.records("item_line")["lives"]["quantity"], 1);
+    same_records(&central, &clinic, &["transact", "trans_line", "item_line"]);
+}
+
+#[test]
+fn nothing_that_central_has_hangs_on_what_stays() {
+    let (central, [clinic, _]) = clinic_and_warehouse();
+    let location = |id: &str| edit("Location", "put", id, &json!({"store_ID": "D", "code": id}));
+    clinic.record(&(transaction("before", "name-of-a-ward") + &location("L1")));
+    clinic.settle();
+    success(&central.run(&["store", "set-role", "D", "--site", "central", "transfer"], ""));
+    clinic.settle();
+    clinic.record(&(transaction("kept", "name-of-a-ward") + &location("L2")));
+
+    let moved = edit("trans_line", "patch", "before-1", &json!({"transaction_ID": "kept"}));
+    let (exit, code) = clinic.fails(&["record", "--file", "-"], &moved);
+    assert_eq!((exit, code.as_str()), (5, "header_stays"));
+    let merge = json!({"store_ID": "D", "into_ID": "L2"});
+    clinic.record(&edit("outpost_location_merge", "put", "L1", &merge));
+    clinic.settle();
+    assert!(central.records("outpost_location_merge").is_empty());
+
+    // A program that knows nothing of it writes the store's record whole.
+    let whole = json!({"code": "D2", "name_ID": "name-D", "store_mode": "dispensary"});
+    central.import(&edit("store", "put", "D", &whole));
+    clinic.settle();
+    assert_eq!(
+        (ids(&central.records("Location")), central.records("store")["D"]["code"].clone()),
+        (vec!["L1"], json!("D2"))
+    );
+
+    success(&central.run(&["store", "set-role", "D", "--site", "central", "collector"], ""));
+    clinic.settle();
+    same_records(&central, &clinic, &TABLES);
+    same_records(&central, &clinic, &["outpost_location_merge"]);
+    assert_eq!(clinic.json(&["get", "Location", "L1"])["merged_into"], "L2");
+}

@@ -1,7 +1,7 @@
 //! What an edit makes of a record.
 //!
 //! A put keeps its nulls, so that a record reads back as it was handed over. In a patch null erases the column. What central alone sets
-//! in a patient ([`home_transfer`](crate::home_transfer)) stays as it is under a put that does not name it.
+//! in a patient ([`home_transfer`](crate::home_transfer)), and our settings of a store, stay as they are under a put that does not name them.
 
 use protocol::entry::Operation;
 use protocol::ids::SiteId;
@@ -63,6 +63,8 @@ mod tests {
     use super::*;
     use crate::catalogue::Catalogue;
     use crate::json::{row_from_json, row_to_json};
+    use crate::new_patient::HIDES_NEW_PATIENTS;
+    use crate::withholding::{WITHHOLDS_DATA, WITHHOLDS_TRANSACTIONS};
     use proptest::prelude::*;
     use protocol::ids::RecordId;
     use protocol::row::ColumnRef;
@@ -79,6 +81,11 @@ mod tests {
         let after = apply(&found, &Operation::Put(row(r#"{"first":"b"}"#)));
         assert_eq!(after, Some(row(r#"{"first":"b","outpost_home_transfers":2,"outpost_home_goes_to":"S"}"#)));
         assert_eq!(operation_for(EditOp::Upsert, Some(&before), row(r#"{"first":"a"}"#)), None);
+        for setting in [WITHHOLDS_TRANSACTIONS, WITHHOLDS_DATA, HIDES_NEW_PATIENTS] {
+            let found = Found::Here { row: row(&format!("{{\"code\":\"1\",\"{setting}\":true}}")), store: None };
+            let after = apply(&found, &Operation::Put(row(r#"{"code":"2"}"#)));
+            assert_eq!(after, Some(row(&format!("{{\"code\":\"2\",\"{setting}\":true}}"))));
+        }
         let changed = operation_for(EditOp::Upsert, Some(&before), row(r#"{"first":"b"}"#));
         assert_eq!(changed, Some(Operation::Patch(row(r#"{"first":"b"}"#))));
         assert_eq!(apply(&found, &Operation::Delete), None);

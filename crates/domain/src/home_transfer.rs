@@ -17,6 +17,7 @@ use protocol::ids::{OwnershipNumber, RecordId};
 use protocol::row::{ColumnRef, Row, Value};
 
 use crate::catalogue::Table;
+use crate::store::is_setting;
 
 /// The column that counts a patient's transfers.
 pub const TRANSFERS_COLUMN: &str = "outpost_home_transfers";
@@ -98,10 +99,10 @@ pub fn carried_out(table: &Table, patient: &Row, to: &RecordId) -> Row {
     ])
 }
 
-/// A put with the columns that central alone sets as they were, unless it has them itself: who writes a record whole need not know them.
+/// A put with the columns that central alone sets, and the settings of a store that are ours, as they were, unless it has them itself: who writes a record whole need not know them.
 #[must_use]
 pub fn with_centrals_columns(put: &Row, before: &Row) -> Row {
-    let is_kept = |column: &ColumnRef| is_centrals(column) && put.value(column).is_none();
+    let is_kept = |column: &ColumnRef| (is_centrals(column) || is_setting(column)) && put.value(column).is_none();
     let kept: Vec<_> = before.columns().iter().filter(|(column, _)| is_kept(column)).cloned().collect();
     if kept.is_empty() { put.clone() } else { put.patched(&row(kept)) }
 }

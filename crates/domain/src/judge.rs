@@ -134,6 +134,14 @@ pub trait View {
         Ok(false)
     }
 
+    /// On a device: whether everything is read from central anew, or for the first time since what was read was lost.
+    ///
+    /// # Errors
+    /// The view's own.
+    fn is_read_anew(&mut self) -> Result<bool, Self::Error> {
+        Ok(false)
+    }
+
     /// On a device: whether a store that is active there has this name.
     ///
     /// # Errors
@@ -335,7 +343,13 @@ impl Case<'_> {
             let verdict = match self.judge_store_data(view, found, after)? {
                 Verdict::Accept(applied) => {
                     let is_private = self.is_withheld(view, found, &applied)?;
-                    Verdict::Accept(Applied { is_private, ..applied })
+                    let applied = Applied { is_private, ..applied };
+                    if let Some(header) = self.goes_under_what_stays(view, found, &applied)? {
+                        let what =
+                            format!("is at central, and header {header} stays on this site; make a new line for it");
+                        return Ok(Verdict::Refuse(self.refuse(RefusalCode::HeaderStays, &what)));
+                    }
+                    Verdict::Accept(applied)
                 }
                 other => other,
             };

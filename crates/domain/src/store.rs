@@ -1,8 +1,10 @@
 //! Stores: what of a store's own record says how data goes.
 
-use protocol::row::{Row, Value};
+use protocol::row::{ColumnRef, Row, Value};
 
 use crate::catalogue::Table;
+use crate::new_patient::HIDES_NEW_PATIENTS;
+use crate::withholding::{WITHHOLDS_DATA, WITHHOLDS_TRANSACTIONS};
 
 /// The table of stores, under mSupply's name.
 pub const STORE_TABLE: &str = "store";
@@ -21,6 +23,12 @@ const STORES_NAME: &str = "store";
 /// Whether a store's record says that it serves patients: its site then receives what dispensaries need.
 pub fn is_dispensary(stores: &Table, row: &Row) -> bool {
     matches!(row.value(&stores.column_ref(MODE_COLUMN)), Some(Value::Text(mode)) if mode == DISPENSARY)
+}
+
+/// Whether a column is a setting of ours in a store's record: who writes that record whole, as another program's export, need not know it.
+pub(crate) fn is_setting(column: &ColumnRef) -> bool {
+    let settings = [WITHHOLDS_TRANSACTIONS, WITHHOLDS_DATA, HIDES_NEW_PATIENTS];
+    matches!(column, ColumnRef::Named(name) if settings.contains(&name.as_str()))
 }
 
 /// Whether a store's record has true in a column.

@@ -150,7 +150,7 @@ pub(super) fn store(value: &Value) -> String {
         Some("transactions") => {
             "transactions, stock lines and stocktakes, but transfers (preference set include-transactions on)"
         }
-        Some("data") => "all its data, but transfers (store set-role --site central default)",
+        Some("data") => "all its data, but transfers (store set-role --site central collector)",
         _ => "nothing",
     };
     text += &fact(

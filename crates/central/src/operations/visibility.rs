@@ -33,7 +33,7 @@ pub(super) fn list(center: &Center, which: &VisibilityToList) -> Result<Done, Ce
 /// Gives a site a collector copy of a store, or takes it back. On central, which collects every store, the store may be a transfer store.
 pub(super) fn set_role(center: &Center, store: &str, site: &str, role: &str) -> Result<Done, CentralError> {
     let found = find(center, site)?;
-    if found.id == SiteId::CENTRAL && role != "collector" {
+    if found.id == SiteId::CENTRAL {
         return set_role_on_central(center, store, role);
     }
     let is_collector = match role {
@@ -61,10 +61,10 @@ pub(super) fn set_role(center: &Center, store: &str, site: &str, role: &str) -> 
 fn set_role_on_central(center: &Center, store: &str, role: &str) -> Result<Done, CentralError> {
     let is_kept = match role {
         "transfer" => true,
-        "default" => false,
+        "collector" | "default" => false,
         other => {
             let message = format!("{other:?} is no role that can be set on central");
-            let advice = "Give `transfer`, which keeps the store's data on its site, or `default`, which has central collect it.";
+            let advice = "Give `transfer`, which keeps the store's data on its site, or `collector`, which has central collect it.";
             return Err(CentralError::new("role_not_settable", message, advice, Exit::Usage));
         }
     };

@@ -89,6 +89,8 @@ refusal_codes! {
     NoDispensary = "no_dispensary",
     /// A patient that is on its way to another home store.
     HomeTransfer = "home_transfer",
+    /// On a device: a line that central has, under a header that stays there.
+    HeaderStays = "header_stays",
     /// A column that central alone sets.
     CentralColumn = "central_column",
     /// What hangs on a patient would hang on a name that is none.

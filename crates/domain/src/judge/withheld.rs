@@ -1,9 +1,10 @@
 //! Whether an edit stays on the device ([`withholding`](crate::withholding)).
 
-use protocol::ids::{RecordId, SiteId};
+use protocol::ids::{RecordId, SiteId, TableRef};
 use protocol::row::Row;
 
 use super::{Applied, Case, Found, Side, View};
+use crate::merge::INTO_COLUMN;
 use crate::store::{NAME_TABLE, STORE_TABLE, is_of_store};
 use crate::visibility::TRANSACTION_TABLE;
 use crate::withholding::Withheld;
@@ -23,17 +24,20 @@ impl Case<'_> {
         if self.side == Side::Central || self.author == SiteId::CENTRAL {
             return Ok(false);
         }
-        let is_known = match found {
+        let stays_here = match found {
             Found::Unknown => false,
-            Found::Deleted { .. } => true,
-            Found::Here { .. } => !view.is_withheld(self.table.reference(), &self.entry.record)?,
+            Found::Deleted { .. } => return Ok(false),
+            Found::Here { .. } if view.is_withheld(self.table.reference(), &self.entry.record)? => true,
+            Found::Here { .. } => return Ok(false),
         };
-        if is_known {
-            return Ok(false);
+        let Some(row) = &applied.row else { return Ok(stays_here) };
+        // What is here may be older than what central has of it, until that came.
+        if stays_here && view.is_read_anew()? {
+            return Ok(true);
         }
-        let Some(row) = &applied.row else { return Ok(matches!(found, Found::Here { .. })) };
         if let Some(merged) = self.table.merges() {
-            return view.is_withheld(merged, &self.entry.record);
+            let stays = view.is_withheld(merged, &self.entry.record)?;
+            return Ok(stays || self.merges_into_what_stays(view, merged, row)?);
         }
         if let (Some(parent), Some(Ok(header))) = (self.table.parent(), self.table.header_of(row)) {
             return view.is_withheld(&parent.table, &header);
@@ -42,12 +46,37 @@ impl Case<'_> {
         Ok(withheld.keeps(self.table) && !self.goes_to_a_store(view, withheld, row)?)
     }
 
+    /// Whether a line that central has would go under a header that stays here: central would wait for that for ever.
+    pub(super) fn goes_under_what_stays<V: View>(
+        &self,
+        view: &mut V,
+        found: &Found,
+        applied: &Applied,
+    ) -> Result<Option<RecordId>, V::Error> {
+        let is_known = matches!(found, Found::Here { .. } | Found::Deleted { .. });
+        let (Some(row), Some(parent)) = (&applied.row, self.table.parent()) else { return Ok(None) };
+        if self.side == Side::Central || !is_known || applied.is_private {
+            return Ok(None);
+        }
+        let Some(Ok(header)) = self.table.header_of(row) else { return Ok(None) };
+        Ok(if view.is_withheld(&parent.table, &header)? { Some(header) } else { None })
+    }
+
+    fn merges_into_what_stays<V: View>(&self, view: &mut V, merged: &TableRef, row: &Row) -> Result<bool, V::Error> {
+        match self.table.id_in(row, INTO_COLUMN) {
+            Ok(into) => view.is_withheld(merged, &into),
+            Err(_) => Ok(false),
+        }
+    }
+
     fn withheld_by<V: View>(&self, view: &mut V, store: Option<&RecordId>) -> Result<Withheld, V::Error> {
         let (Some(store), Ok(stores)) = (store, self.catalogue.table_by_name(STORE_TABLE)) else {
             return Ok(Withheld::Nothing);
         };
         Ok(match view.record(stores.reference(), store)? {
             Found::Here { row, .. } => Withheld::of(stores, &stores.canonical(row)),
+            // Its record has not come yet: what is recorded stays until it says what goes.
+            Found::Unknown if view.is_read_anew()? => Withheld::Data,
             Found::Unknown | Found::Deleted { .. } => Withheld::Nothing,
         })
     }
