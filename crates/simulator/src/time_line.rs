@@ -114,7 +114,8 @@ impl World {
         let reads_anew = self.devices[index].live().recorder.core().local.is_other_time_line();
         // A disk that fails meanwhile shows nothing.
         self.model.device(index).is_other_time_line |= reads_anew.unwrap_or(false);
-        if !self.model.device(index).is_other_time_line && !self.mix.has(Fault::Withholding) {
+        let model = self.model.device(index);
+        if !model.is_other_time_line && !model.keeps_store_data(self.devices[index].catalogue()) {
             return Ok(());
         }
         self.note_journaled(index, &[], false)
