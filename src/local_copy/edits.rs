@@ -269,14 +269,15 @@ impl LocalCopy {
         Ok(())
     }
 
-    /// Local data, or Store data that stays here. What has left is no affair of the private journal any more: that it did is journaled there
-    /// as a delete, so that it does not rise again out of it.
+    /// Local data, or Store data that stays here. What has left is no affair of the private journal any more: that it did is journaled
+    /// there as a delete, so that it does not rise again out of it.
     fn put_private(&mut self, key: &Key, after: &Image, leaves: bool) -> Result<(), LocalCopyError> {
         if key.table.data_type() == DataType::Store {
             if !self.is_staying(key)? && self.merged(key)?.is_some() {
                 return Ok(());
             }
-            // After a crash, else the recorder has seen to it: what hangs on it goes too. What is kept only until everything is read goes then.
+            // After a crash, else the recorder has seen to it: what hangs on it goes too. What is kept only until everything is read
+            // goes then.
             if leaves || self.is_read_anew()? {
                 self.owe_look_at_withheld()?;
             }

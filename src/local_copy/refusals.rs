@@ -1,5 +1,5 @@
-//! Verdicts on entries that the journal still has. A central that was set back does not know them any more, and might accept what
-//! somebody here has given up, or has recorded anew.
+//! Verdicts on entries, of the journal and the newest of before. A central that was set back does not know them any more, and might
+//! accept what somebody here has given up, or has recorded anew.
 
 use std::ops::ControlFlow;
 

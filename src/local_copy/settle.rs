@@ -166,8 +166,8 @@ impl LocalCopy {
         Ok(())
     }
 
-    /// Whether central has what a record's final entries made. While everything is read anew only a page shows that: central may be set back
-    /// once more before it has brought all, and what it had lost of journals before the one in use is not sent again.
+    /// Whether central has what a record's final entries made. While everything is read anew only a page shows that: central may be set
+    /// back once more before it has brought all, and what it had lost of journals before the one in use is not sent again.
     fn is_certain(&mut self) -> Result<bool, LocalCopyError> {
         Ok(!self.is_other_time_line()?)
     }

@@ -69,14 +69,16 @@ Rules that hold beside the table:
 - A patient is a record of `name` with type patient, and belongs to its home store, `supplying_store_id` (`home_store_missing`).
   The site that holds that store writes it and what hangs on it (`not_home_site`), while some store that is active there is a
   dispensary (`no_dispensary`). The home store does not change by an edit (`owner_change`): central gives a patient another one
-  (`outpost-central patient set-home-store`), and until the old home site has read that and sent what it had recorded, its device
-  takes no more edits of the patient (`home_transfer`). What was recorded before and comes afterwards is refused
-  (`ownership_number`). The columns `outpost_home_goes_to` and `outpost_home_transfers` say where a patient goes and how often it
-  has done so; central alone sets them (`central_column`). A record does not go to another patient. What hangs on a patient needs
-  it as a line needs its header (`header_missing`, `header_deleted`), and hangs on no other name (`not_a_patient`). A
+  (`outpost-central patient set-home-store`), and until the old home site has read that and sent what it had recorded, its
+  device takes no more edits of the patient (`home_transfer`). What was recorded before and comes afterwards is refused
+  (`ownership_number`). The columns `outpost_home_goes_to` and `outpost_home_transfers` say where a patient goes and how often
+  it has done so; central alone sets them (`central_column`). A record does not go to another patient. What hangs on a patient
+  needs it as a line needs its header (`header_missing`, `header_deleted`), and hangs on no other name (`not_a_patient`). A
   patient is no store's name (`patient_of_store`). It goes to the site of its home store, and where central or its own site made
-  it visible in a store that is active or a collector there. A site makes visibility (`name_store_join`) only of its own patients,
-  in a store that it holds (`not_store_holder`), and only new: what is there central alone changes (`central_data`).
+  it visible in a store that is active or a collector there. A site makes visibility (`name_store_join`) only of its own
+  patients, in a store that it holds (`not_store_holder`), and only new: what is there central alone changes (`central_data`). A
+  new patient becomes visible by itself in the other dispensaries that are active on its site, in the same group, unless their
+  records say otherwise (`outpost_hides_new_patients`; `outpost-central preference set new-patients-visible off --store ID`).
 - A prescriber is a record of `clinician`, and belongs to its home store, `store_ID`, as a patient does: the site that holds that store
   and a dispensary writes it, and central gives it another home store (`outpost-central prescriber set-home-store`). It goes to the
   site of its home store, where a record of `clinician_store_join` makes it visible in a store that is active or a collector there,
@@ -93,8 +95,9 @@ Rules that hold beside the table:
   the second kind of store only if that store is not active on the same site; a line goes where its header goes; and what
   central has already goes on being synced. The store's record says it (`outpost_withholds_transactions`,
   `outpost_withholds_data`), so it holds from when its site has heard of it. What stays has the state `local` on its device, and
-  no backup on central. Once it is to go, it goes whole with the next sync. Not built: that goods received and log entries
-  follow a transfer.
+  no backup on central. Once it is to go, it goes whole with the next syncs. A line that central has goes under no header that
+  stays (`header_stays`), and a merge of locations stays as long as one of them does. Not built: that goods received and log
+  entries follow a transfer.
 - A merge makes two records one. It is a record of ours (mSupply has no table for it that we know), in a table beside that of the
   records: its id is the record that goes, `into_ID` the one that stays. `outpost-central merge` writes it, in a mirrored system
   the primary by an edit, for items, units and names that are not those of stores (`merge_of_store`); both

@@ -99,7 +99,8 @@ pub fn carried_out(table: &Table, patient: &Row, to: &RecordId) -> Row {
     ])
 }
 
-/// A put with the columns that central alone sets, and the settings of a store that are ours, as they were, unless it has them itself: who writes a record whole need not know them.
+/// A put with the columns that central alone sets, and the settings of a store that are ours, as they were, unless it has them itself: who
+/// writes a record whole need not know them.
 #[must_use]
 pub fn with_centrals_columns(put: &Row, before: &Row) -> Row {
     let is_kept = |column: &ColumnRef| (is_centrals(column) || is_setting(column)) && put.value(column).is_none();

@@ -478,9 +478,12 @@ impl World {
         let (is_data, is_kept) = (self.random.chance(333), self.random.chance(550));
         let wall_ms = self.wall_ms(self.centre.clock_off_ms);
         let Some(live) = &mut self.centre.live else { return Ok(()) };
-        let set = live.store.batch(wall_ms, |batch| match is_data {
-            true => batch.set_transfer_on_central(&store, is_kept),
-            false => batch.set_store_preference(StorePreference::IncludeTransactions, &store, !is_kept),
+        let set = live.store.batch(wall_ms, |batch| {
+            if is_data {
+                batch.set_transfer_on_central(&store, is_kept)
+            } else {
+                batch.set_store_preference(StorePreference::IncludeTransactions, &store, !is_kept)
+            }
         });
         match set {
             Ok(Ok(is_new)) => {

@@ -290,7 +290,7 @@ enum StoreCommand {
         /// The site's name, or its id.
         #[arg(long)]
         site: String,
-        /// collector, or default: transfer where a store there sees it, else none. For central: transfer, or collector, which is the default.
+        /// collector, or default: transfer where a store there sees it, else none. For central: transfer, or collector, its default.
         role: String,
     },
 }

@@ -26,9 +26,8 @@ impl Case<'_> {
         }
         let stays_here = match found {
             Found::Unknown => false,
-            Found::Deleted { .. } => return Ok(false),
             Found::Here { .. } if view.is_withheld(self.table.reference(), &self.entry.record)? => true,
-            Found::Here { .. } => return Ok(false),
+            Found::Here { .. } | Found::Deleted { .. } => return Ok(false),
         };
         let Some(row) = &applied.row else { return Ok(stays_here) };
         // What is here may be older than what central has of it, until that came.
