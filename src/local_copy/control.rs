@@ -276,7 +276,7 @@ impl LocalCopy {
     fn take_refusal_image(&mut self, key: &Key, image: &ControlImage) -> Result<(), LocalCopyError> {
         match image {
             // A scope that holds the record brings its tombstone itself; what a page brought since is newer than this.
-            ControlImage::NotHere if self.is_member(key)? => Ok(()),
+            ControlImage::NotHere if self.is_member(key)? || self.falls_back_to_staying(key)? => Ok(()),
             ControlImage::NotHere => {
                 let position = self.base(key)?.map_or(Position::ZERO, |base| base.position);
                 self.replace_image(key, &Image { position, ..Image::NOT_HERE }, Rank::Position)?;

@@ -161,7 +161,7 @@ impl LocalCopy {
             "INSERT INTO base (table_name, id, store, data, position, checksum) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
              ON CONFLICT (table_name, id) DO UPDATE SET
                  store = excluded.store, data = excluded.data, position = excluded.position,
-                 checksum = excluded.checksum",
+                 checksum = excluded.checksum, is_staying = 0",
             &[table, id, store.into(), data.as_deref().into(), Param::unsigned(image.position.0)?, checksum.into()],
         )?;
         Ok(())
@@ -170,13 +170,13 @@ impl LocalCopy {
     /// Keeps what is read now as the base of entries that come on top, unless there is a base already.
     pub(super) fn keep_base(&mut self, key: &Key) -> Result<(), LocalCopyError> {
         self.sql.execute(
-            "INSERT INTO base (table_name, id, store, data, position, checksum)
-             SELECT table_name, id, store, data, position, checksum FROM record
-             WHERE table_name = ?1 AND id = ?2 AND state <> 3
+            "INSERT INTO base (table_name, id, store, data, position, checksum, is_staying)
+             SELECT table_name, id, store, data, position, checksum, CASE WHEN state = 3 THEN 1 ELSE 0 END FROM record
+             WHERE table_name = ?1 AND id = ?2
              ON CONFLICT (table_name, id) DO NOTHING",
             &key.params(),
         )?;
-        // Nothing to keep: either there is a base already, or the record is not here, or it never left.
+        // Nothing to keep: either there is a base already, or the record is not here.
         self.sql.execute(
             "INSERT INTO base (table_name, id, position) VALUES (?1, ?2, 0) ON CONFLICT (table_name, id) DO NOTHING",
             &key.params(),

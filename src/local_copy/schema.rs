@@ -22,6 +22,8 @@ pub const SCHEMA_VERSION: u32 = 7;
 const STAYING: &str = "
 -- See the module `withheld`: what never left the site is found without looking at everything else.
 CREATE INDEX record_staying ON record (table_name, id) WHERE state = 3;
+-- 1: not central's image, but the record as it stayed here, to which it falls back when central refuses what made it go.
+ALTER TABLE base ADD COLUMN is_staying {bigint} NOT NULL DEFAULT 0;
 ";
 
 const SHOWN: &str = "

@@ -54,6 +54,8 @@ impl Final {
 struct Walk {
     base: Image,
     merged: Image,
+    /// Final.
+    finals: u64,
     /// Not final, and how many of these wait.
     open: u64,
     waiting: u64,
@@ -144,14 +146,16 @@ impl LocalCopy {
         let Some(base) = self.base(key)? else { return self.refuse_pending_without_base(key) };
         let accepted = self.walk(key, base, until)?;
         let folded = accepted.base;
+        let stayed = self.falls_back_to_staying(key)?;
         if accepted.open == 0 {
             self.sql.execute("DELETE FROM base WHERE table_name = ?1 AND id = ?2", &key.params())?;
-        } else {
+        } else if !stayed || accepted.finals > 0 {
             self.put_base(key, &folded)?;
         }
         let is_certain = self.is_certain()?;
         let settled = self.drop_final(key, until)?;
         let state = match (accepted.open, accepted.waiting) {
+            (0, _) if stayed && accepted.finals == 0 => state::LOCAL,
             (0, _) => state::CENTRAL,
             (_, 0) => state::PENDING,
             _ => state::WAITING,
@@ -188,10 +192,11 @@ impl LocalCopy {
     }
 
     fn walk(&mut self, key: &Key, base: Image, until: Final) -> Result<Walk, LocalCopyError> {
-        let mut walk = Walk { base: base.clone(), merged: base, open: 0, waiting: 0 };
+        let mut walk = Walk { base: base.clone(), merged: base, finals: 0, open: 0, waiting: 0 };
         self.visit_pending(key, &mut |journal, sequence, is_waiting, step| {
             if until.covers(journal, sequence, is_waiting) {
                 step.put_on(&mut walk.base);
+                walk.finals += 1;
             } else {
                 walk.open += 1;
                 walk.waiting += u64::from(is_waiting);

@@ -1,6 +1,7 @@
 //! Store data that stays on this site (`domain::withholding`), and what of it is to go after all.
 //!
-//! It reads like local data: state 3, no base, no scope. Once a store's record comes that may say otherwise, or a header goes, all of it
+//! It reads like local data: state 3, no base, no scope. When it goes, its base is what it was, so that it stays all the same if central
+//! refuses it. Once a store's record comes that may say otherwise, or a header goes, all of it
 //! is looked at, headers first; what the judge does not keep any more is journaled whole. How far that is stands in `meta`, so that it
 //! goes on after a crash.
 
@@ -51,6 +52,12 @@ impl LocalCopy {
     /// Whether a record is here and never left.
     pub(super) fn is_staying(&mut self, key: &Key) -> Result<bool, LocalCopyError> {
         let sql = "SELECT 1 FROM record WHERE table_name = ?1 AND id = ?2 AND state = 3";
+        Ok(self.sql.query_integer(sql, &key.params())?.is_some())
+    }
+
+    /// Whether the base of a record is not central's image but what it was when it stayed here.
+    pub(super) fn falls_back_to_staying(&mut self, key: &Key) -> Result<bool, LocalCopyError> {
+        let sql = "SELECT 1 FROM base WHERE table_name = ?1 AND id = ?2 AND is_staying = 1";
         Ok(self.sql.query_integer(sql, &key.params())?.is_some())
     }
 

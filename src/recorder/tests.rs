@@ -29,25 +29,32 @@ fn recorder() -> Recorder<FakeStorage> {
         is_held: true,
         proof: protocol::ids::GrantProof([0; 16]),
     };
-    let (code, content) = Control::Grant(grant).to_parts();
-    let reply = ReplyHead {
+    local.store_reply(shared.identity().journal, &reply(0, &[(1, Control::Grant(grant))])).unwrap();
+    Recorder::new(site, catalogue, Core { shared, private, local }).unwrap()
+}
+
+/// Central has received and judged so many entries, and tells these rows.
+fn reply(judged: u64, rows: &[(u64, Control)]) -> ReplyHead {
+    let row = |(number, control): &(u64, Control)| {
+        let (code, content) = control.to_parts();
+        ControlRow { number: ControlNumber(*number), code, content }
+    };
+    ReplyHead {
         version: 0,
         token: Token::NONE,
-        received: Sequence::ZERO,
+        received: Sequence(judged),
         received_hash: Hash::NONE,
-        judged: Sequence::ZERO,
+        judged: Sequence(judged),
         backed_up: Sequence::ZERO,
         epoch: Epoch(1),
         position: Position::ZERO,
         admitted_bytes: 0,
         frame_part: None,
-        control: vec![ControlRow { number: ControlNumber(1), code, content }],
+        control: rows.iter().map(row).collect(),
         has_more_control: false,
         rows_waiting: None,
         has_pages: false,
-    };
-    local.store_reply(shared.identity().journal, &reply).unwrap();
-    Recorder::new(site, catalogue, Core { shared, private, local }).unwrap()
+    }
 }
 
 fn put(table: &str, id: &str, data: &str) -> Edit {
@@ -349,4 +356,38 @@ fn what_goes_leaves_room_in_the_journal_for_edits_and_goes_on_when_there_is_more
     assert_eq!(first + look_at_withheld(&recorder), 150);
     assert_eq!(recorder.core().local.withheld_count().unwrap(), 0);
     assert_eq!(recorder.core().shared.durable().sequence, Sequence(150));
+}
+
+#[test]
+fn what_central_refuses_of_what_goes_stays_as_it_was() {
+    let recorder = recorder();
+    recorder.core().local.store_page(&keeps_transactions()).unwrap();
+    assert_eq!(look_at_withheld(&recorder), 0);
+    recorder.record(group(vec![put("transact", "T", r#"{"store_ID":"S1","name_ID":"ward"}"#)])).unwrap();
+    recorder.record(group(vec![put("transact", "U", r#"{"store_ID":"S1","name_ID":"ward"}"#)])).unwrap();
+    for id in ["T", "U"] {
+        let to_store = Edit { op: domain::edit::EditOp::Patch, ..put("transact", id, r#"{"name_ID":"NS"}"#) };
+        recorder.record(group(vec![to_store])).unwrap();
+    }
+    assert_eq!(recorder.core().local.withheld_count().unwrap(), 0);
+
+    let mut core = recorder.core();
+    let journal = core.shared.identity().journal;
+    let refused = protocol::control::Refused {
+        journal,
+        sequence: Sequence(1),
+        code: "not_store_holder".to_owned(),
+        reason: "no".to_owned(),
+        image: protocol::control::Image::NotHere,
+    };
+    core.local.store_reply(journal, &reply(2, &[(2, Control::Refused(refused))])).unwrap();
+
+    let catalogue = Catalogue::embedded();
+    let mut shown = |id: &str| {
+        let view = core.local.get(catalogue.table_by_name("transact").unwrap(), &RecordId::new(id).unwrap()).unwrap();
+        view.map(|view| (view.data.contains("ward"), view.state.as_str()))
+    };
+    assert_eq!(shown("T"), Some((true, "local")), "as before the edit, which is in set-aside");
+    assert_eq!(shown("U"), Some((false, "central")));
+    assert_eq!((core.local.withheld_count().unwrap(), core.local.set_aside_count().unwrap()), (1, 1));
 }

@@ -98,6 +98,8 @@ fn a_store_that_is_given_again_is_read_from_its_beginning_and_what_central_lost_
 fn what_is_accepted_while_everything_is_read_anew_is_handed_back_if_no_page_brings_it() {
     on_both(|site| {
         site.page(vec![image("A", 90, "{}")]);
+        let store = site.page_of(&Scope::Visible.to_id(), vec![image_of("store", STORE, 89, "{}")], true);
+        site.store_page(&store).unwrap();
         site.copy.begin_other_time_line().unwrap();
         site.put("B", "{}");
         site.put("C", "{}");

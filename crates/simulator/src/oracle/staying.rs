@@ -6,11 +6,20 @@ use domain::judge::View;
 use outpost::local_copy::RecordView;
 use protocol::ids::RecordId;
 
-use crate::model::{Violation, violation};
+use crate::model::{Key, Violation, violation};
 use crate::visibility::Sight;
 use crate::world::World;
 
 impl World {
+    /// Whether a record is on a device and nowhere else.
+    pub(crate) fn is_staying(&self, index: usize, key: &Key) -> bool {
+        let Some(device) = self.devices.get(index) else { return false };
+        let (Ok(table), Ok(id)) = (device.catalogue().table_by_name(&key.0), RecordId::new(&key.1)) else {
+            return false;
+        };
+        device.live().recorder.core().local.is_withheld(table.reference(), &id).unwrap_or(false)
+    }
+
     /// A record that is on a device at rest and nowhere else: by the slow model it has to stay, or its header has.
     pub(crate) fn check_staying(
         &self,
@@ -21,7 +30,10 @@ impl World {
     ) -> Result<(), Violation> {
         let Some(device) = self.devices.get(index) else { return Ok(()) };
         let key = (table.name().to_owned(), item.id.clone());
-        if table.merges().is_some() || self.model.devices.get(index).is_some_and(|model| model.uncertain.contains(&key))
+        let was_refused = self.model.devices.get(index).is_some_and(|model| model.by_key.contains_key(&key));
+        if table.merges().is_some()
+            || was_refused
+            || self.model.devices.get(index).is_some_and(|model| model.uncertain.contains(&key))
         {
             return Ok(());
         }

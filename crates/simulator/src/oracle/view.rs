@@ -67,6 +67,10 @@ impl World {
         if !self.is_site_data(index, key) || self.model.device(index).private_by_key.contains_key(key) {
             return Ok(());
         }
+        // What went and was refused stays as it was before.
+        if self.is_staying(index, key) {
+            return Ok(());
+        }
         let found = self.shown(index, key)?;
         let model = self.model.device(index);
         if model.is_unsettled(key) {
