@@ -9,7 +9,7 @@ use std::ops::ControlFlow;
 
 use domain::catalogue::DataType;
 use protocol::entry::{Entry, Operation};
-use protocol::ids::OwnershipNumber;
+use protocol::ids::{OwnershipNumber, RecordId, TableRef};
 use sql::SqlExt;
 
 use super::images::Key;
@@ -59,6 +59,15 @@ impl LocalCopy {
     pub(super) fn falls_back_to_staying(&mut self, key: &Key) -> Result<bool, LocalCopyError> {
         let sql = "SELECT 1 FROM base WHERE table_name = ?1 AND id = ?2 AND is_staying = 1";
         Ok(self.sql.query_integer(sql, &key.params())?.is_some())
+    }
+
+    /// Whether an edit of a record lies in set-aside.
+    ///
+    /// # Errors
+    /// Those of a read.
+    pub fn is_set_aside(&mut self, table: &TableRef, id: &RecordId) -> Result<bool, LocalCopyError> {
+        let sql = "SELECT 1 FROM set_aside WHERE table_name = ?1 AND id = ?2 LIMIT 1";
+        Ok(self.sql.query_integer(sql, &self.key(table, id).params())?.is_some())
     }
 
     /// The edits that would send the next records that stay here, whole, headers before their lines, if the judge lets them go; `None`

@@ -390,4 +390,16 @@ fn what_central_refuses_of_what_goes_stays_as_it_was() {
     assert_eq!(shown("T"), Some((true, "local")), "as before the edit, which is in set-aside");
     assert_eq!(shown("U"), Some((false, "central")));
     assert_eq!((core.local.withheld_count().unwrap(), core.local.set_aside_count().unwrap()), (1, 1));
+
+    // It is not sent at every look, but once somebody has dealt with the refusal.
+    let number = core.local.set_aside_list(0, 1).unwrap().items[0].number;
+    drop(core);
+    let mut goes = keeps_transactions();
+    goes.rows = vec![image("store", STORE, 12, r#"{"store_mode":"dispensary"}"#)];
+    recorder.core().local.store_page(&goes).unwrap();
+    assert_eq!(look_at_withheld(&recorder), 0);
+    recorder.core().local.set_aside_remove(&[number]).unwrap();
+    goes.rows = vec![image("store", STORE, 13, r#"{"store_mode":"dispensary"}"#)];
+    recorder.core().local.store_page(&goes).unwrap();
+    assert_eq!(look_at_withheld(&recorder), 1);
 }

@@ -86,6 +86,10 @@ fn journal_what_goes<S: Storage>(
     core.local.note_looked_at(&entries)?;
     let mut prepared = Prepared { shared: Vec::new(), private: Vec::new(), recorded: Recorded::default() };
     for mut entry in entries {
+        // What central has refused before waits for somebody to look at it, or it would be refused at every look.
+        if core.local.is_set_aside(&entry.table, &entry.record)? {
+            continue;
+        }
         // What may not be written any more stays: central would refuse it.
         let Verdict::Accept(applied) = judge(catalogue, &mut core.local, Side::Device, site, &entry)? else { continue };
         if applied.is_private {

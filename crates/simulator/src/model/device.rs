@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use domain::catalogue::{Catalogue, DataType};
 use protocol::ids::{Hash, JournalId, ScopeId, SiteId};
 use protocol::message::Cursor;
 
@@ -119,6 +118,8 @@ pub struct DeviceModel {
     pub has_begun_since: bool,
     /// Groups that were handed over and not acknowledged since the journal was last opened.
     pub attempted_groups: u64,
+    /// Whether Store data ever stayed on it, which it may send at any session.
+    pub has_kept: bool,
 }
 
 impl DeviceModel {
@@ -145,6 +146,7 @@ impl DeviceModel {
             is_other_time_line: false,
             has_begun_since: false,
             attempted_groups: 0,
+            has_kept: false,
         }
     }
 
@@ -383,13 +385,6 @@ impl DeviceModel {
             of(*index, *sequence).is_some_and(|(log, _)| log.refused.contains(sequence))
         };
         entries.iter().any(is_gone) && entries.iter().any(is_refused)
-    }
-
-    /// Whether Store data stays on it, which it may send at any session.
-    pub fn keeps_store_data(&self, catalogue: &Catalogue) -> bool {
-        let is_store_data =
-            |name: &str| catalogue.table_by_name(name).is_ok_and(|table| table.data_type() == DataType::Store);
-        self.private_by_key.keys().any(|key| is_store_data(&key.0))
     }
 
     /// A private record as it must read.

@@ -125,7 +125,7 @@ impl World {
         };
         let attempted = self.model.device(index).attempted_groups;
         let is_other_time_line = self.model.device(index).is_other_time_line;
-        let keeps_store_data = self.model.device(index).keeps_store_data(&catalogue);
+        let has_kept = self.model.device(index).has_kept;
         let log = self.model.device(index).log();
         if log.id != id {
             return violation("2", format!("device {index} goes on in journal {id} without a word"));
@@ -155,7 +155,7 @@ impl World {
                 }
             }
         }
-        if groups > attempted && !is_other_time_line && !keeps_store_data {
+        if groups > attempted && !is_other_time_line && !has_kept {
             return violation("1", format!("device {index} has {groups} groups that nobody handed over"));
         }
         let log = self.model.device(index).log();

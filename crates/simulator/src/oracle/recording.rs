@@ -1,5 +1,6 @@
 //! What was acknowledged, taken over into the model (invariant 1).
 
+use domain::catalogue::DataType;
 use outpost::local_copy::Kind;
 use outpost::recorder::Group;
 
@@ -121,11 +122,15 @@ impl World {
             let entry = logged(&catalogue, &stored.entry, stored.hash, Expected::Either)?;
             let model = self.model.device(index);
             let key = entry.key.clone();
+            model.has_kept |= catalogue.table_by_name(&key.0).is_ok_and(|table| table.data_type() == DataType::Store);
             if let Some(log) = &mut model.private {
                 log.entries.push(entry);
                 log.acknowledged = log.head();
                 let sequence = log.head();
-                model.private_by_key.entry(key).or_default().push(sequence);
+                // What went, and was refused, stays as some earlier edit left it: which one is not followed.
+                if !model.by_key.contains_key(&key) {
+                    model.private_by_key.entry(key).or_default().push(sequence);
+                }
             }
         }
         Ok(())
