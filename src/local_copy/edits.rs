@@ -245,6 +245,7 @@ impl LocalCopy {
             self.applying.set(kind, sequence);
             return Ok(());
         }
+        self.look_for_orphans_of(key)?;
         self.keep_base(key)?;
         let encoded = entry.encode();
         let [table, id] = key.params();
@@ -275,6 +276,9 @@ impl LocalCopy {
         if key.table.data_type() == DataType::Store {
             if !self.is_staying(key)? && self.merged(key)?.is_some() {
                 return Ok(());
+            }
+            if after.row.is_none() && !leaves && self.is_staying(key)? {
+                self.note_orphans(key)?;
             }
             // After a crash, else the recorder has seen to it: what hangs on it goes too. What is kept only until everything is read
             // goes then.

@@ -7,7 +7,7 @@
 
 use std::ops::ControlFlow;
 
-use domain::catalogue::DataType;
+use domain::catalogue::{DataType, Table};
 use protocol::entry::{Entry, Operation};
 use protocol::ids::{OwnershipNumber, RecordId, TableRef};
 use sql::SqlExt;
@@ -15,11 +15,14 @@ use sql::SqlExt;
 use super::images::Key;
 use super::{LocalCopy, LocalCopyError};
 
-/// The ownership number of an entry of the private journal by which a record leaves it; others there have 0.
-pub const LEFT: OwnershipNumber = OwnershipNumber(1);
+/// The ownership number of an entry of the private journal by which a record leaves it; others there have that of their store, or 0. No store
+/// was ever given so often.
+pub const LEFT: OwnershipNumber = OwnershipNumber(u32::MAX);
 
 /// Name of the number that is 1 while what stays here is to be looked at.
 const IS_OWED: &str = "withheld_is_looked_at";
+/// Name of the number that is 1 once a header that stayed was deleted.
+const HAS_ORPHANS: &str = "withheld_has_orphans";
 /// Name of the table and id up to which it was, with a zero byte between.
 const LOOKED_THROUGH: &str = "withheld_looked_through";
 /// Records that are looked at in one step, at most, and their bytes, beyond which it ends.
@@ -59,6 +62,24 @@ impl LocalCopy {
     pub(super) fn falls_back_to_staying(&mut self, key: &Key) -> Result<bool, LocalCopyError> {
         let sql = "SELECT 1 FROM base WHERE table_name = ?1 AND id = ?2 AND is_staying = 1";
         Ok(self.sql.query_integer(sql, &key.params())?.is_some())
+    }
+
+    /// Inside the open transaction: a header that stayed is deleted, and lines may be left of it.
+    pub(super) fn note_orphans(&mut self, header: &Key) -> Result<(), LocalCopyError> {
+        if self.has_lines(header) { self.set_number(HAS_ORPHANS, 1) } else { Ok(()) }
+    }
+
+    /// Inside the open transaction, before a record goes: if it is made anew under the id of such a header, its lines go too.
+    pub(super) fn look_for_orphans_of(&mut self, header: &Key) -> Result<(), LocalCopyError> {
+        if self.number(HAS_ORPHANS)? == Some(1) && self.has_lines(header) && self.merged(header)?.is_none() {
+            self.owe_look_at_withheld()?;
+        }
+        Ok(())
+    }
+
+    fn has_lines(&self, header: &Key) -> bool {
+        let is_of = |table: &Table| table.parent().is_some_and(|parent| parent.table == *header.table.reference());
+        self.catalogue.tables().any(is_of)
     }
 
     /// Whether an edit of a record lies in set-aside.

@@ -403,3 +403,21 @@ fn what_central_refuses_of_what_goes_stays_as_it_was() {
     recorder.core().local.store_page(&goes).unwrap();
     assert_eq!(look_at_withheld(&recorder), 1);
 }
+
+/// Found by the simulator (seed 12200335): a header was deleted before its lines, and made again to go.
+#[test]
+fn lines_that_are_left_of_a_deleted_header_go_with_one_that_is_made_again() {
+    let recorder = recorder();
+    recorder.core().local.store_page(&keeps_transactions()).unwrap();
+    assert_eq!(look_at_withheld(&recorder), 0);
+    let line = put("trans_line", "L", r#"{"transaction_ID":"T","quantity":1}"#);
+    recorder.record(group(vec![put("transact", "T", r#"{"store_ID":"S1","name_ID":"ward"}"#), line])).unwrap();
+    let delete = Edit { op: domain::edit::EditOp::Delete, data: None, ..put("transact", "T", "{}") };
+    recorder.record(group(vec![delete])).unwrap();
+    assert_eq!(look_at_withheld(&recorder), 0);
+
+    recorder.record(group(vec![put("transact", "T", r#"{"store_ID":"S1","name_ID":"NS"}"#)])).unwrap();
+
+    assert_eq!(look_at_withheld(&recorder), 1);
+    assert_eq!(recorder.core().local.withheld_count().unwrap(), 0);
+}
