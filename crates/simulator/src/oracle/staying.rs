@@ -2,7 +2,7 @@
 
 use domain::catalogue::Table;
 use domain::json::row_from_json;
-use domain::judge::View;
+use domain::judge::{Found, View};
 use outpost::local_copy::RecordView;
 use protocol::ids::RecordId;
 
@@ -44,8 +44,10 @@ impl World {
             let mut core = device.live().recorder.core();
             let stays = core.local.is_withheld(&parent.table, &header);
             let is_here = core.local.record(&parent.table, &header);
-            let is_here = is_here.is_ok_and(|found| matches!(found, domain::judge::Found::Here { .. }));
-            // Without its header nobody takes it.
+            // Without its header, or under one that was made again in another store, nobody takes it.
+            let is_of_store = |store: Option<&RecordId>| store.map(RecordId::as_str) == item.store.as_deref();
+            let is_here =
+                is_here.is_ok_and(|found| matches!(&found, Found::Here { store, .. } if is_of_store(store.as_ref())));
             return if is_here && !stays.unwrap_or(false) {
                 violation("withholding", format!("{what}, and its header went"))
             } else {
