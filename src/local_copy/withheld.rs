@@ -15,8 +15,8 @@ use sql::SqlExt;
 use super::images::Key;
 use super::{LocalCopy, LocalCopyError};
 
-/// The ownership number of an entry of the private journal by which a record leaves it; others there have that of their store, or 0. No store
-/// was ever given so often.
+/// The ownership number of an entry of the private journal by which a record leaves it; others there have that of their store, or 0. No
+/// store was ever given so often.
 pub const LEFT: OwnershipNumber = OwnershipNumber(u32::MAX);
 
 /// Name of the number that is 1 while what stays here is to be looked at.
