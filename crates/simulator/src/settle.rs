@@ -442,6 +442,10 @@ impl World {
         let housed = HOME_MERGES.map(|(name, merges, _)| (name, merges.to_owned()));
         for (name, merges) in merged.into_iter().chain([("Location", LOCATION_MERGES.to_owned())]).chain(housed) {
             let Ok(table) = catalogue.table_by_name(name) else { continue };
+            // A merge that stayed on a device is one there from when it was recorded, and stands in another order than at central.
+            if self.model.device(index).ever_kept.iter().any(|key| key.0 == merges) {
+                continue;
+            }
             let facts = crate::visibility::merges_of(&merges, &records);
             for merge in &facts.merges {
                 for id in [&merge.from, &merge.into] {

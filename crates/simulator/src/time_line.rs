@@ -115,7 +115,7 @@ impl World {
         // A disk that fails meanwhile shows nothing.
         self.model.device(index).is_other_time_line |= reads_anew.unwrap_or(false);
         let model = self.model.device(index);
-        if !model.is_other_time_line && !model.has_kept {
+        if !model.is_other_time_line && model.ever_kept.is_empty() {
             return Ok(());
         }
         self.note_journaled(index, &[], false)

@@ -118,8 +118,8 @@ pub struct DeviceModel {
     pub has_begun_since: bool,
     /// Groups that were handed over and not acknowledged since the journal was last opened.
     pub attempted_groups: u64,
-    /// Whether Store data ever stayed on it, which it may send at any session.
-    pub has_kept: bool,
+    /// Store data that ever stayed on it, which it may send at any session.
+    pub ever_kept: BTreeSet<Key>,
 }
 
 impl DeviceModel {
@@ -146,7 +146,7 @@ impl DeviceModel {
             is_other_time_line: false,
             has_begun_since: false,
             attempted_groups: 0,
-            has_kept: false,
+            ever_kept: BTreeSet::new(),
         }
     }
 

@@ -125,7 +125,7 @@ impl World {
         };
         let attempted = self.model.device(index).attempted_groups;
         let is_other_time_line = self.model.device(index).is_other_time_line;
-        let has_kept = self.model.device(index).has_kept;
+        let has_kept = !self.model.device(index).ever_kept.is_empty();
         let log = self.model.device(index).log();
         if log.id != id {
             return violation("2", format!("device {index} goes on in journal {id} without a word"));

@@ -122,7 +122,9 @@ impl World {
             let entry = logged(&catalogue, &stored.entry, stored.hash, Expected::Either)?;
             let model = self.model.device(index);
             let key = entry.key.clone();
-            model.has_kept |= catalogue.table_by_name(&key.0).is_ok_and(|table| table.data_type() == DataType::Store);
+            if catalogue.table_by_name(&key.0).is_ok_and(|table| table.data_type() == DataType::Store) {
+                model.ever_kept.insert(key.clone());
+            }
             if let Some(log) = &mut model.private {
                 log.entries.push(entry);
                 log.acknowledged = log.head();

@@ -20,6 +20,19 @@ impl World {
         device.live().recorder.core().local.is_withheld(table.reference(), &id).unwrap_or(false)
     }
 
+    /// Whether a record stayed on a device once, and central refused an edit of it.
+    pub(crate) fn fell_back(&mut self, index: usize, key: &Key) -> bool {
+        let model = self.model.device(index);
+        let entries = model.by_key.get(key).map(Vec::as_slice).unwrap_or_default();
+        let is_refused = |(log, sequence): &(usize, u64)| {
+            model
+                .logs
+                .get(*log)
+                .is_some_and(|log| log.refused.contains(sequence) || log.refused_before.contains(sequence))
+        };
+        model.ever_kept.contains(key) && entries.iter().any(is_refused)
+    }
+
     /// A record that is on a device at rest and nowhere else: by the slow model it has to stay, or its header has.
     pub(crate) fn check_staying(
         &self,

@@ -67,8 +67,8 @@ impl World {
         if !self.is_site_data(index, key) || self.model.device(index).private_by_key.contains_key(key) {
             return Ok(());
         }
-        // What went and was refused stays as it was before.
-        if self.is_staying(index, key) {
+        // What went and was refused stays as it was before, and later edits are shown on top of that.
+        if self.is_staying(index, key) || self.fell_back(index, key) {
             return Ok(());
         }
         let found = self.shown(index, key)?;
