@@ -274,10 +274,11 @@ impl LocalCopy {
     /// there as a delete, so that it does not rise again out of it.
     fn put_private(&mut self, key: &Key, after: &Image, leaves: bool) -> Result<(), LocalCopyError> {
         if key.table.data_type() == DataType::Store {
-            if !self.is_staying(key)? && self.merged(key)?.is_some() {
+            let stays = self.is_staying(key)?;
+            if !stays && self.merged(key)?.is_some() {
                 return Ok(());
             }
-            if after.row.is_none() && !leaves && self.is_staying(key)? {
+            if after.row.is_none() && !leaves && stays {
                 self.note_orphans(key)?;
             }
             // After a crash, else the recorder has seen to it: what hangs on it goes too. What is kept only until everything is read

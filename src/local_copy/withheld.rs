@@ -1,9 +1,8 @@
 //! Store data that stays on this site (`domain::withholding`), and what of it is to go after all.
 //!
 //! It reads like local data: state 3, no base, no scope. When it goes, its base is what it was, so that it stays all the same if central
-//! refuses it. Once a store's record comes that may say otherwise, or a header goes, all of it
-//! is looked at, headers first; what the judge does not keep any more is journaled whole. How far that is stands in `meta`, so that it
-//! goes on after a crash.
+//! refuses it. Once a store's record comes that may say otherwise, or a header goes, all of it is looked at, headers first; what the judge
+//! does not keep any more is journaled whole. How far that is stands in `meta`, so that it goes on after a crash.
 
 use std::ops::ControlFlow;
 
@@ -21,10 +20,10 @@ pub const LEFT: OwnershipNumber = OwnershipNumber(u32::MAX);
 
 /// Name of the number that is 1 while what stays here is to be looked at.
 const IS_OWED: &str = "withheld_is_looked_at";
-/// Name of the number that is 1 once a header that stayed was deleted.
-const HAS_ORPHANS: &str = "withheld_has_orphans";
 /// Name of the table and id up to which it was, with a zero byte between.
 const LOOKED_THROUGH: &str = "withheld_looked_through";
+/// Name of the number that is 1 once a header that stayed was deleted.
+const HAS_ORPHANS: &str = "withheld_has_orphans";
 /// Records that are looked at in one step, at most, and their bytes, beyond which it ends.
 const STEP_RECORDS: usize = 64;
 const STEP_BYTES: usize = 1024 * 1024;
@@ -35,11 +34,16 @@ impl LocalCopy {
     /// # Errors
     /// Those of a read.
     pub fn withheld_count(&mut self) -> Result<u64, LocalCopyError> {
+        let tables = self.withheld_tables();
         let mut count = 0;
-        for table in self.withheld_tables() {
-            let sql = "SELECT count(*) FROM record WHERE table_name = ?1 AND state = 3";
-            count += self.sql.query_integer(sql, &[table.as_str().into()])?.map_or(0, i64::cast_unsigned);
-        }
+        let sql = "SELECT table_name, count(*) FROM record WHERE state = 3 GROUP BY table_name";
+        self.sql.query(sql, &[], &mut |row| {
+            let table = row.text(0)?;
+            if tables.iter().any(|withheld| withheld == table) {
+                count += row.unsigned(1)?;
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
         Ok(count)
     }
 
@@ -71,7 +75,7 @@ impl LocalCopy {
 
     /// Inside the open transaction, before a record goes: if it is made anew under the id of such a header, its lines go too.
     pub(super) fn look_for_orphans_of(&mut self, header: &Key) -> Result<(), LocalCopyError> {
-        if self.number(HAS_ORPHANS)? == Some(1) && self.has_lines(header) && self.merged(header)?.is_none() {
+        if self.has_lines(header) && self.number(HAS_ORPHANS)? == Some(1) && self.merged(header)?.is_none() {
             self.owe_look_at_withheld()?;
         }
         Ok(())

@@ -48,8 +48,7 @@ pub(super) fn prepare<S: Storage>(
         let recorded = Recorded { sequences, was_recorded: true, ..Recorded::default() };
         return Ok(Prepared { shared: Vec::new(), private: Vec::new(), recorded });
     }
-    let shared_next = core.shared.durable().sequence.plus(reserved.shared).next();
-    let private_next = core.private.durable().sequence.plus(reserved.private).next();
+    let [shared_next, private_next] = next_sequences(core, reserved);
     core.local.check_room(group.request_id)?;
     core.local.begin_group()?;
     match apply_group(catalogue, site, core, group, shared_next, private_next) {
@@ -122,11 +121,8 @@ fn apply_group<S: Storage>(
         drafts.push(Draft { entry: encoded, is_group_end: entry.is_group_end, note: note.clone() });
         recorded.edits += u64::from(!is_added);
         if has_left {
-            let left = withheld::left(&entry, false);
-            let effect = core.local.effect_of(Kind::Private, &left)?;
             let sequence = private_next.plus(private.len() as u64);
-            core.local.apply_entry(Kind::Private, sequence, &left, &effect, group.recorded_at_ms)?;
-            private.push(Draft { entry: left.encode(), is_group_end: false, note: note.clone() });
+            private.push(withheld::leave(core, &entry, sequence, false, note.clone())?);
         }
     }
     let has_late_end = end_group(&mut shared);
@@ -142,6 +138,14 @@ fn apply_group<S: Storage>(
         }
     }
     Ok(Prepared { shared, private, recorded })
+}
+
+/// The next entry of the shared and of the private journal, behind what is reserved.
+pub(super) fn next_sequences<S: Storage>(core: &Core<S>, reserved: Reserved) -> [Sequence; 2] {
+    [
+        core.shared.durable().sequence.plus(reserved.shared).next(),
+        core.private.durable().sequence.plus(reserved.private).next(),
+    ]
 }
 
 /// Marks the last entry as the group's end, in its bytes and beside them. Whether that was not known when it was made: the edits

@@ -302,15 +302,28 @@ fn keeps_transactions() -> Page {
     }
 }
 
+/// One that has heard of both.
+fn recorder_that_keeps_transactions() -> Recorder<FakeStorage> {
+    let recorder = recorder();
+    recorder.core().local.store_page(&keeps_transactions()).unwrap();
+    assert_eq!(look_at_withheld(&recorder), 0);
+    recorder
+}
+
+/// The store includes its transactions again.
+fn includes_transactions(position: u64) -> Page {
+    let rows = vec![image("store", STORE, position, r#"{"store_mode":"dispensary"}"#)];
+    let cursor = protocol::message::Cursor { epoch: Epoch(1), number: Position(position), began: Position(0) };
+    Page { rows, cursor, ..keeps_transactions() }
+}
+
 fn look_at_withheld(recorder: &Recorder<FakeStorage>) -> usize {
     std::iter::from_fn(|| recorder.send_withheld_step().unwrap()).sum()
 }
 
 #[test]
 fn lines_go_with_their_header_also_when_the_power_goes_behind_its_edit() {
-    let before = recorder();
-    before.core().local.store_page(&keeps_transactions()).unwrap();
-    assert_eq!(look_at_withheld(&before), 0);
+    let before = recorder_that_keeps_transactions();
     let line = put("trans_line", "L", r#"{"transaction_ID":"T","quantity":1}"#);
     before.record(group(vec![put("transact", "T", r#"{"store_ID":"S1","name_ID":"ward"}"#), line])).unwrap();
     assert_eq!(before.core().shared.durable().sequence, Sequence::ZERO);
@@ -319,9 +332,7 @@ fn lines_go_with_their_header_also_when_the_power_goes_behind_its_edit() {
 
     // The journals have everything, and the local copy only what was made durable before.
     let Core { shared, private, .. } = before.core.into_inner().unwrap();
-    let other = recorder();
-    other.core().local.store_page(&keeps_transactions()).unwrap();
-    assert_eq!(look_at_withheld(&other), 0);
+    let other = recorder_that_keeps_transactions();
     let (site, catalogue) = (other.site, Arc::clone(&other.catalogue));
     let Core { local, .. } = other.core.into_inner().unwrap();
     let after = Recorder::new(site, catalogue, Core { shared, private, local }).unwrap();
@@ -333,16 +344,11 @@ fn lines_go_with_their_header_also_when_the_power_goes_behind_its_edit() {
 
 #[test]
 fn what_goes_leaves_room_in_the_journal_for_edits_and_goes_on_when_there_is_more() {
-    let recorder = recorder();
-    recorder.core().local.store_page(&keeps_transactions()).unwrap();
-    assert_eq!(look_at_withheld(&recorder), 0);
+    let recorder = recorder_that_keeps_transactions();
     let kept: Vec<Edit> = (0..150).map(|number| stock(&format!("K{number:03}"), STORE)).collect();
     recorder.record(group(kept)).unwrap();
     let limits = |journal_bytes_max| crate::journal::JournalLimits { journal_bytes_max, ..Default::default() };
-    let mut goes = keeps_transactions();
-    goes.rows = vec![image("store", STORE, 12, r#"{"store_mode":"dispensary"}"#)];
-    goes.cursor.number = Position(19);
-    recorder.core().local.store_page(&goes).unwrap();
+    recorder.core().local.store_page(&includes_transactions(12)).unwrap();
 
     // The journal of a few bytes is full already: nothing goes, and nothing fails.
     recorder.core().shared.set_limits(limits(10));
@@ -360,9 +366,7 @@ fn what_goes_leaves_room_in_the_journal_for_edits_and_goes_on_when_there_is_more
 
 #[test]
 fn what_central_refuses_of_what_goes_stays_as_it_was() {
-    let recorder = recorder();
-    recorder.core().local.store_page(&keeps_transactions()).unwrap();
-    assert_eq!(look_at_withheld(&recorder), 0);
+    let recorder = recorder_that_keeps_transactions();
     recorder.record(group(vec![put("transact", "T", r#"{"store_ID":"S1","name_ID":"ward"}"#)])).unwrap();
     recorder.record(group(vec![put("transact", "U", r#"{"store_ID":"S1","name_ID":"ward"}"#)])).unwrap();
     for id in ["T", "U"] {
@@ -394,22 +398,17 @@ fn what_central_refuses_of_what_goes_stays_as_it_was() {
     // It is not sent at every look, but once somebody has dealt with the refusal.
     let number = core.local.set_aside_list(0, 1).unwrap().items[0].number;
     drop(core);
-    let mut goes = keeps_transactions();
-    goes.rows = vec![image("store", STORE, 12, r#"{"store_mode":"dispensary"}"#)];
-    recorder.core().local.store_page(&goes).unwrap();
+    recorder.core().local.store_page(&includes_transactions(12)).unwrap();
     assert_eq!(look_at_withheld(&recorder), 0);
     recorder.core().local.set_aside_remove(&[number]).unwrap();
-    goes.rows = vec![image("store", STORE, 13, r#"{"store_mode":"dispensary"}"#)];
-    recorder.core().local.store_page(&goes).unwrap();
+    recorder.core().local.store_page(&includes_transactions(13)).unwrap();
     assert_eq!(look_at_withheld(&recorder), 1);
 }
 
 /// Found by the simulator (seed 12200335): a header was deleted before its lines, and made again to go.
 #[test]
 fn lines_that_are_left_of_a_deleted_header_go_with_one_that_is_made_again() {
-    let recorder = recorder();
-    recorder.core().local.store_page(&keeps_transactions()).unwrap();
-    assert_eq!(look_at_withheld(&recorder), 0);
+    let recorder = recorder_that_keeps_transactions();
     let line = put("trans_line", "L", r#"{"transaction_ID":"T","quantity":1}"#);
     recorder.record(group(vec![put("transact", "T", r#"{"store_ID":"S1","name_ID":"ward"}"#), line])).unwrap();
     let delete = Edit { op: domain::edit::EditOp::Delete, data: None, ..put("transact", "T", "{}") };

@@ -8,8 +8,8 @@ use domain::judge::{Applied, Side, Verdict, View, judge};
 use protocol::entry::{Entry, Operation};
 use protocol::ids::{Sequence, SiteId};
 
-use super::preparing::{Prepared, Reserved};
-use super::{Core, RecordError, Recorded, append_both, commit_local};
+use super::preparing::{Reserved, next_sequences};
+use super::{Core, RecordError, append_both, commit_local};
 use crate::journal::storage::Storage;
 use crate::journal::{Draft, FillLevel, Note};
 use crate::local_copy::{Kind, LEFT};
@@ -31,15 +31,20 @@ pub(super) fn make_whole<S: Storage>(
     Ok(stayed)
 }
 
-/// What says in the private journal that a record has left it: a delete, told from an application's by its number.
-pub(super) fn left(entry: &Entry, is_group_end: bool) -> Entry {
-    Entry {
-        is_group_end,
-        ownership: LEFT,
-        table: entry.table.clone(),
-        record: entry.record.clone(),
-        operation: Operation::Delete,
-    }
+/// What says in the private journal that a record has left it: a delete, told from an application's by its number. Applied within the open
+/// transaction, behind what sends the record.
+pub(super) fn leave<S: Storage>(
+    core: &mut Core<S>,
+    sent: &Entry,
+    sequence: Sequence,
+    is_group_end: bool,
+    note: Note,
+) -> Result<Draft, RecordError> {
+    let (table, record) = (sent.table.clone(), sent.record.clone());
+    let left = Entry { is_group_end, ownership: LEFT, table, record, operation: Operation::Delete };
+    let effect = core.local.effect_of(Kind::Private, &left)?;
+    core.local.apply_entry(Kind::Private, sequence, &left, &effect, note.recorded_at_ms)?;
+    Ok(Draft { entry: left.encode(), is_group_end, note })
 }
 
 /// One bounded step of journaling, whole, what the judge does not keep here any more; how many, or `None` once all were looked at, or while
@@ -84,7 +89,7 @@ fn journal_what_goes<S: Storage>(
     entries: Vec<Entry>,
 ) -> Result<usize, RecordError> {
     core.local.note_looked_at(&entries)?;
-    let mut prepared = Prepared { shared: Vec::new(), private: Vec::new(), recorded: Recorded::default() };
+    let (mut shared, mut private) = (Vec::new(), Vec::new());
     for mut entry in entries {
         // What central has refused before waits for somebody to look at it, or it would be refused at every look.
         if core.local.is_set_aside(&entry.table, &entry.record)? {
@@ -96,26 +101,14 @@ fn journal_what_goes<S: Storage>(
             continue;
         }
         entry.ownership = applied.ownership;
-        let reserved = Reserved { shared: prepared.shared.len() as u64, private: prepared.private.len() as u64 };
-        let [shared, private] = next_sequences(core, reserved);
-        core.local.apply_entry(Kind::Shared, shared, &entry, &applied, 0)?;
+        let reserved = Reserved { shared: shared.len() as u64, private: private.len() as u64 };
+        let [sent, left] = next_sequences(core, reserved);
+        core.local.apply_entry(Kind::Shared, sent, &entry, &applied, 0)?;
         let note = Note { request_id: None, recorded_at_ms: 0, completes: None };
-        prepared.shared.push(Draft { entry: entry.encode(), is_group_end: true, note: note.clone() });
-        let left = left(&entry, true);
-        let effect = core.local.effect_of(Kind::Private, &left)?;
-        core.local.apply_entry(Kind::Private, private, &left, &effect, 0)?;
-        let note = Note { completes: Some(shared), ..note };
-        prepared.private.push(Draft { entry: left.encode(), is_group_end: true, note });
+        shared.push(Draft { entry: entry.encode(), is_group_end: true, note: note.clone() });
+        private.push(leave(core, &entry, left, true, Note { completes: Some(sent), ..note })?);
     }
-    append_both(core, &prepared.shared, &prepared.private)?;
+    append_both(core, &shared, &private)?;
     commit_local(core)?;
-    Ok(prepared.shared.len())
-}
-
-/// The next entry of either journal behind what is reserved.
-pub(super) fn next_sequences<S: Storage>(core: &Core<S>, reserved: Reserved) -> [Sequence; 2] {
-    [
-        core.shared.durable().sequence.plus(reserved.shared).next(),
-        core.private.durable().sequence.plus(reserved.private).next(),
-    ]
+    Ok(shared.len())
 }

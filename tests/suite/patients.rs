@@ -11,7 +11,7 @@ use crate::support::link::{Link, Mood};
 use crate::support::{success, wait_until};
 use crate::sync::{central_with_sites, same_records};
 
-fn edit(table: &str, op: &str, id: &str, data: &Value) -> String {
+pub(crate) fn edit(table: &str, op: &str, id: &str, data: &Value) -> String {
     json!({"table": table, "op": op, "id": id, "data": data}).to_string() + "\n"
 }
 

@@ -3,14 +3,11 @@
 
 use serde_json::{Value, json};
 
+use crate::patients::edit;
 use crate::support::agent::Agent;
 use crate::support::central::Central;
 use crate::support::success;
 use crate::sync::same_records;
-
-fn edit(table: &str, op: &str, id: &str, data: &Value) -> String {
-    json!({"table": table, "op": op, "id": id, "data": data}).to_string() + "\n"
-}
 
 fn transaction(id: &str, name: &str) -> String {
     let line = json!({"transaction_ID": id, "quantity": 3});

@@ -340,19 +340,8 @@ impl Case<'_> {
             return Ok(Verdict::Refuse(refusal));
         }
         if data_type == DataType::Store {
-            let verdict = match self.judge_store_data(view, found, after)? {
-                Verdict::Accept(applied) => {
-                    let is_private = self.is_withheld(view, found, &applied)?;
-                    let applied = Applied { is_private, ..applied };
-                    if let Some(header) = self.goes_under_what_stays(view, found, &applied)? {
-                        let what =
-                            format!("is at central, and header {header} stays on this site; make a new line for it");
-                        return Ok(Verdict::Refuse(self.refuse(RefusalCode::HeaderStays, &what)));
-                    }
-                    Verdict::Accept(applied)
-                }
-                other => other,
-            };
+            let verdict = self.judge_store_data(view, found, after)?;
+            let verdict = self.judge_staying(view, found, verdict)?;
             return self.judge_store_merge(view, found, verdict);
         }
         if data_type == DataType::Message {

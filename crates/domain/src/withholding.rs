@@ -26,6 +26,7 @@ pub const WITHHOLDS_DATA: &str = "outpost_withholds_data";
 
 /// Tables of which "Include transactions in sync" speaks, but lines, which follow their headers.
 const TRANSACTIONS: [&str; 3] = [TRANSACTION_TABLE, "item_line", "Stock_take"];
+
 /// What a store keeps on its site.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Withheld {
@@ -41,27 +42,13 @@ pub enum Withheld {
 impl Withheld {
     /// What the record of a store says.
     pub fn of(stores: &Table, row: &Row) -> Self {
-        if Self::Data.is_asked_for(stores, row) {
+        if says(stores, row, WITHHOLDS_DATA) {
             Self::Data
-        } else if Self::Transactions.is_asked_for(stores, row) && is_dispensary(stores, row) {
+        } else if says(stores, row, WITHHOLDS_TRANSACTIONS) && is_dispensary(stores, row) {
             Self::Transactions
         } else {
             Self::Nothing
         }
-    }
-
-    /// The column of a store's record that asks for it; none for nothing.
-    pub fn column(self) -> Option<&'static str> {
-        match self {
-            Self::Nothing => None,
-            Self::Transactions => Some(WITHHOLDS_TRANSACTIONS),
-            Self::Data => Some(WITHHOLDS_DATA),
-        }
-    }
-
-    /// Whether the record of a store asks for this, in force or not.
-    fn is_asked_for(self, stores: &Table, row: &Row) -> bool {
-        self.column().is_some_and(|column| says(stores, row, column))
     }
 
     /// The word in answers.

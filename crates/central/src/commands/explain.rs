@@ -146,16 +146,18 @@ pub(super) fn store(value: &Value) -> String {
     };
     let mut text = fact("store", &store) + &fact("its data", &format!("written by {holder}"));
     text += &fact("its record", "written by central, with its preferences and what is visible in it");
-    let stays = match value["withholds"].as_str() {
-        Some("transactions") => {
-            "transactions, stock lines and stocktakes, but transfers (preference set include-transactions on)"
-        }
-        Some("data") => "all its data, but transfers (store set-role --site central collector)",
-        _ => "nothing",
-    };
     text += &fact(
         "stays there",
-        &format!("{stays}{}", if stays == "nothing" { "" } else { "; what central has goes on being synced" }),
+        match value["withholds"].as_str() {
+            Some("transactions") => {
+                "transactions, stock lines and stocktakes, but transfers (preference set include-transactions on); what central has goes on \
+                 being synced"
+            }
+            Some("data") => {
+                "all its data, but transfers (store set-role --site central collector); what central has goes on being synced"
+            }
+            _ => "nothing",
+        },
     );
     let rows = items(value, "roles").iter().map(|role| {
         let waits = match role["rows_waiting"].as_u64() {

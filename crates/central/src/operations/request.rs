@@ -78,7 +78,7 @@ pub enum Request {
         store: String,
         /// The site's name, or its id.
         site: String,
-        /// `collector` or `default`; for central `transfer` or `default`.
+        /// `collector` or `default`; for central `transfer`, `collector` or `default`.
         role: String,
     },
     /// Send the site of a store once more what it sees.

@@ -10,7 +10,7 @@ use sql::SqlExt;
 use super::batch::Batch;
 use super::error::StoreError;
 use super::reading::{Reading, public_key};
-use super::state::{JOURNAL_COLUMNS, Journal, has_unjudged_journal};
+use super::state::{Journal, has_unjudged_journal};
 use super::{text, unsigned};
 use crate::clock::date_text;
 
@@ -237,8 +237,7 @@ impl Batch<'_> {
 
     /// Whether the device is back in a journal that was closed; else it begins a new one.
     fn change_journal(&mut self, site: SiteId, journal: JournalId, is_free: bool) -> Result<bool, StoreError> {
-        let sql = format!("SELECT {JOURNAL_COLUMNS} FROM journal WHERE site = ?1 AND id = ?2");
-        let Some(known) = self.sql.query_one(&sql, &[site.0.into(), (&journal.0).into()], Journal::read)? else {
+        let Some(known) = self.stored_journal(site, journal)? else {
             self.replace_journal(site, journal, None)?;
             return Ok(false);
         };

@@ -17,17 +17,15 @@ use std::ops::ControlFlow;
 use domain::judge::RefusalCode;
 use protocol::chain::hash_of;
 use protocol::control::{Claim, EntryPlace, ShownRefusal};
-use protocol::ids::{ControlNumber, GrantProof, JournalId, OwnershipNumber, RecordId, SiteId};
+use protocol::ids::{ControlNumber, GrantProof, OwnershipNumber, RecordId, SiteId};
 use protocol::limits::CLAIMS_MAX;
 use protocol::message::RequestHead;
-use sql::SqlExt;
 
 use super::batch::Batch;
 use super::error::StoreError;
 use super::judging::Reason;
 use super::mirror::is_central_data;
 use super::reading::Reading;
-use super::state::{JOURNAL_COLUMNS, Journal};
 use super::{text, unsigned};
 
 /// A store that a site holds by a grant which this central does not know as its own, or gave to somebody else since.
@@ -94,30 +92,26 @@ impl Batch<'_> {
     }
 
     /// An entry that was received and not judged is refused for that reason once it is its turn.
-    fn keep_verdict(&mut self, site: SiteId, place: EntryPlace, reason: &Reason) -> Result<(), StoreError> {
-        let Some(mut journal) = self.journal_of(site, place.journal)? else { return Ok(()) };
+    pub(super) fn keep_verdict(&mut self, site: SiteId, place: EntryPlace, reason: &Reason) -> Result<(), StoreError> {
+        let mut stored = None;
+        let active = self.site(site)?.journal.as_mut().filter(|active| active.id == place.journal);
+        let journal = match active {
+            Some(active) => active,
+            None => match self.stored_journal(site, place.journal)? {
+                Some(found) => stored.insert(found),
+                None => return Ok(()),
+            },
+        };
         if place.sequence <= journal.judged || place.sequence > journal.end() {
             return Ok(());
         }
-        self.set_verdict(journal.number, place.sequence, None, Some(reason))?;
         journal.refused_before = journal.refused_before.max(place.sequence);
-        journal.write(self.sql)?;
-        if let Some(active) = self.site(site)?.journal.as_mut().filter(|active| active.number == journal.number) {
-            active.refused_before = journal.refused_before;
+        journal.is_changed = true;
+        let number = journal.number;
+        if let Some(stored) = stored {
+            stored.write(self.sql)?;
         }
-        Ok(())
-    }
-
-    /// A journal of a site, as it is in memory or in its table.
-    fn journal_of(&mut self, site: SiteId, id: JournalId) -> Result<Option<Journal>, StoreError> {
-        if let Some(active) = self.site(site)?.journal.as_ref().filter(|active| active.id == id) {
-            return Ok(Some(active.clone()));
-        }
-        Ok(self.sql.query_one(
-            &format!("SELECT {JOURNAL_COLUMNS} FROM journal WHERE site = ?1 AND id = ?2"),
-            &[site.0.into(), (&id.0).into()],
-            Journal::read,
-        )?)
+        Ok(self.set_verdict(number, place.sequence, None, Some(reason))?)
     }
 
     /// Forgets what another device of the site claimed.

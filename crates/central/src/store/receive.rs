@@ -2,6 +2,7 @@
 //! batch is committed.
 
 use protocol::chain::{self, Predecessor, hash_of};
+use protocol::control::EntryPlace;
 use protocol::entry::Entry;
 use protocol::exchange::{PartKept, Received, Standing};
 use protocol::frame::{Frame, Placement, RefusedBefore};
@@ -251,12 +252,10 @@ impl Batch<'_> {
         after: Sequence,
         refused: &[RefusedBefore],
     ) -> Result<(), StoreError> {
-        let journal = self.active_journal(site)?.number;
+        let journal = self.active_journal(site)?.id;
         for refused in refused.iter().filter(|refused| refused.sequence > after) {
-            let reason = Reason::new(&refused.code, &refused.reason);
-            self.set_verdict(journal, refused.sequence, None, Some(&reason))?;
-            let journal = self.active_journal(site)?;
-            (journal.refused_before, journal.is_changed) = (refused.sequence, true);
+            let place = EntryPlace { journal, sequence: refused.sequence };
+            self.keep_verdict(site, place, &Reason::new(&refused.code, &refused.reason))?;
         }
         Ok(())
     }

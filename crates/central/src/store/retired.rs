@@ -47,6 +47,12 @@ impl Reading<'_> {
 }
 
 impl Batch<'_> {
+    /// A journal of a site, open or closed, as its table has it.
+    pub(super) fn stored_journal(&mut self, site: SiteId, id: JournalId) -> Result<Option<Journal>, StoreError> {
+        let sql = format!("SELECT {JOURNAL_COLUMNS} FROM journal WHERE site = ?1 AND id = ?2");
+        Ok(self.sql.query_one(&sql, &[site.0.into(), (&id.0).into()], Journal::read)?)
+    }
+
     /// As [`Reading::closed_journal`].
     pub(super) fn closed_journal(&mut self, site: SiteId, id: JournalId) -> Result<Option<Journal>, StoreError> {
         self.reading().closed_journal(site, id)

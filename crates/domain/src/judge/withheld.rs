@@ -3,7 +3,7 @@
 use protocol::ids::{RecordId, SiteId, TableRef};
 use protocol::row::Row;
 
-use super::{Applied, Case, Found, Side, View};
+use super::{Applied, Case, Found, RefusalCode, Side, Verdict, View};
 use crate::merge::INTO_COLUMN;
 use crate::store::{NAME_TABLE, STORE_TABLE, is_of_store};
 use crate::visibility::TRANSACTION_TABLE;
@@ -13,17 +13,31 @@ use crate::withholding::Withheld;
 const TRANSFERS: [&str; 3] = [TRANSACTION_TABLE, "requisition", "purchase_order"];
 
 impl Case<'_> {
-    /// Whether an edit of Store data stays on the device. Central takes what comes: a device may not have heard yet.
-    pub(super) fn is_withheld<V: View>(
+    /// Judges further whether an accepted edit of Store data stays on the device. Central takes what comes: a device may not have heard
+    /// yet.
+    pub(super) fn judge_staying<V: View>(
         &self,
         view: &mut V,
         found: &Found,
-        applied: &Applied,
-    ) -> Result<bool, V::Error> {
+        verdict: Verdict,
+    ) -> Result<Verdict, V::Error> {
         // Central imports under the rules of a device, and withholds nothing from itself.
         if self.side == Side::Central || self.author == SiteId::CENTRAL {
-            return Ok(false);
+            return Ok(verdict);
         }
+        let Verdict::Accept(applied) = verdict else { return Ok(verdict) };
+        let is_private = self.is_withheld(view, found, &applied)?;
+        let applied = Applied { is_private, ..applied };
+        Ok(match self.header_that_stays(view, found, &applied)? {
+            Some(header) => {
+                let what = format!("is at central, and header {header} stays on this site; make a new line for it");
+                Verdict::Refuse(self.refuse(RefusalCode::HeaderStays, &what))
+            }
+            None => Verdict::Accept(applied),
+        })
+    }
+
+    fn is_withheld<V: View>(&self, view: &mut V, found: &Found, applied: &Applied) -> Result<bool, V::Error> {
         let stays_here = match found {
             Found::Unknown => false,
             Found::Here { .. } if view.is_withheld(self.table.reference(), &self.entry.record)? => true,
@@ -45,8 +59,8 @@ impl Case<'_> {
         Ok(withheld.keeps(self.table) && !self.goes_to_a_store(view, withheld, row)?)
     }
 
-    /// Whether a line that central has would go under a header that stays here: central would wait for that for ever.
-    pub(super) fn goes_under_what_stays<V: View>(
+    /// The header that stays here, under which a line that central has would go: central would wait for it for ever.
+    fn header_that_stays<V: View>(
         &self,
         view: &mut V,
         found: &Found,
@@ -54,7 +68,7 @@ impl Case<'_> {
     ) -> Result<Option<RecordId>, V::Error> {
         let is_known = matches!(found, Found::Here { .. } | Found::Deleted { .. });
         let (Some(row), Some(parent)) = (&applied.row, self.table.parent()) else { return Ok(None) };
-        if self.side == Side::Central || !is_known || applied.is_private {
+        if !is_known || applied.is_private {
             return Ok(None);
         }
         let Some(Ok(header)) = self.table.header_of(row) else { return Ok(None) };
