@@ -150,11 +150,11 @@ pub(super) fn store(value: &Value) -> String {
         "stays there",
         match value["withholds"].as_str() {
             Some("transactions") => {
-                "transactions, stock lines and stocktakes, but transfers (preference set include-transactions on); what central has goes on \
-                 being synced"
+                "transactions, stock lines and stocktakes, but transfers (preference set include-transactions on \
+                 --store ID); what central has goes on being synced"
             }
             Some("data") => {
-                "all its data, but transfers (store set-role --site central collector); what central has goes on being synced"
+                "all its data, but transfers (store set-role ID --site central collector); what central has goes on being synced"
             }
             _ => "nothing",
         },
