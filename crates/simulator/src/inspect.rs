@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use central::store::sqlite_options;
+use domain::scope::Scope;
 use protocol::ids::{Hash, JournalId, SiteId};
 use sql::{Param, Sql, SqlError, SqlExt as _, SqliteEngine};
 
@@ -124,6 +125,21 @@ impl Inspector {
     pub fn primary(&mut self) -> Result<Option<SiteId>, SqlError> {
         let site = self.engine()?.query_integer("SELECT site FROM authority WHERE phase <> 0", &[])?;
         Ok(site.map(|site| SiteId(u32::try_from(site).unwrap_or(0))))
+    }
+
+    /// Whether what a site has come to see is still on its way, a transaction among it.
+    ///
+    /// # Errors
+    /// Those of a read.
+    pub fn is_being_shown(&mut self, site: SiteId, transaction: &str) -> Result<bool, SqlError> {
+        let gained = Scope::Gained(site).to_id();
+        let found = self.engine()?.query_integer(
+            "SELECT 1 FROM backfill WHERE site = ?1
+             UNION SELECT 1 FROM lane JOIN scope ON scope.number = lane.scope JOIN record ON record.number = lane.record
+                WHERE scope.id = ?2 AND record.table_name = 'transact' AND record.id = ?3",
+            &[i64::from(site.0).into(), gained.as_bytes().into(), transaction.into()],
+        )?;
+        Ok(found.is_some())
     }
 
     /// Entries of a journal behind one.

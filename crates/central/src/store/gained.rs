@@ -146,18 +146,24 @@ impl Batch<'_> {
         let (key, after) = (key.as_str(), *after);
         let sees = self.reading().sees(site, key)?;
         let scope = self.scope_number(&Scope::Visible)?;
+        // Prescriptions of before, which are being put into the common lane anew, come there.
+        let is_of_prescriptions = matches!(VisibleKey::from_text(key), Some(VisibleKey::Prescriptions(_)));
+        let behind = self.state.prescriptions_shared_behind.filter(|_| is_of_prescriptions).unwrap_or(0);
         let mut records = Vec::new();
         self.sql.query(
-            "SELECT record, is_tombstone FROM lane WHERE visible_key = ?1 AND record > ?2 AND scope = ?4
+            "SELECT record, is_tombstone, position FROM lane WHERE visible_key = ?1 AND record > ?2 AND scope = ?4
              ORDER BY record LIMIT ?3",
             &[key.into(), after.into(), Param::unsigned(rows_max)?, scope.into()],
             &mut |row| {
-                records.push((row.integer(0)?, row.integer(1)? != 0));
+                records.push((row.integer(0)?, row.integer(1)? != 0, row.unsigned(2)? <= behind));
                 Ok(ControlFlow::Continue(()))
             },
         )?;
         let mut written = 0;
-        for (record, is_tombstone) in &records {
+        for (record, is_tombstone, comes_anew) in &records {
+            if sees && !is_tombstone && *comes_anew {
+                continue;
+            }
             // What was deleted before the site saw it never was there, unless the site saw it before that.
             if !sees || !is_tombstone || *takes_back {
                 self.put_gained(site, *record, (sees && !is_tombstone).then_some(key))?;
@@ -166,7 +172,7 @@ impl Batch<'_> {
         }
         let count = records.len() as u64;
         let place: [Param<'_>; 2] = [site.0.into(), key.into()];
-        if let Some((last, _)) = records.last().filter(|_| count >= rows_max) {
+        if let Some((last, ..)) = records.last().filter(|_| count >= rows_max) {
             let sql = "UPDATE backfill SET after = ?3 WHERE site = ?1 AND visible_key = ?2";
             self.sql.execute(sql, &[place[0], place[1], (*last).into()])?;
         } else {

@@ -16,7 +16,7 @@ use super::error::StoreError;
 use super::limits::{CURSOR_AGE_MAX, LOOKED_AT_MAX};
 use super::reading::Reading;
 use super::records::{check_record, damaged_record};
-use super::visibility::keys_of_lane;
+use super::visibility::{is_of_earlier_sharing, keys_of_lane};
 use super::{state, text, time_line, unsigned};
 
 /// Bytes of a row on a page beside its id and columns, at most: flags, position, table.
@@ -58,6 +58,8 @@ const LANE_COLUMNS: &str = concat!(
     FROM lane LEFT JOIN record ON record.number = lane.record AND (lane.visible_key IS NULL OR EXISTS (
         SELECT 1 FROM site_sees WHERE site_sees.site = ?3 AND site_sees.visible_key IN ",
     keys_of_lane!(),
+    ") AND NOT (",
+    is_of_earlier_sharing!(),
     "))"
 );
 
@@ -66,6 +68,8 @@ const IS_SEEN: &str = concat!(
     "(lane.visible_key IS NULL OR EXISTS (
         SELECT 1 FROM site_sees WHERE site_sees.site = ?5 AND site_sees.visible_key IN ",
     keys_of_lane!(),
+    ") AND NOT (",
+    is_of_earlier_sharing!(),
     "))"
 );
 

@@ -17,7 +17,7 @@ use domain::visibility::{
 use protocol::entry::Operation;
 use protocol::ids::{RecordId, TableRef};
 use protocol::row::Row;
-use sql::SqlExt;
+use sql::{Sql, SqlExt};
 
 use super::batch::Batch;
 use super::error::StoreError;
@@ -29,6 +29,11 @@ use super::text;
 pub(super) const ARE_SHARED: &str = "are_prescriptions_shared";
 /// Name of the number of the record up to which they stand in the common lane; none where all do, or none is to.
 const ROUTED_THROUGH: &str = "prescriptions_routed_through";
+/// Name of the number that is central's head when they came to be shared, as long as [`ROUTED_THROUGH`] is there. Rows of the lane up to
+/// it are of an earlier time, and not read ([`is_of_earlier_sharing`]).
+///
+/// [`is_of_earlier_sharing`]: super::visibility::is_of_earlier_sharing
+const SHARED_BEHIND: &str = "prescriptions_shared_behind";
 /// Records that one step passes by at most, of whatever table.
 const PASSED_BY_MAX: i64 = 50_000;
 
@@ -71,13 +76,24 @@ impl Batch<'_> {
         }
         self.state.has_new_layout = true;
         self.state.are_prescriptions_shared = are_shared;
-        self.sql.execute("DELETE FROM counter WHERE name IN (?1, ?2)", &[ARE_SHARED.into(), ROUTED_THROUGH.into()])?;
+        self.sql.execute(
+            "DELETE FROM counter WHERE name IN (?1, ?2, ?3)",
+            &[ARE_SHARED.into(), ROUTED_THROUGH.into(), SHARED_BEHIND.into()],
+        )?;
+        self.state.prescriptions_shared_behind = are_shared.then_some(self.state.position);
         if are_shared {
             // Only who shares prescriptions looks for the lines of one.
             let index = "CREATE INDEX IF NOT EXISTS record_prescription_line ON record (parent_id) WHERE parent_table = 'transact'";
             self.sql.execute(index, &[])?;
-            let sql = "INSERT INTO counter (name, value) VALUES (?1, 1), (?2, 0)";
-            self.sql.execute(sql, &[ARE_SHARED.into(), ROUTED_THROUGH.into()])?;
+            self.sql.execute(
+                "INSERT INTO counter (name, value) VALUES (?1, 1), (?2, 0), (?3, ?4)",
+                &[
+                    ARE_SHARED.into(),
+                    ROUTED_THROUGH.into(),
+                    SHARED_BEHIND.into(),
+                    sql::Param::unsigned(self.state.position)?,
+                ],
+            )?;
             // All of them come at the head of the lane, so nothing is to be back-filled.
             self.sql.execute(
                 "INSERT INTO site_sees (site, visible_key)
@@ -200,17 +216,49 @@ impl Batch<'_> {
             let Some(row) = self.read_record(&key)?.and_then(|stored| stored.row) else { continue };
             // What ceased to be a prescription's while they were not shared goes out of the lane.
             let key = self.key_of_prescription(&table, &table.canonical(row), header.as_ref())?;
+            if let (Some(header), Some(key)) = (&header, &key) {
+                self.share_header(header, key)?;
+            }
             self.put_shared(number, key.as_ref())?;
         }
         let is_over = !is_cut
             && self.sql.query_integer("SELECT 1 FROM record WHERE number > ?1 LIMIT 1", &[through.into()])?.is_none();
         if is_over {
-            self.sql.execute("DELETE FROM counter WHERE name = ?1", &[ROUTED_THROUGH.into()])?;
+            self.state.has_new_layout = true;
+            self.state.prescriptions_shared_behind = None;
+            let sql = "DELETE FROM counter WHERE name IN (?1, ?2)";
+            self.sql.execute(sql, &[ROUTED_THROUGH.into(), SHARED_BEHIND.into()])?;
         } else {
             let sql = "UPDATE counter SET value = ?2 WHERE name = ?1";
             self.sql.execute(sql, &[ROUTED_THROUGH.into(), through.into()])?;
         }
         Ok(!is_over)
+    }
+
+    /// A line that is to be written may belong to a prescription of before, which has to come into the common lane ahead of it
+    /// (rule 5.16).
+    pub(super) fn share_header_first(&mut self, table: &Table, applied: &Applied) -> Result<(), StoreError> {
+        if self.state.prescriptions_shared_behind.is_none() || is_transaction(table) || !is_of_prescriptions(table) {
+            return Ok(());
+        }
+        let (Some(row), Some((_, header))) = (&applied.row, &applied.parent) else { return Ok(()) };
+        match self.key_of_prescription(table, row, Some(header))? {
+            Some(key) => self.share_header(header, &key),
+            None => Ok(()),
+        }
+    }
+
+    /// Puts a prescription of before into the common lane, unless it came there since they are shared.
+    fn share_header(&mut self, header: &RecordId, key: &VisibleKey) -> Result<(), StoreError> {
+        let Some(shared_behind) = self.state.prescriptions_shared_behind else { return Ok(()) };
+        let sql = "SELECT number FROM record WHERE table_name = ?1 AND id = ?2";
+        let number = self.sql.query_integer(sql, &[TRANSACTION_TABLE.into(), header.as_str().into()])?;
+        let Some(number) = number else { return Ok(()) };
+        let lanes = self.lanes_of(number)?;
+        match self.shared_lane(&lanes)? {
+            Some(lane) if lane.position > shared_behind => Ok(()),
+            Some(_) | None => self.put_shared(number, Some(key)),
+        }
     }
 
     /// Puts a record into the common lane at its head, with a key, or as gone.
@@ -268,6 +316,15 @@ impl Reading<'_> {
         let row = json::row_from_json(table, &id, &data).map_err(|error| damaged_record(table, &id, &error))?;
         Ok(preference.is_on(table, Some(&row)))
     }
+}
+
+/// Where sharing has not been carried out for all of before: central's head when it began.
+pub(super) fn shared_behind(sql: &mut (dyn Sql + '_)) -> Result<Option<u64>, StoreError> {
+    let value = "SELECT value FROM counter WHERE name = ?1";
+    if sql.query_integer(value, &[ROUTED_THROUGH.into()])?.is_none() {
+        return Ok(None);
+    }
+    Ok(sql.query_integer(value, &[SHARED_BEHIND.into()])?.map(i64::cast_unsigned))
 }
 
 fn is_of_prescriptions(table: &Table) -> bool {

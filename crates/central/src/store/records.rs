@@ -33,7 +33,7 @@ pub(super) struct Stored {
 #[derive(Debug, Clone)]
 pub(super) struct LaneRow {
     pub(super) scope: i64,
-    position: u64,
+    pub(super) position: u64,
     entered: u64,
     pub(super) is_tombstone: bool,
     echo_journal: Option<i64>,
@@ -106,6 +106,7 @@ impl Batch<'_> {
         number: Option<i64>,
     ) -> Result<i64, StoreError> {
         let table = self.catalogue.table_or_stand_in(&key.0);
+        self.share_header_first(&table, applied)?;
         let position = self.state.next_position().0;
         let data = applied.row.as_ref().map(|row| json::row_to_json(&table, &key.1, row));
         let parent_table = applied.parent.as_ref().map(|(parent, _)| self.catalogue.table_name(parent));

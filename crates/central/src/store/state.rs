@@ -16,7 +16,7 @@ use sql::{Row, Sql, SqlExt};
 use super::error::StoreError;
 use super::holdings::Holdings;
 use super::mirror::Mirror;
-use super::prescriptions::ARE_SHARED;
+use super::prescriptions::{ARE_SHARED, shared_behind};
 use super::{StartEntropy, text, unsigned};
 
 /// See the module.
@@ -32,6 +32,8 @@ pub(super) struct State {
     pub(super) dispensaries: BTreeSet<RecordId>,
     /// Whether prescriptions go where their patient is visible.
     pub(super) are_prescriptions_shared: bool,
+    /// Central's head when prescriptions came to be shared, as long as some of before are not in the common lane.
+    pub(super) prescriptions_shared_behind: Option<u64>,
     /// Collector copies in force.
     collectors: BTreeMap<SiteId, BTreeSet<RecordId>>,
     /// Set while central makes or takes back a join that answers another.
@@ -274,6 +276,7 @@ impl State {
             mirror: Mirror::load(sql)?,
             dispensaries,
             are_prescriptions_shared: are_shared == Some(1),
+            prescriptions_shared_behind: shared_behind(sql)?,
             collectors,
             makes_reverse: false,
             scopes,

@@ -56,6 +56,16 @@ macro_rules! keys_of_lane {
 }
 pub(super) use keys_of_lane;
 
+/// Whether a row of a lane is of a time when prescriptions were shared before, while those are being put into the common lane anew: a
+/// header may have left it since, and its lines not.
+macro_rules! is_of_earlier_sharing {
+    () => {
+        "lane.visible_key >= 'r' AND lane.visible_key < 's'
+        AND lane.position <= coalesce((SELECT value FROM counter WHERE name = 'prescriptions_shared_behind'), 0)"
+    };
+}
+pub(super) use is_of_earlier_sharing;
+
 /// Stores that are active at a site, or a collector there. ?1 site.
 pub(super) const PRESENT: &str = "SELECT store FROM store_site WHERE site = ?1
     UNION ALL SELECT store FROM store_role WHERE site = ?1 AND is_in_force = 1";

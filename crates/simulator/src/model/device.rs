@@ -120,6 +120,8 @@ pub struct DeviceModel {
     pub attempted_groups: u64,
     /// Store data that ever stayed on it, which it may send at any session.
     pub ever_kept: BTreeSet<Key>,
+    /// Lines of other sites' prescriptions that it had when a page was last stored.
+    pub shared_lines: BTreeSet<String>,
 }
 
 impl DeviceModel {
@@ -147,6 +149,7 @@ impl DeviceModel {
             has_begun_since: false,
             attempted_groups: 0,
             ever_kept: BTreeSet::new(),
+            shared_lines: BTreeSet::new(),
         }
     }
 

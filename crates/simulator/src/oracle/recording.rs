@@ -129,8 +129,9 @@ impl World {
                 log.entries.push(entry);
                 log.acknowledged = log.head();
                 let sequence = log.head();
-                // What went, and was refused, stays as some earlier edit left it: which one is not followed.
-                if !model.by_key.contains_key(&key) {
+                // What went, and was refused, stays as some earlier edit left it: which one is not followed. A copy of a device may
+                // have it still, though it went from the other.
+                if model.private_by_key.contains_key(&key) || !model.by_key.contains_key(&key) {
                     model.private_by_key.entry(key).or_default().push(sequence);
                 }
             }

@@ -1,5 +1,7 @@
 //! During and after a session: what leaves a device, what it stores, what it lets go of (invariants 2, 4, 5, 6 and 10, rule 5.16).
 
+use std::collections::BTreeSet;
+
 use domain::json::row_from_json;
 use domain::merge::Merged;
 use outpost::sync_runner::SessionFailure;
@@ -13,6 +15,7 @@ use crate::device::Role;
 use crate::happenings::late_store;
 use crate::mix::Fault;
 use crate::model::{Key, Violation, violation};
+use crate::work::is_shared_by_other;
 use crate::world::World;
 
 impl World {
@@ -87,6 +90,7 @@ impl World {
         let catalogue = std::sync::Arc::clone(device.catalogue());
         let Some(model) = self.model.devices.get(index) else { return Ok(()) };
         let mut core = device.live().recorder.core();
+        let (mut shared_lines, mut early) = (BTreeSet::new(), Vec::new());
         for table in catalogue.tables().filter(|table| table.parent().is_some()) {
             let Some(parent) = table.parent() else { continue };
             let Some(header_table) = catalogue.table(&parent.table) else { continue };
@@ -110,6 +114,15 @@ impl World {
                 if model.has_lost(&key) {
                     continue;
                 }
+                // Another site's prescription may be taken away again, before its lines: only what comes, comes behind its header.
+                if is_shared_by_other(device.site, &key.1) {
+                    let is_new = !model.shared_lines.contains(&line.id) && !model.is_other_time_line;
+                    if found.is_none() && is_new && self.is_at_central(&key) {
+                        early.push((line.id.clone(), key.1));
+                    }
+                    shared_lines.insert(line.id);
+                    continue;
+                }
                 // The line may be there by the verdict of its entry, while the header, which was judged before the device lost what
                 // it had or central was set back, comes with the lane that is being read.
                 let line_key = (table.name().to_owned(), line.id.clone());
@@ -127,6 +140,16 @@ impl World {
                         format!("device {index} has line {id} before its header {header}; {own}; the line's: {line}");
                     return violation("5.16", what);
                 }
+            }
+        }
+        drop(core);
+        let site = device.site;
+        self.model.device(index).shared_lines = shared_lines;
+        for (line, header) in early {
+            // What has come to be seen comes in steps, and does not hold up what is written meanwhile.
+            let is_being_shown = self.inspector.is_being_shown(site, &header);
+            if is_being_shown.is_ok_and(|is_being_shown| !is_being_shown) {
+                return violation("5.16", format!("device {index} was given line {line} before its header {header}"));
             }
         }
         Ok(())

@@ -7,6 +7,8 @@ use super::*;
 contract!(
     prescriptions_go_where_their_patient_is_visible_while_that_is_switched_on,
     those_of_before_come_in_steps_with_their_lines_and_go_when_it_is_switched_off,
+    a_line_brings_its_prescription_of_before_along,
+    what_stood_in_the_lane_when_they_were_shared_before_comes_anew_and_not_before_its_header,
     lines_go_with_their_prescription_to_another_patient,
     what_a_site_comes_to_see_of_a_patient_its_prescriptions_are_part_of,
     a_primary_is_given_no_prescriptions_that_it_does_not_see,
@@ -134,6 +136,80 @@ fn those_of_before_come_in_steps_with_their_lines_and_go_when_it_is_switched_off
     }
     assert_eq!(held(&two, &["T", "U", "V", "W"]), "T U V W");
     assert_eq!(two.data("transact", "T"), world.data("transact", "T"));
+}
+
+fn a_line_brings_its_prescription_of_before_along(world: &mut World) {
+    let (mut one, mut two) = two(world);
+    show(world, "B");
+    prescribe(&mut one, "T", "A", "P");
+    settle(world, &mut one);
+    let add = |one: &mut Device, line: &str, header: &str| {
+        one.record(&[&format!(r#"put trans_line {line} {{"transaction_ID":"{header}","quantity":2}}"#)]);
+    };
+    let start = |world: &mut World| world.job(|b| b.set_preference(Preference::PrescriptionsWhereVisible, true));
+    let both = |device: &Device, line: &str| (has(device, "transact", "T"), has(device, "trans_line", line));
+
+    // Nothing of before is in the lane yet; the line is written, and its prescription is there ahead of it.
+    assert!(start(world));
+    add(&mut one, "M", "T");
+    settle(world, &mut one);
+    settle(world, &mut two);
+    assert_eq!((both(&two, "M"), both(&two, "LT")), ((true, true), (true, false)));
+
+    // It stood there before: what the lane says of that time is passed by.
+    switch(world, true);
+    switch(world, false);
+    settle(world, &mut two);
+    assert_eq!(both(&two, "M"), (false, false));
+    assert!(start(world));
+    add(&mut one, "N", "T");
+    settle(world, &mut one);
+    settle(world, &mut two);
+    assert_eq!((both(&two, "N"), both(&two, "M")), ((true, true), (true, false)));
+    switch(world, true);
+    settle(world, &mut two);
+    assert_eq!((both(&two, "M"), both(&two, "LT")), ((true, true), (true, true)));
+
+    // A line that is older than its prescription comes up first in the steps.
+    switch(world, false);
+    settle(world, &mut two);
+    prescribe(&mut one, "U", "A", "P");
+    settle(world, &mut one);
+    one.record(&[r#"patch trans_line LT {"transaction_ID":"U"}"#]);
+    settle(world, &mut one);
+    assert!(start(world));
+    assert!(world.job(|batch| batch.share_prescriptions_step(2)));
+    settle(world, &mut two);
+    assert_eq!((has(&two, "transact", "U"), has(&two, "trans_line", "LT")), (true, true));
+}
+
+fn what_stood_in_the_lane_when_they_were_shared_before_comes_anew_and_not_before_its_header(world: &mut World) {
+    let (mut one, mut two) = two(world);
+    prescribe(&mut one, "T", "A", "P");
+    settle(world, &mut one);
+    switch(world, true);
+    switch(world, false);
+    // Not shared, the header leaves the lane as it is edited. Its line stays there.
+    one.record(&[r#"patch transact T {"comment":"later"}"#]);
+    settle(world, &mut one);
+    world.job(|batch| batch.set_preference(Preference::PrescriptionsWhereVisible, true));
+    show(world, "B");
+    settle(world, &mut two);
+    assert_eq!(held(&two, &["T"]), "");
+
+    while world.job(|batch| batch.share_prescriptions_step(2)) {}
+    settle(world, &mut two);
+    assert_eq!(held(&two, &["T"]), "T");
+    // A line that was deleted meanwhile goes, the rest comes again.
+    switch(world, false);
+    one.record(&["delete trans_line LT"]);
+    settle(world, &mut one);
+    world.job(|batch| batch.set_preference(Preference::PrescriptionsWhereVisible, true));
+    settle(world, &mut two);
+    switch(world, true);
+    while world.job(|batch| batch.share_prescriptions_step(2)) {}
+    settle(world, &mut two);
+    assert_eq!(held(&two, &["T"]), "T without its line");
 }
 
 fn lines_go_with_their_prescription_to_another_patient(world: &mut World) {
