@@ -12,6 +12,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use domain::catalogue::Catalogue;
 use domain::edit::Edit;
+use domain::judge::View;
 use protocol::entry::Entry;
 use protocol::ids::{RequestId, Sequence, SiteId};
 use protocol::limits;
@@ -428,6 +429,10 @@ fn catch_up<S: Storage>(core: &mut Core<S>) -> Result<(), RecordError> {
             for stored in &batch {
                 let entry = Entry::decode(&stored.entry).map_err(RecordError::Entry)?;
                 let applied = core.local.effect_of(kind, &entry)?;
+                // The private journal's part may not have outlasted the power: what hangs on a record that goes, goes too.
+                if kind == Kind::Shared && core.local.is_withheld(&entry.table, &entry.record)? {
+                    core.local.owe_look_at_withheld()?;
+                }
                 core.local.apply_entry(kind, stored.sequence, &entry, &applied, stored.note.recorded_at_ms)?;
                 if let Some(request_id) = stored.note.request_id {
                     let sequences = (kind == Kind::Shared).then_some((stored.sequence, stored.sequence));

@@ -342,6 +342,29 @@ fn lines_go_with_their_header_also_when_the_power_goes_behind_its_edit() {
     assert_eq!(after.core().shared.durable().sequence, Sequence(2));
 }
 
+/// Found by the simulator (seed 13100849): of the group that sends a header the shared part alone outlasted the power.
+#[test]
+fn lines_go_with_their_header_also_when_the_power_takes_what_says_that_it_left() {
+    let record = |recorder: &Recorder<FakeStorage>| {
+        let line = put("trans_line", "L", r#"{"transaction_ID":"T","quantity":1}"#);
+        recorder.record(group(vec![put("transact", "T", r#"{"store_ID":"S1","name_ID":"ward"}"#), line])).unwrap();
+    };
+    let (before, other) = (recorder_that_keeps_transactions(), recorder_that_keeps_transactions());
+    record(&before);
+    record(&other);
+    let to_store = Edit { op: domain::edit::EditOp::Patch, ..put("transact", "T", r#"{"name_ID":"NS"}"#) };
+    before.record(group(vec![to_store])).unwrap();
+
+    let Core { shared, .. } = before.core.into_inner().unwrap();
+    let (site, catalogue) = (other.site, Arc::clone(&other.catalogue));
+    let Core { local, private, .. } = other.core.into_inner().unwrap();
+    assert_eq!((shared.durable().sequence, private.durable().sequence), (Sequence(1), Sequence(2)));
+    let after = Recorder::new(site, catalogue, Core { shared, private, local }).unwrap();
+
+    assert_eq!(look_at_withheld(&after), 1);
+    assert_eq!(after.core().local.withheld_count().unwrap(), 0);
+}
+
 #[test]
 fn what_goes_leaves_room_in_the_journal_for_edits_and_goes_on_when_there_is_more() {
     let recorder = recorder_that_keeps_transactions();
