@@ -44,6 +44,8 @@ mod messages;
 mod patients;
 #[path = "suite/power_cut.rs"]
 mod power_cut;
+#[path = "suite/procurement.rs"]
+mod procurement;
 #[path = "suite/proxies.rs"]
 mod proxies;
 #[path = "suite/put_back.rs"]

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use domain::authority::central_data;
 use domain::catalogue::{DataType, Table};
 use domain::json::{row_from_json, row_to_json};
-use domain::judge::{Found, Header};
+use domain::judge::{Found, Header, View};
 use domain::message::Parties;
+use domain::procurement::is_of_orders;
 use domain::scope::Scope;
 use domain::store::NAME_TABLE;
 use protocol::ids::{Position, RecordId, ScopeId, TableRef};
@@ -354,6 +356,8 @@ impl LocalCopy {
                 let scope = Scope::DispensarySites;
                 return Ok(if self.receives(&scope)? { vec![scope] } else { Vec::new() });
             }
+            // An order that the primary writes comes to it beside the lane of the store, if it has that at all.
+            _ if is_of_orders(&key.table) => return self.scopes_of_order(store),
             // A patient, which has a home store; other names go everywhere.
             _ if key.table.name() == NAME_TABLE && store.is_some() => return Ok(vec![Scope::Visible]),
             _ => return Ok(vec![store.map_or(Scope::AllSites, |store| Scope::Store(store.clone()))]),
@@ -366,6 +370,19 @@ impl LocalCopy {
             if self.receives(&scope)? {
                 received.push(scope);
             }
+        }
+        Ok(received)
+    }
+
+    fn scopes_of_order(&mut self, store: Option<&RecordId>) -> Result<Vec<Scope>, LocalCopyError> {
+        let mut received = Vec::new();
+        if let Some(scope) = store.map(|store| Scope::Store(store.clone()))
+            && self.receives(&scope)?
+        {
+            received.push(scope);
+        }
+        if self.holding(&central_data())?.is_some() {
+            received.push(Scope::Visible);
         }
         Ok(received)
     }
@@ -388,9 +405,11 @@ impl LocalCopy {
     }
 
     /// A message goes when no scope of this site holds it (rule 5.18): the stores that it goes between were taken from the site
-    /// before its verdict came. So does what dispensaries need, of a site that was the primary. While edits of it are pending it stays.
+    /// before its verdict came. So does what dispensaries need, and an order of another site's store, of a site that was the primary. While
+    /// edits of it are pending it stays.
     fn let_go_of_what_has_no_scope(&mut self, key: &Key) -> Result<(), LocalCopyError> {
-        let may_be_left = matches!(key.table.data_type(), DataType::Message | DataType::CentralDispensary);
+        let may_be_left = matches!(key.table.data_type(), DataType::Message | DataType::CentralDispensary)
+            || is_of_orders(&key.table);
         if !may_be_left || self.is_member(key)? || self.base(key)?.is_some() {
             return Ok(());
         }

@@ -6,6 +6,7 @@ use domain::edit::Edit;
 use domain::json::row_from_json;
 use domain::judge::{Found, Side, Verdict, View, judge};
 use domain::new_patient::visibility_of_new;
+use domain::procurement::complete;
 use domain::store::NAME_TABLE;
 use protocol::entry::Entry;
 use protocol::ids::{OwnershipNumber, Sequence, SiteId};
@@ -86,6 +87,7 @@ fn apply_group<S: Storage>(
             recorded.unchanged += u64::from(!is_added);
             continue;
         };
+        complete(catalogue, &mut core.local, &mut entry)?;
         let is_new = edit.table == NAME_TABLE && core.local.record(&entry.table, &entry.record)? == Found::Unknown;
         let applied = match judge(catalogue, &mut core.local, Side::Device, site, &entry)? {
             Verdict::Accept(applied) => applied,

@@ -5,6 +5,7 @@
 
 use domain::catalogue::Catalogue;
 use domain::judge::{Applied, Side, Verdict, View, judge};
+use domain::procurement::complete;
 use protocol::entry::{Entry, Operation};
 use protocol::ids::{Sequence, SiteId};
 
@@ -95,6 +96,7 @@ fn journal_what_goes<S: Storage>(
         if core.local.is_set_aside(&entry.table, &entry.record)? {
             continue;
         }
+        complete(catalogue, &mut core.local, &mut entry)?;
         // What may not be written any more stays: central would refuse it.
         let Verdict::Accept(applied) = judge(catalogue, &mut core.local, Side::Device, site, &entry)? else { continue };
         if applied.is_private {

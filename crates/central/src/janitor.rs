@@ -1,5 +1,5 @@
-//! A thread that does what nobody waits for, in bounded steps: judges what exchanges left, puts prescriptions of before where they are to
-//! be seen, and prunes the log of entries.
+//! A thread that does what nobody waits for, in bounded steps: judges what exchanges left, puts prescriptions and orders of before where
+//! they are to be seen, and prunes the log of entries.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Weak};
@@ -22,6 +22,8 @@ const PRUNE_EVERY_MS: u64 = 60 * 60 * 1000;
 pub const PRUNE_STEP_ENTRIES_MAX: u64 = 2_000;
 /// Prescriptions and lines that are shared in one commit.
 const SHARE_STEP_ROWS_MAX: u64 = 2_000;
+/// Orders, each with its lines, that come to be seen by the primary in one commit, or cease to be.
+const ORDER_STEP_ROWS_MAX: u64 = 50;
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
 /// Runs until it is dropped.
@@ -67,7 +69,7 @@ fn work_until_stopped(center: &Weak<Center>, stopped: &Receiver<()>) {
         let Some(center) = center.upgrade() else { return };
         let now_ms = clock::monotonic_ms();
         let worked = judge(&center).and_then(|judges_more| {
-            let has_more = share(&center)? || judges_more;
+            let has_more = share(&center)? | route_orders(&center)? | judges_more;
             let mut prunes_more = false;
             if now_ms >= prune_at_ms {
                 prunes_more = prune(&center)?;
@@ -110,6 +112,18 @@ fn share(center: &Center) -> Result<bool, WriteError> {
         Ok(false) => Ok(false),
         Err(error) => {
             tracing::error!("the janitor cannot see whether prescriptions are to be shared, and looks again: {error}");
+            Ok(false)
+        }
+    }
+}
+
+/// One step of putting orders where they are to be; whether more is left.
+fn route_orders(center: &Center) -> Result<bool, WriteError> {
+    match center.read(|reading| reading.is_under_way(Preference::CentralisedProcurement)) {
+        Ok(true) => center.write(|batch| batch.route_orders_step(ORDER_STEP_ROWS_MAX)),
+        Ok(false) => Ok(false),
+        Err(error) => {
+            tracing::error!("the janitor cannot see whether orders are to be put elsewhere, and looks again: {error}");
             Ok(false)
         }
     }

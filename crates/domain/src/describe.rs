@@ -88,6 +88,17 @@ Rules that hold beside the table:
   preference `prescriptions-where-visible` is on (`outpost-central preference set`; central's also in a mirrored system) with its
   lines to the site of the patient's home store, and to every site with a store, active or collector, in which the patient is
   visible, or one that was merged with it. It is written by its store's site alone all the same.
+- A purchase order is written, with its lines, by the site that holds its store. While the preference `centralised-procurement` is on
+  (`outpost-central preference set`) the primary writes the orders of all stores: central, or the primary of a mirrored system, which
+  then receives them beside those who receive the store's data. Anybody else is refused (`not_purchaser`), also the site of the
+  store. A store whose site keeps procurement (`preference set local-procurement on --store ID`, `outpost_orders_locally` in the
+  store's record) is closed to the primary. With the preference `supervisor-orders` the primary may make orders of any store beside
+  the store's own: it says `\"outpost_ordered_by\":\"supervisor\"` in them. An order that is confirmed (`status` is `cn` or `fn`)
+  stays with who confirmed it when procurement changes hands; every other one goes to the new owner, and what the old one sends of
+  it afterwards is refused, also when procurement has come back meanwhile (`ownership_number`). Who confirmed stands in the order
+  (`outpost_ordered_by`: `store` or `primary`): the edit that confirms it says it, which the device and central see to by
+  themselves (`central_column`). Orders of before go to the primary, or from it, step by step while the server runs. What was
+  received is store data all the same. Not built: that goods received go to who ordered; tenders, quotes and payments have no table.
 - A store may keep data on its site. A dispensary that does not include its transactions in sync (`outpost-central preference
   set include-transactions off --store ID`) keeps transactions, with prescriptions and builds, stock lines and stocktakes; a
   store that is a transfer store on central (`outpost-central store set-role ID --site central transfer`) keeps all its Store

@@ -12,6 +12,7 @@
 //! | a merge of patients or prescribers | the site that holds both home stores; central, or the primary, where they are at two sites | whoever sees the one that goes |
 //! | central, dispensary | central | sites that hold a dispensary |
 //! | store | the site that holds the store of the stored record and of the incoming one, which must be the same | the store's scope; what the store withholds nowhere ([`withholding`](crate::withholding)) |
+//! | a purchase order, centralised | the primary, or the store's site ([`procurement`](crate::procurement)) | the store's scope, and the primary |
 //! | patient | the site that holds the home store and a dispensary; central alone gives another home store ([`home_transfer`](crate::home_transfer)) | whoever sees the patient as a name |
 //! | visibility of a patient or prescriber | beside central, or the primary, the site that owns it, once, in a store of its own | as other visibility |
 //! | message | made by the site that holds the sending store, or by central; set to processed by the receiving store's site | the scopes of both stores |
@@ -21,6 +22,7 @@
 mod home_merges;
 mod merges;
 mod messages;
+mod orders;
 mod patients;
 mod refusal;
 mod store_data;
@@ -38,6 +40,7 @@ use crate::authority::{Authority, CENTRAL_DATA};
 use crate::catalogue::{Catalogue, DataType, Table};
 use crate::home_transfer;
 use crate::json;
+use crate::procurement::counted;
 use crate::scope::Scope;
 use crate::visibility::{VisibleKey, joined_table, key_of_found};
 
@@ -303,7 +306,11 @@ impl Case<'_> {
         if let Some(refusal) = self.sets_centrals_column(&operation, found) {
             return Ok(Verdict::Refuse(refusal));
         }
-        let after = apply(found, &operation);
+        let before = match found {
+            Found::Here { row, .. } => Some(row),
+            Found::Unknown | Found::Deleted { .. } => None,
+        };
+        let after = apply(found, &operation).map(|row| counted(self.table, &self.entry.record, before, row));
         let before_type = match found {
             Found::Here { row, .. } => Some(self.table.data_type_of(row)),
             Found::Unknown | Found::Deleted { .. } => None,

@@ -15,6 +15,7 @@ pub mod merge;
 pub mod message;
 pub mod new_patient;
 pub mod preference;
+pub mod procurement;
 pub mod scope;
 pub mod seed_rows;
 pub mod store;

@@ -5,6 +5,7 @@ use protocol::row::{Row, Value};
 
 use crate::catalogue::Table;
 use crate::new_patient::HIDES_NEW_PATIENTS;
+use crate::procurement::ORDERS_LOCALLY;
 use crate::withholding::WITHHOLDS_TRANSACTIONS;
 
 /// The table, under the name of Open mSupply.
@@ -17,16 +18,22 @@ const VALUE_COLUMN: &str = "value";
 pub enum Preference {
     /// Prescriptions go to every site where their patient is visible (seed 000, "Prescriptions": "preference can be set"). Off unless set.
     PrescriptionsWhereVisible,
+    /// Purchase orders of every store are written by the primary ([`procurement`](crate::procurement)). Off unless set.
+    CentralisedProcurement,
+    /// The primary may enter purchase orders for any store in supervisor mode (seed 000, row "Purchase orders"). Off unless set.
+    SupervisorOrders,
 }
 
 impl Preference {
     /// Every one.
-    pub const ALL: [Self; 1] = [Self::PrescriptionsWhereVisible];
+    pub const ALL: [Self; 3] = [Self::PrescriptionsWhereVisible, Self::CentralisedProcurement, Self::SupervisorOrders];
 
     /// The word on the command line.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::PrescriptionsWhereVisible => "prescriptions-where-visible",
+            Self::CentralisedProcurement => "centralised-procurement",
+            Self::SupervisorOrders => "supervisor-orders",
         }
     }
 
@@ -36,6 +43,10 @@ impl Preference {
             Self::PrescriptionsWhereVisible => {
                 "prescriptions go to every site where their patient is at home or visible, not only to their store's"
             }
+            Self::CentralisedProcurement => {
+                "purchase orders of all stores are written by the primary, but for stores that keep local procurement"
+            }
+            Self::SupervisorOrders => "the primary may enter purchase orders of any store beside the store's own",
         }
     }
 
@@ -72,24 +83,27 @@ impl Preference {
     }
 }
 
-/// One that each store has: on unless the store's record says otherwise.
+/// One that each store has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StorePreference {
     /// mSupply's "Include transactions in sync" (seed 001, "Store setup"; [`withholding`](crate::withholding)).
     IncludeTransactions,
     /// Patients that are new in other stores of its site become visible in it ([`new_patient`](crate::new_patient)).
     NewPatientsVisible,
+    /// Its site writes its purchase orders also while procurement is centralised ([`procurement`](crate::procurement)).
+    LocalProcurement,
 }
 
 impl StorePreference {
     /// Every one.
-    pub const ALL: [Self; 2] = [Self::IncludeTransactions, Self::NewPatientsVisible];
+    pub const ALL: [Self; 3] = [Self::IncludeTransactions, Self::NewPatientsVisible, Self::LocalProcurement];
 
     /// The word on the command line.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::IncludeTransactions => "include-transactions",
             Self::NewPatientsVisible => "new-patients-visible",
+            Self::LocalProcurement => "local-procurement",
         }
     }
 
@@ -102,6 +116,9 @@ impl StorePreference {
             Self::NewPatientsVisible => {
                 "of each store: patients that are new in another store of its site become visible in a dispensary"
             }
+            Self::LocalProcurement => {
+                "of each store: its site writes its purchase orders also while procurement is centralised"
+            }
         }
     }
 
@@ -110,9 +127,18 @@ impl StorePreference {
         Self::ALL.into_iter().find(|preference| preference.as_str() == word)
     }
 
-    /// The column of a store's record in which true switches it off.
+    /// Whether a store whose record says nothing has it on.
+    pub fn is_on_unless_said(self) -> bool {
+        match self {
+            Self::IncludeTransactions | Self::NewPatientsVisible => true,
+            Self::LocalProcurement => false,
+        }
+    }
+
+    /// The column of a store's record in which true says the other than what holds without it.
     pub fn column(self) -> &'static str {
         match self {
+            Self::LocalProcurement => ORDERS_LOCALLY,
             Self::IncludeTransactions => WITHHOLDS_TRANSACTIONS,
             Self::NewPatientsVisible => HIDES_NEW_PATIENTS,
         }

@@ -10,6 +10,7 @@
 //! | Central store: what hangs on a store | the store is active, a collector, or visible to a store that is active there | the store |
 //! | Patient: a patient and what hangs on it | as a name; the home store sees its patients without a join | the patient's id, as a name |
 //! | prescriptions, beside their store's own lane, while the preference shares them | as their patient, but not to a primary that does not see it | the patient, for its prescriptions |
+//! | purchase orders that the primary writes, beside their store's own lane | to the primary | all of them together |
 //! | Patient: a prescriber and what hangs on it | a record of [`PRESCRIBER_JOIN_TABLE`] makes it visible in a store that is active, or a collector, there; its home store sees it without, and a dispensary in which it has prescribed | the prescriber |
 //!
 //! All of it stands in one lane, [`Scope::Visible`](crate::scope::Scope::Visible), each row with its key; who reads the lane is given the
@@ -61,6 +62,8 @@ pub enum VisibleKey {
     Prescriber(RecordId),
     /// The prescriptions of a patient, where the preference shares them.
     Prescriptions(RecordId),
+    /// Purchase orders that the primary writes: it alone sees them so.
+    Orders,
 }
 
 impl VisibleKey {
@@ -92,11 +95,15 @@ impl VisibleKey {
             Self::Name(name) => format!("n{name}"),
             Self::Prescriber(prescriber) => format!("p{prescriber}"),
             Self::Prescriptions(patient) => format!("r{patient}"),
+            Self::Orders => "o".to_owned(),
         }
     }
 
     /// Reads what [`VisibleKey::to_text`] wrote.
     pub fn from_text(text: &str) -> Option<Self> {
+        if text == "o" {
+            return Some(Self::Orders);
+        }
         let (kind, id) = text.split_at_checked(1)?;
         let id = RecordId::new(id).ok()?;
         match kind {
@@ -116,6 +123,7 @@ impl fmt::Display for VisibleKey {
             Self::Name(name) => write!(formatter, "name {name}"),
             Self::Prescriber(prescriber) => write!(formatter, "prescriber {prescriber}"),
             Self::Prescriptions(patient) => write!(formatter, "prescriptions of {patient}"),
+            Self::Orders => formatter.write_str("orders of the primary"),
         }
     }
 }

@@ -9,8 +9,8 @@ use crate::world::{SiteId, World};
 /// 1. What was confirmed before the preference changed stays with its old owner (domain.md, the same place).
 /// 2. What was entered in supervisor mode is the primary's (seed 000, row "Purchase orders": "Except for centralised procurement
 ///    or supervisor-mode ordering").
-/// 3. While it is centralised all the others are the primary's, but those of a site that keeps local procurement (seed 000,
-///    "Centralised procurement").
+/// 3. While it is centralised all the others are the primary's, but those of a store for which its site keeps local procurement
+///    (seed 000, "Centralised procurement").
 /// 4. Else they are Store data: the site's where the store is active.
 ///
 /// # Errors
@@ -20,7 +20,7 @@ pub fn purchaser(world: &World, store: &str, purchase: &Purchase) -> Result<Site
     if let Some(site) = purchase.confirmed_before_on {
         return Ok(site);
     }
-    let keeps_local = world.procurement.is_centralised && world.procurement.local_sites.contains(&facts.active_site);
+    let keeps_local = world.procurement.is_centralised && world.procurement.local_stores.contains(store);
     if purchase.is_supervised {
         // "Supervisor mode lets the primary write orders of any store" (domain.md): orders, not the rest.
         if purchase.kind != PurchaseKind::Order || !world.procurement.has_supervisor_mode {

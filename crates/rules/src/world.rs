@@ -174,6 +174,6 @@ pub struct Procurement {
     pub has_centralised_payments: bool,
     /// The primary may enter orders for any store in supervisor mode.
     pub has_supervisor_mode: bool,
-    /// The sites that keep local procurement for the stores active there.
-    pub local_sites: BTreeSet<SiteId>,
+    /// The stores for which their sites keep local procurement.
+    pub local_stores: BTreeSet<String>,
 }

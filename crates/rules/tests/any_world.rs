@@ -74,7 +74,7 @@ fn world(dice: &mut Dice) -> World {
         is_centralised: dice.coin(),
         has_centralised_payments: dice.coin(),
         has_supervisor_mode: dice.coin(),
-        local_sites: dice.coin().then(|| dice.one(&sites)).into_iter().collect(),
+        local_stores: dice.coin().then(|| dice.one(STORES).to_owned()).into_iter().collect(),
     };
     world
 }

@@ -53,7 +53,7 @@ fn payments_have_a_preference_of_their_own() {
 #[test]
 fn a_site_that_keeps_local_procurement_is_closed_to_the_primary() {
     let mut world = centralised();
-    world.procurement.local_sites.insert(REMOTE_1);
+    world.procurement.local_stores.insert("B".to_owned());
     world.procurement.has_supervisor_mode = true;
 
     check(&world, &order("B"), &[2], &[1, 2]);

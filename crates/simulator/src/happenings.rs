@@ -323,6 +323,7 @@ impl World {
             self.change_home_merges()?;
             self.change_preferences()?;
             self.change_withholding()?;
+            self.change_procurement()?;
             self.judge()?;
             if self.strikes(Fault::Prune) {
                 self.prune()?;

@@ -25,6 +25,7 @@ pub mod mix;
 pub mod model;
 mod operators;
 mod oracle;
+mod procurement;
 pub mod random;
 pub mod run;
 mod settle;

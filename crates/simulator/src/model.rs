@@ -10,6 +10,8 @@ use protocol::entry::{Entry, Operation};
 use protocol::ids::{Hash, Position, SiteId};
 use protocol::row::{Row, Value};
 
+use crate::procurement::Orders;
+
 pub use device::{DeviceModel, Log};
 
 /// A record: the table's name and the id.
@@ -85,7 +87,11 @@ impl Change {
     /// The record afterwards.
     pub fn on(&self, before: Option<Columns>) -> Option<Columns> {
         match (self, before) {
-            (Self::Put(columns), _) => Some(columns.clone()),
+            // Who ordered stays under a put that does not say it.
+            (Self::Put(columns), before) => {
+                let ordered_by = before.and_then(|mut before| before.remove_entry("outpost_ordered_by"));
+                Some(ordered_by.into_iter().chain(columns.clone()).collect())
+            }
             (Self::Patch(patch), Some(mut columns)) => {
                 for (name, value) in patch {
                     if *value == Value::Null {
@@ -123,6 +129,8 @@ pub struct Model {
     pub central: BTreeMap<Key, Option<Columns>>,
     /// Central's head at its last commit.
     pub position: u64,
+    /// Who writes which order.
+    pub orders: Orders,
 }
 
 impl Model {

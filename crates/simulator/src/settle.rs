@@ -13,6 +13,7 @@ use crate::inspect::RecordRow;
 use crate::mix::Fault;
 use crate::model::{Columns, Expected, Key, Violation, violation};
 use crate::oracle::columns_at_central;
+use crate::procurement::Orders;
 use crate::visibility::Sight;
 use crate::work::{HOME_MERGES, LOCATION_MERGES};
 use crate::world::World;
@@ -260,7 +261,7 @@ impl World {
         Ok(step)
     }
 
-    /// What was left to be judged later is judged, and prescriptions of before are put where they are to be seen.
+    /// What was left to be judged later is judged, and prescriptions and orders of before are put where they are to be seen.
     fn judge_rest(&mut self) -> Result<(), Violation> {
         loop {
             let wall_ms = self.wall_ms(0);
@@ -273,6 +274,17 @@ impl World {
                         "10",
                         format!("central cannot share prescriptions though nothing is wrong: {error}"),
                     );
+                }
+            }
+        }
+        loop {
+            let wall_ms = self.wall_ms(0);
+            let Some(live) = &mut self.centre.live else { return violation("10", "central is not up") };
+            match live.store.batch(wall_ms, |batch| batch.route_orders_step(5)) {
+                Ok(Ok(true)) => self.after_commit()?,
+                Ok(Ok(false)) => break,
+                Ok(Err(error)) | Err(error) => {
+                    return violation("10", format!("central cannot route orders though nothing is wrong: {error}"));
                 }
             }
         }
@@ -346,7 +358,7 @@ impl World {
         let sites: Vec<_> = self.devices.iter().map(|device| device.site).collect();
         let primary = self.inspector.primary().or_else(|error| failed(error).map(|()| None))?;
         let has_dispensary = has_dispensary || primary == Some(site);
-        let sight = Sight::of(&records, &holders, primary, &sites);
+        let sight = Sight::of(&records, &holders, primary, &sites, &self.model.orders);
         let wrong = sight.wrong_reverse_joins();
         if !wrong.is_empty() {
             return violation("10", format!("central has other reverse joins than the rules ask for: {wrong:?}"));
@@ -490,7 +502,8 @@ impl World {
             if let Some(site) = self.devices.get(index).map(|device| device.site) {
                 keys.retain(|key| !self.reached_for.contains(&(site, key.clone())));
             }
-            for key in keys {
+            // Orders are written by others too.
+            for key in keys.into_iter().filter(|key| !Orders::is_order(key)) {
                 let is_store_data =
                     catalogue.table_by_name(&key.0).is_ok_and(|table| table.data_type() == DataType::Store);
                 if !is_store_data || waiting.contains(&key) || self.model.device(index).uncertain.contains(&key) {

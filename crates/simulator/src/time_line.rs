@@ -7,6 +7,7 @@ use crate::disk::DiskImage;
 use crate::happenings::late_store;
 use crate::mix::Fault;
 use crate::model::{Columns, Key, Version, Violation};
+use crate::procurement::Orders;
 use crate::work::central_edit;
 use crate::world::World;
 
@@ -19,6 +20,7 @@ pub struct CentreBackup {
     position: u64,
     records: Vec<(String, String)>,
     late_stores: u64,
+    orders: Orders,
 }
 
 impl World {
@@ -37,6 +39,7 @@ impl World {
                 position: self.model.position,
                 records: self.central_records.clone(),
                 late_stores: self.late_stores,
+                orders: self.model.orders.clone(),
             });
         }
         // Which of two devices counts is to be decided before: an operator who restores central has that in hand. What a central lost
@@ -56,6 +59,7 @@ impl World {
         self.model.versions = backup.versions;
         self.model.central = backup.central;
         self.model.position = backup.position;
+        self.model.orders = backup.orders;
         self.central_records = backup.records;
         // Of these central knows nothing any more, and their sites perhaps.
         self.doubtful_stores.extend((backup.late_stores..self.late_stores).map(late_store));

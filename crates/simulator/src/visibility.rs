@@ -13,6 +13,7 @@ use rules::{Made, MergeKind, NameJoin, Patient, Prescriber, Record};
 
 use crate::inspect::RecordRow;
 use crate::model::Key;
+use crate::procurement::Orders;
 use crate::random::Random;
 use crate::work::HOME_MERGES;
 
@@ -70,6 +71,7 @@ pub(crate) struct Sight {
     kept: BTreeMap<String, stays::Kept>,
     /// Names that central has as those of stores.
     names_of_stores: BTreeSet<String>,
+    orders: Orders,
 }
 
 impl Sight {
@@ -79,11 +81,13 @@ impl Sight {
         holders: &BTreeMap<String, SiteId>,
         primary: Option<SiteId>,
         sites: &[SiteId],
+        orders: &Orders,
     ) -> Self {
         let mut facts = rules::World::default();
         facts.sites.insert(rules::CENTRAL, rules::SiteKind::Standalone);
         facts.sites.extend(sites.iter().map(|site| (rules::SiteId(site.0), rules::SiteKind::Standalone)));
         facts.mirrored_primary = primary.map(|site| rules::SiteId(site.0));
+        facts.procurement = orders.facts();
         let (mut made, mut kept, mut names_of_stores) = (BTreeSet::new(), BTreeMap::new(), BTreeSet::new());
         for record in records {
             let Some(data) = &record.data else {
@@ -168,7 +172,7 @@ impl Sight {
             let unnamed = || store(format!("{UNNAMED}{id}"), rules::SiteId(site.0));
             facts.stores.entry(id.clone()).or_insert_with(unnamed);
         }
-        Self { facts, made, shared, kept, names_of_stores }
+        Self { facts, made, shared, kept, names_of_stores, orders: orders.clone() }
     }
 
     /// Reverse joins that central has and should not have, or the other way round.
@@ -204,6 +208,7 @@ impl Sight {
     /// Whether a site is to have a record that hangs on a name or a store; `None` for any other record.
     pub(crate) fn receives(&self, site: SiteId, key: &Key, data: &str) -> Option<bool> {
         let record = match key.0.as_str() {
+            _ if Orders::is_order(key) => self.orders.record(key, &self.facts)?,
             "store" => Record::StoreRecord { store: key.1.clone() },
             "item_store_join" => Record::ItemVisibility { store: text_in(data, "store_ID")? },
             "contact" => Record::NameJoin { name: text_in(data, "name_ID")? },
@@ -257,6 +262,11 @@ fn merge(kind: MergeKind, key: &Key, data: &str) -> Option<Record> {
     Some(Record::Merge { kind, from: key.1.clone(), into: text_in(data, "into_ID")? })
 }
 
+/// A store that is active at a site, of which nothing else matters.
+pub(crate) fn store_at(id: &str, site: SiteId) -> rules::Store {
+    store(format!("{UNNAMED}{id}"), rules::SiteId(site.0))
+}
+
 fn store(name: String, active_site: rules::SiteId) -> rules::Store {
     rules::Store {
         name,
@@ -283,7 +293,7 @@ fn is_derived(id: &str, name: &str, store: &str) -> bool {
 }
 
 /// A text of an object as central stores it: keys and values of this module have nothing to escape.
-fn text_in(data: &str, key: &str) -> Option<String> {
+pub(crate) fn text_in(data: &str, key: &str) -> Option<String> {
     let (_, rest) = data.split_once(&format!("\"{key}\":\""))?;
     rest.split_once('"').map(|(text, _)| text.to_owned())
 }

@@ -1,5 +1,6 @@
 //! What people at the sites do: bursts of edits to every kind of data that can be written, and now and then what must be refused.
 
+mod orders;
 mod patients;
 mod transfers;
 
@@ -17,6 +18,7 @@ use crate::mix::{Fault, Mix};
 use crate::model::Expected;
 use crate::random::Random;
 
+pub use orders::order_edits;
 pub use patients::{
     HOME_MERGES, LOCATION_MERGES, PATIENT_PREFIX, home_merge_edit, is_shared_by_other, patient_join_edit,
 };
@@ -114,6 +116,11 @@ impl Desk {
         if office.mix.has(Fault::Withholding) {
             for _ in 0..random.below(4) {
                 planned.push(self.of_transfer(office, random));
+            }
+        }
+        if office.mix.has(Fault::Procurement) {
+            for _ in 0..random.below(4) {
+                planned.push(Self::of_order(office, random));
             }
         }
         if office.mix.has(Fault::Messages) {
@@ -217,7 +224,7 @@ impl Desk {
 
     /// A header with its lines.
     fn document(&mut self, office: &Office<'_>, random: &mut Random, edits: &mut Vec<Edit>) {
-        let lines: Vec<&Table> = writable(office.catalogue).filter(|table| table.parent().is_some()).collect();
+        let lines: Vec<&Table> = writable(office).filter(|table| table.parent().is_some()).collect();
         let line = *random.pick(&lines);
         let header = header_of(office.catalogue, line);
         let store = store(office, random).to_owned();
@@ -232,7 +239,7 @@ impl Desk {
 
     fn put(&mut self, office: &Office<'_>, random: &mut Random, what: Option<(&Table, &str)>) -> Edit {
         let (table, store) = what.unwrap_or_else(|| {
-            let tables: Vec<&Table> = writable(office.catalogue).filter(|table| table.parent().is_none()).collect();
+            let tables: Vec<&Table> = writable(office).filter(|table| table.parent().is_none()).collect();
             (*random.pick(&tables), store(office, random))
         });
         let id = Self::fresh_id(office, random);
@@ -455,9 +462,12 @@ pub fn mode_edit(catalogue: &Catalogue, mix: &Mix, stores: &[String], random: &m
 }
 
 /// Tables of store data that a site writes.
-fn writable(catalogue: &Catalogue) -> impl Iterator<Item = &Table> {
-    catalogue.tables().filter(|table| {
-        table.data_type() == DataType::Store
+fn writable<'a>(office: &Office<'a>) -> impl Iterator<Item = &'a Table> {
+    // Who writes orders is not only who has the store.
+    let has_orders = !office.mix.has(Fault::Procurement);
+    office.catalogue.tables().filter(move |table| {
+        (has_orders || !table.name().starts_with("purchase_order"))
+            && table.data_type() == DataType::Store
             && table.is_supported()
             && table.name() != FOREIGN_TABLE
             && table.merges().is_none()

@@ -159,6 +159,17 @@ pub(super) fn store(value: &Value) -> String {
             _ => "nothing",
         },
     );
+    let procurement = &value["procurement"];
+    let orders = match (&procurement["is_centralised"], &procurement["is_kept_local"]) {
+        (Value::Bool(true), _) => {
+            "written by the primary, but for those that its site confirmed before (preference list)"
+        }
+        (_, Value::Bool(true)) => "written by its site, which keeps procurement (preference list)",
+        _ => "written as its other data, but for those that the primary confirmed",
+    };
+    if procurement["changes"] != 0 || procurement["is_centralised"] == true {
+        text += &fact("its orders", orders);
+    }
     let rows = items(value, "roles").iter().map(|role| {
         let waits = match role["rows_waiting"].as_u64() {
             Some(rows) => count(rows, "row", "rows"),

@@ -102,11 +102,13 @@ pub(super) fn done(request: &Request, done: &Done, form: Form, output: &mut dyn 
                 let state = match (&preference["is_on"], &preference["is_under_way"]) {
                     (Value::Bool(true), Value::Bool(true)) => "on, not yet for all of before",
                     (Value::Bool(true), _) => "on",
+                    (_, Value::Bool(true)) => "off, not yet for all of before",
                     _ => "off",
                 };
-                let off = items(preference, "off_in_stores").iter().map(plain).collect::<Vec<_>>();
+                let key = if preference["off_in_stores"].is_array() { "off_in_stores" } else { "on_in_stores" };
+                let others = items(preference, key).iter().map(plain).collect::<Vec<_>>();
                 let state =
-                    if off.is_empty() { state.to_owned() } else { format!("{state}, but in {}", off.join(", ")) };
+                    if others.is_empty() { state.to_owned() } else { format!("{state}, but in {}", others.join(", ")) };
                 vec![plain(&preference["preference"]), state, plain(&preference["meaning"])]
             });
             table(&["PREFERENCE", "IS", "ON MEANS THAT"], rows)

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use domain::catalogue::{DataType, Table};
 use domain::describe::MERGED_BY;
 use domain::merge::Alias;
+use domain::procurement::Purchaser;
 use domain::scope::Scope;
 use domain::store::NAME_TABLE;
 use domain::visibility::VisibleKey;
@@ -51,7 +52,10 @@ pub(super) fn explain(center: &Center, table: &str, id: &str) -> Result<Done, Ce
         "table": known.name(),
         "id": id,
         "type": data_type.as_str(),
-        "written_by": written_by(known, data_type, known.stays_with_central() && !explained.is_of_patient, &mirror),
+        "written_by": match explained.purchaser {
+            Some(purchaser) => ordered_by(purchaser, &mirror),
+            None => written_by(known, data_type, known.stays_with_central() && !explained.is_of_patient, &mirror),
+        },
         "goes_to": data_type.goes_to(),
         "is_supported": is_supported,
         "is_here": data.is_some(),
@@ -100,6 +104,12 @@ pub(super) fn explain_store(center: &Center, store: &str) -> Result<Done, Centra
         "holder": holder_json(explained.holder, &names),
         "roles": roles.collect::<Vec<_>>(),
         "withholds": explained.withheld.as_str(),
+        "procurement": {
+            "is_centralised": explained.procurement.is_centralised,
+            "is_kept_local": explained.procurement.is_kept_local,
+            "has_supervisor_mode": explained.procurement.has_supervisor_mode,
+            "changes": explained.procurement.changes,
+        },
     });
     add_kept(&mut told, &explained.kept);
     Ok(Done::ok(told))
@@ -144,12 +154,34 @@ fn written_by(table: &Table, data_type: DataType, stays_with_central: bool, mirr
     if !data_type.is_centrals() || stays_with_central {
         return data_type.written_by().to_owned();
     }
+    primary_now(mirror).unwrap_or_else(|| data_type.written_by().to_owned())
+}
+
+/// Who may write a purchase order, for people.
+fn ordered_by(purchaser: Purchaser, mirror: &Value) -> String {
+    match purchaser {
+        Purchaser::Store => "the site where the store is active".to_owned(),
+        Purchaser::Primary => {
+            let who = primary_now(mirror).unwrap_or_else(|| "central".to_owned());
+            format!("{who}: procurement is centralised (preference list), or was when the order was confirmed, or it was entered in supervisor mode")
+        }
+        Purchaser::NobodyUnsupervised => {
+            "nobody: the primary entered it in supervisor mode, which is switched off (preference list)".to_owned()
+        }
+        Purchaser::NobodyKeptLocal => {
+            "nobody: the primary entered it in supervisor mode, and the store's site keeps procurement (preference list)".to_owned()
+        }
+    }
+}
+
+/// Who is the primary; `None`: central.
+fn primary_now(mirror: &Value) -> Option<String> {
     let site = format!("site {} {}", mirror["primary"], mirror["name"].as_str().unwrap_or_default());
-    match mirror["phase"].as_str() {
-        Some("at the primary") => format!("the primary, {site}"),
-        Some("returning") => format!("the primary, {site}, until it has heard that central writes again"),
-        Some("filling") => format!("nobody, until {site} has read everything and is the primary"),
-        _ => data_type.written_by().to_owned(),
+    match mirror["phase"].as_str()? {
+        "at the primary" => Some(format!("the primary, {site}")),
+        "returning" => Some(format!("the primary, {site}, until it has heard that central writes again")),
+        "filling" => Some(format!("nobody, until {site} has read everything and is the primary")),
+        _ => None,
     }
 }
 
@@ -211,6 +243,7 @@ fn lane_json(lane: &LaneStanding, data_type: DataType) -> Value {
                      store, active or collector, in which patient {patient} is visible, or one that was merged with it"
                 )
             }
+            Some(VisibleKey::Orders) => "the primary of a mirrored system, which writes it, receives it".to_owned(),
             Some(key) => format!("sites that see {key} receive it"),
             None => "sites that see it receive it".to_owned(),
         },

@@ -9,7 +9,7 @@ use super::sites::record_id;
 use crate::center::Center;
 use crate::error::{CentralError, Exit};
 
-/// Stores that are named in a list as those where a preference is off, at most.
+/// Stores that are named in a list as those where a preference is otherwise, at most.
 const STORES_NAMED_MAX: u32 = 100;
 
 /// Switches a preference on or off.
@@ -75,13 +75,16 @@ pub(super) fn list(center: &Center) -> Result<Done, CentralError> {
         }));
     }
     for preference in StorePreference::ALL {
-        let off = center.read(move |reading| reading.stores_without(preference, STORES_NAMED_MAX))?;
+        let others = center.read(move |reading| reading.stores_that_say(preference, STORES_NAMED_MAX))?;
+        let others: Vec<&str> = others.iter().map(RecordId::as_str).collect();
+        let is_on = preference.is_on_unless_said();
+        let key = if is_on { "off_in_stores" } else { "on_in_stores" };
         preferences.push(json!({
             "preference": preference.as_str(),
-            "is_on": true,
+            "is_on": is_on,
             "is_under_way": false,
             "meaning": preference.meaning(),
-            "off_in_stores": off.iter().map(RecordId::as_str).collect::<Vec<_>>(),
+            key: others,
         }));
     }
     Ok(Done::ok(json!({ "preferences": preferences })))

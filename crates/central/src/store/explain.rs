@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use domain::catalogue::DataType;
 use domain::json;
 use domain::message::{Parties, Status};
+use domain::procurement::Purchaser;
 use domain::scope::Scope;
 use domain::visibility::{VisibleKey, is_join, joined_column};
 use protocol::ids::{OwnershipNumber, Position, RecordId, SiteId};
@@ -34,6 +35,8 @@ pub struct Explained {
     pub merged: Option<MergedRecord>,
     /// Whether it is the visibility of a patient.
     pub is_of_patient: bool,
+    /// Who writes it, if it is a purchase order or a line of one.
+    pub purchaser: Option<Purchaser>,
     /// The lanes that it stands in.
     pub lanes: Vec<LaneStanding>,
     /// Entries for it that are not part of the records.
@@ -108,7 +111,11 @@ impl Reading<'_> {
             "entry.table_name = ?1 AND entry.record = ?2",
         )?;
         let is_of_patient = self.is_join_of_patient(table, record.as_ref())?;
-        Ok(Explained { record, holder, message, merged, is_of_patient, lanes, kept })
+        let purchaser = match &record {
+            Some(record) => self.purchaser_of(table, record)?,
+            None => None,
+        };
+        Ok(Explained { record, holder, message, merged, is_of_patient, purchaser, lanes, kept })
     }
 
     fn is_join_of_patient(&mut self, table: &str, record: Option<&RecordRow>) -> Result<bool, StoreError> {

@@ -1,5 +1,6 @@
 //! What a store is to whom: who writes its data, what it is on which site, and what waits for whom.
 
+use domain::procurement::Procurement;
 use domain::scope::Scope;
 use domain::store::STORE_TABLE;
 use domain::withholding::Withheld;
@@ -25,6 +26,8 @@ pub struct StoreExplained {
     pub roles: Vec<StoreStanding>,
     /// What stays on its site.
     pub withheld: Withheld,
+    /// How its orders are procured.
+    pub procurement: Procurement,
     /// Entries of the site that holds it which are not part of the records.
     pub kept: KeptEntries,
 }
@@ -60,7 +63,8 @@ impl Reading<'_> {
         }
         let site: [Param<'_>; 1] = [holder.0.0.into()];
         let kept = self.kept_entries(&site, "waiting.site = ?1", "journal.site = ?1")?;
-        Ok(StoreExplained { is_here, holder, roles, withheld: self.withheld(store)?, kept })
+        let (withheld, procurement) = (self.withheld(store)?, self.procurement_of(store)?);
+        Ok(StoreExplained { is_here, holder, roles, withheld, procurement, kept })
     }
 
     /// Rows of a store's lane that a site has not shown that it has read, beside those that it wrote itself.

@@ -7,6 +7,7 @@ use domain::catalogue::Table;
 use domain::edit::{Edit, EditOp};
 use domain::json;
 use domain::judge::{Applied, Effect, Side, Verdict, judge};
+use domain::procurement::complete;
 use protocol::chain;
 use protocol::entry::{Entry, Operation};
 use protocol::ids::{OwnershipNumber, Sequence, SiteId};
@@ -175,6 +176,7 @@ impl Batch<'_> {
         let mut view = GroupView::new(self, place, &gone);
         // As on a device what cannot be accepted now is refused at once: whoever imports is there to hear it. The number that
         // the entry carries is the one that central holds the store under.
+        complete(catalogue, &mut view, &mut entry)?;
         let applied = match judge(catalogue, &mut view, Side::Device, site, &entry)? {
             Verdict::Accept(applied) => applied,
             Verdict::Refuse(refusal) => return Ok(Err(Reason::new(refusal.code.as_str(), &refusal.reason))),

@@ -35,6 +35,7 @@ mod origin;
 mod patients;
 mod prescribers;
 mod prescriptions;
+mod procurement;
 mod pruning;
 mod reading;
 mod receive;

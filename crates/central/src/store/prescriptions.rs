@@ -21,6 +21,7 @@ use sql::{Sql, SqlExt};
 
 use super::batch::Batch;
 use super::error::StoreError;
+use super::procurement::ORDERS_ROUTED_THROUGH;
 use super::reading::{Reading, RecordRow};
 use super::records::{Key, LaneRow, damaged_record};
 use super::text;
@@ -66,6 +67,7 @@ impl Batch<'_> {
             Some(preference @ Preference::PrescriptionsWhereVisible) => {
                 self.share_prescriptions(preference.is_on(table, row))
             }
+            Some(Preference::CentralisedProcurement | Preference::SupervisorOrders) => self.route_orders_anew(),
             None => Ok(()),
         }
     }
@@ -262,7 +264,7 @@ impl Batch<'_> {
     }
 
     /// Puts a record into the common lane at its head, with a key, or as gone.
-    fn put_shared(&mut self, number: i64, key: Option<&VisibleKey>) -> Result<(), StoreError> {
+    pub(super) fn put_shared(&mut self, number: i64, key: Option<&VisibleKey>) -> Result<(), StoreError> {
         let lanes = self.lanes_of(number)?;
         let before = self.shared_lane(&lanes)?.cloned();
         if let Some(key) = key {
@@ -300,6 +302,7 @@ impl Reading<'_> {
     pub fn is_under_way(&mut self, preference: Preference) -> Result<bool, StoreError> {
         let name = match preference {
             Preference::PrescriptionsWhereVisible => ROUTED_THROUGH,
+            Preference::CentralisedProcurement | Preference::SupervisorOrders => ORDERS_ROUTED_THROUGH,
         };
         let sql = "SELECT value FROM counter WHERE name = ?1";
         Ok(self.sql.query_integer(sql, &[name.into()])?.is_some())

@@ -107,6 +107,7 @@ impl Batch<'_> {
     ) -> Result<i64, StoreError> {
         let table = self.catalogue.table_or_stand_in(&key.0);
         self.share_header_first(&table, applied)?;
+        self.route_order_first(&table, applied)?;
         let position = self.state.next_position().0;
         let data = applied.row.as_ref().map(|row| json::row_to_json(&table, &key.1, row));
         let parent_table = applied.parent.as_ref().map(|(parent, _)| self.catalogue.table_name(parent));
@@ -176,6 +177,7 @@ impl Batch<'_> {
         }
         self.follow_visibility(&table, &key.1, applied.row.as_ref())?;
         self.follow_prescription_lines(&table, &key.1, applied.row.as_ref(), &lanes)?;
+        self.follow_order_lines(&table, &key.1, applied, &lanes)?;
         // The record has left these scopes: their sites are told that it is gone there.
         for before in lanes.iter().filter(|lane| !lane.is_tombstone && !scopes.contains(&lane.scope)) {
             let place = LanePlace { scope: before.scope, position, is_tombstone: true, echo: None };

@@ -95,7 +95,10 @@ impl Batch<'_> {
         row: Option<&Row>,
     ) -> Result<(), StoreError> {
         match table.name() {
-            STORE_TABLE => self.follow_store_name(id, row.and_then(|row| name_of_store(table, row)).as_ref()),
+            STORE_TABLE => {
+                self.follow_local_procurement(table, id, row)?;
+                self.follow_store_name(id, row.and_then(|row| name_of_store(table, row)).as_ref())
+            }
             PREFERENCE_TABLE => self.follow_preference(table, id, row),
             JOIN_TABLE => self.follow_join(id, row.and_then(|row| Join::of(table, row)).as_ref()),
             PRESCRIBER_JOIN_TABLE => self.follow_prescriber_join(id, row.and_then(|row| Join::of(table, row)).as_ref()),
@@ -221,7 +224,7 @@ impl Batch<'_> {
         match key {
             VisibleKey::Name(name) => self.look_again_at_name(site, name),
             VisibleKey::Prescriber(prescriber) => self.look_again_at_prescriber(site, prescriber),
-            VisibleKey::Store(_) | VisibleKey::Prescriptions(_) => self.look_again(site, key),
+            VisibleKey::Store(_) | VisibleKey::Prescriptions(_) | VisibleKey::Orders => self.look_again(site, key),
         }
     }
 
@@ -237,6 +240,8 @@ impl Batch<'_> {
             VisibleKey::Store(store) => self.sees_store(site, store)?,
             // They follow their patient.
             VisibleKey::Prescriptions(patient) => return self.look_again(site, &VisibleKey::Name(patient.clone())),
+            // The primary sees them, which is given everything.
+            VisibleKey::Orders => return Ok(()),
         };
         self.note_sight(site, key, sees)?;
         match key {

@@ -30,15 +30,16 @@ impl Batch<'_> {
         store: &RecordId,
         is_on: bool,
     ) -> Result<bool, StoreError> {
-        self.set_in_store(store, preference.column(), !is_on, &|batch, stores, row| {
-            if !is_dispensary(stores, row) {
+        let is_set = is_on != preference.is_on_unless_said();
+        self.set_in_store(store, preference.column(), is_set, &|batch, stores, row| {
+            if preference != StorePreference::LocalProcurement && !is_dispensary(stores, row) {
                 let what =
                     format!("store {store} is no dispensary (store_mode), and {} speaks of these", preference.as_str());
                 return Err(StoreError::refused("not_a_dispensary", &what));
             }
             match preference {
                 StorePreference::IncludeTransactions => batch.refuse_active_on_central(store),
-                StorePreference::NewPatientsVisible => Ok(()),
+                StorePreference::NewPatientsVisible | StorePreference::LocalProcurement => Ok(()),
             }
         })
     }
@@ -99,21 +100,21 @@ impl Reading<'_> {
         Ok(row.map(|row| Withheld::of(stores, &row)).unwrap_or_default())
     }
 
-    /// The stores that have a preference switched off, by id, at most so many.
+    /// The stores whose records say of a preference the other than what holds without them, by id, at most so many.
     ///
     /// # Errors
     /// [`StoreError::Sql`], [`StoreError::Damaged`].
-    pub fn stores_without(&mut self, preference: StorePreference, limit: u32) -> Result<Vec<RecordId>, StoreError> {
-        let mut off = Vec::new();
+    pub fn stores_that_say(&mut self, preference: StorePreference, limit: u32) -> Result<Vec<RecordId>, StoreError> {
+        let mut found = Vec::new();
         self.sql.query(
             "SELECT id FROM record WHERE table_name = ?1 AND data LIKE ?2 ORDER BY id LIMIT ?3",
             &[STORE_TABLE.into(), Param::Text(&format!("%\"{}\":true%", preference.column())), limit.into()],
             &mut |row| {
-                off.push(text::record_id(row, 0)?);
+                found.push(text::record_id(row, 0)?);
                 Ok(ControlFlow::Continue(()))
             },
         )?;
-        Ok(off)
+        Ok(found)
     }
 
     fn record_of_store(&mut self, stores: &Table, store: &RecordId) -> Result<Option<Row>, StoreError> {

@@ -91,6 +91,8 @@ refusal_codes! {
     HomeTransfer = "home_transfer",
     /// On a device: a line that central has, under a header that stays there.
     HeaderStays = "header_stays",
+    /// A purchase order, or a line of one, that another site writes: the primary, or the store's site.
+    NotPurchaser = "not_purchaser",
     /// A column that central alone sets.
     CentralColumn = "central_column",
     /// What hangs on a patient would hang on a name that is none.
@@ -135,7 +137,7 @@ impl Refusal {
 
     /// Whether others may write the record, and the author not.
     pub(super) fn is_for_want_of_right(&self) -> bool {
-        matches!(self.code, RefusalCode::CentralData | RefusalCode::NotHomeSite)
+        matches!(self.code, RefusalCode::CentralData | RefusalCode::NotHomeSite | RefusalCode::NotPurchaser)
     }
 
     /// What the other entries of a refused group get.

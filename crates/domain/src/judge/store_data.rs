@@ -5,10 +5,12 @@ use protocol::row::Row;
 
 use super::{Applied, Case, Effect, Found, Header, Holding, Refusal, RefusalCode, Side, Verdict, View};
 use crate::catalogue::KeyError;
+use crate::procurement::Procurement;
 use crate::scope::Scope;
+use crate::visibility::VisibleKey;
 
 /// Either a part of the answer, or the answer.
-type Step<T, E> = Result<Result<T, Verdict>, E>;
+pub(super) type Step<T, E> = Result<Result<T, Verdict>, E>;
 
 impl Case<'_> {
     /// `found` and `after` have the columns' numbers; a patch or delete of what is not here does not come this far.
@@ -18,16 +20,20 @@ impl Case<'_> {
         found: &Found,
         after: Option<Row>,
     ) -> Result<Verdict, V::Error> {
+        let before = match found {
+            Found::Here { row, .. } => Some(row),
+            Found::Unknown | Found::Deleted { .. } => None,
+        };
         let stored = match self.stored_store(found) {
             None => None,
-            Some(store) => match self.held(view, store)? {
+            Some(store) => match self.held(view, store, before, after.as_ref())? {
                 Ok(held) => Some(held),
                 Err(refused) => return Ok(refused),
             },
         };
         match after {
-            Some(row) => self.judge_write(view, stored, row),
-            None => Ok(self.judge_delete(found, stored)),
+            Some(row) => self.judge_write(view, stored, before, row),
+            None => Ok(self.judge_delete(before, stored)),
         }
     }
 
@@ -43,18 +49,21 @@ impl Case<'_> {
     }
 
     /// A line may be deleted when its header is gone: the store kept beside it decides.
-    fn judge_delete(&self, found: &Found, stored: Option<Held>) -> Verdict {
+    fn judge_delete(&self, before: Option<&Row>, stored: Option<Held>) -> Verdict {
         let Some(held) = stored else {
             return Verdict::Refuse(self.refuse(RefusalCode::StoreMissing, "is here without a store"));
         };
-        let parent = match found {
-            Found::Here { row, .. } => self.parent(row),
-            Found::Unknown | Found::Deleted { .. } => None,
-        };
+        let parent = before.and_then(|row| self.parent(row));
         Verdict::Accept(held.written(None, parent))
     }
 
-    fn judge_write<V: View>(&self, view: &mut V, mut held: Option<Held>, row: Row) -> Result<Verdict, V::Error> {
+    fn judge_write<V: View>(
+        &self,
+        view: &mut V,
+        mut held: Option<Held>,
+        before: Option<&Row>,
+        row: Row,
+    ) -> Result<Verdict, V::Error> {
         let is_new = held.is_none();
         let refused = |code, what: &str| Ok(Verdict::Refuse(self.refuse(code, what)));
         if let Some(own) = self.table.store_of(&self.entry.record, &row) {
@@ -72,7 +81,7 @@ impl Case<'_> {
                 }
                 Some(_) => {}
                 // Asked before the header, so that who holds no store cannot make central wait.
-                None => match self.held(view, own)? {
+                None => match self.held(view, own, before, Some(&row))? {
                     Ok(own) => held = Some(own),
                     Err(verdict) => return Ok(verdict),
                 },
@@ -91,11 +100,29 @@ impl Case<'_> {
                 return refused(RefusalCode::HeaderStoreDiffers, &what);
             }
             (Some(held), _) => held,
-            (None, Some(of_header)) => match self.held(view, of_header)? {
+            (None, Some(of_header)) => match self.held(view, of_header, before, Some(&row))? {
                 Ok(held) => held,
                 Err(verdict) => return Ok(verdict),
             },
             (None, None) => return refused(RefusalCode::StoreMissing, "has neither a store nor a header"),
+        };
+        let held = match self.ordering(view, &held.store, before, Some(&row))? {
+            None => held,
+            Some(ordering) => {
+                if let Some(refusal) = self.says_wrong_purchaser(&ordering, before, &row) {
+                    return Ok(Verdict::Refuse(refusal));
+                }
+                let is_by_primary = self.is_the_primarys(&ordering, &row);
+                if self.table.parent().is_none() {
+                    Held { is_by_primary, ..held }
+                } else {
+                    // A line may go to an order that another site writes.
+                    match self.held(view, held.store, None, Some(&row))? {
+                        Ok(held) => held,
+                        Err(refused) => return Ok(refused),
+                    }
+                }
+            }
         };
         let parent = self.parent(&row);
         Ok(Verdict::Accept(held.written(Some(row), parent)))
@@ -136,11 +163,34 @@ impl Case<'_> {
         }
     }
 
-    /// That the author holds a store, and under which number.
-    fn held<V: View>(&self, view: &mut V, store: RecordId) -> Step<Held, V::Error> {
+    /// That the author may write a record of a store, and under which number. `before` and `after`: the record, each where it is here then.
+    fn held<V: View>(
+        &self,
+        view: &mut V,
+        store: RecordId,
+        before: Option<&Row>,
+        after: Option<&Row>,
+    ) -> Step<Held, V::Error> {
+        match self.ordering(view, &store, before, after)? {
+            None => self.held_by_site(view, store, None),
+            Some(ordering) => self.held_order(view, store, &ordering),
+        }
+    }
+
+    /// That the author holds a store, and under which number. `procurement`: of an order.
+    pub(super) fn held_by_site<V: View>(
+        &self,
+        view: &mut V,
+        store: RecordId,
+        procurement: Option<Procurement>,
+    ) -> Step<Held, V::Error> {
         let refused = |code, what: &str| Ok(Err(Verdict::Refuse(self.refuse(code, what))));
         let author = self.author;
-        match view.holding(&store)? {
+        let numbered = |holding: Holding| match procurement {
+            Some(procurement) => Holding { ownership: procurement.number(holding.ownership), ..holding },
+            None => holding,
+        };
+        match view.holding(&store)?.map(numbered) {
             None => {
                 let what = format!("belongs to store {store}, which site {author} does not hold");
                 refused(RefusalCode::NotStoreHolder, &what)
@@ -151,7 +201,7 @@ impl Case<'_> {
             }
             Some(holding) => Ok(match self.wrong_number("store", store.as_str(), holding) {
                 Some(refusal) => Err(Verdict::Refuse(refusal)),
-                None => Ok(Held { store, ownership: holding.ownership }),
+                None => Ok(Held { store, ownership: holding.ownership, is_by_primary: false }),
             }),
         }
     }
@@ -180,18 +230,26 @@ impl Case<'_> {
 }
 
 /// A store that the author may write, and the number under which.
-struct Held {
+pub(super) struct Held {
     store: RecordId,
     ownership: OwnershipNumber,
+    /// The primary writes it, and receives it beside those who receive the store's data.
+    is_by_primary: bool,
 }
 
 impl Held {
+    /// An order that the primary writes.
+    pub(super) fn by_primary(store: RecordId, ownership: OwnershipNumber) -> Self {
+        Self { store, ownership, is_by_primary: true }
+    }
+
     fn written(self, row: Option<Row>, parent: Option<(TableRef, RecordId)>) -> Applied {
+        let primarys = self.is_by_primary.then_some(Scope::Visible);
         Applied {
             effect: Effect::Write,
             row,
-            scopes: vec![Scope::Store(self.store.clone())],
-            visible_key: None,
+            scopes: std::iter::once(Scope::Store(self.store.clone())).chain(primarys).collect(),
+            visible_key: self.is_by_primary.then_some(VisibleKey::Orders),
             store: Some(self.store),
             parent,
             ownership: self.ownership,

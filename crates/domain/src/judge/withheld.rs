@@ -26,6 +26,10 @@ impl Case<'_> {
             return Ok(verdict);
         }
         let Verdict::Accept(applied) = verdict else { return Ok(verdict) };
+        // What the primary writes for a store is no data that stays on a site.
+        if applied.visible_key.is_some() {
+            return Ok(Verdict::Accept(applied));
+        }
         let is_private = self.is_withheld(view, found, &applied)?;
         let applied = Applied { is_private, ..applied };
         Ok(match self.header_that_stays(view, found, &applied)? {

@@ -7,6 +7,7 @@ use protocol::ids::{Hash, Position};
 use crate::inspect::JournalRow;
 use crate::mix::Fault;
 use crate::model::{Key, Version, Violation, violation};
+use crate::procurement::Orders;
 use crate::work::PATIENT_PREFIX;
 use crate::world::World;
 
@@ -36,10 +37,34 @@ impl World {
             Err(error) => return violation("3", format!("central's store cannot be read: {error}")),
         };
         for journal in journals.iter().filter(|journal| journal.site.0 > 1) {
+            let before = self.judged_of(journal);
             self.check_journal_at_central(journal, is_start)?;
+            self.check_accepted_orders(journal, before)?;
         }
         self.check_forks()?;
         self.note_versions()
+    }
+
+    fn judged_of(&mut self, journal: &JournalRow) -> u64 {
+        let logs = self.model.of_site(journal.site).filter_map(|device| device.log_of(journal.id));
+        logs.map(|(_, log)| log.judged).max().unwrap_or(0)
+    }
+
+    /// What central has accepted of orders since it had judged so far was its author's to write.
+    fn check_accepted_orders(&mut self, journal: &JournalRow, before: u64) -> Result<(), Violation> {
+        if !self.mix.has(Fault::Procurement) || self.mix.has(Fault::CentralSetBack) {
+            return Ok(());
+        }
+        let logs = self.model.of_site(journal.site).filter_map(|device| device.log_of(journal.id));
+        let Some((_, log)) = logs.into_iter().find(|(_, log)| !log.is_elsewhere && log.judged > before) else {
+            return Ok(());
+        };
+        let is_accepted = |sequence: &u64| !log.refused.contains(sequence);
+        let entries = (before + 1..=log.judged).filter(is_accepted).filter_map(|sequence| log.entry(sequence));
+        let entries: Vec<_> = entries.filter(|entry| Orders::is_order(&entry.key)).cloned().collect();
+        entries
+            .into_iter()
+            .try_for_each(|entry| self.check_order(journal.site, &entry.key, &entry.change, entry.header.as_ref()))
     }
 
     /// A journal at central is what some device has, entry by entry.
@@ -140,6 +165,7 @@ impl World {
             let key = (record.table, record.id);
             let version = Version { position: Position(record.position), data: record.data };
             self.check_transfers(&key, &version)?;
+            self.model.orders.note(&key, version.data.as_deref());
             self.model.versions.entry(key).or_default().push(version);
         }
         self.model.position = position;

@@ -15,6 +15,7 @@ use crate::device::Role;
 use crate::happenings::late_store;
 use crate::mix::Fault;
 use crate::model::{Key, Violation, violation};
+use crate::procurement::Orders;
 use crate::work::is_shared_by_other;
 use crate::world::World;
 
@@ -114,10 +115,12 @@ impl World {
                 if model.has_lost(&key) {
                     continue;
                 }
-                // Another site's prescription may be taken away again, before its lines: only what comes, comes behind its header.
-                if is_shared_by_other(device.site, &key.1) {
+                // Another site's prescription, or an order, may be taken away again, before its lines: only what comes, comes behind its header.
+                if is_shared_by_other(device.site, &key.1) || Orders::is_order(&key) {
                     let is_new = !model.shared_lines.contains(&line.id) && !model.is_other_time_line;
-                    if found.is_none() && is_new && self.is_at_central(&key) {
+                    // What the site deletes is at central until that is through.
+                    let is_deleted_here = model.is_unsettled(&key) || model.by_key.contains_key(&key) && !is_kept;
+                    if found.is_none() && is_new && !is_deleted_here && self.is_at_central(&key) {
                         early.push((line.id.clone(), key.1));
                     }
                     shared_lines.insert(line.id);

@@ -7,6 +7,7 @@ use outpost::local_copy::RecordView;
 use protocol::ids::RecordId;
 
 use crate::model::{Key, Violation, violation};
+use crate::procurement::Orders;
 use crate::visibility::Sight;
 use crate::world::World;
 
@@ -44,7 +45,9 @@ impl World {
         let Some(device) = self.devices.get(index) else { return Ok(()) };
         let key = (table.name().to_owned(), item.id.clone());
         let was_refused = self.model.devices.get(index).is_some_and(|model| model.by_key.contains_key(&key));
+        // An order that its site may write no more stays: central would refuse it.
         if table.merges().is_some()
+            || Orders::is_order(&key)
             || was_refused
             || self.model.devices.get(index).is_some_and(|model| model.uncertain.contains(&key))
         {

@@ -17,6 +17,7 @@ mod origin;
 mod patients;
 mod prescribers;
 mod prescriptions;
+mod procurement;
 mod receiving;
 mod scopes;
 mod sites;

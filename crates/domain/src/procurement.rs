@@ -1,0 +1,300 @@
+//! Who writes the purchase orders of a store (`domain.md`, "Centralised procurement"; seed 000, the same).
+//!
+//! | the order | is written by |
+//! | --- | --- |
+//! | is confirmed | who confirmed it, as [`ORDERED_BY_COLUMN`] says; where it says nothing, procurement had never changed hands: the site where its store is active |
+//! | was entered by the primary in supervisor mode | the primary, as long as that is on, and its site does not keep procurement |
+//! | any other, while procurement is centralised | the primary, but for a store whose site keeps procurement ([`ORDERS_LOCALLY`]) |
+//! | any other | the site where its store is active |
+//!
+//! What was confirmed so stays with its old owner when procurement changes hands; what was not goes to the new one, and what the old one
+//! has not sent of it is set aside. Lines are written by who writes their order.
+//!
+//! Each change is counted, in the record that says it ([`CHANGES_COLUMN`]). What is written of an order carries the number of its writer's
+//! grant with that count above its lower bits, as a patient's does with its transfers ([`home_transfer`](crate::home_transfer)): what was
+//! recorded before a change opens nothing after it, also when procurement comes back.
+
+use protocol::entry::{Entry, Operation};
+use protocol::ids::{OwnershipNumber, RecordId, TableRef};
+use protocol::row::{ColumnRef, Row, Value};
+
+use crate::apply::apply;
+use crate::catalogue::{Catalogue, Table};
+use crate::home_transfer::{TRANSFERS_MAX, number_of};
+use crate::judge::{Found, View};
+use crate::preference::{PREFERENCE_TABLE, Preference};
+use crate::store::{STORE_TABLE, says};
+
+/// The table of purchase orders, under mSupply's name.
+pub const ORDER_TABLE: &str = "purchase_order";
+/// The table of their lines, under mSupply's name.
+pub const ORDER_LINE_TABLE: &str = "purchase_order_line";
+/// Column of an order that says who ordered: `primary` or `store`, of one that is confirmed, or `supervisor`. The edit that confirms the
+/// order says it, once procurement ever changed hands; that of supervisor mode the primary's first edit.
+pub const ORDERED_BY_COLUMN: &str = "outpost_ordered_by";
+/// Column of a store's record: true lets its site keep procurement.
+pub const ORDERS_LOCALLY: &str = "outpost_orders_locally";
+/// Column of the record of [`Preference::CentralisedProcurement`], and of a store's record, that counts the changes of what it says about
+/// procurement. Central alone sets it.
+pub const CHANGES_COLUMN: &str = "outpost_procurement_changes";
+
+/// The column of an order with its state, and the states in which it is confirmed (mSupply: `cn`; `fn` once everything came).
+const STATUS_COLUMN: &str = "status";
+const CONFIRMED: [&str; 2] = ["cn", "fn"];
+
+/// Who ordered, as an order says it ([`ORDERED_BY_COLUMN`]).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OrderedBy {
+    /// The site where its store is active.
+    Store,
+    /// The primary.
+    Primary,
+    /// The primary, in supervisor mode.
+    Supervisor,
+}
+
+impl OrderedBy {
+    /// Every one.
+    const ALL: [Self; 3] = [Self::Store, Self::Primary, Self::Supervisor];
+
+    /// The word in the column.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Store => "store",
+            Self::Primary => "primary",
+            Self::Supervisor => "supervisor",
+        }
+    }
+
+    /// What an order says.
+    pub fn of(row: &Row) -> Option<Self> {
+        match row.value(&ColumnRef::Named(ORDERED_BY_COLUMN.to_owned())) {
+            Some(Value::Text(said)) => Self::ALL.into_iter().find(|by| by.as_str() == said),
+            _ => None,
+        }
+    }
+}
+
+/// How a store's orders are procured at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Procurement {
+    /// The primary writes the orders of this store.
+    pub is_centralised: bool,
+    /// The store's site keeps procurement for itself, whatever the preference says.
+    pub is_kept_local: bool,
+    /// The primary may enter orders in supervisor mode.
+    pub has_supervisor_mode: bool,
+    /// How often any of it changed for this store, but for supervisor mode.
+    pub changes: u32,
+}
+
+/// Who writes an order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purchaser {
+    /// The site where its store is active.
+    Store,
+    /// The primary server.
+    Primary,
+    /// Nobody: the primary entered it in supervisor mode, which is off.
+    NobodyUnsupervised,
+    /// Nobody: the primary entered it in supervisor mode, and the store's site keeps procurement by now.
+    NobodyKeptLocal,
+}
+
+impl Procurement {
+    /// Of a store, by the records that are here. What is not here says nothing.
+    ///
+    /// # Errors
+    /// The view's own.
+    pub fn of_store<V: View>(catalogue: &Catalogue, view: &mut V, store: &RecordId) -> Result<Self, V::Error> {
+        Self::by_records(catalogue, store, &mut |table, id| {
+            Ok(match view.record(table.reference(), id)? {
+                Found::Here { row, .. } => Some(table.canonical(row)),
+                Found::Unknown | Found::Deleted { .. } => None,
+            })
+        })
+    }
+
+    /// The same where there is no view: `row_of` reads a record, in the columns that the catalogue numbers.
+    ///
+    /// # Errors
+    /// Those of `row_of`.
+    pub fn by_records<E>(
+        catalogue: &Catalogue,
+        store: &RecordId,
+        row_of: &mut dyn FnMut(&Table, &RecordId) -> Result<Option<Row>, E>,
+    ) -> Result<Self, E> {
+        let (Ok(preferences), Ok(stores)) =
+            (catalogue.table_by_name(PREFERENCE_TABLE), catalogue.table_by_name(STORE_TABLE))
+        else {
+            return Ok(Self::default());
+        };
+        let centralised = row_of(preferences, &Preference::CentralisedProcurement.id())?;
+        let supervised = row_of(preferences, &Preference::SupervisorOrders.id())?;
+        let of_store = row_of(stores, store)?;
+        let is_kept_local = of_store.as_ref().is_some_and(|row| says(stores, row, ORDERS_LOCALLY));
+        let is_on = Preference::CentralisedProcurement.is_on(preferences, centralised.as_ref());
+        let count = |row: Option<&Row>| row.map_or(0, changes_of);
+        Ok(Self {
+            is_centralised: is_on && !is_kept_local,
+            is_kept_local: is_on && is_kept_local,
+            has_supervisor_mode: Preference::SupervisorOrders.is_on(preferences, supervised.as_ref()),
+            changes: (count(centralised.as_ref()) + count(of_store.as_ref())).min(TRANSFERS_MAX),
+        })
+    }
+
+    /// Who writes an order of the store; `None`: one of which nothing is known, or that is to be made.
+    pub fn purchaser(&self, orders: &Table, order: Option<&Row>) -> Purchaser {
+        let is_confirmed = order.is_some_and(|row| is_confirmed(orders, row));
+        match (order.and_then(OrderedBy::of), is_confirmed) {
+            (Some(OrderedBy::Primary | OrderedBy::Supervisor), true) => Purchaser::Primary,
+            (Some(OrderedBy::Store) | None, true) => Purchaser::Store,
+            (Some(OrderedBy::Supervisor), false) => self.supervised(),
+            (Some(OrderedBy::Primary | OrderedBy::Store) | None, false) if self.is_centralised => Purchaser::Primary,
+            (Some(OrderedBy::Primary | OrderedBy::Store) | None, false) => Purchaser::Store,
+        }
+    }
+
+    /// Who writes an order that the primary entered in supervisor mode and that is not confirmed.
+    pub(crate) fn supervised(&self) -> Purchaser {
+        if self.is_kept_local {
+            Purchaser::NobodyKeptLocal
+        } else if self.has_supervisor_mode {
+            Purchaser::Primary
+        } else {
+            Purchaser::NobodyUnsupervised
+        }
+    }
+
+    /// The number under which an order is written by whoever has `grant`.
+    pub fn number(&self, grant: OwnershipNumber) -> OwnershipNumber {
+        number_of(grant, self.changes)
+    }
+
+    /// What an order has to say of who ordered after an edit by `purchaser`. `says`: what the edit would have it say.
+    pub(crate) fn has_to_say(
+        &self,
+        orders: &Table,
+        purchaser: Option<Purchaser>,
+        before: Option<&Row>,
+        after: &Row,
+        says: Option<OrderedBy>,
+    ) -> Option<OrderedBy> {
+        let (was, was_confirmed) =
+            (before.and_then(OrderedBy::of), before.is_some_and(|row| is_confirmed(orders, row)));
+        let is_by_primary = purchaser == Some(Purchaser::Primary);
+        // Of a new one the primary may say so at once: that is supervisor mode.
+        let is_supervised = before.is_none() && says == Some(OrderedBy::Supervisor) && is_by_primary;
+        if was == Some(OrderedBy::Supervisor) || is_supervised {
+            return Some(OrderedBy::Supervisor);
+        }
+        if self.changes > 0 && !was_confirmed && is_confirmed(orders, after) {
+            return Some(if is_by_primary { OrderedBy::Primary } else { OrderedBy::Store });
+        }
+        was
+    }
+}
+
+/// Whether a table is that of orders, or of their lines.
+pub fn is_of_orders(table: &Table) -> bool {
+    matches!(table.name(), ORDER_TABLE | ORDER_LINE_TABLE) && matches!(table.reference(), TableRef::Known(_))
+}
+
+/// Whether an order is confirmed, by its state.
+pub fn is_confirmed(orders: &Table, row: &Row) -> bool {
+    let status = row.value(&orders.column_ref(STATUS_COLUMN));
+    matches!(status, Some(Value::Text(status)) if CONFIRMED.contains(&status.as_str()))
+}
+
+/// How the orders of a store are procured, and who writes one that is here, or a line of one; `None` of a line whose order is not here.
+/// `table` is one of [`is_of_orders`].
+///
+/// # Errors
+/// The view's own.
+pub fn of_record<V: View>(
+    catalogue: &Catalogue,
+    view: &mut V,
+    table: &Table,
+    store: &RecordId,
+    row: &Row,
+) -> Result<(Procurement, Option<Purchaser>), V::Error> {
+    let procurement = Procurement::of_store(catalogue, view, store)?;
+    let Ok(orders) = catalogue.table_by_name(ORDER_TABLE) else { return Ok((procurement, None)) };
+    if table.name() == ORDER_TABLE {
+        return Ok((procurement, Some(procurement.purchaser(orders, Some(row)))));
+    }
+    let Some(Ok(header)) = table.header_of(row) else { return Ok((procurement, None)) };
+    let purchaser = match view.record(orders.reference(), &header)? {
+        Found::Here { row, .. } => Some(procurement.purchaser(orders, Some(&orders.canonical(row)))),
+        Found::Unknown | Found::Deleted { .. } => None,
+    };
+    Ok((procurement, purchaser))
+}
+
+/// Has an edit that confirms an order say who ordered, as [`ORDERED_BY_COLUMN`] wants it: an application need not know.
+///
+/// # Errors
+/// The view's own.
+pub fn complete<V: View>(catalogue: &Catalogue, view: &mut V, entry: &mut Entry) -> Result<(), V::Error> {
+    let Some(orders) = catalogue.table(&entry.table).filter(|table| table.name() == ORDER_TABLE) else { return Ok(()) };
+    let operation = match &entry.operation {
+        Operation::Put(row) => Operation::Put(orders.canonical(row.clone())),
+        Operation::Patch(row) => Operation::Patch(orders.canonical(row.clone())),
+        Operation::Delete => return Ok(()),
+    };
+    let found = match view.record(orders.reference(), &entry.record)? {
+        Found::Here { row, store } => Found::Here { row: orders.canonical(row), store },
+        other => other,
+    };
+    let before = match &found {
+        Found::Here { row, .. } => Some(row),
+        Found::Unknown | Found::Deleted { .. } => None,
+    };
+    let names_it = |row: &Row| row.value(&ColumnRef::Named(ORDERED_BY_COLUMN.to_owned())).is_some();
+    let (Operation::Put(given) | Operation::Patch(given)) = &operation else { return Ok(()) };
+    let Some(after) = apply(&found, &operation).filter(|_| !names_it(given)) else { return Ok(()) };
+    let Some(Ok(store)) = orders.store_of(&entry.record, &after) else { return Ok(()) };
+    let procurement = Procurement::of_store(catalogue, view, &store)?;
+    let says = OrderedBy::of(&after);
+    let purchaser = procurement.purchaser(orders, before);
+    let has_to_say = procurement.has_to_say(orders, Some(purchaser), before, &after, says);
+    let Some(said) = has_to_say.filter(|_| has_to_say != says) else { return Ok(()) };
+    let mut columns = given.columns().to_vec();
+    columns.push((ColumnRef::Named(ORDERED_BY_COLUMN.to_owned()), Value::Text(said.as_str().to_owned())));
+    // A row that is full already is judged as it is.
+    let Ok(completed) = Row::new(columns) else { return Ok(()) };
+    let (Operation::Put(row) | Operation::Patch(row)) = &mut entry.operation else { return Ok(()) };
+    *row = completed;
+    Ok(())
+}
+
+/// A record after an edit, with the changes of what it says about procurement counted. `before`: `None` if it was not here.
+pub(crate) fn counted(table: &Table, id: &RecordId, before: Option<&Row>, after: Row) -> Row {
+    let says_so = |row: &Row| match table.name() {
+        STORE_TABLE => says(table, row, ORDERS_LOCALLY),
+        PREFERENCE_TABLE if *id == Preference::CentralisedProcurement.id() => {
+            Preference::CentralisedProcurement.is_on(table, Some(row))
+        }
+        _ => false,
+    };
+    if !matches!(table.name(), STORE_TABLE | PREFERENCE_TABLE) {
+        return after;
+    }
+    let changes = before.map_or(0, changes_of);
+    if before.is_some_and(says_so) == says_so(&after) {
+        return after;
+    }
+    let changes = (changes + 1).min(TRANSFERS_MAX);
+    after.patched(&one(CHANGES_COLUMN, Value::Number(changes.to_string())))
+}
+
+fn changes_of(row: &Row) -> u32 {
+    match row.value(&ColumnRef::Named(CHANGES_COLUMN.to_owned())) {
+        Some(Value::Number(text)) => text.parse().map_or(0, |count: u32| count.min(TRANSFERS_MAX)),
+        _ => 0,
+    }
+}
+
+fn one(column: &str, value: Value) -> Row {
+    Row::new(vec![(ColumnRef::Named(column.to_owned()), value)]).expect("one column is within every limit")
+}
