@@ -40,7 +40,7 @@ use crate::authority::{Authority, CENTRAL_DATA};
 use crate::catalogue::{Catalogue, DataType, Table};
 use crate::home_transfer;
 use crate::json;
-use crate::procurement::counted;
+use crate::procurement::{counted, counts_for_all};
 use crate::scope::Scope;
 use crate::visibility::{VisibleKey, joined_table, key_of_found};
 
@@ -342,6 +342,10 @@ impl Case<'_> {
         }
         if let Some(verdict) = self.missing(found) {
             return Ok(verdict);
+        }
+        if before.is_some_and(|row| after.is_none() && counts_for_all(self.table, &self.entry.record, row)) {
+            let what = "counts how often procurement changed hands; put its value to false instead of deleting it";
+            return Ok(Verdict::Refuse(self.refuse(RefusalCode::CentralColumn, what)));
         }
         if let Some(refusal) = after.as_ref().and_then(|row| self.too_large(row)) {
             return Ok(Verdict::Refuse(refusal));

@@ -107,7 +107,7 @@ impl Procurement {
     /// # Errors
     /// The view's own.
     pub fn of_store<V: View>(catalogue: &Catalogue, view: &mut V, store: &RecordId) -> Result<Self, V::Error> {
-        Self::by_records(catalogue, store, &mut |table, id| {
+        Self::by_records(catalogue, store, |table, id| {
             Ok(match view.record(table.reference(), id)? {
                 Found::Here { row, .. } => Some(table.canonical(row)),
                 Found::Unknown | Found::Deleted { .. } => None,
@@ -122,7 +122,7 @@ impl Procurement {
     pub fn by_records<E>(
         catalogue: &Catalogue,
         store: &RecordId,
-        row_of: &mut dyn FnMut(&Table, &RecordId) -> Result<Option<Row>, E>,
+        mut row_of: impl FnMut(&Table, &RecordId) -> Result<Option<Row>, E>,
     ) -> Result<Self, E> {
         let (Ok(preferences), Ok(stores)) =
             (catalogue.table_by_name(PREFERENCE_TABLE), catalogue.table_by_name(STORE_TABLE))
@@ -144,19 +144,18 @@ impl Procurement {
     }
 
     /// Who writes an order of the store; `None`: one of which nothing is known, or that is to be made.
-    pub fn purchaser(&self, orders: &Table, order: Option<&Row>) -> Purchaser {
+    pub fn purchaser(self, orders: &Table, order: Option<&Row>) -> Purchaser {
         let is_confirmed = order.is_some_and(|row| is_confirmed(orders, row));
         match (order.and_then(OrderedBy::of), is_confirmed) {
-            (Some(OrderedBy::Primary | OrderedBy::Supervisor), true) => Purchaser::Primary,
-            (Some(OrderedBy::Store) | None, true) => Purchaser::Store,
             (Some(OrderedBy::Supervisor), false) => self.supervised(),
+            (Some(OrderedBy::Primary | OrderedBy::Supervisor), true) => Purchaser::Primary,
             (Some(OrderedBy::Primary | OrderedBy::Store) | None, false) if self.is_centralised => Purchaser::Primary,
-            (Some(OrderedBy::Primary | OrderedBy::Store) | None, false) => Purchaser::Store,
+            (Some(OrderedBy::Primary | OrderedBy::Store) | None, _) => Purchaser::Store,
         }
     }
 
     /// Who writes an order that the primary entered in supervisor mode and that is not confirmed.
-    pub(crate) fn supervised(&self) -> Purchaser {
+    pub(crate) fn supervised(self) -> Purchaser {
         if self.is_kept_local {
             Purchaser::NobodyKeptLocal
         } else if self.has_supervisor_mode {
@@ -167,13 +166,13 @@ impl Procurement {
     }
 
     /// The number under which an order is written by whoever has `grant`.
-    pub fn number(&self, grant: OwnershipNumber) -> OwnershipNumber {
+    pub fn number(self, grant: OwnershipNumber) -> OwnershipNumber {
         number_of(grant, self.changes)
     }
 
     /// What an order has to say of who ordered after an edit by `purchaser`. `says`: what the edit would have it say.
     pub(crate) fn has_to_say(
-        &self,
+        self,
         orders: &Table,
         purchaser: Option<Purchaser>,
         before: Option<&Row>,
@@ -286,6 +285,11 @@ pub(crate) fn counted(table: &Table, id: &RecordId, before: Option<&Row>, after:
     }
     let changes = (changes + 1).min(TRANSFERS_MAX);
     after.patched(&one(CHANGES_COLUMN, Value::Number(changes.to_string())))
+}
+
+/// Whether a record counts changes of procurement for every store, so that it is not deleted but switched off.
+pub(crate) fn counts_for_all(table: &Table, id: &RecordId, row: &Row) -> bool {
+    table.name() == PREFERENCE_TABLE && *id == Preference::CentralisedProcurement.id() && changes_of(row) > 0
 }
 
 fn changes_of(row: &Row) -> u32 {

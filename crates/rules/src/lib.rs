@@ -38,7 +38,8 @@
 //!     send them to transfer copies.
 //! 14. **Goods received** go to who writes their order as well, else its received quantities could not be updated there.
 //! 15. **Supervisor mode** makes an order the primary's, and leaves the store's site its own orders. A site that keeps local
-//!     procurement, for each of its stores by itself, is closed to it. Tenders, quotes and payments have no supervisor mode; payments no local procurement.
+//!     procurement, for each of its stores by itself, is closed to it. Tenders, quotes and payments have no supervisor mode; payments
+//!     no local procurement.
 //! 16. **Messages** are created where the sending store is active, and go where sender and receiver are active, not to collectors.
 //! 17. **Merges** are taken in central's order; see [`resolve`]. A merged patient keeps its home store, whose site goes on to write what
 //!     hangs on it, and is visible where any of them was, their home stores among that. A merge of patients is told to every site

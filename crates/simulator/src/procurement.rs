@@ -36,7 +36,7 @@ pub struct Orders {
     is_centralised: bool,
     has_supervisor_mode: bool,
     local_stores: BTreeSet<String>,
-    orders: BTreeMap<String, Order>,
+    known: BTreeMap<String, Order>,
     /// The order of each line.
     lines: BTreeMap<String, String>,
 }
@@ -56,16 +56,15 @@ impl Orders {
     pub(crate) fn note(&mut self, key: &Key, data: Option<&str>) {
         let says = |text: &str| data.is_some_and(|data| data.contains(text));
         match key.0.as_str() {
-            "preference" if key.1 == Preference::CentralisedProcurement.id().as_str() => {
-                if self.is_centralised != says("\"value\":true") {
+            "preference" => {
+                let is_on = says("\"value\":true");
+                let says_of = |preference: Preference| key.1 == preference.id().as_str();
+                if says_of(Preference::CentralisedProcurement) && is_on != self.is_centralised {
                     self.settle_confirmed(None);
-                    self.is_centralised ^= true;
-                }
-            }
-            "preference" if key.1 == Preference::SupervisorOrders.id().as_str() => {
-                if self.has_supervisor_mode != says("\"value\":true") {
+                    self.is_centralised = is_on;
+                } else if says_of(Preference::SupervisorOrders) && is_on != self.has_supervisor_mode {
                     self.settle_confirmed(None);
-                    self.has_supervisor_mode ^= true;
+                    self.has_supervisor_mode = is_on;
                 }
             }
             "store" => {
@@ -81,18 +80,18 @@ impl Orders {
             }
             "purchase_order" => {
                 let Some(store) = data.and_then(|data| text_in(data, "store_ID")) else {
-                    self.orders.remove(&key.1);
+                    self.known.remove(&key.1);
                     return;
                 };
                 let is_confirmed = says("\"status\":\"cn\"") || says("\"status\":\"fn\"");
-                let known = self.orders.get(&key.1);
+                let before = self.known.get(&key.1);
                 let order = Order {
                     store,
                     is_confirmed,
                     is_supervised: says("\"outpost_ordered_by\":\"supervisor\""),
-                    confirmed_before_by: known.filter(|_| is_confirmed).and_then(|known| known.confirmed_before_by),
+                    confirmed_before_by: before.filter(|_| is_confirmed).and_then(|before| before.confirmed_before_by),
                 };
-                self.orders.insert(key.1.clone(), order);
+                self.known.insert(key.1.clone(), order);
             }
             "purchase_order_line" => match data.and_then(|data| text_in(data, "purchase_order_ID")) {
                 Some(order) => drop(self.lines.insert(key.1.clone(), order)),
@@ -106,7 +105,7 @@ impl Orders {
     fn settle_confirmed(&mut self, of: Option<&str>) {
         let (is_centralised, local) = (self.is_centralised, &self.local_stores);
         let confirmed =
-            self.orders.values_mut().filter(|order| order.is_confirmed && of.is_none_or(|of| of == order.store));
+            self.known.values_mut().filter(|order| order.is_confirmed && of.is_none_or(|of| of == order.store));
         for order in confirmed {
             let is_primarys = order.is_supervised || is_centralised && !local.contains(&order.store);
             let now = if is_primarys { Owner::Primary } else { Owner::Store };
@@ -127,7 +126,7 @@ impl Orders {
     /// An order, or a line of one that is here, for the rules.
     pub(crate) fn record(&self, key: &Key, facts: &rules::World) -> Option<Record> {
         let id = if key.0 == "purchase_order" { &key.1 } else { self.lines.get(&key.1)? };
-        let order = self.orders.get(id)?;
+        let order = self.known.get(id)?;
         let confirmed_before_on = order.confirmed_before_by.and_then(|owner| match owner {
             Owner::Primary => Some(facts.primary()),
             Owner::Store => facts.stores.get(&order.store).map(|store| store.active_site),

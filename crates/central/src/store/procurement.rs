@@ -185,7 +185,7 @@ impl Reading<'_> {
     /// [`StoreError::Sql`], [`StoreError::Damaged`].
     pub fn procurement_of(&mut self, store: &RecordId) -> Result<Procurement, StoreError> {
         let catalogue = self.catalogue;
-        Procurement::by_records(catalogue, store, &mut |table, id| self.row_of(table, id))
+        Procurement::by_records(catalogue, store, |table, id| self.row_of(table, id))
     }
 
     /// Who writes a record, if it is a purchase order or a line of one that is here.

@@ -115,7 +115,8 @@ impl World {
                 if model.has_lost(&key) {
                     continue;
                 }
-                // Another site's prescription, or an order, may be taken away again, before its lines: only what comes, comes behind its header.
+                // Another site's prescription, or an order, may be taken away again, before its lines: only what comes, comes behind its
+                // header.
                 if is_shared_by_other(device.site, &key.1) || Orders::is_order(&key) {
                     let is_new = !model.shared_lines.contains(&line.id) && !model.is_other_time_line;
                     // What the site deletes is at central until that is through.

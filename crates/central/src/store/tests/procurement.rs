@@ -132,6 +132,17 @@ fn what_was_recorded_before_a_change_opens_nothing_after_it_also_when_procuremen
     assert_eq!(refused(world, &mut one, r#"patch purchase_order D {"comment":"old"}"#), ["ownership_number"]);
     assert_eq!(refused_after(world, &mut one, 1, r#"patch purchase_order D {"comment":"old"}"#), ["ownership_number"]);
     assert_eq!(refused_after(world, &mut one, 2, r#"patch purchase_order D {"comment":"new"}"#), NONE);
+    // The count goes neither with the record that has it, nor by an edit.
+    let preference = Preference::CentralisedProcurement.id();
+    for line in [
+        format!("delete preference {preference}"),
+        format!(r#"patch preference {preference} {{"outpost_procurement_changes":0}}"#),
+        r#"patch store A {"outpost_procurement_changes":7}"#.to_owned(),
+    ] {
+        assert_eq!(refused_at_central(world, &line).as_deref(), Some("central_column"), "{line}");
+    }
+    world.write(&[&format!(r#"put preference {preference} {{"value":false}}"#)]);
+    assert_eq!(refused_after(world, &mut one, 2, r#"patch purchase_order D {"comment":"newer"}"#), NONE);
     assert_eq!(refused(world, &mut one, r#"put Goods_received G {"store_ID":"A"}"#), NONE);
 }
 
