@@ -310,7 +310,8 @@ impl Case<'_> {
             Found::Here { row, .. } => Some(row),
             Found::Unknown | Found::Deleted { .. } => None,
         };
-        let after = apply(found, &operation).map(|row| counted(self.table, &self.entry.record, before, row));
+        let key = (self.table, &self.entry.record);
+        let after = apply(found, &operation).map(|row| counted(self.catalogue, view, key, before, row)).transpose()?;
         let before_type = match found {
             Found::Here { row, .. } => Some(self.table.data_type_of(row)),
             Found::Unknown | Found::Deleted { .. } => None,

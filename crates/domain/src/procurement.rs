@@ -10,9 +10,18 @@
 //! What was confirmed so stays with its old owner when procurement changes hands; what was not goes to the new one, and what the old one
 //! has not sent of it is set aside. Lines are written by who writes their order.
 //!
-//! Each change is counted, in the record that says it ([`CHANGES_COLUMN`]). What is written of an order carries the number of its writer's
-//! grant with that count above its lower bits, as a patient's does with its transfers ([`home_transfer`](crate::home_transfer)): what was
-//! recorded before a change opens nothing after it, also when procurement comes back.
+//! Each change is counted, in the record that says it ([`CHANGES_COLUMN`]): of the preference each, of a store each while the preference is
+//! on. What is written of an order carries the number of its writer's grant with a count of both above its lower bits, as a patient's does
+//! with its transfers ([`home_transfer`](crate::home_transfer)): what was recorded before a change opens nothing after it, also when
+//! procurement comes back. With p changes of the preference and s of the store:
+//!
+//! | procurement | who writes | count |
+//! | --- | --- | --- |
+//! | is not centralised | the store's site | p + s, where p is even |
+//! | is centralised, and the store's site keeps its own | the store's site | p - 1 + s: as before, where the store kept it before that |
+//! | is centralised | the primary | p + s, where p is odd |
+//!
+//! Between two times of one writer with the other one's in between the count rises.
 
 use protocol::entry::{Entry, Operation};
 use protocol::ids::{OwnershipNumber, RecordId, TableRef};
@@ -84,7 +93,7 @@ pub struct Procurement {
     pub is_kept_local: bool,
     /// The primary may enter orders in supervisor mode.
     pub has_supervisor_mode: bool,
-    /// How often any of it changed for this store, but for supervisor mode.
+    /// The count of changes that an order of the store is written under: see the module.
     pub changes: u32,
 }
 
@@ -135,11 +144,13 @@ impl Procurement {
         let is_kept_local = of_store.as_ref().is_some_and(|row| says(stores, row, ORDERS_LOCALLY));
         let is_on = Preference::CentralisedProcurement.is_on(preferences, centralised.as_ref());
         let count = |row: Option<&Row>| row.map_or(0, changes_of);
+        let ignored = u32::from(is_on && is_kept_local);
+        let changes = (count(centralised.as_ref()) + count(of_store.as_ref())).saturating_sub(ignored);
         Ok(Self {
             is_centralised: is_on && !is_kept_local,
             is_kept_local: is_on && is_kept_local,
             has_supervisor_mode: Preference::SupervisorOrders.is_on(preferences, supervised.as_ref()),
-            changes: (count(centralised.as_ref()) + count(of_store.as_ref())).min(TRANSFERS_MAX),
+            changes: changes.min(TRANSFERS_MAX),
         })
     }
 
@@ -268,23 +279,34 @@ pub fn complete<V: View>(catalogue: &Catalogue, view: &mut V, entry: &mut Entry)
 }
 
 /// A record after an edit, with the changes of what it says about procurement counted. `before`: `None` if it was not here.
-pub(crate) fn counted(table: &Table, id: &RecordId, before: Option<&Row>, after: Row) -> Row {
-    let says_so = |row: &Row| match table.name() {
-        STORE_TABLE => says(table, row, ORDERS_LOCALLY),
-        PREFERENCE_TABLE if *id == Preference::CentralisedProcurement.id() => {
-            Preference::CentralisedProcurement.is_on(table, Some(row))
+///
+/// # Errors
+/// The view's own.
+pub(crate) fn counted<V: View>(
+    catalogue: &Catalogue,
+    view: &mut V,
+    (table, id): (&Table, &RecordId),
+    before: Option<&Row>,
+    after: Row,
+) -> Result<Row, V::Error> {
+    let centralised = Preference::CentralisedProcurement;
+    let changes_hands = |says_so: &dyn Fn(&Row) -> bool| before.is_some_and(says_so) != says_so(&after);
+    let is_counted = match table.name() {
+        PREFERENCE_TABLE => *id == centralised.id() && changes_hands(&|row| centralised.is_on(table, Some(row))),
+        STORE_TABLE if changes_hands(&|row| says(table, row, ORDERS_LOCALLY)) => {
+            let Ok(preferences) = catalogue.table_by_name(PREFERENCE_TABLE) else { return Ok(after) };
+            match view.record(preferences.reference(), &centralised.id())? {
+                Found::Here { row, .. } => centralised.is_on(preferences, Some(&preferences.canonical(row))),
+                Found::Unknown | Found::Deleted { .. } => false,
+            }
         }
         _ => false,
     };
-    if !matches!(table.name(), STORE_TABLE | PREFERENCE_TABLE) {
-        return after;
+    if !is_counted {
+        return Ok(after);
     }
-    let changes = before.map_or(0, changes_of);
-    if before.is_some_and(says_so) == says_so(&after) {
-        return after;
-    }
-    let changes = (changes + 1).min(TRANSFERS_MAX);
-    after.patched(&one(CHANGES_COLUMN, Value::Number(changes.to_string())))
+    let changes = (before.map_or(0, changes_of) + 1).min(TRANSFERS_MAX);
+    Ok(after.patched(&one(CHANGES_COLUMN, Value::Number(changes.to_string()))))
 }
 
 /// Whether a record counts changes of procurement for every store, so that it is not deleted but switched off.
@@ -301,4 +323,94 @@ fn changes_of(row: &Row) -> u32 {
 
 fn one(column: &str, value: Value) -> Row {
     Row::new(vec![(ColumnRef::Named(column.to_owned()), value)]).expect("one column is within every limit")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::convert::Infallible;
+
+    use proptest::prelude::*;
+    use protocol::ids::SiteId;
+
+    use super::*;
+    use crate::judge::Holding;
+
+    /// Records, and nothing else.
+    #[derive(Default)]
+    struct Records(BTreeMap<(TableRef, RecordId), Row>);
+
+    impl View for Records {
+        type Error = Infallible;
+
+        fn record(&mut self, table: &TableRef, id: &RecordId) -> Result<Found, Infallible> {
+            let found = self.0.get(&(table.clone(), id.clone())).cloned();
+            Ok(found.map_or(Found::Unknown, |row| Found::Here { row, store: None }))
+        }
+
+        fn holding(&mut self, _store: &RecordId) -> Result<Option<Holding>, Infallible> {
+            Ok(None)
+        }
+
+        fn is_waiting(&mut self, _author: SiteId, _table: &TableRef, _id: &RecordId) -> Result<bool, Infallible> {
+            Ok(false)
+        }
+
+        fn has_dispensary(&mut self, _site: SiteId) -> Result<bool, Infallible> {
+            Ok(false)
+        }
+
+        fn store_of_name(&mut self, _name: &RecordId) -> Result<Option<RecordId>, Infallible> {
+            Ok(None)
+        }
+
+        fn merged_into(&mut self, _merges: &TableRef, _record: &RecordId) -> Result<Option<RecordId>, Infallible> {
+            Ok(None)
+        }
+    }
+
+    impl Records {
+        /// Sets a column of a record, as an edit that the judge accepts.
+        fn set(&mut self, table: &str, id: &RecordId, column: &str, is_on: bool) {
+            let catalogue = Catalogue::embedded();
+            let table = catalogue.table_by_name(table).unwrap();
+            let key = (table.reference().clone(), id.clone());
+            let before = self.0.get(&key).cloned();
+            let value = Row::new(vec![(table.column_ref(column), Value::Bool(is_on))]).unwrap();
+            let after = before.clone().unwrap_or_default().patched(&value);
+            let after = counted(&catalogue, self, (table, id), before.as_ref(), after).unwrap();
+            self.0.insert(key, after);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_writer_that_had_to_give_way_meanwhile_writes_under_a_higher_count(
+            changes in proptest::collection::vec(any::<(bool, bool)>(), 1..40),
+        ) {
+            let (catalogue, store) = (Catalogue::embedded(), RecordId::new("S").unwrap());
+            let orders = catalogue.table_by_name(ORDER_TABLE).unwrap();
+            let (mut records, mut before) = (Records::default(), None);
+            let mut last: BTreeMap<bool, (u32, bool)> = BTreeMap::new();
+            for (is_of_store, is_on) in changes {
+                if is_of_store {
+                    records.set(STORE_TABLE, &store, ORDERS_LOCALLY, is_on);
+                } else {
+                    records.set(PREFERENCE_TABLE, &Preference::CentralisedProcurement.id(), "value", is_on);
+                }
+                let now = Procurement::of_store(&catalogue, &mut records, &store).unwrap();
+                let is_by_primary = now.purchaser(orders, None) == Purchaser::Primary;
+                if let Some((count, gave_way)) = last.get(&is_by_primary) {
+                    prop_assert!(now.changes >= *count && (!gave_way || now.changes > *count));
+                }
+                last.entry(!is_by_primary).and_modify(|(_, gave_way)| *gave_way = true);
+                // A site that keeps procurement is not concerned by its being centralised.
+                if !is_of_store && is_on && now.is_kept_local && let Some((false, count)) = before {
+                    prop_assert_eq!(now.changes, count);
+                }
+                before = Some((is_by_primary, now.changes));
+                last.insert(is_by_primary, (now.changes, false));
+            }
+        }
+    }
 }

@@ -148,12 +148,15 @@ fn what_was_recorded_before_a_change_opens_nothing_after_it_also_when_procuremen
 
 fn a_store_whose_site_keeps_procurement_is_closed_to_the_primary(world: &mut World) {
     let (mut one, mut two) = two(world);
+    // What its site has not sent yet is no affair of either change.
+    one.record(&[&order("N", "A", "")]);
     keep_local(world, "A", true);
     centralise(world, true);
     set(world, Preference::SupervisorOrders, true);
     settle(world, &mut one);
+    assert_eq!((one.told.len(), has(&one, "purchase_order", "N")), (0, true));
 
-    assert_eq!(refused_after(world, &mut one, 2, &order("P", "A", "")), NONE);
+    assert_eq!(refused_after(world, &mut one, 0, &order("P", "A", "")), NONE);
     assert_eq!(refused_after(world, &mut two, 1, &order("Q", "B", "")), ["not_purchaser"]);
     let supervised = order("S", "A", SUPERVISED);
     for line in [&order("R", "A", ""), &supervised, r#"patch purchase_order P {"comment":"x"}"#] {
@@ -161,11 +164,15 @@ fn a_store_whose_site_keeps_procurement_is_closed_to_the_primary(world: &mut Wor
     }
     // A put of the store's record by another program takes nothing away.
     world.write(&[r#"put store A {"name_ID":"nA"}"#]);
-    assert_eq!(refused_after(world, &mut one, 2, r#"patch purchase_order P {"comment":"y"}"#), NONE);
+    assert_eq!(refused_after(world, &mut one, 0, r#"patch purchase_order P {"comment":"y"}"#), NONE);
 
     keep_local(world, "A", false);
-    assert_eq!(refused_after(world, &mut one, 3, r#"patch purchase_order P {"comment":"z"}"#), ["not_purchaser"]);
+    assert_eq!(refused_after(world, &mut one, 0, r#"patch purchase_order P {"comment":"z"}"#), ["not_purchaser"]);
     assert_eq!(refused_at_central(world, r#"patch purchase_order P {"comment":"x"}"#), None);
+    // Given back it is written under another count than before.
+    keep_local(world, "A", true);
+    assert_eq!(refused_after(world, &mut one, 0, r#"patch purchase_order P {"comment":"old"}"#), ["ownership_number"]);
+    assert_eq!(refused_after(world, &mut one, 2, r#"patch purchase_order P {"comment":"new"}"#), NONE);
 }
 
 fn in_supervisor_mode_the_primary_enters_orders_beside_the_stores_own(world: &mut World) {
