@@ -188,7 +188,7 @@ impl Config {
             None => None,
             Some(value) => Some(CentralUrl::parse(&value).map_err(|problem| ConfigError::CentralUrl {
                 origin: values.origin("central.url"),
-                value: value.clone(),
+                value: central_url::without_user(&value),
                 problem,
             })?),
         };

@@ -76,6 +76,13 @@ impl fmt::Display for CentralUrl {
     }
 }
 
+/// An address that cannot be used, as it may be shown: what stands before an @ may be a name and a password.
+pub(super) fn without_user(text: &str) -> String {
+    let Some((before, after)) = text.rsplit_once('@') else { return text.to_owned() };
+    let scheme = ["https://", "http://"].into_iter().find(|scheme| before.starts_with(scheme)).unwrap_or_default();
+    format!("{scheme}...@{after}")
+}
+
 /// The host of `host`, `host:port`, `[v6]` or `[v6]:port`.
 pub(super) fn host_of(authority: &str) -> Result<&str, &'static str> {
     let (host, port) = if let Some(inside) = authority.strip_prefix('[') {
@@ -143,6 +150,19 @@ mod tests {
             ["http://central.example.org", "http://10.0.0.7", "http://localhost.example.org", "http://127.0.0.1.nip.io"]
         {
             assert!(CentralUrl::parse(text).unwrap_err().starts_with("is plain http"), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_address_is_shown_without_what_may_be_a_name_and_a_password() {
+        for (text, expected) in [
+            ("http://10.0.0.1", "http://10.0.0.1"),
+            ("https://user:secret@host:8443/path", "https://...@host:8443/path"),
+            ("https://user:se/cr@et?#@host", "https://...@host"),
+            ("user:secret@host", "...@host"),
+            ("secret://user:secret@host", "...@host"),
+        ] {
+            assert_eq!(without_user(text), expected);
         }
     }
 

@@ -122,7 +122,7 @@ pub enum ConfigError {
     CentralUrl {
         /// Where.
         origin: Origin,
-        /// As written.
+        /// As written, without a name and password.
         value: String,
         /// What is wrong with it.
         problem: &'static str,

@@ -181,6 +181,13 @@ fn settings_that_cannot_be_used_or_name_no_central_are_the_only_trouble() {
         let (exit, report) = report(&agent, verb);
         assert_eq!((exit, troubles(&report)), (6, vec![("configuration", "failed", "config_central_url")]));
     }
+    std::fs::write(agent.settings(), "[central]\nurl = \"https://user:hunter2@localhost\"").unwrap();
+    for verb in ["check", "status"] {
+        let output = agent.run(&[verb], "");
+        let said = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap()).concat();
+        assert!(said.contains("config_central_url") && said.contains("https://...@localhost"), "{verb}: {said}");
+        assert!(!said.contains("hunter2") && !said.contains("user:"), "{verb}: {said}");
+    }
     std::fs::write(agent.settings(), format!("data_folder = \"{}\"", agent.data().display())).unwrap();
     let (exit, report) = report(&agent, "check");
     assert_eq!((exit, troubles(&report)[0]), (6, ("configuration", "failed", "no_central")));
