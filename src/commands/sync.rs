@@ -12,6 +12,8 @@ use crate::exit::Exit;
 use crate::operations::{Input, Performer};
 use crate::operations::{Request, SyncOptions};
 
+/// The code of a failure because of a certificate that does not hold at this device's date.
+const CLOCK_WRONG: &str = "clock_wrong";
 /// Pause between two rounds of tries with `--wait`, in milliseconds.
 const ROUND_PAUSE_MS: u64 = 5_000;
 
@@ -28,7 +30,7 @@ pub(super) fn run(
         let result = perform(performer, request, &mut Input::empty(), screen)?;
         let exit = exit(&result);
         let now = monotonic_now();
-        if !matches!(exit, Exit::Offline | Exit::Busy) || now >= deadline {
+        if !may_pass(&result) || now >= deadline {
             screen.result(&result, text);
             return Ok(exit);
         }
@@ -70,6 +72,11 @@ pub(super) fn text(result: &Value) -> String {
         }
     }
     text
+}
+
+/// Whether waiting may help. A clock that is wrong is often set from the network soon after the device has started.
+fn may_pass(result: &Value) -> bool {
+    matches!(exit(result), Exit::Offline | Exit::Busy) || result["failure"]["code"] == CLOCK_WRONG
 }
 
 /// A failure says itself how the program ends; one that does not came from the link.
@@ -128,6 +135,17 @@ mod tests {
         assert_eq!(exit(&result), Exit::Partial);
         let line = "the recovery of this device is not over: 1 edit is in /f alone, not sent and not set aside; run";
         assert!(text(&result).contains(line), "{}", text(&result));
+    }
+
+    #[test]
+    fn waiting_helps_where_the_link_or_the_clock_is_to_blame() {
+        let mut clock = failed(Exit::Failed);
+        clock["failure"]["code"] = json!("clock_wrong");
+
+        let passing = [failed(Exit::Offline), failed(Exit::Busy), clock, failed(Exit::Failed), failed(Exit::Refused)];
+
+        assert_eq!(passing.each_ref().map(may_pass), [true, true, true, false, false]);
+        assert!(!may_pass(&drained(0)));
     }
 
     #[test]

@@ -58,8 +58,12 @@ impl Step {
             | TransportError::ClockWrong { .. }
             | TransportError::CertificateFile { .. }
             | TransportError::Timeout { phase: Phase::Handshake, .. } => Self::Tls,
-            // A connection that broke before the certificate was there broke in the handshake.
-            TransportError::Cut { .. } if central.is_encrypted() && !is_encrypted => Self::Tls,
+            // What broke, or answered with a page, before the certificate was there did so in the handshake.
+            TransportError::Cut { .. } | TransportError::SignInPage { .. }
+                if central.is_encrypted() && !is_encrypted =>
+            {
+                Self::Tls
+            }
             TransportError::Cut { .. }
             | TransportError::Timeout { .. }
             | TransportError::SignInPage { .. }

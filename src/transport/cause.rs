@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use protocol::limits;
 use rustls::{CertificateError, Error as RustlsError};
 
-use super::connection::{Step, StepError};
+use super::connection::{PageInClear, Step, StepError};
 use super::error::{TransportError, plain};
 use super::problem::{Phase, ProxyProblem, TlsProblem};
 use crate::config::{CentralUrl, ProxyScheme, ProxyUrl, Timeouts};
@@ -65,7 +65,7 @@ impl Way<'_> {
             | ErrorKind::HostUnreachable
             | ErrorKind::AddrNotAvailable => TransportError::NoNetwork { host: self.central.host().to_owned() },
             _ if is_lookup(error) => self.no_address(),
-            _ => TransportError::Cut { received_bytes, reason: error.to_string() },
+            _ => TransportError::Cut { received_bytes, reason: broke(error) },
         }
     }
 
@@ -74,9 +74,15 @@ impl Way<'_> {
             ureq::Error::Timeout(_) => {
                 TransportError::Timeout { phase: Phase::Handshake, limit_ms: self.timeouts.connect_ms }
             }
-            ureq::Error::Io(error) => match rustls_error(&error) {
-                Some(error) => self.of_rustls(error),
-                None => TransportError::Cut { received_bytes: 0, reason: format!("in the TLS handshake: {error}") },
+            ureq::Error::Io(error) => match (rustls_error(&error), page_in_clear(&error)) {
+                (Some(error), _) => self.of_rustls(error),
+                (None, Some(page)) => {
+                    TransportError::SignInPage { central: self.central.to_string(), status: page.status }
+                }
+                (None, None) => {
+                    let reason = format!("in the TLS handshake, {}", broke(&error));
+                    TransportError::Cut { received_bytes: 0, reason }
+                }
             },
             other => TransportError::Cut { received_bytes: 0, reason: format!("in the TLS handshake: {other}") },
         }
@@ -100,12 +106,14 @@ impl Way<'_> {
                     tls(TlsProblem::OtherName, format!("the certificate is for {names}"))
                 }
                 CertificateError::NotValidForName => tls(TlsProblem::OtherName, reason()),
-                CertificateError::UnknownIssuer | CertificateError::BadSignature => {
-                    tls(TlsProblem::UnknownIssuer, reason())
+                CertificateError::UnknownIssuer => tls(TlsProblem::UnknownIssuer, String::new()),
+                CertificateError::BadSignature => tls(TlsProblem::UnknownIssuer, "its signature is wrong".to_owned()),
+                other if is_self_signed(other) => {
+                    tls(TlsProblem::UnknownIssuer, "it was issued by nobody but itself".to_owned())
                 }
                 _ => tls(TlsProblem::Failed, reason()),
             },
-            RustlsError::InvalidMessage(_) => tls(TlsProblem::NotSpoken, reason()),
+            RustlsError::InvalidMessage(_) => tls(TlsProblem::NotSpoken, String::new()),
             _ => tls(TlsProblem::Failed, reason()),
         }
     }
@@ -131,6 +139,26 @@ impl Way<'_> {
 /// The error of rustls in an error of the system, which is how it travels through the standard library.
 fn rustls_error(error: &std::io::Error) -> Option<&RustlsError> {
     error.get_ref().and_then(|inner| inner.downcast_ref())
+}
+
+fn page_in_clear(error: &std::io::Error) -> Option<&PageInClear> {
+    error.get_ref().and_then(|inner| inner.downcast_ref())
+}
+
+/// A certificate that is its own authority's. Its error is webpki's, which rustls hides behind a trait: the name is all that shows.
+fn is_self_signed(error: &CertificateError) -> bool {
+    matches!(error, CertificateError::Other(other) if format!("{other:?}").contains("CaUsedAsEndEntity"))
+}
+
+/// How a connection broke, in words for a person: those of the system and of rustls are for programmers.
+fn broke(error: &std::io::Error) -> String {
+    match error.kind() {
+        ErrorKind::UnexpectedEof => "the other side closed it too early".to_owned(),
+        ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted | ErrorKind::BrokenPipe => {
+            "the other side, or something on the way, cut it off".to_owned()
+        }
+        _ => plain(&error.to_string(), limits::REASON_BYTES_MAX),
+    }
 }
 
 /// The resolver's errors have no kind of their own; their text begins like this on every system.

@@ -24,6 +24,9 @@ use super::TransportError;
 /// Largest file with certificates, in bytes: all public authorities together have 250 kB.
 const CERTIFICATES_BYTES_MAX: u64 = 1024 * 1024;
 
+/// Bytes at the beginning of a handshake that are looked at when it fails: enough for the status of an answer in HTTP.
+const FIRST_BYTES: usize = 32;
+
 /// What the last connection showed of itself.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
@@ -86,6 +89,35 @@ impl fmt::Display for StepError {
 }
 
 impl std::error::Error for StepError {}
+
+/// What answered a handshake is a web page in the clear; travels in an error of the system, as those of rustls do.
+#[derive(Debug)]
+pub(super) struct PageInClear {
+    /// Its status.
+    pub(super) status: u16,
+}
+
+impl fmt::Display for PageInClear {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "a web page answers a TLS handshake (status {})", self.status)
+    }
+}
+
+impl std::error::Error for PageInClear {}
+
+impl PageInClear {
+    /// Looks at the first bytes of what should be TLS. An error such as 400 is no page: every web server without TLS answers a
+    /// handshake with it.
+    fn of(first: &[u8]) -> Option<Self> {
+        let text = String::from_utf8_lossy(first);
+        let Some(answer) = text.strip_prefix("HTTP/") else {
+            // A proxy that answered CONNECT with 200 and leads nowhere: what follows its head is the page itself.
+            return text.starts_with('<').then_some(Self { status: 200 });
+        };
+        let status = answer.split(' ').nth(1)?.get(..3)?.parse().ok()?;
+        matches!(status, 200..=399 | 511).then_some(Self { status })
+    }
+}
 
 fn at(step: Step) -> impl FnOnce(ureq::Error) -> ureq::Error {
     move |error| ureq::Error::Other(Box::new(StepError { step, error }))
@@ -180,12 +212,42 @@ impl Handshake {
             .map_err(|error| IoError::new(ErrorKind::InvalidData, error))?;
         let mut socket = TransportAdapter::new(transport, Arc::clone(&details.current_time));
         socket.set_timeout(time_left(details));
-        connection.complete_io(&mut socket)?;
+        let mut socket = FirstBytes { inner: socket, seen: Vec::new() };
+        if let Err(error) = connection.complete_io(&mut socket) {
+            let page = PageInClear::of(&socket.seen);
+            return Err(page.map_or(error, |page| IoError::new(ErrorKind::InvalidData, page)).into());
+        }
+        let socket = socket.inner;
         let certificate = connection.peer_certificates().and_then(|chain| chain.first()).cloned();
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).certificate =
             certificate.map(CertificateDer::into_owned);
         let buffers = LazyBuffers::new(details.config.input_buffer_size(), details.config.output_buffer_size());
         Ok(Encrypted { buffers, stream: StreamOwned::new(connection, socket) })
+    }
+}
+
+/// Keeps the first bytes that are read in a handshake: rustls does not say what it found in place of TLS.
+struct FirstBytes {
+    inner: TransportAdapter,
+    seen: Vec<u8>,
+}
+
+impl std::io::Read for FirstBytes {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        let room = FIRST_BYTES.saturating_sub(self.seen.len());
+        self.seen.extend(buffer.iter().take(count.min(room)));
+        Ok(count)
+    }
+}
+
+impl std::io::Write for FirstBytes {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.inner.write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.inner.flush()
     }
 }
 

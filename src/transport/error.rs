@@ -55,7 +55,7 @@ pub enum TransportError {
         central: String,
         /// What kind of problem it is.
         problem: TlsProblem,
-        /// In the words of rustls.
+        /// More of it; may be empty.
         reason: String,
     },
     /// Central's certificate does not hold at the date of this device: one of the two is wrong.
@@ -247,7 +247,8 @@ impl Explained for TransportError {
                  along: a sign-in page, a filter, or an attacker."
             }
             Self::Tls { problem: TlsProblem::NotSpoken, .. } => {
-                "Check the port in central.url; plain http is for a central on this machine only."
+                "If this network asks to sign in, do that in a browser on this device. Else check the port in central.url; plain \
+                 http is for a central on this machine only."
             }
             Self::Tls { problem: TlsProblem::Failed, .. } => {
                 "Check central.url and central.ca_file; something between this device and central may also read along."
@@ -258,11 +259,16 @@ impl Explained for TransportError {
             Self::Proxy { problem: ProxyProblem::NoAddress | ProxyProblem::NotAProxy { .. }, .. } => {
                 "Check central.proxy: its kind, its host and its port."
             }
+            Self::Proxy { problem: ProxyProblem::Status { status: 300..=399 | 511 }, .. } => {
+                "The proxy asks to sign in: do that in a browser on this device, then try again. If it asks for nothing, check \
+                 central.proxy."
+            }
             Self::Proxy { .. } => {
                 "Check the connection and central.proxy; whoever looks after the proxy must let it reach central."
             }
             Self::SignInPage { .. } => {
-                "This network asks to sign in: do that in a browser on this device, then try again."
+                "This network asks to sign in: do that in a browser on this device, then try again. If it asks for nothing, check \
+                 central.url."
             }
             Self::Gateway { .. } => {
                 "Central is stopped, or its gateway does not reach it. Nothing is lost; the daemon tries again by itself."
@@ -294,12 +300,13 @@ impl Explained for TransportError {
             | Self::Timeout { .. }
             | Self::Cut { .. }
             | Self::Tls { .. }
-            | Self::ClockWrong { .. }
             | Self::Proxy { .. }
             | Self::SignInPage { .. }
             | Self::Gateway { .. }
             | Self::NotCentral { .. }
             | Self::ReplyTooLarge { .. } => Exit::Offline,
+            // The link is well.
+            Self::ClockWrong { .. } => Exit::Failed,
             Self::Busy { .. } | Self::EnrolmentBusy { .. } | Self::TooManyAttempts { .. } => Exit::Busy,
             Self::CentralRefused { .. } => Exit::Refused,
         }
@@ -332,7 +339,8 @@ impl fmt::Display for TransportError {
                     TlsProblem::NotSpoken => "does not speak TLS",
                     TlsProblem::Failed => "makes no trusted connection",
                 };
-                write!(formatter, "what answers at {central} {what}: {reason}")
+                let colon = if reason.is_empty() { "" } else { ": " };
+                write!(formatter, "what answers at {central} {what}{colon}{reason}")
             }
             Self::ClockWrong { certificate, clock } => write!(
                 formatter,

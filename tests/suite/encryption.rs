@@ -9,7 +9,7 @@ use outpost::transport::{Phase, Transport, TransportError};
 
 use crate::support::agent::Agent;
 use crate::support::central::Central;
-use crate::support::certificates::{Authority, LONG};
+use crate::support::certificates::{Authority, LONG, self_signed};
 use crate::support::corpus::central_data;
 use crate::support::web::Web;
 
@@ -90,7 +90,7 @@ fn a_certificate_outside_its_days_names_both_dates_and_both_causes() {
 
         let error = failure(&authority, &web.url());
 
-        assert_eq!((error.code(), error.exit()), ("clock_wrong", Exit::Offline));
+        assert_eq!((error.code(), error.exit()), ("clock_wrong", Exit::Failed));
         let text = error.to_string();
         assert!(text.contains(expected) && text.contains("on this device it is 20"), "{text}");
         assert!(error.advice().contains("date and time") && error.advice().contains("renewed"), "{}", error.advice());
@@ -108,10 +108,39 @@ fn tls_on_the_plain_port_and_plain_http_on_the_tls_port_are_told() {
     for address in [plain.address(), central.address()] {
         let error = failure(&authority, &format!("https://{address}"));
         assert_eq!((error.code(), error.exit()), ("tls_not_spoken", Exit::Offline), "{error}");
+        assert!(error.to_string().ends_with("does not speak TLS"), "{error}");
+        let advice = error.advice();
+        assert!(advice.find("sign in").unwrap() < advice.find("central.url").unwrap(), "{advice}");
     }
     let error = failure(&authority, &format!("http://{}", encrypted.address()));
     assert_eq!(error.code(), "not_central", "{error}");
     assert!(error.advice().contains("https instead of http"), "{}", error.advice());
+}
+
+#[test]
+fn a_sign_in_page_in_the_clear_on_the_tls_port_is_one() {
+    // The tester of a hotel's network saw `tls_not_spoken`, and the advice to look at a port that was right.
+    let authority = Authority::new("Ours");
+    for status in ["200 OK", "302 Found", "511 Network Authentication Required"] {
+        let portal = Web::page(None, status);
+
+        let error = failure(&authority, &format!("https://{}", portal.address()));
+
+        assert_eq!((error.code(), error.exit()), ("sign_in_page", Exit::Offline), "{error}");
+        let advice = error.advice();
+        assert!(advice.find("sign in").unwrap() < advice.find("central.url").unwrap(), "{advice}");
+    }
+}
+
+#[test]
+fn a_certificate_that_nobody_but_itself_issued_is_of_an_unknown_issuer() {
+    let web = Web::page(Some(&self_signed()), "200 OK");
+
+    let error = failure(&Authority::new("Ours"), &web.url());
+
+    assert_eq!(error.code(), "tls_unknown_issuer");
+    assert!(error.to_string().ends_with("not trusted here: it was issued by nobody but itself"), "{error}");
+    assert!(error.advice().contains("central.ca_file"), "{}", error.advice());
 }
 
 #[test]
@@ -156,6 +185,7 @@ fn the_agent_s_program_tells_each_thing_that_can_be_wrong_on_the_way() {
     let portal = Web::page(Some(&authority.certify(&["portal.hotel.example"])), "200 OK");
     let (page, gateway) = (Web::page(Some(&ours), "302 Found"), Web::page(Some(&ours), "502 Bad Gateway"));
     let (plain, silent) = (Web::page(None, "400 Bad Request"), Web::start(Some(&ours), ""));
+    let (plain_portal, self_signed) = (Web::page(None, "302 Found"), Web::page(Some(&self_signed()), "200 OK"));
     // The system takes connections, and nobody reads them.
     let deaf = TcpListener::bind("127.0.0.1:0").unwrap();
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
@@ -167,6 +197,8 @@ fn the_agent_s_program_tells_each_thing_that_can_be_wrong_on_the_way() {
         (page.url(), "sign_in_page"),
         (gateway.url(), "gateway"),
         (format!("https://{}", plain.address()), "tls_not_spoken"),
+        (format!("https://{}", plain_portal.address()), "sign_in_page"),
+        (self_signed.url(), "tls_unknown_issuer"),
         (format!("https://{}", no_name()), "no_address"),
         (format!("https://{nobody}"), "connection_refused"),
         (format!("https://{}", deaf.local_addr().unwrap()), "timeout"),
@@ -180,6 +212,7 @@ fn the_agent_s_program_tells_each_thing_that_can_be_wrong_on_the_way() {
 
         let told = agent.fails(&["enrol", "--name", "north", "--password-file", password.to_str().unwrap()], "");
 
-        assert_eq!(told, (4, code.to_owned()), "{url}");
+        let exit = if code == "clock_wrong" { 1 } else { 4 };
+        assert_eq!(told, (exit, code.to_owned()), "{url}");
     }
 }

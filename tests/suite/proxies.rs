@@ -128,11 +128,33 @@ fn each_way_in_which_a_proxy_fails_has_a_code_and_shows_no_password() {
         assert!(said.contains(&format!("\"code\":\"{code}\"")), "{proxy} should be {code}: {said}");
         assert!(!said.contains("secret"), "{said}");
     }
-    // A web server that answers CONNECT with a page leads nowhere: what follows is no TLS.
+    // A web server that answers CONNECT with a page leads nowhere: what follows is the page.
     let agent = agent_behind(&authority, &url, &format!("http://{}", page.address()));
     let password = agent.file("password", "secret-of-the-site");
     std::process::Command::new("chmod").arg("600").arg(&password).status().unwrap();
     let (exit, code) = agent.fails(&["enrol", "--name", "north", "--password-file", password.to_str().unwrap()], "");
-    assert_eq!((exit, code.as_str()), (4, "tls_not_spoken"));
+    assert_eq!((exit, code.as_str()), (4, "sign_in_page"));
     drop(central);
+}
+
+#[test]
+fn a_proxy_that_asks_to_sign_in_is_told_with_that_advice_and_the_step_is_its_own() {
+    let (authority, _central, url) = central();
+    for (status, line, code) in [
+        ("511 Network Authentication Required", "proxy", "proxy_refused"),
+        ("302 Found", "proxy", "proxy_refused"),
+        ("200 OK", "tls", "sign_in_page"),
+    ] {
+        let portal = Web::page(None, status);
+        let agent = agent_behind(&authority, &url, &format!("http://{}", portal.address()));
+
+        let output = agent.run(&["check", "--json"], "");
+
+        let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let lines = report["lines"].as_array().unwrap();
+        let failed = lines.iter().find(|line| line["verdict"] == "failed").unwrap();
+        assert_eq!((failed["name"].as_str(), failed["code"].as_str()), (Some(line), Some(code)), "{report}");
+        assert!(failed["advice"].as_str().unwrap().contains("sign in"), "{failed}");
+        assert_eq!(output.status.code(), Some(4));
+    }
 }

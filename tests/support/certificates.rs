@@ -30,6 +30,15 @@ pub fn authority() -> &'static Authority {
     AUTHORITY.get_or_init(|| Authority::new("The tests"))
 }
 
+/// A certificate for this machine as `openssl req -x509` makes it: its own authority.
+pub fn self_signed() -> Certificate {
+    let mut params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let key = KeyPair::generate().unwrap();
+    let pem = params.self_signed(&key).unwrap().pem();
+    Certificate { pem, key_pem: key.serialize_pem() }
+}
+
 impl Authority {
     /// An authority that nobody trusts yet.
     pub fn new(name: &str) -> Self {

@@ -123,6 +123,27 @@ fn a_name_without_address_and_a_device_without_network_are_told_apart() {
 }
 
 #[test]
+fn a_connection_that_broke_is_told_in_words_for_a_person() {
+    use std::io::{Error, ErrorKind};
+    let close_notify = "peer closed connection without sending TLS close_notify: https://docs.rs/rustls/latest/rustls";
+    for (error, expected) in [
+        // As rustls words a reply that was lost.
+        (Error::new(ErrorKind::UnexpectedEof, close_notify), "the other side closed it too early"),
+        (ErrorKind::ConnectionReset.into(), "the other side, or something on the way, cut it off"),
+        (Error::other("strange\nthings"), "strange things"),
+    ] {
+        let url = CentralUrl::parse("https://central.example.org").unwrap();
+        let timeouts = Config::load(&Sources::default()).unwrap().timeouts;
+        let way = cause::Way { central: &url, proxy: None, timeouts: &timeouts };
+
+        let error = way.failed(error.into(), 7);
+
+        assert_eq!(error.code(), "connection_cut");
+        assert_eq!(error.to_string(), format!("the connection broke after 7 bytes of central's reply: {expected}"));
+    }
+}
+
+#[test]
 fn a_file_without_certificates_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("central.pem");
