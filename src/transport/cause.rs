@@ -11,6 +11,9 @@ use super::problem::{Phase, ProxyProblem, TlsProblem};
 use crate::config::{CentralUrl, ProxyScheme, ProxyUrl, Timeouts};
 use crate::date::date_text;
 
+/// What is wrong with a certificate that `openssl req -x509` makes, unless it is told otherwise.
+const OF_AUTHORITY: &str = "it is an authority's own certificate, and not one that an authority issued for this server";
+
 /// The way that a request took.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Way<'a> {
@@ -108,9 +111,7 @@ impl Way<'_> {
                 CertificateError::NotValidForName => tls(TlsProblem::OtherName, reason()),
                 CertificateError::UnknownIssuer => tls(TlsProblem::UnknownIssuer, String::new()),
                 CertificateError::BadSignature => tls(TlsProblem::UnknownIssuer, "its signature is wrong".to_owned()),
-                other if is_self_signed(other) => {
-                    tls(TlsProblem::UnknownIssuer, "it was issued by nobody but itself".to_owned())
-                }
+                other if is_of_authority(other) => tls(TlsProblem::UnknownIssuer, OF_AUTHORITY.to_owned()),
                 _ => tls(TlsProblem::Failed, reason()),
             },
             RustlsError::InvalidMessage(_) => tls(TlsProblem::NotSpoken, String::new()),
@@ -145,8 +146,9 @@ fn page_in_clear(error: &std::io::Error) -> Option<&PageInClear> {
     error.get_ref().and_then(|inner| inner.downcast_ref())
 }
 
-/// A certificate that is its own authority's. Its error is webpki's, which rustls hides behind a trait: the name is all that shows.
-fn is_self_signed(error: &CertificateError) -> bool {
+/// Whether a server shows an authority's certificate as its own, which is how a self-signed one is usually made. The error is webpki's,
+/// which rustls hides behind a trait: the name is all that shows.
+fn is_of_authority(error: &CertificateError) -> bool {
     matches!(error, CertificateError::Other(other) if format!("{other:?}").contains("CaUsedAsEndEntity"))
 }
 

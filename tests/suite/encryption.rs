@@ -28,8 +28,13 @@ pub fn no_name() -> String {
 
 /// How a transport that trusts an authority alone fails to greet what is at an address.
 fn failure(authority: &Authority, url: &str) -> TransportError {
+    failure_trusting(authority.pem(), url)
+}
+
+/// The same with certificates as PEM.
+fn failure_trusting(trusted: &str, url: &str) -> TransportError {
     let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("authority.pem"), authority.pem()).unwrap();
+    std::fs::write(folder.path().join("authority.pem"), trusted).unwrap();
     let settings = "[central]\nca_file = \"authority.pem\"\n[timeouts]\nconnect_ms = 300\nread_idle_ms = 300";
     let config = Config::of_text(&folder.path().join("agent.toml"), settings).unwrap();
     let mut transport = Transport::new(&config, CentralUrl::parse(url).unwrap()).unwrap();
@@ -133,14 +138,19 @@ fn a_sign_in_page_in_the_clear_on_the_tls_port_is_one() {
 }
 
 #[test]
-fn a_certificate_that_nobody_but_itself_issued_is_of_an_unknown_issuer() {
-    let web = Web::page(Some(&self_signed()), "200 OK");
+fn a_self_signed_certificate_is_of_an_unknown_issuer_also_where_it_is_to_be_trusted() {
+    // It was `tls_failed`, with the names of a library's types.
+    let certificate = self_signed();
+    let web = Web::page(Some(&certificate), "200 OK");
 
-    let error = failure(&Authority::new("Ours"), &web.url());
+    for trusted in [Authority::new("Ours").pem(), &certificate.pem] {
+        let error = failure_trusting(trusted, &web.url());
 
-    assert_eq!(error.code(), "tls_unknown_issuer");
-    assert!(error.to_string().ends_with("not trusted here: it was issued by nobody but itself"), "{error}");
-    assert!(error.advice().contains("central.ca_file"), "{}", error.advice());
+        assert_eq!(error.code(), "tls_unknown_issuer");
+        let text = error.to_string();
+        assert!(text.contains("an authority's own certificate") && !text.contains("CaUsed"), "{text}");
+        assert!(error.advice().contains("central.ca_file"), "{}", error.advice());
+    }
 }
 
 #[test]
