@@ -19,10 +19,12 @@ use std::io::{Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use crate::durable_file::{self, FileError};
-use crate::error::Explained;
+use crate::error::{AgentError, Explained};
 use crate::exit::Exit;
 use crate::file_privacy;
 
+/// The code of an error that means "another program has the folder".
+pub const IN_USE: &str = "folder_in_use";
 /// Longest text that is read from a lock file, in bytes: a process id.
 const LOCK_TEXT_BYTES_MAX: u64 = 32;
 
@@ -166,10 +168,18 @@ impl From<FileError> for DataFolderError {
     }
 }
 
+/// The error for a command that needs the folder for itself: it never goes through the socket, so that asking the daemon is no help.
+pub fn needed_alone(error: impl Into<AgentError>) -> AgentError {
+    const STOP: &str = "This command needs a stopped daemon. If that process is the daemon, stop it, by whatever started it or with \
+                        SIGTERM, and run the command again. If it is another command, wait until it is done.";
+    let error = error.into();
+    if error.code == IN_USE { AgentError { advice: STOP.to_owned(), ..error } } else { error }
+}
+
 impl Explained for DataFolderError {
     fn code(&self) -> &str {
         match self {
-            Self::InUse { .. } => "folder_in_use",
+            Self::InUse { .. } => IN_USE,
             Self::File(error) => error.code(),
         }
     }

@@ -8,6 +8,7 @@ use outpost::agent::{Agent, Credentials};
 use outpost::command_line::{self, Command, Invocation, Recover};
 use outpost::commands::{self, Home, Screen};
 use outpost::config::{CentralUrl, Config, Sources};
+use outpost::data_folder::needed_alone;
 use outpost::device::{PASSWORD_VARIABLE, PasswordSource, site_password};
 use outpost::error::AgentError;
 use outpost::exit::Exit;
@@ -80,7 +81,7 @@ impl Home for Device<'_> {
             )
         })?;
         let password = self.password(password)?;
-        let agent = Agent::open(self.config.clone())?;
+        let agent = self.agent()?;
         let agent = agent.enrol(&Credentials { central, site_name: name, password: &password })?;
         let enrolment = agent.device().enrolment()?.clone();
         Ok(json!({
@@ -93,11 +94,11 @@ impl Home for Device<'_> {
     }
 
     fn recovery_plan(&self) -> Result<Value, AgentError> {
-        recovery_plan(&Agent::open(self.config.clone())?)
+        recovery_plan(&self.agent()?)
     }
 
     fn recover(&self, what: &Recover, events: &mut dyn FnMut(Progress)) -> Result<Value, AgentError> {
-        let agent = Agent::open(self.config.clone())?;
+        let agent = self.agent()?;
         if agent.has_begun_recovery()? {
             return end_recovery(&agent, events);
         }
@@ -109,7 +110,7 @@ impl Home for Device<'_> {
     }
 
     fn re_pin(&self, fingerprint: Fingerprint) -> Result<Value, AgentError> {
-        let pinned = Agent::open(self.config.clone())?.re_pin(fingerprint)?;
+        let pinned = self.agent()?.re_pin(fingerprint)?;
         Ok(json!({ "before": pinned.before.to_string(), "after": pinned.after.to_string() }))
     }
 
@@ -134,6 +135,11 @@ impl Home for Device<'_> {
 }
 
 impl Device<'_> {
+    /// The agent itself, for commands that no daemon carries out.
+    fn agent(&self) -> Result<Agent, AgentError> {
+        Agent::open(self.config.clone()).map_err(needed_alone)
+    }
+
     /// The site's password, from where the command line, the environment or the settings say.
     fn password(&self, source: Option<&PasswordSource>) -> Result<Zeroizing<String>, AgentError> {
         let variable = std::env::var_os(PASSWORD_VARIABLE);

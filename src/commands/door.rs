@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::Home;
 use crate::clock::{Waker, monotonic_now};
 use crate::config::Config;
+use crate::data_folder::IN_USE;
 use crate::error::AgentError;
 use crate::local_api::{SocketClient, SocketError};
 use crate::operations::Performer;
@@ -13,8 +14,6 @@ use crate::operations::Performer;
 const STARTING_MS_MAX: u64 = 5_000;
 /// Time between two looks at the socket, in milliseconds.
 const LOOK_MS: u64 = 100;
-/// The code of an error that means "another program has the folder".
-const IN_USE: &str = "folder_in_use";
 
 /// The daemon if one answers, else the folder itself.
 pub(super) fn open(config: &Config, home: &dyn Home) -> Result<Arc<dyn Performer>, AgentError> {

@@ -20,7 +20,7 @@ use protocol::ids::Sequence;
 use serde_json::{Value, json};
 
 use super::{JournalPlace, Scratch, check_is_data_folder, edit_of, hex_text, journals, local_copies, site_of};
-use crate::data_folder::{DataFolder, Layout};
+use crate::data_folder::{DataFolder, Layout, needed_alone};
 use crate::error::AgentError;
 use crate::exit::Exit;
 use crate::journal::{Found, inspect};
@@ -34,7 +34,7 @@ use crate::{durable_file, operations};
 pub fn salvage(root: &Path, out: &Path, catalogue: &Arc<Catalogue>) -> Result<Value, AgentError> {
     let layout = Layout::of(root);
     check_is_data_folder(&layout)?;
-    let _hold = DataFolder::hold(root)?;
+    let _hold = DataFolder::hold(root).map_err(needed_alone)?;
     if out.exists() {
         return Err(AgentError::new(
             "salvage_out_exists",

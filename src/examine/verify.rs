@@ -10,7 +10,7 @@ use protocol::ids::{JournalId, Sequence};
 use serde_json::{Value, json};
 
 use super::{JournalPlace, Scratch, check_is_data_folder, journals, local_copies, site_of};
-use crate::data_folder::{DataFolder, Layout};
+use crate::data_folder::{DataFolder, Layout, needed_alone};
 use crate::device::Device;
 use crate::error::AgentError;
 use crate::journal::{Found, Inspection, inspect};
@@ -50,7 +50,7 @@ struct Seen {
 pub fn verify(root: &Path, catalogue: &Arc<Catalogue>) -> Result<Value, AgentError> {
     let layout = Layout::of(root);
     check_is_data_folder(&layout)?;
-    let _hold = DataFolder::hold(root)?;
+    let _hold = DataFolder::hold(root).map_err(needed_alone)?;
     let mut report = Report::default();
     let device = check_identity(&layout, &mut report);
     let site = match device.as_ref().and_then(|device| device.identity().enrolment.as_ref()) {

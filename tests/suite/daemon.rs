@@ -1,5 +1,6 @@
 //! The daemon: it owns the folder, the verbs reach it, signals do what they say.
 
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -7,7 +8,7 @@ use serde_json::json;
 use crate::support::agent::Agent;
 use crate::support::corpus::edits;
 use crate::support::link::{Link, Mood};
-use crate::support::wait_until;
+use crate::support::{success, wait_until};
 use crate::sync::{STORE_TABLES, central_with_sites, same_records};
 
 #[test]
@@ -77,6 +78,34 @@ fn a_second_program_cannot_take_the_folder_and_reaches_the_daemon_instead() {
         json!({"table": "item_line", "op": "upsert", "id": "A", "data": {"ID": "A", "store_ID": data.stores[0]}});
     agent.record(&line.to_string());
     assert_eq!(agent.json(&["get", "item_line", "A"])["state"], "pending");
+}
+
+#[test]
+fn a_command_that_no_daemon_carries_out_says_to_stop_it() {
+    // They said to ask the daemon, which does none of it.
+    let (central, _) = central_with_sites(5, &["north"]);
+    let mut agent = Agent::initialised(&central, "north");
+    let password = central.password_file("north");
+    success(&Command::new("chmod").arg("600").arg(&password).output().unwrap());
+    let password = password.to_str().unwrap();
+    let identity = central.json(&["identity"]);
+    let out = agent.data().with_file_name("saved");
+    agent.start();
+
+    for arguments in [
+        &["enrol", "--name", "north", "--password-file", password][..],
+        &["recover", "--yes", "--password-file", password],
+        &["re-pin", identity["fingerprint"].as_str().unwrap()],
+        &["verify"],
+        &["salvage", "--out", out.to_str().unwrap()],
+    ] {
+        let output = agent.run(&[arguments, &["--json"]].concat(), "");
+
+        let told: serde_json::Value = serde_json::from_slice(&output.stderr).unwrap();
+        assert_eq!((output.status.code(), &told["error"]["code"]), (Some(8), &json!("folder_in_use")), "{arguments:?}");
+        let advice = told["error"]["advice"].as_str().unwrap();
+        assert!(advice.contains("needs a stopped daemon") && !advice.contains("socket"), "{arguments:?}: {advice}");
+    }
 }
 
 #[test]
