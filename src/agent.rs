@@ -35,6 +35,7 @@ mod suspicion;
 #[cfg(test)]
 mod tests;
 
+pub use agreement::device_of;
 pub use opening::{Places, Repair, open_recorder};
 pub use recovered_file::{RECOVERED_FILES_MAX, RecoveredGroup, RecoveredReader};
 pub use recovering::RecoveryPlan;
@@ -89,9 +90,7 @@ impl Agent {
         let folder = DataFolder::open(&config.data_folder)?;
         let catalogue = Arc::new(config.catalogue()?);
         let layout = folder.layout();
-        if Device::open(&layout.identity())?.is_none() && layout.has_records() {
-            return Err(agreement::identity_missing(&layout.identity()));
-        }
+        device_of(layout)?;
         let mut device = Device::open_or_make(&layout.identity())?;
         let mut repairs = Vec::new();
         let recorder = match device.identity().enrolment.as_ref().map(|enrolment| enrolment.site) {

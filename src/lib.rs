@@ -25,6 +25,7 @@ pub mod logging;
 pub mod nearest;
 pub mod operations;
 pub mod recorder;
+pub mod refusals;
 pub mod service;
 pub mod sync_runner;
 pub mod transport;

@@ -12,8 +12,9 @@ use crate::error::AgentError;
 use crate::exit::Exit;
 use crate::journal::JournalError;
 use crate::journal::storage::Storage;
-use crate::local_copy::Kind;
+use crate::local_copy::{HistoryRefusal, Kind};
 use crate::recorder::{Core, Recorder};
+use crate::refusals;
 
 /// One request to central and its reply, as a stream. Implemented by the transport, and by the simulator.
 pub trait Exchanger {
@@ -279,9 +280,14 @@ impl<S: Storage> SyncRunner<'_, S> {
         let began = std::mem::replace(learnt, Learnt { link: outcome.link, frame_part: outcome.frame_part });
         self.prune()?;
         let report = report(outcome, failure);
-        let failure = report.failure.as_ref().map(|failure| (failure.code.as_str(), failure.message.as_str()));
+        let failure = report.failure.as_ref();
         let mut core = self.recorder.core();
-        core.local.remember_sync(now_ms, failure)?;
+        core.local.remember_sync(now_ms, failure.map(|failure| (failure.code.as_str(), failure.message.as_str())))?;
+        if let Some(failure) = failure.filter(|failure| refusals::is_of_history(&failure.code)) {
+            let journal = core.shared.identity().journal;
+            let SessionFailure { code, message, .. } = failure.clone();
+            core.local.remember_history_refusal(&HistoryRefusal { journal, at_ms: now_ms, code, message })?;
+        }
         if began != *learnt {
             core.local.remember_learnt(learnt)?;
         }
@@ -484,7 +490,7 @@ fn what_to_do(failure: &Failure) -> &'static str {
     match failure {
         Failure::VersionsApart { spoken, understood, .. } if spoken > &understood.max => UPDATE_CENTRAL,
         Failure::VersionsApart { .. } => UPDATE_AGENT,
-        _ => "",
+        failure => refusals::what_to_do(failure.code()).unwrap_or_default(),
     }
 }
 

@@ -6,6 +6,8 @@
 
 use protocol::ids::{JournalId, Sequence, SiteId};
 
+use crate::data_folder::Layout;
+use crate::device::Device;
 use crate::error::AgentError;
 use crate::exit::Exit;
 use crate::journal::{Journal, JournalError, Storage};
@@ -86,8 +88,20 @@ pub(super) fn missing(kind: Kind, applied: Sequence) -> AgentError {
     )
 }
 
+/// The device of a data folder; `None` where nothing was ever recorded or enrolled.
+///
+/// # Errors
+/// `identity_missing`, and those of [`Device::open`].
+pub fn device_of(layout: &Layout) -> Result<Option<Device>, AgentError> {
+    let device = Device::open(&layout.identity())?;
+    if device.is_none() && layout.has_records() {
+        return Err(identity_missing(&layout.identity()));
+    }
+    Ok(device)
+}
+
 /// The identity is gone and what belongs to it is not.
-pub(super) fn identity_missing(folder: &std::path::Path) -> AgentError {
+fn identity_missing(folder: &std::path::Path) -> AgentError {
     AgentError::new(
         "identity_missing",
         format!("{} holds no identity, and the data folder has records of a site", folder.display()),

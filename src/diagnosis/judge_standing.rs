@@ -4,11 +4,15 @@ use protocol::check::CheckAnswer;
 
 use super::line::Line;
 use crate::date::date_text;
-use crate::device::{DeviceError, Enrolment};
+use crate::device::Enrolment;
+use crate::error::AgentError;
 use crate::exit::Exit;
-use crate::local_copy::{LocalCopyError, SyncTimes};
+use crate::local_copy::{HistoryRefusal, LocalCopyError, SyncTimes};
+use crate::refusals;
 use crate::transport::TransportError;
 
+/// The line about the site that this device speaks for.
+const NAME: &str = "enrolment";
 /// Central's code for a name or password that were changed since this device proved them.
 const CREDENTIALS_CHANGED: &str = "credentials_changed";
 
@@ -23,9 +27,13 @@ pub(super) enum Standing {
     Answered(CheckAnswer),
 }
 
-/// Whether this device speaks for a site, and whether central takes its name and password.
-pub(super) fn enrolment(enrolment: Result<Option<&Enrolment>, &DeviceError>, standing: &Standing) -> Vec<Line> {
-    const NAME: &str = "enrolment";
+/// Whether this device speaks for a site, and whether central takes its name and password. `known` is a refusal that stays, of the
+/// journal that this device has: central cannot always see it by the question alone.
+pub(super) fn enrolment(
+    enrolment: Result<Option<&Enrolment>, &AgentError>,
+    standing: &Standing,
+    known: Option<&HistoryRefusal>,
+) -> Vec<Line> {
     let enrolment = match enrolment {
         Ok(Some(enrolment)) => enrolment,
         Ok(None) => {
@@ -33,18 +41,27 @@ pub(super) fn enrolment(enrolment: Result<Option<&Enrolment>, &DeviceError>, sta
             let advice = "Run `outpost enrol` with the site's name and password.";
             return vec![Line::warning(NAME, "not_enrolled", text, advice)];
         }
-        Err(error) => return vec![Line::of_error(NAME, error)],
+        Err(error) => return vec![Line::failed(NAME, &error.code, &error.message, &error.advice, error.exit)],
     };
     let speaks = format!("this device speaks for site {} ({})", enrolment.site, enrolment.site_name);
-    match standing {
-        Standing::NotAsked => vec![Line::ok(NAME, format!("{speaks}, as far as is known here"))],
-        Standing::Unanswered(error) => vec![Line::of_error(NAME, error)],
-        Standing::Answered(answer) => answered(&speaks, answer),
+    match (standing, known) {
+        (Standing::Unanswered(error), _) => vec![Line::of_error(NAME, error)],
+        (Standing::Answered(answer), _) if answer.refusal.is_some() => answered(&speaks, answer),
+        (Standing::Answered(_) | Standing::NotAsked, Some(refusal)) => vec![refused_before(&speaks, refusal)],
+        (Standing::Answered(answer), None) => answered(&speaks, answer),
+        (Standing::NotAsked, None) => vec![Line::ok(NAME, format!("{speaks}, as far as is known here"))],
     }
 }
 
+fn refused_before(speaks: &str, refusal: &HistoryRefusal) -> Line {
+    let HistoryRefusal { at_ms, code, message, .. } = refusal;
+    let at = date_text(*at_ms);
+    let text = format!("{speaks}, and no sync has gone through since central refused it, at {at}: {message}");
+    Line::failed(NAME, code, text, advice_of(code), Exit::Refused)
+}
+
 fn answered(speaks: &str, answer: &CheckAnswer) -> Vec<Line> {
-    let taken = Line::ok("enrolment", format!("{speaks}, and central takes it"));
+    let taken = Line::ok(NAME, format!("{speaks}, and central takes it"));
     let Some(refusal) = &answer.refusal else {
         return vec![taken, Line::ok("credentials", "name and password are those that central has")];
     };
@@ -53,29 +70,16 @@ fn answered(speaks: &str, answer: &CheckAnswer) -> Vec<Line> {
     if refusal.code == CREDENTIALS_CHANGED {
         return vec![taken, Line::failed("credentials", &refusal.code, text, advice_of(&refusal.code), Exit::Refused)];
     }
-    vec![Line::failed("enrolment", &refusal.code, text, advice_of(&refusal.code), Exit::Refused)]
+    vec![Line::failed(NAME, &refusal.code, text, advice_of(&refusal.code), Exit::Refused)]
 }
 
-/// What to do about a refusal.
 fn advice_of(code: &str) -> &'static str {
     match code {
-        "site_stopped" => {
-            "Whoever looks after central finds out which device is right, and runs `outpost-central site resume`. What is recorded \
-             here is safe and goes after that."
-        }
-        "device_not_chosen" => {
-            "Use the device that was chosen. If that was a mistake, an administrator frees the site (`outpost-central site \
-             reset-hardware`); `outpost salvage` saves what only this device has."
-        }
-        "device_retired" | "not_enrolled" | "unknown_journal" => {
-            "If this is the right device, run `outpost enrol` with the site's name and password; else take it out of use."
-        }
-        "journal_retired" => "This device was set back to an older copy: run `outpost recover`.",
         CREDENTIALS_CHANGED => {
             "Run `outpost enrol` with the site's name and password as they are at central; nothing is lost."
         }
         "version" => "Update the older of the two programs. What is recorded is safe and goes after that.",
-        _ => "Tell whoever looks after central.",
+        _ => refusals::what_to_do(code).unwrap_or("Tell whoever looks after central."),
     }
 }
 
@@ -102,15 +106,25 @@ mod tests {
     use super::*;
     use crate::config::CentralUrl;
     use protocol::hardware::HardwareId;
-    use protocol::ids::{CredentialGeneration, HardwareSalt, PublicKey, SiteId};
+    use protocol::ids::{CredentialGeneration, HardwareSalt, JournalId, PublicKey, SiteId};
     use protocol::message::Refusal;
 
     #[test]
     fn without_an_answer_of_central_s_the_line_says_what_is_known_here() {
-        let line = enrolment(Ok(None), &Standing::NotAsked).remove(0);
+        let line = enrolment(Ok(None), &Standing::NotAsked, None).remove(0);
         assert_eq!((line.verdict, line.code.as_str()), (Verdict::Warning, "not_enrolled"));
-        assert_eq!(enrolment(Err(&DeviceError::NotEnrolled), &Standing::NotAsked)[0].verdict, Verdict::Failed);
-        let enrolled = Enrolment {
+        let error = AgentError::new("identity_missing", "no identity", "Put it back.", Exit::Disk);
+        let line = enrolment(Err(&error), &Standing::NotAsked, None).remove(0);
+        assert_eq!((line.verdict, line.code.as_str(), line.exit), (Verdict::Failed, "identity_missing", Exit::Disk));
+        let enrolled = enrolled();
+        let text = enrolment(Ok(Some(&enrolled)), &Standing::NotAsked, None).remove(0).text;
+        assert_eq!(text, "this device speaks for site 7 (Clinic), as far as is known here");
+        let cut = Standing::Unanswered(TransportError::Cut { received_bytes: 0, reason: String::new() });
+        assert_eq!(enrolment(Ok(Some(&enrolled)), &cut, None).remove(0).code, "connection_cut");
+    }
+
+    fn enrolled() -> Enrolment {
+        Enrolment {
             site: SiteId(7),
             site_name: "Clinic".to_owned(),
             central_url: CentralUrl::parse("https://central").unwrap(),
@@ -118,11 +132,27 @@ mod tests {
             generation: CredentialGeneration(1),
             salt: HardwareSalt([0; 16]),
             hardware: HardwareId::default(),
+        }
+    }
+
+    #[test]
+    fn a_history_that_central_refused_fails_until_a_sync_goes_through_or_central_says_something_else() {
+        let refusal = HistoryRefusal {
+            journal: JournalId([2; 16]),
+            at_ms: 0,
+            code: "fork".to_owned(),
+            message: "two histories".to_owned(),
         };
-        let text = enrolment(Ok(Some(&enrolled)), &Standing::NotAsked).remove(0).text;
-        assert_eq!(text, "this device speaks for site 7 (Clinic), as far as is known here");
-        let cut = Standing::Unanswered(TransportError::Cut { received_bytes: 0, reason: String::new() });
-        assert_eq!(enrolment(Ok(Some(&enrolled)), &cut).remove(0).code, "connection_cut");
+        let lines = |standing: &Standing| enrolment(Ok(Some(&enrolled())), standing, Some(&refusal));
+        for standing in [Standing::NotAsked, Standing::Answered(CheckAnswer::taken())] {
+            let line = lines(&standing).remove(0);
+
+            assert_eq!((line.verdict, line.code.as_str(), line.exit), (Verdict::Failed, "fork", Exit::Refused));
+            assert!(line.text.ends_with("at 1970-01-01T00:00:00Z: two histories"), "{}", line.text);
+            assert!(line.advice.contains("`outpost recover`"), "{}", line.advice);
+        }
+        let stopped = Standing::Answered(CheckAnswer::refused(Refusal::new("site_stopped", "two devices")));
+        assert_eq!(lines(&stopped).remove(0).code, "site_stopped");
     }
 
     fn codes(answer: &CheckAnswer) -> Vec<(&'static str, Verdict, String)> {

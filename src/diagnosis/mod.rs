@@ -49,6 +49,7 @@ fn look_at_connection(config: &Config, report: &mut Report) {
     let device = connection::device(config);
     let found = device.as_ref().map(Option::as_ref);
     let enrolment = found.map(|device| device.and_then(|device| device.identity().enrolment.as_ref()));
+    let times = device::sync_times(config);
     let enrolled = enrolment.ok().flatten();
     let central = config.central_url.clone().or_else(|| enrolled.map(|enrolment| enrolment.central_url.clone()));
     let mut standing = Standing::NotAsked;
@@ -60,9 +61,13 @@ fn look_at_connection(config: &Config, report: &mut Report) {
     } else {
         report.add(judge_connection::no_central());
     }
-    report.extend(judge_standing::enrolment(enrolment, &standing));
+    let journal = found.ok().flatten().map(|device| device.identity().journal);
+    let known = times.as_ref().and_then(|times| times.as_ref().ok()?.history_refusal.as_ref());
+    // Of a journal that was given up since, by a recovery, it says nothing.
+    let known = known.filter(|refusal| journal == Some(refusal.journal));
+    report.extend(judge_standing::enrolment(enrolment, &standing, known));
     report.extend(device::binding(config).map(|binding| judge_device::binding(&binding)));
-    report.extend(device::sync_times(config).and_then(judge_standing::last_sync));
+    report.extend(times.and_then(judge_standing::last_sync));
 }
 
 /// Each step to central; whether what answers there may be the central that this device trusts.

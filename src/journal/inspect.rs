@@ -256,3 +256,16 @@ pub fn inspect_identity<S: Storage>(storage: &mut S, place: &Place) -> Result<Op
     }
     Ok(None)
 }
+
+/// The last acknowledged entry of the journal at a place, as its mark says it; `None` if no slot of the mark can be read.
+///
+/// # Errors
+/// What the disk says.
+pub fn inspect_head<S: Storage>(storage: &mut S, place: &Place) -> Result<Option<Head>, JournalError> {
+    let mark = storage.read_mark(place)?.as_deref().and_then(mark::read_slots).map(|slots| slots.mark);
+    Ok(mark.map(|Mark { identity, durable, .. }| Head {
+        journal: identity.journal,
+        sequence: durable.sequence,
+        hash: durable.hash,
+    }))
+}

@@ -39,7 +39,7 @@ use protocol::ids::{Hash, JournalId, RequestId, Sequence, SiteId};
 use protocol::limits;
 
 pub use error::{Damage, DamageReport, JournalError};
-pub use inspect::{Found, Inspection, Promise, inspect, inspect_identity};
+pub use inspect::{Found, Inspection, Promise, inspect, inspect_head, inspect_identity};
 pub use open::Opening;
 pub use piece::PieceFault;
 pub use reopen::{FILL_HALF_PERCENT, FILL_HIGH_PERCENT, Fill, FillLevel};

@@ -4,10 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use domain::catalogue::Catalogue;
-use protocol::ids::SiteId;
+use protocol::ids::{Sequence, SiteId};
 use sql::{Options, Sql, SqlError, SqliteEngine};
 
-use super::meta::{SyncTimes, read_sync_times};
+use super::meta::{SyncTimes, read_seen, read_sync_times};
 use super::schema::{APPLICATION_ID, SCHEMA_VERSION};
 use super::{LocalCopy, LocalCopyError};
 
@@ -55,6 +55,16 @@ impl Engine for SqliteEngine {
 pub fn sync_times_at(path: &Path) -> Result<SyncTimes, LocalCopyError> {
     let mut engine = SqliteEngine::open(path, &Options::new(APPLICATION_ID, SCHEMA_VERSION).read_only())?;
     read_sync_times(&mut engine)
+}
+
+/// How far the shared journal went as a local copy knows it that is only looked at: a journal that lies beside it and is shorter was
+/// set back without it.
+///
+/// # Errors
+/// As for [`sync_times_at`].
+pub fn seen_at(path: &Path) -> Result<Sequence, LocalCopyError> {
+    let mut engine = SqliteEngine::open(path, &Options::new(APPLICATION_ID, SCHEMA_VERSION).read_only())?;
+    read_seen(&mut engine)
 }
 
 impl LocalCopy {

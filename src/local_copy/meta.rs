@@ -1,6 +1,8 @@
 //! Small values that are kept beside the records: how far the journals are applied, when the last sync was.
 
+use protocol::ids::{JournalId, Sequence};
 use protocol::session::Link;
+use serde::{Deserialize, Serialize};
 use sql::{Durability, Param, Sql, SqlError, SqlExt};
 
 use super::{LocalCopy, LocalCopyError, checksum, limits};
@@ -19,6 +21,7 @@ const SUCCESS_MS: &str = "sync_success_ms";
 const DRAINED_MS: &str = "sync_drained_ms";
 const FAILURE_CODE: &str = "sync_failure_code";
 const FAILURE_MESSAGE: &str = "sync_failure_message";
+const HISTORY_REFUSAL: &str = "sync_history_refusal";
 const LEARNT: &str = "learnt";
 
 /// The three times of syncing, by the wall clock: for people, nothing is ordered by it. In milliseconds since 1970.
@@ -32,6 +35,22 @@ pub struct SyncTimes {
     pub drained_ms: Option<u64>,
     /// Code and message of the last one, if it failed.
     pub failure: Option<(String, String)>,
+    /// That a journal's history was refused, if no session has gone through since.
+    pub history_refusal: Option<HistoryRefusal>,
+}
+
+/// That central has another history of a journal than this device, or more of it: it stays so until another journal is begun. Later
+/// sessions that do not even reach central say nothing about it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HistoryRefusal {
+    /// The journal.
+    pub journal: JournalId,
+    /// When it was last refused, in milliseconds since 1970.
+    pub at_ms: u64,
+    /// The code.
+    pub code: String,
+    /// In central's words.
+    pub message: String,
 }
 
 /// Size of the write-ahead log beside its limits. It grows while some program stays in an old read.
@@ -61,6 +80,7 @@ impl LocalCopy {
                 return Ok(());
             }
             copy.set_number(SUCCESS_MS, now_ms)?;
+            copy.set_content(HISTORY_REFUSAL, None)?;
             if is_queue_empty {
                 copy.set_number(DRAINED_MS, now_ms)?;
             }
@@ -68,7 +88,16 @@ impl LocalCopy {
         })
     }
 
-    /// What [`LocalCopy::remember_sync`] noted.
+    /// Notes a refusal that stays until another journal is begun.
+    ///
+    /// # Errors
+    /// Those of a write.
+    pub fn remember_history_refusal(&mut self, refusal: &HistoryRefusal) -> Result<(), LocalCopyError> {
+        let content = protocol::message::encode(refusal);
+        self.transaction(Durability::Process, |copy| copy.set_content(HISTORY_REFUSAL, Some(&content)))
+    }
+
+    /// What [`LocalCopy::remember_sync`] and [`LocalCopy::remember_history_refusal`] noted.
     ///
     /// # Errors
     /// Those of a read.
@@ -152,7 +181,15 @@ pub(super) fn read_sync_times(sql: &mut dyn Sql) -> Result<SyncTimes, LocalCopyE
             Some(code) => Some((text(code)?, text(message)?)),
             None => None,
         },
+        // Written by another version: the next session finds it again.
+        history_refusal: read_content(sql, HISTORY_REFUSAL)?.and_then(|content| postcard::from_bytes(&content).ok()),
     })
+}
+
+/// How far the journal in use went by what was applied of it here, and by what central said of it.
+pub(super) fn read_seen(sql: &mut dyn Sql) -> Result<Sequence, LocalCopyError> {
+    let (applied, received) = (read_number(sql, APPLIED_SHARED)?, read_number(sql, RECEIVED)?);
+    Ok(Sequence(applied.max(received).unwrap_or_default()))
 }
 
 fn read_number(sql: &mut dyn Sql, name: &str) -> Result<Option<u64>, LocalCopyError> {

@@ -54,11 +54,11 @@ use sql::{Durability, SqlError, SqlErrorKind, SqlExt, check_migrations, migrate}
 
 pub use control::{SessionState, StoredReply};
 pub use edits::Sequences;
-pub use engine::{Engine, sync_times_at};
+pub use engine::{Engine, seen_at, sync_times_at};
 pub use error::LocalCopyError;
 pub use grants::ForgottenStore;
 pub use inspect::FoundRecord;
-pub use meta::{LogHealth, SyncTimes};
+pub use meta::{HistoryRefusal, LogHealth, SyncTimes};
 pub use read::{Listing, QueueEntry, QueueState, QueueView, RecordState, RecordView, TableCount, UnknownControl};
 pub use recovered::{RECOVERED, RecoveredEntry, is_recovered_request_id, recovered_name, recovered_request_id};
 pub use roles::{StoreHere, StoreRole};

@@ -42,6 +42,15 @@ fn sync(agent: &Agent) -> String {
     report["failure"]["code"].as_str().unwrap_or_default().to_owned()
 }
 
+/// How `check` ends, and the code of its line about the enrolment.
+fn checked(agent: &Agent) -> (i32, String) {
+    let output = agent.run(&["check", "--json"], "");
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let lines = report["lines"].as_array().unwrap();
+    let line = lines.iter().find(|line| line["name"] == "enrolment").unwrap();
+    (output.status.code().unwrap(), line["code"].as_str().unwrap().to_owned())
+}
+
 /// That an administrator sees which is which: the copy, caught at its second sync, has recorded twice as much.
 fn tells_apart(central: &Central, has_edits: bool) {
     let shown = central.json(&["site", "show", "north"]);
@@ -122,6 +131,11 @@ fn an_administrator_chooses_one_of_two_devices_and_the_other_stops_nothing_whoev
         let second: Vec<String> = [&original, &copy].map(sync).to_vec();
         assert!(first.contains(&String::new()) && first.contains(&"device_not_chosen".to_owned()), "{first:?}");
         assert_eq!(first.iter().rev().cloned().collect::<Vec<_>>(), second, "the same device goes on");
+        for (agent, code) in [&copy, &original].into_iter().zip(&first) {
+            // `check` said of the other one that central takes it: its question showed no token.
+            let expected = if code.is_empty() { (0, String::new()) } else { (5, code.clone()) };
+            assert_eq!(checked(agent), expected);
+        }
         assert!(central.json(&["site", "show", "north"])["stopped"].is_null());
     }
 }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::encryption::{agent_trusting, no_name};
 use crate::support::agent::{Agent, BOARD, CHIP};
-use crate::support::central::Central;
+use crate::support::central::{Central, password};
 use crate::support::certificates::{Authority, Day};
 use crate::support::corpus::central_data;
 use crate::support::success;
@@ -167,6 +167,8 @@ fn another_central_and_a_newer_one_are_told() {
     agent.set_central(&second.url(), &format!("ca_file = \"{}\"", ca_file.display()));
     let (exit, other) = report(&agent, "check");
     assert_eq!((exit, troubles(&other)), (5, vec![("central_key", "failed", "other_central_key")]));
+    let advice = line(&other, "central_key")["advice"].as_str().unwrap();
+    assert!(advice.starts_with("Do not sync") && !advice.contains("Nothing is sent"), "{advice}");
 
     let newer = Web::json(None, &http_date(SystemTime::now()), &hello(9));
     let (exit, newer) = report(&Agent::new(&newer.url()), "check");
@@ -310,6 +312,138 @@ fn a_device_that_central_would_refuse_is_told_so_without_a_sync_and_nothing_chan
     success(&central.run(&["site", "reset-hardware", "north"], ""));
     let (exit, retired) = report(&agent, "check");
     assert_eq!((exit, troubles(&retired)), (5, vec![("enrolment", "failed", "device_retired")]));
+}
+
+/// An edit of one of the site's own records.
+fn record(agent: &Agent, store: &str, id: &str) {
+    let line = json!({"table": "item_line", "op": "upsert", "id": id, "data": {"ID": id, "store_ID": store}});
+    agent.record(&line.to_string());
+}
+
+/// A device whose folder was put back from a backup after it had sent one more edit, but for its token: with an old one its site would
+/// stop first.
+fn put_back(central: &Central, authority: &Authority, store: &str) -> Agent {
+    let agent = agent_trusting(authority, &central.url());
+    agent.enrol(central, "north");
+    agent.ok(&["initialise"]);
+    record(&agent, store, "before");
+    agent.settle();
+    let backup = agent.data().with_file_name("backup");
+    success(&std::process::Command::new("cp").arg("-a").args([agent.data(), backup.clone()]).output().unwrap());
+    record(&agent, store, "sent");
+    agent.settle();
+    std::fs::copy(agent.data().join("identity/token"), backup.join("identity/token")).unwrap();
+    agent.wipe();
+    std::fs::rename(backup, agent.data()).unwrap();
+    agent
+}
+
+/// That `check` and `doctor` fail at the enrolment with a code, and name the cure.
+fn fails_at_the_enrolment(agent: &Agent, code: &str) {
+    for verb in ["check", "doctor"] {
+        let (exit, report) = report(agent, verb);
+        assert_eq!((exit, troubles(&report)[0]), (5, ("enrolment", "failed", code)), "{verb}");
+        assert!(line(&report, "enrolment")["advice"].as_str().unwrap().contains("`outpost recover`"), "{report}");
+    }
+}
+
+#[test]
+fn a_device_that_was_put_back_fails_with_the_code_of_its_syncs_until_it_has_recovered() {
+    // The tester's device heard "central takes it" from `check`, and `fork` from each sync with the advice to tell somebody.
+    let authority = Authority::new("Ours");
+    let data = central_data(5, 1);
+    let central = Central::encrypted(&data.lines, &authority.certify(&["127.0.0.1"]));
+    let store = &data.stores[0];
+    central.add_site("north", &[store]);
+    let agent = put_back(&central, &authority, store);
+
+    fails_at_the_enrolment(&agent, "device_set_back");
+    record(&agent, store, "other");
+    fails_at_the_enrolment(&agent, "fork");
+    let output = agent.run(&["sync", "--json"], "");
+    let synced: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((output.status.code(), synced["failure"]["code"].as_str()), (Some(5), Some("fork")), "{synced}");
+    assert!(synced["failure"]["advice"].as_str().unwrap().contains("run `outpost recover`"), "{synced}");
+
+    // Central cannot see it by the end of the journal any more, and a sync that does not reach it says nothing new.
+    record(&agent, store, "more");
+    fails_at_the_enrolment(&agent, "fork");
+    let ca_file = format!("ca_file = \"{}\"", agent.file("authority.pem", authority.pem()).display());
+    agent.set_central(&format!("https://{}", no_name()), &ca_file);
+    assert_eq!(agent.fails(&["sync"], "").0, 4);
+    agent.set_central(&central.url(), &ca_file);
+    fails_at_the_enrolment(&agent, "fork");
+
+    let password = agent.file("site-password", &password("north"));
+    set_mode(&password, 0o600);
+    agent.json(&["recover", "--yes", "--password-file", password.to_str().unwrap()]);
+    agent.settle();
+    let (exit, checked) = report(&agent, "check");
+    assert_eq!((exit, troubles(&checked)), (0, vec![]));
+}
+
+#[test]
+fn a_device_that_syncs_beside_a_check_is_never_taken_for_one_that_was_put_back() {
+    let authority = Authority::new("Ours");
+    let data = central_data(5, 1);
+    let central = Central::encrypted(&data.lines, &authority.certify(&["127.0.0.1"]));
+    central.add_site("north", &[&data.stores[0]]);
+    let mut agent = agent_trusting(&authority, &central.url());
+    agent.enrol(&central, "north");
+    agent.ok(&["initialise"]);
+    agent.start();
+    for number in 0..10 {
+        std::thread::scope(|threads| {
+            threads.spawn(|| {
+                record(&agent, &data.stores[0], &format!("line-{number}"));
+                agent.ok(&["sync"]);
+            });
+            let (exit, checked) = report(&agent, "check");
+            assert_eq!((exit, troubles(&checked)), (0, vec![]), "{checked}");
+        });
+    }
+}
+
+#[test]
+fn a_journal_that_was_put_back_alone_is_no_device_that_was_put_back() {
+    let authority = Authority::new("Ours");
+    let data = central_data(5, 1);
+    let central = Central::encrypted(&data.lines, &authority.certify(&["127.0.0.1"]));
+    central.add_site("north", &[&data.stores[0]]);
+    let agent = agent_trusting(&authority, &central.url());
+    agent.enrol(&central, "north");
+    agent.ok(&["initialise"]);
+    record(&agent, &data.stores[0], "before");
+    let (journal, backup) = (agent.data().join("journal"), agent.data().with_file_name("backup"));
+    success(&std::process::Command::new("cp").arg("-a").args([&journal, &backup]).output().unwrap());
+    record(&agent, &data.stores[0], "sent");
+    agent.settle();
+    std::fs::remove_dir_all(&journal).unwrap();
+    std::fs::rename(backup, journal).unwrap();
+
+    // The agent goes on by itself, under another id: a recovery would be the wrong advice.
+    let (exit, checked) = report(&agent, "check");
+    assert_eq!((exit, troubles(&checked)), (0, vec![]));
+    assert_eq!(agent.settle()["outcome"], "drained");
+}
+
+#[test]
+fn a_folder_whose_identity_is_gone_fails_as_every_other_verb_does() {
+    // `check` said to enrol, and `enrol` refused with `identity_missing`.
+    let authority = Authority::new("Ours");
+    let central = central(&authority);
+    let agent = agent_trusting(&authority, &central.url());
+    agent.enrol(&central, "north");
+    agent.ok(&["initialise"]);
+    std::fs::remove_file(agent.data().join("identity/identity")).unwrap();
+
+    for verb in ["check", "doctor"] {
+        let (exit, report) = report(&agent, verb);
+        assert_eq!((exit, troubles(&report)[0]), (7, ("enrolment", "failed", "identity_missing")), "{verb}");
+        let advice = line(&report, "enrolment")["advice"].as_str().unwrap();
+        assert!(advice.starts_with("Put the folder back") && advice.contains("outpost salvage"), "{advice}");
+    }
+    assert_eq!(agent.fails(&["sync"], ""), (7, "identity_missing".to_owned()));
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! A question that changes nothing: would central take a request of this device right now? (`docs/wire-format.md`, "Check").
 //!
 //! The question is a request head under a kind of its own, so that it can never pass for the head of an exchange, nor that for a
-//! question. It shows no token and names no cursor. The answer is signed, and bound to the question like a reply to its head.
+//! question. It names no cursor, and its token is looked at and not used up. The answer is signed, and bound to the question like
+//! a reply to its head.
 
 use alloc::vec::Vec;
 use core::fmt;
@@ -39,7 +40,7 @@ impl CheckAnswer {
 }
 
 /// The head of a question: as at the head of an exchange, without anything that an exchange would use up or change. `salt` is fresh
-/// and random.
+/// and random. Who asks may add its token, and head and hash of its journal; without them central cannot look at these.
 pub fn head(site: SiteId, journal: JournalId, generation: CredentialGeneration, salt: [u8; 8]) -> RequestHead {
     RequestHead {
         version: message::VERSION,

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use domain::catalogue::Catalogue;
-use protocol::ids::{Epoch, Hash, Position, RecordId, Sequence, TableRef};
+use protocol::ids::{Epoch, Hash, JournalId, Position, RecordId, Sequence, TableRef};
 use protocol::message::FramePartState;
 use protocol::page::PageRow;
 use protocol::row::{ColumnRef, Row, Value};
 
 use super::super::limits::LIST_BYTES_MAX;
-use super::super::{LocalCopy, QueueState, RecordState};
+use super::super::{HistoryRefusal, LocalCopy, QueueState, RecordState};
 use super::site::*;
 use crate::error::Explained;
 use crate::sync_runner::Learnt;
@@ -78,6 +78,10 @@ fn everything_that_was_stored_is_there_after_opening_again() {
     assert_eq!(site.copy.learnt().unwrap(), Learnt::default());
     site.copy.remember_learnt(&learnt).unwrap();
     site.copy.remember_sync(9, Some(("offline", "no route"))).unwrap();
+    let (code, message) = ("fork".to_owned(), "two histories".to_owned());
+    let refusal = HistoryRefusal { journal: JournalId([3; 16]), at_ms: 8, code, message };
+    site.copy.remember_history_refusal(&refusal).unwrap();
+    site.copy.remember_sync(9, Some(("offline", "no route"))).unwrap();
     let before = site.copy.session_state().unwrap();
 
     site.reopen();
@@ -89,7 +93,9 @@ fn everything_that_was_stored_is_there_after_opening_again() {
     let times = site.copy.sync_times().unwrap();
     assert_eq!((times.attempt_ms, times.success_ms, times.drained_ms), (Some(9), None, None));
     assert_eq!(times.failure, Some(("offline".to_owned(), "no route".to_owned())));
+    assert_eq!(times.history_refusal, Some(refusal), "a sync that does not reach central says nothing of it");
     site.copy.remember_sync(10, None).unwrap();
+    assert_eq!(site.copy.sync_times().unwrap().history_refusal, None);
     site.reply(1, &[]);
     site.copy.remember_sync(11, None).unwrap();
     site.copy.remember_sync(12, Some(("offline", "no route"))).unwrap();

@@ -2,15 +2,19 @@
 
 use protocol::check::CheckAnswer;
 use protocol::exchange::Standing;
+use protocol::ids::{Hash, Sequence};
 use protocol::message::{Refusal, RequestHead};
+use sql::SqlExt;
 
 use super::error::StoreError;
 use super::reading::Reading;
+use super::state::{JOURNAL_COLUMNS, Journal};
 use super::{credentials, receive, retired, tokens};
 
 impl Reading<'_> {
-    /// Whether an exchange would be taken up, in the order in which [`super::Batch::begin`] looks. What needs a token or a history,
-    /// a clone or a fork, is not looked at: that is for the exchange to find. That an administrator chose another device is.
+    /// Whether an exchange would be taken up, in the order in which [`super::Batch::begin`] looks. Whether a token is dead is not
+    /// looked at, since only a challenge tells a clone from a late request: that is for the exchange to find. That an administrator
+    /// chose another device is, and so is another history of the journal, as far as the device's head shows it.
     ///
     /// # Errors
     /// Those of reading.
@@ -46,7 +50,32 @@ impl Reading<'_> {
         if journal != head.journal && !is_next {
             return Ok(refused("unknown_journal", &receive::unknown_journal_text(head.site, head.journal)));
         }
-        Ok(CheckAnswer::taken())
+        Ok(match self.history_refusal(head)? {
+            Some(refusal) => CheckAnswer::refused(refusal),
+            None => CheckAnswer::taken(),
+        })
+    }
+
+    /// What an exchange would find wrong with the journal of a device: central would refuse it, or the device itself what central
+    /// has received of it. Nothing can be told of a head above that, or of a device that does not say how far its journal goes.
+    fn history_refusal(&mut self, head: &RequestHead) -> Result<Option<Refusal>, StoreError> {
+        let sql = format!("SELECT {JOURNAL_COLUMNS} FROM journal WHERE site = ?1 AND id = ?2 AND is_active = 1");
+        let journal = self.sql.query_one(&sql, &[head.site.0.into(), (&head.journal.0).into()], Journal::read)?;
+        let Some(journal) = journal.filter(|journal| journal.received > Sequence::ZERO) else { return Ok(None) };
+        if head.head_hash == Hash::NONE || head.head > journal.received {
+            return Ok(None);
+        }
+        if !self.is_history_of(&journal, head.head, head.head_hash)? {
+            return Ok(Some(Refusal::new("fork", &receive::fork_text(head.site, head.journal, head.head))));
+        }
+        Ok((head.head < journal.received).then(|| {
+            let what = format!(
+                "central has received edits of site {} up to {}, and the device knows them up to {}: it was set back to an older \
+                 state, or its data was copied to a second device",
+                head.site, journal.received, head.head
+            );
+            Refusal::new("device_set_back", &what)
+        }))
     }
 }
 

@@ -372,24 +372,11 @@ impl Batch<'_> {
     /// Whether a place in the active journal is above what is received, or has this hash here.
     fn is_known_history(&mut self, site: SiteId, sequence: Sequence, hash: Hash) -> Result<bool, StoreError> {
         let journal = self.active_journal(site)?.clone();
-        if sequence > journal.received {
-            return Ok(true);
-        }
-        if sequence == journal.received {
-            return Ok(hash == journal.received_hash);
-        }
-        if sequence == Sequence::ZERO {
-            return Ok(hash == journal.genesis);
-        }
-        Ok(sequence > journal.floor && self.stored_hash(journal.number, sequence)? == Some(hash))
+        self.reading().is_history_of(&journal, sequence, hash)
     }
 
     fn stored_hash(&mut self, journal: i64, sequence: Sequence) -> Result<Option<Hash>, StoreError> {
-        Ok(self.sql.query_one(
-            "SELECT hash FROM entry WHERE journal = ?1 AND sequence = ?2",
-            &[journal.into(), unsigned(sequence.0)],
-            |row| text::hash(row, 0),
-        )?)
+        self.reading().stored_hash(journal, sequence)
     }
 
     /// A device that reads everything again may have let go of its own entries, those among them that a central which was set back
@@ -454,6 +441,33 @@ impl Reading<'_> {
         let sql = "SELECT 1 FROM journal WHERE site = ?1 AND id = ?2 AND is_active = 0";
         Ok(self.sql.query_integer(sql, &[site.0.into(), (&journal.0).into()])?.is_some())
     }
+
+    /// Whether a place in a journal is above what is received of it, or has this hash here.
+    pub(super) fn is_history_of(
+        &mut self,
+        journal: &Journal,
+        sequence: Sequence,
+        hash: Hash,
+    ) -> Result<bool, StoreError> {
+        if sequence > journal.received {
+            return Ok(true);
+        }
+        if sequence == journal.received {
+            return Ok(hash == journal.received_hash);
+        }
+        if sequence == Sequence::ZERO {
+            return Ok(hash == journal.genesis);
+        }
+        Ok(sequence > journal.floor && self.stored_hash(journal.number, sequence)? == Some(hash))
+    }
+
+    fn stored_hash(&mut self, journal: i64, sequence: Sequence) -> Result<Option<Hash>, StoreError> {
+        Ok(self.sql.query_one(
+            "SELECT hash FROM entry WHERE journal = ?1 AND sequence = ?2",
+            &[journal.into(), unsigned(sequence.0)],
+            |row| text::hash(row, 0),
+        )?)
+    }
 }
 
 /// What is told of a site without a device.
@@ -480,10 +494,14 @@ fn unknown_journal(site: SiteId, journal: JournalId) -> StoreError {
     StoreError::refused("unknown_journal", &unknown_journal_text(site, journal))
 }
 
+/// What a device is told whose journal is not the one that was received.
+pub(super) fn fork_text(site: SiteId, journal: JournalId, sequence: Sequence) -> String {
+    format!(
+        "journal {journal} of site {site} has another history at entry {sequence} than the one received before: two devices write \
+         it, or one was set back"
+    )
+}
+
 fn fork(site: SiteId, journal: JournalId, sequence: Sequence) -> StoreError {
-    let what = format!(
-        "journal {journal} of site {site} has another history at entry {sequence} than the one received before: \
-         two devices write it, or one was set back"
-    );
-    StoreError::refused("fork", &what)
+    StoreError::refused("fork", &fork_text(site, journal, sequence))
 }

@@ -2,7 +2,7 @@
 
 use protocol::chain::{self, Predecessor, hash_of};
 use protocol::ids::{Hash, JournalId, Sequence};
-use protocol::message::FramePart;
+use protocol::message::{FramePart, RequestHead};
 
 use super::*;
 
@@ -11,6 +11,7 @@ contract!(
     rule_5_8_what_comes_again_below_the_pruned_floor_is_a_fork,
     a_frame_behind_a_gap_is_refused,
     a_head_of_another_history_is_a_fork,
+    who_asks_with_a_head_of_another_history_or_an_older_one_is_told_what_an_exchange_would_find,
     an_unknown_journal_is_refused_unless_it_follows_the_known_one,
     a_journal_enrolled_anew_may_follow_a_damaged_one_that_central_never_heard_of,
     a_journal_damaged_before_central_heard_of_it_may_be_followed_however_its_chain_began,
@@ -98,6 +99,29 @@ fn successor(device: &Device, known_to: usize, promised: usize) -> (Device, Pred
     let mut next = Device::new(device.site, JournalId([77; 16]));
     next.genesis = chain::genesis(device.site, next.journal, Some(&predecessor));
     (next, predecessor)
+}
+
+fn who_asks_with_a_head_of_another_history_or_an_older_one_is_told_what_an_exchange_would_find(world: &mut World) {
+    // A device that was put back from a backup heard "central takes it" from a check and `fork` from each sync.
+    let mut device = with_entries(world, 3);
+    device.try_send(world, 0, 3).unwrap();
+    let mut asked = |head: RequestHead| {
+        let answer = world.store.reading().check_device(&head, Standing::Current).unwrap();
+        answer.refusal.map(|refusal| refusal.code).unwrap_or_default()
+    };
+    let mut set_back = Device::new(device.site, device.journal);
+    assert_eq!(asked(device.head()), "");
+    assert_eq!(asked(set_back.head()), "device_set_back");
+    set_back.record(&[&put(0)]);
+    assert_eq!(asked(set_back.head()), "device_set_back", "so far the same history");
+
+    (0..2).for_each(|number| set_back.record(&[&put(number + 9)]));
+    assert_eq!(asked(set_back.head()), "fork");
+    set_back.record(&[&put(1)]);
+    assert_eq!(asked(set_back.head()), "", "above what was received nothing can be told");
+    device.record(&[&put(3)]);
+    assert_eq!(asked(device.head()), "");
+    assert_eq!(asked(RequestHead { head: Sequence(0), head_hash: Hash::NONE, ..device.head() }), "");
 }
 
 fn an_unknown_journal_is_refused_unless_it_follows_the_known_one(world: &mut World) {

@@ -1,0 +1,34 @@
+//! What a person does about it when central refuses this device: the same whether `sync` was told so or `check` asked.
+
+/// Central, or this device by central's reply, found another history of the journal than the one that lies here.
+pub const FORK: &str = "fork";
+/// Central has more of this device than it has itself.
+pub const DEVICE_SET_BACK: &str = "device_set_back";
+
+/// Refusals that stay until this journal is given up: nothing but a recovery ends them, and trying again does not.
+pub fn is_of_history(code: &str) -> bool {
+    matches!(code, FORK | DEVICE_SET_BACK)
+}
+
+/// What to do about a refusal; `None` where central's message says all that is known.
+pub fn what_to_do(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "site_stopped" => {
+            "Whoever looks after central finds out which device is right, and runs `outpost-central site resume`. What is recorded \
+             here is safe and goes after that."
+        }
+        "device_not_chosen" => {
+            "Use the device that was chosen. If that was a mistake, an administrator frees the site (`outpost-central site \
+             reset-hardware`); `outpost salvage` saves what only this device has."
+        }
+        "device_retired" | "not_enrolled" | "unknown_journal" => {
+            "If this is the right device, run `outpost enrol` with the site's name and password; else take it out of use."
+        }
+        "journal_retired" => "This device was set back to an older copy: run `outpost recover`.",
+        FORK | DEVICE_SET_BACK => {
+            "If this device was put back from a backup, run `outpost recover`: no edit is lost. If a second device may speak for \
+             this site, ask the administrator of central first which of the two is to go on, and run it on that one."
+        }
+        _ => return None,
+    })
+}
