@@ -38,7 +38,7 @@ fn start(arguments: Arguments) -> anyhow::Result<u8> {
 fn wrong_usage(error: &clap::Error) -> CentralError {
     let text = error.to_string();
     let message = text.lines().next().unwrap_or_default().trim_start_matches("error: ").trim();
-    CentralError::new("usage", message, "`outpost-central help VERB` says what a verb takes.", Exit::Usage)
+    CentralError::new("usage", message, "`outpost-central VERB --help` says what a verb takes.", Exit::Usage)
 }
 
 /// Shows an error where people and scripts look for it, and gives its exit code.

@@ -136,6 +136,20 @@ fn folders_settings_and_addresses_that_cannot_be_used_have_their_own_codes() {
 }
 
 #[test]
+fn what_the_error_of_wrong_arguments_says_to_run_is_there() {
+    // It named `help VERB`, which is no verb.
+    let folder = Folder::new("");
+
+    let output = folder.run(&["nothing", "--json"], "");
+
+    let told: serde_json::Value = serde_json::from_slice(&output.stderr).unwrap();
+    assert_eq!(told["error"]["advice"], "`outpost-central VERB --help` says what a verb takes.");
+    for verb in [&["status"][..], &["site"], &["site", "resume"]] {
+        assert_eq!(folder.run(&[verb, &["--help"]].concat(), "").status.code(), Some(0), "{verb:?}");
+    }
+}
+
+#[test]
 fn arguments_that_cannot_be_read_are_an_error_like_any_other_for_a_program() {
     let folder = Folder::new("");
     for wrong in [
