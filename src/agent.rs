@@ -7,8 +7,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use codec::{Ed25519Signer, Ed25519Verifier, ZstdCodec};
 use domain::catalogue::Catalogue;
+use protocol::check;
 use protocol::ids::{ControlNumber, SiteId, Token};
 use protocol::schedule::Schedule;
+use protocol::section::Binding;
 use protocol::session::Summary;
 use zeroize::Zeroizing;
 
@@ -23,10 +25,13 @@ use crate::recorder::Recorder;
 use crate::sync_runner::{Learnt, Parties, Report, SyncRunner, TokenStore};
 use crate::transport::{Interrupter, Transport};
 
+use proving::{NOT_CENTRAL, ProvingFirst};
+
 mod agreement;
 mod carrying_over;
 mod enrolling;
 mod opening;
+mod proving;
 mod recovered_file;
 mod recovering;
 mod recovery_note;
@@ -198,6 +203,7 @@ impl Agent {
         };
         let parties =
             Parties { site: enrolment.site, central: enrolment.central_key, generation: enrolment.generation };
+        let question = self.question_of_proof(recorder, &parties)?;
         SyncRunner {
             recorder,
             codec,
@@ -208,7 +214,22 @@ impl Agent {
             salt: crate::entropy::bytes(),
             acknowledged_tail_bytes_max: self.config.limits.acknowledged_tail_bytes_max,
         }
-        .run(transport, learnt, &|| clock::wall_now().0, progress)
+        .run(&mut ProvingFirst { transport, question }, learnt, &|| clock::wall_now().0, progress)
+    }
+
+    /// A question that only central can answer, if something else answered last time.
+    fn question_of_proof(
+        &self,
+        recorder: &Recorder<SledStorage>,
+        parties: &Parties,
+    ) -> Result<Option<(Vec<u8>, Binding)>, AgentError> {
+        let last = recorder.core().local.sync_times()?.failure;
+        if last.is_none_or(|(code, _)| code != NOT_CENTRAL) {
+            return Ok(None);
+        }
+        let journal = self.device().identity().journal;
+        let head = check::head(parties.site, journal, parties.generation, crate::entropy::bytes());
+        Ok(Some(check::ask(&head, parties.central, &self.signer)))
     }
 
     /// Notes what was found damaged, so that the next opening looks for it and mends it: opening checks no more than it must.

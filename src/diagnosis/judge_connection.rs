@@ -207,9 +207,9 @@ pub(super) fn central_key(pinned: PublicKey, shown: PublicKey) -> Line {
         digits(shown),
         digits(pinned)
     );
-    let advice = "Do not sync before this is settled, and stop the daemon: a sync learns of the other key by the reply, and has sent \
-                  edits by then that whoever answers can read. It stores nothing of the reply, and nothing is lost. Check central.url; \
-                  if central was set up anew, ask whoever looks after it for its key.";
+    let advice = "Do not sync before this is settled: the first sync learns of the other key by the reply, and has sent edits by then \
+                  that whoever answers can read; later ones send nothing. Nothing of the reply is stored, and nothing is lost. Check \
+                  central.url; if central was set up anew, ask whoever looks after it for its key.";
     Line::failed(NAME, "other_central_key", text, advice, Exit::Refused)
 }
 

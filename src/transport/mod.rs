@@ -232,13 +232,19 @@ impl Exchanger for Transport {
     ) -> Result<(), ExchangeFailure> {
         match Transport::exchange(self, request, on_reply) {
             Ok(Ended::Complete | Ended::Stopped) => Ok(()),
-            Err(error) => Err(ExchangeFailure {
-                code: error.code().to_owned(),
-                message: error.to_string(),
-                exit: error.exit(),
-                what_to_do: error.advice().to_owned(),
-                retry_after_s: error.retry_after_ms().map(|ms| u32::try_from(ms / 1000).unwrap_or(u32::MAX)),
-            }),
+            Err(error) => Err(ExchangeFailure::from(&error)),
+        }
+    }
+}
+
+impl From<&TransportError> for ExchangeFailure {
+    fn from(error: &TransportError) -> Self {
+        Self {
+            code: error.code().to_owned(),
+            message: error.to_string(),
+            exit: error.exit(),
+            what_to_do: error.advice().to_owned(),
+            retry_after_s: error.retry_after_ms().map(|ms| u32::try_from(ms / 1000).unwrap_or(u32::MAX)),
         }
     }
 }

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::support::agent::Agent;
 use crate::support::central::{Central, password};
+use crate::support::middle::Middle;
 use crate::support::success;
 use crate::sync::{central_by_tls, same_records};
 
@@ -161,4 +162,30 @@ fn a_sign_in_page_that_answers_for_central_is_not_taken_for_it() {
 
     assert!(answering.join().unwrap().starts_with("GET /hello "));
     assert_eq!(trusted(&agent), before);
+}
+
+#[test]
+fn after_a_sync_that_something_else_answered_nothing_is_sent_before_central_has_proved_itself() {
+    let (mut central, data) = central_by_tls(5, &["north"]);
+    let middle = Middle::before(central.address());
+    let agent = Agent::initialised(&central, "north");
+    agent.set_url(&middle.url());
+    central.kill();
+    let copy = central.copied_as_copy();
+    middle.lead_to(copy.address());
+    agent.record(&stock(&data.stores[0], "A"));
+    assert_eq!(agent.fails(&["sync"], ""), (4, "not_central".to_owned()));
+    let sent = middle.exchanges().len();
+
+    for _ in 0..2 {
+        agent.record(&stock(&data.stores[0], "B"));
+        assert_eq!(agent.fails(&["sync"], ""), (4, "not_central".to_owned()));
+    }
+    assert_eq!(middle.exchanges().len(), sent);
+
+    central.start();
+    middle.lead_to(central.address());
+    assert_eq!(agent.settle()["outcome"], "drained");
+    assert!(middle.exchanges().len() > sent);
+    assert_eq!(central.records("item_line").len(), 2);
 }
