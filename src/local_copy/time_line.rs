@@ -9,10 +9,10 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use domain::authority::{CENTRAL_DATA, central_data};
+use domain::authority::CENTRAL_DATA;
 use domain::catalogue::DataType;
 use domain::home_transfer::{at_rest, number_of, transfers_of, with_centrals_columns_of};
-use domain::procurement::{self, Procurement, Purchaser, is_of_orders};
+use domain::procurement::{Ordering, Purchaser, is_of_orders};
 use domain::store::NAME_TABLE;
 use domain::visibility::{Join, is_join, joined_column, joined_table};
 use protocol::entry::{Entry, Operation};
@@ -315,25 +315,22 @@ impl LocalCopy {
             (None, Some(row)) => self.store_of_row(key, row, None)?,
             (store, _) => store.clone(),
         };
-        let store = match self.ordering_of(key, image)? {
-            // Of an order that the primary writes the store's site has nothing to hand back.
-            Some((_, Some(Purchaser::Primary))) => Some(central_data()),
-            _ => store,
-        };
-        let is_of = |granted: &str| store.as_ref().is_some_and(|store| store.as_str() == granted);
-        Ok(grants.iter().find(|(granted, _)| is_of(granted)).map(|(_, ownership)| *ownership))
+        let of = |granted: &str| grants.iter().find(|(known, _)| known == granted).map(|(_, ownership)| *ownership);
+        let by_store = store.as_ref().and_then(|store| of(store.as_str()));
+        Ok(match self.ordering_of(key, image)? {
+            None => by_store,
+            // Whoever else has it hands it back as well: central may have lost it together with who writes it.
+            Some(Ordering { purchaser: Some(Purchaser::Primary), .. }) => of(CENTRAL_DATA).or(by_store),
+            Some(_) => by_store.or_else(|| of(CENTRAL_DATA)),
+        })
     }
 
     /// How an order is procured, or a line of one; `None` for any other record.
-    fn ordering_of(
-        &mut self,
-        key: &Key,
-        image: &Image,
-    ) -> Result<Option<(Procurement, Option<Purchaser>)>, LocalCopyError> {
+    fn ordering_of(&mut self, key: &Key, image: &Image) -> Result<Option<Ordering>, LocalCopyError> {
         let Some(row) = image.row.as_ref().filter(|_| is_of_orders(&key.table)) else { return Ok(None) };
         let Some(store) = self.store_of_row(key, row, None)? else { return Ok(None) };
         let catalogue = Arc::clone(&self.catalogue);
-        procurement::of_record(&catalogue, self, &key.table, &store, row).map(Some)
+        Ordering::of(&catalogue, self, &key.table, &store, row).map(Some)
     }
 
     /// Whether it is data of a store, known as such, such as a prescription that another site shares.
@@ -360,8 +357,8 @@ impl LocalCopy {
         image: &Image,
         held: OwnershipNumber,
     ) -> Result<OwnershipNumber, LocalCopyError> {
-        if let Some((procurement, _)) = self.ordering_of(key, image)? {
-            return Ok(procurement.number(held));
+        if let Some(ordering) = self.ordering_of(key, image)? {
+            return Ok(ordering.number(&self.catalogue, held));
         }
         let Some((table, id)) = housed_of(key, image) else { return Ok(held) };
         let housed = self.key_by_name(table, id.as_str())?;

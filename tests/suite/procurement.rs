@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use crate::central_set_back::{backup, restore};
 use crate::patients::edit;
 use crate::support::agent::Agent;
 use crate::support::central::Central;
@@ -137,4 +138,31 @@ fn the_primary_of_a_mirrored_system_orders_for_a_store_of_another_site() {
     clinic.record(&comment("draft", "ours again"));
     clinic.settle();
     assert_eq!(central.records("purchase_order")["draft"]["comment"], "ours again");
+}
+
+#[test]
+fn orders_that_central_made_and_forgot_are_handed_back_for_an_operator() {
+    let (mut central, [clinic, _]) = clinic_and_office();
+    clinic.record(&order("own", "cn"));
+    clinic.settle();
+    let kept = backup(&mut central);
+    clinic.set_url(&central.url());
+    set(&central, &["centralised-procurement", "on"]);
+    central.import(&(order("draft", "sg") + &order("confirmed", "cn")));
+    clinic.settle();
+    assert_eq!(clinic.records("purchase_order").len(), 3);
+
+    restore(&mut central, &kept);
+    clinic.set_url(&central.url());
+    // Whose they are is not known any more: nothing of it is lost, and somebody decides.
+    let set_aside = || {
+        let listed = central.json(&["set-aside", "list", "clinic"])["set_aside"].clone();
+        let listed = listed.as_array().unwrap().iter().map(|entry| entry["id"].as_str().unwrap().to_owned());
+        listed.collect::<Vec<_>>()
+    };
+    wait_until("the clinic has handed back what central lost", || {
+        clinic.run(&["sync"], "");
+        ["draft", "draft-1", "confirmed", "confirmed-1"].iter().all(|id| set_aside().iter().any(|known| known == id))
+    });
+    assert_eq!(central.records("purchase_order").keys().collect::<Vec<_>>(), ["own"]);
 }

@@ -98,7 +98,9 @@ Rules that hold beside the table:
   it afterwards is refused, also when procurement has come back meanwhile (`ownership_number`). Who confirmed stands in the order
   (`outpost_ordered_by`: `store` or `primary`): the edit that confirms it says it, which the device and central see to by
   themselves (`central_column`). Orders of before go to the primary, or from it, step by step while the server runs. What was
-  received is store data all the same. Not built: that goods received go to who ordered; tenders, quotes and payments have no table.
+  received is store data all the same. An order that its site keeps for itself is that site's; if it is to go while procurement is
+  centralised, or one is handed back by another than its writer to a central that was set back, it is refused and set aside for
+  somebody to decide. Not built: that goods received go to who ordered; tenders, quotes and payments have no table.
 - A store may keep data on its site. A dispensary that does not include its transactions in sync (`outpost-central preference
   set include-transactions off --store ID`) keeps transactions, with prescriptions and builds, stock lines and stocktakes; a
   store that is a transfer store on central (`outpost-central store set-role ID --site central transfer`) keeps all its Store

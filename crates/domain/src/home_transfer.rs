@@ -128,7 +128,7 @@ pub fn at_rest(mine: &Row) -> Row {
 /// the number of transfers is taken as it comes, from a site that hands it back to a central which has lost it.
 pub(crate) fn changed_column<'r>(change: &'r Row, before: Option<&Row>, takes_count: bool) -> Option<&'r ColumnRef> {
     let is_other = |column: &ColumnRef, value: &Value| match before {
-        None if takes_count && *column == named(TRANSFERS_COLUMN) => false,
+        None if takes_count && *column == named(TRANSFERS_COLUMN) || *column == named(CHANGES_COLUMN) => false,
         _ => before.and_then(|row| row.value(column)).unwrap_or(&Value::Null) != value,
     };
     let mut columns = change.columns().iter().filter(|(column, _)| is_centrals(column));

@@ -40,6 +40,7 @@ use crate::authority::{Authority, CENTRAL_DATA};
 use crate::catalogue::{Catalogue, DataType, Table};
 use crate::home_transfer;
 use crate::json;
+use crate::preference::Preference;
 use crate::procurement::{counted, counts_for_all};
 use crate::scope::Scope;
 use crate::visibility::{VisibleKey, joined_table, key_of_found};
@@ -344,6 +345,9 @@ impl Case<'_> {
         if let Some(verdict) = self.missing(found) {
             return Ok(verdict);
         }
+        if let Some(refusal) = after.as_ref().and_then(|row| self.preference_of_a_store(row)) {
+            return Ok(Verdict::Refuse(refusal));
+        }
         if before.is_some_and(|row| after.is_none() && counts_for_all(self.table, &self.entry.record, row)) {
             let what = "counts how often procurement changed hands; put its value to false instead of deleting it";
             return Ok(Verdict::Refuse(self.refuse(RefusalCode::CentralColumn, what)));
@@ -457,6 +461,13 @@ impl Case<'_> {
 
     fn not_centrals(&self, what: &str) -> Refusal {
         self.refuse(RefusalCode::CentralData, &format!("is central data, {what}"))
+    }
+
+    /// A preference of ours for all stores that names one: it would go to that store's sites alone.
+    fn preference_of_a_store(&self, row: &Row) -> Option<Refusal> {
+        Preference::of_record(self.table, &self.entry.record)?;
+        self.table.store_of(&self.entry.record, row).and_then(Result::ok)?;
+        Some(self.refuse(RefusalCode::BadValue, "is one preference for all stores, and names a store; leave that out"))
     }
 
     /// A patch or delete of what is not here.

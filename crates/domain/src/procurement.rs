@@ -10,18 +10,18 @@
 //! What was confirmed so stays with its old owner when procurement changes hands; what was not goes to the new one, and what the old one
 //! has not sent of it is set aside. Lines are written by who writes their order.
 //!
-//! Each change is counted, in the record that says it ([`CHANGES_COLUMN`]): of the preference each, of a store each while the preference is
-//! on. What is written of an order carries the number of its writer's grant with a count of both above its lower bits, as a patient's does
-//! with its transfers ([`home_transfer`](crate::home_transfer)): what was recorded before a change opens nothing after it, also when
-//! procurement comes back. With p changes of the preference and s of the store:
+//! How often who writes the orders of a store that are not confirmed has changed is counted. What is written of such an order carries the
+//! number of its writer's grant with that count above its lower bits, as a patient's does with its transfers
+//! ([`home_transfer`](crate::home_transfer)): what was recorded before a change opens nothing after it, also when procurement comes back.
+//! Other orders change hands by an edit of their writer's alone, and are written under the number of the grant. The count comes from
+//! [`CHANGES_COLUMN`] of two records, p of the preference's, which is odd while that is on, and s of the store's:
 //!
-//! | procurement | who writes | count |
+//! | the store's site | count | when that begins, s becomes |
 //! | --- | --- | --- |
-//! | is not centralised | the store's site | p + s, where p is even |
-//! | is centralised, and the store's site keeps its own | the store's site | p - 1 + s: as before, where the store kept it before that |
-//! | is centralised | the primary | p + s, where p is odd |
+//! | keeps procurement | s | p + s, and one more while the preference is on: its orders come to it |
+//! | does not | p + s | s - p, and one more while the preference is on: its orders go to the primary |
 //!
-//! Between two times of one writer with the other one's in between the count rises.
+//! So a site that keeps procurement is not concerned by what becomes of that elsewhere.
 
 use protocol::entry::{Entry, Operation};
 use protocol::ids::{OwnershipNumber, RecordId, TableRef};
@@ -43,8 +43,8 @@ pub const ORDER_LINE_TABLE: &str = "purchase_order_line";
 pub const ORDERED_BY_COLUMN: &str = "outpost_ordered_by";
 /// Column of a store's record: true lets its site keep procurement.
 pub const ORDERS_LOCALLY: &str = "outpost_orders_locally";
-/// Column of the record of [`Preference::CentralisedProcurement`], and of a store's record, that counts the changes of what it says about
-/// procurement. Central alone sets it.
+/// Column of the record of [`Preference::CentralisedProcurement`], and of a store's record, for the count of changes: a whole number, which
+/// may be negative. Central alone sets it.
 pub const CHANGES_COLUMN: &str = "outpost_procurement_changes";
 
 /// The column of an order with its state, and the states in which it is confirmed (mSupply: `cn`; `fn` once everything came).
@@ -77,7 +77,7 @@ impl OrderedBy {
 
     /// What an order says.
     pub fn of(row: &Row) -> Option<Self> {
-        match row.value(&ColumnRef::Named(ORDERED_BY_COLUMN.to_owned())) {
+        match row.value(&named(ORDERED_BY_COLUMN)) {
             Some(Value::Text(said)) => Self::ALL.into_iter().find(|by| by.as_str() == said),
             _ => None,
         }
@@ -143,9 +143,9 @@ impl Procurement {
         let of_store = row_of(stores, store)?;
         let is_kept_local = of_store.as_ref().is_some_and(|row| says(stores, row, ORDERS_LOCALLY));
         let is_on = Preference::CentralisedProcurement.is_on(preferences, centralised.as_ref());
-        let count = |row: Option<&Row>| row.map_or(0, changes_of);
-        let ignored = u32::from(is_on && is_kept_local);
-        let changes = (count(centralised.as_ref()) + count(of_store.as_ref())).saturating_sub(ignored);
+        let of_preference = if is_kept_local { None } else { centralised.as_ref() };
+        let changes = of_preference.map_or(0, changes_of).saturating_add(of_store.as_ref().map_or(0, changes_of));
+        let changes = u32::try_from(changes.max(0)).unwrap_or(TRANSFERS_MAX);
         Ok(Self {
             is_centralised: is_on && !is_kept_local,
             is_kept_local: is_on && is_kept_local,
@@ -176,9 +176,11 @@ impl Procurement {
         }
     }
 
-    /// The number under which an order is written by whoever has `grant`.
-    pub fn number(self, grant: OwnershipNumber) -> OwnershipNumber {
-        number_of(grant, self.changes)
+    /// The number under which an order is written by whoever has `grant`; `order` as for [`Procurement::purchaser`].
+    pub fn number(self, orders: &Table, order: Option<&Row>, grant: OwnershipNumber) -> OwnershipNumber {
+        let changes_by_edits =
+            |row: &Row| is_confirmed(orders, row) || OrderedBy::of(row) == Some(OrderedBy::Supervisor);
+        if order.is_some_and(changes_by_edits) { grant } else { number_of(grant, self.changes) }
     }
 
     /// What an order has to say of who ordered after an edit by `purchaser`. `says`: what the edit would have it say.
@@ -216,29 +218,53 @@ pub fn is_confirmed(orders: &Table, row: &Row) -> bool {
     matches!(status, Some(Value::Text(status)) if CONFIRMED.contains(&status.as_str()))
 }
 
-/// How the orders of a store are procured, and who writes one that is here, or a line of one; `None` of a line whose order is not here.
-/// `table` is one of [`is_of_orders`].
-///
-/// # Errors
-/// The view's own.
-pub fn of_record<V: View>(
-    catalogue: &Catalogue,
-    view: &mut V,
-    table: &Table,
-    store: &RecordId,
-    row: &Row,
-) -> Result<(Procurement, Option<Purchaser>), V::Error> {
-    let procurement = Procurement::of_store(catalogue, view, store)?;
-    let Ok(orders) = catalogue.table_by_name(ORDER_TABLE) else { return Ok((procurement, None)) };
-    if table.name() == ORDER_TABLE {
-        return Ok((procurement, Some(procurement.purchaser(orders, Some(row)))));
+/// An order that somebody has to do with, and how its store's are procured.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ordering {
+    /// Of the store.
+    pub procurement: Procurement,
+    /// Who writes it; `None` of a line whose order is not here: nobody can tell.
+    pub purchaser: Option<Purchaser>,
+    /// The order, also of a line; `None` where it is to be made, or is not here.
+    pub order: Option<Row>,
+}
+
+impl Ordering {
+    /// Of a record that is here: an order, or a line. `table` is one of [`is_of_orders`].
+    ///
+    /// # Errors
+    /// The view's own.
+    pub fn of<V: View>(
+        catalogue: &Catalogue,
+        view: &mut V,
+        table: &Table,
+        store: &RecordId,
+        row: &Row,
+    ) -> Result<Self, V::Error> {
+        let procurement = Procurement::of_store(catalogue, view, store)?;
+        let Ok(orders) = catalogue.table_by_name(ORDER_TABLE) else {
+            return Ok(Self { procurement, purchaser: None, order: None });
+        };
+        let order = if table.name() == ORDER_TABLE {
+            Some(row.clone())
+        } else {
+            match table.header_of(row) {
+                Some(Ok(header)) => match view.record(orders.reference(), &header)? {
+                    Found::Here { row, .. } => Some(orders.canonical(row)),
+                    Found::Unknown | Found::Deleted { .. } => None,
+                },
+                Some(Err(_)) | None => None,
+            }
+        };
+        let purchaser = order.as_ref().map(|order| procurement.purchaser(orders, Some(order)));
+        Ok(Self { procurement, purchaser, order })
     }
-    let Some(Ok(header)) = table.header_of(row) else { return Ok((procurement, None)) };
-    let purchaser = match view.record(orders.reference(), &header)? {
-        Found::Here { row, .. } => Some(procurement.purchaser(orders, Some(&orders.canonical(row)))),
-        Found::Unknown | Found::Deleted { .. } => None,
-    };
-    Ok((procurement, purchaser))
+
+    /// The number under which it is written by whoever has `grant`.
+    pub fn number(&self, catalogue: &Catalogue, grant: OwnershipNumber) -> OwnershipNumber {
+        let Ok(orders) = catalogue.table_by_name(ORDER_TABLE) else { return grant };
+        self.procurement.number(orders, self.order.as_ref(), grant)
+    }
 }
 
 /// Has an edit that confirms an order say who ordered, as [`ORDERED_BY_COLUMN`] wants it: an application need not know.
@@ -260,9 +286,11 @@ pub fn complete<V: View>(catalogue: &Catalogue, view: &mut V, entry: &mut Entry)
         Found::Here { row, .. } => Some(row),
         Found::Unknown | Found::Deleted { .. } => None,
     };
-    let names_it = |row: &Row| row.value(&ColumnRef::Named(ORDERED_BY_COLUMN.to_owned())).is_some();
+    let said = |row: Option<&Row>| row.and_then(|row| row.value(&named(ORDERED_BY_COLUMN)).cloned());
     let (Operation::Put(given) | Operation::Patch(given)) = &operation else { return Ok(()) };
-    let Some(after) = apply(&found, &operation).filter(|_| !names_it(given)) else { return Ok(()) };
+    // Who writes back what it has read says what was so.
+    let says_another = said(Some(given)).is_some_and(|says| Some(says) != said(before));
+    let Some(after) = apply(&found, &operation).filter(|_| !says_another) else { return Ok(()) };
     let Some(Ok(store)) = orders.store_of(&entry.record, &after) else { return Ok(()) };
     let procurement = Procurement::of_store(catalogue, view, &store)?;
     let says = OrderedBy::of(&after);
@@ -270,7 +298,8 @@ pub fn complete<V: View>(catalogue: &Catalogue, view: &mut V, entry: &mut Entry)
     let has_to_say = procurement.has_to_say(orders, Some(purchaser), before, &after, says);
     let Some(said) = has_to_say.filter(|_| has_to_say != says) else { return Ok(()) };
     let mut columns = given.columns().to_vec();
-    columns.push((ColumnRef::Named(ORDERED_BY_COLUMN.to_owned()), Value::Text(said.as_str().to_owned())));
+    columns.retain(|(column, _)| *column != named(ORDERED_BY_COLUMN));
+    columns.push((named(ORDERED_BY_COLUMN), Value::Text(said.as_str().to_owned())));
     // A row that is full already is judged as it is.
     let Ok(completed) = Row::new(columns) else { return Ok(()) };
     let (Operation::Put(row) | Operation::Patch(row)) = &mut entry.operation else { return Ok(()) };
@@ -290,22 +319,33 @@ pub(crate) fn counted<V: View>(
     after: Row,
 ) -> Result<Row, V::Error> {
     let centralised = Preference::CentralisedProcurement;
-    let changes_hands = |says_so: &dyn Fn(&Row) -> bool| before.is_some_and(says_so) != says_so(&after);
-    let is_counted = match table.name() {
-        PREFERENCE_TABLE => *id == centralised.id() && changes_hands(&|row| centralised.is_on(table, Some(row))),
-        STORE_TABLE if changes_hands(&|row| says(table, row, ORDERS_LOCALLY)) => {
-            let Ok(preferences) = catalogue.table_by_name(PREFERENCE_TABLE) else { return Ok(after) };
-            match view.record(preferences.reference(), &centralised.id())? {
-                Found::Here { row, .. } => centralised.is_on(preferences, Some(&preferences.canonical(row))),
-                Found::Unknown | Found::Deleted { .. } => false,
-            }
-        }
-        _ => false,
-    };
-    if !is_counted {
+    let differs = |says_so: &dyn Fn(&Row) -> bool| before.is_some_and(says_so) != says_so(&after);
+    // What is handed back to a central that has lost it counts as it comes.
+    if before.is_none() && after.value(&named(CHANGES_COLUMN)).is_some() {
         return Ok(after);
     }
-    let changes = (before.map_or(0, changes_of) + 1).min(TRANSFERS_MAX);
+    let counted = before.map_or(0, changes_of);
+    let changes = match table.name() {
+        PREFERENCE_TABLE if *id == centralised.id() && differs(&|row| centralised.is_on(table, Some(row))) => {
+            counted + 1
+        }
+        STORE_TABLE if differs(&|row| says(table, row, ORDERS_LOCALLY)) => {
+            let Ok(preferences) = catalogue.table_by_name(PREFERENCE_TABLE) else { return Ok(after) };
+            let preference = match view.record(preferences.reference(), &centralised.id())? {
+                Found::Here { row, .. } => Some(preferences.canonical(row)),
+                Found::Unknown | Found::Deleted { .. } => None,
+            };
+            let of_preference = preference.as_ref().map_or(0, changes_of);
+            let changes_hands = i64::from(centralised.is_on(preferences, preference.as_ref()));
+            let sign = if says(table, &after, ORDERS_LOCALLY) { 1 } else { -1 };
+            counted.saturating_add(sign * of_preference).saturating_add(changes_hands)
+        }
+        _ => return Ok(after),
+    };
+    // Nothing was ever counted, and a store that says so needs no column.
+    if changes == counted {
+        return Ok(after);
+    }
     Ok(after.patched(&one(CHANGES_COLUMN, Value::Number(changes.to_string()))))
 }
 
@@ -314,15 +354,19 @@ pub(crate) fn counts_for_all(table: &Table, id: &RecordId, row: &Row) -> bool {
     table.name() == PREFERENCE_TABLE && *id == Preference::CentralisedProcurement.id() && changes_of(row) > 0
 }
 
-fn changes_of(row: &Row) -> u32 {
-    match row.value(&ColumnRef::Named(CHANGES_COLUMN.to_owned())) {
-        Some(Value::Number(text)) => text.parse().map_or(0, |count: u32| count.min(TRANSFERS_MAX)),
+fn changes_of(row: &Row) -> i64 {
+    match row.value(&named(CHANGES_COLUMN)) {
+        Some(Value::Number(text)) => text.parse().map_or(0, |count: i32| count.into()),
         _ => 0,
     }
 }
 
 fn one(column: &str, value: Value) -> Row {
-    Row::new(vec![(ColumnRef::Named(column.to_owned()), value)]).expect("one column is within every limit")
+    Row::new(vec![(named(column), value)]).expect("one column is within every limit")
+}
+
+fn named(column: &str) -> ColumnRef {
+    ColumnRef::Named(column.to_owned())
 }
 
 #[cfg(test)]
@@ -385,13 +429,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_writer_that_had_to_give_way_meanwhile_writes_under_a_higher_count(
+        fn the_count_is_how_often_the_orders_of_a_store_changed_hands(
             changes in proptest::collection::vec(any::<(bool, bool)>(), 1..40),
         ) {
             let (catalogue, store) = (Catalogue::embedded(), RecordId::new("S").unwrap());
             let orders = catalogue.table_by_name(ORDER_TABLE).unwrap();
-            let (mut records, mut before) = (Records::default(), None);
-            let mut last: BTreeMap<bool, (u32, bool)> = BTreeMap::new();
+            let (mut records, mut before) = (Records::default(), (false, 0));
             for (is_of_store, is_on) in changes {
                 if is_of_store {
                     records.set(STORE_TABLE, &store, ORDERS_LOCALLY, is_on);
@@ -400,16 +443,9 @@ mod tests {
                 }
                 let now = Procurement::of_store(&catalogue, &mut records, &store).unwrap();
                 let is_by_primary = now.purchaser(orders, None) == Purchaser::Primary;
-                if let Some((count, gave_way)) = last.get(&is_by_primary) {
-                    prop_assert!(now.changes >= *count && (!gave_way || now.changes > *count));
-                }
-                last.entry(!is_by_primary).and_modify(|(_, gave_way)| *gave_way = true);
-                // A site that keeps procurement is not concerned by its being centralised.
-                if !is_of_store && is_on && now.is_kept_local && let Some((false, count)) = before {
-                    prop_assert_eq!(now.changes, count);
-                }
-                before = Some((is_by_primary, now.changes));
-                last.insert(is_by_primary, (now.changes, false));
+                let (was_by_primary, count) = before;
+                prop_assert_eq!(now.changes, count + u32::from(is_by_primary != was_by_primary));
+                before = (is_by_primary, now.changes);
             }
         }
     }

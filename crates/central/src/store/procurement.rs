@@ -9,6 +9,7 @@ use std::ops::ControlFlow;
 use domain::catalogue::Table;
 use domain::json;
 use domain::judge::Applied;
+use domain::preference::Preference;
 use domain::procurement::{ORDER_TABLE, ORDERS_LOCALLY, Procurement, Purchaser, is_of_orders};
 use domain::scope::Scope;
 use domain::store::{STORE_TABLE, says};
@@ -66,7 +67,8 @@ impl Batch<'_> {
             "DELETE FROM counter WHERE name = ?1"
         };
         self.sql.execute(sql, &[(&name).into()])?;
-        self.route_orders_anew()
+        let is_centralised = self.reading().is_preference_on(Preference::CentralisedProcurement)?;
+        if is_centralised { self.route_orders_anew() } else { Ok(()) }
     }
 
     /// A line that is to be written for the primary may belong to an order of before, which has to come into the common lane ahead of it
@@ -80,7 +82,7 @@ impl Batch<'_> {
             return Ok(());
         };
         self.put_order(number, true)?;
-        self.put_order_lines(header, true)
+        self.put_order_lines(header, true).map(|_| ())
     }
 
     /// The lines of an order come into the common lane with it, or go out of it, also where it is deleted and they are left. `lanes`: in
@@ -99,7 +101,7 @@ impl Batch<'_> {
         if self.is_in_common_lane(lanes)? == is_the_primarys {
             return Ok(());
         }
-        self.put_order_lines(id, is_the_primarys)
+        self.put_order_lines(id, is_the_primarys).map(|_| ())
     }
 
     /// Puts some of what was written before where it is to be, `rows_max` records at most and the lines of the last. Whether more is left.
@@ -122,12 +124,19 @@ impl Batch<'_> {
             found.push((row.integer(0)?, text::record_id(row, 1)?, text::optional_record_id(row, 2)?));
             Ok(ControlFlow::Continue(()))
         })?;
-        let is_cut = found.len() as u64 >= rows_max;
-        let through = found.last().filter(|_| is_cut).map_or(through, |(number, ..)| *number);
+        let mut is_cut = found.len() as u64 >= rows_max;
+        let (mut through, mut rows) = (found.last().filter(|_| is_cut).map_or(through, |(number, ..)| *number), 0);
         for (number, id, store) in found {
+            if rows >= rows_max {
+                is_cut = true;
+                break;
+            }
             let is_the_primarys = self.is_the_primarys(&id, store)?;
             self.put_order(number, is_the_primarys)?;
-            self.put_order_lines(&id, is_the_primarys)?;
+            rows += 1 + self.put_order_lines(&id, is_the_primarys)?;
+            if rows >= rows_max {
+                through = number;
+            }
         }
         let is_over = !is_cut
             && self.sql.query_integer("SELECT 1 FROM record WHERE number > ?1 LIMIT 1", &[through.into()])?.is_none();
@@ -153,14 +162,17 @@ impl Batch<'_> {
         Ok(procurement.purchaser(orders, Some(&orders.canonical(row))) == Purchaser::Primary)
     }
 
-    fn put_order_lines(&mut self, order: &RecordId, is_the_primarys: bool) -> Result<(), StoreError> {
+    /// How many there are.
+    fn put_order_lines(&mut self, order: &RecordId, is_the_primarys: bool) -> Result<u64, StoreError> {
         let mut lines = Vec::new();
         let sql = "SELECT number FROM record WHERE parent_table = ?1 AND parent_id = ?2 AND data IS NOT NULL";
         self.sql.query(sql, &[ORDER_TABLE.into(), order.as_str().into()], &mut |row| {
             lines.push(row.integer(0)?);
             Ok(ControlFlow::Continue(()))
         })?;
-        lines.into_iter().try_for_each(|line| self.put_order(line, is_the_primarys))
+        let count = lines.len() as u64;
+        lines.into_iter().try_for_each(|line| self.put_order(line, is_the_primarys))?;
+        Ok(count)
     }
 
     /// Puts an order, or a line, into the common lane or takes it out, unless it stands there just so.

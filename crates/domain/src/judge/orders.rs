@@ -4,20 +4,13 @@ use protocol::ids::{OwnershipNumber, RecordId, SiteId};
 use protocol::row::{ColumnRef, Row};
 
 use super::store_data::{Held, Step};
-use super::{Case, Found, Holding, Refusal, RefusalCode, Verdict, View};
+use super::{Case, Found, Holding, Refusal, RefusalCode, Side, Verdict, View};
 use crate::authority::{Authority, CENTRAL_DATA};
 use crate::catalogue::Table;
 use crate::procurement::{
-    ORDER_TABLE, ORDERED_BY_COLUMN, OrderedBy, Procurement, Purchaser, is_confirmed, is_of_orders, of_record,
+    ORDER_TABLE, ORDERED_BY_COLUMN, OrderedBy, Ordering, Procurement, Purchaser, is_confirmed, is_of_orders,
 };
 use crate::store::STORE_TABLE;
-
-/// An order, or a line of one, that somebody would write in a store.
-pub(super) struct Ordering {
-    procurement: Procurement,
-    /// `None`: of a line whose order is not here, nobody can tell.
-    purchaser: Option<Purchaser>,
-}
 
 impl Case<'_> {
     /// Whose an order is, or a line; `None` for any other table. `before` and `after`: the record, each where it is here then.
@@ -33,11 +26,30 @@ impl Case<'_> {
         };
         if self.table.name() == ORDER_TABLE && before.is_none() {
             let procurement = Procurement::of_store(self.catalogue, view, store)?;
-            return Ok(Some(Ordering { procurement, purchaser: Some(of_new(procurement, orders, after)) }));
+            let purchaser = Some(of_new(procurement, orders, after));
+            // In supervisor mode it is the primary's whatever becomes of procurement.
+            let order = after.filter(|after| OrderedBy::of(after) == Some(OrderedBy::Supervisor)).cloned();
+            return Ok(Some(Ordering { procurement, purchaser, order }));
         }
         let Some(row) = before.or(after) else { return Ok(None) };
-        let (procurement, purchaser) = of_record(self.catalogue, view, self.table, store, row)?;
-        Ok(Some(Ordering { procurement, purchaser }))
+        let ordering = Ordering::of(self.catalogue, view, self.table, store, row)?;
+        // What never left its site is no order that the primary could write.
+        Ok(Some(if self.is_kept_here(view, row)? {
+            Ordering { purchaser: Some(Purchaser::Store), ..ordering }
+        } else {
+            ordering
+        }))
+    }
+
+    /// On a device: whether an order stays there, or that of a line.
+    fn is_kept_here<V: View>(&self, view: &mut V, row: &Row) -> Result<bool, V::Error> {
+        if self.side == Side::Central {
+            return Ok(false);
+        }
+        match (self.table.parent(), self.table.header_of(row)) {
+            (Some(parent), Some(Ok(header))) => view.is_withheld(&parent.table, &header),
+            _ => view.is_withheld(self.table.reference(), &self.entry.record),
+        }
     }
 
     /// That the author writes this order.
@@ -47,10 +59,9 @@ impl Case<'_> {
         store: RecordId,
         ordering: &Ordering,
     ) -> Step<Held, V::Error> {
-        let procurement = ordering.procurement;
         match ordering.purchaser {
-            Some(Purchaser::Store) => self.held_by_site(view, store, Some(procurement)),
-            Some(Purchaser::Primary) => self.held_by_primary(view, store, procurement),
+            Some(Purchaser::Store) => self.held_by_site(view, store, Some(ordering)),
+            Some(Purchaser::Primary) => self.held_by_primary(view, store, ordering),
             Some(Purchaser::NobodyUnsupervised) => Ok(Err(Verdict::Refuse(self.not_purchaser(
                 "was entered in supervisor mode, which is switched off (preference supervisor-orders)",
             )))),
@@ -59,19 +70,14 @@ impl Case<'_> {
             ))))),
             // Its order has to come first, and decides; or it is gone, and either may delete what is left of it. Who may write no order of
             // the store does not make central wait.
-            None => match self.held_by_site(view, store.clone(), Some(procurement))? {
+            None => match self.held_by_site(view, store.clone(), Some(ordering))? {
                 Ok(held) => Ok(Ok(held)),
-                Err(refused) => Ok(self.held_by_primary(view, store, procurement)?.or(Err(refused))),
+                Err(refused) => Ok(self.held_by_primary(view, store, ordering)?.or(Err(refused))),
             },
         }
     }
 
-    fn held_by_primary<V: View>(
-        &self,
-        view: &mut V,
-        store: RecordId,
-        procurement: Procurement,
-    ) -> Step<Held, V::Error> {
+    fn held_by_primary<V: View>(&self, view: &mut V, store: RecordId, ordering: &Ordering) -> Step<Held, V::Error> {
         if let Ok(stores) = self.catalogue.table_by_name(STORE_TABLE)
             && !matches!(view.record(stores.reference(), &store)?, Found::Here { .. })
         {
@@ -82,11 +88,11 @@ impl Case<'_> {
         let grant = match view.authority()? {
             Authority::Central if is_central => OwnershipNumber(0),
             Authority::Primary(holding) if holding.site == self.author => {
-                let holding = Holding { ownership: procurement.number(holding.ownership), ..holding };
-                if let Some(refusal) = self.wrong_number("the grant of", CENTRAL_DATA, holding) {
-                    return Ok(Err(Verdict::Refuse(refusal)));
-                }
-                return Ok(Ok(Held::by_primary(store, holding.ownership)));
+                let numbered = self.numbered(ordering, holding);
+                return Ok(match self.wrong_number("the grant of", CENTRAL_DATA, numbered) {
+                    Some(refusal) => Err(Verdict::Refuse(refusal)),
+                    None => Ok(Held::by_primary(store, numbered.ownership)),
+                });
             }
             Authority::Frozen(holding) => {
                 let what =
@@ -99,7 +105,17 @@ impl Case<'_> {
                 return Ok(Err(Verdict::Refuse(self.not_purchaser(what))));
             }
         };
-        Ok(Ok(Held::by_primary(store, procurement.number(grant))))
+        Ok(Ok(Held::by_primary(store, ordering.number(self.catalogue, grant))))
+    }
+
+    /// A grant with the number that an order is written under by whoever has it. Of what hangs on an order that is not here either number
+    /// will do, as the author may have known the order.
+    pub(super) fn numbered(&self, ordering: &Ordering, holding: Holding) -> Holding {
+        let is_either = ordering.order.is_none() && self.table.name() != ORDER_TABLE;
+        if is_either && self.side == Side::Central && self.entry.ownership == holding.ownership {
+            return holding;
+        }
+        Holding { ownership: ordering.number(self.catalogue, holding.ownership), ..holding }
     }
 
     /// Why an edit is refused that says otherwise who writes an order than is so.

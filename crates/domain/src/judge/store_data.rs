@@ -5,7 +5,7 @@ use protocol::row::Row;
 
 use super::{Applied, Case, Effect, Found, Header, Holding, Refusal, RefusalCode, Side, Verdict, View};
 use crate::catalogue::KeyError;
-use crate::procurement::Procurement;
+use crate::procurement::Ordering;
 use crate::scope::Scope;
 use crate::visibility::VisibleKey;
 
@@ -113,12 +113,14 @@ impl Case<'_> {
                     return Ok(Verdict::Refuse(refusal));
                 }
                 let is_by_primary = self.is_the_primarys(&ordering, &row);
-                if self.table.parent().is_none() {
+                if self.table.parent().is_none() || before.is_none() {
                     Held { is_by_primary, ..held }
                 } else {
-                    // A line may go to an order that another site writes.
-                    match self.held(view, held.store, None, Some(&row))? {
-                        Ok(held) => held,
+                    // A line may go to an order that another site writes, or that is written under another number.
+                    let into = self.ordering(view, &held.store, None, Some(&row))?.unwrap_or(ordering);
+                    let into = Ordering { order: None, ..into };
+                    match self.held_order(view, held.store.clone(), &into)? {
+                        Ok(into) => Held { is_by_primary: into.is_by_primary, ..held },
                         Err(refused) => return Ok(refused),
                     }
                 }
@@ -177,17 +179,17 @@ impl Case<'_> {
         }
     }
 
-    /// That the author holds a store, and under which number. `procurement`: of an order.
+    /// That the author holds a store, and under which number. `ordering`: of an order.
     pub(super) fn held_by_site<V: View>(
         &self,
         view: &mut V,
         store: RecordId,
-        procurement: Option<Procurement>,
+        ordering: Option<&Ordering>,
     ) -> Step<Held, V::Error> {
         let refused = |code, what: &str| Ok(Err(Verdict::Refuse(self.refuse(code, what))));
         let author = self.author;
-        let numbered = |holding: Holding| match procurement {
-            Some(procurement) => Holding { ownership: procurement.number(holding.ownership), ..holding },
+        let numbered = |holding: Holding| match ordering {
+            Some(ordering) => self.numbered(ordering, holding),
             None => holding,
         };
         match view.holding(&store)?.map(numbered) {

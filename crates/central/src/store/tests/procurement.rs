@@ -108,12 +108,13 @@ fn what_was_confirmed_before_stays_with_its_old_owner_and_the_rest_changes_hands
         refused_at_central(world, r#"patch purchase_order C {"comment":"x"}"#).as_deref(),
         Some("not_store_holder")
     );
-    assert_eq!(refused_after(world, &mut one, 1, r#"patch purchase_order C {"status":"fn"}"#), NONE);
-    assert_eq!(refused_after(world, &mut one, 1, &line("LC2", "A", "C")), NONE);
+    // What is confirmed is not concerned by the change, also where its site had not heard of that.
+    assert_eq!(refused(world, &mut one, r#"patch purchase_order C {"status":"fn"}"#), NONE);
+    assert_eq!(refused(world, &mut one, &line("LC2", "A", "C")), NONE);
     assert_eq!(refused_after(world, &mut one, 1, r#"patch purchase_order D {"status":"cn"}"#), ["not_purchaser"]);
     // Nor does a line go from the one to the other.
     let moved = r#"patch purchase_order_line LC {"purchase_order_ID":"D"}"#;
-    assert_eq!(refused_after(world, &mut one, 1, moved), ["not_purchaser"]);
+    assert_eq!(refused(world, &mut one, moved), ["not_purchaser"]);
     assert_eq!(refused_at_central(world, r#"patch purchase_order D {"status":"cn"}"#), None);
     assert_eq!((says(world, "C"), says(world, "D")), (None, Some(OrderedBy::Primary)));
 
@@ -121,6 +122,11 @@ fn what_was_confirmed_before_stays_with_its_old_owner_and_the_rest_changes_hands
     assert_eq!(refused_at_central(world, r#"patch purchase_order D {"comment":"still ours"}"#), None);
     assert_eq!(refused_after(world, &mut one, 2, r#"patch purchase_order D {"comment":"mine"}"#), ["not_purchaser"]);
     assert_eq!(refused_after(world, &mut one, 2, &order("E", "A", "")), NONE);
+    // A line goes between two that are written under different numbers.
+    let moved = |order: &str| format!(r#"patch purchase_order_line LC {{"purchase_order_ID":"{order}"}}"#);
+    assert_eq!(refused(world, &mut one, &moved("E")), NONE);
+    assert_eq!(refused(world, &mut one, &moved("C")), ["ownership_number"]);
+    assert_eq!(refused_after(world, &mut one, 2, &moved("C")), NONE);
 }
 
 fn what_was_recorded_before_a_change_opens_nothing_after_it_also_when_procurement_comes_back(world: &mut World) {
@@ -141,6 +147,8 @@ fn what_was_recorded_before_a_change_opens_nothing_after_it_also_when_procuremen
     ] {
         assert_eq!(refused_at_central(world, &line).as_deref(), Some("central_column"), "{line}");
     }
+    let of_store = format!(r#"put preference {preference} {{"value":true,"store_id":"A"}}"#);
+    assert_eq!(refused_at_central(world, &of_store).as_deref(), Some("bad_value"));
     world.write(&[&format!(r#"put preference {preference} {{"value":false}}"#)]);
     assert_eq!(refused_after(world, &mut one, 2, r#"patch purchase_order D {"comment":"newer"}"#), NONE);
     assert_eq!(refused(world, &mut one, r#"put Goods_received G {"store_ID":"A"}"#), NONE);
@@ -165,6 +173,12 @@ fn a_store_whose_site_keeps_procurement_is_closed_to_the_primary(world: &mut Wor
     // A put of the store's record by another program takes nothing away.
     world.write(&[r#"put store A {"name_ID":"nA"}"#]);
     assert_eq!(refused_after(world, &mut one, 0, r#"patch purchase_order P {"comment":"y"}"#), NONE);
+
+    // Nor is it concerned when procurement is centralised no more, and again.
+    centralise(world, false);
+    assert_eq!(refused(world, &mut one, r#"patch purchase_order P {"comment":"off"}"#), NONE);
+    centralise(world, true);
+    assert_eq!(refused(world, &mut one, r#"patch purchase_order P {"comment":"on"}"#), NONE);
 
     keep_local(world, "A", false);
     assert_eq!(refused_after(world, &mut one, 0, r#"patch purchase_order P {"comment":"z"}"#), ["not_purchaser"]);
@@ -295,16 +309,18 @@ fn who_orders_is_said_by_the_edit_that_confirms_and_by_no_other(world: &mut Worl
     }
     assert_eq!(refused_after(world, &mut one, 2, &confirm(&saying("\"store\""))), NONE);
     let unsaid = format!(r#"patch purchase_order P {{"{ORDERED_BY_COLUMN}":null}}"#);
-    assert_eq!(refused_after(world, &mut one, 2, &unsaid), ["central_column"]);
+    assert_eq!(refused(world, &mut one, &unsaid), ["central_column"]);
     // A put that does not name it, of a program that does not know it, keeps it.
-    assert_eq!(refused_after(world, &mut one, 2, &order("P", "A", r#","status":"fn""#)), NONE);
+    assert_eq!(refused(world, &mut one, &order("P", "A", r#","status":"fn""#)), NONE);
     assert_eq!(says(world, "P"), Some(OrderedBy::Store));
     centralise(world, true);
-    assert_eq!(refused_after(world, &mut one, 3, r#"patch purchase_order P {"comment":"mine"}"#), NONE);
-    // Opened again it is one that is not confirmed.
-    assert_eq!(refused_after(world, &mut one, 3, r#"patch purchase_order P {"status":"sg"}"#), NONE);
+    assert_eq!(refused(world, &mut one, r#"patch purchase_order P {"comment":"mine"}"#), NONE);
+    // Opened again it is one that is not confirmed. Who writes back what it has read confirms it as anybody.
+    assert_eq!(refused(world, &mut one, r#"patch purchase_order P {"status":"sg"}"#), NONE);
     assert_eq!(refused_after(world, &mut one, 3, r#"patch purchase_order P {"status":"cn"}"#), ["not_purchaser"]);
-    assert_eq!(refused_at_central(world, r#"patch purchase_order P {"status":"cn"}"#), None);
+    assert_eq!(says(world, "P"), Some(OrderedBy::Store));
+    let as_read = world.data("purchase_order", "P").replace("\"sg\"", "\"cn\"");
+    assert_eq!(refused_at_central(world, &format!("put purchase_order P {as_read}")), None);
     assert_eq!(says(world, "P"), Some(OrderedBy::Primary));
 }
 
