@@ -141,13 +141,14 @@ fn every_test_that_the_failure_table_names_exists() {
         .map(|path| fs::read_to_string(path).unwrap())
         .collect();
     let page = read("../../docs/sync-protocol.md");
-    // Between backticks, longer than any other name on the page.
+    // Between backticks, longer than any other name on the page but columns of ours.
     let named: Vec<_> = page
         .split('`')
         .skip(1)
         .step_by(2)
         .filter(|word| {
             word.len() > 25
+                && !word.starts_with("outpost_")
                 && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
         })
         .collect();
