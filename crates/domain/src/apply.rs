@@ -12,6 +12,7 @@ use crate::catalogue::Table;
 use crate::edit::EditOp;
 use crate::home_transfer::with_centrals_columns;
 use crate::judge::Found;
+use crate::procurement::saying_who_ordered;
 
 /// The record after the operation; `None` if it is not here then. A patch of a record that is not here changes nothing (and
 /// the judge refuses it).
@@ -37,7 +38,7 @@ pub fn operation_for(op: EditOp, current: Option<&Row>, row: Row) -> Option<Oper
         (EditOp::Patch, _) => Some(Operation::Patch(row)),
         (EditOp::Put, _) | (EditOp::Upsert, None) => Some(Operation::Put(row)),
         (EditOp::Upsert, Some(current)) => {
-            let row = with_centrals_columns(&row, current);
+            let row = saying_who_ordered(&with_centrals_columns(&row, current), current);
             if *current == row {
                 return None;
             }

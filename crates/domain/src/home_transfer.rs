@@ -17,7 +17,7 @@ use protocol::ids::{OwnershipNumber, RecordId};
 use protocol::row::{ColumnRef, Row, Value};
 
 use crate::catalogue::Table;
-use crate::procurement::{CHANGES_COLUMN, ORDERED_BY_COLUMN};
+use crate::procurement::CHANGES_COLUMN;
 use crate::store::is_setting;
 
 /// The column that counts a patient's transfers.
@@ -100,12 +100,11 @@ pub fn carried_out(table: &Table, patient: &Row, to: &RecordId) -> Row {
     ])
 }
 
-/// A put with the columns that central alone sets, the settings of a store that are ours, and who ordered, as they were, unless it has them
-/// itself: who writes a record whole need not know them.
+/// A put with the columns that central alone sets, and the settings of a store that are ours, as they were, unless it has them itself: who
+/// writes a record whole need not know them.
 #[must_use]
 pub fn with_centrals_columns(put: &Row, before: &Row) -> Row {
-    let is_ours = |column: &ColumnRef| is_centrals(column) || is_setting(column) || *column == named(ORDERED_BY_COLUMN);
-    let is_kept = |column: &ColumnRef| is_ours(column) && put.value(column).is_none();
+    let is_kept = |column: &ColumnRef| (is_centrals(column) || is_setting(column)) && put.value(column).is_none();
     let kept: Vec<_> = before.columns().iter().filter(|(column, _)| is_kept(column)).cloned().collect();
     if kept.is_empty() { put.clone() } else { put.patched(&row(kept)) }
 }

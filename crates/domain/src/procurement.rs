@@ -39,7 +39,8 @@ pub const ORDER_TABLE: &str = "purchase_order";
 /// The table of their lines, under mSupply's name.
 pub const ORDER_LINE_TABLE: &str = "purchase_order_line";
 /// Column of an order that says who ordered: `primary` or `store`, of one that is confirmed, or `supervisor`. The edit that confirms the
-/// order says it, once procurement ever changed hands; that of supervisor mode the primary's first edit.
+/// order says it, once procurement ever changed hands; that of supervisor mode the primary's first edit. Later edits that put the order
+/// whole say it again, which a device and central see to.
 pub const ORDERED_BY_COLUMN: &str = "outpost_ordered_by";
 /// Column of a store's record: true lets its site keep procurement.
 pub const ORDERS_LOCALLY: &str = "outpost_orders_locally";
@@ -80,6 +81,28 @@ impl OrderedBy {
         match row.value(&named(ORDERED_BY_COLUMN)) {
             Some(Value::Text(said)) => Self::ALL.into_iter().find(|by| by.as_str() == said),
             _ => None,
+        }
+    }
+}
+
+/// What an order has to say of who ordered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum HasToSay {
+    /// One that is not confirmed: what it said when it was, or nothing.
+    AnyOrNothing,
+    /// Nothing.
+    Nothing,
+    /// This.
+    By(OrderedBy),
+}
+
+impl HasToSay {
+    /// Whether an order that says this does.
+    pub(crate) fn is_said(self, says: Option<OrderedBy>) -> bool {
+        match self {
+            Self::AnyOrNothing => true,
+            Self::Nothing => says.is_none(),
+            Self::By(by) => says == Some(by),
         }
     }
 }
@@ -191,19 +214,22 @@ impl Procurement {
         before: Option<&Row>,
         after: &Row,
         says: Option<OrderedBy>,
-    ) -> Option<OrderedBy> {
+    ) -> HasToSay {
         let (was, was_confirmed) =
             (before.and_then(OrderedBy::of), before.is_some_and(|row| is_confirmed(orders, row)));
         let is_by_primary = purchaser == Some(Purchaser::Primary);
         // Of a new one the primary may say so at once: that is supervisor mode.
         let is_supervised = before.is_none() && says == Some(OrderedBy::Supervisor) && is_by_primary;
         if was == Some(OrderedBy::Supervisor) || is_supervised {
-            return Some(OrderedBy::Supervisor);
+            return HasToSay::By(OrderedBy::Supervisor);
         }
-        if self.changes > 0 && !was_confirmed && is_confirmed(orders, after) {
-            return Some(if is_by_primary { OrderedBy::Primary } else { OrderedBy::Store });
+        if !is_confirmed(orders, after) {
+            return if says == Some(OrderedBy::Supervisor) { HasToSay::Nothing } else { HasToSay::AnyOrNothing };
         }
-        was
+        if self.changes > 0 && !was_confirmed {
+            return HasToSay::By(if is_by_primary { OrderedBy::Primary } else { OrderedBy::Store });
+        }
+        was.filter(|_| was_confirmed).map_or(HasToSay::Nothing, HasToSay::By)
     }
 }
 
@@ -267,6 +293,15 @@ impl Ordering {
     }
 }
 
+/// A row that an application gives for a record that is here, with who ordered as it is there, unless it says that itself.
+#[must_use]
+pub(crate) fn saying_who_ordered(given: &Row, current: &Row) -> Row {
+    match (given.value(&named(ORDERED_BY_COLUMN)), current.value(&named(ORDERED_BY_COLUMN))) {
+        (None, Some(said)) => given.patched(&one(ORDERED_BY_COLUMN, said.clone())),
+        _ => given.clone(),
+    }
+}
+
 /// Has an edit that confirms an order say who ordered, as [`ORDERED_BY_COLUMN`] wants it: an application need not know.
 ///
 /// # Errors
@@ -296,7 +331,10 @@ pub fn complete<V: View>(catalogue: &Catalogue, view: &mut V, entry: &mut Entry)
     let says = OrderedBy::of(&after);
     let purchaser = procurement.purchaser(orders, before);
     let has_to_say = procurement.has_to_say(orders, Some(purchaser), before, &after, says);
-    let Some(said) = has_to_say.filter(|_| has_to_say != says) else { return Ok(()) };
+    let HasToSay::By(said) = has_to_say else { return Ok(()) };
+    if says == Some(said) {
+        return Ok(());
+    }
     let mut columns = given.columns().to_vec();
     columns.retain(|(column, _)| *column != named(ORDERED_BY_COLUMN));
     columns.push((named(ORDERED_BY_COLUMN), Value::Text(said.as_str().to_owned())));

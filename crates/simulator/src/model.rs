@@ -87,11 +87,7 @@ impl Change {
     /// The record afterwards.
     pub fn on(&self, before: Option<Columns>) -> Option<Columns> {
         match (self, before) {
-            // Who ordered stays under a put that does not say it.
-            (Self::Put(columns), before) => {
-                let ordered_by = before.and_then(|mut before| before.remove_entry("outpost_ordered_by"));
-                Some(ordered_by.into_iter().chain(columns.clone()).collect())
-            }
+            (Self::Put(columns), _) => Some(columns.clone()),
             (Self::Patch(patch), Some(mut columns)) => {
                 for (name, value) in patch {
                     if *value == Value::Null {

@@ -8,7 +8,7 @@ use super::{Case, Found, Holding, Refusal, RefusalCode, Side, Verdict, View};
 use crate::authority::{Authority, CENTRAL_DATA};
 use crate::catalogue::Table;
 use crate::procurement::{
-    ORDER_TABLE, ORDERED_BY_COLUMN, OrderedBy, Ordering, Procurement, Purchaser, is_confirmed, is_of_orders,
+    HasToSay, ORDER_TABLE, ORDERED_BY_COLUMN, OrderedBy, Ordering, Procurement, Purchaser, is_confirmed, is_of_orders,
 };
 use crate::store::STORE_TABLE;
 
@@ -132,10 +132,12 @@ impl Case<'_> {
         let (procurement, purchaser) = (ordering.procurement, ordering.purchaser);
         let has_to_say = procurement.has_to_say(self.table, purchaser, before, after, says);
         let is_other = after.value(&ColumnRef::Named(ORDERED_BY_COLUMN.to_owned())).is_some() && says.is_none();
-        (says != has_to_say || is_other).then(|| {
+        (is_other || !has_to_say.is_said(says)).then(|| {
             let what = match has_to_say {
-                Some(by) => format!("has to say {ORDERED_BY_COLUMN} = {}; leave it out, and it will", by.as_str()),
-                None => format!("sets {ORDERED_BY_COLUMN}, which says who ordered once it is confirmed; leave it out"),
+                HasToSay::By(by) => {
+                    format!("has to say {ORDERED_BY_COLUMN} = {}; leave it out, and it will", by.as_str())
+                }
+                _ => format!("sets {ORDERED_BY_COLUMN}, which says who ordered once it is confirmed; leave it out"),
             };
             self.refuse(RefusalCode::CentralColumn, &what)
         })

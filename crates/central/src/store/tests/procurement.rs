@@ -296,7 +296,7 @@ fn orders_of_before_come_in_steps_and_a_line_behind_its_order(world: &mut World)
 fn who_orders_is_said_by_the_edit_that_confirms_and_by_no_other(world: &mut World) {
     let (mut one, _) = two(world);
     let saying = |by: &str| format!(",\"{ORDERED_BY_COLUMN}\":{by}");
-    for by in ["\"store\"", "\"primary\"", "\"somebody\"", "true"] {
+    for by in ["\"somebody\"", "true"] {
         assert_eq!(refused(world, &mut one, &order("P", "A", &saying(by))), ["central_column"], "{by}");
     }
     centralise(world, true);
@@ -310,8 +310,10 @@ fn who_orders_is_said_by_the_edit_that_confirms_and_by_no_other(world: &mut Worl
     assert_eq!(refused_after(world, &mut one, 2, &confirm(&saying("\"store\""))), NONE);
     let unsaid = format!(r#"patch purchase_order P {{"{ORDERED_BY_COLUMN}":null}}"#);
     assert_eq!(refused(world, &mut one, &unsaid), ["central_column"]);
-    // A put that does not name it, of a program that does not know it, keeps it.
-    assert_eq!(refused(world, &mut one, &order("P", "A", r#","status":"fn""#)), NONE);
+    // A put says it again; a device adds it for a program that does not know it, as central does.
+    assert_eq!(refused(world, &mut one, &order("P", "A", r#","status":"fn""#)), ["central_column"]);
+    let whole = format!(r#","status":"fn"{}"#, saying("\"store\""));
+    assert_eq!(refused(world, &mut one, &order("P", "A", &whole)), NONE);
     assert_eq!(says(world, "P"), Some(OrderedBy::Store));
     centralise(world, true);
     assert_eq!(refused(world, &mut one, r#"patch purchase_order P {"comment":"mine"}"#), NONE);
@@ -321,6 +323,8 @@ fn who_orders_is_said_by_the_edit_that_confirms_and_by_no_other(world: &mut Worl
     assert_eq!(says(world, "P"), Some(OrderedBy::Store));
     let as_read = world.data("purchase_order", "P").replace("\"sg\"", "\"cn\"");
     assert_eq!(refused_at_central(world, &format!("put purchase_order P {as_read}")), None);
+    assert_eq!(says(world, "P"), Some(OrderedBy::Primary));
+    assert_eq!(refused_at_central(world, &order("P", "A", r#","status":"fn""#)), None);
     assert_eq!(says(world, "P"), Some(OrderedBy::Primary));
 }
 
