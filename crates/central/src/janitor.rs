@@ -22,7 +22,7 @@ const PRUNE_EVERY_MS: u64 = 60 * 60 * 1000;
 pub const PRUNE_STEP_ENTRIES_MAX: u64 = 2_000;
 /// Prescriptions and lines that are shared in one commit.
 const SHARE_STEP_ROWS_MAX: u64 = 2_000;
-/// Orders, each with its lines, that come to be seen by the primary in one commit, or cease to be.
+/// Orders and lines that come to be seen by the primary in one commit, or cease to be; the last order's are all among them.
 const ORDER_STEP_ROWS_MAX: u64 = 50;
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
@@ -69,7 +69,9 @@ fn work_until_stopped(center: &Weak<Center>, stopped: &Receiver<()>) {
         let Some(center) = center.upgrade() else { return };
         let now_ms = clock::monotonic_ms();
         let worked = judge(&center).and_then(|judges_more| {
-            let has_more = share(&center)? | route_orders(&center)? | judges_more;
+            let shares_more = carry_out(&center, Preference::PrescriptionsWhereVisible, SHARE_STEP_ROWS_MAX)?;
+            let routes_more = carry_out(&center, Preference::CentralisedProcurement, ORDER_STEP_ROWS_MAX)?;
+            let has_more = shares_more || routes_more || judges_more;
             let mut prunes_more = false;
             if now_ms >= prune_at_ms {
                 prunes_more = prune(&center)?;
@@ -105,25 +107,17 @@ fn judge(center: &Center) -> Result<bool, WriteError> {
     Ok(true)
 }
 
-/// One step of putting prescriptions where their patients are visible; whether more is left.
-fn share(center: &Center) -> Result<bool, WriteError> {
-    match center.read(|reading| reading.is_under_way(Preference::PrescriptionsWhereVisible)) {
-        Ok(true) => center.write(|batch| batch.share_prescriptions_step(SHARE_STEP_ROWS_MAX)),
+/// One step of what a preference asks for, if that is not carried out for all of before; whether more is left.
+fn carry_out(center: &Center, preference: Preference, rows_max: u64) -> Result<bool, WriteError> {
+    match center.read(move |reading| reading.is_under_way(preference)) {
+        Ok(true) => center.write(move |batch| batch.carry_out_step(preference, rows_max)),
         Ok(false) => Ok(false),
         Err(error) => {
-            tracing::error!("the janitor cannot see whether prescriptions are to be shared, and looks again: {error}");
-            Ok(false)
-        }
-    }
-}
-
-/// One step of putting orders where they are to be; whether more is left.
-fn route_orders(center: &Center) -> Result<bool, WriteError> {
-    match center.read(|reading| reading.is_under_way(Preference::CentralisedProcurement)) {
-        Ok(true) => center.write(|batch| batch.route_orders_step(ORDER_STEP_ROWS_MAX)),
-        Ok(false) => Ok(false),
-        Err(error) => {
-            tracing::error!("the janitor cannot see whether orders are to be put elsewhere, and looks again: {error}");
+            let preference = preference.as_str();
+            tracing::error!(
+                preference,
+                "the janitor cannot see whether a preference is carried out, and looks again: {error}"
+            );
             Ok(false)
         }
     }

@@ -64,6 +64,16 @@ pub enum Found {
     },
 }
 
+impl Found {
+    /// Its columns, if it is here.
+    pub fn row(&self) -> Option<&Row> {
+        match self {
+            Self::Here { row, .. } => Some(row),
+            Self::Unknown | Self::Deleted { .. } => None,
+        }
+    }
+}
+
 /// What is known of a header.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Header {
@@ -307,16 +317,10 @@ impl Case<'_> {
         if let Some(refusal) = self.sets_centrals_column(&operation, found) {
             return Ok(Verdict::Refuse(refusal));
         }
-        let before = match found {
-            Found::Here { row, .. } => Some(row),
-            Found::Unknown | Found::Deleted { .. } => None,
-        };
+        let before = found.row();
         let key = (self.table, &self.entry.record);
         let after = apply(found, &operation).map(|row| counted(self.catalogue, view, key, before, row)).transpose()?;
-        let before_type = match found {
-            Found::Here { row, .. } => Some(self.table.data_type_of(row)),
-            Found::Unknown | Found::Deleted { .. } => None,
-        };
+        let before_type = before.map(|row| self.table.data_type_of(row));
         let after_type = after.as_ref().map(|row| self.table.data_type_of(row));
         let data_type = before_type.or(after_type).unwrap_or(self.table.data_type());
         let stays = self.stays_with_central(view, found, after.as_ref())?;
@@ -521,12 +525,8 @@ impl Case<'_> {
     /// A column that central alone sets, and not by an edit.
     fn sets_centrals_column(&self, operation: &Operation, found: &Found) -> Option<Refusal> {
         let (Operation::Put(row) | Operation::Patch(row)) = operation else { return None };
-        let before = match found {
-            Found::Here { row, .. } => Some(row),
-            Found::Unknown | Found::Deleted { .. } => None,
-        };
         let takes_count = self.side == Side::Central && self.author != SiteId::CENTRAL;
-        let column = self.table.name_of(home_transfer::changed_column(row, before, takes_count)?);
+        let column = self.table.name_of(home_transfer::changed_column(row, found.row(), takes_count)?);
         let what = format!("sets {column}, which central alone sets; leave it out, and it stays as it is");
         Some(self.refuse(RefusalCode::CentralColumn, &what))
     }

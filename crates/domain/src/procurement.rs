@@ -317,10 +317,7 @@ pub fn complete<V: View>(catalogue: &Catalogue, view: &mut V, entry: &mut Entry)
         Found::Here { row, store } => Found::Here { row: orders.canonical(row), store },
         other => other,
     };
-    let before = match &found {
-        Found::Here { row, .. } => Some(row),
-        Found::Unknown | Found::Deleted { .. } => None,
-    };
+    let before = found.row();
     let said = |row: Option<&Row>| row.and_then(|row| row.value(&named(ORDERED_BY_COLUMN)).cloned());
     let (Operation::Put(given) | Operation::Patch(given)) = &operation else { return Ok(()) };
     // Who writes back what it has read says what was so.

@@ -452,7 +452,7 @@ impl World {
         if !self.mix.has(Fault::Prescriptions) {
             return Ok(());
         }
-        self.share_prescriptions()?;
+        self.carry_out(Preference::PrescriptionsWhereVisible, 5)?;
         if !self.random.chance(250) {
             return Ok(());
         }
@@ -499,16 +499,16 @@ impl World {
         }
     }
 
-    /// Some of those of before are put where they are to be seen.
-    fn share_prescriptions(&mut self) -> Result<(), Violation> {
+    /// A few steps of carrying out what a preference asks for of what was written before, of at most so many rows each.
+    pub(crate) fn carry_out(&mut self, preference: Preference, rows_max: u64) -> Result<(), Violation> {
         for _ in 0..self.random.below(4) {
             let wall_ms = self.wall_ms(self.centre.clock_off_ms);
-            let rows_max = self.random.range(1, 5);
+            let rows_max = self.random.range(1, rows_max);
             let Some(live) = &mut self.centre.live else { return Ok(()) };
-            match live.store.batch(wall_ms, |batch| batch.share_prescriptions_step(rows_max)) {
+            match live.store.batch(wall_ms, |batch| batch.carry_out_step(preference, rows_max)) {
                 Ok(Ok(true)) => self.after_commit()?,
                 Ok(Ok(false)) => return self.after_commit(),
-                Ok(Err(error)) | Err(error) => return self.central_failed("share", &error.to_string()),
+                Ok(Err(error)) | Err(error) => return self.central_failed(preference.as_str(), &error.to_string()),
             }
         }
         Ok(())

@@ -200,7 +200,7 @@ impl World {
             let edits = order_edits(&stores, false, &mut self.random);
             self.import(edits)?;
         }
-        self.route_orders()?;
+        self.carry_out(Preference::CentralisedProcurement, 3)?;
         if !self.random.chance(350) {
             return Ok(());
         }
@@ -225,19 +225,5 @@ impl World {
             Ok(Err(StoreError::Refused(_))) => Ok(()),
             Ok(Err(error)) | Err(error) => self.central_failed("procurement", &error.to_string()),
         }
-    }
-
-    fn route_orders(&mut self) -> Result<(), Violation> {
-        for _ in 0..self.random.below(4) {
-            let wall_ms = self.wall_ms(self.centre.clock_off_ms);
-            let rows_max = self.random.range(1, 3);
-            let Some(live) = &mut self.centre.live else { return Ok(()) };
-            match live.store.batch(wall_ms, |batch| batch.route_orders_step(rows_max)) {
-                Ok(Ok(true)) => self.after_commit()?,
-                Ok(Ok(false)) => return self.after_commit(),
-                Ok(Err(error)) | Err(error) => return self.central_failed("route orders", &error.to_string()),
-            }
-        }
-        Ok(())
     }
 }

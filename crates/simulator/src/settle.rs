@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use domain::catalogue::DataType;
 use domain::merge::Merged;
+use domain::preference::Preference;
 
 use crate::centre::Said;
 use crate::device::{Role, Step};
@@ -263,31 +264,8 @@ impl World {
 
     /// What was left to be judged later is judged, and prescriptions and orders of before are put where they are to be seen.
     fn judge_rest(&mut self) -> Result<(), Violation> {
-        loop {
-            let wall_ms = self.wall_ms(0);
-            let Some(live) = &mut self.centre.live else { return violation("10", "central is not up") };
-            match live.store.batch(wall_ms, |batch| batch.share_prescriptions_step(5)) {
-                Ok(Ok(true)) => self.after_commit()?,
-                Ok(Ok(false)) => break,
-                Ok(Err(error)) | Err(error) => {
-                    return violation(
-                        "10",
-                        format!("central cannot share prescriptions though nothing is wrong: {error}"),
-                    );
-                }
-            }
-        }
-        loop {
-            let wall_ms = self.wall_ms(0);
-            let Some(live) = &mut self.centre.live else { return violation("10", "central is not up") };
-            match live.store.batch(wall_ms, |batch| batch.route_orders_step(5)) {
-                Ok(Ok(true)) => self.after_commit()?,
-                Ok(Ok(false)) => break,
-                Ok(Err(error)) | Err(error) => {
-                    return violation("10", format!("central cannot route orders though nothing is wrong: {error}"));
-                }
-            }
-        }
+        self.carry_out_all(Preference::PrescriptionsWhereVisible)?;
+        self.carry_out_all(Preference::CentralisedProcurement)?;
         let sites: Vec<_> = self.devices.iter().map(|device| device.site).collect();
         for site in sites {
             let wall_ms = self.wall_ms(0);
@@ -300,6 +278,24 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    fn carry_out_all(&mut self, preference: Preference) -> Result<(), Violation> {
+        loop {
+            let wall_ms = self.wall_ms(0);
+            let Some(live) = &mut self.centre.live else { return violation("10", "central is not up") };
+            match live.store.batch(wall_ms, |batch| batch.carry_out_step(preference, 5)) {
+                Ok(Ok(true)) => self.after_commit()?,
+                Ok(Ok(false)) => return Ok(()),
+                Ok(Err(error)) | Err(error) => {
+                    let what = preference.as_str();
+                    return violation(
+                        "10",
+                        format!("central cannot carry out {what} though nothing is wrong: {error}"),
+                    );
+                }
+            }
+        }
     }
 
     /// A device at rest: nothing is unsent or unjudged, refusals lie in set-aside, and what it shows is what central has.

@@ -15,6 +15,7 @@ use super::batch::Batch;
 use super::error::StoreError;
 use super::reading::Reading;
 use super::unsigned;
+use super::visibility::is_of_earlier_sharing;
 
 /// A key of which the rows are being carried out.
 struct Backfill {
@@ -146,21 +147,22 @@ impl Batch<'_> {
         let (key, after) = (key.as_str(), *after);
         let sees = self.reading().sees(site, key)?;
         let scope = self.scope_number(&Scope::Visible)?;
-        // Prescriptions of before, which are being put into the common lane anew, come there.
-        let is_of_prescriptions = matches!(VisibleKey::from_text(key), Some(VisibleKey::Prescriptions(_)));
-        let behind = self.state.prescriptions_shared_behind.filter(|_| is_of_prescriptions).unwrap_or(0);
         let mut records = Vec::new();
         self.sql.query(
-            "SELECT record, is_tombstone, position FROM lane WHERE visible_key = ?1 AND record > ?2 AND scope = ?4
-             ORDER BY record LIMIT ?3",
+            concat!(
+                "SELECT record, is_tombstone, CASE WHEN ",
+                is_of_earlier_sharing!(),
+                " THEN 1 ELSE 0 END FROM lane WHERE visible_key = ?1 AND record > ?2 AND scope = ?4 ORDER BY record LIMIT ?3"
+            ),
             &[key.into(), after.into(), Param::unsigned(rows_max)?, scope.into()],
             &mut |row| {
-                records.push((row.integer(0)?, row.integer(1)? != 0, row.unsigned(2)? <= behind));
+                records.push((row.integer(0)?, row.integer(1)? != 0, row.integer(2)? != 0));
                 Ok(ControlFlow::Continue(()))
             },
         )?;
         let mut written = 0;
         for (record, is_tombstone, comes_anew) in &records {
+            // It is being put into the common lane anew, and comes there.
             if sees && !is_tombstone && *comes_anew {
                 continue;
             }

@@ -7,7 +7,6 @@
 use std::ops::ControlFlow;
 
 use domain::catalogue::Table;
-use domain::json;
 use domain::judge::Applied;
 use domain::preference::{PREFERENCE_TABLE, Preference};
 use domain::scope::Scope;
@@ -17,13 +16,13 @@ use domain::visibility::{
 use protocol::entry::Operation;
 use protocol::ids::{RecordId, TableRef};
 use protocol::row::Row;
-use sql::{Sql, SqlExt};
+use sql::SqlExt;
 
 use super::batch::Batch;
 use super::error::StoreError;
 use super::procurement::ORDERS_ROUTED_THROUGH;
-use super::reading::{Reading, RecordRow};
-use super::records::{Key, LaneRow, damaged_record};
+use super::reading::Reading;
+use super::records::{Key, LaneRow};
 use super::text;
 
 /// Name of the number that is 1 while prescriptions are shared.
@@ -34,7 +33,7 @@ const ROUTED_THROUGH: &str = "prescriptions_routed_through";
 /// it are of an earlier time, and not read ([`is_of_earlier_sharing`]).
 ///
 /// [`is_of_earlier_sharing`]: super::visibility::is_of_earlier_sharing
-const SHARED_BEHIND: &str = "prescriptions_shared_behind";
+pub(super) const SHARED_BEHIND: &str = "prescriptions_shared_behind";
 /// Records that one step passes by at most, of whatever table.
 const PASSED_BY_MAX: i64 = 50_000;
 
@@ -54,6 +53,17 @@ impl Batch<'_> {
             batch.write_own(key, Operation::Put(preference.to_row(table, is_on)))?;
             Ok(true)
         })
+    }
+
+    /// Carries out some of what a preference asks for of what was written before, `rows_max` records at most. Whether more is left.
+    ///
+    /// # Errors
+    /// Those of a write.
+    pub fn carry_out_step(&mut self, preference: Preference, rows_max: u64) -> Result<bool, StoreError> {
+        match preference {
+            Preference::PrescriptionsWhereVisible => self.share_prescriptions_step(rows_max),
+            Preference::CentralisedProcurement | Preference::SupervisorOrders => self.route_orders_step(rows_max),
+        }
     }
 
     /// Follows the record of a preference.
@@ -223,18 +233,27 @@ impl Batch<'_> {
             }
             self.put_shared(number, key.as_ref())?;
         }
-        let is_over = !is_cut
-            && self.sql.query_integer("SELECT 1 FROM record WHERE number > ?1 LIMIT 1", &[through.into()])?.is_none();
-        if is_over {
+        let has_more = self.end_step(ROUTED_THROUGH, through, is_cut)?;
+        if !has_more {
             self.state.has_new_layout = true;
             self.state.prescriptions_shared_behind = None;
-            let sql = "DELETE FROM counter WHERE name IN (?1, ?2)";
-            self.sql.execute(sql, &[ROUTED_THROUGH.into(), SHARED_BEHIND.into()])?;
-        } else {
-            let sql = "UPDATE counter SET value = ?2 WHERE name = ?1";
-            self.sql.execute(sql, &[ROUTED_THROUGH.into(), through.into()])?;
+            self.sql.execute("DELETE FROM counter WHERE name = ?1", &[SHARED_BEHIND.into()])?;
         }
-        Ok(!is_over)
+        Ok(has_more)
+    }
+
+    /// Notes up to which record a step of putting records of before into the common lane has come; whether there are more. `is_cut`: it
+    /// ended before it had looked at all up to there.
+    pub(super) fn end_step(&mut self, counter: &str, through: i64, is_cut: bool) -> Result<bool, StoreError> {
+        let behind = "SELECT 1 FROM record WHERE number > ?1 LIMIT 1";
+        let has_more = is_cut || self.sql.query_integer(behind, &[through.into()])?.is_some();
+        if has_more {
+            let sql = "UPDATE counter SET value = ?2 WHERE name = ?1";
+            self.sql.execute(sql, &[counter.into(), through.into()])?;
+        } else {
+            self.sql.execute("DELETE FROM counter WHERE name = ?1", &[counter.into()])?;
+        }
+        Ok(has_more)
     }
 
     /// A line that is to be written may belong to a prescription of before, which has to come into the common lane ahead of it
@@ -314,20 +333,9 @@ impl Reading<'_> {
     /// [`StoreError::Sql`].
     pub fn is_preference_on(&mut self, preference: Preference) -> Result<bool, StoreError> {
         let Ok(table) = self.catalogue.table_by_name(PREFERENCE_TABLE) else { return Ok(false) };
-        let id = preference.id();
-        let Some(RecordRow { data: Some(data), .. }) = self.record(PREFERENCE_TABLE, &id)? else { return Ok(false) };
-        let row = json::row_from_json(table, &id, &data).map_err(|error| damaged_record(table, &id, &error))?;
-        Ok(preference.is_on(table, Some(&row)))
+        let row = self.row_of(table, &preference.id())?;
+        Ok(preference.is_on(table, row.as_ref()))
     }
-}
-
-/// Where sharing has not been carried out for all of before: central's head when it began.
-pub(super) fn shared_behind(sql: &mut (dyn Sql + '_)) -> Result<Option<u64>, StoreError> {
-    let value = "SELECT value FROM counter WHERE name = ?1";
-    if sql.query_integer(value, &[ROUTED_THROUGH.into()])?.is_none() {
-        return Ok(None);
-    }
-    Ok(sql.query_integer(value, &[SHARED_BEHIND.into()])?.map(i64::cast_unsigned))
 }
 
 fn is_of_prescriptions(table: &Table) -> bool {

@@ -7,12 +7,11 @@
 use std::ops::ControlFlow;
 
 use domain::catalogue::Table;
-use domain::json;
 use domain::judge::Applied;
 use domain::preference::Preference;
 use domain::procurement::{ORDER_TABLE, ORDERS_LOCALLY, Procurement, Purchaser, is_of_orders};
 use domain::scope::Scope;
-use domain::store::{STORE_TABLE, says};
+use domain::store::says;
 use domain::visibility::VisibleKey;
 use protocol::ids::RecordId;
 use protocol::row::Row;
@@ -21,7 +20,7 @@ use sql::SqlExt;
 use super::batch::Batch;
 use super::error::StoreError;
 use super::reading::{Reading, RecordRow};
-use super::records::{Key, LaneRow, damaged_record};
+use super::records::LaneRow;
 use super::text;
 
 /// Name of the number of the record up to which orders stand in the lanes where they are to; none where all do.
@@ -48,15 +47,12 @@ impl Batch<'_> {
     /// Follows what a store's record says of its orders.
     pub(super) fn follow_local_procurement(
         &mut self,
-        table: &Table,
+        stores: &Table,
         store: &RecordId,
         row: Option<&Row>,
     ) -> Result<(), StoreError> {
-        if table.name() != STORE_TABLE {
-            return Ok(());
-        }
         let name = format!("{ORDERS_LOCALLY_OF}{store}");
-        let is_kept = row.is_some_and(|row| says(table, row, ORDERS_LOCALLY));
+        let is_kept = row.is_some_and(|row| says(stores, row, ORDERS_LOCALLY));
         let was_kept = self.sql.query_integer("SELECT 1 FROM counter WHERE name = ?1", &[(&name).into()])?.is_some();
         if is_kept == was_kept {
             return Ok(());
@@ -77,7 +73,8 @@ impl Batch<'_> {
         if applied.row.is_none() || applied.visible_key != Some(VisibleKey::Orders) || table.parent().is_none() {
             return Ok(());
         }
-        let (true, Some((parent, header))) = (self.is_routing_orders()?, &applied.parent) else { return Ok(()) };
+        let is_routing = self.reading().is_under_way(Preference::CentralisedProcurement)?;
+        let (true, Some((parent, header))) = (is_routing, &applied.parent) else { return Ok(()) };
         let Some(number) = self.read_record(&(parent.clone(), header.clone()))?.map(|stored| stored.number) else {
             return Ok(());
         };
@@ -104,7 +101,8 @@ impl Batch<'_> {
         self.put_order_lines(id, is_the_primarys).map(|_| ())
     }
 
-    /// Puts some of what was written before where it is to be, `rows_max` records at most and the lines of the last. Whether more is left.
+    /// Puts some of what was written before where it is to be, `rows_max` orders and lines at most and the rest of the last order's.
+    /// Whether more is left.
     ///
     /// # Errors
     /// Those of a write.
@@ -138,28 +136,13 @@ impl Batch<'_> {
                 through = number;
             }
         }
-        let is_over = !is_cut
-            && self.sql.query_integer("SELECT 1 FROM record WHERE number > ?1 LIMIT 1", &[through.into()])?.is_none();
-        if is_over {
-            self.sql.execute("DELETE FROM counter WHERE name = ?1", &[ORDERS_ROUTED_THROUGH.into()])?;
-        } else {
-            let sql = "UPDATE counter SET value = ?2 WHERE name = ?1";
-            self.sql.execute(sql, &[ORDERS_ROUTED_THROUGH.into(), through.into()])?;
-        }
-        Ok(!is_over)
-    }
-
-    fn is_routing_orders(&mut self) -> Result<bool, StoreError> {
-        let sql = "SELECT 1 FROM counter WHERE name = ?1";
-        Ok(self.sql.query_integer(sql, &[ORDERS_ROUTED_THROUGH.into()])?.is_some())
+        self.end_step(ORDERS_ROUTED_THROUGH, through, is_cut)
     }
 
     fn is_the_primarys(&mut self, id: &RecordId, store: Option<RecordId>) -> Result<bool, StoreError> {
         let (Ok(orders), Some(store)) = (self.catalogue.table_by_name(ORDER_TABLE), store) else { return Ok(false) };
-        let key: Key = (orders.reference().clone(), id.clone());
-        let Some(row) = self.read_record(&key)?.and_then(|stored| stored.row) else { return Ok(false) };
-        let procurement = self.reading().procurement_of(&store)?;
-        Ok(procurement.purchaser(orders, Some(&orders.canonical(row))) == Purchaser::Primary)
+        let Some(order) = self.reading().row_of(orders, id)? else { return Ok(false) };
+        Ok(self.reading().procurement_of(&store)?.purchaser(orders, Some(&order)) == Purchaser::Primary)
     }
 
     /// How many there are.
@@ -214,11 +197,5 @@ impl Reading<'_> {
             None => Some(row),
         };
         Ok(Some(self.procurement_of(store)?.purchaser(orders, order.as_ref())))
-    }
-
-    fn row_of(&mut self, table: &Table, id: &RecordId) -> Result<Option<Row>, StoreError> {
-        let Some(RecordRow { data: Some(data), .. }) = self.record(table.name(), id)? else { return Ok(None) };
-        let row = json::row_from_json(table, id, &data).map_err(|error| damaged_record(table, id, &error))?;
-        Ok(Some(table.canonical(row)))
     }
 }

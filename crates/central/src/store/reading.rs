@@ -3,6 +3,7 @@
 use std::ops::ControlFlow;
 
 use domain::catalogue::{Catalogue, Table};
+use domain::json;
 use domain::merge::Merged;
 use domain::store::STORE_TABLE;
 use protocol::exchange::SiteKeys;
@@ -14,7 +15,7 @@ use protocol::ids::{
 use sql::{Row, Sql, SqlError, SqlErrorKind, SqlExt};
 
 use super::error::StoreError;
-use super::records::check_record;
+use super::records::{check_record, damaged_record};
 use super::tokens::Stop;
 use super::{state, text};
 
@@ -259,6 +260,13 @@ impl Reading<'_> {
             Ok(ControlFlow::Continue(()))
         })?;
         Ok(stores)
+    }
+
+    /// The columns of a record that is here, as the catalogue numbers them.
+    pub(super) fn row_of(&mut self, table: &Table, id: &RecordId) -> Result<Option<protocol::row::Row>, StoreError> {
+        let Some(RecordRow { data: Some(data), .. }) = self.record(table.name(), id)? else { return Ok(None) };
+        let row = json::row_from_json(table, id, &data).map_err(|error| damaged_record(table, id, &error))?;
+        Ok(Some(table.canonical(row)))
     }
 
     /// One record, also a deleted one. `table` is the catalogue's name.

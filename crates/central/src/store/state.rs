@@ -16,7 +16,7 @@ use sql::{Row, Sql, SqlExt};
 use super::error::StoreError;
 use super::holdings::Holdings;
 use super::mirror::Mirror;
-use super::prescriptions::{ARE_SHARED, shared_behind};
+use super::prescriptions::{ARE_SHARED, SHARED_BEHIND};
 use super::{StartEntropy, text, unsigned};
 
 /// See the module.
@@ -267,7 +267,9 @@ impl State {
         };
         let gained = scopes.iter().filter_map(own).collect();
         let waiting = count_waiting(sql)?;
-        let are_shared = sql.query_integer("SELECT value FROM counter WHERE name = ?1", &[ARE_SHARED.into()])?;
+        let counter = "SELECT value FROM counter WHERE name = ?1";
+        let are_shared = sql.query_integer(counter, &[ARE_SHARED.into()])?;
+        let shared_behind = sql.query_integer(counter, &[SHARED_BEHIND.into()])?;
         Ok(Self {
             epoch: epoch(sql)?,
             position,
@@ -276,7 +278,7 @@ impl State {
             mirror: Mirror::load(sql)?,
             dispensaries,
             are_prescriptions_shared: are_shared == Some(1),
-            prescriptions_shared_behind: shared_behind(sql)?,
+            prescriptions_shared_behind: shared_behind.map(i64::cast_unsigned),
             collectors,
             makes_reverse: false,
             scopes,

@@ -4,7 +4,6 @@
 use std::ops::ControlFlow;
 
 use domain::catalogue::Table;
-use domain::json::row_from_json;
 use domain::preference::StorePreference;
 use domain::store::{STORE_TABLE, is_dispensary, says};
 use domain::withholding::{WITHHOLDS_DATA, Withheld};
@@ -15,7 +14,7 @@ use sql::Param;
 
 use super::batch::Batch;
 use super::error::StoreError;
-use super::reading::{Reading, RecordRow};
+use super::reading::Reading;
 use super::text;
 
 impl Batch<'_> {
@@ -72,7 +71,7 @@ impl Batch<'_> {
         self.job(|batch| {
             let stores = batch.catalogue.table_by_name(STORE_TABLE);
             let stores = stores.map_err(|error| StoreError::refused(error.code(), &error.to_string()))?;
-            let Some(row) = batch.reading().record_of_store(stores, store)? else {
+            let Some(row) = batch.reading().row_of(stores, store)? else {
                 return Err(StoreError::refused("unknown_store", &format!("there is no store {store} at central")));
             };
             if says(stores, &row, column) == is_set {
@@ -96,7 +95,7 @@ impl Reading<'_> {
     /// [`StoreError::Sql`], [`StoreError::Damaged`].
     pub fn withheld(&mut self, store: &RecordId) -> Result<Withheld, StoreError> {
         let Ok(stores) = self.catalogue.table_by_name(STORE_TABLE) else { return Ok(Withheld::Nothing) };
-        let row = self.record_of_store(stores, store)?;
+        let row = self.row_of(stores, store)?;
         Ok(row.map(|row| Withheld::of(stores, &row)).unwrap_or_default())
     }
 
@@ -115,11 +114,5 @@ impl Reading<'_> {
             },
         )?;
         Ok(found)
-    }
-
-    fn record_of_store(&mut self, stores: &Table, store: &RecordId) -> Result<Option<Row>, StoreError> {
-        let Some(RecordRow { data: Some(data), .. }) = self.record(STORE_TABLE, store)? else { return Ok(None) };
-        let row = row_from_json(stores, store, &data).map_err(|error| StoreError::Damaged(error.to_string()))?;
-        Ok(Some(stores.canonical(row)))
     }
 }

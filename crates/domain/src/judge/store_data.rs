@@ -20,10 +20,7 @@ impl Case<'_> {
         found: &Found,
         after: Option<Row>,
     ) -> Result<Verdict, V::Error> {
-        let before = match found {
-            Found::Here { row, .. } => Some(row),
-            Found::Unknown | Found::Deleted { .. } => None,
-        };
+        let before = found.row();
         let stored = match self.stored_store(found) {
             None => None,
             Some(store) => match self.held(view, store, before, after.as_ref())? {
@@ -91,7 +88,7 @@ impl Case<'_> {
             Ok(store) => store,
             Err(verdict) => return Ok(verdict),
         };
-        let held = match (held, of_header) {
+        let mut held = match (held, of_header) {
             (Some(held), Some(of_header)) if held.store != of_header => {
                 if !is_new {
                     return Ok(Verdict::Refuse(self.owner_change(&held.store, &of_header)));
@@ -106,26 +103,22 @@ impl Case<'_> {
             },
             (None, None) => return refused(RefusalCode::StoreMissing, "has neither a store nor a header"),
         };
-        let held = match self.ordering(view, &held.store, before, Some(&row))? {
-            None => held,
-            Some(ordering) => {
-                if let Some(refusal) = self.says_wrong_purchaser(&ordering, before, &row) {
-                    return Ok(Verdict::Refuse(refusal));
-                }
-                let is_by_primary = self.is_the_primarys(&ordering, &row);
-                if self.table.parent().is_none() || before.is_none() {
-                    Held { is_by_primary, ..held }
-                } else {
-                    // A line may go to an order that another site writes, or that is written under another number.
-                    let into = self.ordering(view, &held.store, None, Some(&row))?.unwrap_or(ordering);
-                    let into = Ordering { order: None, ..into };
-                    match self.held_order(view, held.store.clone(), &into)? {
-                        Ok(into) => Held { is_by_primary: into.is_by_primary, ..held },
-                        Err(refused) => return Ok(refused),
-                    }
-                }
+        if let Some(ordering) = held.ordering.take() {
+            if let Some(refusal) = self.says_wrong_purchaser(&ordering, before, &row) {
+                return Ok(Verdict::Refuse(refusal));
             }
-        };
+            held.is_by_primary = if self.table.parent().is_none() || before.is_none() {
+                self.is_the_primarys(&ordering, &row)
+            } else {
+                // A line may go to an order that another site writes, or that is written under another number.
+                let into = self.ordering(view, &held.store, None, Some(&row))?.unwrap_or(ordering);
+                let into = Ordering { order: None, ..into };
+                match self.held_order(view, held.store.clone(), &into)? {
+                    Ok(into) => into.is_by_primary,
+                    Err(refused) => return Ok(refused),
+                }
+            };
+        }
         let parent = self.parent(&row);
         Ok(Verdict::Accept(held.written(Some(row), parent)))
     }
@@ -173,10 +166,11 @@ impl Case<'_> {
         before: Option<&Row>,
         after: Option<&Row>,
     ) -> Step<Held, V::Error> {
-        match self.ordering(view, &store, before, after)? {
-            None => self.held_by_site(view, store, None),
-            Some(ordering) => self.held_order(view, store, &ordering),
-        }
+        let Some(ordering) = self.ordering(view, &store, before, after)? else {
+            return self.held_by_site(view, store, None);
+        };
+        let held = self.held_order(view, store, &ordering)?;
+        Ok(held.map(|held| Held { ordering: Some(ordering), ..held }))
     }
 
     /// That the author holds a store, and under which number. `ordering`: of an order.
@@ -203,7 +197,7 @@ impl Case<'_> {
             }
             Some(holding) => Ok(match self.wrong_number("store", store.as_str(), holding) {
                 Some(refusal) => Err(Verdict::Refuse(refusal)),
-                None => Ok(Held { store, ownership: holding.ownership, is_by_primary: false }),
+                None => Ok(Held { store, ownership: holding.ownership, is_by_primary: false, ordering: None }),
             }),
         }
     }
@@ -237,12 +231,14 @@ pub(super) struct Held {
     ownership: OwnershipNumber,
     /// The primary writes it, and receives it beside those who receive the store's data.
     is_by_primary: bool,
+    /// Of an order, or a line of one.
+    ordering: Option<Ordering>,
 }
 
 impl Held {
     /// An order that the primary writes.
     pub(super) fn by_primary(store: RecordId, ownership: OwnershipNumber) -> Self {
-        Self { store, ownership, is_by_primary: true }
+        Self { store, ownership, is_by_primary: true, ordering: None }
     }
 
     fn written(self, row: Option<Row>, parent: Option<(TableRef, RecordId)>) -> Applied {
