@@ -227,16 +227,26 @@ impl Inspector {
         Ok(waiting)
     }
 
-    /// What waits whose header is here: table, id and header of each.
+    /// What waits and has nothing to wait for: table and id of each record, and the id of what its group waits for. A group waits for a
+    /// record of its own as long as an earlier entry of it waits, and for a header as long as that is not here.
     ///
     /// # Errors
     /// Those of a read.
     pub fn waiting_in_vain(&mut self) -> Result<Vec<(String, String, String)>, SqlError> {
         let mut waiting = Vec::new();
         self.engine()?.query(
-            "SELECT waiting.table_name, waiting.record, waiting.for_record FROM waiting JOIN record
-                ON record.table_name = waiting.for_table AND record.id = waiting.for_record
-             WHERE record.data IS NOT NULL AND waiting.table_name <> waiting.for_table",
+            "SELECT w.table_name, w.record, w.for_record FROM waiting AS w
+             WHERE CASE WHEN EXISTS (
+                    SELECT 1 FROM waiting AS own WHERE own.journal = w.journal AND own.group_first = w.group_first
+                        AND own.table_name = w.for_table AND own.record = w.for_record)
+                THEN NOT EXISTS (
+                    SELECT 1 FROM waiting AS earlier WHERE earlier.site = w.site AND earlier.is_cancelled = 0
+                        AND earlier.table_name = w.for_table AND earlier.record = w.for_record
+                        AND (earlier.journal, earlier.group_first) < (w.journal, w.group_first))
+                ELSE EXISTS (
+                    SELECT 1 FROM record WHERE record.table_name = w.for_table AND record.id = w.for_record
+                        AND record.data IS NOT NULL)
+                END",
             &[],
             &mut |row| {
                 waiting.push((row.text(0)?.to_owned(), row.text(1)?.to_owned(), row.text(2)?.to_owned()));

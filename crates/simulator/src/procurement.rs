@@ -36,6 +36,7 @@ pub struct Orders {
     is_centralised: bool,
     has_supervisor_mode: bool,
     local_stores: BTreeSet<String>,
+    mirrored_primary: Option<SiteId>,
     known: BTreeMap<String, Order>,
     /// The order of each line.
     lines: BTreeMap<String, String>,
@@ -50,6 +51,11 @@ impl Orders {
             _ => return false,
         };
         key.1.starts_with(prefix)
+    }
+
+    /// The primary of a mirrored system from now on. Central gives the role away, and takes it back, behind the edits of its commit.
+    pub(crate) fn note_primary(&mut self, primary: Option<SiteId>) {
+        self.mirrored_primary = primary;
     }
 
     /// A record as central has it from now on.
@@ -142,7 +148,7 @@ impl Orders {
 
 impl World {
     /// An edit of an order, or of a line, that central accepted of a site: it was that site's to make. Asked before what the commit has
-    /// written is seen here: nothing but edits of sites is in it, so that who may write is what it was.
+    /// written is seen here: edits of sites come first in it, so that who may write is what it was.
     pub(crate) fn check_order(
         &mut self,
         site: SiteId,
@@ -152,12 +158,11 @@ impl World {
     ) -> Result<(), Violation> {
         let failed = |error: sql::SqlError| violation("8", format!("central's store cannot be read: {error}"));
         let holders = self.inspector.holders().or_else(|error| failed(error).map(|()| BTreeMap::new()))?;
-        let primary = self.inspector.primary().or_else(|error| failed(error).map(|()| None))?;
         let mut facts = rules::World::default();
         facts.sites.insert(rules::CENTRAL, rules::SiteKind::Standalone);
         let sites = self.devices.iter().map(|device| (rules::SiteId(device.site.0), rules::SiteKind::Standalone));
         facts.sites.extend(sites);
-        facts.mirrored_primary = primary.map(|site| rules::SiteId(site.0));
+        facts.mirrored_primary = self.model.orders.mirrored_primary.map(|site| rules::SiteId(site.0));
         facts.stores = holders.iter().map(|(id, site)| (id.clone(), store_at(id, *site))).collect();
         facts.procurement = self.model.orders.facts();
         let record = match (self.model.orders.record(key, &facts), change, header) {

@@ -42,6 +42,9 @@ impl World {
             self.check_accepted_orders(journal, before)?;
         }
         self.check_forks()?;
+        let failed = |error: sql::SqlError| violation("3", format!("central's store cannot be read: {error}"));
+        let primary = self.inspector.primary().or_else(|error| failed(error).map(|()| None))?;
+        self.model.orders.note_primary(primary);
         self.note_versions()
     }
 

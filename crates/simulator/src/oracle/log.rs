@@ -113,9 +113,7 @@ impl World {
         }
         let waiting = self.inspector.waiting_in_vain().or_else(|error| failed(error).map(|()| Vec::new()))?;
         match waiting.first() {
-            Some((table, id, header)) => {
-                violation("10", format!("{table} {id} waits, and its header {header} is here"))
-            }
+            Some((table, id, on)) => violation("10", format!("{table} {id} waits for {on}, and has no reason to")),
             None => Ok(()),
         }
     }
