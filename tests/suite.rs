@@ -58,6 +58,8 @@ mod set_aside;
 mod sync;
 #[path = "suite/torture.rs"]
 mod torture;
+#[path = "suite/users.rs"]
+mod users;
 #[path = "suite/withholding.rs"]
 mod withholding;
 #[path = "suite/worked_example.rs"]

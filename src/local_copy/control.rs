@@ -293,7 +293,7 @@ impl LocalCopy {
                 let is_member = self.is_member(key)?;
                 let image = Image { row: Some(row), store, position: *position };
                 if self.replace_image(key, &image, Rank::Position)? && !is_member {
-                    self.join_own_scopes(key, image.store.as_ref(), true)?;
+                    self.join_scopes_of_image(key, image.store.as_ref())?;
                 }
                 Ok(())
             }

@@ -346,12 +346,25 @@ impl LocalCopy {
         self.let_go_of_what_has_no_scope(key)
     }
 
+    /// The same of a record that central gives instead of a refused edit: of another site's store this site does not receive all, but what
+    /// it sees of it, such as a prescription.
+    pub(super) fn join_scopes_of_image(&mut self, key: &Key, store: Option<&RecordId>) -> Result<(), LocalCopyError> {
+        for scope in self.own_scopes(key, store)? {
+            let scope = if self.receives(&scope)? { scope } else { Scope::Visible };
+            let numbers = self.scope_number(&scope.to_id())?;
+            self.join(key, numbers)?;
+        }
+        Ok(())
+    }
+
     /// The scopes that central gives an own record and this site receives. Of a message these may be two, or one of two: to note
     /// one that the site does not receive would keep the message here for ever, since no sweep ever comes to it.
     fn own_scopes(&mut self, key: &Key, store: Option<&RecordId>) -> Result<Vec<Scope>, LocalCopyError> {
         match key.table.data_type() {
             DataType::Message => {}
-            DataType::Patient | DataType::CentralStore | DataType::Name => return Ok(vec![Scope::Visible]),
+            DataType::Patient | DataType::CentralStore | DataType::Name | DataType::NewUser => {
+                return Ok(vec![Scope::Visible]);
+            }
             DataType::CentralDispensary => {
                 let scope = Scope::DispensarySites;
                 return Ok(if self.receives(&scope)? { vec![scope] } else { Vec::new() });

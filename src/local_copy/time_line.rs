@@ -306,6 +306,10 @@ impl LocalCopy {
                 return Ok(granted.map(|(_, ownership)| *ownership));
             }
         }
+        // Of users no others come here.
+        if data_type == DataType::NewUser {
+            return Ok(Some(OwnershipNumber(0)));
+        }
         let store = match (&image.store, &image.row) {
             (None, Some(row)) if joined_table(&key.table).is_some() => self.home_store_of_join(key, row, grants)?,
             // The patient may have had another home store when the record came.

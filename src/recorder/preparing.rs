@@ -6,6 +6,7 @@ use domain::edit::Edit;
 use domain::json::row_from_json;
 use domain::judge::{Found, Side, Verdict, View, judge};
 use domain::new_patient::visibility_of_new;
+use domain::new_user::{USER_TABLE, say_where_made};
 use domain::procurement::complete;
 use domain::store::NAME_TABLE;
 use protocol::entry::Entry;
@@ -88,7 +89,12 @@ fn apply_group<S: Storage>(
             continue;
         };
         complete(catalogue, &mut core.local, &mut entry)?;
-        let is_new = edit.table == NAME_TABLE && core.local.record(&entry.table, &entry.record)? == Found::Unknown;
+        let is_looked_at = [NAME_TABLE, USER_TABLE].contains(&edit.table.as_str());
+        let found = is_looked_at.then(|| core.local.record(&entry.table, &entry.record)).transpose()?;
+        if let (Some(found), Some(table)) = (&found, catalogue.table(&entry.table)) {
+            say_where_made(table, site, found, &mut entry);
+        }
+        let is_new = edit.table == NAME_TABLE && found == Some(Found::Unknown);
         let applied = match judge(catalogue, &mut core.local, Side::Device, site, &entry)? {
             Verdict::Accept(applied) => applied,
             // What is made beside a new patient is no reason to refuse it.

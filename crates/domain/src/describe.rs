@@ -111,6 +111,11 @@ Rules that hold beside the table:
   no backup on central. Once it is to go, it goes whole with the next syncs. A line that central has goes under no header that
   stays (`header_stays`), and a merge of locations stays as long as one of them does. Not built: that goods received and log
   entries follow a transfer.
+- A user (`user`) that a site makes goes to central, and is that site's for good: it alone writes it, and receives it again when its
+  device is replaced (`user_of_other_site`). The record says where it was made (`outpost_made_on`), which the device sees to by
+  itself (`central_column`). An application that records a user which exists elsewhere as well, out of a data file that its site
+  starts with, says `\"outpost_is_existing\":true` in it: that user is Local, and central never hears of it. What a user is does
+  not change afterwards. Central's own users are Local.
 - A merge makes two records one. It is a record of ours (mSupply has no table for it that we know), in a table beside that of the
   records: its id is the record that goes, `into_ID` the one that stays. `outpost-central merge` writes it, in a mirrored system
   the primary by an edit, for items, units and names that are not those of stores (`merge_of_store`); both
@@ -148,6 +153,7 @@ const TYPES: &[DataType] = &[
     DataType::Store,
     DataType::Patient,
     DataType::Message,
+    DataType::NewUser,
     DataType::Sync,
     DataType::Local,
 ];
@@ -160,6 +166,7 @@ fn state(data_type: DataType) -> &'static str {
         | DataType::CentralStore
         | DataType::Name
         | DataType::Message
+        | DataType::NewUser
         | DataType::Local => "complete",
         DataType::Store => "complete but for transfers",
         DataType::Patient => "complete but for repeats",

@@ -17,6 +17,7 @@ use protocol::ids::{OwnershipNumber, RecordId};
 use protocol::row::{ColumnRef, Row, Value};
 
 use crate::catalogue::Table;
+use crate::new_user::MADE_ON_COLUMN;
 use crate::procurement::CHANGES_COLUMN;
 use crate::store::is_setting;
 
@@ -124,10 +125,12 @@ pub fn at_rest(mine: &Row) -> Row {
 }
 
 /// A column that central alone sets and that a put or patch would set otherwise than it is. `takes_count`: of a patient that is not here
-/// the number of transfers is taken as it comes, from a site that hands it back to a central which has lost it.
+/// the number of transfers is taken as it comes, from a site that hands it back to a central which has lost it. Who makes a user says
+/// where, which is judged by itself.
 pub(crate) fn changed_column<'r>(change: &'r Row, before: Option<&Row>, takes_count: bool) -> Option<&'r ColumnRef> {
     let is_other = |column: &ColumnRef, value: &Value| match before {
-        None if takes_count && *column == named(TRANSFERS_COLUMN) || *column == named(CHANGES_COLUMN) => false,
+        None if takes_count && *column == named(TRANSFERS_COLUMN) => false,
+        None if [CHANGES_COLUMN, MADE_ON_COLUMN].map(named).contains(column) => false,
         _ => before.and_then(|row| row.value(column)).unwrap_or(&Value::Null) != value,
     };
     let mut columns = change.columns().iter().filter(|(column, _)| is_centrals(column));
@@ -135,7 +138,7 @@ pub(crate) fn changed_column<'r>(change: &'r Row, before: Option<&Row>, takes_co
 }
 
 fn is_centrals(column: &ColumnRef) -> bool {
-    let centrals = [TRANSFERS_COLUMN, GOES_TO_COLUMN, CHANGES_COLUMN];
+    let centrals = [TRANSFERS_COLUMN, GOES_TO_COLUMN, CHANGES_COLUMN, MADE_ON_COLUMN];
     matches!(column, ColumnRef::Named(name) if centrals.contains(&name.as_str()))
 }
 

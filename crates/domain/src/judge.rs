@@ -16,12 +16,14 @@
 //! | patient | the site that holds the home store and a dispensary; central alone gives another home store ([`home_transfer`](crate::home_transfer)) | whoever sees the patient as a name |
 //! | visibility of a patient or prescriber | beside central, or the primary, the site that owns it, once, in a store of its own | as other visibility |
 //! | message | made by the site that holds the sending store, or by central; set to processed by the receiving store's site | the scopes of both stores |
+//! | a user | the site that made it ([`new_user`](crate::new_user)) | that site |
 //! | local | each site its own | nowhere |
 //! | anything else | nobody yet: `not_supported` | |
 
 mod home_merges;
 mod merges;
 mod messages;
+mod new_users;
 mod orders;
 mod patients;
 mod refusal;
@@ -288,7 +290,7 @@ fn scopes_of(data_type: DataType, visible_key: Option<&VisibleKey>) -> Vec<Scope
         // A name's join that names no name nobody can see.
         (DataType::Local, _) | (DataType::Name, None) => Vec::new(),
         (DataType::CentralDispensary, _) => vec![Scope::DispensarySites],
-        (DataType::CentralStore | DataType::Name, Some(_)) => vec![Scope::Visible],
+        (DataType::CentralStore | DataType::Name | DataType::NewUser, Some(_)) => vec![Scope::Visible],
         _ => vec![Scope::AllSites],
     }
 }
@@ -312,6 +314,9 @@ impl Case<'_> {
         if let Operation::Put(row) | Operation::Patch(row) = &operation
             && let Some(refusal) = self.bad_value(row)
         {
+            return Ok(Verdict::Refuse(refusal));
+        }
+        if let Some(refusal) = self.wrong_user(&operation, found) {
             return Ok(Verdict::Refuse(refusal));
         }
         if let Some(refusal) = self.sets_centrals_column(&operation, found) {
@@ -426,7 +431,7 @@ impl Case<'_> {
             return Ok(Err(self.refuse(RefusalCode::NotSupported, &what)));
         }
         match data_type {
-            DataType::Store | DataType::Message | DataType::Patient => none_needed,
+            DataType::Store | DataType::Message | DataType::Patient | DataType::NewUser => none_needed,
             DataType::Local if self.side == Side::Device || self.author == SiteId::CENTRAL => none_needed,
             DataType::Local => Ok(Err(self.refuse(
                 RefusalCode::LocalData,

@@ -14,6 +14,7 @@ pub mod judge;
 pub mod merge;
 pub mod message;
 pub mod new_patient;
+pub mod new_user;
 pub mod preference;
 pub mod procurement;
 pub mod scope;

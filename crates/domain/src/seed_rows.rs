@@ -69,6 +69,7 @@ impl SeedRow {
     pub fn tables(&self) -> impl Iterator<Item = (&str, DataType)> {
         self.tables.iter().map(|table| match table.split_once(':') {
             Some((name, "name")) => (name, DataType::Name),
+            Some((name, "new_user")) => (name, DataType::NewUser),
             Some((name, _)) => (name, self.data_type),
             None => (table.as_str(), self.data_type),
         })

@@ -10,6 +10,7 @@
 //! | Central store: what hangs on a store | the store is active, a collector, or visible to a store that is active there | the store |
 //! | Patient: a patient and what hangs on it | as a name; the home store sees its patients without a join | the patient's id, as a name |
 //! | prescriptions, beside their store's own lane, while the preference shares them | as their patient, but not to a primary that does not see it | the patient, for its prescriptions |
+//! | a user | the site that made it, and no other, the primary neither | that site |
 //! | purchase orders that the primary writes, beside their store's own lane | to the primary | all of them together |
 //! | Patient: a prescriber and what hangs on it | a record of [`PRESCRIBER_JOIN_TABLE`] makes it visible in a store that is active, or a collector, there; its home store sees it without, and a dispensary in which it has prescribed | the prescriber |
 //!
@@ -19,11 +20,12 @@
 use std::fmt;
 
 use protocol::chain::hash_of;
-use protocol::ids::{RecordId, TableRef};
+use protocol::ids::{RecordId, SiteId, TableRef};
 use protocol::row::{Row, Value};
 
 use crate::catalogue::{DataType, Table};
 use crate::judge::Found;
+use crate::new_user;
 use crate::store::NAME_TABLE;
 
 /// The table of joins, under mSupply's name.
@@ -64,6 +66,8 @@ pub enum VisibleKey {
     Prescriptions(RecordId),
     /// Purchase orders that the primary writes: it alone sees them so.
     Orders,
+    /// Users that a site made: it alone sees them.
+    MadeOn(SiteId),
 }
 
 impl VisibleKey {
@@ -73,6 +77,7 @@ impl VisibleKey {
             DataType::CentralStore => table.store_of(id, row)?.ok().map(Self::Store),
             DataType::Name => table.id_in(row, table.name_column()?).ok().map(Self::Name),
             DataType::Patient if table.has_home_stores() => Some(Self::of_home(table, id)),
+            DataType::NewUser => new_user::made_on(row).map(Self::MadeOn),
             DataType::Patient => Some(Self::of_housed(table.hangs_on()?.0, table.housed_of(id, row)?.ok()?)),
             _ => None,
         }
@@ -96,6 +101,7 @@ impl VisibleKey {
             Self::Prescriber(prescriber) => format!("p{prescriber}"),
             Self::Prescriptions(patient) => format!("r{patient}"),
             Self::Orders => "o".to_owned(),
+            Self::MadeOn(site) => format!("u{site}"),
         }
     }
 
@@ -105,6 +111,9 @@ impl VisibleKey {
             return Some(Self::Orders);
         }
         let (kind, id) = text.split_at_checked(1)?;
+        if kind == "u" {
+            return id.parse().ok().map(|site| Self::MadeOn(SiteId(site)));
+        }
         let id = RecordId::new(id).ok()?;
         match kind {
             "s" => Some(Self::Store(id)),
@@ -124,6 +133,7 @@ impl fmt::Display for VisibleKey {
             Self::Prescriber(prescriber) => write!(formatter, "prescriber {prescriber}"),
             Self::Prescriptions(patient) => write!(formatter, "prescriptions of {patient}"),
             Self::Orders => formatter.write_str("orders of the primary"),
+            Self::MadeOn(site) => write!(formatter, "users made on site {site}"),
         }
     }
 }
@@ -247,15 +257,22 @@ mod tests {
         assert_eq!(key("name", r#"{"type":"facility","supplying_store_id":"S"}"#), None);
         assert_eq!(key("preference", r#"{"value":1}"#), None, "one of all stores");
         assert_eq!(key("pref", r#"{"store_ID":"S","item":"window"}"#), None, "local data");
+        assert_eq!(key("user", r#"{"name":"U","outpost_made_on":3}"#).as_deref(), Some("u3"));
+        assert_eq!(key("user", r#"{"name":"U"}"#), None, "local data");
         assert_eq!(key("item", r#"{"code":"I"}"#), None);
     }
 
     #[test]
     fn a_key_comes_back_from_its_text() {
-        for key in [VisibleKey::Store(id("S")), VisibleKey::Name(id("n 1"))] {
+        for key in [
+            VisibleKey::Store(id("S")),
+            VisibleKey::Name(id("n 1")),
+            VisibleKey::Orders,
+            VisibleKey::MadeOn(SiteId(12)),
+        ] {
             assert_eq!(VisibleKey::from_text(&key.to_text()), Some(key));
         }
-        for text in ["", "s", "xA", "é"] {
+        for text in ["", "s", "xA", "é", "u", "uA"] {
             assert_eq!(VisibleKey::from_text(text), None);
         }
     }

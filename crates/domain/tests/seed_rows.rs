@@ -9,6 +9,7 @@ use domain::authority::Authority;
 use domain::catalogue::{Catalogue, DataType, Table};
 use domain::json::row_from_json;
 use domain::judge::{Found, Holding, Side, Verdict, View, judge};
+use domain::new_user::say_where_made;
 use domain::seed_rows::{MirroredWriter, seed_rows};
 use protocol::entry::{Entry, Operation};
 use protocol::ids::{OwnershipNumber, RecordId, SiteId, TableRef};
@@ -101,22 +102,31 @@ fn record(catalogue: &Catalogue, table: &Table) -> String {
 }
 
 /// What the code says of a new record: who receives it, or why it is refused.
-fn outcome(catalogue: &Catalogue, table: &Table, side: Side, author: SiteId) -> String {
-    outcome_under(catalogue, table, side, author, Authority::Central)
+fn outcome(catalogue: &Catalogue, of: (&Table, DataType), side: Side, author: SiteId) -> String {
+    outcome_under(catalogue, of, side, author, Authority::Central)
 }
 
-/// The same in a system whose central data is written by somebody.
-fn outcome_under(catalogue: &Catalogue, table: &Table, side: Side, author: SiteId, authority: Authority) -> String {
+/// The same in a system whose central data is written by somebody. `data_type`: which of the table's records are meant.
+fn outcome_under(
+    catalogue: &Catalogue,
+    (table, data_type): (&Table, DataType),
+    side: Side,
+    author: SiteId,
+    authority: Authority,
+) -> String {
     // A store's record hangs on itself.
     let id = RecordId::new("S").unwrap();
     let row = row_from_json(table, &id, &record(catalogue, table)).unwrap();
-    let entry = Entry {
+    let mut entry = Entry {
         is_group_end: true,
         ownership: OwnershipNumber(1),
         table: table.reference().clone(),
         record: id,
         operation: Operation::Put(row),
     };
+    if data_type == DataType::NewUser && author != SiteId::CENTRAL {
+        say_where_made(table, author, &Found::Unknown, &mut entry);
+    }
     let mut view = Central { catalogue, without: table.reference(), authority };
     match judge(catalogue, &mut view, side, author, &entry).unwrap() {
         Verdict::Accept(applied) if applied.is_private => "stays here".to_owned(),
@@ -140,6 +150,10 @@ fn expected(data_type: DataType) -> [&'static str; 3] {
         DataType::Store | DataType::Message => ["not_store_holder", "store S", "not_store_holder"],
         DataType::Patient => ["not_home_site", "what a site sees by name HEADER", "not_home_site"],
         DataType::Sync => ["not_supported"; 3],
+        // Central sends none of its own to anybody.
+        DataType::NewUser => {
+            ["stays here", "what a site sees by users made on site 2", "what a site sees by users made on site 3"]
+        }
         DataType::Local => ["stays here", "local_data", "local_data"],
     }
 }
@@ -151,8 +165,8 @@ fn each_row_of_the_seeds_may_be_written_where_they_say_and_goes_where_they_say()
     for row in seed_rows() {
         for (name, data_type) in row.tables() {
             let table = catalogue.table_by_name(name).unwrap_or_else(|_| panic!("{}: no table {name}", row.data));
-            let found =
-                [SiteId::CENTRAL, ACTIVE, SATELLITE].map(|site| outcome(&catalogue, table, Side::Central, site));
+            let found = [SiteId::CENTRAL, ACTIVE, SATELLITE]
+                .map(|site| outcome(&catalogue, (table, data_type), Side::Central, site));
             // Records of this table are of another type until a column says otherwise.
             let of_type = if name == "pref" { DataType::Local } else { data_type };
             let mut expected = expected(of_type);
@@ -184,7 +198,8 @@ fn in_a_mirrored_system_each_row_of_the_seeds_may_be_written_where_they_say() {
         for (name, data_type) in row.tables() {
             let table = catalogue.table_by_name(name).unwrap();
             let authority = Authority::Primary(holding(1));
-            let found = MIRRORED.map(|site| outcome_under(&catalogue, table, Side::Central, site, authority));
+            let found =
+                MIRRORED.map(|site| outcome_under(&catalogue, (table, data_type), Side::Central, site, authority));
             let [central, active, satellite] = expected(data_type);
             // The text of seed 000 gives name visibility to central, and is newer than its row.
             let writer = if name == "name_store_join" { MirroredWriter::Central } else { row.mirrored };
@@ -207,7 +222,7 @@ fn in_a_mirrored_system_each_row_of_the_seeds_may_be_written_where_they_say() {
 #[test]
 fn while_central_data_goes_from_one_to_the_other_nobody_writes_it_and_an_old_number_opens_nothing() {
     let catalogue = Catalogue::embedded();
-    let item = catalogue.table_by_name("item").unwrap();
+    let item = (catalogue.table_by_name("item").unwrap(), DataType::Central);
     let under = |authority| MIRRORED.map(|site| outcome_under(&catalogue, item, Side::Central, site, authority));
 
     assert_eq!(under(Authority::Frozen(holding(1))), ["central_data"; 4]);
@@ -225,8 +240,8 @@ fn what_a_site_may_not_write_its_agent_refuses_at_once_with_the_same_code() {
     for row in seed_rows() {
         for (name, data_type) in row.tables() {
             let table = catalogue.table_by_name(name).unwrap();
-            let here = outcome(&catalogue, table, Side::Device, SATELLITE);
-            let at_central = outcome(&catalogue, table, Side::Central, SATELLITE);
+            let here = outcome(&catalogue, (table, data_type), Side::Device, SATELLITE);
+            let at_central = outcome(&catalogue, (table, data_type), Side::Central, SATELLITE);
             let expected = if data_type == DataType::Local { "stays here" } else { at_central.as_str() };
             assert_eq!(here, expected, "{}: {name}", row.data);
         }
@@ -237,7 +252,12 @@ fn what_a_site_may_not_write_its_agent_refuses_at_once_with_the_same_code() {
 fn no_row_and_no_table_stands_in_the_list_twice() {
     let (mut rows, mut tables) = (BTreeSet::new(), BTreeSet::new());
     for row in seed_rows() {
-        assert!(row.tables().all(|(name, _)| tables.insert(name.to_owned())), "{}", row.data);
+        // Users are of two types, and two rows.
+        assert!(
+            row.tables().all(|(name, of)| tables.insert((name.to_owned(), (name == "user").then_some(of)))),
+            "{}",
+            row.data
+        );
         assert!(rows.insert(row.data.clone()), "{}", row.data);
     }
     // Seed 000 has 70 rows, and seed 001 adds prescription categories.

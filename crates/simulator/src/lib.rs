@@ -32,6 +32,7 @@ mod settle;
 mod time_line;
 pub mod trace;
 mod traffic;
+mod users;
 mod visibility;
 pub mod work;
 pub mod world;

@@ -11,6 +11,7 @@ use protocol::ids::{Hash, Position, SiteId};
 use protocol::row::{Row, Value};
 
 use crate::procurement::Orders;
+use crate::users::{MADE_ON, Users};
 
 pub use device::{DeviceModel, Log};
 
@@ -127,6 +128,8 @@ pub struct Model {
     pub position: u64,
     /// Who writes which order.
     pub orders: Orders,
+    /// Who made which user.
+    pub users: Users,
 }
 
 impl Model {
@@ -185,7 +188,7 @@ pub fn logged(catalogue: &Catalogue, bytes: &[u8], hash: Hash, expected: Expecte
     })
 }
 
-/// Columns by name, whichever way a row refers to them.
+/// Columns by name, whichever way a row refers to them. Where a user was made is left out: no edit but the first need say it.
 pub fn columns_of(catalogue: &Catalogue, table: &str, row: Row) -> Columns {
     let known = catalogue.table_by_name(table).ok();
     let name = |column: &protocol::row::ColumnRef| match (known, column) {
@@ -193,5 +196,6 @@ pub fn columns_of(catalogue: &Catalogue, table: &str, row: Row) -> Columns {
         (None, protocol::row::ColumnRef::Named(name)) => name.clone(),
         (None, protocol::row::ColumnRef::Known(number)) => format!("#{number}"),
     };
-    row.into_columns().into_iter().map(|(column, value)| (name(&column), value)).collect()
+    let columns = row.into_columns().into_iter().map(|(column, value)| (name(&column), value));
+    columns.filter(|(column, _)| column != MADE_ON).collect()
 }

@@ -16,7 +16,7 @@ use crate::model::{Columns, Expected, Key, Violation, violation};
 use crate::oracle::columns_at_central;
 use crate::procurement::Orders;
 use crate::visibility::Sight;
-use crate::work::{HOME_MERGES, LOCATION_MERGES};
+use crate::work::{HOME_MERGES, LOCATION_MERGES, is_own_user};
 use crate::world::World;
 
 /// Sessions for each site until it is drained: 2 and the longest chain of waits, which is one (a line and its header).
@@ -502,7 +502,8 @@ impl World {
             for key in keys.into_iter().filter(|key| !Orders::is_order(key)) {
                 let is_store_data =
                     catalogue.table_by_name(&key.0).is_ok_and(|table| table.data_type() == DataType::Store);
-                if !is_store_data || waiting.contains(&key) || self.model.device(index).uncertain.contains(&key) {
+                let is_sites = is_store_data || is_own_user(&key.0, &key.1);
+                if !is_sites || waiting.contains(&key) || self.model.device(index).uncertain.contains(&key) {
                     continue;
                 }
                 let expected: Option<Columns> = self.model.device(index).folded(&key, &|log, sequence| {

@@ -15,6 +15,7 @@ use crate::inspect::RecordRow;
 use crate::model::Key;
 use crate::procurement::Orders;
 use crate::random::Random;
+use crate::users::{Users, record_of};
 use crate::work::HOME_MERGES;
 
 /// Before the id of a store: the name of one that has none. Nobody sees it by that.
@@ -209,6 +210,7 @@ impl Sight {
     pub(crate) fn receives(&self, site: SiteId, key: &Key, data: &str) -> Option<bool> {
         let record = match key.0.as_str() {
             _ if Orders::is_order(key) => self.orders.record(key, &self.facts)?,
+            _ if Users::is_user(key) => record_of(data)?,
             "store" => Record::StoreRecord { store: key.1.clone() },
             "item_store_join" => Record::ItemVisibility { store: text_in(data, "store_ID")? },
             "contact" => Record::NameJoin { name: text_in(data, "name_ID")? },
@@ -293,6 +295,11 @@ fn is_derived(id: &str, name: &str, store: &str) -> bool {
 }
 
 /// A text of an object as central stores it: keys and values of this module have nothing to escape.
+pub(crate) fn number_in(data: &str, key: &str) -> Option<u32> {
+    let (_, rest) = data.split_once(&format!("\"{key}\":"))?;
+    rest.chars().take_while(char::is_ascii_digit).collect::<String>().parse().ok()
+}
+
 pub(crate) fn text_in(data: &str, key: &str) -> Option<String> {
     let (_, rest) = data.split_once(&format!("\"{key}\":\""))?;
     rest.split_once('"').map(|(text, _)| text.to_owned())

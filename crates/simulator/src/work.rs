@@ -3,6 +3,7 @@
 mod orders;
 mod patients;
 mod transfers;
+mod users;
 
 use std::collections::BTreeMap;
 
@@ -24,6 +25,7 @@ pub use patients::{
 };
 
 pub use transfers::{WARD, name_edit};
+pub use users::is_own_user;
 
 /// The table that devices declare and central does not know.
 pub const FOREIGN_TABLE: &str = "sim_extra";
@@ -121,6 +123,11 @@ impl Desk {
         if office.mix.has(Fault::Procurement) {
             for _ in 0..random.below(4) {
                 planned.push(Self::of_order(office, random));
+            }
+        }
+        if office.mix.has(Fault::NewUsers) {
+            for _ in 0..random.below(3) {
+                planned.push(Self::of_user(office, random));
             }
         }
         if office.mix.has(Fault::Messages) {
@@ -287,15 +294,10 @@ impl Desk {
         // A few records, changed again and again.
         let id = format!("local-{}", random.below(4));
         let name = random.number() % 1000;
-        match random.below(5) {
-            0 => Edit {
-                table: "user".to_owned(),
-                op: EditOp::Delete,
-                id: RecordId::new(&id).expect("it is short"),
-                data: None,
-            },
-            _ => edit("user", EditOp::Put, &id, &format!("{{\"name\":\"person {name}\"}}")),
+        if random.below(5) == 0 {
+            return gone("user", &id);
         }
+        edit("user", EditOp::Put, &id, &format!("{{\"name\":\"person {name}\",\"outpost_is_existing\":true}}"))
     }
 
     fn any_made(&self, random: &mut Random) -> Option<(String, String)> {

@@ -12,4 +12,5 @@ mod recording;
 mod recovering;
 mod set_aside;
 mod site;
+mod users;
 mod verdicts;

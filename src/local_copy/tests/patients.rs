@@ -133,6 +133,23 @@ fn a_refused_patient_is_as_central_has_it() {
 }
 
 #[test]
+fn a_prescription_of_another_store_that_central_gives_instead_of_a_refused_edit_goes_with_what_is_seen() {
+    const THEIR_PRESCRIPTION: &str = r#"{"store_ID":"elsewhere","name_ID":"theirs","mode":"dispensary"}"#;
+    with_dispensary(|site| {
+        // A page has not brought it yet, so that its id looks free here.
+        assert!(put(site, "transact", "T", r#"{"store_ID":"S"}"#));
+        let image = image_of("transact", "T", 9, THEIR_PRESCRIPTION).row.unwrap();
+        let refused = site.refused(1, Image::Here { position: protocol::ids::Position(9), row: image.to_bytes() });
+        site.reply(1, &[refused]);
+        assert_eq!(site.view("transact", "T").unwrap().store.as_deref(), Some("elsewhere"));
+
+        let gone = PageRow { row: None, ..image_of("transact", "T", 10, "{}") };
+        page(site, &visible(), vec![gone], true);
+        assert_eq!(site.view("transact", "T"), None);
+    });
+}
+
+#[test]
 fn what_a_crash_kept_from_the_copy_is_applied_again_with_its_home_store() {
     with_dispensary(|site| {
         make(site);

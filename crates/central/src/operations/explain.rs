@@ -32,7 +32,7 @@ pub(super) fn explain(center: &Center, table: &str, id: &str) -> Result<Done, Ce
             let kind = [HomeKind::Patient, HomeKind::Prescriber].into_iter().find(|kind| kind.table() == name);
             let transfer = kind.map(|kind| reading.home_transfer_of(kind, &wanted)).transpose()?.flatten();
             let mut names = BTreeMap::new();
-            for site in holders(&explained) {
+            for site in holders(&explained).chain(maker(&explained)) {
                 names.extend(reading.site(site)?.map(|found| (site, found.name)));
             }
             let mirror = mirror_json(reading)?;
@@ -54,7 +54,10 @@ pub(super) fn explain(center: &Center, table: &str, id: &str) -> Result<Done, Ce
         "type": data_type.as_str(),
         "written_by": match explained.purchaser {
             Some(purchaser) => ordered_by(purchaser, &mirror),
-            None => written_by(known, data_type, known.stays_with_central() && !explained.is_of_patient, &mirror),
+            None => match maker(&explained) {
+                Some(site) => format!("{}, {}", data_type.written_by(), site_words(site, &names)),
+                None => written_by(known, data_type, known.stays_with_central() && !explained.is_of_patient, &mirror),
+            },
         },
         "goes_to": data_type.goes_to(),
         "is_supported": is_supported,
@@ -185,6 +188,19 @@ fn primary_now(mirror: &Value) -> Option<String> {
     }
 }
 
+/// The site that made a user.
+fn maker(explained: &Explained) -> Option<SiteId> {
+    explained.lanes.iter().find_map(|lane| match lane.visible_key {
+        Some(VisibleKey::MadeOn(site)) => Some(site),
+        _ => None,
+    })
+}
+
+/// A site by number and name, for people.
+fn site_words(site: SiteId, names: &BTreeMap<SiteId, String>) -> String {
+    names.get(&site).map_or_else(|| format!("site {site}"), |name| format!("site {site} {name}"))
+}
+
 /// The type of a record, which need not be its table's. Of a deleted one the store beside it is left, which of the names patients alone
 /// have.
 fn type_of_record(table: &Table, explained: &Explained) -> DataType {
@@ -243,6 +259,7 @@ fn lane_json(lane: &LaneStanding, data_type: DataType) -> Value {
                      store, active or collector, in which patient {patient} is visible, or one that was merged with it"
                 )
             }
+            Some(VisibleKey::MadeOn(site)) => format!("site {site} made it, and receives it alone"),
             Some(VisibleKey::Orders) => "the primary of a mirrored system, which writes it, receives it".to_owned(),
             Some(key) => format!("sites that see {key} receive it"),
             None => "sites that see it receive it".to_owned(),

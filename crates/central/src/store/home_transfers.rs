@@ -194,7 +194,10 @@ impl Batch<'_> {
             let found = match VisibleKey::from_text(&key) {
                 Some(VisibleKey::Name(id)) => self.housed(HomeKind::Patient, &id)?,
                 Some(VisibleKey::Prescriber(id)) => self.housed(HomeKind::Prescriber, &id)?,
-                Some(VisibleKey::Store(_) | VisibleKey::Prescriptions(_) | VisibleKey::Orders) | None => None,
+                Some(
+                    VisibleKey::Store(_) | VisibleKey::Prescriptions(_) | VisibleKey::Orders | VisibleKey::MadeOn(_),
+                )
+                | None => None,
             };
             let Some(housed) = found else { continue };
             let Some(PatientHome { store: home, goes_to: Some(to), .. }) = housed.home() else { continue };

@@ -151,6 +151,9 @@ impl Batch<'_> {
         // Before the lanes: who comes to see the patient by this is given the record by its common lane, and only what is there already
         // has to be back-filled.
         self.follow_home(&table, &key.1, applied)?;
+        if let Some(made_on @ VisibleKey::MadeOn(maker)) = &applied.visible_key {
+            self.look_again(*maker, made_on)?;
+        }
         self.follow_prescription(&table, applied.row.as_ref(), applied.store.as_ref())?;
         let shared = self.shared_key(&table, applied, &lanes)?;
         let mut scopes = Vec::with_capacity(applied.scopes.len());

@@ -48,10 +48,11 @@ fn sees_name() -> String {
     )
 }
 
-/// What a site has to see to be given a row of a lane: its key, or to be given everything, which prescriptions are not part of.
+/// What a site has to see to be given a row of a lane: its key, or to be given everything, which prescriptions and users are not part of.
 macro_rules! keys_of_lane {
     () => {
-        "(lane.visible_key, CASE WHEN lane.visible_key >= 'r' AND lane.visible_key < 's' THEN lane.visible_key ELSE '*' END)"
+        "(lane.visible_key, CASE WHEN lane.visible_key >= 'r' AND lane.visible_key < 's'
+            OR lane.visible_key >= 'u' AND lane.visible_key < 'v' THEN lane.visible_key ELSE '*' END)"
     };
 }
 pub(super) use keys_of_lane;
@@ -224,7 +225,9 @@ impl Batch<'_> {
         match key {
             VisibleKey::Name(name) => self.look_again_at_name(site, name),
             VisibleKey::Prescriber(prescriber) => self.look_again_at_prescriber(site, prescriber),
-            VisibleKey::Store(_) | VisibleKey::Prescriptions(_) | VisibleKey::Orders => self.look_again(site, key),
+            VisibleKey::Store(_) | VisibleKey::Prescriptions(_) | VisibleKey::Orders | VisibleKey::MadeOn(_) => {
+                self.look_again(site, key)
+            }
         }
     }
 
@@ -242,6 +245,7 @@ impl Batch<'_> {
             VisibleKey::Prescriptions(patient) => return self.look_again(site, &VisibleKey::Name(patient.clone())),
             // The primary sees them, which is given everything.
             VisibleKey::Orders => return Ok(()),
+            VisibleKey::MadeOn(maker) => site == *maker,
         };
         self.note_sight(site, key, sees)?;
         match key {
@@ -373,8 +377,8 @@ impl Reading<'_> {
     /// Whether a site sees a key, or is given everything.
     pub(super) fn sees(&mut self, site: SiteId, key: &str) -> Result<bool, StoreError> {
         let sql = "SELECT 1 FROM site_sees WHERE site = ?1 AND visible_key IN (?2, ?3) LIMIT 1";
-        // Prescriptions a primary is given only where it sees their patients as any site does.
-        let everything = if key.starts_with('r') { key } else { EVERYTHING };
+        // Prescriptions a primary is given only where it sees their patients as any site does, and users where it made them.
+        let everything = if key.starts_with(['r', 'u']) { key } else { EVERYTHING };
         Ok(self.sql.query_integer(sql, &[site.0.into(), key.into(), everything.into()])?.is_some())
     }
 

@@ -4,7 +4,7 @@ use protocol::ids::TableRef;
 use serde::Deserialize;
 
 use super::Catalogue;
-use super::table::{DataType, Parent, Table, Variant};
+use super::table::{Condition, DataType, Parent, Table, Variant};
 
 /// The list as it is embedded.
 pub(super) const CATALOGUE_TOML: &str = include_str!("../catalogue.toml");
@@ -53,6 +53,8 @@ struct SourceVariant {
     column: String,
     is: Option<String>,
     is_not: Option<String>,
+    #[serde(default)]
+    is_missing: bool,
     r#type: DataType,
 }
 
@@ -92,13 +94,14 @@ fn build(source: SourceTable, numbers: &[(String, u16)]) -> Result<Table, String
         table.merges = Some(TableRef::Known(number));
     }
     for variant in source.variants {
-        let (text, is_equal) = match (variant.is, variant.is_not) {
-            (Some(text), None) => (text, true),
-            (None, Some(text)) => (text, false),
-            _ => return Err(format!("a variant of {} needs one of `is` and `is_not`", table.name)),
+        let condition = match (variant.is, variant.is_not, variant.is_missing) {
+            (Some(text), None, false) => Condition::Is(text),
+            (None, Some(text), false) => Condition::IsNot(text),
+            (None, None, true) => Condition::IsMissing,
+            _ => return Err(format!("a variant of {} needs one of `is`, `is_not` and `is_missing`", table.name)),
         };
         let column = table.column_ref(&variant.column);
-        table.variants.push(Variant { column, text, is_equal, data_type: variant.r#type });
+        table.variants.push(Variant { column, condition, data_type: variant.r#type });
     }
     Ok(table)
 }

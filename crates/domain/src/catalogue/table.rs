@@ -28,6 +28,8 @@ pub enum DataType {
     Patient,
     /// Made where the sending store is active, goes to the sites of both stores.
     Message,
+    /// Made on any site, which alone writes it; goes to central.
+    NewUser,
     /// Written on central, goes nowhere itself.
     Sync,
     /// Written on any site, leaves it never.
@@ -45,6 +47,7 @@ impl DataType {
             Self::Store => "store",
             Self::Patient => "patient",
             Self::Message => "message",
+            Self::NewUser => "new_user",
             Self::Sync => "sync",
             Self::Local => "local",
         }
@@ -62,6 +65,7 @@ impl DataType {
             Self::Store => "the site where the store is active",
             Self::Patient => "the site where the home store is active, if it has an active dispensary",
             Self::Message => "the site of the sending store; the status by that of the receiving one",
+            Self::NewUser => "the site that made it",
             Self::Local => "each site its own",
         }
     }
@@ -76,6 +80,7 @@ impl DataType {
             Self::Store => "central and the store's other collectors",
             Self::Patient => "central, the home store's site and the sites where the patient is visible",
             Self::Message => "central and the sites of the sending and the receiving store",
+            Self::NewUser => "central",
             Self::Sync | Self::Local => "nobody",
         }
     }
@@ -94,10 +99,30 @@ pub struct Parent {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Variant {
     pub(super) column: ColumnRef,
-    pub(super) text: String,
-    /// Whether the column must be the text, or must not.
-    pub(super) is_equal: bool,
+    pub(super) condition: Condition,
     pub(super) data_type: DataType,
+}
+
+/// What a column has to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Condition {
+    Is(String),
+    IsNot(String),
+    IsMissing,
+}
+
+impl Condition {
+    fn holds(&self, value: Option<&Value>) -> bool {
+        let text = match value {
+            Some(Value::Text(text)) => text.as_str(),
+            _ => "",
+        };
+        match self {
+            Self::Is(wanted) => text == wanted,
+            Self::IsNot(unwanted) => text != unwanted,
+            Self::IsMissing => value.is_none(),
+        }
+    }
 }
 
 /// One table: how its records are judged and routed, and the numbers of its columns.
@@ -260,8 +285,12 @@ impl Table {
     pub fn exceptions(&self) -> impl Iterator<Item = (String, DataType)> {
         self.variants.iter().map(|variant| {
             let column = self.name_of(&variant.column);
-            let relation = if variant.is_equal { "=" } else { "is not" };
-            (format!("{column} {relation} {}", variant.text), variant.data_type)
+            let words = match &variant.condition {
+                Condition::Is(text) => format!("{column} = {text}"),
+                Condition::IsNot(text) => format!("{column} is not {text}"),
+                Condition::IsMissing => format!("{column} is missing"),
+            };
+            (words, variant.data_type)
         })
     }
 
@@ -280,6 +309,7 @@ impl Table {
             | DataType::Store
             | DataType::Patient
             | DataType::Message
+            | DataType::NewUser
             | DataType::Local => true,
             DataType::Sync => false,
         }
@@ -287,13 +317,9 @@ impl Table {
 
     /// The type of one record.
     pub fn data_type_of(&self, row: &Row) -> DataType {
-        let text = |column| match row.value(column) {
-            Some(Value::Text(text)) => text.as_str(),
-            _ => "",
-        };
         self.variants
             .iter()
-            .find(|variant| (text(&variant.column) == variant.text) == variant.is_equal)
+            .find(|variant| variant.condition.holds(row.value(&variant.column)))
             .map_or(self.data_type, |variant| variant.data_type)
     }
 

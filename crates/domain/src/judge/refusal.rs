@@ -93,6 +93,8 @@ refusal_codes! {
     HeaderStays = "header_stays",
     /// A purchase order, or a line of one, that another site writes: the primary, or the store's site.
     NotPurchaser = "not_purchaser",
+    /// A user that another site made.
+    UserOfOtherSite = "user_of_other_site",
     /// A column that central alone sets.
     CentralColumn = "central_column",
     /// What hangs on a patient would hang on a name that is none.

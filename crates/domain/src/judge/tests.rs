@@ -193,6 +193,7 @@ const BOTH: [Side; 2] = [Side::Device, Side::Central];
 mod home_merges;
 mod merges;
 mod messages;
+mod new_users;
 mod patients;
 mod refusals;
 mod withheld;
@@ -481,28 +482,6 @@ fn at_central_the_entrys_number_must_be_the_stores() {
     let entry = world.entry(r#"put#0 item_line X {"store_ID":"S2"}"#);
     let Verdict::Accept(applied) = world.judge_entry(Side::Device, HERE, &entry) else { panic!("refused") };
     assert_eq!(applied.ownership, OwnershipNumber(4), "the device learns the number from the judge");
-}
-
-#[test]
-fn local_data_is_private_and_is_refused_where_it_should_never_have_come() {
-    World::check(
-        Side::Device,
-        HERE,
-        &[
-            (r#"put user U9 {"name":"9"}"#, "accept, private"),
-            (r#"patch user U1 {"name":"9"}"#, "accept, private"),
-            ("delete user U1", "accept, private"),
-            ("delete user U9", "record_missing"),
-            (r#"put pref F {"item":"printer","store_ID":"S3"}"#, "accept, private"),
-            (r#"put pref F {"item":"store_preferences","store_ID":"S1"}"#, "central_data"),
-        ],
-    );
-    World::check(
-        Side::Central,
-        HERE,
-        &[(r#"put user U9 {"name":"9"}"#, "local_data"), ("delete user U1", "local_data")],
-    );
-    World::check(Side::Central, SiteId::CENTRAL, &[(r#"put user U9 {"name":"9"}"#, "accept, private")]);
 }
 
 #[test]

@@ -8,6 +8,7 @@ use crate::inspect::JournalRow;
 use crate::mix::Fault;
 use crate::model::{Key, Version, Violation, violation};
 use crate::procurement::Orders;
+use crate::users::Users;
 use crate::work::PATIENT_PREFIX;
 use crate::world::World;
 
@@ -39,7 +40,7 @@ impl World {
         for journal in journals.iter().filter(|journal| journal.site.0 > 1) {
             let before = self.judged_of(journal);
             self.check_journal_at_central(journal, is_start)?;
-            self.check_accepted_orders(journal, before)?;
+            self.check_accepted(journal, before)?;
         }
         self.check_forks()?;
         let failed = |error: sql::SqlError| violation("3", format!("central's store cannot be read: {error}"));
@@ -53,9 +54,10 @@ impl World {
         logs.map(|(_, log)| log.judged).max().unwrap_or(0)
     }
 
-    /// What central has accepted of orders since it had judged so far was its author's to write.
-    fn check_accepted_orders(&mut self, journal: &JournalRow, before: u64) -> Result<(), Violation> {
-        if !self.mix.has(Fault::Procurement) || self.mix.has(Fault::CentralSetBack) {
+    /// What central has accepted of orders and users since it had judged so far was its author's to write.
+    fn check_accepted(&mut self, journal: &JournalRow, before: u64) -> Result<(), Violation> {
+        let has_some = self.mix.has(Fault::Procurement) || self.mix.has(Fault::NewUsers);
+        if !has_some || self.mix.has(Fault::CentralSetBack) {
             return Ok(());
         }
         let logs = self.model.of_site(journal.site).filter_map(|device| device.log_of(journal.id));
@@ -64,7 +66,8 @@ impl World {
         };
         let is_accepted = |sequence: &u64| !log.refused.contains(sequence);
         let entries = (before + 1..=log.judged).filter(is_accepted).filter_map(|sequence| log.entry(sequence));
-        let entries: Vec<_> = entries.filter(|entry| Orders::is_order(&entry.key)).cloned().collect();
+        let is_looked_at = |key| Orders::is_order(key) || Users::is_user(key);
+        let entries: Vec<_> = entries.filter(|entry| is_looked_at(&entry.key)).cloned().collect();
         if entries.is_empty() {
             return Ok(());
         }
@@ -75,7 +78,11 @@ impl World {
         let waiting: BTreeSet<_> =
             stored.iter().filter(|entry| entry.verdict == Some(1)).map(|entry| entry.hash).collect();
         for entry in entries.iter().filter(|entry| !waiting.contains(&entry.hash)) {
-            self.check_order(journal.site, &entry.key, &entry.change, entry.header.as_ref())?;
+            if Users::is_user(&entry.key) {
+                self.model.users.accept(journal.site, &entry.key, &entry.change)?;
+            } else {
+                self.check_order(journal.site, &entry.key, &entry.change, entry.header.as_ref())?;
+            }
         }
         Ok(())
     }
@@ -179,6 +186,10 @@ impl World {
             let version = Version { position: Position(record.position), data: record.data };
             self.check_transfers(&key, &version)?;
             self.model.orders.note(&key, version.data.as_deref());
+            if Users::is_user(&key) {
+                let is_sure = !self.mix.has(Fault::CentralSetBack);
+                self.model.users.note(&key, version.data.as_deref(), is_sure)?;
+            }
             self.model.versions.entry(key).or_default().push(version);
         }
         self.model.position = position;

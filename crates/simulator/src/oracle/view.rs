@@ -9,7 +9,7 @@ use protocol::ids::{JournalId, RecordId};
 
 use crate::model::{Columns, Key, Log, Version, Violation, columns_of, violation};
 use crate::procurement::Orders;
-use crate::work::is_shared_by_other;
+use crate::work::{is_own_user, is_shared_by_other};
 use crate::world::World;
 
 /// Records that are compared after a session, at most; all are at the end and after each start.
@@ -106,7 +106,8 @@ impl World {
         if is_shared_by_other(device.site, &key.1) || Orders::is_order(key) {
             return false;
         }
-        device.catalogue().table_by_name(&key.0).is_ok_and(|table| table.data_type() == DataType::Store)
+        is_own_user(&key.0, &key.1)
+            || device.catalogue().table_by_name(&key.0).is_ok_and(|table| table.data_type() == DataType::Store)
     }
 
     fn check_central_record(&mut self, index: usize, key: &Key) -> Result<(), Violation> {

@@ -23,6 +23,7 @@ mod scopes;
 mod sites;
 mod speed;
 mod tokens;
+mod users;
 mod versions;
 mod visibility;
 mod visibility_drawn;
