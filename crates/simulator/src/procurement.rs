@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use central::store::StoreError;
 use domain::preference::{Preference, StorePreference};
 use protocol::ids::{RecordId, SiteId};
-use rules::{Purchase, PurchaseKind, Record};
+use rules::{Purchase, PurchaseKind, Record, Rule};
 
 use crate::mix::Fault;
 use crate::model::{Change, Key, Violation, violation};
@@ -147,15 +147,15 @@ impl Orders {
 }
 
 impl World {
-    /// An edit of an order, or of a line, that central accepted of a site: it was that site's to make. Asked before what the commit has
-    /// written is seen here: edits of sites come first in it, so that who may write is what it was.
-    pub(crate) fn check_order(
+    /// Whether a site might make an edit of an order, or of a line that names `header`; `None` where that cannot be told. Asked before what
+    /// the commit has written is seen here: edits of sites come first in it, so that who may write is what it was.
+    pub(crate) fn may_write_order(
         &mut self,
         site: SiteId,
         key: &Key,
         change: &Change,
         header: Option<&Key>,
-    ) -> Result<(), Violation> {
+    ) -> Result<Option<Result<(), Rule>>, Violation> {
         let failed = |error: sql::SqlError| violation("8", format!("central's store cannot be read: {error}"));
         let holders = self.inspector.holders().or_else(|error| failed(error).map(|()| BTreeMap::new()))?;
         let mut facts = rules::World::default();
@@ -173,7 +173,7 @@ impl World {
                     Some(protocol::row::Value::Text(text)) => Some(text.clone()),
                     _ => None,
                 };
-                let Some(store) = text("store_ID") else { return Ok(()) };
+                let Some(store) = text("store_ID") else { return Ok(None) };
                 let is_supervised = text("outpost_ordered_by").as_deref() == Some("supervisor");
                 let purchase = Purchase { kind: PurchaseKind::Order, is_supervised, confirmed_before_on: None };
                 Record::Purchase { store, purchase, transfer_with: None }
@@ -181,18 +181,20 @@ impl World {
             (None, Change::Put(_), Some(header)) => match self.model.orders.record(header, &facts) {
                 Some(record) => record,
                 // Its order came with it, and was looked at.
-                None => return Ok(()),
+                None => return Ok(None),
             },
             // Nothing to delete, which is done.
-            (None, ..) => return Ok(()),
+            (None, ..) => return Ok(None),
         };
-        match rules::may_write(&facts, rules::SiteId(site.0), &record) {
-            Ok(()) => Ok(()),
-            Err(rule) => {
-                let what = format!("site {site} wrote {key:?}, {record:?}, and might not: {rule}; {change:?}");
-                violation("8", what)
-            }
-        }
+        let may_write = |record: &Record| rules::may_write(&facts, rules::SiteId(site.0), record);
+        // A line may go from one order to another: both have to be its author's.
+        let other = header.filter(|_| key.0 == "purchase_order_line");
+        let other = other.map(|order| self.model.orders.record(order, &facts));
+        Ok(match (may_write(&record), other) {
+            (Err(rule), _) => Some(Err(rule)),
+            (Ok(()), None) => Some(Ok(())),
+            (Ok(()), Some(other)) => other.as_ref().map(may_write),
+        })
     }
 
     /// Central changes who orders for whom, orders itself, and puts orders where they are to be.

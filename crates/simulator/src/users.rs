@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use protocol::ids::SiteId;
-use rules::Record;
+use rules::{Record, Rule};
 
 use crate::model::{Change, Key, Violation, violation};
 use crate::visibility::number_in;
@@ -23,25 +23,25 @@ impl Users {
         key.0 == "user"
     }
 
-    /// An edit of a user that central accepted of a site.
-    pub(crate) fn accept(&mut self, site: SiteId, key: &Key, change: &Change) -> Result<(), Violation> {
+    /// Whether a site might write a user; `None` for a delete of what is not here, which is done.
+    pub(crate) fn may_write(&self, site: SiteId, key: &Key, change: &Change) -> Option<Result<(), Rule>> {
         let maker = self.makers.get(&key.1).copied();
+        if maker.is_none() && *change == Change::Delete {
+            return None;
+        }
         let (id, made_on) = (rules::SiteId(site.0), rules::SiteId(maker.unwrap_or(site).0));
-        // A delete of what is not here is done.
-        let is_done = maker.is_none() && *change == Change::Delete;
         let mut facts = rules::World::default();
         facts.sites.extend([id, made_on].map(|site| (site, rules::SiteKind::Standalone)));
-        if let Err(rule) = rules::may_write(&facts, id, &Record::NewUser { made_on })
-            && !is_done
-        {
-            return violation("8", format!("site {site} wrote {key:?} and might not: {rule}; {change:?}"));
-        }
+        Some(rules::may_write(&facts, id, &Record::NewUser { made_on }))
+    }
+
+    /// An edit of a user that central accepted of the site that might make it.
+    pub(crate) fn accept(&mut self, site: SiteId, key: &Key, change: &Change) {
         match change {
             Change::Put(_) => drop(self.makers.insert(key.1.clone(), site)),
             Change::Patch(_) => {}
             Change::Delete => drop(self.makers.remove(&key.1)),
         }
-        Ok(())
     }
 
     /// That a user says as central has it who made it. `is_sure`: whether all that central accepted was seen here.

@@ -1,12 +1,12 @@
 //! After each commit of central, and when it starts (invariants 2, 3 and 6).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use protocol::ids::{Hash, Position};
+use protocol::ids::{Hash, Position, SiteId};
 
 use crate::inspect::JournalRow;
 use crate::mix::Fault;
-use crate::model::{Key, Version, Violation, violation};
+use crate::model::{Key, Logged, Version, Violation, violation};
 use crate::procurement::Orders;
 use crate::users::Users;
 use crate::work::PATIENT_PREFIX;
@@ -40,7 +40,7 @@ impl World {
         for journal in journals.iter().filter(|journal| journal.site.0 > 1) {
             let before = self.judged_of(journal);
             self.check_journal_at_central(journal, is_start)?;
-            self.check_accepted(journal, before)?;
+            self.check_authors(journal, before)?;
         }
         self.check_forks()?;
         let failed = |error: sql::SqlError| violation("3", format!("central's store cannot be read: {error}"));
@@ -54,8 +54,9 @@ impl World {
         logs.map(|(_, log)| log.judged).max().unwrap_or(0)
     }
 
-    /// What central has accepted of orders and users since it had judged so far was its author's to write.
-    fn check_accepted(&mut self, journal: &JournalRow, before: u64) -> Result<(), Violation> {
+    /// What central has accepted of orders and users since it had judged so far was its author's to write, and what it refused because
+    /// they are another's was not.
+    fn check_authors(&mut self, journal: &JournalRow, before: u64) -> Result<(), Violation> {
         let has_some = self.mix.has(Fault::Procurement) || self.mix.has(Fault::NewUsers);
         if !has_some || self.mix.has(Fault::CentralSetBack) {
             return Ok(());
@@ -64,8 +65,7 @@ impl World {
         let Some((_, log)) = logs.into_iter().find(|(_, log)| !log.is_elsewhere && log.judged > before) else {
             return Ok(());
         };
-        let is_accepted = |sequence: &u64| !log.refused.contains(sequence);
-        let entries = (before + 1..=log.judged).filter(is_accepted).filter_map(|sequence| log.entry(sequence));
+        let entries = (before + 1..=log.judged).filter_map(|sequence| log.entry(sequence));
         let is_looked_at = |key| Orders::is_order(key) || Users::is_user(key);
         let entries: Vec<_> = entries.filter(|entry| is_looked_at(&entry.key)).cloned().collect();
         if entries.is_empty() {
@@ -74,17 +74,47 @@ impl World {
         let failed = |error: sql::SqlError| violation("3", format!("central's log cannot be read: {error}"));
         let stored = self.inspector.entries(journal.number, before);
         let stored = stored.or_else(|error| failed(error).map(|()| Vec::new()))?;
-        // What waits for its header is judged then.
-        let waiting: BTreeSet<_> =
-            stored.iter().filter(|entry| entry.verdict == Some(1)).map(|entry| entry.hash).collect();
-        for entry in entries.iter().filter(|entry| !waiting.contains(&entry.hash)) {
-            if Users::is_user(&entry.key) {
-                self.model.users.accept(journal.site, &entry.key, &entry.change)?;
-            } else {
-                self.check_order(journal.site, &entry.key, &entry.change, entry.header.as_ref())?;
+        let verdicts: BTreeMap<_, _> = stored.iter().map(|stored| (stored.hash, stored)).collect();
+        for entry in &entries {
+            let Some(stored) = verdicts.get(&entry.hash) else { continue };
+            // While central data goes from one to the other nobody orders for others.
+            let is_another = match stored.code.as_deref() {
+                Some("user_of_other_site") => true,
+                Some("not_purchaser") => !self.mix.has(Fault::Mirror),
+                _ => false,
+            };
+            match stored.verdict {
+                None => self.check_author(journal.site, entry, true)?,
+                Some(2 | 3) if is_another => self.check_author(journal.site, entry, false)?,
+                // What waits for its header is judged then; what is refused for something else may be its author's.
+                _ => {}
             }
         }
         Ok(())
+    }
+
+    fn check_author(&mut self, site: SiteId, entry: &Logged, is_accepted: bool) -> Result<(), Violation> {
+        let is_user = Users::is_user(&entry.key);
+        let judged = if is_user {
+            self.model.users.may_write(site, &entry.key, &entry.change)
+        } else {
+            self.may_write_order(site, &entry.key, &entry.change, entry.header.as_ref())?
+        };
+        let (key, change) = (&entry.key, &entry.change);
+        match judged {
+            Some(Err(rule)) if is_accepted => {
+                violation("8", format!("site {site} wrote {key:?} and might not: {rule}; {change:?}"))
+            }
+            Some(Ok(())) if !is_accepted => {
+                violation("8", format!("site {site} might write {key:?}, and was refused; {change:?}"))
+            }
+            _ => {
+                if is_user && is_accepted {
+                    self.model.users.accept(site, key, change);
+                }
+                Ok(())
+            }
+        }
     }
 
     /// A journal at central is what some device has, entry by entry.
