@@ -115,23 +115,24 @@ impl World {
                 if model.has_lost(&key) {
                     continue;
                 }
+                // The line may be there by the verdict of its entry, while the header, which was judged before the device lost what
+                // it had or central was set back, comes with the lane that is being read.
+                let line_key = (table.name().to_owned(), line.id.clone());
+                let reads_anew = model.is_other_time_line || !model.is_complete;
+                let is_by_verdict = reads_anew && model.is_in_journal_in_use(&line_key);
                 // Another site's prescription, or an order, may be taken away again, before its lines: only what comes, comes behind its
                 // header.
                 if is_shared_by_other(device.site, &key.1) || Orders::is_order(&key) {
                     let is_new = !model.shared_lines.contains(&line.id) && !model.is_other_time_line;
                     // What the site deletes is at central until that is through.
                     let is_deleted_here = model.is_unsettled(&key) || model.by_key.contains_key(&key) && !is_kept;
-                    if found.is_none() && is_new && !is_deleted_here && self.is_at_central(&key) {
+                    if found.is_none() && is_new && !is_by_verdict && !is_deleted_here && self.is_at_central(&key) {
                         early.push((line.id.clone(), key.1));
                     }
                     shared_lines.insert(line.id);
                     continue;
                 }
-                // The line may be there by the verdict of its entry, while the header, which was judged before the device lost what
-                // it had or central was set back, comes with the lane that is being read.
-                let line_key = (table.name().to_owned(), line.id.clone());
-                let reads_anew = model.is_other_time_line || !model.is_complete;
-                if reads_anew && model.is_in_journal_in_use(&line_key) {
+                if is_by_verdict {
                     continue;
                 }
                 // Or the header was in a journal that was given up, and what central has of it comes with that lane.
