@@ -70,7 +70,7 @@ fn who_makes_a_user_that_another_site_has_made_is_told_whose_it_is_and_what_to_d
 
     // What a device can know it says at once, and changes nothing.
     for (edit, code) in [
-        (edit("user", "patch", "nurse", &json!({"outpost_made_on": 3})), "central_column"),
+        (edit("user", "patch", "nurse", &json!({"outpost_made_on": 3})), "data_type_change"),
         (edit("user", "put", "other", &json!({"outpost_made_on": 2})), "central_column"),
     ] {
         assert_eq!(west.fails(&["record", "--file", "-"], &edit), (5, code.to_owned()));

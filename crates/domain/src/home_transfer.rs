@@ -27,8 +27,9 @@ pub const TRANSFERS_COLUMN: &str = "outpost_home_transfers";
 pub const GOES_TO_COLUMN: &str = "outpost_home_goes_to";
 /// Most transfers that a patient can have.
 pub const TRANSFERS_MAX: u32 = (1 << (u32::BITS - TRANSFER_SHIFT)) - 1;
-/// Bits of an ownership number below the count of transfers. A store would have to move a million times to need more.
-const TRANSFER_SHIFT: u32 = 20;
+/// Bits of an ownership number below the count of transfers, or of changes of procurement. A store would have to move a million times to
+/// need more.
+pub(crate) const TRANSFER_SHIFT: u32 = 20;
 
 /// Whose a patient is.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -26,6 +26,7 @@ mod messages;
 mod new_users;
 mod orders;
 mod patients;
+mod prescriptions;
 mod refusal;
 mod store_data;
 mod withheld;
@@ -366,6 +367,7 @@ impl Case<'_> {
         }
         if data_type == DataType::Store {
             let verdict = self.judge_store_data(view, found, after)?;
+            let verdict = self.judge_prescription(view, found, verdict)?;
             let verdict = self.judge_staying(view, found, verdict)?;
             return self.judge_store_merge(view, found, verdict);
         }

@@ -75,7 +75,10 @@ impl VisibleKey {
     pub fn of(table: &Table, id: &RecordId, row: &Row) -> Option<Self> {
         match table.data_type_of(row) {
             DataType::CentralStore => table.store_of(id, row)?.ok().map(Self::Store),
-            DataType::Name => table.id_in(row, table.name_column()?).ok().map(Self::Name),
+            DataType::Name => match table.name_column()? {
+                column if column == table.id_column() => Some(Self::Name(id.clone())),
+                column => table.id_in(row, column).ok().map(Self::Name),
+            },
             DataType::Patient if table.has_home_stores() => Some(Self::of_home(table, id)),
             DataType::NewUser => new_user::made_on(row).map(Self::MadeOn),
             DataType::Patient => Some(Self::of_housed(table.hangs_on()?.0, table.housed_of(id, row)?.ok()?)),

@@ -2,7 +2,7 @@
 
 use protocol::entry::Operation;
 use protocol::ids::SiteId;
-use protocol::row::{ColumnRef, Row};
+use protocol::row::{ColumnRef, Row, Value};
 
 use super::{Case, Found, Refusal, RefusalCode, Side};
 use crate::new_user::{IS_EXISTING_COLUMN, MADE_ON_COLUMN, is_existing, is_of_users, made_on};
@@ -18,8 +18,11 @@ impl Case<'_> {
             Operation::Put(row) | Operation::Patch(row) => Some(row),
             Operation::Delete => None,
         };
+        if let Some(refusal) = written.and_then(|written| self.says_no_boolean(written)) {
+            return Some(refusal);
+        }
         match found {
-            Found::Here { row, .. } => self.written_elsewhere(row).or_else(|| self.becomes_existing(row, written?)),
+            Found::Here { row, .. } => self.written_elsewhere(row).or_else(|| self.changes_kind(row, written?)),
             Found::Deleted { .. } => self.made_elsewhere(written?).or_else(|| self.is_not_gone_yet(written?)),
             Found::Unknown => self.made_elsewhere(written?),
         }
@@ -38,12 +41,30 @@ impl Case<'_> {
         Some(self.refuse(RefusalCode::UserOfOtherSite, &what))
     }
 
-    fn becomes_existing(&self, here: &Row, written: &Row) -> Option<Refusal> {
-        (made_on(here).is_some() && is_existing(written)).then(|| {
-            let what =
-                format!("was made here and goes to central, and is no existing user; leave out {IS_EXISTING_COLUMN}");
-            self.refuse(RefusalCode::DataTypeChange, &what)
-        })
+    fn says_no_boolean(&self, written: &Row) -> Option<Refusal> {
+        match written.value(&ColumnRef::Named(IS_EXISTING_COLUMN.to_owned()))? {
+            Value::Bool(_) => None,
+            _ => {
+                Some(self.refuse(
+                    RefusalCode::BadValue,
+                    &format!("has a {IS_EXISTING_COLUMN} that is neither true nor false"),
+                ))
+            }
+        }
+    }
+
+    fn changes_kind(&self, here: &Row, written: &Row) -> Option<Refusal> {
+        let says = |column: &str| written.value(&ColumnRef::Named(column.to_owned()));
+        let what = if made_on(here).is_some() {
+            is_existing(written).then(|| {
+                format!("was made here and goes to central, and is no existing user; leave out {IS_EXISTING_COLUMN}")
+            })
+        } else {
+            let goes = says(MADE_ON_COLUMN).is_some_and(|site| *site != Value::Null);
+            (goes || says(IS_EXISTING_COLUMN) == Some(&Value::Bool(false)))
+                .then(|| "is an existing user here, which stays, and no edit sends it to central".to_owned())
+        };
+        what.map(|what| self.refuse(RefusalCode::DataTypeChange, &what))
     }
 
     /// An existing user under the id of one that went to central, whose delete may be on its way: a device forgets it with the verdict.

@@ -297,7 +297,8 @@ impl Case<'_> {
                 return refused(RefusalCode::NotHomeSite, &what);
             }
             None => {
-                let what = format!("{rule}, and site {author} does not hold it; the site that does may write this");
+                let holder = self.holder_words(view, store)?;
+                let what = format!("{rule}: by {holder} not site {author}");
                 return refused(RefusalCode::NotHomeSite, &what);
             }
             Some(holding) if holding.site != author => {

@@ -93,6 +93,8 @@ refusal_codes! {
     HeaderStays = "header_stays",
     /// A purchase order, or a line of one, that another site writes: the primary, or the store's site.
     NotPurchaser = "not_purchaser",
+    /// On a device: a prescription for a patient that its site does not see.
+    PatientNotSeen = "patient_not_seen",
     /// A user that another site made.
     UserOfOtherSite = "user_of_other_site",
     /// A column that central alone sets.

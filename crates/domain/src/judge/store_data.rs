@@ -1,12 +1,14 @@
 //! Store data: the store of the stored record and of the incoming one, headers and lines, and who holds the store.
 
 use protocol::ids::{OwnershipNumber, RecordId, TableRef};
-use protocol::row::Row;
+use protocol::row::{Row, Value};
 
 use super::{Applied, Case, Effect, Found, Header, Holding, Refusal, RefusalCode, Side, Verdict, View};
 use crate::catalogue::KeyError;
+use crate::home_transfer::TRANSFER_SHIFT;
 use crate::procurement::Ordering;
 use crate::scope::Scope;
+use crate::store::STORE_TABLE;
 use crate::visibility::VisibleKey;
 
 /// Either a part of the answer, or the answer.
@@ -188,7 +190,8 @@ impl Case<'_> {
         };
         match view.holding(&store)?.map(numbered) {
             None => {
-                let what = format!("belongs to store {store}, which site {author} does not hold");
+                let holder = self.holder_words(view, &store)?;
+                let what = format!("belongs to store {store}, which {holder} holds, not site {author}");
                 refused(RefusalCode::NotStoreHolder, &what)
             }
             Some(holding) if holding.site != author => {
@@ -207,9 +210,31 @@ impl Case<'_> {
     pub(super) fn wrong_number(&self, what: &str, store: &str, holding: Holding) -> Option<Refusal> {
         let (written, now) = (self.entry.ownership, holding.ownership);
         (self.side == Side::Central && written != now).then(|| {
-            let what =
-                format!("was written under number {} of {what} {store}; the store's number is {}", written.0, now.0);
+            let [(written, changes_then), (now, changes)] = [written, now].map(parts_of_number);
+            let what = if written == now {
+                format!("was recorded before procurement of {what} {store} changed hands: {changes_then} times then, {changes} times by now")
+            } else {
+                format!("was written under number {written} of {what} {store}; the store's number is {now}")
+            };
             self.refuse(RefusalCode::OwnershipNumber, &what)
+        })
+    }
+
+    /// Who holds a store that the author does not, for people: a device knows what its record says, if it sees the store.
+    pub(super) fn holder_words<V: View>(&self, view: &mut V, store: &RecordId) -> Result<String, V::Error> {
+        if let Some(holding) = view.holding(store)? {
+            return Ok(format!("site {}", holding.site));
+        }
+        let another = || "another site, if any,".to_owned();
+        let Ok(stores) = self.catalogue.table_by_name(STORE_TABLE) else { return Ok(another()) };
+        let (Found::Here { row, .. }, Some(column)) = (view.record(stores.reference(), store)?, stores.site_column())
+        else {
+            return Ok(another());
+        };
+        let author = self.author.to_string();
+        Ok(match stores.canonical(row).value(&stores.column_ref(column)) {
+            Some(Value::Number(site)) if *site != author => format!("site {site}"),
+            _ => another(),
         })
     }
 
@@ -255,6 +280,11 @@ impl Held {
             cancels_waiting: false,
         }
     }
+}
+
+/// The number of a store's grant, and how often its procurement changed hands.
+fn parts_of_number(number: OwnershipNumber) -> (u32, u32) {
+    (number.0 & ((1 << TRANSFER_SHIFT) - 1), number.0 >> TRANSFER_SHIFT)
 }
 
 pub(super) fn key_words(error: &KeyError) -> String {

@@ -72,7 +72,9 @@ fn an_existing_user_stays_on_its_site_and_no_user_becomes_the_other_kind() {
         &[
             (r#"put user U2 {"name":"n","outpost_is_existing":true}"#, "data_type_change"),
             (r#"patch user U2 {"outpost_is_existing":true}"#, "data_type_change"),
-            (r#"patch user U1 {"outpost_made_on":2}"#, "central_column"),
+            (r#"patch user U1 {"outpost_made_on":2}"#, "data_type_change"),
+            (r#"patch user U1 {"outpost_is_existing":false}"#, "data_type_change"),
+            (r#"put user new {"outpost_is_existing":"true"}"#, "bad_value"),
             (r#"put user U0 {"name":"n","outpost_is_existing":true}"#, "data_type_change"),
         ],
     );
