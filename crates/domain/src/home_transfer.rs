@@ -119,6 +119,12 @@ pub fn with_centrals_columns_of(mine: &Row, theirs: &Row) -> Row {
     Row::new(own.chain(centrals).cloned().collect()).unwrap_or_else(|_| mine.clone())
 }
 
+/// The change of a record without a home store that gives it its first: nobody has written it under another, so it counts as no transfer.
+pub fn first_home(table: &Table, to: &RecordId) -> Row {
+    let home = table.column_ref(table.store_column().unwrap_or_default());
+    row(vec![(home, Value::Text(to.to_string()))])
+}
+
 /// A record that goes nowhere.
 #[must_use]
 pub fn at_rest(mine: &Row) -> Row {

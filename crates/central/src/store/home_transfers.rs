@@ -11,11 +11,12 @@
 
 use std::ops::ControlFlow;
 
+use domain::catalogue::{DataType, Table};
 use domain::home_transfer::{self, PatientHome, TRANSFERS_MAX};
 use domain::judge::{Applied, Effect};
 use domain::scope::Scope;
 use domain::store::{NAME_TABLE, STORE_TABLE};
-use domain::visibility::{PRESCRIBER_TABLE, VisibleKey};
+use domain::visibility::{PRESCRIBER_TABLE, VisibleKey, patient_of_prescription};
 use protocol::entry::{Entry, Operation};
 use protocol::ids::{OwnershipNumber, RecordId, SiteId};
 use protocol::message::RequestHead;
@@ -134,8 +135,13 @@ impl Batch<'_> {
     ) -> Result<HomeStore, StoreError> {
         let (noun, id) = (housed.kind.as_str(), &housed.id);
         let Some(home) = housed.home() else {
-            let what = format!("name {id} is no patient: it has no home store");
-            return Err(StoreError::refused("not_a_patient", &what));
+            if !self.is_homeless(housed) {
+                let what = format!("name {id} is no patient: it has no home store");
+                return Err(StoreError::refused("not_a_patient", &what));
+            }
+            self.check_new_home(housed, store)?;
+            self.give_first_home(housed, store)?;
+            return Ok(HomeStore::Set);
         };
         if home.store == *store {
             if home.goes_to.is_none() {
@@ -159,6 +165,31 @@ impl Batch<'_> {
             self.write_housed(housed, &home_transfer::asked(Some(store)), home.store)?;
         }
         Ok(HomeStore::Asked(site))
+    }
+
+    /// A prescription of a patient without a home store gives it the one where it was made, once (`domain.md`, "Home store": "the latest
+    /// prescription decides only once, for a patient that has none").
+    pub(super) fn follow_first_prescription(&mut self, table: &Table, applied: &Applied) -> Result<(), StoreError> {
+        let patient = applied.row.as_ref().and_then(|row| patient_of_prescription(table, row));
+        let (Some(patient), Some(store)) = (patient, &applied.store) else { return Ok(()) };
+        // Where nobody serves patients nobody could edit it.
+        let site = self.state.holdings.holder(store);
+        if !self.state.has_dispensary(site) {
+            return Ok(());
+        }
+        let Some(housed) = self.housed(HomeKind::Patient, &patient)? else { return Ok(()) };
+        if self.is_homeless(&housed) { self.give_first_home(&housed, store) } else { Ok(()) }
+    }
+
+    /// Whether it is a patient or prescriber that central took over without knowing where it belongs.
+    fn is_homeless(&self, housed: &Housed) -> bool {
+        let table = self.catalogue.table_by_name(housed.kind.table());
+        housed.store.is_none() && table.is_ok_and(|table| table.data_type_of(&housed.row) == DataType::Patient)
+    }
+
+    fn give_first_home(&mut self, housed: &Housed, store: &RecordId) -> Result<(), StoreError> {
+        let Ok(table) = self.catalogue.table_by_name(housed.kind.table()) else { return Ok(()) };
+        self.write_housed(housed, &home_transfer::first_home(table, store), store.clone())
     }
 
     fn check_new_home(&mut self, housed: &Housed, store: &RecordId) -> Result<(), StoreError> {

@@ -124,14 +124,29 @@ impl Case<'_> {
             },
         };
         let key = VisibleKey::of_home(self.table, &self.entry.record);
+        let is_homeless = stored.is_none() && matches!(found, Found::Here { .. });
+        if is_homeless && self.author != SiteId::CENTRAL {
+            let what = "has no home store yet, and is central's to write until the dispensary of its first prescription is that, or \
+                        central says which (set-home-store)";
+            return Ok(self.refused(RefusalCode::HomeStoreMissing, what));
+        }
         let Some(row) = after else {
-            return match stored {
-                Some(home) => Ok(Verdict::Accept(home.written(None, Some(key), None))),
-                None => Ok(self.refused(RefusalCode::HomeStoreMissing, "is here without a home store")),
-            };
+            return Ok(Verdict::Accept(match stored {
+                Some(home) => home.written(None, Some(key), None),
+                None => homeless(None, key),
+            }));
         };
         let incoming = match self.table.store_of(&self.entry.record, &row).unwrap_or(Err(KeyError::Missing)) {
+            Ok(store) if is_homeless => {
+                let what = format!("has no home store yet; give it store {store} by `{} set-home-store`", self.noun());
+                return Ok(self.refused(RefusalCode::OwnerChange, &what));
+            }
             Ok(store) => store,
+            // Of a list that central takes over it may not be known; who comes first for a prescription has it then.
+            Err(KeyError::Missing) if self.author == SiteId::CENTRAL && stored.is_none() => {
+                let refused = if is_homeless { None } else { self.cannot_be_patient(view, found)? };
+                return Ok(refused.map_or_else(|| Verdict::Accept(homeless(Some(row), key)), Verdict::Refuse));
+            }
             Err(error) => {
                 let column = self.table.store_column().unwrap_or_default();
                 let what = format!(
@@ -229,7 +244,7 @@ impl Case<'_> {
         let incoming = match self.home_of(view, names, &patient)? {
             Ok(Some(home)) => home,
             Ok(None) => {
-                let what = format!("hangs on name {patient}, which is no patient; name a patient");
+                let what = format!("hangs on name {patient}, which is no patient, or one without a home store; name a patient that has one");
                 return Ok(self.refused(RefusalCode::NotAPatient, &what));
             }
             Err(verdict) => return Ok(verdict),
@@ -368,6 +383,21 @@ impl Home {
             is_private: false,
             cancels_waiting: false,
         }
+    }
+}
+
+/// A patient or prescriber without a home store, as central writes it.
+fn homeless(row: Option<Row>, key: VisibleKey) -> Applied {
+    Applied {
+        effect: Effect::Write,
+        row,
+        scopes: vec![Scope::Visible],
+        visible_key: Some(key),
+        store: None,
+        parent: None,
+        ownership: OwnershipNumber(0),
+        is_private: false,
+        cancels_waiting: false,
     }
 }
 

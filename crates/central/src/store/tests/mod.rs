@@ -5,6 +5,7 @@ mod claims;
 mod device;
 mod drain;
 mod explain;
+mod first_homes;
 mod healing;
 mod home_merges;
 mod home_transfers;
