@@ -127,7 +127,7 @@ pub(super) const VERBS: &[Verb] = &[
         summary: "print the records of a table, in the order of their ids",
         help: "",
         options: &[
-            with_value("store", "ID", "only those of a store"),
+            with_value("store", "ID", "only those of a store; an error if its data is not here"),
             flag("merged", "those too that central merged into others"),
             with_value("after", "ID", "begin after this id"),
             LIMIT,
