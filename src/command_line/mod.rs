@@ -13,6 +13,7 @@ use domain::edit::{Edit, EditOp};
 use log::LevelFilter;
 use protocol::fingerprint::Fingerprint;
 use protocol::ids::RecordId;
+use protocol::limits::RECORD_ID_BYTES_MAX;
 
 pub use error::UsageError;
 pub use verbs::help;
@@ -452,7 +453,11 @@ fn request_id(scanned: &mut Scanned) -> Result<Option<String>, UsageError> {
 }
 
 fn id(text: String, name: &'static str) -> Result<RecordId, UsageError> {
-    RecordId::new(&text).map_err(|error| UsageError::Argument { name, value: text, expected: error.to_string() })
+    RecordId::new(&text).map_err(|error| UsageError::Argument {
+        name,
+        value: text,
+        expected: format!("a record id of 1 to {RECORD_ID_BYTES_MAX} bytes, and has {}", error.bytes),
+    })
 }
 
 /// The path, unless it is the dash that stands for standard input or output.

@@ -168,10 +168,20 @@ fn what_is_not_understood_whole_is_an_error_with_the_nearest_word() {
 }
 
 #[test]
-fn an_id_that_is_too_long_is_refused_with_its_limit() {
-    let error = parsed(&format!("get unit {}", "x".repeat(65))).unwrap_err();
-
-    assert!(error.to_string().contains("65 bytes; it must have 1 to 64"), "{error}");
+fn an_id_that_is_empty_or_too_long_is_refused_with_its_limit() {
+    for (words, expected) in [
+        (vec!["record", "unit", "", "{}"], "ID is \"\"; it must be a record id of 1 to 64 bytes, and has 0".to_owned()),
+        (
+            vec!["list", "unit", "--store="],
+            "store is \"\"; it must be a record id of 1 to 64 bytes, and has 0".to_owned(),
+        ),
+        (
+            vec!["get", "unit", &"x".repeat(65)],
+            format!("ID is \"{}\"; it must be a record id of 1 to 64 bytes, and has 65", "x".repeat(65)),
+        ),
+    ] {
+        assert_eq!(parse(words.into_iter().map(OsString::from)).unwrap_err().to_string(), expected);
+    }
 }
 
 #[test]

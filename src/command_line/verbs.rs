@@ -99,10 +99,15 @@ pub(super) const VERBS: &[Verb] = &[
         summary: "record edits; they are on disk before it answers",
         help: "Records one edit from its arguments, or many from a file of lines: \
                {\"table\":\"unit\",\"op\":\"upsert\",\"id\":\"4F2A\",\"data\":{...}}. One edit is an upsert unless --put or \
-               --patch says otherwise. Of a file all lines are recorded or none, unless --continue.",
+               --patch says otherwise. Of a file all lines are recorded or none, unless --continue.\n\
+               upsert: JSON is the whole record, and a column that it leaves out is erased. Nothing is recorded if nothing differs.\n\
+               put: as an upsert, but always recorded, and whole.\n\
+               patch: JSON has only the columns to change; null erases one, the others stay. The record has to be here.\n\
+               delete: the record goes. In a file alone; `outpost delete` deletes one.\n\
+               To change one column: outpost record --patch item_line 6F2A1B0C '{\"quantity\":39}'",
         options: &[
-            flag("put", "JSON is the whole record"),
-            flag("patch", "JSON has the columns to change; null erases one"),
+            flag("put", "JSON is the whole record, and is recorded in any case"),
+            flag("patch", "JSON has only the columns to change; null erases one"),
             with_value("file", "FILE", "read lines of edits from FILE; - reads standard input"),
             flag("group", "the lines are one group: central accepts or refuses it whole"),
             flag("continue", "record the good lines, and list the refused"),
@@ -122,7 +127,7 @@ pub(super) const VERBS: &[Verb] = &[
         summary: "print the records of a table, in the order of their ids",
         help: "",
         options: &[
-            with_value("store", "ID", "only those of a store"),
+            with_value("store", "ID", "only those of a store; an error if its data is not here"),
             flag("merged", "those too that central merged into others"),
             with_value("after", "ID", "begin after this id"),
             LIMIT,

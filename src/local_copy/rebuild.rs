@@ -15,7 +15,7 @@ use super::settle::Final;
 use super::{LocalCopy, LocalCopyError, limits};
 
 /// The values of `scope.rebuild`.
-const IN_ORDER: i64 = 0;
+pub(super) const IN_ORDER: i64 = 0;
 pub(super) const READING: i64 = 1;
 const SWEEPING: i64 = 2;
 const DROPPING: i64 = 3;

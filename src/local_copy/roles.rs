@@ -1,13 +1,18 @@
 //! What a store is on this site (seed 001, "Store setup").
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
+use domain::catalogue::{DataType, Table};
+use domain::merge::Merged;
 use domain::scope::Scope;
 use domain::store::STORE_TABLE;
 use protocol::ids::{RecordId, ScopeId};
 use sql::SqlExt;
 
 use super::grants::MAY_BE_WRITTEN;
+use super::images::state;
+use super::rebuild::IN_ORDER;
 use super::{LocalCopy, LocalCopyError};
 
 /// What a store is here.
@@ -62,6 +67,32 @@ impl LocalCopy {
         let record = "SELECT 1 FROM record WHERE table_name = ?1 AND id = ?2";
         let is_here = self.sql.query_integer(record, &[STORE_TABLE.into(), store.as_str().into()])?.is_some();
         Ok(if is_here { StoreRole::Transfer } else { StoreRole::None })
+    }
+
+    /// Whether anything is here of a store that has no role on this site ([`StoreRole::None`]): records of the table; what the site
+    /// recorded itself of the store and has not sent, or keeps; a grant that central denies; a scope that is being read anew or is swept.
+    ///
+    /// # Errors
+    /// Those of a read.
+    pub fn has_of_store(&mut self, table: &Table, store: &RecordId) -> Result<bool, LocalCopyError> {
+        let remains = "SELECT 1 FROM store_grant WHERE store = ?1 UNION ALL
+                       SELECT 1 FROM scope WHERE scope_id = ?2 AND rebuild <> ?3 LIMIT 1";
+        let scope = Scope::Store(store.clone()).to_id();
+        let params = [store.as_str().into(), scope.as_bytes().into(), IN_ORDER.into()];
+        if self.sql.query_integer(remains, &params)?.is_some()
+            || !self.list(table, Some(store.as_str()), Merged::Listed, None, 1)?.items.is_empty()
+        {
+            return Ok(true);
+        }
+        let catalogue = Arc::clone(&self.catalogue);
+        for table in catalogue.tables().filter(|table| table.data_type() == DataType::Store) {
+            let own = "SELECT 1 FROM record WHERE table_name = ?1 AND store = ?2 AND state <> ?3 LIMIT 1";
+            let params = [table.name().into(), store.as_str().into(), state::CENTRAL.into()];
+            if self.sql.query_integer(own, &params)?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// How many stores are collectors and how many transfer stores here, and the first of each, `limit` at most.

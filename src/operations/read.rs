@@ -38,8 +38,8 @@ pub(super) fn list(
 ) -> Result<Value, AgentError> {
     let known = agent.catalogue().table_by_name(table).map_err(|error| unknown_table(&error))?;
     let mut core = agent.recorder()?.core();
-    if let Some(store) = store.filter(|_| known.data_type() == DataType::Store) {
-        refuse_transfer_store(&mut core.local, store)?;
+    if let Some(store) = store {
+        refuse_other_store(&mut core.local, known, store)?;
     }
     let records = core.local.list(known, store, merged, after, limit)?;
     let next = records.next(|record| record.id.clone());
@@ -48,17 +48,27 @@ pub(super) fn list(
     Ok(json!({ "records": records, "next": next }))
 }
 
-/// Whoever looks into a transfer store would take what is not here for what does not exist.
-fn refuse_transfer_store(local: &mut LocalCopy, store: &str) -> Result<(), AgentError> {
-    let Ok(id) = RecordId::new(store) else { return Ok(()) };
+/// Whoever looks into a store that is not here would take what is elsewhere for what does not exist.
+fn refuse_other_store(local: &mut LocalCopy, table: &Table, store: &str) -> Result<(), AgentError> {
+    let id = RecordId::new(store).map_err(|error| AgentError::new("bad_id", error.to_string(), "", Exit::Usage))?;
     match local.store_role(&id)? {
-        StoreRole::Transfer => Err(AgentError::new(
+        StoreRole::Transfer if table.data_type() == DataType::Store => Err(AgentError::new(
             "store_is_transfer",
             format!("store {store} is a transfer store on this site: its data is where it is active, and not here"),
             "Look at it where it is active, or ask central's administrator for a collector copy (store set-role).",
             Exit::Refused,
         )),
-        StoreRole::Active | StoreRole::Collector | StoreRole::None => Ok(()),
+        StoreRole::None if !local.has_of_store(table, &id)? => Err(AgentError::new(
+            "store_not_here",
+            format!(
+                "store {store} is neither active, a collector nor a transfer store on this site, and no {} of it is here",
+                table.name()
+            ),
+            "Check the id, capitals too: `outpost status` names the stores that are here. If it is right, sync, or ask central's \
+             administrator what the store is on this site (store show).",
+            Exit::Refused,
+        )),
+        StoreRole::Active | StoreRole::Collector | StoreRole::Transfer | StoreRole::None => Ok(()),
     }
 }
 

@@ -22,6 +22,11 @@ const BATCH_LINES: usize = 200;
 /// Lines between two reports of progress.
 const PROGRESS_LINES: u64 = 1000;
 
+/// What a refused line of a group comes to.
+const OF_GROUP: &str = "The lines are one group: none of them was recorded.";
+/// What a refused line comes to where those before it are groups of their own.
+const FROM_HERE_ON: &str = "Nothing from this line on was recorded.";
+
 /// What became of the lines.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct RecordResult {
@@ -94,14 +99,14 @@ fn record_group(
         if edits.len() >= protocol::limits::GROUP_ENTRIES_MAX {
             return Err(RecordError::from(EditRefusal::group_entries(edits.len() + 1)).into());
         }
-        edits.push(parse(&text).map_err(|refusal| refused_line(line, &refusal))?);
+        edits.push(parse(&text).map_err(|refusal| refused_line(line, &refusal, OF_GROUP))?);
     }
     let group = Group { edits, request_id: request_id(base, 0), recorded_at_ms: clock::wall_now().0 };
     match agent.recorder()?.record(group) {
         Ok(recorded) => result.add(&recorded),
         Err(RecordError::Refused(refusal)) => {
             let line = refusal.index as u64 + 1;
-            return Err(refused_line(line, &refusal));
+            return Err(refused_line(line, &refusal, OF_GROUP));
         }
         Err(error) => return Err(error.into()),
     }
@@ -178,7 +183,7 @@ fn record_lines(
                     groups.push(Group { edits: vec![edit], request_id: request_id(base, line), recorded_at_ms });
                 }
                 Err(refusal) if options.continue_past_refused => result.refuse(line, &refusal),
-                Err(refusal) => return Err(refused_line(line, &refusal)),
+                Err(refusal) => return Err(refused_line(line, &refusal, FROM_HERE_ON)),
             }
         }
         for (line, answer) in numbers.into_iter().zip(agent.recorder()?.record_all(groups)) {
@@ -188,7 +193,7 @@ fn record_lines(
                 Err(RecordError::Refused(refusal)) if lines_total == 1 => {
                     return Err(RecordError::Refused(refusal).into());
                 }
-                Err(RecordError::Refused(refusal)) => return Err(refused_line(line, &refusal)),
+                Err(RecordError::Refused(refusal)) => return Err(refused_line(line, &refusal, FROM_HERE_ON)),
                 Err(error) => return Err(error.into()),
             }
             if line % PROGRESS_LINES == 0 {
@@ -207,13 +212,9 @@ fn parse(text: &str) -> Result<Edit, EditRefusal> {
     })
 }
 
-fn refused_line(line: u64, refusal: &EditRefusal) -> AgentError {
-    AgentError::new(
-        &refusal.code,
-        format!("line {line}: {}", refusal.message),
-        "Nothing from this line on was recorded.",
-        Exit::Refused,
-    )
+/// `advice`: what was not recorded because of it.
+fn refused_line(line: u64, refusal: &EditRefusal, advice: &str) -> AgentError {
+    AgentError::new(&refusal.code, format!("line {line}: {}", refusal.message), advice, Exit::Refused)
 }
 
 impl RecordResult {

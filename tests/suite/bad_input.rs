@@ -76,10 +76,27 @@ fn a_group_is_recorded_whole_or_not_at_all() {
     let good = json!({"table": "item_line", "op": "upsert", "id": "A", "data": {"store_ID": store}});
     let bad = json!({"table": "item_line", "op": "upsert", "id": "B", "data": {"store_ID": "elsewhere"}});
 
-    let (exit, code) = agent.fails(&["record", "--file", "-", "--group"], &format!("{good}\n{bad}\n"));
+    for lines in [format!("{good}\n{bad}\n"), format!("{good}\nrubbish\n")] {
+        let output = agent.run(&["record", "--file", "-", "--group"], &lines);
 
-    assert_eq!((exit, code.as_str()), (5, "not_store_holder"));
-    assert!(agent.records("item_line").is_empty());
+        assert_eq!(output.status.code(), Some(5));
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert!(text.contains("line 2: "), "{text}");
+        assert!(text.contains("The lines are one group: none of them was recorded."), "{text}");
+        assert!(agent.records("item_line").is_empty());
+    }
+}
+
+#[test]
+fn a_store_that_is_not_here_is_not_listed_as_if_it_were_empty() {
+    let (_central, agent, store) = site();
+
+    for table in ["item_line", "store", "item"] {
+        agent.ok(&["list", table, "--store", &store]);
+        let misspelled = store.to_lowercase() + "x";
+        let refused = agent.fails(&["list", table, "--store", &misspelled], "");
+        assert_eq!(refused, (5, "store_not_here".to_owned()), "{table}");
+    }
 }
 
 #[test]

@@ -38,8 +38,10 @@ const SEEDS_HEAD: &str = "
 ## What the seeds list
 
 Every row of mSupply's own list (seed 000, \"Data types\"; one row of seed 001), with the tables that hold it. A row without a table has none
-that we know: whoever has one declares it in the configuration, as store, central or local data. In a mirrored system a remote site, the
-primary, writes central data (`outpost-central mirror enable`).
+that we know. Whoever has one may declare it in the configuration: it gets the rule of store, central or local data, and no other. So
+repeats, medication records, patient event types and prescription categories cannot get the rule of their row that way, and a declared
+central table is the primary's in a mirrored system, also that of a row which stays with central. There a remote site, the primary, writes
+central data (`outpost-central mirror enable`).
 
 | Data | Type | Written by, mirrored | Tables | Remarks |
 | --- | --- | --- | --- | --- |
@@ -60,13 +62,18 @@ Rules that hold beside the table:
   type central_dispensary, and when it has lost the last one the records go from it.
 - A line belongs to the store of its header. Without the header a device refuses it (`header_missing`); central waits for
   the header. A line whose header was deleted is refused (`header_deleted`), but it may be deleted.
-- A record that was deleted may be made again, in the same store.
+- A record that was deleted may be made again, in the same store. That it was deleted stays at central for ever, a row in each lane that
+  had the record, so that a site hears of it however long it was away.
 - A message is made by the site that holds its sending store; with a blank sender by central alone (`sender_blank`). The receiving store
   must be one that central has (`receiver_unknown`). Between which stores it goes never changes (`owner_change`), nor what it says
   (`message_fixed`). Its status is `new` or `processed` and goes from the one to the other (`message_status`), set by the site that
   holds the receiving store, or by central where the receiver is blank (`not_receiver`). It may be made as `processed`: so a site hands
   it back to a central that was set back. Central alone deletes it, because two sites may have it, and central alone makes it again.
+  It goes with the data of both stores, so that a collector of either receives its messages too.
 - A patient is a record of `name` with type patient, and belongs to its home store, `supplying_store_id` (`home_store_missing`).
+  Central may take one over without (`home_store_missing` for anybody else, and for what would hang on it `not_a_patient`): it alone
+  writes it, and the first prescription that it accepts of the patient gives it the store of that, once, if a dispensary is active
+  on the store's site; or `patient set-home-store` does. So it is with prescribers, but that no prescription decides.
   The site that holds that store writes it and what hangs on it (`not_home_site`), while some store that is active there is a
   dispensary (`no_dispensary`). The home store does not change by an edit (`owner_change`): central gives a patient another one
   (`outpost-central patient set-home-store`), and until the old home site has read that and sent what it had recorded, its
@@ -78,7 +85,10 @@ Rules that hold beside the table:
   it visible in a store that is active or a collector there. A site makes visibility (`name_store_join`) only of its own
   patients, in a store that it holds (`not_store_holder`), and only new: what is there central alone changes (`central_data`). A
   new patient becomes visible by itself in the other dispensaries that are active on its site, in the same group, unless their
-  records say otherwise (`outpost_hides_new_patients`; `outpost-central preference set new-patients-visible off --store ID`).
+  records say otherwise (`outpost_hides_new_patients`; `outpost-central preference set new-patients-visible off --store ID`). One
+  that central imports does not: it is visible where central says so (`outpost-central visibility add`).
+- A record of `name_store_join` or `clinician_store_join` in which `inactive` is true makes nothing visible: it takes away what it gave
+  before, as its delete would.
 - A prescriber is a record of `clinician`, and belongs to its home store, `store_ID`, as a patient does: the site that holds that store
   and a dispensary writes it, and central gives it another home store (`outpost-central prescriber set-home-store`). It goes to the
   site of its home store, where a record of `clinician_store_join` makes it visible in a store that is active or a collector there,
@@ -88,12 +98,17 @@ Rules that hold beside the table:
   preference `prescriptions-where-visible` is on (`outpost-central preference set`; central's also in a mirrored system) with its
   lines to the site of the patient's home store, and to every site with a store, active or collector, in which the patient is
   visible, or one that was merged with it. It is written by its store's site alone all the same.
+- A prescription is made on a device in a store that is a dispensary (`no_dispensary`), for a patient that the site sees
+  (`patient_not_seen`); an edit of one that is there needs neither. Central takes what was dispensed all the same: a device may not
+  have heard that it sees a patient no more. A transaction of the same mode whose name is no patient's, such as a supplier's, is none.
 - A purchase order is written, with its lines, by the site that holds its store. While the preference `centralised-procurement` is on
   (`outpost-central preference set`) the primary writes the orders of all stores: central, or the primary of a mirrored system, which
   then receives them beside those who receive the store's data. Anybody else is refused (`not_purchaser`), also the site of the
   store. A store whose site keeps procurement (`preference set local-procurement on --store ID`, `outpost_orders_locally` in the
   store's record) is closed to the primary. With the preference `supervisor-orders` the primary may make orders of any store beside
-  the store's own: it says `\"outpost_ordered_by\":\"supervisor\"` in them. An order that is confirmed (`status` is `cn` or `fn`)
+  the store's own: it says `\"outpost_ordered_by\":\"supervisor\"` in them. Until it is confirmed, nobody can
+  edit or delete such an order (`not_purchaser`) while that preference is off, until it is on again, nor while procurement is
+  centralised and its store's site keeps it. An order that is confirmed (`status` is `cn` or `fn`)
   stays with who confirmed it when procurement changes hands; every other one goes to the new owner, and what the old one sends of
   it afterwards is refused, also when procurement has come back meanwhile (`ownership_number`). Who confirmed stands in the order
   (`outpost_ordered_by`: `store` or `primary`): the edit that confirms it says it, which the device and central see to by
@@ -108,9 +123,9 @@ Rules that hold beside the table:
   the second kind of store only if that store is not active on the same site; a line goes where its header goes; and what
   central has already goes on being synced. The store's record says it (`outpost_withholds_transactions`,
   `outpost_withholds_data`), so it holds from when its site has heard of it. What stays has the state `local` on its device, and
-  no backup on central. Once it is to go, it goes whole with the next syncs. A line that central has goes under no header that
-  stays (`header_stays`), and a merge of locations stays as long as one of them does. Not built: that goods received and log
-  entries follow a transfer.
+  no backup on central. Once it is to go, it goes whole with the next syncs, but for lines whose header was deleted while it
+  stayed. A line that central has goes under no header that stays (`header_stays`), and a merge of locations stays as long as one
+  of them does. Not built: that goods received and log entries follow a transfer.
 - A user (`user`) that a site makes goes to central, and is that site's for good: it alone writes it, and receives it again when its
   device is replaced (`user_of_other_site`). The record says where it was made (`outpost_made_on`), which the device sees to by
   itself (`central_column`). An application that records a user which exists elsewhere as well, out of a data file that its site

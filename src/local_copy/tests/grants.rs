@@ -1,6 +1,7 @@
 //! Grants that a central which was set back has forgotten: claimed, then given again or denied; what is here stays.
 
 use domain::authority::CENTRAL_DATA;
+use domain::catalogue::Catalogue;
 use domain::edit::EditOp;
 use domain::scope::Scope;
 use protocol::control::{Control, Dropped, Grant, GrantsTold, Image};
@@ -270,6 +271,33 @@ fn a_store_is_active_by_its_grant_a_collector_by_its_scope_and_transfer_by_its_r
         let here: Vec<_> = here.iter().map(|here| (here.store.as_str(), here.role)).collect();
         assert_eq!((collected, transfer, here), (1, 1, vec![("C", StoreRole::Collector), ("T", StoreRole::Transfer)]));
         assert_eq!(site.copy.stores_here(0).unwrap().2, []);
+    });
+}
+
+#[test]
+fn of_a_store_without_a_role_what_is_here_may_be_listed_and_nothing_else() {
+    on_both(|site| {
+        let has = |site: &mut Site, table: &str, store: &str| {
+            let catalogue = Catalogue::embedded();
+            let table = catalogue.table_by_name(table).unwrap();
+            assert_eq!(site.copy.store_role(&record_id(store)).unwrap(), StoreRole::None);
+            site.copy.has_of_store(table, &record_id(store)).unwrap()
+        };
+        assert!(!has(site, "item_line", "misspelled"));
+        // A prescription of another store, which goes where its patient is visible.
+        let page = site.page_of(
+            &Scope::Visible.to_id(),
+            vec![image_of("transact", "P", 90, r#"{"store_ID":"elsewhere"}"#)],
+            true,
+        );
+        site.store_page(&page).unwrap();
+        assert!(has(site, "transact", "elsewhere") && !has(site, "item_line", "elsewhere"));
+
+        // What was recorded while the store was active here, and is not sent yet.
+        site.reply(0, &[grant("gone", 2, true)]);
+        assert!(site.try_edit(EditOp::Put, "item_line", "L", r#"{"store_ID":"gone"}"#));
+        site.reply(0, &[grant("gone", 2, false)]);
+        assert!(has(site, "item_line", "gone") && has(site, "Location", "gone"));
     });
 }
 

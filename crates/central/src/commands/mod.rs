@@ -100,6 +100,16 @@ enum Command {
     #[command(subcommand)]
     Prescriber(home_stores::HomeCommand),
     /// Record central data from NDJSON lines {"table","op","id","data"}: all lines, or none if one is bad.
+    ///
+    /// upsert: data is the whole record, and a column that it leaves out is erased. What is there already changes nothing.
+    ///
+    /// put: as an upsert, but it is written also where it changes nothing.
+    ///
+    /// patch: data has only the columns to change; null erases one, the others stay. The record has to be there.
+    ///
+    /// delete: the record goes; without data.
+    ///
+    /// To change one column: {"table":"item","op":"patch","id":"4F2A","data":{"code":"AMX250"}}
     Import {
         /// The file, or - for standard input.
         file: PathBuf,

@@ -33,6 +33,9 @@ const LOOKS_PER_ROW: u64 = 50;
 impl Batch<'_> {
     /// Carries out some of what has changed for a site: one bounded step. Whether there is more.
     pub(super) fn backfill_step(&mut self, site: SiteId) -> Result<bool, StoreError> {
+        if self.site(site)?.has_backfill && self.reads_visible_from_start(site)? {
+            self.forget_backfill(site)?;
+        }
         let rows_max = self.limits.backfill_step_rows_max;
         let mut left = if self.site(site)?.has_backfill { rows_max } else { 0 };
         // What is looked at and not written brings a site nothing, and it must not ask in vain.
@@ -67,6 +70,10 @@ impl Batch<'_> {
     /// Follows how far a site has read what it has come to see. Rows that it has read are of no use any more; a device that has not read
     /// what is gone, such as a copy of the one that had, or one that was set back, reads what it sees from the beginning.
     pub(super) fn follow_gained(&mut self, site: SiteId) -> Result<(), StoreError> {
+        // Ahead of that lane they would bring lines whose headers stand in it alone.
+        if self.reads_visible_from_start(site)? {
+            return self.forget_backfill(site);
+        }
         let state = self.site(site)?;
         let read = state.cursors.get(&Scope::Gained(site).to_id()).map_or(0, |cursor| cursor.number.0);
         let visible = Scope::Visible.to_id();
@@ -74,6 +81,11 @@ impl Batch<'_> {
             return self.read_scope_anew(site, visible);
         }
         self.prune_gained(site, read)
+    }
+
+    /// Whether the site is given all that it sees by the common lane, and needs no row of its own lane.
+    fn reads_visible_from_start(&mut self, site: SiteId) -> Result<bool, StoreError> {
+        Ok(!self.site(site)?.cursors.contains_key(&Scope::Visible.to_id()))
     }
 
     fn prune_gained(&mut self, site: SiteId, through: u64) -> Result<(), StoreError> {

@@ -126,7 +126,9 @@ impl World {
                     let is_new = !model.shared_lines.contains(&line.id) && !model.is_other_time_line;
                     // What the site deletes is at central until that is through.
                     let is_deleted_here = model.is_unsettled(&key) || model.by_key.contains_key(&key) && !is_kept;
-                    if found.is_none() && is_new && !is_by_verdict && !is_deleted_here && self.is_at_central(&key) {
+                    // Nor does what central gives instead of an edit that it refuses come in a page.
+                    let is_given = model.by_key.contains_key(&line_key);
+                    if found.is_none() && is_new && !is_given && !is_deleted_here && self.is_at_central(&key) {
                         early.push((line.id.clone(), key.1));
                     }
                     shared_lines.insert(line.id);

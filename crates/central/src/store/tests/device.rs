@@ -227,7 +227,17 @@ impl Device {
                     data_type != Some(DataType::CentralDispensary)
                 });
             }
-            Control::ReadAnew(read) => drop(self.cursors.remove(&read.scope)),
+            Control::ReadAnew(read) => {
+                self.cursors.remove(&read.scope);
+                // What does not come again goes.
+                if read.scope == Scope::Visible.to_id() {
+                    let catalogue = Catalogue::embedded();
+                    self.base.retain(|(table, _), (_, row)| {
+                        let data_type = catalogue.table(table).unwrap().data_type_of(row);
+                        !matches!(data_type, DataType::CentralStore | DataType::Name | DataType::Patient)
+                    });
+                }
+            }
             Control::Grant(Grant { store, ownership, is_held, proof }) => {
                 self.claims.grants.retain(|claim| claim.store != *store);
                 self.grants.remove(store);
