@@ -324,6 +324,7 @@ impl World {
             self.change_preferences()?;
             self.change_withholding()?;
             self.change_procurement()?;
+            self.take_over_patients()?;
             self.judge()?;
             if self.strikes(Fault::Prune) {
                 self.prune()?;

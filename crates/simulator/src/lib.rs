@@ -18,6 +18,7 @@ pub mod device;
 pub mod disk;
 mod forks;
 mod happenings;
+mod homeless;
 mod hostile;
 pub mod inspect;
 mod mischief;

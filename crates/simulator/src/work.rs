@@ -21,7 +21,8 @@ use crate::random::Random;
 
 pub use orders::order_edits;
 pub use patients::{
-    HOME_MERGES, LOCATION_MERGES, PATIENT_PREFIX, home_merge_edit, is_shared_by_other, patient_join_edit,
+    HOME_MERGES, HOMELESS_PREFIX, LOCATION_MERGES, PATIENT_PREFIX, home_merge_edit, is_shared_by_other,
+    patient_join_edit,
 };
 
 pub use transfers::{WARD, name_edit};
@@ -110,7 +111,7 @@ impl Desk {
         if office.mix.has(Fault::HomeMerges) && random.chance(400) {
             planned.push(Self::of_home_merge(office, random));
         }
-        if office.mix.has(Fault::Prescriptions) {
+        if office.mix.has(Fault::Prescriptions) || office.mix.has(Fault::Homeless) {
             for _ in 0..random.below(4) {
                 planned.push(Self::of_prescription(office, random));
             }
@@ -549,7 +550,7 @@ fn text(length: u64, random: &mut Random) -> String {
     text
 }
 
-fn edit(table: &str, op: EditOp, id: &str, data: &str) -> Edit {
+pub(crate) fn edit(table: &str, op: EditOp, id: &str, data: &str) -> Edit {
     Edit {
         table: table.to_owned(),
         op,
@@ -569,7 +570,7 @@ fn message(id: &str, from: &str, office: &Office<'_>, random: &mut Random) -> Ed
     edit("message", EditOp::Put, id, &data)
 }
 
-fn gone(table: &str, id: &str) -> Edit {
+pub(crate) fn gone(table: &str, id: &str) -> Edit {
     Edit {
         table: table.to_owned(),
         op: EditOp::Delete,

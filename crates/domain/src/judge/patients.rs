@@ -244,7 +244,9 @@ impl Case<'_> {
         let incoming = match self.home_of(view, names, &patient)? {
             Ok(Some(home)) => home,
             Ok(None) => {
-                let what = format!("hangs on name {patient}, which is no patient, or one without a home store; name a patient that has one");
+                let what = format!(
+                    "hangs on name {patient}, which is no patient, or one without a home store; name a patient that has one"
+                );
                 return Ok(self.refused(RefusalCode::NotAPatient, &what));
             }
             Err(verdict) => return Ok(verdict),

@@ -220,6 +220,7 @@ impl World {
             let key = (record.table, record.id);
             let version = Version { position: Position(record.position), data: record.data };
             self.check_transfers(&key, &version)?;
+            self.check_first_home(&key, &version)?;
             self.model.orders.note(&key, version.data.as_deref());
             if Users::is_user(&key) {
                 let is_sure = !self.mix.has(Fault::CentralSetBack);

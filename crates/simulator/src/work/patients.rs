@@ -4,6 +4,8 @@ use domain::edit::EditOp;
 use outpost::recorder::Group;
 
 use super::{Desk, How, Office, Planned, edit, gone, store};
+use crate::homeless::HOMELESS;
+use crate::mix::Fault;
 use crate::model::Expected;
 use crate::random::Random;
 
@@ -11,6 +13,8 @@ use crate::random::Random;
 pub const LOCATION_MERGES: &str = "outpost_location_merge";
 /// How the ids of patients begin.
 pub const PATIENT_PREFIX: &str = "p-";
+/// How the ids of patients begin that central takes over without a home store.
+pub const HOMELESS_PREFIX: &str = "p-0-";
 /// How the ids of prescribers begin.
 const PRESCRIBER_PREFIX: &str = "c-";
 /// The tables of merges of what has a home store, with how the ids of that begin.
@@ -80,7 +84,10 @@ impl Desk {
     pub(super) fn of_prescription(office: &Office<'_>, random: &mut Random) -> Planned {
         let own = store(office, random).to_owned();
         let id = format!("{SHARED_PREFIX}{}-{}", office.site, random.below(5));
-        let patient = format!("{PATIENT_PREFIX}{}-{}", 2 + random.below(3), random.below(4));
+        let mut patient = format!("{PATIENT_PREFIX}{}-{}", 2 + random.below(3), random.below(4));
+        if office.mix.has(Fault::Homeless) && random.chance(400) {
+            patient = format!("{HOMELESS_PREFIX}{}", random.below(HOMELESS));
+        }
         let value = random.below(100);
         let mode = if random.chance(900) { "dispensary" } else { "store" };
         let line = format!("{id}-{}", random.below(3));

@@ -70,10 +70,7 @@ fn nobody_but_central_writes_a_patient_without_a_home_store(world: &mut World) {
         assert_eq!(refused(world, &mut one, line), ["home_store_missing"], "{line}");
     }
     assert_eq!(refused(world, &mut one, r#"put nameInsuranceJoin R {"nameID":"P"}"#), ["not_a_patient"]);
-    assert_eq!(
-        refused(world, &mut one, r#"put name_store_join J {"name_ID":"P","store_ID":"A"}"#),
-        ["central_data"]
-    );
+    assert_eq!(refused(world, &mut one, r#"put name_store_join J {"name_ID":"P","store_ID":"A"}"#), ["central_data"]);
 
     world.write(&[r#"patch name P {"first":"C"}"#]);
     settle(world, &mut one);

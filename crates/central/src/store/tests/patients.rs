@@ -16,6 +16,7 @@ contract!(
     a_site_makes_its_own_patients_visible_in_its_own_stores,
     what_was_left_of_a_deleted_patient_stays_with_its_home_site,
     a_record_of_a_patient_comes_behind_the_patient,
+    who_reads_everything_anew_is_not_given_what_it_came_to_see_ahead_of_that,
     central_holds_patients_of_its_own_stores,
     a_store_is_sent_its_patients_once_more,
 );
@@ -306,6 +307,25 @@ fn a_record_of_a_patient_comes_behind_the_patient(world: &mut World) {
 
     let place = |record: &str| rows.iter().position(|row| row.record.as_str() == record).unwrap();
     assert!(place("P") < place("R"), "{rows:?}");
+}
+
+fn who_reads_everything_anew_is_not_given_what_it_came_to_see_ahead_of_that(world: &mut World) {
+    let (mut one, mut two) = two(world);
+    world.write(&[&join("P", "B")]);
+    // Both stand in the lane of the site's own, until the patient moves up in the common one.
+    two.push(world);
+    one.record(&[r#"patch name P {"first":"A"}"#]);
+    settle(world, &mut one);
+    let gained = domain::scope::Scope::Gained(two.site).to_id();
+    two.push(world);
+    let waiting = two.clone().read(world, &gained, 100, 100_000).rows;
+    assert_eq!(waiting.iter().map(|row| row.record.as_str()).collect::<Vec<_>>(), ["R"]);
+
+    two.wipe_copy();
+    two.push(world);
+    assert!(two.clone().read(world, &gained, 100, 100_000).rows.is_empty());
+    settle(world, &mut two);
+    assert_eq!(has_both(&two), (true, true));
 }
 
 fn central_holds_patients_of_its_own_stores(world: &mut World) {
