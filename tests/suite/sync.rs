@@ -363,6 +363,9 @@ fn explain_says_who_may_write_a_record_who_receives_it_and_who_has_not_read_it()
         text.contains("every site receives it; not known to have read it, as of their last requests: 1 of 2: 3 south"),
         "{text}"
     );
+    assert!(text.contains("received by    site 2 north, site 3 south\n"), "{text}");
+    let receivers = &unit["lanes"][0]["receivers"];
+    assert_eq!((&receivers[0]["has_read"], &receivers[1]["has_read"]), (&json!(true), &json!(false)), "{unit}");
     south.settle();
     south.settle();
     assert_eq!(central.json(&["explain", "unit", "U"])["lanes"][0]["sites_behind"], 0);

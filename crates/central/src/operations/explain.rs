@@ -20,7 +20,8 @@ use super::sites::record_id;
 use crate::center::Center;
 use crate::error::CentralError;
 use crate::store::{
-    Explained, HomeKind, KeptEntries, KeptEntry, LaneStanding, MergedRecord, MessageEnd, MessageStanding, Role,
+    Explained, HomeKind, KeptEntries, KeptEntry, LaneStanding, MergedRecord, MessageEnd, MessageStanding, Receiver,
+    Role, Sight, SightReason,
 };
 
 pub(super) fn explain(center: &Center, table: &str, id: &str) -> Result<Done, CentralError> {
@@ -276,5 +277,39 @@ fn lane_json(lane: &LaneStanding, data_type: DataType) -> Value {
         "sites": (!matches!(lane.scope, Scope::Gained(_))).then_some(lane.sites),
         "sites_behind": lane.sites_behind,
         "behind": lane.behind.iter().map(|(site, name)| json!({ "site": site.0, "name": name })).collect::<Vec<_>>(),
+        "receivers": lane.receivers.iter().map(|receiver| receiver_json(receiver, lane)).collect::<Vec<_>>(),
+        "receivers_not_named": lane.sites.saturating_sub(lane.receivers.len() as u64),
     })
+}
+
+/// A site that receives a record, and why.
+fn receiver_json(receiver: &Receiver, lane: &LaneStanding) -> Value {
+    json!({
+        "site": receiver.site.0,
+        "name": receiver.name,
+        "has_read": receiver.has_read,
+        "by": receiver.sights.iter().map(|sight| sight_json(sight, lane.visible_key.as_ref())).collect::<Vec<_>>(),
+        "has_more": receiver.has_more_sights,
+    })
+}
+
+/// Why a site sees something, which `key` names.
+pub(super) fn sight_json(sight: &Sight, key: Option<&VisibleKey>) -> Value {
+    match sight {
+        Sight::Primary => json!({ "reason": "primary" }),
+        Sight::Maker => json!({ "reason": "maker" }),
+        Sight::Store { store, is_collector, reason, through } => {
+            let asked = match key {
+                Some(VisibleKey::Name(id) | VisibleKey::Prescriptions(id) | VisibleKey::Prescriber(id)) => Some(id),
+                _ => None,
+            };
+            json!({
+                "reason": reason.as_str(),
+                "store": store.as_str(),
+                "is_collector": is_collector,
+                "merged": asked.filter(|asked| *asked != through).map(|_| through.as_str()),
+                "of_name": (asked.is_none() && *reason == SightReason::Visibility).then_some(through.as_str()),
+            })
+        }
+    }
 }

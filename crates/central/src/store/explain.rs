@@ -16,10 +16,11 @@ use super::kept::KeptEntries;
 use super::merging::MergedRecord;
 use super::reading::{Reading, RecordRow};
 use super::records::damaged_record;
+use super::sights::Sight;
 use super::visibility::keys_of_lane;
 use super::{text, unsigned};
 
-/// Sites that are named of those that have not read a lane as far as a record; the others are counted.
+/// Sites that are named of those that receive a record, and of those that have not read a lane as far as it; the others are counted.
 pub const SITES_NAMED_MAX: usize = 20;
 
 /// What is known of a record.
@@ -80,6 +81,23 @@ pub struct LaneStanding {
     pub sites_behind: u64,
     /// The first of these, at most [`SITES_NAMED_MAX`].
     pub behind: Vec<(SiteId, String)>,
+    /// The first of those that receive the scope, at most as many.
+    pub receivers: Vec<Receiver>,
+}
+
+/// A site that receives a record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Receiver {
+    /// The site.
+    pub site: SiteId,
+    /// Its name.
+    pub name: String,
+    /// Whether it has read as far as the record, or wrote it.
+    pub has_read: bool,
+    /// Why it receives it, where that differs from site to site.
+    pub sights: Vec<Sight>,
+    /// Whether there are more reasons than these.
+    pub has_more_sights: bool,
 }
 
 impl Reading<'_> {
@@ -185,14 +203,16 @@ impl Reading<'_> {
                 sites: 0,
                 sites_behind: 0,
                 behind: Vec::new(),
+                receivers: Vec::new(),
             };
             self.read_receivers(&mut standing, scope_id.as_bytes(), author)?;
+            self.read_sights(&mut standing)?;
             standings.push(standing);
         }
         Ok(standings)
     }
 
-    /// Counts who receives a scope, and names who has not read as far as the record. Whoever wrote it has it.
+    /// Counts and names who receives a scope, and who has not read as far as the record. Whoever wrote it has it.
     fn read_receivers(&mut self, standing: &mut LaneStanding, scope: &[u8], author: i64) -> Result<(), StoreError> {
         let receives = match &standing.scope {
             Scope::AllSites => "?2 = ?2",
@@ -229,14 +249,33 @@ impl Reading<'_> {
         let position = standing.position.0;
         self.sql.query(&sql, &params, &mut |row| {
             standing.sites += 1;
-            if row.unsigned(2)? < position && row.integer(0)? != author {
+            let has_read = row.unsigned(2)? >= position || row.integer(0)? == author;
+            if !has_read {
                 standing.sites_behind += 1;
                 if standing.behind.len() < SITES_NAMED_MAX {
                     standing.behind.push((text::site(row, 0)?, row.text(1)?.to_owned()));
                 }
             }
+            if standing.receivers.len() < SITES_NAMED_MAX {
+                let (site, name) = (text::site(row, 0)?, row.text(1)?.to_owned());
+                standing.receivers.push(Receiver { site, name, has_read, sights: Vec::new(), has_more_sights: false });
+            }
             Ok(ControlFlow::Continue(()))
         })?;
+        Ok(())
+    }
+
+    /// Why each of the named sites receives a scope that is not for all alike.
+    fn read_sights(&mut self, standing: &mut LaneStanding) -> Result<(), StoreError> {
+        for receiver in &mut standing.receivers {
+            match (&standing.scope, &standing.visible_key) {
+                (Scope::Store(store), _) => receiver.sights = self.sights_of_data(receiver.site, store)?,
+                (Scope::Visible, Some(key)) => {
+                    (receiver.sights, receiver.has_more_sights) = self.sights(receiver.site, key)?;
+                }
+                _ => {}
+            }
+        }
         Ok(())
     }
 }
