@@ -186,12 +186,16 @@ fn kept_entry(entry: &Value) -> String {
 /// Who may write a store's data, who receives it and why, and what waits for whom.
 pub(super) fn store(value: &Value) -> String {
     let (store, site, ownership) = (plain(&value["store"]), &value["holder"]["site"], &value["holder"]["ownership"]);
+    let is_here = value["is_here"] == true;
     let holder = match site.as_u64() {
-        Some(1) | None => "central, which no site was given it by".to_owned(),
+        Some(1) | None if !is_here => "nobody: the store is deleted".to_owned(),
+        Some(1) | None => "central: no site holds it".to_owned(),
         Some(_) => format!("site {site} {} alone, under number {ownership}", plain(&value["holder"]["name"])),
     };
-    let mut text = fact("store", &store) + &fact("its data", &format!("written by {holder}"));
-    text += &fact("its record", "written by central, with its preferences and what is visible in it");
+    let deleted = if is_here { "" } else { ", which was deleted" };
+    let mut text = fact("store", &(store + deleted)) + &fact("its data", &format!("written by {holder}"));
+    let record = if is_here { "written by central, with its preferences and what is visible in it" } else { "deleted" };
+    text += &fact("its record", record);
     text += &fact(
         "stays there",
         match value["withholds"].as_str() {
@@ -224,15 +228,26 @@ pub(super) fn store(value: &Value) -> String {
         vec![role["site"].to_string(), plain(&role["name"]), plain(&role["role"]), plain(&role["why"]), waits]
     });
     text = text + "\n" + &table(&["SITE", "", "ROLE", "WHY", "STILL TO COME"], rows);
+    if let Some(more) = value["roles_not_named"].as_u64().filter(|more| *more > 0) {
+        let sites = count(more, "more site", "more sites");
+        text = text + "and " + &sites + ": `store show " + &plain(&value["store"]) + "`\n";
+    }
     let (waits, refused) = (
-        ("entry of its site waits for a header", "entries of its site wait for a header"),
-        ("entry of its site was refused", "entries of its site were refused"),
+        (
+            "entry of its site, of whichever store, waits for a header",
+            "entries of its site, of whichever store, wait for a header",
+        ),
+        ("entry of its site for this store was refused", "entries of its site for this store were refused"),
     );
     for (amount, entries) in kept(value, waits, refused) {
         text = text + "\n" + &amount + "\n";
         for entry in entries {
             text = text + "  " + &entry + "\n";
         }
+    }
+    if value["has_more_set_aside"] == true {
+        let list = format!("`set-aside list {site}`\n");
+        text = text + "\nits site has more refused entries than were looked at: " + &list;
     }
     text
 }

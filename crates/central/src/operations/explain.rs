@@ -21,7 +21,7 @@ use crate::center::Center;
 use crate::error::CentralError;
 use crate::store::{
     Explained, HomeKind, KeptEntries, KeptEntry, LaneStanding, MergedRecord, MessageEnd, MessageStanding, Receiver,
-    Role, Sight, SightReason,
+    Sight, SightReason,
 };
 
 pub(super) fn explain(center: &Center, table: &str, id: &str) -> Result<Done, CentralError> {
@@ -76,62 +76,7 @@ pub(super) fn explain(center: &Center, table: &str, id: &str) -> Result<Done, Ce
     Ok(Done::ok(told))
 }
 
-/// Who may write a store's data, what the store is on which site and why, and what waits for whom.
-pub(super) fn explain_store(center: &Center, store: &str) -> Result<Done, CentralError> {
-    let id = record_id(store)?;
-    let asked = id.clone();
-    let (explained, names) = center.read(move |reading| {
-        reading.at_once(|reading| {
-            let explained = reading.explain_store(&asked)?;
-            let names = reading.site(explained.holder.0)?.map(|site| (site.id, site.name));
-            Ok::<_, crate::store::StoreError>((explained, names.into_iter().collect::<BTreeMap<_, _>>()))
-        })
-    })?;
-    let Some(is_here) = explained.is_here else {
-        let message = format!("there is no store {store:?} at central, and none was ever there");
-        let advice =
-            "For a record give its table first: explain TABLE ID. Ids are spelled exactly as they were recorded.";
-        return Err(CentralError::refused("unknown_store", message, advice));
-    };
-    let roles = explained.roles.iter().map(|standing| {
-        json!({
-            "site": standing.site.0,
-            "name": standing.name,
-            "role": standing.role.as_str(),
-            "why": why(standing.site, standing.role),
-            "rows_waiting": standing.rows_waiting,
-        })
-    });
-    let mut told = json!({
-        "store": id.as_str(),
-        "is_here": is_here,
-        "holder": holder_json(explained.holder, &names),
-        "roles": roles.collect::<Vec<_>>(),
-        "withholds": explained.withheld.as_str(),
-        "procurement": {
-            "is_centralised": explained.procurement.is_centralised,
-            "is_kept_local": explained.procurement.is_kept_local,
-            "has_supervisor_mode": explained.procurement.has_supervisor_mode,
-            "changes": explained.procurement.changes,
-        },
-    });
-    add_kept(&mut told, &explained.kept);
-    Ok(Done::ok(told))
-}
-
-/// By which rule a store is what it is on a site (seed 001, "Store setup").
-fn why(site: SiteId, role: Role) -> &'static str {
-    match role {
-        Role::Transfer if site == SiteId::CENTRAL => "its data stays on its site (store set-role)",
-        Role::Active => "it was given to this site (store add), or never left central",
-        Role::Collector => "central collects every store; other sites as somebody asked (store set-role)",
-        Role::Resting => "asked for (store set-role), and no store that is active here sees it",
-        Role::Transfer => "a store that is active here sees it (visibility), or the site is the primary",
-        Role::None => "no store that is active here sees it",
-    }
-}
-
-fn add_kept(told: &mut Value, kept: &KeptEntries) {
+pub(super) fn add_kept(told: &mut Value, kept: &KeptEntries) {
     told["entries_waiting"] = kept.entries_waiting.into();
     told["entries_set_aside"] = kept.entries_set_aside.into();
     told["waiting"] = kept.waiting.iter().map(kept_json).collect();
@@ -221,7 +166,7 @@ fn holders(explained: &Explained) -> impl Iterator<Item = SiteId> {
     explained.holder.into_iter().chain(message).map(|(site, _)| site)
 }
 
-fn holder_json((site, ownership): (SiteId, OwnershipNumber), names: &BTreeMap<SiteId, String>) -> Value {
+pub(super) fn holder_json((site, ownership): (SiteId, OwnershipNumber), names: &BTreeMap<SiteId, String>) -> Value {
     json!({ "site": site.0, "name": names.get(&site), "ownership": ownership.0 })
 }
 

@@ -27,6 +27,7 @@ mod import;
 mod joins;
 mod judging;
 mod kept;
+mod kept_of_store;
 mod lanes;
 mod limits;
 mod merging;
@@ -73,11 +74,12 @@ pub use conclude::Judged;
 pub use credentials::{Credentials, SiteEdit};
 pub use error::{StoreError, answer};
 pub use explain::{Explained, LaneStanding, MessageEnd, MessageStanding, Receiver, SITES_NAMED_MAX};
-pub use explain_store::{ROWS_COUNTED_MAX, StoreExplained, StoreStanding};
+pub use explain_store::{ROLES_NAMED_MAX, ROWS_COUNTED_MAX, StoreExplained, StoreStanding};
 pub use healing::Healing;
 pub use home_transfers::{HomeKind, HomeStore, HomeTransfer};
 pub use import::{ImportMode, ImportRefusal, ImportReport};
 pub use kept::{ENTRIES_NAMED_MAX, KeptEntries, KeptEntry};
+pub use kept_of_store::REFUSED_READ_MAX;
 pub use limits::{
     BACKFILL_STEP_ROWS, CREDENTIALS_KEPT_MAX, CURSOR_AGE_MAX, ENTRY_LOG_DAYS_DEFAULT, IMPORT_REFUSALS_TOLD_MAX,
     LOOKED_AT_MAX, SITE_NAME_BYTES_MAX, STORES_MAX, StoreLimits, sqlite_options,
