@@ -52,3 +52,43 @@ fn explain_of_a_deleted_store_says_that_it_is_deleted() {
     assert!(!explained.contains("active"), "{explained}");
     assert_eq!(central.json(&["explain", "C"])["roles"][0]["role"], "deleted");
 }
+
+#[test]
+fn explain_says_that_nobody_edits_a_patient_or_prescriber_whose_home_site_has_no_dispensary() {
+    let central = clinic_and_warehouse();
+    central.import(&edit("store", "patch", "C", &json!({"store_mode": "dispensary"})));
+    central.import(
+        &(edit("name", "put", "P", &json!({"type": "patient", "supplying_store_id": "C"}))
+            + &edit("nameInsuranceJoin", "put", "R", &json!({"nameID": "P", "policyNumberFull": "1"}))
+            + &edit("clinician", "put", "K", &json!({"store_ID": "C", "last_name": "k"}))),
+    );
+    let records = [["name", "P"], ["nameInsuranceJoin", "R"], ["clinician", "K"]];
+    let written_by = |[table, id]: [&str; 2]| central.json(&["explain", table, id])["written_by"].clone();
+    for record in records {
+        let rule = "the site where the home store is active, if it has an active dispensary";
+        assert_eq!(written_by(record), rule, "{record:?}");
+    }
+
+    central.import(&edit("store", "patch", "C", &json!({"store_mode": "store"})));
+    for record in records {
+        let nobody = "nobody: the home store C is active on central, where no dispensary is active; central makes a store one (store_mode)";
+        assert_eq!(written_by(record), nobody, "{record:?}");
+    }
+    let refused = central.run(&["import", "-"], &edit("clinician", "patch", "K", &json!({"last_name": "l"})));
+    assert!(String::from_utf8(refused.stdout).unwrap().contains("no_dispensary"));
+}
+
+#[test]
+fn explain_of_a_prescriber_speaks_of_the_prescriber() {
+    let central = clinic_and_warehouse();
+    central.import(&edit("store", "patch", "C", &json!({"store_mode": "dispensary"})));
+    central.import(&edit("clinician", "put", "K", &json!({"store_ID": "C", "last_name": "k"})));
+
+    let explained = told(&central, &["explain", "clinician", "K"]);
+
+    assert!(
+        explained.contains("the sites where the prescriber is visible and those where it has prescribed"),
+        "{explained}"
+    );
+    assert!(!explained.contains("where the patient is"), "{explained}");
+}

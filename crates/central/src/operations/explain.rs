@@ -8,7 +8,7 @@ use domain::merge::Alias;
 use domain::procurement::Purchaser;
 use domain::scope::Scope;
 use domain::store::NAME_TABLE;
-use domain::visibility::VisibleKey;
+use domain::visibility::{PRESCRIBER_TABLE, VisibleKey};
 use protocol::ids::{OwnershipNumber, SiteId};
 use serde_json::{Value, json};
 
@@ -20,8 +20,8 @@ use super::sites::record_id;
 use crate::center::Center;
 use crate::error::CentralError;
 use crate::store::{
-    Explained, HomeKind, KeptEntries, KeptEntry, LaneStanding, MergedRecord, MessageEnd, MessageStanding, Receiver,
-    Sight, SightReason,
+    Explained, HomeKind, HomeStanding, KeptEntries, KeptEntry, LaneStanding, MergedRecord, MessageEnd, MessageStanding,
+    Receiver, Sight, SightReason,
 };
 
 pub(super) fn explain(center: &Center, table: &str, id: &str) -> Result<Done, CentralError> {
@@ -53,19 +53,16 @@ pub(super) fn explain(center: &Center, table: &str, id: &str) -> Result<Done, Ce
         "table": known.name(),
         "id": id,
         "type": data_type.as_str(),
-        "written_by": match explained.purchaser {
-            Some(purchaser) => ordered_by(purchaser, &mirror),
-            None => match maker(&explained) {
-                Some(site) => format!("{}, {}", data_type.written_by(), site_words(site, &names)),
-                None => written_by(known, data_type, known.stays_with_central() && !explained.is_of_patient, &mirror),
-            },
-        },
-        "goes_to": data_type.goes_to(),
+        "written_by": writer(known, data_type, &explained, &names, &mirror),
+        "goes_to": if is_of_prescriber(known, &explained) { PRESCRIBER_GOES_TO } else { data_type.goes_to() },
         "is_supported": is_supported,
         "is_here": data.is_some(),
         "was_deleted": explained.record.is_some() && data.is_none(),
         "position": explained.record.as_ref().map(|record| record.position.0),
         "store": explained.record.as_ref().and_then(|record| record.store.as_ref()).map(ToString::to_string),
+        "home": explained.home.as_ref().map(|home| json!({
+            "store": home.store.as_str(), "site": home.site.0, "has_dispensary": home.has_dispensary,
+        })),
         "holder": explained.holder.map(|holder| holder_json(holder, &names)),
         "message": explained.message.as_ref().map(|message| message_json(message, &names)),
         "merged": explained.merged.as_ref().map(merged_json),
@@ -93,6 +90,33 @@ fn kept_json(entry: &KeptEntry) -> Value {
         "code": entry.refused.as_ref().map(|(code, _)| code),
         "reason": entry.refused.as_ref().map(|(_, reason)| reason),
     })
+}
+
+/// Who receives prescribers, for people: they have the type of patients, and other rules.
+const PRESCRIBER_GOES_TO: &str = "central, the home store's site, the sites where the prescriber is visible and those where it has prescribed in a dispensary";
+
+fn is_of_prescriber(table: &Table, explained: &Explained) -> bool {
+    let is_key = |lane: &LaneStanding| matches!(lane.visible_key, Some(VisibleKey::Prescriber(_)));
+    table.name() == PRESCRIBER_TABLE || explained.lanes.iter().any(is_key)
+}
+
+/// Who may write the record that is explained, for people.
+fn writer(
+    table: &Table,
+    data_type: DataType,
+    explained: &Explained,
+    names: &BTreeMap<SiteId, String>,
+    mirror: &Value,
+) -> String {
+    match (&explained.home, explained.purchaser, maker(explained)) {
+        (Some(HomeStanding { store, site, has_dispensary: false }), ..) => format!(
+            "nobody: the home store {store} is active on {}, where no dispensary is active; central makes a store one (store_mode)",
+            if *site == SiteId::CENTRAL { "central".to_owned() } else { site_words(*site, names) }
+        ),
+        (_, Some(purchaser), _) => ordered_by(purchaser, mirror),
+        (_, None, Some(site)) => format!("{}, {}", data_type.written_by(), site_words(site, names)),
+        (_, None, None) => written_by(table, data_type, table.stays_with_central() && !explained.is_of_patient, mirror),
+    }
 }
 
 /// Who may write a record, for people.

@@ -7,6 +7,7 @@ use domain::json;
 use domain::message::{Parties, Status};
 use domain::procurement::Purchaser;
 use domain::scope::Scope;
+use domain::store::NAME_TABLE;
 use domain::visibility::{VisibleKey, is_join, joined_column};
 use protocol::ids::{OwnershipNumber, Position, RecordId, SiteId};
 use sql::{Param, SqlExt};
@@ -36,12 +37,25 @@ pub struct Explained {
     pub merged: Option<MergedRecord>,
     /// Whether it is the visibility of a patient.
     pub is_of_patient: bool,
+    /// Its home, if it is a patient, a prescriber or hangs on a patient.
+    pub home: Option<HomeStanding>,
     /// Who writes it, if it is a purchase order or a line of one.
     pub purchaser: Option<Purchaser>,
     /// The lanes that it stands in.
     pub lanes: Vec<LaneStanding>,
     /// Entries for it that are not part of the records.
     pub kept: KeptEntries,
+}
+
+/// Where what has a home store is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HomeStanding {
+    /// The home store.
+    pub store: RecordId,
+    /// The site where it is active.
+    pub site: SiteId,
+    /// Whether a dispensary is active there too; without one nobody may write it (rule 5.13).
+    pub has_dispensary: bool,
 }
 
 /// Between whom a message goes, and how far it is.
@@ -133,7 +147,24 @@ impl Reading<'_> {
             Some(record) => self.purchaser_of(table, record)?,
             None => None,
         };
-        Ok(Explained { record, holder, message, merged, is_of_patient, purchaser, lanes, kept })
+        let home = match record.as_ref().and_then(|record| self.home_of_record(table, record)) {
+            Some(store) => {
+                let site = self.holder_of(&store)?.map_or(SiteId::CENTRAL, |(site, _)| site);
+                Some(HomeStanding { store, site, has_dispensary: self.has_dispensary(site)? })
+            }
+            None => None,
+        };
+        Ok(Explained { record, holder, message, merged, is_of_patient, home, purchaser, lanes, kept })
+    }
+
+    /// The home store of a record, which is the store beside what is of a patient or prescriber, but for merges, that are of two.
+    fn home_of_record(&self, table: &str, record: &RecordRow) -> Option<RecordId> {
+        let table = self.catalogue.table_by_name(table).ok().filter(|table| table.merges().is_none())?;
+        let row = record.data.as_deref().and_then(|data| json::row_from_json(table, &record.id, data).ok());
+        let data_type = row.map_or(table.data_type(), |row| table.data_type_of(&row));
+        // Of the names that were deleted patients alone have a store.
+        let is_housed = data_type == DataType::Patient || table.name() == NAME_TABLE;
+        record.store.clone().filter(|_| is_housed)
     }
 
     fn is_join_of_patient(&mut self, table: &str, record: Option<&RecordRow>) -> Result<bool, StoreError> {

@@ -73,7 +73,7 @@ pub use claims::DeclinedClaim;
 pub use conclude::Judged;
 pub use credentials::{Credentials, SiteEdit};
 pub use error::{StoreError, answer};
-pub use explain::{Explained, LaneStanding, MessageEnd, MessageStanding, Receiver, SITES_NAMED_MAX};
+pub use explain::{Explained, HomeStanding, LaneStanding, MessageEnd, MessageStanding, Receiver, SITES_NAMED_MAX};
 pub use explain_store::{ROLES_NAMED_MAX, ROWS_COUNTED_MAX, StoreExplained, StoreStanding};
 pub use healing::Healing;
 pub use home_transfers::{HomeKind, HomeStore, HomeTransfer};
