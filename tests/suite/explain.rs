@@ -92,3 +92,27 @@ fn explain_of_a_prescriber_speaks_of_the_prescriber() {
     );
     assert!(!explained.contains("where the patient is"), "{explained}");
 }
+
+#[test]
+fn a_collector_of_a_store_that_keeps_data_on_its_site_is_not_said_to_have_all_of_it() {
+    let central = clinic_and_warehouse();
+    told(&central, &["visibility", "add", "name-D", "--store", "W"]);
+    let collect = ["store", "set-role", "D", "--site", "warehouse", "collector"];
+    let all = "3     warehouse  collector  has all of its data, to read and report on\n";
+    assert_eq!(told(&central, &collect), "store D is collector on site 3\n");
+    assert!(told(&central, &["store", "show", "D"]).contains(all));
+
+    let keep_transactions = ["preference", "set", "include-transactions", "off", "--store", "D"];
+    let keep_all = ["store", "set-role", "D", "--site", "central", "transfer"];
+    for (keep, words) in [(&keep_transactions[..], "keeps its transactions"), (&keep_all[..], "keeps its data")] {
+        told(&central, keep);
+        let shown = told(&central, &["store", "show", "D"]);
+        assert!(shown.contains("has what leaves the store's site, to read and report on"), "{shown}");
+        assert!(!shown.contains("all of its data"), "{shown}");
+        let warned = told(&central, &collect);
+        assert!(warned.contains(words) && warned.contains("the site has what leaves it"), "{warned}");
+    }
+    assert!(told(&central, &["store", "show", "D"]).contains("its other data stays on its site"));
+    told(&central, &["store", "set-role", "D", "--site", "central", "collector"]);
+    assert!(central.json(&["store", "set-role", "D", "--site", "warehouse", "default"])["warning"].is_null());
+}

@@ -1,6 +1,7 @@
 //! `visibility` and the roles of stores: who sees whom, and what a store is on which site.
 
 use domain::store::STORE_TABLE;
+use domain::withholding::Withheld;
 use protocol::ids::{RecordId, SiteId};
 use serde_json::{Value, json};
 
@@ -53,8 +54,21 @@ pub(super) fn set_role(center: &Center, store: &str, site: &str, role: &str) -> 
         batch.set_collector(&asked, site, is_collector)?;
         batch.role_of(&asked, site)
     })?;
+    let asked = id.clone();
+    let withheld = center.read(move |reading| reading.withheld(&asked))?;
     tracing::info!(store = id.as_str(), site = site.0, role = role.as_str(), "the role of a store was set");
-    Ok(Done::ok(json!({ "store": id.as_str(), "site": site.0, "role": role.as_str() })))
+    let warning = match withheld {
+        Withheld::Nothing => None,
+        _ if role != Role::Collector => None,
+        Withheld::Transactions => Some(
+            "the store keeps its transactions, stock lines and stocktakes, but transfers, on its site (preference include-transactions); \
+             the site has what leaves it",
+        ),
+        Withheld::Data => Some(
+            "the store keeps its data, but transfers, on its site (store set-role ID --site central transfer); the site has what leaves it",
+        ),
+    };
+    Ok(Done::ok(json!({ "store": id.as_str(), "site": site.0, "role": role.as_str(), "warning": warning })))
 }
 
 /// Lets a store keep all its data but transfers on its site (seed 001, the worked example's store F), or has it synced again.
@@ -116,7 +130,9 @@ pub(super) fn show_store(center: &Center, store: &str) -> Result<Done, CentralEr
     })?;
     let roles: Vec<Value> = roles
         .into_iter()
-        .map(|(site, name, role)| json!({ "site": site.0, "name": name, "role": role.as_str(), "may": may(role) }))
+        .map(|(site, name, role)| {
+            json!({ "site": site.0, "name": name, "role": role.as_str(), "may": may(role, site, withheld) })
+        })
         .collect();
     Ok(Done::ok(json!({
         "store": id.as_str(),
@@ -138,12 +154,17 @@ fn join_json(row: &VisibilityRow) -> Value {
 }
 
 /// What a role lets a site do, in words for people (seed 001, "Store sync types").
-fn may(role: Role) -> &'static str {
-    match role {
-        Role::Active => "edits its data",
-        Role::Collector => "has all of its data, to read and report on",
-        Role::Resting => "is to have all of its data once a store that is active there sees it",
-        Role::Transfer => "has its own record and what hangs on it, so that its stores may deal with it",
-        Role::None => "has nothing of it",
+fn may(role: Role, site: SiteId, withheld: Withheld) -> &'static str {
+    match (role, withheld) {
+        (Role::Active, _) => "edits its data",
+        (Role::Collector, Withheld::Nothing) => "has all of its data, to read and report on",
+        (Role::Collector, _) => "has what leaves the store's site, to read and report on: part of its data stays there",
+        (Role::Resting, Withheld::Nothing) => "is to have all of its data once a store that is active there sees it",
+        (Role::Resting, _) => "is to have what leaves the store's site once a store that is active there sees it",
+        (Role::Transfer, _) if site == SiteId::CENTRAL => {
+            "has its transfers and what it had before: its other data stays on its site"
+        }
+        (Role::Transfer, _) => "has its own record and what hangs on it, so that its stores may deal with it",
+        (Role::None, _) => "has nothing of it",
     }
 }
