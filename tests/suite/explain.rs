@@ -116,3 +116,41 @@ fn a_collector_of_a_store_that_keeps_data_on_its_site_is_not_said_to_have_all_of
     told(&central, &["store", "set-role", "D", "--site", "central", "collector"]);
     assert!(central.json(&["store", "set-role", "D", "--site", "warehouse", "default"])["warning"].is_null());
 }
+
+#[test]
+fn a_list_of_an_unknown_store_or_name_is_refused_and_not_empty() {
+    let central = clinic_and_warehouse();
+    for (arguments, code) in [
+        (&["records", "item_line", "--store", "nowhere"][..], "unknown_store"),
+        (&["visibility", "list", "--store", "nowhere"], "unknown_store"),
+        (&["visibility", "list", "--name", "nobody"], "unknown_record"),
+    ] {
+        let refused = central.run(arguments, "");
+        let words = String::from_utf8(refused.stderr).unwrap();
+        assert!(refused.status.code() == Some(5) && words.contains(code), "{arguments:?}: {words}");
+    }
+    for arguments in [&["records", "item_line", "--store", "C"][..], &["visibility", "list", "--name", "name-C"]] {
+        told(&central, arguments);
+    }
+    // A join may come before the name and the store that it joins.
+    central.import(&edit("name_store_join", "put", "J", &json!({"name_ID": "later", "store_ID": "unbuilt"})));
+    for arguments in [&["visibility", "list", "--store", "unbuilt"][..], &["visibility", "list", "--name", "later"]] {
+        assert!(told(&central, arguments).contains("later"));
+    }
+}
+
+#[test]
+fn a_list_of_a_transfer_stores_records_notes_that_the_others_stay_on_its_site() {
+    let central = clinic_and_warehouse();
+    let list = ["records", "item_line", "--store", "D"];
+    let notes = |central: &Central| String::from_utf8(central.run(&list, "").stderr).unwrap();
+    assert_eq!(notes(&central), "");
+    assert!(central.json(&list)["note"].is_null());
+
+    told(&central, &["store", "set-role", "D", "--site", "central", "transfer"]);
+
+    let note = "store D is a transfer store here: central has its transfers and what it had before, and its other data stays on its site";
+    assert_eq!(notes(&central), format!("note: {note}\n"));
+    assert_eq!(central.json(&list)["note"], note);
+    assert!(central.json(&["records", "item_line"]).get("note").is_none());
+}

@@ -1,6 +1,6 @@
 //! `visibility` and the roles of stores: who sees whom, and what a store is on which site.
 
-use domain::store::STORE_TABLE;
+use domain::store::{NAME_TABLE, STORE_TABLE};
 use domain::withholding::Withheld;
 use protocol::ids::{RecordId, SiteId};
 use serde_json::{Value, json};
@@ -9,7 +9,7 @@ use super::request::{Done, LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX, VisibilityToList,
 use super::sites::{find, record_id};
 use crate::center::Center;
 use crate::error::{CentralError, Exit};
-use crate::store::{Role, StoreError, VisibilityRow};
+use crate::store::{Reading, Role, StoreError, VisibilityRow};
 
 /// Makes a name visible in a store, or takes that back.
 pub(super) fn set(center: &Center, name: &str, store: &str, is_visible: bool) -> Result<Done, CentralError> {
@@ -26,7 +26,22 @@ pub(super) fn list(center: &Center, which: &VisibilityToList) -> Result<Done, Ce
     check_limit(limit, "id")?;
     let id = |text: &Option<String>| text.as_deref().map(record_id).transpose();
     let (name, store, after) = (id(&which.name)?, id(&which.store)?, id(&which.after)?);
-    let joins = center.read(move |reading| reading.joins(name.as_ref(), store.as_ref(), after.as_ref(), limit))?;
+    let joins = center.read(move |reading| {
+        reading.at_once(|reading| {
+            // A join may come before what it joins.
+            if let Some(store) = &store
+                && reading.joins(None, Some(store), None, 1)?.is_empty()
+            {
+                check_store(reading, store)?;
+            }
+            if let Some(name) = &name
+                && reading.joins(Some(name), None, None, 1)?.is_empty()
+            {
+                check_name(reading, name)?;
+            }
+            reading.joins(name.as_ref(), store.as_ref(), after.as_ref(), limit)
+        })
+    })?;
     let next = joins.last().filter(|_| joins.len() == limit as usize).map(|last| last.id.to_string());
     Ok(Done::ok(json!({ "joins": joins.iter().map(join_json).collect::<Vec<_>>(), "next": next })))
 }
@@ -116,8 +131,7 @@ pub(super) fn show_store(center: &Center, store: &str) -> Result<Done, CentralEr
     let (roles, name, sees, seen_in, withheld) = center.read(move |reading| {
         reading.at_once(|reading| {
             if reading.record(STORE_TABLE, &asked)?.is_none_or(|record| record.data.is_none()) {
-                let what = format!("there is no store {asked} at central");
-                return Err(StoreError::refused("unknown_store", &what));
+                return Err(unknown_store(&asked));
             }
             let name = reading.name_of_store(&asked)?;
             let sees = reading.joins(None, Some(&asked), None, LIST_LIMIT_MAX)?;
@@ -142,6 +156,23 @@ pub(super) fn show_store(center: &Center, store: &str) -> Result<Done, CentralEr
         "sees": sees.iter().map(join_json).collect::<Vec<_>>(),
         "seen_in": seen_in.iter().map(join_json).collect::<Vec<_>>(),
     })))
+}
+
+/// That a store is at central, or was.
+pub(super) fn check_store(reading: &mut Reading<'_>, store: &RecordId) -> Result<(), StoreError> {
+    if reading.record(STORE_TABLE, store)?.is_none() { Err(unknown_store(store)) } else { Ok(()) }
+}
+
+fn unknown_store(store: &RecordId) -> StoreError {
+    StoreError::refused("unknown_store", &format!("there is no store {store} at central"))
+}
+
+/// The same of a name.
+fn check_name(reading: &mut Reading<'_>, name: &RecordId) -> Result<(), StoreError> {
+    if reading.record(NAME_TABLE, name)?.is_some() {
+        return Ok(());
+    }
+    Err(StoreError::refused("unknown_record", &format!("there is no name {name} at central")))
 }
 
 fn join_json(row: &VisibilityRow) -> Value {
