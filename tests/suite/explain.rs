@@ -154,3 +154,52 @@ fn a_list_of_a_transfer_stores_records_notes_that_the_others_stay_on_its_site() 
     assert_eq!(central.json(&list)["note"], note);
     assert!(central.json(&["records", "item_line"]).get("note").is_none());
 }
+
+#[test]
+fn stores_are_listed_with_the_name_that_is_theirs() {
+    let central = clinic_and_warehouse();
+    central.import(&edit("store", "patch", "W", &json!({"name": "its own"})));
+    central.import(&edit("store", "put", "Z", &json!({"code": "Z"})));
+
+    let stores = central.json(&["store", "list"])["stores"].clone();
+
+    let names: Vec<_> = stores.as_array().unwrap().iter().map(|store| (&store["id"], &store["name"])).collect();
+    let expected = [
+        (&json!("C"), &json!("the C")),
+        (&json!("Z"), &Value::Null),
+        (&json!("D"), &json!("the D")),
+        (&json!("W"), &json!("its own")),
+    ];
+    assert_eq!(names, expected);
+}
+
+#[test]
+fn visibility_is_listed_by_name_and_store_in_pages_and_says_what_is_known_of_who_made_it() {
+    let central = clinic_and_warehouse();
+    for (id, name, store) in [("1", "name-W", "D"), ("2", "name-D", "C"), ("3", "name-W", "C"), ("4", "a", "W")] {
+        central.import(&edit("name_store_join", "put", id, &json!({"name_ID": name, "store_ID": store})));
+    }
+    let pair = |join: &Value| format!("{} {}", join["name"].as_str().unwrap(), join["store"].as_str().unwrap());
+    let expected = ["a W", "name-C D", "name-C W", "name-D C", "name-D W", "name-W C", "name-W D"];
+
+    let all = central.json(&["visibility", "list"])["joins"].clone();
+    assert_eq!(all.as_array().unwrap().iter().map(pair).collect::<Vec<_>>(), expected);
+    assert_eq!((&all[0]["made_by"], &all[1]["made_by"]), (&json!("hand_or_site"), &json!("central")));
+    let text = told(&central, &["visibility", "list"]);
+    assert!(text.lines().nth(1).unwrap().contains("by hand or a site") && text.contains("  central  "), "{text}");
+
+    let mut pages: Vec<String> = Vec::new();
+    let mut page = central.json(&["visibility", "list", "--limit", "2"]);
+    loop {
+        pages.extend(page["joins"].as_array().unwrap().iter().map(pair));
+        let Some(next) = page["next"].as_str().map(str::to_owned) else { break };
+        page = central.json(&["visibility", "list", "--limit", "2", "--after", &next]);
+    }
+    assert_eq!(pages, expected);
+    let of_store = central.json(&["visibility", "list", "--store", "C"])["joins"].clone();
+    assert_eq!(of_store.as_array().unwrap().iter().map(pair).collect::<Vec<_>>(), ["name-D C", "name-W C"]);
+    let gone = central.run(&["visibility", "list", "--after", "nothing"], "");
+    assert!(
+        gone.status.code() == Some(5) && String::from_utf8(gone.stderr).unwrap().contains("list from the beginning")
+    );
+}

@@ -180,7 +180,8 @@ fn join_json(row: &VisibilityRow) -> Value {
         "id": row.id.as_str(),
         "name": row.join.name.as_str(),
         "store": row.join.store.as_str(),
-        "made_by": if row.is_made { "central" } else { "hand" },
+        // Who wrote the others is not kept: an operator, an import, or a site of its own patients.
+        "made_by": if row.is_made { "central" } else { "hand_or_site" },
     })
 }
 
