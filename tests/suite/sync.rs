@@ -414,7 +414,7 @@ fn explain_says_what_a_store_is_on_which_site_why_and_what_is_still_to_come_ther
         "somebody asked for it (store set-role), and store {other}, which is active here, sees it (visibility)"
     );
     assert!(text.contains("it was given to this site (store add)") && text.contains(&asked), "{text}");
-    assert!(text.contains("1 row\n"), "{text}");
+    assert!(text.contains("  1 row  "), "{text}");
     south.settle();
     south.settle();
     assert_eq!(central.json(&["explain", store])["roles"][2]["rows_waiting"], 0);

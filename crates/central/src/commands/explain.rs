@@ -225,9 +225,9 @@ pub(super) fn store(value: &Value) -> String {
             Some(rows) => count(rows, "row", "rows"),
             None => "-".to_owned(),
         };
-        vec![role["site"].to_string(), plain(&role["name"]), plain(&role["role"]), plain(&role["why"]), waits]
+        vec![role["site"].to_string(), plain(&role["name"]), plain(&role["role"]), waits, plain(&role["why"])]
     });
-    text = text + "\n" + &table(&["SITE", "", "ROLE", "WHY", "STILL TO COME"], rows);
+    text = text + "\n" + &table(&["SITE", "", "ROLE", "STILL TO COME", "WHY"], rows);
     if let Some(more) = value["roles_not_named"].as_u64().filter(|more| *more > 0) {
         let sites = count(more, "more site", "more sites");
         text = text + "and " + &sites + ": `store show " + &plain(&value["store"]) + "`\n";
