@@ -28,6 +28,8 @@ mod doctor;
 mod encryption;
 #[path = "suite/examine.rs"]
 mod examine;
+#[path = "suite/explain.rs"]
+mod explain;
 #[path = "suite/forgotten_store.rs"]
 mod forgotten_store;
 #[path = "suite/full_disk.rs"]

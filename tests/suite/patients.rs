@@ -76,6 +76,8 @@ fn a_patient_made_offline_is_shared_by_visibility_and_edited_by_its_own_site_alo
         "type           patient\n".to_owned(),
         format!("store          {home}, which site 2 north holds under number 1\n"),
         "the home store's site receives it, and sites with a store, active or collector, in which patient P is visible, or one that was merged with it; ".to_owned(),
+        format!("received by    site 2 north: store {home} is the home store\n"),
+        format!("               site 3 south: store {other} sees it (visibility)\n"),
     ] {
         assert!(explained.contains(&line), "{line:?} is not in {explained}");
     }
@@ -196,6 +198,7 @@ fn a_prescriber_is_known_where_it_has_prescribed_and_edited_at_home() {
             .contains("or with a dispensary in which it has prescribed; the same of those that were merged with it; "),
         "{explained}"
     );
+    assert!(explained.contains(&format!("site 3 south: it has prescribed in store {other}\n")), "{explained}");
     let (exit, code) =
         south.fails(&["record", "--file", "-"], &edit("clinician", "patch", "C", &json!({"last_name": "Mine"})));
     assert_eq!((exit, code.as_str()), (5, "not_home_site"));

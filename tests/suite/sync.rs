@@ -363,6 +363,9 @@ fn explain_says_who_may_write_a_record_who_receives_it_and_who_has_not_read_it()
         text.contains("every site receives it; not known to have read it, as of their last requests: 1 of 2: 3 south"),
         "{text}"
     );
+    assert!(text.contains("received by    site 2 north, site 3 south\n"), "{text}");
+    let receivers = &unit["lanes"][0]["receivers"];
+    assert_eq!((&receivers[0]["has_read"], &receivers[1]["has_read"]), (&json!(true), &json!(false)), "{unit}");
     south.settle();
     south.settle();
     assert_eq!(central.json(&["explain", "unit", "U"])["lanes"][0]["sites_behind"], 0);
@@ -373,7 +376,7 @@ fn explain_says_who_may_write_a_record_who_receives_it_and_who_has_not_read_it()
     north.settle();
     let text = success(&central.run(&["explain", "item_line", "L"], ""));
     assert!(text.contains("item_line L: deleted at position "), "{text}");
-    let local = success(&central.run(&["explain", "user", "U1"], ""));
+    let local = success(&central.run(&["explain", "adverse_drug_reaction", "R1"], ""));
     assert!(local.contains("goes to        nobody"), "{local}");
     for (table, id) in [("unit", "nobody"), ("nowhere", "U")] {
         assert_eq!(central.run(&["explain", table, id], "").status.code(), Some(5));
@@ -407,7 +410,11 @@ fn explain_says_what_a_store_is_on_which_site_why_and_what_is_still_to_come_ther
     assert_eq!([found(0), found(1), found(2)], [("collector", None), ("active", Some(0)), ("collector", Some(1))]);
     let text = success(&central.run(&["explain", store], ""));
     assert!(text.contains("written by site 2 north alone, under number 1"), "{text}");
-    assert!(text.contains("as somebody asked (store set-role)") && text.contains("1 row\n"), "{text}");
+    let asked = format!(
+        "somebody asked for it (store set-role), and store {other}, which is active here, sees it (visibility)"
+    );
+    assert!(text.contains("it was given to this site (store add)") && text.contains(&asked), "{text}");
+    assert!(text.contains("  1 row  "), "{text}");
     south.settle();
     south.settle();
     assert_eq!(central.json(&["explain", store])["roles"][2]["rows_waiting"], 0);

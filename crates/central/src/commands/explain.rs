@@ -48,6 +48,7 @@ pub(super) fn record(value: &Value) -> String {
     }
     for lane in items(value, "lanes") {
         text += &fact("lane", &lane_standing(lane));
+        text += &receivers(lane);
     }
     let (waits, refused) = (
         ("waits for a header", "wait for a header"),
@@ -117,6 +118,51 @@ fn lane_standing(lane: &Value) -> String {
     format!("{}, position {}{end}: {}; {readers}", plain(&lane["scope"]), lane["position"], plain(&lane["why"]))
 }
 
+/// Who receives a record out of a lane: site by site where each has reasons of its own.
+fn receivers(lane: &Value) -> String {
+    let sites = items(lane, "receivers");
+    let more = lane["receivers_not_named"].as_u64().filter(|more| *more > 0).map(|more| format!("and {more} more"));
+    let site = |site: &Value| format!("site {} {}", site["site"], plain(&site["name"]));
+    let lines: Vec<String> = if sites.iter().all(|site| items(site, "by").is_empty()) {
+        let named = sites.iter().map(site).collect::<Vec<_>>().join(", ");
+        let named = more.map_or_else(|| named.clone(), |more| format!("{named} {more}"));
+        if named.is_empty() { Vec::new() } else { vec![named] }
+    } else {
+        sites.iter().map(|each| format!("{}: {}", site(each), sights(each))).chain(more).collect()
+    };
+    let heads = std::iter::once("received by").chain(std::iter::repeat(""));
+    lines.iter().zip(heads).map(|(line, head)| fact(head, line)).collect()
+}
+
+/// Why a site sees something.
+fn sights(of: &Value) -> String {
+    let mut reasons: Vec<String> = items(of, "by").iter().map(sight).collect();
+    if of["has_more"] == true {
+        reasons.push("and more".to_owned());
+    }
+    reasons.join(", ")
+}
+
+fn sight(sight: &Value) -> String {
+    let merged = sight["merged"].as_str().map(|_| format!("{}, merged with it", plain(&sight["merged"])));
+    let is_collector = sight["is_collector"] == true;
+    let store = format!("{}store {}", if is_collector { "collector of " } else { "" }, plain(&sight["store"]));
+    let of_merged = merged.as_ref().map(|merged| format!(" of {merged}")).unwrap_or_default();
+    match sight["reason"].as_str() {
+        Some("primary") => "is the primary".to_owned(),
+        Some("maker") => "made it".to_owned(),
+        Some("itself") if is_collector => store,
+        Some("itself") => format!("{store} is active there"),
+        Some("home_store") => format!("{store} is the home store{of_merged}"),
+        Some("own_name") => format!("{store} has this name"),
+        Some("prescribed") => format!("{} has prescribed in {store}", merged.as_deref().unwrap_or("it")),
+        _ => {
+            let of_name = sight["of_name"].as_str().map(|_| format!(" of name {}", plain(&sight["of_name"])));
+            format!("{store} sees it (visibility{})", of_name.unwrap_or(of_merged))
+        }
+    }
+}
+
 /// What is not part of the records, if there is any: how many entries, and the first of them. The words are for one, and for more.
 fn kept(value: &Value, waits: (&str, &str), refused: (&str, &str)) -> Vec<(String, Vec<String>)> {
     let lists = [("entries_waiting", "waiting", waits), ("entries_set_aside", "refused", refused)];
@@ -140,12 +186,16 @@ fn kept_entry(entry: &Value) -> String {
 /// Who may write a store's data, who receives it and why, and what waits for whom.
 pub(super) fn store(value: &Value) -> String {
     let (store, site, ownership) = (plain(&value["store"]), &value["holder"]["site"], &value["holder"]["ownership"]);
+    let is_here = value["is_here"] == true;
     let holder = match site.as_u64() {
-        Some(1) | None => "central, which no site was given it by".to_owned(),
+        Some(1) | None if !is_here => "nobody: the store is deleted".to_owned(),
+        Some(1) | None => "central: no site holds it".to_owned(),
         Some(_) => format!("site {site} {} alone, under number {ownership}", plain(&value["holder"]["name"])),
     };
-    let mut text = fact("store", &store) + &fact("its data", &format!("written by {holder}"));
-    text += &fact("its record", "written by central, with its preferences and what is visible in it");
+    let deleted = if is_here { "" } else { ", which was deleted" };
+    let mut text = fact("store", &(store + deleted)) + &fact("its data", &format!("written by {holder}"));
+    let record = if is_here { "written by central, with its preferences and what is visible in it" } else { "deleted" };
+    text += &fact("its record", record);
     text += &fact(
         "stays there",
         match value["withholds"].as_str() {
@@ -175,12 +225,19 @@ pub(super) fn store(value: &Value) -> String {
             Some(rows) => count(rows, "row", "rows"),
             None => "-".to_owned(),
         };
-        vec![role["site"].to_string(), plain(&role["name"]), plain(&role["role"]), plain(&role["why"]), waits]
+        vec![role["site"].to_string(), plain(&role["name"]), plain(&role["role"]), waits, plain(&role["why"])]
     });
-    text = text + "\n" + &table(&["SITE", "", "ROLE", "WHY", "STILL TO COME"], rows);
+    text = text + "\n" + &table(&["SITE", "", "ROLE", "STILL TO COME", "WHY"], rows);
+    if let Some(more) = value["roles_not_named"].as_u64().filter(|more| *more > 0) {
+        let sites = count(more, "more site", "more sites");
+        text = text + "and " + &sites + ": `store show " + &plain(&value["store"]) + "`\n";
+    }
     let (waits, refused) = (
-        ("entry of its site waits for a header", "entries of its site wait for a header"),
-        ("entry of its site was refused", "entries of its site were refused"),
+        (
+            "entry of its site, of whichever store, waits for a header",
+            "entries of its site, of whichever store, wait for a header",
+        ),
+        ("entry of its site for this store was refused", "entries of its site for this store were refused"),
     );
     for (amount, entries) in kept(value, waits, refused) {
         text = text + "\n" + &amount + "\n";
@@ -188,5 +245,44 @@ pub(super) fn store(value: &Value) -> String {
             text = text + "  " + &entry + "\n";
         }
     }
+    if value["has_more_set_aside"] == true {
+        let list = format!("`set-aside list {site}`\n");
+        text = text + "\nits site has more refused entries than were looked at: " + &list;
+    }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn who_receives_a_record_is_named_with_the_stores_by_which_each_site_sees_it() {
+        let by = json!([
+            { "reason": "primary" },
+            { "reason": "home_store", "store": "A", "is_collector": false, "merged": "N2" },
+            { "reason": "own_name", "store": "B", "is_collector": false },
+            { "reason": "visibility", "store": "X", "is_collector": true },
+            { "reason": "prescribed", "store": "D", "is_collector": false },
+        ]);
+        let west = json!({ "site": 4, "name": "west", "by": by, "has_more": true });
+        let lane = json!({ "receivers": [west], "receivers_not_named": 3 });
+
+        let text = receivers(&lane);
+
+        let reasons = "is the primary, store A is the home store of N2, merged with it, store B has this name, \
+            collector of store X sees it (visibility), it has prescribed in store D, and more";
+        assert_eq!(text, format!("received by    site 4 west: {reasons}\n{:15}and 3 more\n", ""));
+    }
+
+    #[test]
+    fn sites_that_receive_a_record_without_a_reason_of_their_own_stand_in_one_line() {
+        let site = |id: u64| json!({ "site": id, "name": "n", "by": [] });
+        let lane = json!({ "receivers": [site(2), site(3)], "receivers_not_named": 1 });
+
+        assert_eq!(receivers(&lane), "received by    site 2 n, site 3 n and 1 more\n");
+        assert_eq!(receivers(&json!({ "receivers": [], "receivers_not_named": 0 })), "");
+    }
 }

@@ -359,7 +359,7 @@ enum VisibilityCommand {
         /// Only in this store.
         #[arg(long)]
         store: Option<String>,
-        /// Only those behind the one with this id.
+        /// Only those behind the one with this id, which has to count still.
         #[arg(long, value_name = "ID")]
         after: Option<String>,
         /// How many.

@@ -132,7 +132,14 @@ pub(super) fn done(request: &Request, done: &Done, form: Form, output: &mut dyn 
         }
         (Request::Status, false) => status(value),
     };
-    put(output, &text)
+    put(output, &text)?;
+    // Beside the list, which goes on to programs.
+    if matches!(request, Request::Records(_)) && form != Form::Json && value["note"].is_string() {
+        let line = format!("note: {}\n", plain(&value["note"]));
+        // A note that cannot be shown is no reason to fail.
+        let _ = std::io::stderr().write_all(line.as_bytes());
+    }
+    Ok(())
 }
 
 /// What somebody should know who did this, as a line of its own.

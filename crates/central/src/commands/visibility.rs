@@ -28,7 +28,10 @@ pub(super) fn resync(value: &Value) -> String {
 
 /// Joins, one a line.
 pub(super) fn joins(value: &Value) -> String {
-    let rows = items(value, "joins").iter().map(|join| columns(join, &["name", "store", "made_by", "id"]));
+    let rows = items(value, "joins").iter().map(|join| {
+        let made_by = if join["made_by"] == "central" { "central" } else { "by hand or a site" };
+        vec![plain(&join["name"]), plain(&join["store"]), made_by.to_owned(), plain(&join["id"])]
+    });
     let more = if value["next"].is_null() { "" } else { "there are more: give --after the last ID\n" };
     table(&["NAME", "VISIBLE IN STORE", "MADE BY", "ID"], rows) + more
 }

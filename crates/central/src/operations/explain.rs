@@ -8,7 +8,7 @@ use domain::merge::Alias;
 use domain::procurement::Purchaser;
 use domain::scope::Scope;
 use domain::store::NAME_TABLE;
-use domain::visibility::VisibleKey;
+use domain::visibility::{PRESCRIBER_TABLE, VisibleKey};
 use protocol::ids::{OwnershipNumber, SiteId};
 use serde_json::{Value, json};
 
@@ -20,7 +20,8 @@ use super::sites::record_id;
 use crate::center::Center;
 use crate::error::CentralError;
 use crate::store::{
-    Explained, HomeKind, KeptEntries, KeptEntry, LaneStanding, MergedRecord, MessageEnd, MessageStanding, Role,
+    Explained, HomeKind, HomeStanding, KeptEntries, KeptEntry, LaneStanding, MergedRecord, MessageEnd, MessageStanding,
+    Receiver, Sight, SightReason,
 };
 
 pub(super) fn explain(center: &Center, table: &str, id: &str) -> Result<Done, CentralError> {
@@ -52,19 +53,16 @@ pub(super) fn explain(center: &Center, table: &str, id: &str) -> Result<Done, Ce
         "table": known.name(),
         "id": id,
         "type": data_type.as_str(),
-        "written_by": match explained.purchaser {
-            Some(purchaser) => ordered_by(purchaser, &mirror),
-            None => match maker(&explained) {
-                Some(site) => format!("{}, {}", data_type.written_by(), site_words(site, &names)),
-                None => written_by(known, data_type, known.stays_with_central() && !explained.is_of_patient, &mirror),
-            },
-        },
-        "goes_to": data_type.goes_to(),
+        "written_by": writer(known, data_type, &explained, &names, &mirror),
+        "goes_to": if is_of_prescriber(known, &explained) { PRESCRIBER_GOES_TO } else { data_type.goes_to() },
         "is_supported": is_supported,
         "is_here": data.is_some(),
         "was_deleted": explained.record.is_some() && data.is_none(),
         "position": explained.record.as_ref().map(|record| record.position.0),
         "store": explained.record.as_ref().and_then(|record| record.store.as_ref()).map(ToString::to_string),
+        "home": explained.home.as_ref().map(|home| json!({
+            "store": home.store.as_str(), "site": home.site.0, "has_dispensary": home.has_dispensary,
+        })),
         "holder": explained.holder.map(|holder| holder_json(holder, &names)),
         "message": explained.message.as_ref().map(|message| message_json(message, &names)),
         "merged": explained.merged.as_ref().map(merged_json),
@@ -75,62 +73,7 @@ pub(super) fn explain(center: &Center, table: &str, id: &str) -> Result<Done, Ce
     Ok(Done::ok(told))
 }
 
-/// Who may write a store's data, what the store is on which site and why, and what waits for whom.
-pub(super) fn explain_store(center: &Center, store: &str) -> Result<Done, CentralError> {
-    let id = record_id(store)?;
-    let asked = id.clone();
-    let (explained, names) = center.read(move |reading| {
-        reading.at_once(|reading| {
-            let explained = reading.explain_store(&asked)?;
-            let names = reading.site(explained.holder.0)?.map(|site| (site.id, site.name));
-            Ok::<_, crate::store::StoreError>((explained, names.into_iter().collect::<BTreeMap<_, _>>()))
-        })
-    })?;
-    let Some(is_here) = explained.is_here else {
-        let message = format!("there is no store {store:?} at central, and none was ever there");
-        let advice =
-            "For a record give its table first: explain TABLE ID. Ids are spelled exactly as they were recorded.";
-        return Err(CentralError::refused("unknown_store", message, advice));
-    };
-    let roles = explained.roles.iter().map(|standing| {
-        json!({
-            "site": standing.site.0,
-            "name": standing.name,
-            "role": standing.role.as_str(),
-            "why": why(standing.site, standing.role),
-            "rows_waiting": standing.rows_waiting,
-        })
-    });
-    let mut told = json!({
-        "store": id.as_str(),
-        "is_here": is_here,
-        "holder": holder_json(explained.holder, &names),
-        "roles": roles.collect::<Vec<_>>(),
-        "withholds": explained.withheld.as_str(),
-        "procurement": {
-            "is_centralised": explained.procurement.is_centralised,
-            "is_kept_local": explained.procurement.is_kept_local,
-            "has_supervisor_mode": explained.procurement.has_supervisor_mode,
-            "changes": explained.procurement.changes,
-        },
-    });
-    add_kept(&mut told, &explained.kept);
-    Ok(Done::ok(told))
-}
-
-/// By which rule a store is what it is on a site (seed 001, "Store setup").
-fn why(site: SiteId, role: Role) -> &'static str {
-    match role {
-        Role::Transfer if site == SiteId::CENTRAL => "its data stays on its site (store set-role)",
-        Role::Active => "it was given to this site (store add), or never left central",
-        Role::Collector => "central collects every store; other sites as somebody asked (store set-role)",
-        Role::Resting => "asked for (store set-role), and no store that is active here sees it",
-        Role::Transfer => "a store that is active here sees it (visibility), or the site is the primary",
-        Role::None => "no store that is active here sees it",
-    }
-}
-
-fn add_kept(told: &mut Value, kept: &KeptEntries) {
+pub(super) fn add_kept(told: &mut Value, kept: &KeptEntries) {
     told["entries_waiting"] = kept.entries_waiting.into();
     told["entries_set_aside"] = kept.entries_set_aside.into();
     told["waiting"] = kept.waiting.iter().map(kept_json).collect();
@@ -147,6 +90,44 @@ fn kept_json(entry: &KeptEntry) -> Value {
         "code": entry.refused.as_ref().map(|(code, _)| code),
         "reason": entry.refused.as_ref().map(|(_, reason)| reason),
     })
+}
+
+/// Who receives prescribers, for people: they have the type of patients, and other rules.
+const PRESCRIBER_GOES_TO: &str = "central, the home store's site, the sites where the prescriber is visible and those where it has prescribed in a dispensary";
+
+fn is_of_prescriber(table: &Table, explained: &Explained) -> bool {
+    let is_key = |lane: &LaneStanding| matches!(lane.visible_key, Some(VisibleKey::Prescriber(_)));
+    table.name() == PRESCRIBER_TABLE || explained.lanes.iter().any(is_key)
+}
+
+/// Who may write the record that is explained, for people.
+fn writer(
+    table: &Table,
+    data_type: DataType,
+    explained: &Explained,
+    names: &BTreeMap<SiteId, String>,
+    mirror: &Value,
+) -> String {
+    match (&explained.home, explained.purchaser, maker(explained)) {
+        (Some(HomeStanding { store, site, has_dispensary: false }), ..) => format!(
+            "nobody: the home store {store} is active on {}, where no dispensary is active; central makes a store one (store_mode)",
+            if *site == SiteId::CENTRAL { "central".to_owned() } else { site_words(*site, names) }
+        ),
+        (None, ..) if is_homeless(table, data_type, explained) => format!(
+            "central, until {}{} set-home-store gives it a home store",
+            if table.name() == PRESCRIBER_TABLE { "" } else { "the first prescription or " },
+            if table.name() == PRESCRIBER_TABLE { "prescriber" } else { "patient" },
+        ),
+        (_, Some(purchaser), _) => ordered_by(purchaser, mirror),
+        (_, None, Some(site)) => format!("{}, {}", data_type.written_by(), site_words(site, names)),
+        (_, None, None) => written_by(table, data_type, table.stays_with_central() && !explained.is_of_patient, mirror),
+    }
+}
+
+/// Whether it is a patient or prescriber that is here without a home store.
+fn is_homeless(table: &Table, data_type: DataType, explained: &Explained) -> bool {
+    let is_here = explained.record.as_ref().is_some_and(|record| record.store.is_none() && record.data.is_some());
+    data_type == DataType::Patient && table.has_home_stores() && is_here
 }
 
 /// Who may write a record, for people.
@@ -220,7 +201,7 @@ fn holders(explained: &Explained) -> impl Iterator<Item = SiteId> {
     explained.holder.into_iter().chain(message).map(|(site, _)| site)
 }
 
-fn holder_json((site, ownership): (SiteId, OwnershipNumber), names: &BTreeMap<SiteId, String>) -> Value {
+pub(super) fn holder_json((site, ownership): (SiteId, OwnershipNumber), names: &BTreeMap<SiteId, String>) -> Value {
     json!({ "site": site.0, "name": names.get(&site), "ownership": ownership.0 })
 }
 
@@ -276,5 +257,39 @@ fn lane_json(lane: &LaneStanding, data_type: DataType) -> Value {
         "sites": (!matches!(lane.scope, Scope::Gained(_))).then_some(lane.sites),
         "sites_behind": lane.sites_behind,
         "behind": lane.behind.iter().map(|(site, name)| json!({ "site": site.0, "name": name })).collect::<Vec<_>>(),
+        "receivers": lane.receivers.iter().map(|receiver| receiver_json(receiver, lane)).collect::<Vec<_>>(),
+        "receivers_not_named": lane.sites.saturating_sub(lane.receivers.len() as u64),
     })
+}
+
+/// A site that receives a record, and why.
+fn receiver_json(receiver: &Receiver, lane: &LaneStanding) -> Value {
+    json!({
+        "site": receiver.site.0,
+        "name": receiver.name,
+        "has_read": receiver.has_read,
+        "by": receiver.sights.iter().map(|sight| sight_json(sight, lane.visible_key.as_ref())).collect::<Vec<_>>(),
+        "has_more": receiver.has_more_sights,
+    })
+}
+
+/// Why a site sees something, which `key` names.
+pub(super) fn sight_json(sight: &Sight, key: Option<&VisibleKey>) -> Value {
+    match sight {
+        Sight::Primary => json!({ "reason": "primary" }),
+        Sight::Maker => json!({ "reason": "maker" }),
+        Sight::Store { store, is_collector, reason, through } => {
+            let asked = match key {
+                Some(VisibleKey::Name(id) | VisibleKey::Prescriptions(id) | VisibleKey::Prescriber(id)) => Some(id),
+                _ => None,
+            };
+            json!({
+                "reason": reason.as_str(),
+                "store": store.as_str(),
+                "is_collector": is_collector,
+                "merged": asked.filter(|asked| *asked != through).map(|_| through.as_str()),
+                "of_name": (asked.is_none() && *reason == SightReason::Visibility).then_some(through.as_str()),
+            })
+        }
+    }
 }

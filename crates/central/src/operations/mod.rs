@@ -1,6 +1,7 @@
 //! The verbs, whoever asks: the same code serves the admin socket and a command that opens the folder itself.
 
 mod explain;
+mod explain_store;
 mod home_stores;
 mod import;
 mod merge;
@@ -65,7 +66,7 @@ pub fn perform(
         Request::Merge { table, from, into } => merge::merge(center, &table, &from, &into),
         Request::Records(which) => records::list(center, &which),
         Request::Explain { table, id: Some(id) } => explain::explain(center, &table, &id),
-        Request::Explain { table, id: None } => explain::explain_store(center, &table),
+        Request::Explain { table, id: None } => explain_store::explain_store(center, &table),
         Request::HealingEnd => status::end_healing(center),
         Request::Status => status::status(center),
         Request::Identity => status::identity(center),

@@ -2,11 +2,13 @@
 
 use domain::catalogue::{DataType, Table};
 use domain::merge::Merged;
+use domain::withholding::Withheld;
 use protocol::ids::RecordId;
 use serde_json::{Value, json};
 
 use super::request::{Done, LIST_LIMIT_MAX, RecordsToList, check_limit};
 use super::sites::record_id;
+use super::visibility::check_store;
 use crate::center::Center;
 use crate::error::CentralError;
 use crate::store::{Reading, RecordRow, StoreError};
@@ -22,6 +24,13 @@ pub(super) fn list(center: &Center, which: &RecordsToList) -> Result<Done, Centr
     let mut after = which.after.as_deref().map(record_id).transpose()?;
     let limit = which.limit;
     let merged = Merged::listed_if(which.merged);
+    let note = match store.clone() {
+        Some(store) => center.read(move |reading| {
+            check_store(reading, &store)?;
+            note_of(reading, &store)
+        })?,
+        None => None,
+    };
     let rows = center.read(move |reading| {
         let mut rows: Vec<RecordRow> = Vec::new();
         loop {
@@ -37,7 +46,24 @@ pub(super) fn list(center: &Center, which: &RecordsToList) -> Result<Done, Centr
     })?;
     // A full page may be the last one: then the next is empty.
     let next = rows.last().filter(|_| rows.len() == limit as usize).map(|(row, _)| &row.id);
-    Ok(Done::ok(records_json(&which.table, &rows, next)))
+    let mut listed = records_json(&which.table, &rows, next);
+    if which.store.is_some() {
+        listed["note"] = note.into();
+    }
+    Ok(Done::ok(listed))
+}
+
+/// What somebody has to know who takes the records of a store for all that there are.
+fn note_of(reading: &mut Reading<'_>, store: &RecordId) -> Result<Option<String>, StoreError> {
+    Ok(match reading.withheld(store)? {
+        Withheld::Nothing => None,
+        Withheld::Transactions => Some(format!(
+            "store {store} keeps its transactions, stock lines and stocktakes, but transfers, on its site; central has what it had before"
+        )),
+        Withheld::Data => Some(format!(
+            "store {store} is a transfer store here: central has its transfers and what it had before, and its other data stays on its site"
+        )),
+    })
 }
 
 /// The store that a record is of: the one beside it, or of central's data the one that it names.

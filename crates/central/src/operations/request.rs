@@ -240,7 +240,7 @@ pub struct VisibilityToList {
     /// Only in this store.
     #[serde(default)]
     pub store: Option<String>,
-    /// Only those whose record's id is behind this one.
+    /// Only those behind the one with this id, by name and store.
     #[serde(default)]
     pub after: Option<String>,
     /// How many, at most [`LIST_LIMIT_MAX`].

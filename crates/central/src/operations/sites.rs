@@ -1,5 +1,6 @@
 //! Sites and the stores that they hold.
 
+use domain::store::NAME_TABLE;
 use protocol::ids::{PublicKey, RecordId, SiteId};
 use serde_json::{Value, json};
 
@@ -129,25 +130,28 @@ pub(super) fn list_stores(center: &Center) -> Result<Done, CentralError> {
         reading.at_once(|reading| {
             let names: std::collections::BTreeMap<_, _> =
                 all(reading)?.into_iter().map(|site| (site.id, site.name)).collect();
-            let mut stores: Vec<StoreRow> = Vec::new();
+            let mut stores: Vec<(StoreRow, Value, Value)> = Vec::new();
             loop {
-                let page = reading.stores(stores.last().map(|store| &store.id), STORES_PAGE)?;
+                let page = reading.stores(stores.last().map(|(store, ..)| &store.id), STORES_PAGE)?;
                 let is_last = page.len() < STORES_PAGE as usize;
-                stores.extend(page);
+                for store in page {
+                    let record: Value = serde_json::from_str(&store.data).unwrap_or_default();
+                    let name = shown_name(reading, &store.id, &record)?;
+                    stores.push((store, record, name));
+                }
                 if is_last {
                     return Ok((stores, names));
                 }
             }
         })
     })?;
-    stores.sort_by(|left, right| (left.site, &left.id).cmp(&(right.site, &right.id)));
+    stores.sort_by(|(left, ..), (right, ..)| (left.site, &left.id).cmp(&(right.site, &right.id)));
     let stores: Vec<Value> = stores
         .iter()
-        .map(|store| {
-            let record: Value = serde_json::from_str(&store.data).unwrap_or_default();
+        .map(|(store, record, name)| {
             json!({
                 "id": store.id.as_str(),
-                "name": record.get("name"),
+                "name": name,
                 "code": record.get("code"),
                 "site": store.site.0,
                 "site_name": names.get(&store.site),
@@ -156,6 +160,17 @@ pub(super) fn list_stores(center: &Center) -> Result<Done, CentralError> {
         })
         .collect();
     Ok(Done::ok(json!({ "stores": stores })))
+}
+
+/// The name of a store for people: the one in its record, else that of the name which is its own; null without either.
+fn shown_name(reading: &mut Reading<'_>, store: &RecordId, record: &Value) -> Result<Value, StoreError> {
+    if let Some(name) = record.get("name").filter(|name| name.as_str().is_some_and(|name| !name.is_empty())) {
+        return Ok(name.clone());
+    }
+    let Some(name) = reading.name_of_store(store)? else { return Ok(Value::Null) };
+    let data = reading.record(NAME_TABLE, &name)?.and_then(|record| record.data);
+    let record: Value = data.and_then(|data| serde_json::from_str(&data).ok()).unwrap_or_default();
+    Ok(record.get("name").cloned().unwrap_or_default())
 }
 
 /// Every site, central first.

@@ -1,6 +1,7 @@
 //! `visibility` and the roles of stores: who sees whom, and what a store is on which site.
 
-use domain::store::STORE_TABLE;
+use domain::store::{NAME_TABLE, STORE_TABLE};
+use domain::withholding::Withheld;
 use protocol::ids::{RecordId, SiteId};
 use serde_json::{Value, json};
 
@@ -8,7 +9,7 @@ use super::request::{Done, LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX, VisibilityToList,
 use super::sites::{find, record_id};
 use crate::center::Center;
 use crate::error::{CentralError, Exit};
-use crate::store::{Role, StoreError, VisibilityRow};
+use crate::store::{Reading, Role, StoreError, VisibilityRow};
 
 /// Makes a name visible in a store, or takes that back.
 pub(super) fn set(center: &Center, name: &str, store: &str, is_visible: bool) -> Result<Done, CentralError> {
@@ -25,7 +26,22 @@ pub(super) fn list(center: &Center, which: &VisibilityToList) -> Result<Done, Ce
     check_limit(limit, "id")?;
     let id = |text: &Option<String>| text.as_deref().map(record_id).transpose();
     let (name, store, after) = (id(&which.name)?, id(&which.store)?, id(&which.after)?);
-    let joins = center.read(move |reading| reading.joins(name.as_ref(), store.as_ref(), after.as_ref(), limit))?;
+    let joins = center.read(move |reading| {
+        reading.at_once(|reading| {
+            // A join may come before what it joins.
+            if let Some(store) = &store
+                && reading.joins(None, Some(store), None, 1)?.is_empty()
+            {
+                check_store(reading, store)?;
+            }
+            if let Some(name) = &name
+                && reading.joins(Some(name), None, None, 1)?.is_empty()
+            {
+                check_name(reading, name)?;
+            }
+            reading.joins(name.as_ref(), store.as_ref(), after.as_ref(), limit)
+        })
+    })?;
     let next = joins.last().filter(|_| joins.len() == limit as usize).map(|last| last.id.to_string());
     Ok(Done::ok(json!({ "joins": joins.iter().map(join_json).collect::<Vec<_>>(), "next": next })))
 }
@@ -53,8 +69,21 @@ pub(super) fn set_role(center: &Center, store: &str, site: &str, role: &str) -> 
         batch.set_collector(&asked, site, is_collector)?;
         batch.role_of(&asked, site)
     })?;
+    let asked = id.clone();
+    let withheld = center.read(move |reading| reading.withheld(&asked))?;
     tracing::info!(store = id.as_str(), site = site.0, role = role.as_str(), "the role of a store was set");
-    Ok(Done::ok(json!({ "store": id.as_str(), "site": site.0, "role": role.as_str() })))
+    let warning = match withheld {
+        Withheld::Nothing => None,
+        _ if role != Role::Collector => None,
+        Withheld::Transactions => Some(
+            "the store keeps its transactions, stock lines and stocktakes, but transfers, on its site (preference include-transactions); \
+             the site has what leaves it",
+        ),
+        Withheld::Data => Some(
+            "the store keeps its data, but transfers, on its site (store set-role ID --site central transfer); the site has what leaves it",
+        ),
+    };
+    Ok(Done::ok(json!({ "store": id.as_str(), "site": site.0, "role": role.as_str(), "warning": warning })))
 }
 
 /// Lets a store keep all its data but transfers on its site (seed 001, the worked example's store F), or has it synced again.
@@ -102,8 +131,7 @@ pub(super) fn show_store(center: &Center, store: &str) -> Result<Done, CentralEr
     let (roles, name, sees, seen_in, withheld) = center.read(move |reading| {
         reading.at_once(|reading| {
             if reading.record(STORE_TABLE, &asked)?.is_none_or(|record| record.data.is_none()) {
-                let what = format!("there is no store {asked} at central");
-                return Err(StoreError::refused("unknown_store", &what));
+                return Err(unknown_store(&asked));
             }
             let name = reading.name_of_store(&asked)?;
             let sees = reading.joins(None, Some(&asked), None, LIST_LIMIT_MAX)?;
@@ -116,7 +144,9 @@ pub(super) fn show_store(center: &Center, store: &str) -> Result<Done, CentralEr
     })?;
     let roles: Vec<Value> = roles
         .into_iter()
-        .map(|(site, name, role)| json!({ "site": site.0, "name": name, "role": role.as_str(), "may": may(role) }))
+        .map(|(site, name, role)| {
+            json!({ "site": site.0, "name": name, "role": role.as_str(), "may": may(role, site, withheld) })
+        })
         .collect();
     Ok(Done::ok(json!({
         "store": id.as_str(),
@@ -128,22 +158,45 @@ pub(super) fn show_store(center: &Center, store: &str) -> Result<Done, CentralEr
     })))
 }
 
+/// That a store is at central, or was.
+pub(super) fn check_store(reading: &mut Reading<'_>, store: &RecordId) -> Result<(), StoreError> {
+    if reading.record(STORE_TABLE, store)?.is_none() { Err(unknown_store(store)) } else { Ok(()) }
+}
+
+fn unknown_store(store: &RecordId) -> StoreError {
+    StoreError::refused("unknown_store", &format!("there is no store {store} at central"))
+}
+
+/// The same of a name.
+fn check_name(reading: &mut Reading<'_>, name: &RecordId) -> Result<(), StoreError> {
+    if reading.record(NAME_TABLE, name)?.is_some() {
+        return Ok(());
+    }
+    Err(StoreError::refused("unknown_record", &format!("there is no name {name} at central")))
+}
+
 fn join_json(row: &VisibilityRow) -> Value {
     json!({
         "id": row.id.as_str(),
         "name": row.join.name.as_str(),
         "store": row.join.store.as_str(),
-        "made_by": if row.is_made { "central" } else { "hand" },
+        // Who wrote the others is not kept: an operator, an import, or a site of its own patients.
+        "made_by": if row.is_made { "central" } else { "hand_or_site" },
     })
 }
 
 /// What a role lets a site do, in words for people (seed 001, "Store sync types").
-fn may(role: Role) -> &'static str {
-    match role {
-        Role::Active => "edits its data",
-        Role::Collector => "has all of its data, to read and report on",
-        Role::Resting => "is to have all of its data once a store that is active there sees it",
-        Role::Transfer => "has its own record and what hangs on it, so that its stores may deal with it",
-        Role::None => "has nothing of it",
+fn may(role: Role, site: SiteId, withheld: Withheld) -> &'static str {
+    match (role, withheld) {
+        (Role::Active, _) => "edits its data",
+        (Role::Collector, Withheld::Nothing) => "has all of its data, to read and report on",
+        (Role::Collector, _) => "has what leaves the store's site, to read and report on: part of its data stays there",
+        (Role::Resting, Withheld::Nothing) => "is to have all of its data once a store that is active there sees it",
+        (Role::Resting, _) => "is to have what leaves the store's site once a store that is active there sees it",
+        (Role::Transfer, _) if site == SiteId::CENTRAL => {
+            "has its transfers and what it had before: its other data stays on its site"
+        }
+        (Role::Transfer, _) => "has its own record and what hangs on it, so that its stores may deal with it",
+        (Role::None, _) => "has nothing of it",
     }
 }

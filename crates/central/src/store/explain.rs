@@ -7,6 +7,7 @@ use domain::json;
 use domain::message::{Parties, Status};
 use domain::procurement::Purchaser;
 use domain::scope::Scope;
+use domain::store::NAME_TABLE;
 use domain::visibility::{VisibleKey, is_join, joined_column};
 use protocol::ids::{OwnershipNumber, Position, RecordId, SiteId};
 use sql::{Param, SqlExt};
@@ -16,10 +17,11 @@ use super::kept::KeptEntries;
 use super::merging::MergedRecord;
 use super::reading::{Reading, RecordRow};
 use super::records::damaged_record;
+use super::sights::Sight;
 use super::visibility::keys_of_lane;
 use super::{text, unsigned};
 
-/// Sites that are named of those that have not read a lane as far as a record; the others are counted.
+/// Sites that are named of those that receive a record, and of those that have not read a lane as far as it; the others are counted.
 pub const SITES_NAMED_MAX: usize = 20;
 
 /// What is known of a record.
@@ -35,12 +37,25 @@ pub struct Explained {
     pub merged: Option<MergedRecord>,
     /// Whether it is the visibility of a patient.
     pub is_of_patient: bool,
+    /// Its home, if it is a patient, a prescriber or hangs on a patient.
+    pub home: Option<HomeStanding>,
     /// Who writes it, if it is a purchase order or a line of one.
     pub purchaser: Option<Purchaser>,
     /// The lanes that it stands in.
     pub lanes: Vec<LaneStanding>,
     /// Entries for it that are not part of the records.
     pub kept: KeptEntries,
+}
+
+/// Where what has a home store is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HomeStanding {
+    /// The home store.
+    pub store: RecordId,
+    /// The site where it is active.
+    pub site: SiteId,
+    /// Whether a dispensary is active there too; without one nobody may write it (rule 5.13).
+    pub has_dispensary: bool,
 }
 
 /// Between whom a message goes, and how far it is.
@@ -80,6 +95,23 @@ pub struct LaneStanding {
     pub sites_behind: u64,
     /// The first of these, at most [`SITES_NAMED_MAX`].
     pub behind: Vec<(SiteId, String)>,
+    /// The first of those that receive the scope, at most as many.
+    pub receivers: Vec<Receiver>,
+}
+
+/// A site that receives a record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Receiver {
+    /// The site.
+    pub site: SiteId,
+    /// Its name.
+    pub name: String,
+    /// Whether it has read as far as the record, or wrote it.
+    pub has_read: bool,
+    /// Why it receives it, where that differs from site to site.
+    pub sights: Vec<Sight>,
+    /// Whether there are more reasons than these.
+    pub has_more_sights: bool,
 }
 
 impl Reading<'_> {
@@ -115,7 +147,24 @@ impl Reading<'_> {
             Some(record) => self.purchaser_of(table, record)?,
             None => None,
         };
-        Ok(Explained { record, holder, message, merged, is_of_patient, purchaser, lanes, kept })
+        let home = match record.as_ref().and_then(|record| self.home_of_record(table, record)) {
+            Some(store) => {
+                let site = self.holder_of(&store)?.map_or(SiteId::CENTRAL, |(site, _)| site);
+                Some(HomeStanding { store, site, has_dispensary: self.has_dispensary(site)? })
+            }
+            None => None,
+        };
+        Ok(Explained { record, holder, message, merged, is_of_patient, home, purchaser, lanes, kept })
+    }
+
+    /// The home store of a record, which is the store beside what is of a patient or prescriber, but for merges, that are of two.
+    fn home_of_record(&self, table: &str, record: &RecordRow) -> Option<RecordId> {
+        let table = self.catalogue.table_by_name(table).ok().filter(|table| table.merges().is_none())?;
+        let row = record.data.as_deref().and_then(|data| json::row_from_json(table, &record.id, data).ok());
+        let data_type = row.map_or(table.data_type(), |row| table.data_type_of(&row));
+        // Of the names that were deleted patients alone have a store.
+        let is_housed = data_type == DataType::Patient || table.name() == NAME_TABLE;
+        record.store.clone().filter(|_| is_housed)
     }
 
     fn is_join_of_patient(&mut self, table: &str, record: Option<&RecordRow>) -> Result<bool, StoreError> {
@@ -185,14 +234,16 @@ impl Reading<'_> {
                 sites: 0,
                 sites_behind: 0,
                 behind: Vec::new(),
+                receivers: Vec::new(),
             };
             self.read_receivers(&mut standing, scope_id.as_bytes(), author)?;
+            self.read_sights(&mut standing)?;
             standings.push(standing);
         }
         Ok(standings)
     }
 
-    /// Counts who receives a scope, and names who has not read as far as the record. Whoever wrote it has it.
+    /// Counts and names who receives a scope, and who has not read as far as the record. Whoever wrote it has it.
     fn read_receivers(&mut self, standing: &mut LaneStanding, scope: &[u8], author: i64) -> Result<(), StoreError> {
         let receives = match &standing.scope {
             Scope::AllSites => "?2 = ?2",
@@ -229,14 +280,33 @@ impl Reading<'_> {
         let position = standing.position.0;
         self.sql.query(&sql, &params, &mut |row| {
             standing.sites += 1;
-            if row.unsigned(2)? < position && row.integer(0)? != author {
+            let has_read = row.unsigned(2)? >= position || row.integer(0)? == author;
+            if !has_read {
                 standing.sites_behind += 1;
                 if standing.behind.len() < SITES_NAMED_MAX {
                     standing.behind.push((text::site(row, 0)?, row.text(1)?.to_owned()));
                 }
             }
+            if standing.receivers.len() < SITES_NAMED_MAX {
+                let (site, name) = (text::site(row, 0)?, row.text(1)?.to_owned());
+                standing.receivers.push(Receiver { site, name, has_read, sights: Vec::new(), has_more_sights: false });
+            }
             Ok(ControlFlow::Continue(()))
         })?;
+        Ok(())
+    }
+
+    /// Why each of the named sites receives a scope that is not for all alike.
+    fn read_sights(&mut self, standing: &mut LaneStanding) -> Result<(), StoreError> {
+        for receiver in &mut standing.receivers {
+            match (&standing.scope, &standing.visible_key) {
+                (Scope::Store(store), _) => receiver.sights = self.sights_of_data(receiver.site, store)?,
+                (Scope::Visible, Some(key)) => {
+                    (receiver.sights, receiver.has_more_sights) = self.sights(receiver.site, key)?;
+                }
+                _ => {}
+            }
+        }
         Ok(())
     }
 }

@@ -25,6 +25,9 @@ pub struct KeptEntries {
 /// Entries that are named of those that wait, and of those that were refused; the others are counted.
 pub const ENTRIES_NAMED_MAX: u32 = 5;
 
+/// Whose and where, of an entry.
+const COLUMNS: &str = "journal.site, journal.id, entry.sequence";
+
 /// An entry of a site that is not part of the records.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeptEntry {
@@ -55,15 +58,31 @@ impl Reading<'_> {
         waiting: &str,
         refused: &str,
     ) -> Result<KeptEntries, StoreError> {
-        let mut count = |sql: &str| self.sql.query_one(sql, params, |row| row.unsigned(0));
         let was_refused =
             format!("FROM entry JOIN journal ON journal.number = entry.journal WHERE entry.verdict = 2 AND {refused}");
-        let entries_waiting = count(&format!("SELECT count(*) FROM waiting WHERE {waiting}"))?.unwrap_or(0);
-        let entries_set_aside = count(&format!("SELECT count(*) {was_refused}"))?.unwrap_or(0);
-        let columns = "journal.site, journal.id, entry.sequence";
-        let waiting = self.first_kept(
+        let entries_set_aside = self.count_kept(&format!("SELECT count(*) {was_refused}"), params)?;
+        let refused = self.first_kept(
             &format!(
-                "SELECT {columns}, waiting.for_table, waiting.for_record FROM waiting
+                "SELECT {COLUMNS}, entry.code, entry.reason {was_refused}
+                 ORDER BY entry.journal, entry.sequence LIMIT {ENTRIES_NAMED_MAX}"
+            ),
+            params,
+            false,
+        )?;
+        let (entries_waiting, waiting) = self.waiting_entries(params, waiting)?;
+        Ok(KeptEntries { entries_waiting, entries_set_aside, waiting, refused })
+    }
+
+    /// Of the entries that wait, those for which a condition holds.
+    pub(super) fn waiting_entries(
+        &mut self,
+        params: &[Param<'_>],
+        waiting: &str,
+    ) -> Result<(u64, Vec<KeptEntry>), StoreError> {
+        let amount = self.count_kept(&format!("SELECT count(*) FROM waiting WHERE {waiting}"), params)?;
+        let first = self.first_kept(
+            &format!(
+                "SELECT {COLUMNS}, waiting.for_table, waiting.for_record FROM waiting
                     JOIN journal ON journal.number = waiting.journal
                     JOIN entry ON entry.journal = waiting.journal AND entry.sequence = waiting.sequence
                  WHERE {waiting} ORDER BY waiting.journal, waiting.sequence LIMIT {ENTRIES_NAMED_MAX}"
@@ -71,15 +90,11 @@ impl Reading<'_> {
             params,
             true,
         )?;
-        let refused = self.first_kept(
-            &format!(
-                "SELECT {columns}, entry.code, entry.reason {was_refused}
-                 ORDER BY entry.journal, entry.sequence LIMIT {ENTRIES_NAMED_MAX}"
-            ),
-            params,
-            false,
-        )?;
-        Ok(KeptEntries { entries_waiting, entries_set_aside, waiting, refused })
+        Ok((amount, first))
+    }
+
+    fn count_kept(&mut self, sql: &str, params: &[Param<'_>]) -> Result<u64, StoreError> {
+        Ok(self.sql.query_one(sql, params, |row| row.unsigned(0))?.unwrap_or(0))
     }
 
     fn first_kept(&mut self, sql: &str, params: &[Param<'_>], is_waiting: bool) -> Result<Vec<KeptEntry>, StoreError> {

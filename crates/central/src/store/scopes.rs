@@ -14,6 +14,7 @@ use sql::{Param, SqlExt};
 
 use super::batch::Batch;
 use super::error::StoreError;
+use super::reading::Reading;
 use super::unsigned;
 
 /// Control rows that wait for a site and tell it to read something anew, above which nobody tells it more of these.
@@ -159,5 +160,18 @@ impl Batch<'_> {
         self.sql.execute("UPDATE scope_drop SET control = ?2 WHERE site = ?1", &[site.0.into(), unsigned(last)])?;
         self.site(site)?.drops.values_mut().for_each(|control| *control = last);
         Ok(())
+    }
+}
+
+impl Reading<'_> {
+    /// Whether a dispensary is active at a site.
+    pub(super) fn has_dispensary(&mut self, site: SiteId) -> Result<bool, StoreError> {
+        let sql = if site == SiteId::CENTRAL {
+            "SELECT 1 FROM dispensary LEFT JOIN store_site ON store_site.store = dispensary.store
+                WHERE coalesce(store_site.site, ?1) = ?1 LIMIT 1"
+        } else {
+            "SELECT 1 FROM store_site JOIN dispensary ON dispensary.store = store_site.store WHERE store_site.site = ?1 LIMIT 1"
+        };
+        Ok(self.sql.query_integer(sql, &[site.0.into()])?.is_some())
     }
 }

@@ -164,8 +164,7 @@ impl Reading<'_> {
 
     /// Each scope of a site with the cursor that it last reported.
     fn reported_cursors(&mut self, site: SiteId) -> Result<Vec<ScopeCursor>, StoreError> {
-        let sql = "SELECT 1 FROM store_site JOIN dispensary ON dispensary.store = store_site.store WHERE store_site.site = ?1 LIMIT 1";
-        let has_dispensary = self.sql.query_integer(sql, &[site.0.into()])?.is_some();
+        let has_dispensary = self.has_dispensary(site)?;
         let mut stores: Vec<_> = self.stores_of(site)?.into_iter().map(|(store, _)| store).collect();
         stores.extend(self.collected_by(site)?);
         let gained = self.scope_number(&Scope::Gained(site).to_id())?.map(|_| site);

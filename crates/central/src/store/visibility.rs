@@ -382,11 +382,11 @@ impl Reading<'_> {
         Ok(self.sql.query_integer(sql, &[site.0.into(), key.into(), everything.into()])?.is_some())
     }
 
-    /// Stores in which a name is visible, and names that are visible in a store, `limit` of each behind `after`. `is_made`: central made
-    /// the join itself.
+    /// Stores in which a name is visible, and names that are visible in a store, by name and store: `limit` of those behind the join
+    /// `after`.
     ///
     /// # Errors
-    /// [`StoreError::Sql`].
+    /// [`StoreError::Sql`]; refused with `unknown_record` if `after` is no join that counts, so that it has no place among them.
     pub fn joins(
         &mut self,
         name: Option<&RecordId>,
@@ -394,22 +394,44 @@ impl Reading<'_> {
         after: Option<&RecordId>,
         limit: u32,
     ) -> Result<Vec<VisibilityRow>, StoreError> {
+        let columns = "SELECT id, name, store, is_reverse FROM visibility";
+        let after = match after {
+            Some(id) => {
+                let sql = format!("{columns} WHERE id = ?1");
+                let Some(found) = self.sql.query_one(&sql, &[id.as_str().into()], read_join)? else {
+                    let what = format!("the join {id} does not count any more; list from the beginning");
+                    return Err(StoreError::refused("unknown_record", &what));
+                };
+                Some(found)
+            }
+            None => None,
+        };
+        let after = after.as_ref().map_or(("", "", ""), |VisibilityRow { id, join, .. }| {
+            (join.name.as_str(), join.store.as_str(), id.as_str())
+        });
         let text = |id: Option<&RecordId>| id.map_or("", RecordId::as_str).to_owned();
-        let (name, store, after) = (text(name), text(store), text(after));
+        let (of_name, of_store) = (text(name), text(store));
         let mut joins = Vec::new();
         self.sql.query(
-            "SELECT id, name, store, is_reverse FROM visibility
-             WHERE (?1 = '' OR name = ?1) AND (?2 = '' OR store = ?2) AND id > ?3 ORDER BY id LIMIT ?4",
-            &[(&name).into(), (&store).into(), (&after).into(), limit.into()],
+            &format!(
+                "{columns} WHERE {} AND {} AND (name, store, id) > (?3, ?4, ?5) ORDER BY name, store, id LIMIT ?6",
+                if name.is_some() { "name = ?1" } else { "?1 = ''" },
+                if store.is_some() { "store = ?2" } else { "?2 = ''" },
+            ),
+            &[(&of_name).into(), (&of_store).into(), after.0.into(), after.1.into(), after.2.into(), limit.into()],
             &mut |row| {
-                joins.push(VisibilityRow {
-                    id: text::record_id(row, 0)?,
-                    join: Join { name: text::record_id(row, 1)?, store: text::record_id(row, 2)? },
-                    is_made: row.integer(3)? != 0,
-                });
+                joins.push(read_join(row)?);
                 Ok(ControlFlow::Continue(()))
             },
         )?;
         Ok(joins)
     }
+}
+
+fn read_join(row: &dyn sql::Row) -> Result<VisibilityRow, sql::SqlError> {
+    Ok(VisibilityRow {
+        id: text::record_id(row, 0)?,
+        join: Join { name: text::record_id(row, 1)?, store: text::record_id(row, 2)? },
+        is_made: row.integer(3)? != 0,
+    })
 }

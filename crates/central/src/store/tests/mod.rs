@@ -21,6 +21,7 @@ mod prescriptions;
 mod procurement;
 mod receiving;
 mod scopes;
+mod sights;
 mod sites;
 mod speed;
 mod tokens;

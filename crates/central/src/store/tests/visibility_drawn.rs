@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use domain::visibility::VisibleKey;
 use proptest::prelude::*;
 use rules::{Made, NameJoin, Record};
 
@@ -368,6 +369,15 @@ impl Drawn {
                 let role = self.world.store.batch(1, |batch| batch.role_of(&id(&store), site)).unwrap().unwrap();
                 let expected = format!("{:?}", rules::role_in_force(&self.facts, &store, rules::SiteId(site.0)));
                 assert_eq!(format!("{role:?}"), expected, "store {store} on site {site}");
+            }
+            let names = (0..self.size.names).map(|number| VisibleKey::Name(id(&name(number))));
+            let patients = (0..PATIENTS).map(|number| VisibleKey::Name(id(&format!("P{number}"))));
+            let stores = (0..self.size.stores).map(|number| VisibleKey::Store(id(&store(number))));
+            for key in names.chain(patients).chain(stores) {
+                let mut reading = self.world.store.reading();
+                let (sees, sights) =
+                    (reading.sees(device.site, &key.to_text()).unwrap(), reading.sights(device.site, &key).unwrap().0);
+                assert_eq!(sees, !sights.is_empty(), "site {} and {key}: {sights:?}", device.site);
             }
             let status = self.world.store.reading().site_status(device.site).unwrap().unwrap();
             assert_eq!(status.rows_waiting, 0, "site {}", device.site);
