@@ -33,8 +33,9 @@ const LOOKS_PER_ROW: u64 = 50;
 impl Batch<'_> {
     /// Carries out some of what has changed for a site: one bounded step. Whether there is more.
     pub(super) fn backfill_step(&mut self, site: SiteId) -> Result<bool, StoreError> {
-        if self.site(site)?.has_backfill && self.reads_visible_from_start(site)? {
-            self.forget_backfill(site)?;
+        // It follows once that has begun. Until then this may also be a late copy of an old request.
+        if self.reads_visible_from_start(site)? {
+            return Ok(false);
         }
         let rows_max = self.limits.backfill_step_rows_max;
         let mut left = if self.site(site)?.has_backfill { rows_max } else { 0 };
@@ -72,7 +73,7 @@ impl Batch<'_> {
     pub(super) fn follow_gained(&mut self, site: SiteId) -> Result<(), StoreError> {
         // Ahead of that lane they would bring lines whose headers stand in it alone.
         if self.reads_visible_from_start(site)? {
-            return self.forget_backfill(site);
+            return self.prune_gained(site, self.state.position);
         }
         let state = self.site(site)?;
         let read = state.cursors.get(&Scope::Gained(site).to_id()).map_or(0, |cursor| cursor.number.0);
