@@ -137,8 +137,8 @@ impl World {
                 if is_by_verdict {
                     continue;
                 }
-                // Or the header was in a journal that was given up, and what central has of it comes with that lane.
-                if reads_anew && model.is_in_earlier_journal(&key) {
+                // Or the header was in a journal that was given up, or was judged since, and what central has of it comes with that lane.
+                if reads_anew && (model.is_in_earlier_journal(&key) || model.is_in_journal_in_use(&key)) {
                     continue;
                 }
                 if found.is_none() && is_kept && self.is_at_central(&key) {
