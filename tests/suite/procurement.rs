@@ -112,6 +112,9 @@ fn the_primary_of_a_mirrored_system_orders_for_a_store_of_another_site() {
     set(&central, &["centralised-procurement", "on"]);
     office.settle();
     assert_eq!(office.records("purchase_order_line").len(), 1);
+    let of_store = success(&office.run(&["list", "purchase_order", "--store", "D"], ""));
+    assert!(of_store.contains("draft"), "the primary may look at what it is to write: {of_store}");
+    assert_eq!(office.fails(&["list", "item_line", "--store", "D"], "").1, "store_is_transfer");
     office.record(&(order("from-office", "sg") + &comment("draft", "by the office")));
     office.record(&edit("purchase_order", "patch", "from-office", &json!({"status": "cn"})));
     office.settle();
