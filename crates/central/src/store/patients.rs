@@ -11,6 +11,10 @@ use super::error::StoreError;
 use super::reading::Reading;
 use super::text;
 
+/// That a record is a patient without a home store; other names that are here have none either.
+pub(super) const IS_HOMELESS: &str =
+    "record.table_name = 'name' AND record.store IS NULL AND record.data LIKE '%\"type\":\"patient\"%'";
+
 impl Batch<'_> {
     /// Follows a record that has a home store, or might have. A patient that was deleted keeps its home store, as its tombstone does: what
     /// hung on it stays that store's, which may delete it.
@@ -26,7 +30,9 @@ impl Batch<'_> {
         let before = self.sql.query_one(sql, &[(&text).into()], |row| text::record_id(row, 0))?;
         // Most names are of no patient, and cost no more than this look.
         if before.is_none() && home.is_none() {
-            return Ok(());
+            // One without a home store has prescriptions like any other.
+            let is_homeless = applied.visible_key.as_ref() == Some(&key);
+            return if is_homeless { self.follow_patient_of_prescriptions(&key) } else { Ok(()) };
         }
         self.follow_home_transfer(&key, applied.row.as_ref(), home)?;
         if before.as_ref() == home {
@@ -60,9 +66,14 @@ impl Batch<'_> {
 }
 
 impl Reading<'_> {
-    /// Whether a name is a patient, also one that was deleted.
+    /// Whether a name is a patient, also one that was deleted, or that has no home store.
     pub(super) fn is_patient(&mut self, name: &RecordId) -> Result<bool, StoreError> {
         let key = VisibleKey::Name(name.clone()).to_text();
-        Ok(self.sql.query_integer("SELECT 1 FROM home_store WHERE visible_key = ?1", &[(&key).into()])?.is_some())
+        let sql = "SELECT 1 FROM home_store WHERE visible_key = ?1";
+        if self.sql.query_integer(sql, &[(&key).into()])?.is_some() {
+            return Ok(true);
+        }
+        let sql = format!("SELECT 1 FROM record WHERE {IS_HOMELESS} AND record.id = ?1");
+        Ok(self.sql.query_integer(&sql, &[name.as_str().into()])?.is_some())
     }
 }

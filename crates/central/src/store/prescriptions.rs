@@ -20,6 +20,7 @@ use sql::SqlExt;
 
 use super::batch::Batch;
 use super::error::StoreError;
+use super::patients::IS_HOMELESS;
 use super::procurement::ORDERS_ROUTED_THROUGH;
 use super::reading::Reading;
 use super::records::{Key, LaneRow};
@@ -114,6 +115,13 @@ impl Batch<'_> {
                  WHERE home_store.visible_key >= 'n' AND home_store.visible_key < 'o' ON CONFLICT (site, visible_key) DO NOTHING",
                 &[],
             )?;
+            let of_homeless = format!(
+                "INSERT INTO site_sees (site, visible_key)
+                 SELECT site_sees.site, 'r' || record.id FROM record
+                    JOIN site_sees ON site_sees.visible_key = 'n' || record.id
+                 WHERE {IS_HOMELESS} ON CONFLICT (site, visible_key) DO NOTHING"
+            );
+            self.sql.execute(&of_homeless, &[])?;
             return Ok(());
         }
         self.sql.execute(

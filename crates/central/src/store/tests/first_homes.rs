@@ -11,6 +11,7 @@ contract!(
     central_says_where_a_patient_or_prescriber_is_at_home,
     a_prescription_where_nobody_serves_patients_decides_nothing,
     shared_prescriptions_of_a_patient_go_with_its_first_home_store_where_it_is_seen,
+    shared_prescriptions_go_where_a_patient_without_a_home_store_is_seen,
 );
 
 const HOMELESS: &str = r#"upsert name P {"type":"patient","first":"A"}"#;
@@ -124,4 +125,30 @@ fn shared_prescriptions_of_a_patient_go_with_its_first_home_store_where_it_is_se
     settle(world, &mut one);
     settle(world, &mut two);
     assert!(has(&two, "transact", "T"));
+}
+
+fn shared_prescriptions_go_where_a_patient_without_a_home_store_is_seen(world: &mut World) {
+    let (mut one, mut two) = two(world);
+    world.write(&[r#"patch store A {"store_mode":"store"}"#]);
+    prescribe(&mut one, "T", "A");
+    settle(world, &mut one);
+    // Of before, and seen by whoever sees the patient when that is switched on.
+    assert!(world.job(|batch| batch.set_preference(Preference::PrescriptionsWhereVisible, true)));
+    while world.job(|batch| batch.share_prescriptions_step(2)) {}
+    settle(world, &mut two);
+    assert!(has(&two, "transact", "T"));
+    assert_eq!(home(world), None);
+
+    // Of a patient that comes behind its visibility, and goes.
+    world.write(&[r#"upsert name_store_join Q-in-B {"name_ID":"Q","store_ID":"B"}"#]);
+    one.record(&[r#"put transact U {"store_ID":"A","mode":"dispensary","name_ID":"Q"}"#]);
+    settle(world, &mut one);
+    settle(world, &mut two);
+    assert!(!has(&two, "transact", "U"), "nobody knows yet that it is a patient");
+    world.write(&[r#"upsert name Q {"type":"patient"}"#]);
+    settle(world, &mut two);
+    assert!(has(&two, "transact", "U"));
+    world.write(&["delete name Q"]);
+    settle(world, &mut two);
+    assert!(!has(&two, "transact", "U"));
 }
