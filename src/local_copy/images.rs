@@ -354,7 +354,7 @@ impl LocalCopy {
             let numbers = self.scope_number(&scope.to_id())?;
             self.join(key, numbers)?;
         }
-        Ok(())
+        self.let_go_of_what_has_no_scope(key)
     }
 
     /// The scopes that central gives an own record and this site receives. Of a message these may be two, or one of two: to note

@@ -150,6 +150,19 @@ fn a_prescription_of_another_store_that_central_gives_instead_of_a_refused_edit_
 }
 
 #[test]
+fn an_order_of_another_store_that_central_gives_instead_of_a_refused_edit_does_not_stay_with_who_is_the_primary_no_more()
+ {
+    with_dispensary(|site| {
+        assert!(put(site, "purchase_order", "O", r#"{"store_ID":"S"}"#));
+        let image = image_of("purchase_order", "O", 9, r#"{"store_ID":"elsewhere"}"#).row.unwrap();
+        let refused = site.refused(1, Image::Here { position: protocol::ids::Position(9), row: image.to_bytes() });
+        site.reply(1, &[refused]);
+        assert_eq!(site.view("purchase_order", "O"), None);
+        assert_eq!(site.count("set_aside"), 1);
+    });
+}
+
+#[test]
 fn what_a_crash_kept_from_the_copy_is_applied_again_with_its_home_store() {
     with_dispensary(|site| {
         make(site);
