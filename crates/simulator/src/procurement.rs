@@ -188,8 +188,16 @@ impl World {
         };
         let may_write = |record: &Record| rules::may_write(&facts, rules::SiteId(site.0), record);
         // A line may go from one order to another: both have to be its author's.
-        let other = header.filter(|_| key.0 == "purchase_order_line");
-        let other = other.map(|order| self.model.orders.record(order, &facts));
+        let into = match change {
+            Change::Put(columns) | Change::Patch(columns) => columns.get("purchase_order_ID"),
+            Change::Delete => None,
+        };
+        let other = match into {
+            Some(protocol::row::Value::Text(order)) if key.0 == "purchase_order_line" => {
+                Some(self.model.orders.record(&("purchase_order".to_owned(), order.clone()), &facts))
+            }
+            _ => None,
+        };
         Ok(match (may_write(&record), other) {
             (Err(rule), _) => Some(Err(rule)),
             (Ok(()), None) => Some(Ok(())),

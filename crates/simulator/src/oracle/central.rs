@@ -1,6 +1,6 @@
 //! After each commit of central, and when it starts (invariants 2, 3 and 6).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use protocol::ids::{Hash, Position, SiteId};
 
@@ -75,17 +75,16 @@ impl World {
         let stored = self.inspector.entries(journal.number, before);
         let stored = stored.or_else(|error| failed(error).map(|()| Vec::new()))?;
         let verdicts: BTreeMap<_, _> = stored.iter().map(|stored| (stored.hash, stored)).collect();
-        let mut written = BTreeSet::new();
+        let mut orders_before = 0;
         for entry in &entries {
-            // What an edit before it in this commit made of the order is not known here yet.
-            let order = entry.header.as_ref().unwrap_or(&entry.key);
-            let is_of_changed = written.contains(order) || written.contains(&entry.key);
-            written.extend([order.clone(), entry.key.clone()]);
+            // What an edit before it in this commit made of an order is not known here yet.
+            let is_first = orders_before == 0;
+            orders_before += usize::from(Orders::is_order(&entry.key));
             let Some(stored) = verdicts.get(&entry.hash) else { continue };
             // While central data goes from one to the other nobody orders for others.
             let is_another = match stored.code.as_deref() {
                 Some("user_of_other_site") => true,
-                Some("not_purchaser") => !self.mix.has(Fault::Mirror) && !is_of_changed,
+                Some("not_purchaser") => !self.mix.has(Fault::Mirror) && is_first,
                 _ => false,
             };
             match stored.verdict {
