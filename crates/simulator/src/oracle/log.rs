@@ -31,6 +31,7 @@ impl World {
                 return violation("10", what);
             }
             // Of several that wrote it, the one whose entries central has.
+            let has_forgotten = !self.doubtful_stores.is_empty();
             let may_lack_records = self.model.of_site(journal.site).any(|device| device.may_lack_records);
             let speaker = self.actives(journal.site).first().copied();
             let is_spoken = speaker.is_some_and(|index| self.model.device(index).log_of(journal.id).is_some());
@@ -65,6 +66,8 @@ impl World {
                     Expected::Accepted
                         if may_lack_records
                             && matches!(entry.code.as_deref(), Some("record_missing" | "header_deleted")) => {}
+                    // That a store was given, which central forgot, only the local copy could show.
+                    Expected::Accepted if has_forgotten && entry.code.as_deref() == Some("not_store_holder") => {}
                     Expected::Accepted if is_refused => {
                         let what = format!("entry {} of {:?} is refused: {:?}", entry.sequence, known.key, entry.code);
                         return violation("3", what);
