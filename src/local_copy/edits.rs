@@ -3,7 +3,6 @@
 use domain::apply::apply;
 use domain::catalogue::DataType;
 use domain::judge::{Applied, Effect, Found, View};
-use domain::new_user::is_of_users;
 use protocol::entry::Entry;
 use protocol::ids::{Position, RecordId, RequestId, Sequence};
 use sql::{Durability, Param, SqlExt};
@@ -274,15 +273,14 @@ impl LocalCopy {
     /// Local data, or Store data that stays here. What has left is no affair of the private journal any more: that it did is journaled
     /// there as a delete, so that it does not rise again out of it.
     fn put_private(&mut self, key: &Key, after: &Image, leaves: bool) -> Result<(), LocalCopyError> {
-        // A user that goes to central has an id that an earlier one had, which did not.
-        if is_of_users(&key.table) && !self.is_staying(key)? && self.merged(key)?.is_some() {
+        let data_type = key.table.data_type();
+        let may_leave = matches!(data_type, DataType::Store | DataType::NewUser);
+        let stays = may_leave && self.is_staying(key)?;
+        // What is here has left, or is another of the same id, which went to central from the first.
+        if may_leave && !stays && self.merged(key)?.is_some() {
             return Ok(());
         }
-        if key.table.data_type() == DataType::Store {
-            let stays = self.is_staying(key)?;
-            if !stays && self.merged(key)?.is_some() {
-                return Ok(());
-            }
+        if data_type == DataType::Store {
             if after.row.is_none() && !leaves && stays {
                 self.note_orphans(key)?;
             }

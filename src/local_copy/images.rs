@@ -330,12 +330,12 @@ impl LocalCopy {
         store: Option<&RecordId>,
         is_certain: bool,
     ) -> Result<(), LocalCopyError> {
-        for scope in self.own_scopes(key, store)? {
+        let scopes = self.own_scopes(key, store)?;
+        if is_certain {
+            return self.join_each(key, &scopes);
+        }
+        for scope in scopes {
             let numbers = self.scope_number(&scope.to_id())?;
-            if is_certain {
-                self.join(key, numbers)?;
-                continue;
-            }
             let [table, id] = key.params();
             self.sql.execute(
                 "INSERT INTO membership (table_name, id, scope, generation) VALUES (?1, ?2, ?3, ?4)
@@ -349,8 +349,17 @@ impl LocalCopy {
     /// The same of a record that central gives instead of a refused edit: of another site's store this site does not receive all, but what
     /// it sees of it, such as a prescription.
     pub(super) fn join_scopes_of_image(&mut self, key: &Key, store: Option<&RecordId>) -> Result<(), LocalCopyError> {
-        for scope in self.own_scopes(key, store)? {
-            let scope = if self.receives(&scope)? { scope } else { Scope::Visible };
+        let mut scopes = self.own_scopes(key, store)?;
+        for scope in &mut scopes {
+            if !self.receives(scope)? {
+                *scope = Scope::Visible;
+            }
+        }
+        self.join_each(key, &scopes)
+    }
+
+    fn join_each(&mut self, key: &Key, scopes: &[Scope]) -> Result<(), LocalCopyError> {
+        for scope in scopes {
             let numbers = self.scope_number(&scope.to_id())?;
             self.join(key, numbers)?;
         }

@@ -72,7 +72,7 @@ pub fn number_of(grant: OwnershipNumber, transfers: u32) -> OwnershipNumber {
 
 /// How many transfers a patient has had, by its record.
 pub fn transfers_of(row: &Row) -> u32 {
-    match row.value(&named(TRANSFERS_COLUMN)) {
+    match row.value(&ColumnRef::named(TRANSFERS_COLUMN)) {
         Some(Value::Number(text)) => text.parse().map_or(0, |count: u32| count.min(TRANSFERS_MAX)),
         _ => 0,
     }
@@ -80,7 +80,7 @@ pub fn transfers_of(row: &Row) -> u32 {
 
 /// Where a patient is on its way to, by its record.
 pub fn goes_to(row: &Row) -> Option<RecordId> {
-    match row.value(&named(GOES_TO_COLUMN)) {
+    match row.value(&ColumnRef::named(GOES_TO_COLUMN)) {
         Some(Value::Text(store)) => RecordId::new(store).ok(),
         _ => None,
     }
@@ -89,7 +89,7 @@ pub fn goes_to(row: &Row) -> Option<RecordId> {
 /// The change of a patient's record that says where it goes; `None`: nowhere any more.
 pub fn asked(to: Option<&RecordId>) -> Row {
     let value = to.map_or(Value::Null, |store| Value::Text(store.to_string()));
-    row(vec![(named(GOES_TO_COLUMN), value)])
+    row(vec![(ColumnRef::named(GOES_TO_COLUMN), value)])
 }
 
 /// The change of a patient's record that gives it the home store. `table`: of names, or of prescribers.
@@ -97,8 +97,8 @@ pub fn carried_out(table: &Table, patient: &Row, to: &RecordId) -> Row {
     let home = table.column_ref(table.store_column().unwrap_or_default());
     row(vec![
         (home, Value::Text(to.to_string())),
-        (named(TRANSFERS_COLUMN), Value::Number((transfers_of(patient) + 1).to_string())),
-        (named(GOES_TO_COLUMN), Value::Null),
+        (ColumnRef::named(TRANSFERS_COLUMN), Value::Number((transfers_of(patient) + 1).to_string())),
+        (ColumnRef::named(GOES_TO_COLUMN), Value::Null),
     ])
 }
 
@@ -136,8 +136,8 @@ pub fn at_rest(mine: &Row) -> Row {
 /// where, which is judged by itself.
 pub(crate) fn changed_column<'r>(change: &'r Row, before: Option<&Row>, takes_count: bool) -> Option<&'r ColumnRef> {
     let is_other = |column: &ColumnRef, value: &Value| match before {
-        None if takes_count && *column == named(TRANSFERS_COLUMN) => false,
-        None if [CHANGES_COLUMN, MADE_ON_COLUMN].map(named).contains(column) => false,
+        None if takes_count && *column == ColumnRef::named(TRANSFERS_COLUMN) => false,
+        None if [CHANGES_COLUMN, MADE_ON_COLUMN].map(ColumnRef::named).contains(column) => false,
         _ => before.and_then(|row| row.value(column)).unwrap_or(&Value::Null) != value,
     };
     let mut columns = change.columns().iter().filter(|(column, _)| is_centrals(column));
@@ -147,10 +147,6 @@ pub(crate) fn changed_column<'r>(change: &'r Row, before: Option<&Row>, takes_co
 fn is_centrals(column: &ColumnRef) -> bool {
     let centrals = [TRANSFERS_COLUMN, GOES_TO_COLUMN, CHANGES_COLUMN, MADE_ON_COLUMN];
     matches!(column, ColumnRef::Named(name) if centrals.contains(&name.as_str()))
-}
-
-fn named(name: &str) -> ColumnRef {
-    ColumnRef::Named(name.to_owned())
 }
 
 fn row(columns: Vec<(ColumnRef, Value)>) -> Row {

@@ -27,7 +27,7 @@ pub fn is_of_users(table: &Table) -> bool {
 
 /// The site that made a user, by its record.
 pub fn made_on(row: &Row) -> Option<SiteId> {
-    match row.value(&named(MADE_ON_COLUMN)) {
+    match row.value(&ColumnRef::named(MADE_ON_COLUMN)) {
         Some(Value::Number(text)) => text.parse().ok().map(SiteId),
         _ => None,
     }
@@ -35,24 +35,20 @@ pub fn made_on(row: &Row) -> Option<SiteId> {
 
 /// Whether an application says that a user is an existing one.
 pub(crate) fn is_existing(row: &Row) -> bool {
-    row.value(&named(IS_EXISTING_COLUMN)) == Some(&Value::Bool(true))
+    row.value(&ColumnRef::named(IS_EXISTING_COLUMN)) == Some(&Value::Bool(true))
 }
 
 /// Has an edit that makes a user say on which site: an application need not know. `found`: what is here of the user.
 pub fn say_where_made(table: &Table, site: SiteId, found: &Found, entry: &mut Entry) {
     let Operation::Put(row) = &mut entry.operation else { return };
-    let says_so = is_existing(row) || row.value(&named(MADE_ON_COLUMN)).is_some();
+    let says_so = is_existing(row) || row.value(&ColumnRef::named(MADE_ON_COLUMN)).is_some();
     if !is_of_users(table) || found.row().is_some() || says_so {
         return;
     }
     let mut columns = row.columns().to_vec();
-    columns.push((named(MADE_ON_COLUMN), Value::Number(site.to_string())));
+    columns.push((ColumnRef::named(MADE_ON_COLUMN), Value::Number(site.to_string())));
     // A row that is full already is judged as it is.
     if let Ok(completed) = Row::new(columns) {
         *row = completed;
     }
-}
-
-fn named(column: &str) -> ColumnRef {
-    ColumnRef::Named(column.to_owned())
 }

@@ -78,7 +78,7 @@ impl OrderedBy {
 
     /// What an order says.
     pub fn of(row: &Row) -> Option<Self> {
-        match row.value(&named(ORDERED_BY_COLUMN)) {
+        match row.value(&ColumnRef::named(ORDERED_BY_COLUMN)) {
             Some(Value::Text(said)) => Self::ALL.into_iter().find(|by| by.as_str() == said),
             _ => None,
         }
@@ -296,7 +296,7 @@ impl Ordering {
 /// A row that an application gives for a record that is here, with who ordered as it is there, unless it says that itself.
 #[must_use]
 pub(crate) fn saying_who_ordered(given: &Row, current: &Row) -> Row {
-    match (given.value(&named(ORDERED_BY_COLUMN)), current.value(&named(ORDERED_BY_COLUMN))) {
+    match (given.value(&ColumnRef::named(ORDERED_BY_COLUMN)), current.value(&ColumnRef::named(ORDERED_BY_COLUMN))) {
         (None, Some(said)) => given.patched(&one(ORDERED_BY_COLUMN, said.clone())),
         _ => given.clone(),
     }
@@ -318,7 +318,7 @@ pub fn complete<V: View>(catalogue: &Catalogue, view: &mut V, entry: &mut Entry)
         other => other,
     };
     let before = found.row();
-    let said = |row: Option<&Row>| row.and_then(|row| row.value(&named(ORDERED_BY_COLUMN)).cloned());
+    let said = |row: Option<&Row>| row.and_then(|row| row.value(&ColumnRef::named(ORDERED_BY_COLUMN)).cloned());
     let (Operation::Put(given) | Operation::Patch(given)) = &operation else { return Ok(()) };
     // Who writes back what it has read says what was so.
     let says_another = said(Some(given)).is_some_and(|says| Some(says) != said(before));
@@ -333,8 +333,8 @@ pub fn complete<V: View>(catalogue: &Catalogue, view: &mut V, entry: &mut Entry)
         return Ok(());
     }
     let mut columns = given.columns().to_vec();
-    columns.retain(|(column, _)| *column != named(ORDERED_BY_COLUMN));
-    columns.push((named(ORDERED_BY_COLUMN), Value::Text(said.as_str().to_owned())));
+    columns.retain(|(column, _)| *column != ColumnRef::named(ORDERED_BY_COLUMN));
+    columns.push((ColumnRef::named(ORDERED_BY_COLUMN), Value::Text(said.as_str().to_owned())));
     // A row that is full already is judged as it is.
     let Ok(completed) = Row::new(columns) else { return Ok(()) };
     let (Operation::Put(row) | Operation::Patch(row)) = &mut entry.operation else { return Ok(()) };
@@ -356,7 +356,7 @@ pub(crate) fn counted<V: View>(
     let centralised = Preference::CentralisedProcurement;
     let differs = |says_so: &dyn Fn(&Row) -> bool| before.is_some_and(says_so) != says_so(&after);
     // What is handed back to a central that has lost it counts as it comes.
-    if before.is_none() && after.value(&named(CHANGES_COLUMN)).is_some() {
+    if before.is_none() && after.value(&ColumnRef::named(CHANGES_COLUMN)).is_some() {
         return Ok(after);
     }
     let counted = before.map_or(0, changes_of);
@@ -390,18 +390,14 @@ pub(crate) fn counts_for_all(table: &Table, id: &RecordId, row: &Row) -> bool {
 }
 
 fn changes_of(row: &Row) -> i64 {
-    match row.value(&named(CHANGES_COLUMN)) {
+    match row.value(&ColumnRef::named(CHANGES_COLUMN)) {
         Some(Value::Number(text)) => text.parse().map_or(0, |count: i32| count.into()),
         _ => 0,
     }
 }
 
 fn one(column: &str, value: Value) -> Row {
-    Row::new(vec![(named(column), value)]).expect("one column is within every limit")
-}
-
-fn named(column: &str) -> ColumnRef {
-    ColumnRef::Named(column.to_owned())
+    Row::new(vec![(ColumnRef::named(column), value)]).expect("one column is within every limit")
 }
 
 #[cfg(test)]

@@ -26,6 +26,13 @@ pub enum ColumnRef {
     Named(String),
 }
 
+impl ColumnRef {
+    /// A column that travels by its name.
+    pub fn named(name: &str) -> Self {
+        Self::Named(name.into())
+    }
+}
+
 /// A value as JSON knows it. What an application wrote comes out with the same text.
 ///
 /// | kind | value | bytes |

@@ -33,12 +33,12 @@ const LOOKS_PER_ROW: u64 = 50;
 impl Batch<'_> {
     /// Carries out some of what has changed for a site: one bounded step. Whether there is more.
     pub(super) fn backfill_step(&mut self, site: SiteId) -> Result<bool, StoreError> {
-        // It follows once that has begun. Until then this may also be a late copy of an old request.
-        if self.reads_visible_from_start(site)? {
+        // It follows once the common lane has begun. Until then this may also be a late copy of an old request.
+        if !self.site(site)?.has_backfill || self.reads_visible_from_start(site)? {
             return Ok(false);
         }
         let rows_max = self.limits.backfill_step_rows_max;
-        let mut left = if self.site(site)?.has_backfill { rows_max } else { 0 };
+        let mut left = rows_max;
         // What is looked at and not written brings a site nothing, and it must not ask in vain.
         let mut looks_left = rows_max.saturating_mul(LOOKS_PER_ROW);
         while left > 0 && looks_left > 0 {

@@ -172,9 +172,9 @@ impl Batch<'_> {
     pub(super) fn follow_first_prescription(&mut self, table: &Table, applied: &Applied) -> Result<(), StoreError> {
         let patient = applied.row.as_ref().and_then(|row| patient_of_prescription(table, row));
         let (Some(patient), Some(store)) = (patient, &applied.store) else { return Ok(()) };
-        // Where nobody serves patients nobody could edit it.
+        // Where nobody serves patients nobody could edit it; and of nearly all a look at the index says that they have a home store.
         let site = self.state.holdings.holder(store);
-        if !self.state.has_dispensary(site) {
+        if !self.state.has_dispensary(site) || self.reading().has_home_store(&HomeKind::Patient.key(&patient))? {
             return Ok(());
         }
         let Some(housed) = self.housed(HomeKind::Patient, &patient)? else { return Ok(()) };

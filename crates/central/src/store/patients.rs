@@ -66,11 +66,15 @@ impl Batch<'_> {
 }
 
 impl Reading<'_> {
+    /// Whether a patient or prescriber has a home store, also one that was deleted.
+    pub(super) fn has_home_store(&mut self, key: &VisibleKey) -> Result<bool, StoreError> {
+        let sql = "SELECT 1 FROM home_store WHERE visible_key = ?1";
+        Ok(self.sql.query_integer(sql, &[(&key.to_text()).into()])?.is_some())
+    }
+
     /// Whether a name is a patient, also one that was deleted, or that has no home store.
     pub(super) fn is_patient(&mut self, name: &RecordId) -> Result<bool, StoreError> {
-        let key = VisibleKey::Name(name.clone()).to_text();
-        let sql = "SELECT 1 FROM home_store WHERE visible_key = ?1";
-        if self.sql.query_integer(sql, &[(&key).into()])?.is_some() {
+        if self.has_home_store(&VisibleKey::Name(name.clone()))? {
             return Ok(true);
         }
         let sql = format!("SELECT 1 FROM record WHERE {IS_HOMELESS} AND record.id = ?1");

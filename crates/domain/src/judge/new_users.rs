@@ -42,7 +42,7 @@ impl Case<'_> {
     }
 
     fn says_no_boolean(&self, written: &Row) -> Option<Refusal> {
-        match written.value(&ColumnRef::Named(IS_EXISTING_COLUMN.to_owned()))? {
+        match written.value(&ColumnRef::named(IS_EXISTING_COLUMN))? {
             Value::Bool(_) => None,
             _ => {
                 Some(self.refuse(
@@ -54,7 +54,7 @@ impl Case<'_> {
     }
 
     fn changes_kind(&self, here: &Row, written: &Row) -> Option<Refusal> {
-        let says = |column: &str| written.value(&ColumnRef::Named(column.to_owned()));
+        let says = |column: &str| written.value(&ColumnRef::named(column));
         let what = if made_on(here).is_some() {
             is_existing(written).then(|| {
                 format!("was made here and goes to central, and is no existing user; leave out {IS_EXISTING_COLUMN}")
@@ -77,7 +77,7 @@ impl Case<'_> {
 
     /// A user that is made, and says that it was made where its author is not.
     fn made_elsewhere(&self, written: &Row) -> Option<Refusal> {
-        written.value(&ColumnRef::Named(MADE_ON_COLUMN.to_owned()))?;
+        written.value(&ColumnRef::named(MADE_ON_COLUMN))?;
         let author = Some(self.author).filter(|author| *author != SiteId::CENTRAL);
         (made_on(written) != author).then(|| {
             let what = format!("sets {MADE_ON_COLUMN}, which says on which site it is made; leave it out");

@@ -131,7 +131,7 @@ impl Case<'_> {
         let says = OrderedBy::of(after);
         let (procurement, purchaser) = (ordering.procurement, ordering.purchaser);
         let has_to_say = procurement.has_to_say(self.table, purchaser, before, after, says);
-        let is_other = after.value(&ColumnRef::Named(ORDERED_BY_COLUMN.to_owned())).is_some() && says.is_none();
+        let is_other = after.value(&ColumnRef::named(ORDERED_BY_COLUMN)).is_some() && says.is_none();
         (is_other || !has_to_say.is_said(says)).then(|| {
             let what = match has_to_say {
                 HasToSay::By(by) => {
