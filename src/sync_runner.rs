@@ -326,7 +326,9 @@ impl<S: Storage> SyncRunner<'_, S> {
                     let journal = core.shared.identity().journal;
                     let has_claims = core.local.store_reply(journal, &reply)?.has_claims;
                     let claims = if has_claims { Some(core.local.session_state()?.claims) } else { None };
+                    let recorded = core.shared.durable().sequence;
                     drop(core);
+                    session.input(Input::Recorded(recorded), &mut self.tools());
                     if let Some(claims) = claims {
                         session.input(Input::Claims(claims), &mut self.tools());
                     }
@@ -350,7 +352,11 @@ impl<S: Storage> SyncRunner<'_, S> {
                 }
                 Output::StorePage(page) => {
                     self.recorder.hand_back_before(&page)?;
-                    self.recorder.core().local.store_page(&page)?;
+                    let mut core = self.recorder.core();
+                    core.local.store_page(&page)?;
+                    let recorded = core.shared.durable().sequence;
+                    drop(core);
+                    session.input(Input::Recorded(recorded), &mut self.tools());
                     // The lock is given back between the steps, so that edits go on.
                     while page.is_drained && self.recorder.sweep_step()? {}
                     session.input(Input::Stored, &mut self.tools());

@@ -6,6 +6,9 @@
 //! | claimed | yes | central told all grants anew and did not name it; it is shown in each request until central answers |
 //! | forgotten | no | central declined: it did not give the grant, or gave the store to somebody else since it was set back |
 //! | asked again | no | central was set back once more, and may not know that it declined: the claim is shown to it anew |
+//! | frozen | no | central takes the store away, to give it to another site; what is here of it is still received |
+//! | taken | no | it has gone to another site |
+//! | told again | no | central was set back to before it took the store away, and has told the same grant again; requests show that |
 //!
 //! What is here of a store that is claimed or forgotten may be nowhere else: its scope, which does not come any more, is kept as it is
 //! until central gives the store again.
@@ -14,12 +17,12 @@ use std::ops::ControlFlow;
 
 use domain::authority::CENTRAL_DATA;
 use domain::scope::Scope;
-use protocol::control::{Claim, Claims, Grant, GrantsTold, ShownRefusal};
-use protocol::ids::{ControlNumber, GrantProof, OwnershipNumber, RecordId, Sequence};
+use protocol::control::{Claim, Claims, Grant, GrantsTold, ShownRefusal, Taken};
+use protocol::ids::{ControlNumber, GrantProof, OwnershipNumber, RecordId, ScopeId, Sequence};
 use protocol::limits::CLAIMS_MAX;
 use sql::{Param, SqlExt};
 
-use super::rebuild::{KEPT, READING};
+use super::rebuild::{DROPPING, KEPT, READING};
 use super::time_line::IS_OTHER_TIME_LINE;
 use super::{LocalCopy, LocalCopyError};
 
@@ -28,9 +31,15 @@ pub(super) const HELD: i64 = 0;
 const CLAIMED: i64 = 1;
 const FORGOTTEN: i64 = 2;
 const ASKED_AGAIN: i64 = 3;
+const FROZEN: i64 = 4;
+const TAKEN: i64 = 5;
+const TOLD_AGAIN: i64 = 6;
 
 /// The grants under which a store may be written.
 pub(super) const MAY_BE_WRITTEN: &str = "state IN (0, 1)";
+
+/// The grants of stores of which something may be here that no other site has.
+pub(super) const IS_OF_THIS_SITE: &str = "state <> 5";
 
 /// Name of the number of the last row that said that all grants were told.
 const GRANTS_TOLD: &str = "grants_told";
@@ -61,8 +70,27 @@ impl LocalCopy {
     /// # Errors
     /// Those of a read.
     pub fn grants(&mut self) -> Result<Vec<(String, OwnershipNumber)>, LocalCopyError> {
-        let sql = format!("SELECT store, ownership, proof FROM store_grant WHERE {MAY_BE_WRITTEN} ORDER BY store");
-        let grants = self.read_claims(&sql)?;
+        self.grants_where(MAY_BE_WRITTEN)
+    }
+
+    /// The stores of which this site hands back what a central that was set back has lost: those that it writes, and those that are being
+    /// taken away from it.
+    pub(super) fn grants_to_hand_back(&mut self) -> Result<Vec<(String, OwnershipNumber)>, LocalCopyError> {
+        self.grants_where(&format!("state IN ({HELD}, {CLAIMED}, {FROZEN}, {TOLD_AGAIN})"))
+    }
+
+    /// The stores that are being taken away from this site: it writes them no more, and no other site does yet.
+    ///
+    /// # Errors
+    /// Those of a read.
+    pub fn frozen_stores(&mut self) -> Result<Vec<String>, LocalCopyError> {
+        let frozen = self.grants_where(&format!("state IN ({FROZEN}, {TOLD_AGAIN})"))?;
+        Ok(frozen.into_iter().map(|(store, _)| store).collect())
+    }
+
+    fn grants_where(&mut self, state: &str) -> Result<Vec<(String, OwnershipNumber)>, LocalCopyError> {
+        let grants =
+            self.read_claims(&format!("SELECT store, ownership, proof FROM store_grant WHERE {state} ORDER BY store"))?;
         Ok(grants.into_iter().map(|grant| (grant.store, grant.ownership)).collect())
     }
 
@@ -95,14 +123,30 @@ impl LocalCopy {
              ORDER BY store LIMIT {CLAIMS_MAX}"
         );
         let refused = if self.shows_refusals()? { self.next_refusals()? } else { Vec::new() };
-        Ok(Claims { told, grants: self.read_claims(&sql)?, refused })
+        let taken = format!(
+            "SELECT store, ownership, proof FROM store_grant WHERE state = {TOLD_AGAIN} ORDER BY store LIMIT {CLAIMS_MAX}"
+        );
+        let taken = self.read_claims(&taken)?.into_iter();
+        let taken = taken.map(|grant| Taken { store: grant.store, ownership: grant.ownership }).collect();
+        Ok(Claims { told, grants: self.read_claims(&sql)?, refused, taken })
     }
 
     /// Central gives a store, or takes it away. Inside the open transaction.
     pub(super) fn store_grant(&mut self, grant: &Grant, row: ControlNumber) -> Result<(), LocalCopyError> {
         let store = grant.store.as_str();
-        let sql = "SELECT state FROM store_grant WHERE store = ?1";
-        let before = self.sql.query_integer(sql, &[store.into()])?;
+        let sql = "SELECT state, ownership FROM store_grant WHERE store = ?1";
+        let before = self.sql.query_one(sql, &[store.into()], |row| Ok((row.integer(0)?, row.unsigned(1)?)))?;
+        let before = match before {
+            // Another site may have been given it since: under this number nobody writes it any more.
+            Some((FROZEN | TAKEN | TOLD_AGAIN, taken)) if grant.is_held && u64::from(grant.ownership.0) <= taken => {
+                self.sql.execute(
+                    "UPDATE store_grant SET state = ?2, told = ?3 WHERE store = ?1",
+                    &[store.into(), TOLD_AGAIN.into(), Param::unsigned(row.0)?],
+                )?;
+                return Ok(());
+            }
+            before => before.map(|(state, _)| state),
+        };
         if grant.is_held {
             self.sql.execute(
                 "INSERT INTO store_grant (store, ownership, proof, told, state) VALUES (?1, ?2, ?3, ?4, ?5)
@@ -121,14 +165,45 @@ impl LocalCopy {
         match before {
             // Of central data nothing is kept: what central does not take is handed back like any record.
             Some(CLAIMED | FORGOTTEN | ASKED_AGAIN) if store != CENTRAL_DATA => {
-                let sql = "UPDATE store_grant SET state = ?2 WHERE store = ?1";
-                self.sql.execute(sql, &[store.into(), FORGOTTEN.into()])?;
+                self.set_grant_state(store, FORGOTTEN)?;
             }
+            Some(HELD) if store != CENTRAL_DATA => self.set_grant_state(store, FROZEN)?,
+            // It may have been dropped before it was told again.
+            Some(TOLD_AGAIN) => {
+                let is_received = self.receives_scope_of(store)?;
+                self.set_grant_state(store, if is_received { FROZEN } else { TAKEN })?;
+            }
+            Some(FROZEN | TAKEN) => {}
             _ => {
                 self.sql.execute("DELETE FROM store_grant WHERE store = ?1", &[store.into()])?;
             }
         }
         Ok(())
+    }
+
+    /// The site does not receive the store any more. Inside the open transaction.
+    pub(super) fn note_dropped(&mut self, scope: &ScopeId) -> Result<(), LocalCopyError> {
+        let Scope::Store(store) = Scope::from_id(scope) else { return Ok(()) };
+        let sql = "UPDATE store_grant SET state = ?2 WHERE store = ?1 AND state = ?3";
+        if self.sql.execute(sql, &[store.as_str().into(), TAKEN.into(), FROZEN.into()])? > 0 {
+            // Also where nothing was read of it: what was recorded, and has its verdict with this, is to be let go of.
+            self.scope_number(scope)?;
+        }
+        Ok(())
+    }
+
+    fn set_grant_state(&mut self, store: &str, state: i64) -> Result<(), LocalCopyError> {
+        let sql = "UPDATE store_grant SET state = ?2 WHERE store = ?1";
+        self.sql.execute(sql, &[store.into(), state.into()])?;
+        Ok(())
+    }
+
+    /// Whether the store's scope is here and is not let go of.
+    fn receives_scope_of(&mut self, store: &str) -> Result<bool, LocalCopyError> {
+        let Ok(store) = RecordId::new(store) else { return Ok(false) };
+        let scope = Scope::Store(store).to_id();
+        let sql = "SELECT 1 FROM scope WHERE scope_id = ?1 AND rebuild <> ?2";
+        Ok(self.sql.query_integer(sql, &[scope.as_bytes().into(), DROPPING.into()])?.is_some())
     }
 
     /// Whether a request is to show what central may not know any more to have refused: it told all grants, and has not answered all.

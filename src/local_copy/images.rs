@@ -14,8 +14,12 @@ use protocol::ids::{Position, RecordId, ScopeId, TableRef};
 use protocol::row::Row;
 use sql::{Param, SqlExt};
 
-use super::rebuild::READING;
+use super::grants::IS_OF_THIS_SITE;
+use super::rebuild::{DROPPING, READING};
 use super::{LocalCopy, LocalCopyError, checksum};
+
+/// Whether a scope is being let go of.
+const IS_DROPPING: &str = "SELECT 1 FROM scope WHERE number = ?1 AND rebuild = ?2";
 
 /// The values of `record.state`.
 pub(super) mod state {
@@ -360,8 +364,10 @@ impl LocalCopy {
 
     fn join_each(&mut self, key: &Key, scopes: &[Scope]) -> Result<(), LocalCopyError> {
         for scope in scopes {
-            let numbers = self.scope_number(&scope.to_id())?;
-            self.join(key, numbers)?;
+            let (number, generation) = self.scope_number(&scope.to_id())?;
+            // Of one that is let go of the sweep takes it with the others: its verdict came with the row that took the scope away.
+            let is_going = self.sql.query_integer(IS_DROPPING, &[number.into(), DROPPING.into()])?.is_some();
+            self.join(key, (number, generation - i64::from(is_going)))?;
         }
         self.let_go_of_what_has_no_scope(key)
     }
@@ -414,8 +420,8 @@ impl LocalCopy {
     fn receives(&mut self, scope: &Scope) -> Result<bool, LocalCopyError> {
         match scope {
             Scope::Store(store) => {
-                let sql = "SELECT 1 FROM store_grant WHERE store = ?1";
-                if self.sql.query_integer(sql, &[store.as_str().into()])?.is_some() {
+                let sql = format!("SELECT 1 FROM store_grant WHERE store = ?1 AND {IS_OF_THIS_SITE}");
+                if self.sql.query_integer(&sql, &[store.as_str().into()])?.is_some() {
                     return Ok(true);
                 }
             }

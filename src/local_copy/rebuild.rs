@@ -18,7 +18,7 @@ use super::{LocalCopy, LocalCopyError, limits};
 pub(super) const IN_ORDER: i64 = 0;
 pub(super) const READING: i64 = 1;
 const SWEEPING: i64 = 2;
-const DROPPING: i64 = 3;
+pub(super) const DROPPING: i64 = 3;
 pub(super) const KEPT: i64 = 4;
 
 /// Name of the number that is 1 until the first pages come after the copy was lost.
@@ -61,6 +61,7 @@ impl LocalCopy {
     /// Inside the open transaction: the site does not receive a scope any more. Its cursor goes at once, so that the scope is read
     /// from 0 if it comes back; its members go step by step, those that no other scope holds.
     pub(super) fn drop_scope(&mut self, scope: &ScopeId) -> Result<(), LocalCopyError> {
+        self.note_dropped(scope)?;
         self.begin_scopes(Some(scope), DROPPING)
     }
 
@@ -214,7 +215,7 @@ impl LocalCopy {
             scopes.map(|scope| scope.to_id().as_bytes().to_vec()).collect::<BTreeSet<_>>()
         };
         let forgotten = of_stores(self.forgotten_stores()?.into_iter().map(|forgotten| forgotten.store).collect());
-        let held = of_stores(self.grants()?.into_iter().map(|(store, _)| store).collect());
+        let held = of_stores(self.grants_to_hand_back()?.into_iter().map(|(store, _)| store).collect());
         for scope in absent {
             // What this site wrote may be here alone; of what it did not write it has a copy that it is not to have any more.
             let rebuild = match (forgotten.contains(&scope), held.contains(&scope)) {

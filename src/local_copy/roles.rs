@@ -10,7 +10,7 @@ use domain::store::STORE_TABLE;
 use protocol::ids::{RecordId, ScopeId};
 use sql::SqlExt;
 
-use super::grants::MAY_BE_WRITTEN;
+use super::grants::{IS_OF_THIS_SITE, MAY_BE_WRITTEN};
 use super::images::state;
 use super::rebuild::IN_ORDER;
 use super::{LocalCopy, LocalCopyError};
@@ -75,11 +75,13 @@ impl LocalCopy {
     /// # Errors
     /// Those of a read.
     pub fn has_of_store(&mut self, table: &Table, store: &RecordId) -> Result<bool, LocalCopyError> {
-        let remains = "SELECT 1 FROM store_grant WHERE store = ?1 UNION ALL
-                       SELECT 1 FROM scope WHERE scope_id = ?2 AND rebuild <> ?3 LIMIT 1";
+        let remains = format!(
+            "SELECT 1 FROM store_grant WHERE store = ?1 AND {IS_OF_THIS_SITE} UNION ALL
+             SELECT 1 FROM scope WHERE scope_id = ?2 AND rebuild <> ?3 LIMIT 1"
+        );
         let scope = Scope::Store(store.clone()).to_id();
         let params = [store.as_str().into(), scope.as_bytes().into(), IN_ORDER.into()];
-        if self.sql.query_integer(remains, &params)?.is_some()
+        if self.sql.query_integer(&remains, &params)?.is_some()
             || !self.list(table, Some(store.as_str()), Merged::Listed, None, 1)?.items.is_empty()
         {
             return Ok(true);

@@ -151,7 +151,7 @@ impl LocalCopy {
             return Ok(Vec::new());
         }
         let Some(sweep) = self.next_sweep()? else { return Ok(Vec::new()) };
-        let grants = self.grants()?;
+        let grants = self.grants_to_hand_back()?;
         let mut lost = Vec::new();
         for (table, id, generation) in self.members_above(&sweep)? {
             let key = self.key_by_name(&table, &id)?;
@@ -187,7 +187,7 @@ impl LocalCopy {
         if !self.is_other_time_line()? {
             return Ok(Vec::new());
         }
-        let grants = self.grants()?;
+        let grants = self.grants_to_hand_back()?;
         let (mut outranked, mut counts) = (Vec::new(), BTreeMap::new());
         for row in &page.rows {
             let key = self.key(&row.table, &row.record);
@@ -266,7 +266,7 @@ impl LocalCopy {
                 None => return Ok(None),
             },
         };
-        let grants = self.grants()?;
+        let grants = self.grants_to_hand_back()?;
         let ownership = self.own_number(key, &image, &grants)?;
         Ok(ownership.and_then(|ownership| self.lost_record(key, image.row.as_ref().map(at_rest), ownership)))
     }

@@ -310,6 +310,7 @@ fn request_head(program: &mut Program<'_>) -> RequestHead {
             hash: Hash([program.byte(); 32]),
             received: program.length(),
         }),
+        recorded: Sequence(u64::from(program.length())),
         salt: [0; 8],
         answer: None,
     }

@@ -59,6 +59,7 @@ pub fn head(site: SiteId, journal: JournalId, generation: CredentialGeneration, 
         reply_bytes: 0,
         counts_rows: false,
         page_part: None,
+        recorded: Sequence::ZERO,
         salt,
         answer: None,
     }

@@ -12,6 +12,7 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use crate::chain::hash_of;
+use crate::control::Claims;
 use crate::edge::{Codec, Signer, Verifier};
 use crate::frame::{self, Frame, FrameError};
 use crate::history::History;
@@ -326,8 +327,8 @@ impl Exchange {
         if head.whole().is_some_and(|head| head.cursors.len() > limits::SCOPES_MAX) {
             return Err(Refusal::new("too_many_scopes", "the request names more scopes than limits::SCOPES_MAX"));
         }
-        let is_above = |count: usize| count > limits::CLAIMS_MAX;
-        if head.whole().is_some_and(|head| is_above(head.claims.grants.len()) || is_above(head.claims.refused.len())) {
+        let most = |claims: &Claims| claims.grants.len().max(claims.refused.len()).max(claims.taken.len());
+        if head.whole().is_some_and(|head| most(&head.claims) > limits::CLAIMS_MAX) {
             let what = "the request claims more grants, or shows more refusals, than limits::CLAIMS_MAX";
             return Err(Refusal::new("too_many_claims", what));
         }

@@ -97,6 +97,9 @@ pub struct RequestHead {
     pub counts_rows: bool,
     /// A page that travels in parts.
     pub page_part: Option<PagePartState>,
+    /// How far the journal went when the last of what `control` and the cursors show became durable: whatever was recorded without knowing
+    /// that is in it. What is above `head` comes with the next session.
+    pub recorded: Sequence,
 }
 
 impl RequestHead {
@@ -105,7 +108,7 @@ impl RequestHead {
         let cursors = self.cursors.iter().map(|shown| &shown.cursor).chain(&self.heard);
         let cursors = cursors.map(|cursor| cursor.number.0.max(cursor.began.0));
         let refused = self.claims.refused.iter().map(|refused| refused.place.sequence.0);
-        cursors.chain(refused).fold(self.control.0.max(self.claims.told.0), u64::max)
+        cursors.chain(refused).fold(self.control.0.max(self.claims.told.0).max(self.recorded.0), u64::max)
     }
 
     /// Bytes of control rows that the reply's head may carry beside the one that always comes. A reply's head is not cut in

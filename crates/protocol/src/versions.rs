@@ -262,6 +262,7 @@ mod tests {
             reply_bytes: 12,
             counts_rows: true,
             page_part: None,
+            recorded: Sequence(13),
         }
     }
 

@@ -236,6 +236,7 @@ impl World {
             self.check_drained(index)?;
         }
         self.check_view(index, false)?;
+        self.check_writers()?;
         let outcome = match failure {
             None => Outcome::Drained,
             Some(failure) => Outcome::Failed {
@@ -325,6 +326,7 @@ impl World {
             self.change_withholding()?;
             self.change_procurement()?;
             self.take_over_patients()?;
+            self.move_stores()?;
             self.judge()?;
             if self.strikes(Fault::Prune) {
                 self.prune()?;
@@ -531,8 +533,8 @@ impl World {
         }
         let wall_ms = self.wall_ms(self.centre.clock_off_ms);
         let Some(live) = &mut self.centre.live else { return Ok(()) };
-        match live.store.batch(wall_ms, |batch| batch.assign_store(&id, site)) {
-            Ok(Ok(())) => {
+        match live.store.batch(wall_ms, |batch| batch.move_store(&id, site, false)) {
+            Ok(Ok(_)) => {
                 self.note(format_args!("store {store} is given to site {site}"));
                 for model in self.model.devices.iter_mut().chain(&mut self.model.gone) {
                     if model.site == site {

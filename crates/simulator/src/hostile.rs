@@ -138,6 +138,7 @@ impl World {
             reply_bytes: 4096,
             counts_rows: false,
             page_part: None,
+            recorded: Sequence::ZERO,
             salt: [0; 8],
             answer: None,
         };

@@ -118,6 +118,34 @@ impl Inspector {
         Ok(holders)
     }
 
+    /// Stores on their way, whether each fills its new site, and the site that it waits for.
+    ///
+    /// # Errors
+    /// Those of a read.
+    pub fn moves(&mut self) -> Result<Vec<(String, bool, SiteId)>, SqlError> {
+        let mut moves = Vec::new();
+        let sql =
+            "SELECT store, phase, CASE phase WHEN 1 THEN to_site ELSE from_site END FROM store_move ORDER BY store";
+        self.engine()?.query(sql, &[], &mut |row| {
+            moves.push((
+                row.text(0)?.to_owned(),
+                row.integer(1)? == 1,
+                SiteId(u32::try_from(row.integer(2)?).unwrap_or(0)),
+            ));
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(moves)
+    }
+
+    /// Whether entries of a site wait for their headers.
+    ///
+    /// # Errors
+    /// Those of a read.
+    pub fn waits(&mut self, site: SiteId) -> Result<bool, SqlError> {
+        let sql = "SELECT 1 FROM waiting WHERE site = ?1 LIMIT 1";
+        Ok(self.engine()?.query_integer(sql, &[i64::from(site.0).into()])?.is_some())
+    }
+
     /// The site that writes central data, or is about to, or did until it hears otherwise; `None`: central.
     ///
     /// # Errors

@@ -24,6 +24,7 @@ pub mod inspect;
 mod mischief;
 pub mod mix;
 pub mod model;
+mod moves;
 mod operators;
 mod oracle;
 mod procurement;

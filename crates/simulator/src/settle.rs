@@ -7,12 +7,14 @@ use std::sync::Arc;
 use domain::catalogue::DataType;
 use domain::merge::Merged;
 use domain::preference::Preference;
+use protocol::ids::SiteId;
 
 use crate::centre::Said;
 use crate::device::{Role, Step};
 use crate::inspect::RecordRow;
 use crate::mix::Fault;
 use crate::model::{Columns, Expected, Key, Violation, violation};
+use crate::moves::{MOVED, moved_store, moved_store_of};
 use crate::oracle::columns_at_central;
 use crate::procurement::Orders;
 use crate::visibility::Sight;
@@ -25,6 +27,9 @@ const SESSIONS_MAX: u64 = 3;
 const FORK_SESSIONS: u64 = 3;
 /// Sessions that a patient takes beside that to get to another home: its home site reads that it goes, and says that it has.
 const HOME_SESSIONS: u64 = 2;
+/// Sessions that a store takes beside that to get to another site: its old site hears of it, and says that it has; its new site reads it,
+/// says that it has, and hears that it writes it.
+const MOVE_SESSIONS: u64 = 3;
 /// How often a session that failed because of a fork is tried again at once, when somebody has seen to it.
 const TRIES_MAX: u32 = 8;
 /// Requests of one session, at most: more is a session that does not end.
@@ -39,7 +44,8 @@ impl World {
         self.heal()?;
         let forks = if self.counts.forks > 0 { FORK_SESSIONS } else { 0 };
         let transfers = if self.mix.has(Fault::HomeTransfers) { HOME_SESSIONS } else { 0 };
-        let rounds = SESSIONS_MAX + forks + transfers;
+        let moves = if self.mix.has(Fault::Moves) { MOVE_SESSIONS } else { 0 };
+        let rounds = SESSIONS_MAX + forks + transfers + moves;
         for round in 1..=rounds {
             for index in 0..self.devices.len() {
                 self.sync_calmly(index, round < rounds, TRIES_MAX)?;
@@ -58,6 +64,7 @@ impl World {
             self.check_device(index)?;
         }
         self.check_healed()?;
+        self.check_moves_ended()?;
         self.check_central_fold()
     }
 
@@ -341,7 +348,8 @@ impl World {
         let failed = |error: sql::SqlError| violation("3", format!("central's store cannot be read: {error}"));
         let Some(device) = self.devices.get(index) else { return Ok(()) };
         let (catalogue, site) = (Arc::clone(device.catalogue()), device.site);
-        let stores = self.model.device(index).stores.clone();
+        let holders = self.inspector.holders().or_else(|error| failed(error).map(|()| BTreeMap::new()))?;
+        let stores = self.stores_at(index, &holders);
         let mut waiting = self.waiting_keys(index)?;
         waiting.extend(self.waiting_at_central()?);
         let records = self.inspector.records(0).or_else(|error| failed(error).map(|()| Vec::new()))?;
@@ -350,7 +358,6 @@ impl World {
             is_own && record.data.as_ref().is_some_and(|data| data.contains("\"store_mode\":\"dispensary\""))
         };
         let has_dispensary = records.iter().any(serves_patients);
-        let holders = self.inspector.holders().or_else(|error| failed(error).map(|()| BTreeMap::new()))?;
         let sites: Vec<_> = self.devices.iter().map(|device| device.site).collect();
         let primary = self.inspector.primary().or_else(|error| failed(error).map(|()| None))?;
         let has_dispensary = has_dispensary || primary == Some(site);
@@ -430,6 +437,13 @@ impl World {
         Ok(())
     }
 
+    /// The stores that are active at a device's site.
+    fn stores_at(&self, index: usize, holders: &BTreeMap<String, SiteId>) -> Vec<String> {
+        let site = self.devices.get(index).map(|device| device.site);
+        let moved = (0..MOVED).map(moved_store).filter(|store| holders.get(store).copied() == site);
+        self.model.devices.get(index).into_iter().flat_map(|model| model.stores.clone()).chain(moved).collect()
+    }
+
     /// What a merged record stands for is the same everywhere: what the slow model makes of central's rows in their order.
     fn check_merges(&mut self, index: usize, records: &[RecordRow], sight: &Sight) -> Result<(), Violation> {
         let Some(device) = self.devices.get(index) else { return Ok(()) };
@@ -498,8 +512,8 @@ impl World {
             if let Some(site) = self.devices.get(index).map(|device| device.site) {
                 keys.retain(|key| !self.reached_for.contains(&(site, key.clone())));
             }
-            // Orders are written by others too.
-            for key in keys.into_iter().filter(|key| !Orders::is_order(key)) {
+            // Orders are written by others too, and so is what moves.
+            for key in keys.into_iter().filter(|key| !Orders::is_order(key) && moved_store_of(key).is_none()) {
                 let is_store_data =
                     catalogue.table_by_name(&key.0).is_ok_and(|table| table.data_type() == DataType::Store);
                 let is_sites = is_store_data || is_own_user(&key.0, &key.1);

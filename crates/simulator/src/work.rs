@@ -1,5 +1,6 @@
 //! What people at the sites do: bursts of edits to every kind of data that can be written, and now and then what must be refused.
 
+mod moved;
 mod orders;
 mod patients;
 mod transfers;
@@ -129,6 +130,11 @@ impl Desk {
         if office.mix.has(Fault::NewUsers) {
             for _ in 0..random.below(3) {
                 planned.push(Self::of_user(office, random));
+            }
+        }
+        if office.mix.has(Fault::Moves) {
+            for _ in 0..random.below(4) {
+                planned.push(Self::of_moved(office, random));
             }
         }
         if office.mix.has(Fault::Messages) {

@@ -12,5 +12,6 @@ mod recording;
 mod recovering;
 mod set_aside;
 mod site;
+mod taken;
 mod users;
 mod verdicts;

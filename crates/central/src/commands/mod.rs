@@ -4,6 +4,7 @@ mod explain;
 mod home_stores;
 mod input;
 mod show;
+mod stores;
 mod visibility;
 
 use std::io::{BufReader, IsTerminal as _, Write};
@@ -81,9 +82,9 @@ enum Command {
     /// Look at refused edits, and dismiss them.
     #[command(subcommand)]
     SetAside(SetAsideCommand),
-    /// Give stores to sites, and list them.
+    /// Give stores to sites, move them, and list them.
     #[command(subcommand)]
-    Store(StoreCommand),
+    Store(stores::StoreCommand),
     /// Make names visible in stores; a store's name and another store then see each other.
     #[command(subcommand)]
     Visibility(VisibilityCommand),
@@ -271,41 +272,6 @@ enum HealingCommand {
 }
 
 #[derive(Subcommand)]
-enum StoreCommand {
-    /// Give a store that central holds to a site.
-    Add {
-        /// The store's id.
-        store: String,
-        /// The site's name, or its id.
-        #[arg(long)]
-        site: String,
-    },
-    /// All stores and who holds them, central's first.
-    List,
-    /// What a store is on which site, whom it sees and who sees it.
-    Show {
-        /// The store's id.
-        store: String,
-    },
-    /// Send the site of a store all patients that it sees once more, with what hangs on them, prescribers, and what dispensaries need.
-    Resync {
-        /// The store's id.
-        store: String,
-    },
-    /// Give a site a collector copy of a store, which a store that is active there has to see; or take it back. On central a store may be
-    /// a transfer store: its data but transfers stays on its site.
-    SetRole {
-        /// The store's id.
-        store: String,
-        /// The site's name, or its id.
-        #[arg(long)]
-        site: String,
-        /// collector, or default: transfer where a store there sees it, else none. For central: transfer, or collector, its default.
-        role: String,
-    },
-}
-
-#[derive(Subcommand)]
 enum MirrorCommand {
     /// Let a remote site write central data. Nobody writes it until that site has read everything.
     Enable {
@@ -454,11 +420,7 @@ pub fn run(arguments: Arguments, output: &mut dyn Write) -> Result<Exit, Central
         Command::SetAside(SetAsideCommand::Dismiss { site, place }) => {
             Request::SetAsideDismiss { site, place: SetAsidePlace(place) }
         }
-        Command::Store(StoreCommand::Add { store, site }) => Request::StoreAdd { store, site },
-        Command::Store(StoreCommand::List) => Request::StoreList,
-        Command::Store(StoreCommand::Show { store }) => Request::StoreShow { store },
-        Command::Store(StoreCommand::Resync { store }) => Request::StoreResync { store },
-        Command::Store(StoreCommand::SetRole { store, site, role }) => Request::StoreSetRole { store, site, role },
+        Command::Store(command) => stores::request(command),
         Command::Mirror(MirrorCommand::Enable { primary }) => Request::MirrorEnable { primary },
         Command::Mirror(MirrorCommand::Disable { at_once }) => Request::MirrorDisable { is_at_once: at_once },
         Command::Mirror(MirrorCommand::Show) => Request::MirrorShow,

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use serde_json::Value;
 
-use super::{explain, home_stores, visibility};
+use super::{explain, home_stores, stores, visibility};
 
 use crate::error::{CentralError, Exit};
 use crate::operations::{Done, Progress, Request};
@@ -86,10 +86,11 @@ pub(super) fn done(request: &Request, done: &Done, form: Form, output: &mut dyn 
         (Request::SiteShow { .. } | Request::Identity, false) => facts(value),
         (Request::SiteEdit(_), false) => edited(value),
         (Request::SiteResetHardware { .. }, false) => reset(value),
-        (Request::StoreAdd { .. }, false) => {
-            format!("store {} is given to site {}\n", plain(&value["store"]), value["site"])
+        (Request::StoreAdd { .. } | Request::StoreRemove { .. } | Request::StoreCallOff { .. }, false) => {
+            stores::moved(value)
         }
-        (Request::StoreList, false) => stores(value),
+        (Request::StoreMoves, false) => stores::moves(value),
+        (Request::StoreList, false) => stores::stores(value),
         (Request::StoreShow { .. }, false) => visibility::store(value),
         (Request::PreferenceSet { .. }, false) => {
             let (name, state) = (plain(&value["preference"]), if value["is_on"] == true { "on" } else { "off" });
@@ -203,12 +204,6 @@ fn reset(value: &Value) -> String {
     }
 }
 
-fn stores(value: &Value) -> String {
-    let head = ["ID", "NAME", "CODE", "SITE", "SITE NAME", "OWNERSHIP"];
-    let keys = ["id", "name", "code", "site", "site_name", "ownership"];
-    table(&head, items(value, "stores").iter().map(|store| columns(store, &keys)))
-}
-
 fn records(value: &Value) -> String {
     let records = items(value, "records");
     // Without merged records the column would be dashes alone.
@@ -314,6 +309,7 @@ fn status(value: &Value) -> String {
         ));
     }
     lines.extend(items(value, "claims").iter().map(claim));
+    lines.extend(stores::moves_in_status(value));
     for site in items(value, "sites").iter().filter(|site| !site["stopped"].is_null()) {
         let (name, since, reason) = (plain(&site["name"]), plain(&site["stopped"]), plain(&site["stop_reason"]));
         lines.push(format!(

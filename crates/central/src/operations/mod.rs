@@ -6,6 +6,7 @@ mod home_stores;
 mod import;
 mod merge;
 mod mirror;
+mod moves;
 mod preferences;
 mod records;
 mod request;
@@ -45,7 +46,10 @@ pub fn perform(
         Request::SetAsideDismiss { site, place } => set_aside::dismiss(center, &site, &place),
         Request::SiteEdit(edit) => sites::edit(center, edit),
         Request::SiteResetHardware { site } => sites::reset_hardware(center, &site),
-        Request::StoreAdd { store, site } => sites::give_store(center, &store, &site),
+        Request::StoreAdd { store, site, is_at_once } => moves::add(center, &store, &site, is_at_once),
+        Request::StoreRemove { store, is_at_once } => moves::remove(center, &store, is_at_once),
+        Request::StoreCallOff { store } => moves::call_off(center, &store),
+        Request::StoreMoves => moves::list(center),
         Request::StoreList => sites::list_stores(center),
         Request::StoreShow { store } => visibility::show_store(center, &store),
         Request::PreferenceSet { name, is_on, store } => preferences::set(center, &name, is_on, store.as_deref()),

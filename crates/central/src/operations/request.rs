@@ -58,13 +58,31 @@ pub enum Request {
         /// Its name, or its id.
         site: String,
     },
-    /// Give a store to a site.
+    /// Let a store be active at a site.
     StoreAdd {
         /// The store's id.
         store: String,
         /// The site's name, or its id.
         site: String,
+        /// Without waiting for the site that it comes from.
+        #[serde(default)]
+        is_at_once: bool,
     },
+    /// Let a store be active at central.
+    StoreRemove {
+        /// The store's id.
+        store: String,
+        /// Without waiting for the site that it comes from.
+        #[serde(default)]
+        is_at_once: bool,
+    },
+    /// Leave a store that moves at the site that it comes from.
+    StoreCallOff {
+        /// The store's id.
+        store: String,
+    },
+    /// Stores that are on their way between sites.
+    StoreMoves,
     /// All stores and who holds them.
     StoreList,
     /// What a store is on which site, whom it sees and who sees it.
@@ -182,6 +200,7 @@ impl Request {
             | Self::SiteShow { .. }
             | Self::StoreList { .. }
             | Self::StoreShow { .. }
+            | Self::StoreMoves
             | Self::VisibilityList(_)
             | Self::MirrorShow
             | Self::PreferenceList
@@ -197,6 +216,8 @@ impl Request {
             | Self::SiteResume { .. }
             | Self::SetAsideDismiss { .. }
             | Self::StoreAdd { .. }
+            | Self::StoreRemove { .. }
+            | Self::StoreCallOff { .. }
             | Self::StoreResync { .. }
             | Self::PreferenceSet { .. }
             | Self::StoreSetRole { .. }

@@ -117,17 +117,11 @@ pub(super) fn resume(center: &Center, site: &str, device: Option<&str>) -> Resul
     })))
 }
 
-pub(super) fn give_store(center: &Center, store: &str, site: &str) -> Result<Done, CentralError> {
-    let id = record_id(store)?;
-    let site = find(center, site)?.id;
-    center.write(move |batch| batch.assign_store(&id, site))?;
-    tracing::info!(store, site = site.0, "a store was given to a site");
-    Ok(Done::ok(json!({ "store": store, "site": site.0 })))
-}
-
 pub(super) fn list_stores(center: &Center) -> Result<Done, CentralError> {
-    let (mut stores, names) = center.read(|reading| {
+    let (mut stores, names, moves) = center.read(|reading| {
         reading.at_once(|reading| {
+            let moves: std::collections::BTreeMap<_, _> =
+                reading.store_moves()?.into_iter().map(|moving| (moving.store, moving.to)).collect();
             let names: std::collections::BTreeMap<_, _> =
                 all(reading)?.into_iter().map(|site| (site.id, site.name)).collect();
             let mut stores: Vec<(StoreRow, Value, Value)> = Vec::new();
@@ -140,7 +134,7 @@ pub(super) fn list_stores(center: &Center) -> Result<Done, CentralError> {
                     stores.push((store, record, name));
                 }
                 if is_last {
-                    return Ok((stores, names));
+                    return Ok((stores, names, moves));
                 }
             }
         })
@@ -156,6 +150,7 @@ pub(super) fn list_stores(center: &Center) -> Result<Done, CentralError> {
                 "site": store.site.0,
                 "site_name": names.get(&store.site),
                 "ownership": store.ownership.0,
+                "moves_to": moves.get(&store.id).map(|site| site.0),
             })
         })
         .collect();

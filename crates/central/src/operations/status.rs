@@ -4,6 +4,7 @@ use protocol::ids::SiteId;
 use serde_json::{Value, json};
 
 use super::mirror::mirror_json;
+use super::moves::move_json;
 use super::request::Done;
 use super::sites::{all, site_json};
 use crate::center::Center;
@@ -13,7 +14,7 @@ use crate::keys;
 use crate::store::{DeclinedClaim, Healing, SiteStatus, StoreError};
 
 pub(super) fn status(center: &Center) -> Result<Done, CentralError> {
-    let (status, healing, claims, mirror, sites, counts) = center.read(|reading| {
+    let (status, healing, claims, moves, mirror, sites, counts) = center.read(|reading| {
         reading.at_once(|reading| {
             let mut sites = Vec::new();
             for site in all(reading)? {
@@ -23,6 +24,7 @@ pub(super) fn status(center: &Center) -> Result<Done, CentralError> {
                 reading.status()?,
                 reading.healing()?,
                 reading.declined_claims(None)?,
+                reading.store_moves()?,
                 mirror_json(reading)?,
                 sites,
                 reading.record_counts()?,
@@ -35,6 +37,7 @@ pub(super) fn status(center: &Center) -> Result<Done, CentralError> {
         "copy_of": copy_json(center),
         "healing": healing.as_ref().map(healing_json),
         "claims": claims.iter().map(claim_json).collect::<Vec<_>>(),
+        "moves": moves.iter().map(move_json).collect::<Vec<_>>(),
         "mirror": mirror,
         "epoch": format!("{:016x}", status.epoch.0),
         "position": status.position.0,

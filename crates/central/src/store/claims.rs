@@ -2,10 +2,11 @@
 //!
 //! Whoever is found ahead is told all grants of its site anew, with a row that says so, and answers with those that it has beside them:
 //! its *claims*. Each grant carries a proof that only central can make, so that a central which gave it knows it again: it takes the
-//! grant up under its old number, unless the store went on to somebody since. Any other claim is declined: the site is told, keeps what
-//! it has of the store, and an operator sees it. It shows also which entries were refused that this central may hold as waiting still, or
-//! as not judged: they get the verdict that they had. Until a site has answered, what it wrote waits for its verdict: it may belong to a
-//! store that is about to be taken up.
+//! grant up under its old number, unless the store went on to somebody since. A site that central takes for the store's holder and that
+//! has not reported may say yet that the store was taken from it (the module `moves`): the claim is not answered until it has. Any other
+//! claim is declined: the site is told, keeps what it has of the store, and an operator sees it. It shows also which entries were refused
+//! that this central may hold as waiting still, or as not judged: they get the verdict that they had. Until a site has answered, what it
+//! wrote waits for its verdict: it may belong to a store that is about to be taken up.
 //!
 //! | where | what |
 //! | --- | --- |
@@ -14,7 +15,7 @@
 
 use std::ops::ControlFlow;
 
-use domain::judge::RefusalCode;
+use domain::judge::{Holding, RefusalCode};
 use protocol::chain::hash_of;
 use protocol::control::{Claim, EntryPlace, ShownRefusal};
 use protocol::ids::{ControlNumber, GrantProof, OwnershipNumber, RecordId, SiteId};
@@ -25,6 +26,7 @@ use super::batch::Batch;
 use super::error::StoreError;
 use super::judging::Reason;
 use super::mirror::is_central_data;
+use super::moves::MovePhase;
 use super::reading::Reading;
 use super::{text, unsigned};
 
@@ -63,13 +65,18 @@ impl Batch<'_> {
         if head.claims.told.0 < told {
             return Ok(());
         }
+        for taken in &head.claims.taken {
+            self.answer_taken(head.site, taken)?;
+        }
+        let mut is_answered = true;
         for claim in &head.claims.grants {
-            self.answer_claim(head.site, claim)?;
+            is_answered &= self.answer_claim(head.site, claim)?;
         }
         self.refuse_again(head.site, &head.claims.refused)?;
         // More come behind a full list, once these are answered.
-        let has_more = head.claims.grants.len() >= CLAIMS_MAX || head.claims.refused.len() >= CLAIMS_MAX;
-        if has_more { Ok(()) } else { self.set_grants_told(head.site, None) }
+        let lists = [head.claims.grants.len(), head.claims.refused.len(), head.claims.taken.len()];
+        let has_more = lists.into_iter().any(|shown| shown >= CLAIMS_MAX);
+        if has_more || !is_answered { Ok(()) } else { self.set_grants_told(head.site, None) }
     }
 
     /// What waits or is not judged here, and was refused before central was set back, gets the verdict that it had: its site may have
@@ -148,28 +155,60 @@ impl Batch<'_> {
         GrantProof(*hash.0.first_chunk().expect("a hash has 32 bytes"))
     }
 
-    fn answer_claim(&mut self, site: SiteId, claim: &Claim) -> Result<(), StoreError> {
-        let Ok(store) = RecordId::new(&claim.store) else { return Ok(()) };
+    /// Whether it was answered: not while another site is waited for that says whether it still has the store.
+    fn answer_claim(&mut self, site: SiteId, claim: &Claim) -> Result<bool, StoreError> {
+        let Ok(store) = RecordId::new(&claim.store) else { return Ok(true) };
         if is_central_data(&store) {
-            return self.answer_authority_claim(site, claim);
+            self.answer_authority_claim(site, claim)?;
+            return Ok(true);
         }
         let held = self.state.holdings.get(&store).copied();
+        let is_own = claim.proof == self.grant_proof(site, &store, claim.ownership);
+        let claimed = Holding { site, ownership: claim.ownership };
+        let moving = self.state.moves.get(&store).cloned();
+        if let (Some(held), Some(moving)) = (held, moving)
+            && held.site == site
+        {
+            let was_told = moving.phase == MovePhase::Filling && is_own && held.ownership <= claim.ownership;
+            if was_told {
+                self.hold_as_claimed(&store, claimed)?;
+            } else {
+                // It goes from there, or comes there and was never told so.
+                self.tell_declined(site, &store, claim.ownership)?;
+            }
+            return Ok(true);
+        }
         if held.is_some_and(|held| held.site == site && held.ownership >= claim.ownership) {
             // It was given meanwhile, and the site has not heard of that yet.
-            return Ok(());
+            return Ok(true);
         }
-        let is_own = claim.proof == self.grant_proof(site, &store, claim.ownership);
-        let is_free = held
-            .is_none_or(|held| (held.site == SiteId::CENTRAL || held.site == site) && held.ownership < claim.ownership);
-        if is_own && is_free {
-            return self.hold(&store, site, claim.ownership);
+        let is_later = held.is_none_or(|held| held.ownership < claim.ownership);
+        if is_own && is_later {
+            let other = held.map(|held| held.site).filter(|holder| *holder != site && *holder != SiteId::CENTRAL);
+            match other {
+                Some(holder) if self.may_hand_back(&store, holder)? => return Ok(false),
+                // One that has reported holds the store still: it was given to it since.
+                Some(holder) if self.has_reported(holder)? => {}
+                Some(_) | None => {
+                    self.hold_as_claimed(&store, claimed)?;
+                    return Ok(true);
+                }
+            }
         }
         self.sql.execute(
             "INSERT INTO grant_claim (site, store, ownership, is_own) VALUES (?1, ?2, ?3, ?4)
              ON CONFLICT (site, store) DO UPDATE SET ownership = excluded.ownership, is_own = excluded.is_own",
             &[site.0.into(), store.as_str().into(), claim.ownership.0.into(), i64::from(is_own).into()],
         )?;
-        self.tell_declined(site, &store, claim.ownership)
+        self.tell_declined(site, &store, claim.ownership)?;
+        Ok(true)
+    }
+
+    /// Whether a site that central takes for the holder of a store may say yet that it was taken from it, or has said so and has not sent
+    /// everything that it had of it.
+    fn may_hand_back(&mut self, store: &RecordId, holder: SiteId) -> Result<bool, StoreError> {
+        let is_leaving = self.state.moves.get(store).is_some_and(|moving| moving.waits_for() == holder);
+        Ok(is_leaving || self.is_awaited(holder)?)
     }
 
     fn set_grants_told(&mut self, site: SiteId, told: Option<u64>) -> Result<(), StoreError> {

@@ -56,6 +56,7 @@ impl Batch<'_> {
             if let Some(head) = head.whole() {
                 batch.follow_returning(head)?;
                 batch.follow_home_transfers(head)?;
+                batch.follow_draining(head)?;
             }
             let mut told = match head.whole() {
                 Some(head) => batch.told(head, &journal)?,
@@ -65,10 +66,11 @@ impl Batch<'_> {
             let token = batch.note_contact(head, told.is_drained)?;
             // A device that reads everything again may still have something to hand back.
             let is_quiet = told.is_drained && told.control.is_empty() && !told.has_more_control;
-            if is_quiet && head.whole().is_some_and(|head| head.heard.is_none()) {
+            if let Some(head) = head.whole().filter(|head| is_quiet && head.heard.is_none()) {
                 batch.note_reported(site)?;
                 // Told with the next reply.
                 told.has_more_control |= batch.follow_filling(site)?;
+                told.has_more_control |= batch.follow_filled(head)?;
             }
             let active = batch.active_journal(site)?;
             if active.told != active.received {
@@ -96,13 +98,14 @@ impl Batch<'_> {
         })
     }
 
-    /// Whether everything that the device had recorded when it made this head is judged, and it has heard what became of it: a verdict
-    /// that came behind what others write from now on would put the older edit on top of that.
+    /// Whether everything is judged that the device had recorded when it heard the last of what this head shows, and it has heard what
+    /// became of it: a verdict that came behind what others write from now on would put the older edit on top of that.
     pub(super) fn has_heard_of_all(&mut self, head: &RequestHead) -> Result<bool, StoreError> {
         let site = self.site(head.site)?;
         let has_older = site.has_unjudged_journal;
         let is_judged = site.journal.as_ref().is_some_and(|journal| {
-            journal.id == head.journal && journal.received >= head.head && journal.judged >= journal.received
+            let recorded = head.head.max(head.recorded);
+            journal.id == head.journal && journal.received >= recorded && journal.judged >= journal.received
         });
         Ok(is_judged && !has_older && self.control_count(head.site)? == 0)
     }
@@ -137,7 +140,11 @@ impl Batch<'_> {
     /// # Errors
     /// [`StoreError::Sql`]; refused with `unknown_site`.
     pub fn judge(&mut self, site: SiteId, goes_on: &mut dyn FnMut() -> bool) -> Result<Judged, StoreError> {
-        self.job(|batch| batch.judge_site(site, goes_on))
+        self.job(|batch| {
+            let judged = batch.judge_site(site, goes_on)?;
+            batch.follow_draining_without_device(site)?;
+            Ok(judged)
+        })
     }
 
     /// Each scope of the site with the cursor that the head shows; one that it does not show is read from the start.

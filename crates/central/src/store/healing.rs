@@ -153,6 +153,18 @@ impl Batch<'_> {
         Ok(self.sql.query_integer(sql, &[site.0.into()])?.is_some())
     }
 
+    /// Whether a report of the site is waited for.
+    pub(super) fn is_awaited(&mut self, site: SiteId) -> Result<bool, StoreError> {
+        let sql = "SELECT 1 FROM healing_site WHERE site = ?1 AND is_waived = 0";
+        Ok(self.sql.query_integer(sql, &[site.0.into()])?.is_some())
+    }
+
+    /// Whether a device speaks for the site that has reported since central was last found to be set back.
+    pub(super) fn has_reported(&mut self, site: SiteId) -> Result<bool, StoreError> {
+        let sql = "SELECT 1 FROM healing_site WHERE site = ?1";
+        Ok(self.site(site)?.is_enrolled && self.sql.query_integer(sql, &[site.0.into()])?.is_none())
+    }
+
     fn is_healing(&mut self) -> Result<bool, StoreError> {
         Ok(self.sql.query_integer("SELECT number FROM healing WHERE ended_ms IS NULL", &[])?.is_some())
     }

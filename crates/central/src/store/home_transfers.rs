@@ -222,24 +222,54 @@ impl Batch<'_> {
             Ok(ControlFlow::Continue(()))
         })?;
         for key in keys {
-            let found = match VisibleKey::from_text(&key) {
-                Some(VisibleKey::Name(id)) => self.housed(HomeKind::Patient, &id)?,
-                Some(VisibleKey::Prescriber(id)) => self.housed(HomeKind::Prescriber, &id)?,
-                Some(
-                    VisibleKey::Store(_) | VisibleKey::Prescriptions(_) | VisibleKey::Orders | VisibleKey::MadeOn(_),
-                )
-                | None => None,
-            };
-            let Some(housed) = found else { continue };
-            let Some(PatientHome { store: home, goes_to: Some(to), .. }) = housed.home() else { continue };
-            if self.is_here(STORE_TABLE, &to)? {
-                self.carry_out(&housed, &to)?;
-            } else {
-                // The store that it was to go to was deleted meanwhile.
-                self.write_housed(&housed, &home_transfer::asked(None), home)?;
-            }
+            self.carry_out_asked(&key)?;
         }
         Ok(())
+    }
+
+    /// A store goes to another site, and those that are at home there with it: whoever of them is on the way to another home is waited for
+    /// there. Nobody can have edits of them that are not sent: they are not asked to be heard of.
+    pub(super) fn take_home_transfers_along(
+        &mut self,
+        store: &RecordId,
+        from: SiteId,
+        to: SiteId,
+    ) -> Result<(), StoreError> {
+        let of_store = "site = ?1 AND visible_key IN (SELECT visible_key FROM home_store WHERE store = ?2)";
+        if to != SiteId::CENTRAL {
+            let sql = format!("UPDATE home_transfer SET site = ?3, position = 0 WHERE {of_store}");
+            if self.sql.execute(&sql, &[from.0.into(), store.as_str().into(), to.0.into()])? > 0 {
+                self.site(to)?.has_home_transfers = true;
+            }
+            return Ok(());
+        }
+        let mut keys = Vec::new();
+        let sql = format!("SELECT visible_key FROM home_transfer WHERE {of_store} ORDER BY visible_key");
+        self.sql.query(&sql, &[from.0.into(), store.as_str().into()], &mut |row| {
+            keys.push(row.text(0)?.to_owned());
+            Ok(ControlFlow::Continue(()))
+        })?;
+        for key in keys {
+            self.carry_out_asked(&key)?;
+        }
+        Ok(())
+    }
+
+    /// What is on its way is there, unless the store that it was to go to was deleted meanwhile.
+    fn carry_out_asked(&mut self, key: &str) -> Result<(), StoreError> {
+        let found = match VisibleKey::from_text(key) {
+            Some(VisibleKey::Name(id)) => self.housed(HomeKind::Patient, &id)?,
+            Some(VisibleKey::Prescriber(id)) => self.housed(HomeKind::Prescriber, &id)?,
+            Some(VisibleKey::Store(_) | VisibleKey::Prescriptions(_) | VisibleKey::Orders | VisibleKey::MadeOn(_))
+            | None => None,
+        };
+        let Some(housed) = found else { return Ok(()) };
+        let Some(PatientHome { store: home, goes_to: Some(to), .. }) = housed.home() else { return Ok(()) };
+        if self.is_here(STORE_TABLE, &to)? {
+            self.carry_out(&housed, &to)
+        } else {
+            self.write_housed(&housed, &home_transfer::asked(None), home)
+        }
     }
 
     /// Follows a patient's record: whether it is on its way. `row`: as it is written, `None` for one that is deleted.

@@ -32,6 +32,7 @@ mod lanes;
 mod limits;
 mod merging;
 mod mirror;
+mod moves;
 mod origin;
 mod patients;
 mod prescribers;
@@ -86,6 +87,7 @@ pub use limits::{
 };
 pub use merging::{MERGES_NAMED_MAX, Merge, MergedRecord};
 pub use mirror::{Mirror, MirrorPhase};
+pub use moves::{MovePhase, Moved, StoreMove};
 pub use origin::{PeerAddress, SeenDevice, StopDevice};
 pub use reading::{Reading, RecordRow, SiteKind, SiteRow, StoreRow};
 pub use roles::Role;

@@ -6,7 +6,7 @@
 use sql::Migration;
 
 /// Number of the last migration.
-pub(super) const VERSION: u32 = 19;
+pub(super) const VERSION: u32 = 20;
 
 /// Every step. A released one never changes.
 pub(super) const MIGRATIONS: &[Migration] = &[
@@ -29,7 +29,19 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     Migration { number: 17, name: "home stores", ddl: HOME_STORES },
     Migration { number: 18, name: "epochs of tokens", ddl: TOKEN_EPOCHS },
     Migration { number: 19, name: "prescribers that are one", ddl: PRESCRIBER_ALIASES },
+    Migration { number: 20, name: "stores on their way", ddl: STORE_MOVES },
 ];
+
+/// See the module `moves`.
+const STORE_MOVES: &str = "
+CREATE TABLE store_move (
+    store {text} PRIMARY KEY,
+    from_site {bigint} NOT NULL,
+    to_site {bigint} NOT NULL,
+    phase {bigint} NOT NULL,
+    asked_ms {bigint} NOT NULL
+) {keyed_table};
+";
 
 /// See the module `tokens`. `contact.token_epoch` and `token_first` are read where `token_epochs` is empty, and not written.
 const TOKEN_EPOCHS: &str = "

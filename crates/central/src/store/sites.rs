@@ -41,7 +41,7 @@ impl Batch<'_> {
     ///
     /// # Errors
     /// Refused with `site_name` (empty, too long, or with a character that cannot be stored), `site_name_taken`, and as
-    /// [`Batch::assign_store`].
+    /// [`Batch::move_store`].
     pub fn add_site(&mut self, new: &NewSite) -> Result<SiteId, StoreError> {
         self.job(|batch| {
             check_name_and_code(&new.name, &new.code)?;
@@ -68,20 +68,10 @@ impl Batch<'_> {
             };
             batch.keep_credentials(SiteId(id), &credentials)?;
             for store in &new.stores {
-                batch.give_store(store, SiteId(id))?;
+                batch.begin_move(store, SiteId(id), false)?;
             }
             Ok(SiteId(id))
         })
-    }
-
-    /// Gives a store that central holds to a site: the site is granted to write it and receives its data. Giving it to the
-    /// site that has it changes nothing.
-    ///
-    /// # Errors
-    /// Refused with `unknown_site`, `unknown_store`, `store_is_elsewhere`, `mobile_site_has_store`, `too_many_stores`,
-    /// `central_heals`.
-    pub fn assign_store(&mut self, store: &RecordId, site: SiteId) -> Result<(), StoreError> {
-        self.job(|batch| batch.give_store(store, site))
     }
 
     /// What was known of the device before does not hold for a new one: it has nothing yet, not even its grants.
@@ -131,6 +121,7 @@ impl Batch<'_> {
         self.state
             .holdings
             .of_site(site)
+            .filter(|(store, _)| !self.is_moving(store))
             .map(|(store, ownership)| (store.clone(), ownership))
             .chain(authority)
             .collect()
@@ -143,37 +134,19 @@ impl Batch<'_> {
         Ok(())
     }
 
-    fn give_store(&mut self, store: &RecordId, site: SiteId) -> Result<(), StoreError> {
-        let kind = self.kind_of(site)?;
-        if !self.is_here(STORE_TABLE, store)? {
-            let what = format!("there is no store {store} at central; import its record first");
-            return Err(StoreError::refused("unknown_store", &what));
-        }
-        let before = self.state.holdings.get(store).copied();
-        if before.is_some_and(|holding| holding.site == site) || (before.is_none() && site == SiteId::CENTRAL) {
-            return Ok(());
-        }
-        if let Some(elsewhere) = before.filter(|holding| holding.site != SiteId::CENTRAL) {
-            let what =
-                format!("store {store} is active at site {}; moving a store is not possible yet", elsewhere.site);
-            return Err(StoreError::refused("store_is_elsewhere", &what));
-        }
-        let count = self.state.holdings.of_site(site).count();
-        if kind == Some(SiteKind::Mobile) && count > 0 {
+    /// That a site may have one more store.
+    ///
+    /// # Errors
+    /// Refused with `mobile_site_has_store`, `too_many_stores`.
+    pub(super) fn check_room(&mut self, store: &RecordId, site: SiteId) -> Result<(), StoreError> {
+        let is_mobile = self.kind_of(site)? == Some(SiteKind::Mobile);
+        let on_their_way = self.state.moves.values().filter(|moving| moving.to == site && moving.store != *store);
+        let has_store = self.state.stores_of(site).chain(on_their_way.map(|moving| &moving.store)).next().is_some();
+        if is_mobile && has_store {
             let what = format!("site {site} is mobile and has its one store; add another site for store {store}");
             return Err(StoreError::refused("mobile_site_has_store", &what));
         }
-        self.check_scopes(site, 1)?;
-        // What was decided after the backup is known to the sites alone: another one may hold the store.
-        self.refuse_while_healing(&format!("store {store} cannot be given to site {site} yet"))?;
-        let last = before.map_or(0, |holding| holding.ownership.0).max(self.meet_claim(store, site)?.0);
-        let Some(next) = last.checked_add(1) else {
-            return Err(StoreError::refused(
-                "no_number_left",
-                &format!("store {store} has had every ownership number"),
-            ));
-        };
-        self.hold(store, site, OwnershipNumber(next))
+        if site == SiteId::CENTRAL { Ok(()) } else { self.check_scopes(site, 1) }
     }
 
     /// That a site has room for more stores: each is a scope, and some scopes are not of a store.
@@ -186,28 +159,35 @@ impl Batch<'_> {
         Ok(())
     }
 
-    /// From now on a site holds a store under a number, and is told so.
-    pub(super) fn hold(
-        &mut self,
-        store: &RecordId,
-        site: SiteId,
-        ownership: OwnershipNumber,
-    ) -> Result<(), StoreError> {
+    /// From now on a site holds a store under a number, as a claim says, whatever was under way with it; it is told so.
+    pub(super) fn hold_as_claimed(&mut self, store: &RecordId, holding: Holding) -> Result<(), StoreError> {
+        self.forget_move(store)?;
+        self.hold(store, holding)?;
+        self.tell_grant(holding.site, store, holding.ownership)
+    }
+
+    /// From now on a site holds a store under a number. It has not been told so.
+    pub(super) fn hold(&mut self, store: &RecordId, holding: Holding) -> Result<(), StoreError> {
+        let Holding { site, ownership } = holding;
+        let before = self.state.holdings.get(store).copied();
+        // Read before the change: a site that is read after it has only what it is to have.
+        for site in before.iter().map(|before| before.site).chain([site]) {
+            self.site(site)?;
+        }
         self.sql.execute(
             "INSERT INTO store_site (store, site, ownership) VALUES (?1, ?2, ?3)
              ON CONFLICT (store) DO UPDATE SET site = excluded.site, ownership = excluded.ownership",
             &[store.as_str().into(), site.0.into(), ownership.0.into()],
         )?;
         self.leave_collectors(site, store)?;
-        let before = self.state.holdings.get(store).copied();
-        self.state.holdings.insert(store.clone(), Holding { site, ownership });
+        self.state.holdings.insert(store.clone(), holding);
         self.state.has_new_layout = true;
         self.change_scopes(site)?;
         self.follow_presence(site, store)?;
         if let Some(before) = before.filter(|before| before.site != site) {
+            self.change_scopes(before.site)?;
             self.follow_presence(before.site, store)?;
         }
-        self.tell_grant(site, store, ownership)?;
         // Of a store that central has forgotten, too, the record is still to come.
         if self.is_here(STORE_TABLE, store)? {
             self.write_site_column(store, site)?;

@@ -16,6 +16,7 @@ use sql::{Row, Sql, SqlExt};
 use super::error::StoreError;
 use super::holdings::Holdings;
 use super::mirror::Mirror;
+use super::moves::StoreMove;
 use super::prescriptions::{ARE_SHARED, SHARED_BEHIND};
 use super::{StartEntropy, text, unsigned};
 
@@ -27,6 +28,8 @@ pub(super) struct State {
     pub(super) position: u64,
     pub(super) position_stored: u64,
     pub(super) holdings: Holdings,
+    /// Stores on their way between sites.
+    pub(super) moves: BTreeMap<RecordId, StoreMove>,
     pub(super) mirror: Mirror,
     /// Stores that serve patients.
     pub(super) dispensaries: BTreeSet<RecordId>,
@@ -275,6 +278,7 @@ impl State {
             position,
             position_stored: position,
             holdings,
+            moves: StoreMove::load_all(sql)?.into_iter().map(|moving| (moving.store.clone(), moving)).collect(),
             mirror: Mirror::load(sql)?,
             dispensaries,
             are_prescriptions_shared: are_shared == Some(1),

@@ -11,6 +11,7 @@ use sql::SqlExt;
 
 use super::batch::Batch;
 use super::error::StoreError;
+use super::moves::MovePhase;
 use super::records::Key;
 use super::unsigned;
 
@@ -75,6 +76,10 @@ impl View for GroupView<'_, '_> {
     }
 
     fn holding(&mut self, store: &RecordId) -> Result<Option<Holding>, StoreError> {
+        if self.batch.state.moves.get(store).is_some_and(|moving| moving.phase == MovePhase::Filling) {
+            // Of the site that is to have it older edits may be on their way, from when it had the store before.
+            return Ok(None);
+        }
         self.batch.holding(store)
     }
 

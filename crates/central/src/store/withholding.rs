@@ -37,7 +37,10 @@ impl Batch<'_> {
                 return Err(StoreError::refused("not_a_dispensary", &what));
             }
             match preference {
-                StorePreference::IncludeTransactions => batch.refuse_active_on_central(store),
+                StorePreference::IncludeTransactions => {
+                    batch.refuse_moving(store)?;
+                    batch.refuse_active_on_central(store)
+                }
                 StorePreference::NewPatientsVisible | StorePreference::LocalProcurement => Ok(()),
             }
         })
@@ -49,7 +52,10 @@ impl Batch<'_> {
     /// # Errors
     /// Refused with `unknown_store`; `store_is_active` on central.
     pub fn set_transfer_on_central(&mut self, store: &RecordId, is_transfer: bool) -> Result<bool, StoreError> {
-        self.set_in_store(store, WITHHOLDS_DATA, is_transfer, &|batch, _, _| batch.refuse_active_on_central(store))
+        self.set_in_store(store, WITHHOLDS_DATA, is_transfer, &|batch, _, _| {
+            batch.refuse_moving(store)?;
+            batch.refuse_active_on_central(store)
+        })
     }
 
     fn refuse_active_on_central(&mut self, store: &RecordId) -> Result<(), StoreError> {

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use protocol::chain::Predecessor;
 use protocol::control::{
-    Claim, Claims, Control, ControlRow, EntryPlace, Grant, GrantsTold, Image, Refused, ShownRefusal,
+    Claim, Claims, Control, ControlRow, EntryPlace, Grant, GrantsTold, Image, Refused, ShownRefusal, Taken,
 };
 use protocol::entry::{Entry, Operation};
 use protocol::ids::{
@@ -89,7 +89,7 @@ pub(crate) fn request_head() -> impl Strategy<Value = RequestHead> {
     let part =
         (scope(), hash(), any::<u32>()).prop_map(|(scope, hash, received)| PagePartState { scope, hash, received });
     let ids = (any::<u32>(), any::<[u8; 16]>(), any::<[u8; 16]>(), prop::option::of(predecessor));
-    let numbers = (any::<[u64; 2]>(), hash(), any::<[u32; 3]>(), any::<bool>());
+    let numbers = (any::<[u64; 3]>(), hash(), any::<[u32; 3]>(), any::<bool>());
     let claim = (".{1,20}", any::<u32>(), any::<[u8; 16]>()).prop_map(|(store, ownership, proof)| Claim {
         store,
         ownership: OwnershipNumber(ownership),
@@ -100,8 +100,15 @@ pub(crate) fn request_head() -> impl Strategy<Value = RequestHead> {
             let place = EntryPlace { journal: JournalId(journal), sequence: Sequence(sequence) };
             ShownRefusal { place, code, reason }
         });
-    let claims = (any::<u64>(), prop::collection::vec(claim, 0..4), prop::collection::vec(refused, 0..3))
-        .prop_map(|(told, grants, refused)| Claims { told: ControlNumber(told), grants, refused });
+    let taken =
+        (".{1,20}", any::<u32>()).prop_map(|(store, ownership)| Taken { store, ownership: OwnershipNumber(ownership) });
+    let claims = (
+        any::<u64>(),
+        prop::collection::vec(claim, 0..4),
+        prop::collection::vec(refused, 0..3),
+        prop::collection::vec(taken, 0..3),
+    )
+        .prop_map(|(told, grants, refused, taken)| Claims { told: ControlNumber(told), grants, refused, taken });
     (ids, numbers, cursors, prop::option::of(part), prop::option::of(cursor()), claims).prop_map(
         |(
             (site, token, journal, predecessor),
@@ -128,6 +135,7 @@ pub(crate) fn request_head() -> impl Strategy<Value = RequestHead> {
                 reply_bytes: narrow[2],
                 counts_rows,
                 page_part,
+                recorded: Sequence(wide[2]),
                 salt: wide[0].to_le_bytes(),
                 answer: (narrow[0] % 2 == 0).then_some(Nonce(token)),
             }

@@ -5,6 +5,7 @@ use protocol::chain::{self, Predecessor, genesis, hash_of};
 use protocol::check::{self, CheckAnswer};
 use protocol::control::{
     Claim, Claims, Control, ControlRow, Dropped, EntryPlace, Grant, GrantsTold, Image, ReadAnew, Refused, ShownRefusal,
+    Taken,
 };
 use protocol::edge::Codec;
 use protocol::frame::{self, Frame, RefusedBefore, Run};
@@ -56,11 +57,13 @@ fn request_head() -> RequestHead {
                 code: "header_deleted".to_owned(),
                 reason: "its header was deleted".to_owned(),
             }],
+            taken: vec![Taken { store: "T".to_owned(), ownership: OwnershipNumber(3) }],
         },
         page_bytes: 32_768,
         reply_bytes: 1_048_576,
         counts_rows: true,
         page_part: Some(PagePartState { scope: scope(), hash: Hash([0xf6; 32]), received: 4096 }),
+        recorded: Sequence(301),
         salt: [0xf8; 8],
         answer: None,
     }

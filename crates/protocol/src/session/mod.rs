@@ -146,6 +146,9 @@ pub enum Input<'a> {
     /// A reply's head that is stored said that all grants were told: these are the ones that were not. To be given before
     /// [`Input::Stored`]; central is answered before the session ends, because it judges nothing until then.
     Claims(Claims),
+    /// How far the journal went when the reply's head or the page was stored, read under the lock under which edits are checked. To be
+    /// given before [`Input::Stored`]; without it nothing was recorded since the session began.
+    Recorded(Sequence),
     /// What was to be stored is durable.
     Stored,
     /// A part is durable; with the whole once the last one is.
@@ -178,6 +181,7 @@ pub struct Session {
     control: ControlNumber,
     cursors: BTreeMap<ScopeId, Cursor>,
     page_part: Option<PagePartState>,
+    recorded: Sequence,
     stalled_requests: u32,
     setbacks: u32,
     /// A challenge to be answered by the next request; a session answers one.
@@ -257,6 +261,7 @@ impl Session {
             control: start.control,
             cursors: start.cursors.iter().map(|each| (each.scope.clone(), each.cursor)).collect(),
             page_part: start.page_part.clone(),
+            recorded: start.head,
             stalled_requests: 0,
             setbacks: 0,
             answer: None,
@@ -302,6 +307,7 @@ impl Session {
                 (self.start.claims, self.owes_claims) = (claims, true);
                 exchange.progress = true;
             }
+            (Input::Recorded(recorded), Phase::Exchanging(_)) => self.recorded = self.recorded.max(recorded),
             (Input::Stored, Phase::Exchanging(_)) => {
                 self.stored();
                 self.open_sections(tools);
@@ -360,6 +366,7 @@ impl Session {
             reply_bytes: limits::REPLY_PAGE_BYTES_MAX.min(self.link.target_bytes() * 32),
             counts_rows: self.summary.rows_total.is_none(),
             page_part: self.page_part.clone(),
+            recorded: self.recorded,
             salt,
             answer: self.answer.take(),
         };

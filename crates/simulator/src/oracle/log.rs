@@ -6,6 +6,7 @@ use protocol::ids::SiteId;
 
 use crate::mix::Fault;
 use crate::model::{Change, Expected, Key, Version, Violation, violation};
+use crate::moves::{MOVED_PREFIX, moved_store_of};
 use crate::work::PATIENT_PREFIX;
 use crate::world::World;
 
@@ -22,6 +23,7 @@ impl World {
         // Nobody's edit comes late who has not been copied, set back or replaced.
         let goes_in_order = self.counts.forks == 0 && !self.mix.has(Fault::CentralSetBack);
         let mut writers: BTreeMap<(String, u32), SiteId> = BTreeMap::new();
+        let mut moved_writers: BTreeMap<(String, u32), SiteId> = BTreeMap::new();
         let mut refused_puts: BTreeSet<(SiteId, String)> = BTreeSet::new();
         for journal in journals.iter().filter(|journal| journal.site.0 > 1) {
             let entries = self.inspector.entries(journal.number, journal.floor);
@@ -93,6 +95,26 @@ impl World {
                     let (what, code) = (&known.key.1, &entry.code);
                     let what = format!("an edit of {what}, which went in order, is refused at its old home: {code:?}");
                     return violation("8", what);
+                }
+                if let Some(store) = moved_store_of(&known.key) {
+                    let is_own = known.key.1.starts_with(MOVED_PREFIX);
+                    let is_late = matches!(entry.code.as_deref(), Some("ownership_number" | "not_store_holder"));
+                    if is_own && is_late && goes_in_order && !self.hurried.contains(&store) {
+                        let (key, site) = (&known.key, journal.site);
+                        let what = format!(
+                            "an edit of {key:?} at site {site}, from where {store} went in order, is refused: {entry:?}"
+                        );
+                        return violation("8", what);
+                    }
+                    if entry.verdict.is_none() && known.change != Change::Delete {
+                        let under = (store, known.ownership);
+                        let writer = *moved_writers.entry(under.clone()).or_insert(journal.site);
+                        if writer != journal.site {
+                            let what =
+                                format!("sites {writer} and {} both wrote {} under {}", journal.site, under.0, under.1);
+                            return violation("8", what);
+                        }
+                    }
                 }
                 if is_refused {
                     log.refused.insert(entry.sequence);

@@ -12,6 +12,7 @@ use protocol::ids::JournalId;
 use super::read_journal;
 use crate::mix::Fault;
 use crate::model::{Change, Expected, Key, Log, Violation, logged, violation};
+use crate::moves::is_moved_store;
 use crate::world::World;
 
 impl World {
@@ -298,9 +299,10 @@ impl World {
         let (shared, visible) = (Scope::DispensarySites.to_id(), Scope::Visible.to_id());
         for (scope, reported) in &self.model.device(index).reported {
             // The one goes with the last dispensary of the site, or when it is the primary no more; the other is read anew by a device that
-            // has not read all that it was given.
-            let may_lose = self.mix.has(Fault::Modes) || self.mix.has(Fault::Mirror);
-            let may_go = may_lose && *scope == shared || *scope == visible;
+            // has not read all that it was given; that of a store that moves goes with it.
+            let may_lose = [Fault::Modes, Fault::Mirror, Fault::Moves].into_iter().any(|fault| self.mix.has(fault));
+            let is_of_moved = matches!(Scope::from_id(scope), Scope::Store(store) if is_moved_store(store.as_str()));
+            let may_go = may_lose && *scope == shared || *scope == visible || is_of_moved;
             if may_go && state.cursors.iter().all(|shown| shown.scope != *scope) {
                 continue;
             }

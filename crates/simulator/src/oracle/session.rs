@@ -15,6 +15,7 @@ use crate::device::Role;
 use crate::happenings::late_store;
 use crate::mix::Fault;
 use crate::model::{Key, Violation, violation};
+use crate::moves::{is_moved_store, moved_store_of};
 use crate::procurement::Orders;
 use crate::work::is_shared_by_other;
 use crate::world::World;
@@ -122,7 +123,7 @@ impl World {
                 let is_by_verdict = reads_anew && model.is_in_journal_in_use(&line_key);
                 // Another site's prescription, or an order, may be taken away again, before its lines: only what comes, comes behind its
                 // header.
-                if is_shared_by_other(device.site, &key.1) || Orders::is_order(&key) {
+                if is_shared_by_other(device.site, &key.1) || Orders::is_order(&key) || moved_store_of(&key).is_some() {
                     let is_new = !model.shared_lines.contains(&line.id) && !model.is_other_time_line;
                     // What the site deletes is at central until that is through.
                     let is_deleted_here = model.is_unsettled(&key) || model.by_key.contains_key(&key) && !is_kept;
@@ -266,8 +267,8 @@ impl World {
         model.is_complete |= state.judged >= state.received && !model.is_other_time_line;
         model.has_lost_records &= !model.is_complete;
         model.judged_at_drained.clone_from(&model.judged_at_begin);
-        // Central's own data is no store.
-        grants.retain(|(granted, _)| granted != domain::authority::CENTRAL_DATA);
+        // Central's own data is no store, and who has what moves is looked at elsewhere.
+        grants.retain(|(granted, _)| granted != domain::authority::CENTRAL_DATA && !is_moved_store(granted));
         let is_missing = |store: &&String| grants.iter().all(|(granted, _)| granted != *store);
         let missing: Vec<String> = model.stores.iter().filter(is_missing).cloned().collect();
         model.is_granted = missing.is_empty();

@@ -8,6 +8,7 @@ use domain::judge::{Found, View};
 use protocol::ids::{JournalId, RecordId};
 
 use crate::model::{Columns, Key, Log, Version, Violation, columns_of, violation};
+use crate::moves::moved_store_of;
 use crate::procurement::Orders;
 use crate::work::{is_own_user, is_shared_by_other};
 use crate::world::World;
@@ -102,8 +103,8 @@ impl World {
     /// Whether a record is one that sites write: central's own may be held up by a forged edit.
     fn is_site_data(&self, index: usize, key: &Key) -> bool {
         let Some(device) = self.devices.get(index) else { return false };
-        // Of another site, which shares it, or of who writes orders by then.
-        if is_shared_by_other(device.site, &key.1) || Orders::is_order(key) {
+        // Of another site, which shares it, of who writes orders by then, or of a store that may be elsewhere.
+        if is_shared_by_other(device.site, &key.1) || Orders::is_order(key) || moved_store_of(key).is_some() {
             return false;
         }
         is_own_user(&key.0, &key.1)

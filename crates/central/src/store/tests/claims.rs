@@ -25,7 +25,7 @@ fn give(world: &mut World, device: &Device, stores: &[&str]) {
     for store in stores {
         world.write(&[&format!(r#"upsert store {store} {{"code":"{store}"}}"#)]);
         let site = device.site;
-        world.job(|batch| batch.assign_store(&id(store), site));
+        world.job(|batch| batch.move_store(&id(store), site, false));
     }
 }
 
@@ -126,9 +126,9 @@ fn a_claim_that_central_cannot_know_as_its_own_is_declined_and_holds_the_store_f
     world.end_healing().unwrap();
     exchange(&mut world, &mut other).unwrap();
     world.write(&[r#"upsert store S2 {"code":"S2"}"#]);
-    assert_eq!(code(world.try_job(|batch| batch.assign_store(&id("S2"), other.site))), "store_held_before");
+    assert_eq!(code(world.try_job(|batch| batch.move_store(&id("S2"), other.site, false))), "store_held_before");
     // Given back, it has a number that central gave: what was claimed without a proof counts for nothing.
-    world.job(|batch| batch.assign_store(&id("S2"), device.site));
+    world.job(|batch| batch.move_store(&id("S2"), device.site, false));
     assert_eq!((holder(&mut world, "S2"), claims(&mut world)), (Some((2, 1)), Vec::new()));
 }
 

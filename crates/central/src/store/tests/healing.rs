@@ -50,7 +50,7 @@ fn healing(world: &mut World) -> Healing {
 
 fn give(world: &mut World, store: &str, device: &Device) -> Result<(), StoreError> {
     let site = device.site;
-    world.try_job(|batch| batch.assign_store(&id(store), site))
+    world.try_job(|batch| batch.move_store(&id(store), site, false)).map(|_| ())
 }
 
 fn central_heals_until_each_site_with_a_device_has_reported(world: &mut World) {

@@ -214,7 +214,7 @@ fn a_store_that_is_given_to_a_site_brings_its_messages(world: &mut World) {
     settle(world, &mut sender);
     let (store, site) = (id("Z"), receiver.site);
 
-    world.job(|batch| batch.assign_store(&store, site));
+    world.job(|batch| batch.move_store(&store, site, false));
     settle(world, &mut receiver);
 
     assert_eq!(receiver.data("message", "M"), world.data("message", "M"));

@@ -14,6 +14,7 @@ mod lanes;
 mod merging;
 mod messages;
 mod mirror;
+mod moves;
 mod origin;
 mod patients;
 mod prescribers;

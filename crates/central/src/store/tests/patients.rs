@@ -134,7 +134,7 @@ fn the_site_that_gets_a_home_store_gets_its_patients(world: &mut World) {
     assert!(!has(&one, "name", "PC"));
     let site = one.site;
 
-    world.job(|batch| batch.assign_store(&id("C"), site));
+    world.job(|batch| batch.move_store(&id("C"), site, false));
     settle(world, &mut one);
 
     assert!(has(&one, "name", "PC") && has(&one, "nameInsuranceJoin", "RC"));
@@ -152,7 +152,7 @@ fn what_a_site_edits_before_it_reads_what_it_gained_comes_whole(world: &mut Worl
     two.push(world);
     two.read(world, &domain::scope::Scope::Visible.to_id(), 100, 100_000);
     let site = two.site;
-    world.job(|batch| batch.assign_store(&id("C"), site));
+    world.job(|batch| batch.move_store(&id("C"), site, false));
     two.push(world);
 
     two.record(&[r#"patch name PC {"first":"the site's"}"#]);
@@ -231,7 +231,7 @@ fn without_a_dispensary_a_site_writes_no_patient(world: &mut World) {
     // Any dispensary of the site will do.
     world.write(&[r#"put store C {"code":"C","store_mode":"dispensary"}"#]);
     let site = one.site;
-    world.job(|batch| batch.assign_store(&id("C"), site));
+    world.job(|batch| batch.move_store(&id("C"), site, false));
     assert_eq!(refused(world, &mut one, r#"patch name P {"first":"A"}"#), [""; 0]);
 }
 
@@ -242,7 +242,7 @@ fn a_site_makes_its_own_patients_visible_in_its_own_stores(world: &mut World) {
         r#"put name_store_join nC-in-B {"name_ID":"nC","store_ID":"B"}"#,
     ]);
     let site = one.site;
-    world.job(|batch| batch.assign_store(&id("C"), site));
+    world.job(|batch| batch.move_store(&id("C"), site, false));
     settle(world, &mut one);
     settle(world, &mut two);
     let joins = |world: &mut World| world.store.sql.query_integer("SELECT count(*) FROM visibility", &[]).unwrap();

@@ -175,18 +175,30 @@ impl Drawn {
                 }
             }
             Step::Collector(of, site, on) => self.set_collector(&store(*of), *site, *on),
-            Step::Give(of, site) => {
-                let (site, of) = (self.devices[*site].site, store(*of));
-                if self.world.try_job(|batch| batch.assign_store(&id(&of), site)).is_ok() {
-                    let facts = self.facts.stores.get_mut(&of).unwrap();
-                    facts.active_site = rules::SiteId(site.0);
-                    facts.settings.remove(&rules::SiteId(site.0));
-                }
-            }
+            Step::Give(of, site) => self.give(&store(*of), *site),
             Step::Sync(site) => drop(self.devices[*site].sync(&mut self.world)),
             Step::Push(site) => drop(self.devices[*site].push(&mut self.world)),
             Step::Wipe(site) => self.devices[*site].wipe_copy(),
         }
+    }
+
+    /// From another site, too, which is not waited for. It is written once its new site has read it.
+    fn give(&mut self, of: &str, device: usize) {
+        let site = self.devices[device].site;
+        self.world.job(|batch| batch.move_store(&id(of), site, true));
+        let facts = self.facts.stores.get_mut(of).unwrap();
+        facts.active_site = rules::SiteId(site.0);
+        facts.settings.remove(&rules::SiteId(site.0));
+        // What it has come to see comes in steps.
+        for _ in 0..50 {
+            let moves = self.world.store.reading().store_moves().unwrap();
+            if moves.iter().all(|moving| moving.store != id(of)) {
+                break;
+            }
+            self.devices[device].sync(&mut self.world);
+        }
+        self.devices[device].sync(&mut self.world);
+        assert!(self.devices[device].grants.contains_key(of), "site {site} has read store {of}");
     }
 
     fn join(&mut self, name: &str, store: &str, on: bool) {
@@ -227,7 +239,16 @@ impl Drawn {
         let may = rules::may_write(&self.facts, rules::SiteId(device.site.0), record);
         device.push(&mut self.world);
         let told = device.told.len();
-        device.record(&[line]);
+        let home = match record {
+            Record::PatientData { patient } | Record::PatientVisibility { patient, .. } => {
+                self.facts.patients.get(patient)
+            }
+            _ => None,
+        };
+        let home = home.and_then(|patient| patient.home_store.as_ref());
+        let number = home.and_then(|home| device.grants.get(home)).map_or(1, |(_, claim)| claim.ownership.0);
+        let (op, rest) = line.split_once(' ').unwrap();
+        device.record(&[&format!("{op}#{number} {rest}")]);
         device.push(&mut self.world);
         let refused = device.told.get(told);
         assert_eq!(refused.is_none(), may.is_ok(), "{line} by site {}: {may:?}, {refused:?}", device.site);

@@ -36,6 +36,7 @@ fn request_head(journal: JournalId, head: u64) -> RequestHead {
         reply_bytes: u32::MAX,
         counts_rows: false,
         page_part: None,
+        recorded: Sequence(head),
         salt: [0; 8],
         answer: None,
     }

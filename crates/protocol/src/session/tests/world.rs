@@ -42,6 +42,8 @@ pub(super) struct Device {
     token: Token,
     pub(super) control: Vec<ControlRow>,
     /// What it claims when central tells all grants.
+    /// Entries that are recorded while a reply's head is stored; they are not among `entries`.
+    pub(super) recorded_meanwhile: u64,
     pub(super) forgotten: Vec<Claim>,
     pub(super) cursors: BTreeMap<ScopeId, Cursor>,
     pub(super) rows: BTreeMap<(ScopeId, RecordId), Position>,
@@ -61,6 +63,7 @@ impl Device {
             token: Token::NONE,
             control: Vec::new(),
             forgotten: Vec::new(),
+            recorded_meanwhile: 0,
             cursors: BTreeMap::new(),
             rows: BTreeMap::new(),
             part: None,
@@ -184,10 +187,12 @@ impl Device {
                     self.token = head.token;
                     let told = head.control.iter().rfind(|row| matches!(Control::of(row), Ok(Control::GrantsTold(_))));
                     if let Some(told) = told {
-                        let claims = Claims { told: told.number, grants: self.forgotten.clone(), refused: Vec::new() };
+                        let grants = self.forgotten.clone();
+                        let claims = Claims { told: told.number, grants, ..Claims::default() };
                         session.input(Input::Claims(claims), &mut tools);
                     }
                     self.control.extend(head.control);
+                    session.input(Input::Recorded(self.head().plus(self.recorded_meanwhile)), &mut tools);
                     session.input(Input::Stored, &mut tools);
                 }
                 Output::StoreReceipt(receipt) => {
@@ -301,6 +306,12 @@ impl Center {
     pub(super) fn claimed(&self) -> Claims {
         let head = self.request.as_ref().and_then(Head::whole).expect("a request of this version came");
         head.claims.clone()
+    }
+
+    /// How far the device's journal went when it heard what its last request shows, and when its session began.
+    pub(super) fn recorded(&self) -> (Sequence, Sequence) {
+        let head = self.request.as_ref().and_then(Head::whole).expect("a request of this version came");
+        (head.recorded, head.head)
     }
 
     /// The scopes of which the last request showed a cursor.
