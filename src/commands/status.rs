@@ -40,6 +40,13 @@ pub(super) fn text(status: &Value, now_ms: u64) -> String {
             row(role, stores_here(&status["stores_here"], role, amount(amount_of)));
         }
     }
+    for store in status["leaving_stores"].as_array().into_iter().flatten() {
+        let name = wording::text(store);
+        row(
+            "leaving",
+            format!("{name}: it goes to another site, and is read here only until what was recorded is at central"),
+        );
+    }
     for store in status["forgotten_stores"].as_array().into_iter().flatten() {
         row("store !", forgotten_store(store));
     }

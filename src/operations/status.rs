@@ -52,6 +52,7 @@ pub(super) fn status(agent: &Agent) -> Result<Value, AgentError> {
             |store| json!({ "store": store.store, "ownership": store.ownership.0, "may_be_written": store.is_claimed }),
         )
         .collect();
+    let frozen = core.local.frozen_stores()?;
     let (collected, transfer, here) = core.local.stores_here(STORES_NAMED_MAX)?;
     let named: Vec<Value> =
         here.into_iter().map(|here| json!({ "store": here.store, "role": here.role.as_str() })).collect();
@@ -88,6 +89,7 @@ pub(super) fn status(agent: &Agent) -> Result<Value, AgentError> {
         "transfer_stores": transfer,
         "stores_here": named,
         "forgotten_stores": forgotten,
+        "leaving_stores": frozen,
         "handed_back_refused": core.local.handed_back_refused()?,
         "last_attempt_ms": times.attempt_ms,
         "last_success_ms": times.success_ms,

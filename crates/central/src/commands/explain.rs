@@ -34,6 +34,7 @@ pub(super) fn record(value: &Value) -> String {
         + &fact("written by", &plain(&value["written_by"]))
         + &fact("goes to", &plain(&value["goes_to"]))
         + &holder
+        + &moves(&value["store_move"])
         + &message_ends(&value["message"]);
     if let Some(end) = value["merged"]["into"].as_str() {
         text += &fact("merged", &merge_steps(&value["merged"], end));
@@ -183,6 +184,25 @@ fn kept_entry(entry: &Value) -> String {
     }
 }
 
+/// A store that is on its way; nothing where it is not.
+fn moves(moving: &Value) -> String {
+    if moving.is_null() {
+        return String::new();
+    }
+    let (from, to, since, waits_for) =
+        (&moving["from"], &moving["to"], plain(&moving["asked"]), &moving["waits_for_site"]);
+    let until = match moving["phase"].as_str() {
+        Some("filling") => "nobody writes it until that site has read all of it",
+        _ => {
+            "nobody but that site writes it, and that one no more once it has heard of the move and sent what it recorded"
+        }
+    };
+    fact(
+        "moves",
+        &format!("from site {from} to site {to} since {since}; site {waits_for} is waited for: {until} (store moves)"),
+    )
+}
+
 /// Who may write a store's data, who receives it and why, and what waits for whom.
 pub(super) fn store(value: &Value) -> String {
     let (store, site, ownership) = (plain(&value["store"]), &value["holder"]["site"], &value["holder"]["ownership"]);
@@ -194,6 +214,7 @@ pub(super) fn store(value: &Value) -> String {
     };
     let deleted = if is_here { "" } else { ", which was deleted" };
     let mut text = fact("store", &(store + deleted)) + &fact("its data", &format!("written by {holder}"));
+    text += &moves(&value["move"]);
     let record = if is_here { "written by central, with its preferences and what is visible in it" } else { "deleted" };
     text += &fact("its record", record);
     text += &fact(

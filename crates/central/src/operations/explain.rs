@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use super::home_stores::transfer_json;
 use super::mirror::mirror_json;
+use super::moves::move_json;
 use super::records::known_table;
 use super::request::Done;
 use super::sites::record_id;
@@ -27,7 +28,7 @@ use crate::store::{
 pub(super) fn explain(center: &Center, table: &str, id: &str) -> Result<Done, CentralError> {
     let known = known_table(center, table)?;
     let (name, wanted) = (known.name().to_owned(), record_id(id)?);
-    let (explained, transfer, names, mirror) = center.read(move |reading| {
+    let (explained, transfer, moving, names, mirror) = center.read(move |reading| {
         reading.at_once(|reading| {
             let explained = reading.explain(&name, &wanted)?;
             let kind = [HomeKind::Patient, HomeKind::Prescriber].into_iter().find(|kind| kind.table() == name);
@@ -37,7 +38,9 @@ pub(super) fn explain(center: &Center, table: &str, id: &str) -> Result<Done, Ce
                 names.extend(reading.site(site)?.map(|found| (site, found.name)));
             }
             let mirror = mirror_json(reading)?;
-            Ok::<_, crate::store::StoreError>((explained, transfer, names, mirror))
+            let store = explained.record.as_ref().and_then(|record| record.store.clone());
+            let moving = store.map(|store| reading.move_of(&store)).transpose()?.flatten();
+            Ok::<_, crate::store::StoreError>((explained, transfer, moving, names, mirror))
         })
     })?;
     let data_type = type_of_record(known, &explained);
@@ -67,6 +70,7 @@ pub(super) fn explain(center: &Center, table: &str, id: &str) -> Result<Done, Ce
         "message": explained.message.as_ref().map(|message| message_json(message, &names)),
         "merged": explained.merged.as_ref().map(merged_json),
         "home_transfer": transfer.as_ref().map(transfer_json),
+        "store_move": moving.as_ref().map(move_json),
         "lanes": explained.lanes.iter().map(|lane| lane_json(lane, data_type)).collect::<Vec<_>>(),
     });
     add_kept(&mut told, &explained.kept);

@@ -7,6 +7,7 @@ use protocol::ids::{OwnershipNumber, SiteId};
 use serde_json::json;
 
 use super::explain::{add_kept, holder_json, sight_json};
+use super::moves::move_json;
 use super::request::Done;
 use super::sites::record_id;
 use crate::center::Center;
@@ -17,11 +18,12 @@ use crate::store::{Role, Sight, StoreExplained, StoreStanding};
 pub(super) fn explain_store(center: &Center, store: &str) -> Result<Done, CentralError> {
     let id = record_id(store)?;
     let asked = id.clone();
-    let (explained, names) = center.read(move |reading| {
+    let (explained, moving, names) = center.read(move |reading| {
         reading.at_once(|reading| {
             let explained = reading.explain_store(&asked)?;
             let names = reading.site(explained.holder.0)?.map(|site| (site.id, site.name));
-            Ok::<_, crate::store::StoreError>((explained, names.into_iter().collect::<BTreeMap<_, _>>()))
+            let moving = reading.move_of(&asked)?;
+            Ok::<_, crate::store::StoreError>((explained, moving, names.into_iter().collect::<BTreeMap<_, _>>()))
         })
     })?;
     let Some(is_here) = explained.is_here else {
@@ -45,6 +47,7 @@ pub(super) fn explain_store(center: &Center, store: &str) -> Result<Done, Centra
         "store": id.as_str(),
         "is_here": is_here,
         "holder": holder_json(explained.holder, &names),
+        "move": moving.as_ref().map(move_json),
         "roles": roles.collect::<Vec<_>>(),
         "roles_not_named": explained.roles_not_named,
         "withholds": explained.withheld.as_str(),

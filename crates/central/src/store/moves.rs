@@ -365,4 +365,12 @@ impl Reading<'_> {
     pub fn store_moves(&mut self) -> Result<Vec<StoreMove>, StoreError> {
         StoreMove::load_all(self.sql)
     }
+
+    /// The move of a store, if it is on its way.
+    ///
+    /// # Errors
+    /// As [`Reading::store_moves`].
+    pub fn move_of(&mut self, store: &RecordId) -> Result<Option<StoreMove>, StoreError> {
+        Ok(self.store_moves()?.into_iter().find(|moving| moving.store == *store))
+    }
 }
