@@ -388,7 +388,15 @@ impl LocalCopy {
             _ if is_of_orders(&key.table) => return self.scopes_of_order(store),
             // A patient, which has a home store; other names go everywhere.
             _ if key.table.name() == NAME_TABLE && store.is_some() => return Ok(vec![Scope::Visible]),
-            _ => return Ok(vec![store.map_or(Scope::AllSites, |store| Scope::Store(store.clone()))]),
+            data_type => {
+                let mut store = store.cloned();
+                if store.is_none() && data_type == DataType::Store {
+                    // A line that came before its header, which is here by the time of its verdict.
+                    let row = self.merged(key)?.and_then(|image| image.row);
+                    store = row.map(|row| self.store_of_row(key, &row, None)).transpose()?.flatten();
+                }
+                return Ok(vec![store.map_or(Scope::AllSites, Scope::Store)]);
+            }
         }
         let Some(Image { row: Some(row), .. }) = self.merged(key)? else { return Ok(Vec::new()) };
         let parties = Parties::of(&key.table, &row);

@@ -1,5 +1,5 @@
 //! A thread that does what nobody waits for, in bounded steps: judges what exchanges left, puts prescriptions and orders of before where
-//! they are to be seen, and prunes the log of entries.
+//! they are to be seen, and prunes the log of entries and the tombstones.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Weak};
@@ -131,5 +131,11 @@ fn prune(center: &Center) -> Result<bool, WriteError> {
     if pruned > 0 {
         tracing::info!(pruned, days, "pruned the log of entries");
     }
-    Ok(pruned >= PRUNE_STEP_ENTRIES_MAX)
+    let days = u64::from(center.settings().log.tombstone_days);
+    let today = clock::wall_ms() / DAY_MS;
+    let gone = center.write(move |batch| batch.prune_old_tombstones(today, days, PRUNE_STEP_ENTRIES_MAX))?;
+    if gone > 0 {
+        tracing::info!(gone, days, "took old tombstones out of the lanes");
+    }
+    Ok(pruned >= PRUNE_STEP_ENTRIES_MAX || gone >= PRUNE_STEP_ENTRIES_MAX)
 }

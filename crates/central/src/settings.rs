@@ -6,7 +6,7 @@ use domain::catalogue::{Catalogue, DeclaredTable};
 use serde::Deserialize;
 
 use crate::error::{CentralError, Exit};
-use crate::store::ENTRY_LOG_DAYS_DEFAULT;
+use crate::store::{ENTRY_LOG_DAYS_DEFAULT, TOMBSTONE_DAYS_DEFAULT};
 
 /// The file that `init` writes; a test holds it against the defaults.
 pub const SETTINGS_TEXT: &str = include_str!("central.toml");
@@ -38,6 +38,8 @@ pub struct Settings {
 pub struct LogSettings {
     /// Days that judged entries stay in the log.
     pub entry_log_days: u32,
+    /// Days that a site may be away and still be told one by one what was deleted meanwhile.
+    pub tombstone_days: u32,
 }
 
 /// Limits of what runs at once.
@@ -92,7 +94,7 @@ pub struct PasswordSettings {
 
 impl Default for LogSettings {
     fn default() -> Self {
-        Self { entry_log_days: ENTRY_LOG_DAYS_DEFAULT }
+        Self { entry_log_days: ENTRY_LOG_DAYS_DEFAULT, tombstone_days: TOMBSTONE_DAYS_DEFAULT }
     }
 }
 
@@ -155,6 +157,7 @@ impl Settings {
     fn check(&self) -> Result<(), CentralError> {
         let (limits, timeouts, passwords) = (&self.limits, &self.timeouts, &self.passwords);
         in_range("log.entry_log_days", u64::from(self.log.entry_log_days), 1, 36_500)?;
+        in_range("log.tombstone_days", u64::from(self.log.tombstone_days), 1, 36_500)?;
         in_range("limits.exchanges_max", limits.exchanges_max as u64, 1, 10_000)?;
         in_range("limits.heads_max", limits.heads_max as u64, 1, 100_000)?;
         in_range("limits.connections_max", limits.connections_max as u64, 1, 100_000)?;
@@ -217,6 +220,7 @@ mod tests {
         assert_eq!(Settings::parse(SETTINGS_TEXT), Ok(Settings::default()));
         for key in [
             "entry_log_days",
+            "tombstone_days",
             "exchanges_max",
             "heads_max",
             "connections_max",

@@ -327,6 +327,7 @@ impl World {
             self.change_procurement()?;
             self.take_over_patients()?;
             self.move_stores()?;
+            self.prune_tombstones()?;
             self.judge()?;
             if self.strikes(Fault::Prune) {
                 self.prune()?;
@@ -549,20 +550,6 @@ impl World {
                 self.doubtful_stores.insert(store);
                 self.central_failed("assign-store", &error.to_string())
             }
-        }
-    }
-
-    fn prune(&mut self) -> Result<(), Violation> {
-        let wall_ms = self.wall_ms(self.centre.clock_off_ms);
-        let before_ms = wall_ms.saturating_sub(self.random.below(600_000));
-        let entries_max = self.random.range(1, 200);
-        let Some(live) = &mut self.centre.live else { return Ok(()) };
-        match live.store.batch(wall_ms, |batch| batch.prune(before_ms, entries_max)) {
-            Ok(Ok(pruned)) => {
-                self.note(format_args!("central prunes {pruned} entries"));
-                self.after_commit()
-            }
-            Ok(Err(error)) | Err(error) => self.central_failed("prune", &error.to_string()),
         }
     }
 }

@@ -28,6 +28,7 @@ mod moves;
 mod operators;
 mod oracle;
 mod procurement;
+mod pruning;
 pub mod random;
 pub mod run;
 mod settle;

@@ -560,3 +560,23 @@ fn of_the_verdicts_on_entries_that_nobody_can_send_again_the_newest_stay_known()
         assert_eq!(known(0, JournalId([9; 16])), (REFUSALS_KEPT_MAX, 4));
     });
 }
+
+/// The simulator's find (seed 127): such a line is forged, past the recorder. It went when what goes to all sites was read anew.
+#[test]
+fn a_line_that_came_before_its_header_is_of_its_headers_store_from_its_verdict_on() {
+    on_both(|site| {
+        site.force("trans_line", "L", r#"{"transaction_ID":"H"}"#);
+        site.put("H", "{}");
+        let (waiting, accepted) = (Control::Waiting(site.place(1)), Control::Accepted(site.place(1)));
+        site.reply(1, &[waiting]);
+        site.reply(2, &[accepted]);
+        let read = protocol::control::ReadAnew { scope: Scope::AllSites.to_id() };
+        site.reply(2, &[Control::ReadAnew(read)]);
+
+        let page = site.page_of(&Scope::AllSites.to_id(), Vec::new(), true);
+        site.store_page(&page).unwrap();
+        while site.copy.sweep_step().unwrap() {}
+
+        assert!(site.view("trans_line", "L").is_some());
+    });
+}

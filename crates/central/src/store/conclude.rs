@@ -113,6 +113,7 @@ impl Batch<'_> {
     /// What a site is told beside its receipt.
     fn told(&mut self, head: &RequestHead, journal: &Journal) -> Result<Told, StoreError> {
         let site = head.site;
+        self.read_anew_below_floors(head)?;
         let control = self.control_page(site)?;
         // Verdicts of older journals come as control rows, and what they wrote as rows of the lanes.
         let has_unjudged_journal = self.site(site)?.has_unjudged_journal;

@@ -165,7 +165,7 @@ impl Batch<'_> {
         Ok(self.site(site)?.is_enrolled && self.sql.query_integer(sql, &[site.0.into()])?.is_none())
     }
 
-    fn is_healing(&mut self) -> Result<bool, StoreError> {
+    pub(super) fn is_healing(&mut self) -> Result<bool, StoreError> {
         Ok(self.sql.query_integer("SELECT number FROM healing WHERE ended_ms IS NULL", &[])?.is_some())
     }
 

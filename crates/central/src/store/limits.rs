@@ -20,6 +20,9 @@ pub(super) const SQLITE_STATEMENTS: usize = 160;
 pub(super) const SQLITE_APPLICATION_ID: i32 = 0x4f50_4353;
 /// Days that judged entries stay in the log unless the configuration says otherwise.
 pub const ENTRY_LOG_DAYS_DEFAULT: u32 = 90;
+/// Days that lanes say of a record that it is gone, unless the configuration says otherwise: a site that was away for longer reads its
+/// scopes from 0.
+pub const TOMBSTONE_DAYS_DEFAULT: u32 = 730;
 /// Most refused edits that an import tells one by one; the rest is only counted.
 pub const IMPORT_REFUSALS_TOLD_MAX: usize = 1000;
 /// Pairs of name and password of one site that are kept, its own among them; at the limit the oldest is forgotten, and putting

@@ -54,6 +54,7 @@ mod status;
 mod text;
 mod time_line;
 mod tokens;
+mod tombstones;
 mod view;
 mod visibility;
 mod waiting;
@@ -83,7 +84,7 @@ pub use kept::{ENTRIES_NAMED_MAX, KeptEntries, KeptEntry};
 pub use kept_of_store::REFUSED_READ_MAX;
 pub use limits::{
     BACKFILL_STEP_ROWS, CREDENTIALS_KEPT_MAX, CURSOR_AGE_MAX, ENTRY_LOG_DAYS_DEFAULT, IMPORT_REFUSALS_TOLD_MAX,
-    LOOKED_AT_MAX, SITE_NAME_BYTES_MAX, STORES_MAX, StoreLimits, sqlite_options,
+    LOOKED_AT_MAX, SITE_NAME_BYTES_MAX, STORES_MAX, StoreLimits, TOMBSTONE_DAYS_DEFAULT, sqlite_options,
 };
 pub use merging::{MERGES_NAMED_MAX, Merge, MergedRecord};
 pub use mirror::{Mirror, MirrorPhase};

@@ -6,7 +6,7 @@
 use sql::Migration;
 
 /// Number of the last migration.
-pub(super) const VERSION: u32 = 20;
+pub(super) const VERSION: u32 = 21;
 
 /// Every step. A released one never changes.
 pub(super) const MIGRATIONS: &[Migration] = &[
@@ -30,7 +30,18 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     Migration { number: 18, name: "epochs of tokens", ddl: TOKEN_EPOCHS },
     Migration { number: 19, name: "prescribers that are one", ddl: PRESCRIBER_ALIASES },
     Migration { number: 20, name: "stores on their way", ddl: STORE_MOVES },
+    Migration { number: 21, name: "tombstones that went", ddl: TOMBSTONES },
 ];
+
+/// See the module `tombstones`.
+const TOMBSTONES: &str = "
+ALTER TABLE scope ADD COLUMN floor {bigint} NOT NULL DEFAULT 0;
+CREATE INDEX lane_tombstone ON lane (position) WHERE is_tombstone = 1;
+CREATE TABLE position_mark (
+    day {bigint} PRIMARY KEY,
+    position {bigint} NOT NULL
+) {table};
+";
 
 /// See the module `moves`.
 const STORE_MOVES: &str = "

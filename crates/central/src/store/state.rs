@@ -18,6 +18,7 @@ use super::holdings::Holdings;
 use super::mirror::Mirror;
 use super::moves::StoreMove;
 use super::prescriptions::{ARE_SHARED, SHARED_BEHIND};
+use super::tombstones::load_floors;
 use super::{StartEntropy, text, unsigned};
 
 /// See the module.
@@ -42,6 +43,8 @@ pub(super) struct State {
     /// Set while central makes or takes back a join that answers another.
     pub(super) makes_reverse: bool,
     pub(super) scopes: BTreeMap<ScopeId, i64>,
+    /// Position of the last tombstone that went out of each lane, where one did.
+    pub(super) floors: BTreeMap<ScopeId, u64>,
     /// Numbers of the scopes that are a site's own, with the site.
     pub(super) gained: BTreeMap<i64, SiteId>,
     pub(super) sites: BTreeMap<SiteId, SiteState>,
@@ -286,6 +289,7 @@ impl State {
             collectors,
             makes_reverse: false,
             scopes,
+            floors: load_floors(sql)?,
             gained,
             sites: BTreeMap::new(),
             touched: BTreeSet::new(),

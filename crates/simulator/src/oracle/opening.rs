@@ -302,7 +302,9 @@ impl World {
             // has not read all that it was given; that of a store that moves goes with it.
             let may_lose = [Fault::Modes, Fault::Mirror, Fault::Moves].into_iter().any(|fault| self.mix.has(fault));
             let is_of_moved = matches!(Scope::from_id(scope), Scope::Store(store) if is_moved_store(store.as_str()));
-            let may_go = may_lose && *scope == shared || *scope == visible || is_of_moved;
+            // Any is read anew by a site that may have missed what was deleted.
+            let is_read_anew = self.mix.has(Fault::Tombstones);
+            let may_go = may_lose && *scope == shared || *scope == visible || is_of_moved || is_read_anew;
             if may_go && state.cursors.iter().all(|shown| shown.scope != *scope) {
                 continue;
             }

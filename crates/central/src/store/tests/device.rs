@@ -234,6 +234,12 @@ impl Device {
             Control::ReadAnew(read) => {
                 self.cursors.remove(&read.scope);
                 // What does not come again goes.
+                if read.scope == Scope::AllSites.to_id() {
+                    let catalogue = Catalogue::embedded();
+                    self.base.retain(|(table, _), (_, row)| {
+                        catalogue.table(table).unwrap().data_type_of(row) != DataType::Central
+                    });
+                }
                 if read.scope == Scope::Visible.to_id() {
                     let catalogue = Catalogue::embedded();
                     self.base.retain(|(table, _), (_, row)| {

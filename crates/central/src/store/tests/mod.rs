@@ -26,6 +26,7 @@ mod sights;
 mod sites;
 mod speed;
 mod tokens;
+mod tombstones;
 mod users;
 mod versions;
 mod visibility;
