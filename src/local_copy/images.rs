@@ -15,7 +15,7 @@ use protocol::row::Row;
 use sql::{Param, SqlExt};
 
 use super::grants::IS_OF_THIS_SITE;
-use super::rebuild::{DROPPING, READING};
+use super::rebuild::{DROPPING, IN_ORDER, READING};
 use super::{LocalCopy, LocalCopyError, checksum};
 
 /// Whether a scope is being let go of.
@@ -345,6 +345,11 @@ impl LocalCopy {
                 "INSERT INTO membership (table_name, id, scope, generation) VALUES (?1, ?2, ?3, ?4)
                  ON CONFLICT (table_name, id, scope) DO NOTHING",
                 &[table, id, numbers.0.into(), (numbers.1 - 1).into()],
+            )?;
+            // One that nothing was ever read of may be none that the site is to have: that is seen at the end of what is read.
+            self.sql.execute(
+                "UPDATE scope SET rebuild = ?2 WHERE number = ?1 AND rebuild = ?3 AND epoch = 0 AND position = 0",
+                &[numbers.0.into(), READING.into(), IN_ORDER.into()],
             )?;
         }
         self.let_go_of_what_has_no_scope(key)

@@ -21,6 +21,10 @@ const SWEEPING: i64 = 2;
 pub(super) const DROPPING: i64 = 3;
 pub(super) const KEPT: i64 = 4;
 
+/// Stands for a member of other scopes alone. Below every generation: what is not certain to be at central counts as seen in the one before
+/// the scope's, which may be the first, 0.
+const OF_OTHER_SCOPE: i64 = -2;
+
 /// Name of the number that is 1 until the first pages come after the copy was lost.
 const IS_AFTER_LOSS: &str = "is_after_loss";
 
@@ -249,13 +253,19 @@ impl LocalCopy {
     pub(super) fn members_above(&mut self, sweep: &Sweep) -> Result<Vec<(String, String, i64)>, LocalCopyError> {
         let mut members = Vec::new();
         self.sql.query(
-            "SELECT table_name, id, max(CASE WHEN scope = ?3 THEN generation ELSE -1 END)
+            "SELECT table_name, id, max(CASE WHEN scope = ?3 THEN generation ELSE ?5 END)
              FROM membership WHERE (table_name, id) > (?1, ?2)
              GROUP BY table_name, id ORDER BY table_name, id LIMIT ?4",
-            &[(&sweep.table).into(), (&sweep.id).into(), sweep.scope.into(), limits::SWEEP_STEP_ROWS.into()],
+            &[
+                (&sweep.table).into(),
+                (&sweep.id).into(),
+                sweep.scope.into(),
+                limits::SWEEP_STEP_ROWS.into(),
+                OF_OTHER_SCOPE.into(),
+            ],
             &mut |row| {
                 let generation = match row.integer(2)? {
-                    -1 => i64::MAX,
+                    OF_OTHER_SCOPE => i64::MAX,
                     generation => generation,
                 };
                 members.push((row.text(0)?.to_owned(), row.text(1)?.to_owned(), generation));

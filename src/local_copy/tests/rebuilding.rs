@@ -331,3 +331,19 @@ fn a_scope_that_is_read_anew_keeps_what_it_has_until_it_is_read_and_then_what_ca
         assert_eq!(site.shown("edited"), r#"{"comment":"mine"}"#, "an edit stays on top");
     });
 }
+
+/// The simulator's find (seed 27000016): it stayed for ever, of a store that the site was not given any more.
+#[test]
+fn what_has_its_verdict_while_everything_is_read_anew_goes_if_its_store_does_not_come() {
+    on_both(|site| {
+        site.copy.begin_other_time_line().unwrap();
+        site.force("transact", "B", r#"{"store_ID":"elsewhere"}"#);
+        site.reply(site.last(), &[]);
+        assert_ne!(site.shown("B"), "-");
+
+        site.copy.remember_sync(6, None).unwrap();
+        while site.copy.sweep_step().unwrap() {}
+
+        assert_eq!((site.shown("B"), site.count("membership")), ("-".to_owned(), 0));
+    });
+}

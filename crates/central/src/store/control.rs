@@ -3,6 +3,7 @@
 
 use std::ops::ControlFlow;
 
+use domain::scope::Scope;
 use protocol::control::{Control, ControlRow, Dropped, EntryPlace, Grant, GrantsTold, Image, ReadAnew, Refused};
 use protocol::ids::{
     ControlNumber, GrantProof, JournalId, OwnershipNumber, Position, RecordId, ScopeId, Sequence, SiteId,
@@ -133,7 +134,11 @@ impl Batch<'_> {
     fn image(&mut self, site: SiteId, key: &Key) -> Result<Image, StoreError> {
         let Some(stored) = self.read_record(key)? else { return Ok(Image::NotHere) };
         let Some(row) = stored.row else { return Ok(Image::NotHere) };
-        let scopes = self.site(site)?.scopes.clone();
+        let state = self.site(site)?;
+        // A store that the site is about to read it cannot tell from one that it is not to have; the page brings the record.
+        let is_unread =
+            |scope: &&ScopeId| matches!(Scope::from_id(scope), Scope::Store(_)) && !state.cursors.contains_key(*scope);
+        let scopes: Vec<ScopeId> = state.scopes.iter().filter(|scope| !is_unread(scope)).cloned().collect();
         let lanes = self.lanes_of(stored.number)?;
         let mut is_in_scope = false;
         for lane in lanes.iter().filter(|lane| !lane.is_tombstone) {
