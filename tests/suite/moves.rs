@@ -216,7 +216,7 @@ fn a_move_that_is_called_off_leaves_the_store_at_its_site_with_what_it_recorded(
 
     let answer = told(&central, &["store", "call-off", "A"]);
 
-    assert!(answer.starts_with("store A goes to site 2 north once"), "{answer}");
+    assert!(answer.starts_with("store A stays at site 2 north, which edits it again once"), "{answer}");
     sync_until("it is at north", &[&north, &south], || moves(&central) == [] as [Value; 0]);
     north.settle();
     assert_eq!(holder(&central, "A"), [json!(2), json!(2), Value::Null]);
@@ -419,4 +419,63 @@ fn forgotten_move(is_old_site_first: bool) {
     south.record(&stock("A", "after", 7));
     south.settle();
     assert_eq!(central.records("item_line"), south.records("item_line"));
+}
+
+#[test]
+fn a_move_that_a_restored_central_has_forgotten_half_way_leaves_the_store_at_central_with_all_of_it() {
+    for is_filling in [false, true] {
+        let (mut central, [north, south]) = north_and_south();
+        let go_to = |central: &Central| [&north, &south].map(|agent| agent.set_url(&central.url()));
+        let kept = backup(&mut central);
+        go_to(&central);
+        north.record(&stock("A", "forgotten", 2));
+        told(&central, &["store", "add", "A", "--site", "south"]);
+        north.settle();
+        if is_filling {
+            sync_until("south is waited for", &[&north], || moves(&central) == [json!(["A", 2, 3, "filling", 3])]);
+            sync(&south);
+        }
+
+        restore(&mut central, &kept);
+        go_to(&central);
+        sync_until("central has stopped waiting", &[&north, &south], || {
+            holder(&central, "A")[0] == 1 && central.json(&["status"])["healing"]["ended"] != Value::Null
+        });
+        assert_eq!((writes(&north), writes(&south)), (vec![], vec![json!("B")]), "{is_filling}");
+        assert_eq!(ids(central.records("item_line")), ["forgotten", "sent"]);
+
+        told(&central, &["store", "add", "A", "--site", "south"]);
+        sync_until("it is there", &[&south, &north], || moves(&central) == [] as [Value; 0]);
+        south.settle();
+        south.record(&stock("A", "south", 5));
+        south.settle();
+        assert_eq!(ids(central.records("item_line")), ["forgotten", "sent", "south"]);
+        assert_eq!(central.records("item_line"), south.records("item_line"));
+        for agent in [&north, &south] {
+            assert_eq!(agent.json(&["status"])["set_aside"], 0);
+        }
+    }
+}
+
+#[test]
+fn a_store_whose_tablet_is_lost_goes_on_without_it_once_an_administrator_has_said_so() {
+    let (central, [north, south]) = north_and_south();
+    north.record(&stock("A", "unsent", 2));
+    told(&central, &["store", "add", "A", "--site", "south"]);
+
+    told(&central, &["site", "reset-hardware", "north"]);
+
+    assert_eq!(moves(&central), [json!(["A", 2, 3, "filling", 3])]);
+    sync_until("it is there", &[&south], || moves(&central) == [] as [Value; 0]);
+    south.settle();
+    assert_eq!(writes(&south), ["A", "B"]);
+    // Found again, its edits are kept for somebody to look at.
+    assert_eq!(north.fails(&["sync"], ""), (5, "device_retired".to_owned()));
+    let kept = central.json(&["set-aside", "list", "north"])["set_aside"].clone();
+    assert_eq!((&kept[0]["id"], &kept[0]["code"]), (&json!("unsent"), &json!("device_retired")));
+    // The next tablet of the old site has nothing of it.
+    north.wipe();
+    north.enrol(&central, "north");
+    north.ok(&["initialise"]);
+    assert_eq!((writes(&north), ids(north.records("item_line"))), (vec![], vec![]));
 }

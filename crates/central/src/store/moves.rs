@@ -165,7 +165,7 @@ impl Batch<'_> {
         if self.reading().withheld(store)? != Withheld::Nothing {
             let what = format!(
                 "store {store} keeps data on site {from} that central does not have, and would leave it there: let it send that first \
-                 (preference set include_transactions on --store, or store collect)"
+                 (preference set include-transactions on --store {store}, or store set-role {store} --site central collector)"
             );
             return Err(StoreError::refused("data_withheld", &what));
         }
@@ -191,7 +191,7 @@ impl Batch<'_> {
                     self.refuse_while_healing(&format!("store {store} cannot go to site {site} yet"))?;
                     self.set_move(StoreMove { to: site, phase: MovePhase::Draining, ..moving.clone() })?;
                 }
-                if is_at_once {
+                if is_at_once || self.has_nobody_to_drain(moving.from)? {
                     return self.hand_over(&store, site);
                 }
                 Ok(Moved::UnderWay { phase: MovePhase::Draining, site: moving.from })
