@@ -75,7 +75,9 @@ fn sync_until(what: &str, agents: &[&Agent], mut holds: impl FnMut() -> bool) {
     wait_until(what, || {
         let is_so = holds();
         if !is_so {
-            agents.iter().for_each(|agent| sync(agent));
+            for agent in agents {
+                sync(agent);
+            }
         }
         is_so
     });
@@ -94,10 +96,10 @@ fn a_store_goes_to_another_site_with_what_its_device_recorded_offline_and_comes_
     assert_eq!(moves(&central), [json!(["A", 2, 3, "draining", 2])]);
     assert_eq!(holder(&central, "A"), [json!(2), json!(1), json!(3)]);
     let status = told(&central, &["status"]);
-    let line = status.lines().find(|line| line.starts_with("MOVING since ")).unwrap_or_else(|| panic!("{status}"));
+    let moving = status.lines().find(|line| line.starts_with("MOVING since ")).unwrap_or_else(|| panic!("{status}"));
     assert!(
-        line.contains(": store A from site 2 to site 3, draining: ") && line.ends_with("waits for site 2"),
-        "{line}"
+        moving.contains(": store A from site 2 to site 3, draining: ") && moving.ends_with("waits for site 2"),
+        "{moving}"
     );
     for explained in [&["explain", "A"][..], &["explain", "item_line", "sent"]] {
         let explained = told(&central, explained);
@@ -265,11 +267,15 @@ fn a_store_that_was_taken_to_central_is_written_there_and_goes_on_to_another_sit
 
     let answer = told(&central, &["store", "add", "A", "--site", "south"]);
     assert!(answer.contains("until then nobody edits it"), "{answer}");
+    assert_eq!(moves(&central), [json!(["A", 1, 3, "filling", 3])]);
+    assert_eq!(told(&central, &["store", "call-off", "A"]), "store A is active at site 1 central\n");
+    assert_eq!(holder(&central, "A"), [json!(1), json!(4), Value::Null]);
+    told(&central, &["store", "add", "A", "--site", "south"]);
     let output = central.run(&["import", "-"], &stock("A", "central", 4));
     assert_eq!(output.status.code(), Some(5), "nobody writes it meanwhile: {output:?}");
     sync_until("it is at south", &[&south], || moves(&central) == [] as [Value; 0]);
     south.settle();
-    assert_eq!(holder(&central, "A"), [json!(3), json!(3), Value::Null]);
+    assert_eq!(holder(&central, "A"), [json!(3), json!(5), Value::Null]);
     south.record(&stock("A", "south", 5));
     south.settle();
     assert_eq!(ids(central.records("item_line")), ["central", "sent", "south", "unsent"]);
