@@ -42,6 +42,8 @@ mod kills;
 mod merging;
 #[path = "suite/messages.rs"]
 mod messages;
+#[path = "suite/moves.rs"]
+mod moves;
 #[path = "suite/patients.rs"]
 mod patients;
 #[path = "suite/power_cut.rs"]

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::central_set_back::{backup, keep_no_tail, large, restore, stock};
 use crate::support::agent::Agent;
 use crate::support::central::Central;
-use crate::support::success;
+use crate::support::{success, wait_until};
 use crate::sync::{central_by_tls, same_records};
 
 const STORE: &str = "late";
@@ -136,4 +136,24 @@ fn a_store_that_went_to_another_site_since_is_kept_and_shown_until_central_gives
     // The other store of the site, and the other site, go on as ever.
     south.record(&stock(STORE, "S1", 1));
     assert_eq!(south.settle()["outcome"], "drained");
+
+    // The site that still has something of it gets it once it is central's, and nobody else does.
+    success(&central.run(&["store", "remove", STORE], ""));
+    wait_until("it is central's", || {
+        south.run(&["sync"], "");
+        holder(&central) == 1
+    });
+    let held_before = central.run(&["store", "add", STORE, "--site", "south"], "");
+    assert_eq!(held_before.status.code(), Some(5));
+    assert!(String::from_utf8_lossy(&held_before.stderr).contains("[store_held_before]"), "{held_before:?}");
+    success(&central.run(&["store", "add", STORE, "--site", "north"], ""));
+    wait_until("central has what north kept", || {
+        heal(&north);
+        central.records("item_line").keys().eq(["L0", "L1", "L2", "S0", "S1"])
+    });
+    assert_eq!(central.json(&["status"])["claims"], json!([]));
+    assert_eq!(north.json(&["status"])["forgotten_stores"], json!([]));
+    north.record(&stock(STORE, "L3", 3));
+    north.settle();
+    same_records(&central, &north, &["item_line"]);
 }

@@ -81,6 +81,9 @@ pub(super) fn moved(value: &Value) -> String {
     let device = if value["is_enrolled"] == false { ". No device is enrolled for it yet" } else { "" };
     match value["outcome"].as_str() {
         Some("unchanged") => format!("store {store} is active at site {site} {name} already\n"),
+        Some("draining") if value["waits_for_site"] == value["site"] => format!(
+            "store {store} stays at {waits}, which edits it again once it has heard of that, after three of its syncs or fewer{device}\n"
+        ),
         Some("draining" | "returning") => format!(
             "store {store} goes to site {site} {name} once {waits} has heard of it and has sent what it recorded, which takes two of its \
              syncs; --at-once does not wait, and `store call-off {store}` leaves it there{device}\n"
@@ -105,8 +108,9 @@ pub(super) fn moves_in_status(value: &Value) -> Vec<String> {
     let moves = items(value, "moves").iter();
     moves
         .map(|moving| {
+            let nobody = if moving["phase"] == "filling" { "nobody" } else { "nobody else" };
             format!(
-                "MOVING since {}: store {} from site {} to site {}, {}: nobody else edits it; waits for site {}\n",
+                "MOVING since {}: store {} from site {} to site {}, {}: {nobody} edits it; waits for site {}\n",
                 plain(&moving["asked"]),
                 plain(&moving["store"]),
                 moving["from"],

@@ -70,7 +70,7 @@ fn why(explained: &StoreExplained, standing: &StoreStanding) -> String {
         Role::Active if explained.is_here == Some(false) => "its record was deleted; what is here of its data stays",
         Role::Active if !is_central => "it was given to this site (store add)",
         Role::Active if explained.holder.1 == OwnershipNumber(0) => "it never left central",
-        Role::Active => "it was given back to central (store add)",
+        Role::Active => "it was taken back to central (store remove)",
         Role::Transfer if is_central => "its data stays on its site (store set-role)",
         Role::Transfer => return seen_by(standing),
         Role::Collector if is_central => "central collects every store that is active elsewhere",

@@ -168,6 +168,7 @@ impl Batch<'_> {
             batch.forget_primary_device(site)?;
             batch.close_journal(site)?;
             batch.site(site)?.is_enrolled = false;
+            batch.follow_draining_without_device(site)?;
             Ok(Some(key))
         })
     }

@@ -132,18 +132,31 @@ impl Batch<'_> {
     /// # Errors
     /// Refused with `store_held_before` while another site has a claim.
     pub(super) fn meet_claim(&mut self, store: &RecordId, site: SiteId) -> Result<OwnershipNumber, StoreError> {
+        self.refuse_claimed_by_other(store, site)?;
         let claims = self.reading().declined_claims(Some(store))?;
-        if let Some(other) = claims.iter().find(|claim| claim.site != site) {
-            let what = format!(
-                "store {store} was held by site {} before central was set back, and that site may have what nobody else has of it: give \
-                 it to site {0}, or free that site of its device first (site reset-hardware)",
-                other.site
-            );
-            return Err(StoreError::refused("store_held_before", &what));
-        }
         self.sql.execute("DELETE FROM grant_claim WHERE store = ?1", &[store.as_str().into()])?;
         // What central did not give says nothing about numbers.
         Ok(claims.iter().filter(|claim| claim.is_own).map(|claim| claim.ownership).max().unwrap_or_default())
+    }
+
+    /// That a store may go to a site: to central always, elsewhere unless another site claims it.
+    ///
+    /// # Errors
+    /// Refused with `store_held_before`.
+    pub(super) fn refuse_claimed_by_other(&mut self, store: &RecordId, site: SiteId) -> Result<(), StoreError> {
+        let Some(other) = self.other_claim(store, site)? else { return Ok(()) };
+        let what = format!(
+            "store {store} was held by site {other} before central was set back, and that site may have what nobody else has of it: give \
+             it to site {other}, or free that site of its device first (site reset-hardware)"
+        );
+        Err(StoreError::refused("store_held_before", &what))
+    }
+
+    /// Another site that claims a store which is to go to a site; none where that is central.
+    pub(super) fn other_claim(&mut self, store: &RecordId, site: SiteId) -> Result<Option<SiteId>, StoreError> {
+        let claims = self.reading().declined_claims(Some(store))?;
+        let mut others = claims.iter().map(|claim| claim.site).filter(|claimant| *claimant != site);
+        Ok(if site == SiteId::CENTRAL { None } else { others.next() })
     }
 
     /// What only this central can make of a grant.

@@ -159,13 +159,14 @@ impl Batch<'_> {
         self.check_room(store, site)?;
         // What was decided after the backup is known to the sites alone: another one may hold the store.
         self.refuse_while_healing(&format!("store {store} cannot go to site {site} yet"))?;
+        self.refuse_claimed_by_other(store, site)?;
         if from == SiteId::CENTRAL {
             return self.hand_over(store, site);
         }
         if self.reading().withheld(store)? != Withheld::Nothing {
             let what = format!(
                 "store {store} keeps data on site {from} that central does not have, and would leave it there: let it send that first \
-                 (preference set include_transactions on --store, or store collect)"
+                 (preference set include-transactions on --store {store}, or store set-role {store} --site central collector)"
             );
             return Err(StoreError::refused("data_withheld", &what));
         }
@@ -189,9 +190,10 @@ impl Batch<'_> {
                         self.check_room(&store, site)?;
                     }
                     self.refuse_while_healing(&format!("store {store} cannot go to site {site} yet"))?;
+                    self.refuse_claimed_by_other(&store, site)?;
                     self.set_move(StoreMove { to: site, phase: MovePhase::Draining, ..moving.clone() })?;
                 }
-                if is_at_once {
+                if is_at_once || self.has_nobody_to_drain(moving.from)? {
                     return self.hand_over(&store, site);
                 }
                 Ok(Moved::UnderWay { phase: MovePhase::Draining, site: moving.from })
@@ -251,6 +253,8 @@ impl Batch<'_> {
     fn end_draining(&mut self, site: SiteId) -> Result<(), StoreError> {
         for moving in self.moves_waiting_for(site) {
             match moving.phase {
+                // The claim came since. It is shown until somebody sees to it; the old site's exchange is not to fail for it.
+                MovePhase::Draining if self.other_claim(&moving.store, moving.to)?.is_some() => {}
                 MovePhase::Draining => {
                     self.hand_over(&moving.store, moving.to)?;
                 }

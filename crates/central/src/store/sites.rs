@@ -16,6 +16,7 @@ use super::batch::Batch;
 use super::credentials::Credentials;
 use super::error::StoreError;
 use super::limits::{SITE_NAME_BYTES_MAX, STORES_MAX};
+use super::moves::StoreMove;
 use super::reading::SiteKind;
 use super::receive::PartsOf;
 
@@ -140,13 +141,16 @@ impl Batch<'_> {
     /// Refused with `mobile_site_has_store`, `too_many_stores`.
     pub(super) fn check_room(&mut self, store: &RecordId, site: SiteId) -> Result<(), StoreError> {
         let is_mobile = self.kind_of(site)? == Some(SiteKind::Mobile);
-        let on_their_way = self.state.moves.values().filter(|moving| moving.to == site && moving.store != *store);
-        let has_store = self.state.stores_of(site).chain(on_their_way.map(|moving| &moving.store)).next().is_some();
+        let is_coming = |moving: &&StoreMove| moving.to == site && moving.store != *store;
+        let coming = self.state.moves.values().filter(is_coming).map(|moving| &moving.store);
+        // One that is being read there is there.
+        let coming = coming.filter(|store| self.state.holdings.holder(store) != site).count();
+        let has_store = coming > 0 || self.state.stores_of(site).any(|held| held != store);
         if is_mobile && has_store {
             let what = format!("site {site} is mobile and has its one store; add another site for store {store}");
             return Err(StoreError::refused("mobile_site_has_store", &what));
         }
-        if site == SiteId::CENTRAL { Ok(()) } else { self.check_scopes(site, 1) }
+        if site == SiteId::CENTRAL { Ok(()) } else { self.check_scopes(site, coming + 1) }
     }
 
     /// That a site has room for more stores: each is a scope, and some scopes are not of a store.

@@ -155,6 +155,39 @@ fn a_store_that_was_given_to_somebody_else_since_stays_there() {
     assert_eq!(claims(&mut world), Vec::new());
 }
 
+/// Found by hand: the old site's exchange was refused, with what central could not do with the store.
+#[test]
+fn a_store_that_another_site_claims_goes_there_or_to_central_alone_and_holds_up_no_exchange() {
+    let (mut device, backup) = given_afterwards();
+    let mut world = start(&backup, 102);
+    let (mut other, third) = (world.device(&["S2"]), world.device(&["S3"]));
+    let go = |world: &mut World, site, is_at_once| {
+        world.try_job(|batch| batch.move_store(&id("S2"), site, is_at_once)).map_err(|error| error.code().to_owned())
+    };
+    let held_before = Err("store_held_before".to_owned());
+    let draining = Ok(Moved::UnderWay { phase: MovePhase::Draining, site: other.site });
+    assert_eq!(go(&mut world, third.site, false), draining);
+    for _ in 0..4 {
+        exchange(&mut world, &mut device).unwrap();
+    }
+    assert_eq!(claims(&mut world), [(2, "S2".to_owned(), 1)]);
+
+    for _ in 0..3 {
+        exchange(&mut world, &mut other).unwrap();
+    }
+
+    assert_eq!(holder(&mut world, "S2"), Some((other.site.0, 1)));
+    world.end_healing().unwrap();
+    assert_eq!(go(&mut world, third.site, true), held_before);
+    assert_eq!(go(&mut world, other.site, false), held_before, "nor is it called off");
+    assert_eq!(go(&mut world, SiteId::CENTRAL, false), draining);
+    exchange(&mut world, &mut other).unwrap();
+    assert_eq!(go(&mut world, SiteId::CENTRAL, false), Ok(Moved::Unchanged));
+    assert_eq!(go(&mut world, third.site, false), held_before);
+    go(&mut world, device.site, false).unwrap();
+    assert_eq!((holder(&mut world, "S2"), claims(&mut world)), (Some((2, 3)), Vec::new()));
+}
+
 #[test]
 fn more_grants_than_a_head_claims_are_taken_up_in_turns() {
     let names: Vec<String> = (0..=CLAIMS_MAX).map(|number| format!("M{number:03}")).collect();

@@ -13,6 +13,7 @@ contract!(
     a_store_is_handed_over_by_the_device_that_took_the_place_of_the_first,
     a_store_that_is_on_its_way_may_be_sent_elsewhere,
     what_waits_for_its_header_holds_up_a_move,
+    what_waits_in_a_store_that_went_at_once_is_refused_when_its_header_comes,
     a_move_goes_on_after_a_start,
     patients_on_their_way_to_another_home_store_go_on_from_the_new_site,
     a_store_that_cannot_go_there_stays_where_it_is,
@@ -207,6 +208,12 @@ fn a_store_whose_site_has_no_device_is_not_waited_for(world: &mut World) {
     settle(world, &mut two);
     assert_eq!(moves(world), [(MovePhase::Filling, one.site)], "until a device comes");
     assert_eq!(go(world, "A", SiteId::CENTRAL), Moved::Held);
+
+    // Everything was judged when the tablet was lost: there is nothing more to wait for, whatever was asked for.
+    assert_eq!(go(world, "B", one.site), waits(MovePhase::Draining, &two));
+    assert_eq!(go(world, "B", two.site), waits(MovePhase::Draining, &two));
+    world.job(|batch| batch.reset_hardware(two.site));
+    assert_eq!((holder(world, "B"), moves(world)), ((two.site, 2), vec![(MovePhase::Filling, two.site)]));
 }
 
 fn a_store_is_handed_over_by_the_device_that_took_the_place_of_the_first(world: &mut World) {
@@ -259,6 +266,21 @@ fn what_waits_for_its_header_holds_up_a_move(world: &mut World) {
 
     assert_eq!(moves(world), [(MovePhase::Filling, two.site)]);
     assert!(world.data("trans_line", "TL").contains('T'));
+}
+
+fn what_waits_in_a_store_that_went_at_once_is_refused_when_its_header_comes(world: &mut World) {
+    let (mut one, mut two) = two(world);
+    one.record(&[r#"put trans_line TL {"transaction_ID":"T"}"#]);
+    settle(world, &mut one);
+    at_once(world, "A", two.site);
+    settle(world, &mut two);
+    settle(world, &mut two);
+
+    assert_eq!(refused(world, &mut two, r#"put#2 transact T {"store_ID":"A"}"#), [""; 0]);
+    settle(world, &mut one);
+
+    assert_eq!(one.told.last().unwrap().1, "not_store_holder");
+    assert_eq!(world.status(&one).waiting_entries, 0);
 }
 
 fn a_move_goes_on_after_a_start(world: &mut World) {

@@ -140,6 +140,17 @@ fn a_mobile_site_has_one_store(world: &mut World) {
     let site = add(world, "tablet", SiteKind::Mobile, &["S1"]).unwrap();
 
     assert_eq!(code(world.try_job(|batch| batch.move_store(&id("S2"), site, false))), "mobile_site_has_store");
+    // One that is on its way there counts, and takes no second place once it is there.
+    let (one, two) = (world.device(&["S3"]), world.device(&["S4"]));
+    let empty = add(world, "other", SiteKind::Mobile, &[]).unwrap();
+    let draining = |device: &Device| Moved::UnderWay { phase: MovePhase::Draining, site: device.site };
+    assert_eq!(world.job(|batch| batch.move_store(&id("S3"), empty, false)), draining(&one));
+    assert_eq!(code(world.try_job(|batch| batch.move_store(&id("S4"), empty, false))), "mobile_site_has_store");
+    world.job(|batch| batch.move_store(&id("S3"), one.site, false));
+    assert_eq!(world.job(|batch| batch.move_store(&id("S4"), empty, false)), draining(&two));
+    let filling = Moved::UnderWay { phase: MovePhase::Filling, site: empty };
+    assert_eq!(world.job(|batch| batch.move_store(&id("S4"), empty, true)), filling);
+    assert_eq!(code(world.try_job(|batch| batch.move_store(&id("S3"), empty, false))), "mobile_site_has_store");
 }
 
 fn a_site_with_a_store_that_cannot_be_given_is_not_added(world: &mut World) {
