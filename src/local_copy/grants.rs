@@ -17,7 +17,7 @@ use std::ops::ControlFlow;
 
 use domain::authority::CENTRAL_DATA;
 use domain::scope::Scope;
-use protocol::control::{Claim, Claims, Grant, GrantsTold, ShownRefusal, Taken};
+use protocol::control::{Claim, Claims, Grant, GrantsTold, ShownRefusal};
 use protocol::ids::{ControlNumber, GrantProof, OwnershipNumber, RecordId, ScopeId, Sequence};
 use protocol::limits::CLAIMS_MAX;
 use sql::{Param, SqlExt};
@@ -126,8 +126,7 @@ impl LocalCopy {
         let taken = format!(
             "SELECT store, ownership, proof FROM store_grant WHERE state = {TOLD_AGAIN} ORDER BY store LIMIT {CLAIMS_MAX}"
         );
-        let taken = self.read_claims(&taken)?.into_iter();
-        let taken = taken.map(|grant| Taken { store: grant.store, ownership: grant.ownership }).collect();
+        let taken = self.read_claims(&taken)?;
         Ok(Claims { told, grants: self.read_claims(&sql)?, refused, taken })
     }
 

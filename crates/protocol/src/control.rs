@@ -104,16 +104,7 @@ pub struct Claims {
     pub refused: Vec<ShownRefusal>,
     /// Stores that central told the site to be its own, under numbers that it had taken away before it was set back, at most
     /// [`CLAIMS_MAX`](crate::limits::CLAIMS_MAX). The site writes nothing of these; central answers with a [`Grant`] each.
-    pub taken: Vec<Taken>,
-}
-
-/// A store that was taken away from a site by a central which may not know that any more.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Taken {
-    /// The store.
-    pub store: String,
-    /// The number of the grant that was taken away.
-    pub ownership: OwnershipNumber,
+    pub taken: Vec<Claim>,
 }
 
 /// An entry that was refused by a central which may not know that any more.

@@ -29,8 +29,6 @@ pub const SCOPES_MAX: usize = 4096;
 pub const CLAIMS_MAX: usize = 64;
 /// Bytes of a claim, at most: a store's id with its length, a number, a proof.
 const CLAIM_BYTES_MAX: usize = RECORD_ID_BYTES_MAX + 1 + 5 + 16;
-/// Bytes of a store that was taken away, at most: its id with its length, a number.
-const TAKEN_BYTES_MAX: usize = RECORD_ID_BYTES_MAX + 1 + 5;
 /// Bytes of a refusal in a request head, at most: journal, sequence, code and reason with their lengths.
 const REFUSED_BYTES_MAX: usize = 16 + 10 + 1 + CODE_BYTES_MAX + 2 + REASON_BYTES_MAX;
 
@@ -102,7 +100,7 @@ const _: () = assert!(FRAME_TARGET_BYTES_MIN <= FRAME_TARGET_BYTES_MAX);
 const _: () = assert!(
     HEAD_BYTES_MAX
         >= SCOPES_MAX * (SCOPE_BYTES_MAX + CURSOR_BYTES_MAX)
-            + CLAIMS_MAX * (CLAIM_BYTES_MAX + REFUSED_BYTES_MAX + TAKEN_BYTES_MAX)
+            + CLAIMS_MAX * (2 * CLAIM_BYTES_MAX + REFUSED_BYTES_MAX)
             + 1024,
     "a head holds every cursor, and as many claims as it may"
 );

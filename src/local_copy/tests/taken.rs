@@ -1,7 +1,7 @@
 //! Stores that central takes away, to give them to another site: nobody records in them, and what is here of them goes in order.
 
 use domain::edit::EditOp;
-use protocol::control::{Control, Dropped, Grant, GrantsTold, Taken};
+use protocol::control::{Control, Dropped, Grant, GrantsTold};
 use protocol::ids::{GrantProof, OwnershipNumber};
 
 use super::super::StoreRole;
@@ -28,7 +28,7 @@ fn frozen(site: &mut Site) {
 
 fn shown(site: &mut Site) -> Vec<(String, u32)> {
     let taken = site.copy.session_state().unwrap().claims.taken.into_iter();
-    taken.map(|Taken { store, ownership }| (store, ownership.0)).collect()
+    taken.map(|taken| (taken.store, taken.ownership.0)).collect()
 }
 
 #[test]

@@ -21,7 +21,7 @@ use std::ops::ControlFlow;
 use domain::judge::Holding;
 use domain::store::STORE_TABLE;
 use domain::withholding::Withheld;
-use protocol::control::Taken;
+use protocol::control::Claim;
 use protocol::ids::{OwnershipNumber, RecordId, SiteId};
 use protocol::message::RequestHead;
 use sql::{Row, Sql};
@@ -288,10 +288,15 @@ impl Batch<'_> {
     }
 
     /// A site says that a store, which central holds to be its own, was taken from it: central was set back, and has forgotten to whom.
-    pub(super) fn answer_taken(&mut self, site: SiteId, taken: &Taken) -> Result<(), StoreError> {
+    pub(super) fn answer_taken(&mut self, site: SiteId, taken: &Claim) -> Result<(), StoreError> {
         let Ok(store) = RecordId::new(&taken.store) else { return Ok(()) };
         let held = self.state.holdings.get(&store).copied();
-        if let Some(held) = held.filter(|held| held.site == site && held.ownership <= taken.ownership)
+        // A higher number it can have from central alone.
+        let is_own = taken.proof == self.grant_proof(site, &store, taken.ownership);
+        let is_given_up = |held: &Holding| {
+            held.site == site && (held.ownership == taken.ownership || held.ownership < taken.ownership && is_own)
+        };
+        if let Some(held) = held.filter(is_given_up)
             && !self.state.moves.contains_key(&store)
         {
             let (phase, asked_ms) = (MovePhase::Returning, self.now_ms);

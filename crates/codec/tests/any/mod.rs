@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use protocol::chain::Predecessor;
 use protocol::control::{
-    Claim, Claims, Control, ControlRow, EntryPlace, Grant, GrantsTold, Image, Refused, ShownRefusal, Taken,
+    Claim, Claims, Control, ControlRow, EntryPlace, Grant, GrantsTold, Image, Refused, ShownRefusal,
 };
 use protocol::entry::{Entry, Operation};
 use protocol::ids::{
@@ -100,13 +100,11 @@ pub(crate) fn request_head() -> impl Strategy<Value = RequestHead> {
             let place = EntryPlace { journal: JournalId(journal), sequence: Sequence(sequence) };
             ShownRefusal { place, code, reason }
         });
-    let taken =
-        (".{1,20}", any::<u32>()).prop_map(|(store, ownership)| Taken { store, ownership: OwnershipNumber(ownership) });
     let claims = (
         any::<u64>(),
-        prop::collection::vec(claim, 0..4),
+        prop::collection::vec(claim.clone(), 0..4),
         prop::collection::vec(refused, 0..3),
-        prop::collection::vec(taken, 0..3),
+        prop::collection::vec(claim, 0..3),
     )
         .prop_map(|(told, grants, refused, taken)| Claims { told: ControlNumber(told), grants, refused, taken });
     (ids, numbers, cursors, prop::option::of(part), prop::option::of(cursor()), claims).prop_map(

@@ -5,7 +5,6 @@ use protocol::chain::{self, Predecessor, genesis, hash_of};
 use protocol::check::{self, CheckAnswer};
 use protocol::control::{
     Claim, Claims, Control, ControlRow, Dropped, EntryPlace, Grant, GrantsTold, Image, ReadAnew, Refused, ShownRefusal,
-    Taken,
 };
 use protocol::edge::Codec;
 use protocol::frame::{self, Frame, RefusedBefore, Run};
@@ -57,7 +56,7 @@ fn request_head() -> RequestHead {
                 code: "header_deleted".to_owned(),
                 reason: "its header was deleted".to_owned(),
             }],
-            taken: vec![Taken { store: "T".to_owned(), ownership: OwnershipNumber(3) }],
+            taken: vec![Claim { store: "T".to_owned(), ownership: OwnershipNumber(3), proof: GrantProof([0xd1; 16]) }],
         },
         page_bytes: 32_768,
         reply_bytes: 1_048_576,

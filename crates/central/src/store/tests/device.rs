@@ -8,7 +8,7 @@ use domain::json;
 use domain::judge::Found;
 use domain::scope::Scope;
 use protocol::chain;
-use protocol::control::{Claim, Claims, Control, ControlRow, EntryPlace, Grant, Image, ShownRefusal, Taken};
+use protocol::control::{Claim, Claims, Control, ControlRow, EntryPlace, Grant, Image, ShownRefusal};
 use protocol::entry::{Entry, Operation};
 use protocol::exchange::{ReadRows, Received, Rows, Standing};
 use protocol::frame::Frame;
@@ -47,8 +47,8 @@ pub(in crate::store) struct Device {
     pub(in crate::store) controls: Vec<Control>,
     /// Grants by store, each with the row that told it.
     pub(in crate::store) grants: BTreeMap<String, (u64, Claim)>,
-    /// Stores that were taken from it, each with the number of its grant.
-    pub(in crate::store) taken: BTreeMap<String, OwnershipNumber>,
+    /// Stores that were taken from it, each with its grant.
+    pub(in crate::store) taken: BTreeMap<String, Claim>,
     /// What it answers to a central that told all grants anew.
     pub(in crate::store) claims: Claims,
     not_plain: BTreeSet<u64>,
@@ -252,14 +252,14 @@ impl Device {
                 self.claims.grants.retain(|claim| claim.store != *store);
                 self.claims.taken.retain(|taken| taken.store != *store);
                 let before = self.grants.remove(store);
-                if *is_held && self.taken.get(store).is_some_and(|taken| ownership <= taken) {
-                    self.claims.taken.push(Taken { store: store.clone(), ownership: self.taken[store] });
+                if *is_held && self.taken.get(store).is_some_and(|taken| *ownership <= taken.ownership) {
+                    self.claims.taken.push(self.taken[store].clone());
                 } else if *is_held {
                     self.taken.remove(store);
                     let claim = Claim { store: store.clone(), ownership: *ownership, proof: *proof };
                     self.grants.insert(store.clone(), (row.number.0, claim));
                 } else if let Some((_, held)) = before {
-                    self.taken.insert(store.clone(), held.ownership);
+                    self.taken.insert(store.clone(), held);
                 }
             }
             Control::GrantsTold(told) => {

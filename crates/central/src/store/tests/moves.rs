@@ -1,5 +1,7 @@
 //! A store that moves between sites: never two that may write it, and nothing that was recorded in time is lost.
 
+use protocol::ids::OwnershipNumber;
+
 use super::tokens::{exchange, start};
 use super::*;
 
@@ -411,4 +413,17 @@ fn a_site_that_central_goes_on_without_loses_a_store_to_the_one_that_claims_it()
 
     assert_eq!(holder(&mut world, "A"), (two.site, 2));
     assert!(world.data("Location", "L").contains("two"));
+}
+
+/// Else a site could raise the number of its own store until there is none left, after central was set back.
+#[test]
+fn a_site_gives_up_a_number_that_it_was_not_told_by_central_in_vain() {
+    let (mut one, _, backup) = moved_afterwards();
+    one.taken.get_mut("A").unwrap().ownership = OwnershipNumber(u32::MAX);
+    let mut world = start(&backup, 102);
+
+    exchange_some(&mut world, &mut one);
+    exchange_some(&mut world, &mut one);
+
+    assert_eq!((holder(&mut world, "A"), moves(&mut world)), ((one.site, 1), vec![]));
 }
