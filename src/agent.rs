@@ -326,7 +326,7 @@ fn no_central() -> AgentError {
     AgentError::new(
         "no_central_url",
         "no central server is set",
-        "Set central_url in the configuration, or give --central URL.",
+        "Set url under [central] in the settings file, or give --central URL.",
         Exit::Config,
     )
 }

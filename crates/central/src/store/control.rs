@@ -93,6 +93,13 @@ impl Batch<'_> {
         self.put(site, &Control::SetBack)
     }
 
+    /// Whether a row that says so waits for the site.
+    pub(super) fn has_set_back_row(&mut self, site: SiteId) -> Result<bool, StoreError> {
+        let sql = "SELECT 1 FROM control WHERE site = ?1 AND code = ?2 LIMIT 1";
+        let code = Control::SetBack.to_parts().0;
+        Ok(self.sql.query_integer(sql, &[site.0.into(), code.into()])?.is_some())
+    }
+
     /// All grants of the site were told in so many rows just before.
     pub(super) fn tell_grants_told(&mut self, site: SiteId, grants: u32) -> Result<(), StoreError> {
         self.put(site, &Control::GrantsTold(GrantsTold { grants }))

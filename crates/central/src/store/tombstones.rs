@@ -94,8 +94,8 @@ impl Batch<'_> {
         Ok(rows.len() as u64)
     }
 
-    /// A site that may have missed a tombstone is told to read the scope from 0. Not while central heals: what it has lost, and that site
-    /// has, would go from there.
+    /// A site that may have missed a tombstone is told to read the scope from 0. While central heals it is told that central was set back:
+    /// what central has lost, and that site has, it hands back before it lets go of it.
     pub(super) fn read_anew_below_floors(&mut self, head: &RequestHead) -> Result<(), StoreError> {
         if self.state.floors.is_empty() {
             return Ok(());
@@ -113,8 +113,12 @@ impl Batch<'_> {
             .filter(is_below)
             .map(|shown| shown.scope.clone())
             .collect();
-        if below.is_empty() || self.is_healing()? {
+        if below.is_empty() {
             return Ok(());
+        }
+        if self.is_healing()? {
+            // Once is enough: it reads everything anew with its next session, whatever it reads in this one.
+            return if self.has_set_back_row(head.site)? { Ok(()) } else { self.tell_set_back(head.site) };
         }
         for scope in below {
             self.read_scope_anew(head.site, scope)?;

@@ -12,6 +12,7 @@ contract!(
     a_record_whose_tombstone_went_may_be_made_again_and_was_never_unknown,
     tombstones_go_by_age_and_not_before_a_site_in_step_must_have_read_them,
     what_is_a_sites_own_to_be_told_stays_until_it_was,
+    a_site_that_missed_a_tombstone_while_central_heals_is_told_that_central_was_set_back,
 );
 
 /// A site with store A, which has a location and an item, and a name that it sees.
@@ -133,4 +134,20 @@ fn what_is_a_sites_own_to_be_told_stays_until_it_was(world: &mut World) {
     }
 
     assert!(!has(&one, "name_tag_join", "T") && !has(&one, "name_store_join", "N-in-A"));
+}
+
+/// The simulator's find (seed 29000551): its cursor went past the floor while central healed, and the record stayed.
+fn a_site_that_missed_a_tombstone_while_central_heals_is_told_that_central_was_set_back(world: &mut World) {
+    let mut one = one(world);
+    let other = world.device(&["B"]);
+    world.write(&["delete item I"]);
+    prune_all(world);
+    world.job(|batch| batch.note_ahead(other.site));
+
+    one.push(world);
+    one.push(world);
+
+    assert_eq!(told_to_read_anew(&one), []);
+    assert_eq!(one.controls.iter().filter(|control| **control == Control::SetBack).count(), 1);
+    assert!(one.cursors.is_empty(), "it reads everything anew");
 }
