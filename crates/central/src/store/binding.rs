@@ -135,13 +135,23 @@ impl Batch<'_> {
             }
             batch.bind(site, device, bound.key == Some(device.key))?;
             let is_free = bound.key.is_none();
+            let had_device = is_free && batch.had_device(site)?;
             let is_back = active != Some(device.journal) && batch.change_journal(site, device.journal, is_free)?;
             // The same device still has what it had read, also under another journal after damage.
             if !is_back && bound.key != Some(device.key) {
                 batch.forget_device(site)?;
             }
+            if had_device {
+                batch.forget_what_was_read(site)?;
+            }
             Ok(enrolled)
         })
+    }
+
+    /// Whether a device ever spoke for a site.
+    fn had_device(&mut self, site: SiteId) -> Result<bool, StoreError> {
+        let sql = "SELECT 1 FROM journal WHERE site = ?1 LIMIT 1";
+        Ok(self.sql.query_integer(sql, &[site.0.into()])?.is_some())
     }
 
     /// Frees a site of its device, so that another one can enrol. Its key and its journal stay known and are closed. Gives the

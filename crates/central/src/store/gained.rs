@@ -61,11 +61,26 @@ impl Batch<'_> {
         Ok(self.site(site)?.has_backfill)
     }
 
-    /// Another device speaks for the site, and reads everything from the beginning: what it sees now.
+    /// Another device speaks for the site, and reads everything from the beginning: what it sees now. Or it is the same one, which was
+    /// freed and kept what it had: that it reads it anew it is told because its own lane has nothing any more of what it has not read.
     pub(super) fn forget_backfill(&mut self, site: SiteId) -> Result<(), StoreError> {
-        self.sql.execute("DELETE FROM backfill WHERE site = ?1", &[site.0.into()])?;
+        let forgotten = self.sql.execute("DELETE FROM backfill WHERE site = ?1", &[site.0.into()])?;
         self.site(site)?.has_backfill = false;
-        self.prune_gained(site, self.state.position)
+        self.prune_gained(site, self.state.position)?;
+        if forgotten > 0 { self.forget_what_was_read(site) } else { Ok(()) }
+    }
+
+    /// A device that shows a cursor of what the site sees is told to read it anew: of what changed while no device spoke for the site
+    /// nothing is noted for it.
+    pub(super) fn forget_what_was_read(&mut self, site: SiteId) -> Result<(), StoreError> {
+        self.own_lane(site)?;
+        self.set_gained_floor(site, self.state.position)?;
+        // What it shows is looked at where it differs from this.
+        let visible = Scope::Visible.to_id();
+        let key: [Param<'_>; 2] = [site.0.into(), visible.as_bytes().into()];
+        self.sql.execute("DELETE FROM site_cursor WHERE site = ?1 AND scope = ?2", &key)?;
+        self.site(site)?.cursors.remove(&visible);
+        Ok(())
     }
 
     /// Follows how far a site has read what it has come to see. Rows that it has read are of no use any more; a device that has not read
@@ -93,11 +108,26 @@ impl Batch<'_> {
         let Some(scope) = self.state.scopes.get(&Scope::Gained(site).to_id()).copied() else { return Ok(()) };
         let sql = "DELETE FROM lane WHERE scope = ?1 AND position <= ?2";
         if through > self.site(site)?.gained_floor && self.sql.execute(sql, &[scope.into(), unsigned(through)])? > 0 {
-            let sql = "UPDATE site SET gained_floor = ?2 WHERE id = ?1";
-            self.sql.execute(sql, &[site.0.into(), unsigned(through)])?;
-            self.site(site)?.gained_floor = through;
+            self.set_gained_floor(site, through)?;
         }
         Ok(())
+    }
+
+    fn set_gained_floor(&mut self, site: SiteId, floor: u64) -> Result<(), StoreError> {
+        let sql = "UPDATE site SET gained_floor = ?2 WHERE id = ?1";
+        self.sql.execute(sql, &[site.0.into(), unsigned(floor)])?;
+        self.site(site)?.gained_floor = floor;
+        Ok(())
+    }
+
+    /// The number of the site's own lane, which it is given from now on if it had none.
+    fn own_lane(&mut self, site: SiteId) -> Result<i64, StoreError> {
+        let is_new = !self.state.scopes.contains_key(&Scope::Gained(site).to_id());
+        let scope = self.scope_number(&Scope::Gained(site))?;
+        if is_new {
+            self.change_scopes(site)?;
+        }
+        Ok(scope)
     }
 
     /// The row of a record has another key than before: who saw that, or may still be given it, and does not see this is told that it is
@@ -199,11 +229,7 @@ impl Batch<'_> {
     /// Puts a record into a site's own lane, at the head: with the key by which the site sees it, so that it is passed over once the site
     /// does so no more, or as gone.
     fn put_gained(&mut self, site: SiteId, record: i64, key: Option<&str>) -> Result<(), StoreError> {
-        let is_new = !self.state.scopes.contains_key(&Scope::Gained(site).to_id());
-        let scope = self.scope_number(&Scope::Gained(site))?;
-        if is_new {
-            self.change_scopes(site)?;
-        }
+        let scope = self.own_lane(site)?;
         let position = self.state.next_position().0;
         self.sql.execute("DELETE FROM lane WHERE record = ?1 AND scope = ?2", &[record.into(), scope.into()])?;
         self.sql.execute(

@@ -13,6 +13,7 @@ contract!(
     tombstones_go_by_age_and_not_before_a_site_in_step_must_have_read_them,
     what_is_a_sites_own_to_be_told_stays_until_it_was,
     a_site_that_missed_a_tombstone_while_central_heals_is_told_that_central_was_set_back,
+    a_device_that_is_freed_and_enrols_again_lets_go_of_what_it_was_to_be_told_to_see_no_more,
 );
 
 /// A site with store A, which has a location and an item, and a name that it sees.
@@ -150,4 +151,40 @@ fn a_site_that_missed_a_tombstone_while_central_heals_is_told_that_central_was_s
     assert_eq!(told_to_read_anew(&one), []);
     assert_eq!(one.controls.iter().filter(|control| **control == Control::SetBack).count(), 1);
     assert!(one.cursors.is_empty(), "it reads everything anew");
+}
+
+/// The simulator's find (seed 30000915): the record of a store that had moved away stayed.
+fn a_device_that_is_freed_and_enrols_again_lets_go_of_what_it_was_to_be_told_to_see_no_more(world: &mut World) {
+    let mut one = world.device(&["A"]);
+    world.write(&[r#"patch store A {"name_ID":"nA"}"#, r#"upsert name N {"name":"n","type":"facility"}"#]);
+    world.write(&[r#"put name_tag_join T {"name_ID":"N"}"#]);
+    world.write(&[r#"put name_store_join N-in-A {"name_ID":"N","store_ID":"A"}"#]);
+    settle(world, &mut one);
+    settle(world, &mut one);
+    assert!(has(&one, "name_tag_join", "T"));
+
+    world.write(&["delete name_store_join N-in-A"]);
+    world.job(|batch| batch.reset_hardware(one.site));
+    let again = |world: &mut World, key, before: Device| {
+        world.job(|batch| batch.enrol(before.site, &enrolling(key, JournalId([key; 16]))));
+        let mut same = Device::new(before.site, JournalId([key; 16]));
+        (same.base, same.cursors) = (before.base, before.cursors);
+        for _ in 0..4 {
+            settle(world, &mut same);
+        }
+        assert_eq!(told_to_read_anew(&same), [Scope::Visible], "once");
+        same
+    };
+    let mut same = again(world, 77, one);
+    assert!(!has(&same, "name_tag_join", "T") && has(&same, "store", "A"));
+
+    // Also where that changed while no device spoke for the site.
+    world.write(&[r#"put name_store_join N-in-A {"name_ID":"N","store_ID":"A"}"#]);
+    settle(world, &mut same);
+    settle(world, &mut same);
+    assert!(has(&same, "name_tag_join", "T"));
+    world.job(|batch| batch.reset_hardware(same.site));
+    world.write(&["delete name_store_join N-in-A"]);
+    let same = again(world, 78, same);
+    assert!(!has(&same, "name_tag_join", "T") && has(&same, "store", "A"));
 }
