@@ -99,7 +99,12 @@ impl World {
                 if let Some(store) = moved_store_of(&known.key) {
                     let is_own = known.key.1.starts_with(MOVED_PREFIX);
                     let is_late = matches!(entry.code.as_deref(), Some("ownership_number" | "not_store_holder"));
-                    if is_own && is_late && goes_in_order && !self.hurried.contains(&store) {
+                    if is_own
+                        && is_late
+                        && goes_in_order
+                        && known.expected != Expected::Refused
+                        && !self.hurried.contains(&store)
+                    {
                         let (key, site) = (&known.key, journal.site);
                         let what = format!(
                             "an edit of {key:?} at site {site}, from where {store} went in order, is refused: {entry:?}"
