@@ -6,7 +6,7 @@ use protocol::ids::{Hash, Position, SiteId};
 
 use crate::inspect::JournalRow;
 use crate::mix::Fault;
-use crate::model::{Key, Logged, Version, Violation, violation};
+use crate::model::{Expected, Key, Logged, Version, Violation, violation};
 use crate::procurement::Orders;
 use crate::users::Users;
 use crate::work::PATIENT_PREFIX;
@@ -89,7 +89,10 @@ impl World {
             };
             match stored.verdict {
                 None => self.check_author(journal.site, entry, true)?,
-                Some(2 | 3) if is_another => self.check_author(journal.site, entry, false)?,
+                // What somebody took over past the recorder is refused, whoever might make such a record.
+                Some(2 | 3) if is_another && entry.expected != Expected::Refused => {
+                    self.check_author(journal.site, entry, false)?;
+                }
                 // What waits for its header is judged then; what is refused for something else may be its author's.
                 _ => {}
             }
