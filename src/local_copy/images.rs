@@ -18,9 +18,6 @@ use super::grants::IS_OF_THIS_SITE;
 use super::rebuild::{DROPPING, IN_ORDER, READING};
 use super::{LocalCopy, LocalCopyError, checksum};
 
-/// Whether a scope is being let go of.
-const IS_DROPPING: &str = "SELECT 1 FROM scope WHERE number = ?1 AND rebuild = ?2";
-
 /// The values of `record.state`.
 pub(super) mod state {
     pub(in super::super) const CENTRAL: i64 = 0;
@@ -280,8 +277,14 @@ impl LocalCopy {
 
     /// The number of a scope in the file; it is made if it is new.
     pub(super) fn scope_number(&mut self, scope: &ScopeId) -> Result<(i64, i64), LocalCopyError> {
-        let find = "SELECT number, generation FROM scope WHERE scope_id = ?1";
-        let read = |row: &dyn sql::Row| Ok((row.integer(0)?, row.integer(1)?));
+        let (number, generation, _) = self.scope_row(scope)?;
+        Ok((number, generation))
+    }
+
+    /// Its number, its generation and how it is being rebuilt.
+    fn scope_row(&mut self, scope: &ScopeId) -> Result<(i64, i64, i64), LocalCopyError> {
+        let find = "SELECT number, generation, rebuild FROM scope WHERE scope_id = ?1";
+        let read = |row: &dyn sql::Row| Ok((row.integer(0)?, row.integer(1)?, row.integer(2)?));
         if let Some(found) = self.sql.query_one(find, &[scope.as_bytes().into()], read)? {
             return Ok(found);
         }
@@ -291,7 +294,7 @@ impl LocalCopy {
              VALUES (?1, ?2, 0, 0, 0, 0, 0, '', '')",
             &[number.into(), scope.as_bytes().into()],
         )?;
-        Ok((number, 0))
+        Ok((number, 0, IN_ORDER))
     }
 
     /// Notes that a scope holds a record, as seen in the scope's present reading.
@@ -369,10 +372,9 @@ impl LocalCopy {
 
     fn join_each(&mut self, key: &Key, scopes: &[Scope]) -> Result<(), LocalCopyError> {
         for scope in scopes {
-            let (number, generation) = self.scope_number(&scope.to_id())?;
+            let (number, generation, rebuild) = self.scope_row(&scope.to_id())?;
             // Of one that is let go of the sweep takes it with the others: its verdict came with the row that took the scope away.
-            let is_going = self.sql.query_integer(IS_DROPPING, &[number.into(), DROPPING.into()])?.is_some();
-            self.join(key, (number, generation - i64::from(is_going)))?;
+            self.join(key, (number, generation - i64::from(rebuild == DROPPING)))?;
         }
         self.let_go_of_what_has_no_scope(key)
     }

@@ -375,13 +375,21 @@ fn a_move_that_a_restored_central_has_forgotten_is_known_again_when_the_new_site
     forgotten_move(false);
 }
 
-fn forgotten_move(is_old_site_first: bool) {
-    let (mut central, [north, south]) = north_and_south();
-    let go_to = |central: &Central| [&north, &south].map(|agent| agent.set_url(&central.url()));
+/// Two sites, a backup of central, and store A, which has gone on its way from north to south since, with an edit that is not sent.
+fn begun_since_the_backup() -> (Central, [Agent; 2], std::path::PathBuf) {
+    let (mut central, sites) = north_and_south();
     let kept = backup(&mut central);
-    go_to(&central);
-    north.record(&stock("A", "forgotten", 2));
+    for agent in &sites {
+        agent.set_url(&central.url());
+    }
+    sites[0].record(&stock("A", "forgotten", 2));
     told(&central, &["store", "add", "A", "--site", "south"]);
+    (central, sites, kept)
+}
+
+fn forgotten_move(is_old_site_first: bool) {
+    let (mut central, [north, south], kept) = begun_since_the_backup();
+    let go_to = |central: &Central| [&north, &south].map(|agent| agent.set_url(&central.url()));
     sync_until("it is there", &[&north, &south], || moves(&central) == [] as [Value; 0]);
     south.settle();
     north.settle();
@@ -430,12 +438,8 @@ fn forgotten_move(is_old_site_first: bool) {
 #[test]
 fn a_move_that_a_restored_central_has_forgotten_half_way_leaves_the_store_at_central_with_all_of_it() {
     for is_filling in [false, true] {
-        let (mut central, [north, south]) = north_and_south();
+        let (mut central, [north, south], kept) = begun_since_the_backup();
         let go_to = |central: &Central| [&north, &south].map(|agent| agent.set_url(&central.url()));
-        let kept = backup(&mut central);
-        go_to(&central);
-        north.record(&stock("A", "forgotten", 2));
-        told(&central, &["store", "add", "A", "--site", "south"]);
         north.settle();
         if is_filling {
             sync_until("south is waited for", &[&north], || moves(&central) == [json!(["A", 2, 3, "filling", 3])]);

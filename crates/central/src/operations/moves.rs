@@ -25,17 +25,15 @@ pub(super) fn remove(center: &Center, store: &str, is_at_once: bool) -> Result<D
 /// Leaves a store that moves at the site that it comes from.
 pub(super) fn call_off(center: &Center, store: &str) -> Result<Done, CentralError> {
     let id = record_id(store)?;
-    let moves = moves_of(center)?;
-    let Some(moving) = moves.into_iter().find(|moving| moving.store == id) else {
-        let message = format!("store {store} does not move");
-        return Err(CentralError::refused("store_does_not_move", message, "`store moves` shows those that do."));
-    };
-    go(center, &id, moving.from, false)
+    let asked = id.clone();
+    let (site, moved) = center.write(move |batch| batch.call_off_move(&asked))?;
+    done(center, &id, site, moved)
 }
 
 /// What is on its way.
 pub(super) fn list(center: &Center) -> Result<Done, CentralError> {
-    let moves = moves_of(center)?;
+    #[expect(clippy::redundant_closure_for_method_calls, reason = "the method is of one lifetime, the closure of any")]
+    let moves = center.read(|reading| reading.store_moves())?;
     Ok(Done::ok(json!({ "moves": moves.iter().map(move_json).collect::<Vec<_>>() })))
 }
 
@@ -51,20 +49,20 @@ pub(super) fn move_json(moving: &StoreMove) -> Value {
     })
 }
 
-fn moves_of(center: &Center) -> Result<Vec<StoreMove>, CentralError> {
-    #[expect(clippy::redundant_closure_for_method_calls, reason = "the method is of one lifetime, the closure of any")]
-    Ok(center.read(|reading| reading.store_moves())?)
-}
-
 fn go(center: &Center, store: &RecordId, site: SiteId, is_at_once: bool) -> Result<Done, CentralError> {
     let asked = store.clone();
     let moved = center.write(move |batch| batch.move_store(&asked, site, is_at_once))?;
+    done(center, store, site, moved)
+}
+
+/// What became of a store that was to be active at a site.
+fn done(center: &Center, store: &RecordId, site: SiteId, moved: Moved) -> Result<Done, CentralError> {
     let (outcome, waits_for) = match moved {
         Moved::Held => ("held", None),
         Moved::Unchanged => ("unchanged", None),
         Moved::UnderWay { phase, site } => (phase.as_str(), Some(site)),
     };
-    tracing::info!(store = store.as_str(), site = site.0, outcome, is_at_once, "a store was to go to a site");
+    tracing::info!(store = store.as_str(), site = site.0, outcome, "a store was to go to a site");
     let to = center.read(move |reading| reading.site(site))?;
     let waits_for = match waits_for {
         Some(site) => center.read(move |reading| reading.site(site))?,

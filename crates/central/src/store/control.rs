@@ -93,11 +93,11 @@ impl Batch<'_> {
         self.put(site, &Control::SetBack)
     }
 
-    /// Whether a row that says so waits for the site.
-    pub(super) fn has_set_back_row(&mut self, site: SiteId) -> Result<bool, StoreError> {
-        let sql = "SELECT 1 FROM control WHERE site = ?1 AND code = ?2 LIMIT 1";
-        let code = Control::SetBack.to_parts().0;
-        Ok(self.sql.query_integer(sql, &[site.0.into(), code.into()])?.is_some())
+    /// How many rows of the kind of this one wait for a site, whatever they say.
+    pub(super) fn rows_like(&mut self, site: SiteId, control: &Control) -> Result<i64, StoreError> {
+        let sql = "SELECT count(*) FROM control WHERE site = ?1 AND code = ?2";
+        let code = control.to_parts().0;
+        Ok(self.sql.query_integer(sql, &[site.0.into(), code.into()])?.unwrap_or(0))
     }
 
     /// All grants of the site were told in so many rows just before.

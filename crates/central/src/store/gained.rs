@@ -76,11 +76,7 @@ impl Batch<'_> {
         self.own_lane(site)?;
         self.set_gained_floor(site, self.state.position)?;
         // What it shows is looked at where it differs from this.
-        let visible = Scope::Visible.to_id();
-        let key: [Param<'_>; 2] = [site.0.into(), visible.as_bytes().into()];
-        self.sql.execute("DELETE FROM site_cursor WHERE site = ?1 AND scope = ?2", &key)?;
-        self.site(site)?.cursors.remove(&visible);
-        Ok(())
+        self.drop_cursor(site, &Scope::Visible.to_id())
     }
 
     /// Follows how far a site has read what it has come to see. Rows that it has read are of no use any more; a device that has not read

@@ -147,6 +147,20 @@ impl Batch<'_> {
         })
     }
 
+    /// Leaves a store that moves at the site that it comes from; which that is, and what became of it.
+    ///
+    /// # Errors
+    /// Refused with `store_does_not_move`; else as [`Batch::move_store`].
+    pub fn call_off_move(&mut self, store: &RecordId) -> Result<(SiteId, Moved), StoreError> {
+        self.job(|batch| {
+            let Some(moving) = batch.state.moves.get(store).cloned() else {
+                let what = format!("store {store} does not move: `store moves` shows those that do");
+                return Err(StoreError::refused("store_does_not_move", &what));
+            };
+            Ok((moving.from, batch.redirect(&moving, moving.from, false)?))
+        })
+    }
+
     pub(super) fn begin_move(&mut self, store: &RecordId, site: SiteId, is_at_once: bool) -> Result<Moved, StoreError> {
         if !self.is_here(STORE_TABLE, store)? {
             let what = format!("there is no store {store} at central; import its record first");

@@ -99,10 +99,8 @@ impl Batch<'_> {
             // What central has lost would go from the site, which is to hand it back.
             batch.refuse_while_healing(&format!("site {site} cannot be sent everything once more yet"))?;
             // A site that does not come is not told the same without end. One that has read it already and has not said so is told anew.
-            let waiting = "SELECT count(*) FROM control WHERE site = ?1 AND code = ?2";
-            let code = Control::ReadAnew(ReadAnew { scope: Scope::Visible.to_id() }).to_parts().0;
-            let waiting = batch.sql.query_integer(waiting, &[site.0.into(), code.into()])?.unwrap_or(0);
-            if waiting >= RESYNCS_WAITING_MAX {
+            let anew = Control::ReadAnew(ReadAnew { scope: Scope::Visible.to_id() });
+            if batch.rows_like(site, &anew)? >= RESYNCS_WAITING_MAX {
                 return Ok((site, false));
             }
             let has = batch.site(site)?.scopes.clone();
@@ -128,11 +126,16 @@ impl Batch<'_> {
              ON CONFLICT (site, scope) DO UPDATE SET control = excluded.control",
             &[site.0.into(), scope.as_bytes().into(), unsigned(control)],
         )?;
+        self.drop_cursor(site, &scope)?;
+        self.site(site)?.drops.insert(scope, control);
+        Ok(())
+    }
+
+    /// What a site shows of a scope next is new.
+    pub(super) fn drop_cursor(&mut self, site: SiteId, scope: &ScopeId) -> Result<(), StoreError> {
         let key: [Param<'_>; 2] = [site.0.into(), scope.as_bytes().into()];
         self.sql.execute("DELETE FROM site_cursor WHERE site = ?1 AND scope = ?2", &key)?;
-        let state = self.site(site)?;
-        state.cursors.remove(&scope);
-        state.drops.insert(scope, control);
+        self.site(site)?.cursors.remove(scope);
         Ok(())
     }
 

@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use domain::scope::Scope;
+use protocol::control::Control;
 use protocol::ids::{ScopeId, SiteId};
 use protocol::message::{RequestHead, ScopeCursor};
 use sql::{Param, Sql, SqlExt};
@@ -97,28 +98,24 @@ impl Batch<'_> {
     /// A site that may have missed a tombstone is told to read the scope from 0. While central heals it is told that central was set back:
     /// what central has lost, and that site has, it hands back before it lets go of it.
     pub(super) fn read_anew_below_floors(&mut self, head: &RequestHead) -> Result<(), StoreError> {
-        if self.state.floors.is_empty() {
-            return Ok(());
-        }
-        let site = self.site(head.site)?;
-        let (has, drops) = (site.scopes.clone(), site.drops.clone());
         let is_below = |shown: &&ScopeCursor| {
             let floor = self.state.floors.get(&shown.scope).copied().unwrap_or(0);
             shown.cursor.number.0 < floor && shown.cursor.began.0 < floor
         };
-        let below: Vec<ScopeId> = head
-            .cursors
-            .iter()
-            .filter(|shown| has.contains(&shown.scope) && !drops.contains_key(&shown.scope))
-            .filter(is_below)
-            .map(|shown| shown.scope.clone())
-            .collect();
+        let below: Vec<ScopeId> = head.cursors.iter().filter(is_below).map(|shown| shown.scope.clone()).collect();
+        if below.is_empty() {
+            return Ok(());
+        }
+        let site = self.site(head.site)?;
+        let is_read = |scope: &ScopeId| site.scopes.contains(scope) && !site.drops.contains_key(scope);
+        let below: Vec<ScopeId> = below.into_iter().filter(is_read).collect();
         if below.is_empty() {
             return Ok(());
         }
         if self.is_healing()? {
             // Once is enough: it reads everything anew with its next session, whatever it reads in this one.
-            return if self.has_set_back_row(head.site)? { Ok(()) } else { self.tell_set_back(head.site) };
+            let is_told = self.rows_like(head.site, &Control::SetBack)? > 0;
+            return if is_told { Ok(()) } else { self.tell_set_back(head.site) };
         }
         for scope in below {
             self.read_scope_anew(head.site, scope)?;

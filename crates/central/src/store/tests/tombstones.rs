@@ -27,6 +27,18 @@ fn one(world: &mut World) -> Device {
     one
 }
 
+/// A site with store A, in which a name N with a tag T is visible.
+fn sees_a_name(world: &mut World) -> Device {
+    let mut one = world.device(&["A"]);
+    world.write(&[r#"patch store A {"name_ID":"nA"}"#, r#"upsert name N {"name":"n","type":"facility"}"#]);
+    world.write(&[r#"put name_tag_join T {"name_ID":"N"}"#]);
+    world.write(&[r#"put name_store_join N-in-A {"name_ID":"N","store_ID":"A"}"#]);
+    settle(world, &mut one);
+    settle(world, &mut one);
+    assert!(has(&one, "name_tag_join", "T"));
+    one
+}
+
 fn prune_all(world: &mut World) -> u64 {
     world.job(|batch| batch.prune_tombstones(u64::MAX / 2, 100))
 }
@@ -119,13 +131,7 @@ fn tombstones_go_by_age_and_not_before_a_site_in_step_must_have_read_them(world:
 }
 
 fn what_is_a_sites_own_to_be_told_stays_until_it_was(world: &mut World) {
-    let mut one = world.device(&["A"]);
-    world.write(&[r#"patch store A {"name_ID":"nA"}"#, r#"upsert name N {"name":"n","type":"facility"}"#]);
-    world.write(&[r#"put name_tag_join T {"name_ID":"N"}"#]);
-    world.write(&[r#"put name_store_join N-in-A {"name_ID":"N","store_ID":"A"}"#]);
-    settle(world, &mut one);
-    settle(world, &mut one);
-    assert!(has(&one, "name_tag_join", "T"));
+    let mut one = sees_a_name(world);
 
     // It sees the name no more, and is away.
     world.write(&["delete name_store_join N-in-A"]);
@@ -155,13 +161,7 @@ fn a_site_that_missed_a_tombstone_while_central_heals_is_told_that_central_was_s
 
 /// The simulator's find (seed 30000915): the record of a store that had moved away stayed.
 fn a_device_that_is_freed_and_enrols_again_lets_go_of_what_it_was_to_be_told_to_see_no_more(world: &mut World) {
-    let mut one = world.device(&["A"]);
-    world.write(&[r#"patch store A {"name_ID":"nA"}"#, r#"upsert name N {"name":"n","type":"facility"}"#]);
-    world.write(&[r#"put name_tag_join T {"name_ID":"N"}"#]);
-    world.write(&[r#"put name_store_join N-in-A {"name_ID":"N","store_ID":"A"}"#]);
-    settle(world, &mut one);
-    settle(world, &mut one);
-    assert!(has(&one, "name_tag_join", "T"));
+    let one = sees_a_name(world);
 
     world.write(&["delete name_store_join N-in-A"]);
     world.job(|batch| batch.reset_hardware(one.site));
