@@ -115,6 +115,7 @@ impl Batch<'_> {
             batch
                 .sql
                 .execute("UPDATE healing SET ended_ms = ?1, is_ended_by_operator = 1 WHERE ended_ms IS NULL", &[now])?;
+            batch.follow_moves_after_healing()?;
             Ok(waived)
         })
     }
@@ -139,12 +140,12 @@ impl Batch<'_> {
 
     fn end_healing_if_over(&mut self) -> Result<(), StoreError> {
         let now = unsigned(self.now_ms);
-        self.sql.execute(
+        let ended = self.sql.execute(
             "UPDATE healing SET ended_ms = ?1
              WHERE ended_ms IS NULL AND NOT EXISTS (SELECT 1 FROM healing_site WHERE is_waived = 0)",
             &[now],
         )?;
-        Ok(())
+        if ended > 0 { self.follow_moves_after_healing() } else { Ok(()) }
     }
 
     /// Whether the site was found ahead and is not healed yet.

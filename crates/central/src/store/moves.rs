@@ -13,9 +13,12 @@
 //! then carries a number that opens nothing any more, and is set aside. Calling a move off gives the store back to its old site in the
 //! same way, under the next number, so that no number is ever given twice.
 //!
+//! While central heals no store goes from one phase to the next: since the backup it may have gone elsewhere.
+//!
 //! A central that was set back to before a move tells the old site its grant again. That site does not write, and says so (`taken`): then
 //! the store *returns* to central, where the new site's claim, under the number behind, finds it free (the module `claims`).
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use domain::judge::Holding;
@@ -208,6 +211,7 @@ impl Batch<'_> {
                     self.set_move(StoreMove { to: site, phase: MovePhase::Draining, ..moving.clone() })?;
                 }
                 if is_at_once || self.has_nobody_to_drain(moving.from)? {
+                    self.refuse_while_healing(&format!("store {store} cannot go to site {site} yet"))?;
                     return self.hand_over(&store, site);
                 }
                 Ok(Moved::UnderWay { phase: MovePhase::Draining, site: moving.from })
@@ -264,9 +268,18 @@ impl Batch<'_> {
         if self.moves_wait_for(site) && self.has_nobody_to_drain(site)? { self.end_draining(site) } else { Ok(()) }
     }
 
+    /// Central heals no more: stores go of which nobody else comes that would say so.
+    pub(super) fn follow_moves_after_healing(&mut self) -> Result<(), StoreError> {
+        let sites: BTreeSet<SiteId> = self.state.moves.values().map(StoreMove::waits_for).collect();
+        sites.into_iter().try_for_each(|site| self.follow_draining_without_device(site))
+    }
+
     fn end_draining(&mut self, site: SiteId) -> Result<(), StoreError> {
+        let heals = self.is_healing()?;
         for moving in self.moves_waiting_for(site) {
             match moving.phase {
+                // It may have gone elsewhere since the backup.
+                MovePhase::Draining if heals => {}
                 // The claim came since. It is shown until somebody sees to it; the old site's exchange is not to fail for it.
                 MovePhase::Draining if self.other_claim(&moving.store, moving.to)?.is_some() => {}
                 MovePhase::Draining => {
@@ -287,7 +300,7 @@ impl Batch<'_> {
 
     /// The site has read everything that it is to have: it is told of the stores that it has from now on. Whether there were any.
     pub(super) fn follow_filled(&mut self, head: &RequestHead) -> Result<bool, StoreError> {
-        if !self.moves_wait_for(head.site) || !self.has_heard_of_all(head)? {
+        if !self.moves_wait_for(head.site) || !self.has_heard_of_all(head)? || self.is_healing()? {
             return Ok(false);
         }
         let filled = self.moves_waiting_for(head.site);

@@ -17,6 +17,7 @@ contract!(
     what_waits_for_its_header_holds_up_a_move,
     what_waits_in_a_store_that_went_at_once_is_refused_when_its_header_comes,
     a_move_goes_on_after_a_start,
+    a_move_waits_until_a_central_that_was_set_back_has_healed,
     patients_on_their_way_to_another_home_store_go_on_from_the_new_site,
     a_store_that_cannot_go_there_stays_where_it_is,
 );
@@ -295,6 +296,39 @@ fn a_move_goes_on_after_a_start(world: &mut World) {
     settle(world, &mut two);
     settle(world, &mut two);
     assert_eq!((holder(world, "A"), number_of(&two, "A"), moves(world)), ((two.site, 2), Some(2), vec![]));
+}
+
+/// Since the backup the store may have gone elsewhere.
+fn a_move_waits_until_a_central_that_was_set_back_has_healed(world: &mut World) {
+    let (mut one, mut two) = two(world);
+    let three = world.device(&["C"]);
+    go(world, "A", two.site);
+    world.job(|batch| batch.note_ahead(three.site));
+    for _ in 0..4 {
+        one.sync(world);
+    }
+    assert_eq!(moves(world), [(MovePhase::Draining, one.site)]);
+    let hurried = world.try_job(|batch| batch.move_store(&id("A"), two.site, true));
+    assert_eq!(code(hurried), "central_heals");
+    world.end_healing().unwrap();
+    one.push(world);
+    assert_eq!(moves(world), [(MovePhase::Filling, two.site)]);
+
+    world.job(|batch| batch.note_ahead(three.site));
+    for _ in 0..4 {
+        two.sync(world);
+    }
+    assert_eq!((number_of(&two, "A"), moves(world)), (None, vec![(MovePhase::Filling, two.site)]));
+    world.end_healing().unwrap();
+    settle(world, &mut two);
+    assert_eq!((number_of(&two, "A"), moves(world)), (Some(2), vec![]));
+    // Where no device is to come again the end of healing is enough.
+    go(world, "A", one.site);
+    world.job(|batch| batch.note_ahead(one.site));
+    world.job(|batch| batch.reset_hardware(two.site));
+    assert_eq!(moves(world), [(MovePhase::Draining, two.site)]);
+    world.end_healing().unwrap();
+    assert_eq!(moves(world), [(MovePhase::Filling, one.site)]);
 }
 
 fn patients_on_their_way_to_another_home_store_go_on_from_the_new_site(world: &mut World) {
