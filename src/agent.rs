@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 use crate::clock::{self, Waker, Woken};
 use crate::config::{CentralUrl, Config};
 use crate::data_folder::{DataFolder, Layout};
-use crate::device::Device;
+use crate::device::{Device, Enrolment};
 use crate::error::AgentError;
 use crate::exit::Exit;
 use crate::journal::{JournalLimits, SledStorage};
@@ -37,6 +37,7 @@ mod recovering;
 mod recovery_note;
 mod repinning;
 mod suspicion;
+mod verifying;
 #[cfg(test)]
 mod tests;
 
@@ -191,15 +192,10 @@ impl Agent {
         let recorder = self.recorder()?;
         self.check_hardware()?;
         let mut line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
-        let Line { transport, codec, learnt } = &mut *line;
         let enrolment = self.device().enrolment()?.clone();
-        let transport = if let Some(transport) = transport {
-            transport
-        } else {
-            let url = self.config.central_url.clone().unwrap_or_else(|| enrolment.central_url.clone());
-            let made = transport.insert(Transport::new(&self.config, url)?);
-            *self.interrupter.lock().unwrap_or_else(PoisonError::into_inner) = Some(made.interrupter());
-            made
+        self.connect(&mut line, &enrolment)?;
+        let Line { transport: Some(transport), codec, learnt } = &mut *line else {
+            unreachable!("it was made just now")
         };
         let parties =
             Parties { site: enrolment.site, central: enrolment.central_key, generation: enrolment.generation };
@@ -215,6 +211,16 @@ impl Agent {
             acknowledged_tail_bytes_max: self.config.limits.acknowledged_tail_bytes_max,
         }
         .run(&mut ProvingFirst { transport, question }, learnt, &|| clock::wall_now().0, progress)
+    }
+
+    /// Makes the way to central, if there is none yet.
+    fn connect(&self, line: &mut Line, enrolment: &Enrolment) -> Result<(), AgentError> {
+        if line.transport.is_none() {
+            let url = self.config.central_url.clone().unwrap_or_else(|| enrolment.central_url.clone());
+            let made = line.transport.insert(Transport::new(&self.config, url)?);
+            *self.interrupter.lock().unwrap_or_else(PoisonError::into_inner) = Some(made.interrupter());
+        }
+        Ok(())
     }
 
     /// A question that only central can answer, if something else answered last time.

@@ -29,3 +29,4 @@ pub mod refusals;
 pub mod service;
 pub mod sync_runner;
 pub mod transport;
+pub mod verifying;

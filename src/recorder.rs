@@ -28,10 +28,12 @@ mod error;
 mod handing_back;
 mod mending;
 mod preparing;
+mod verifying;
 mod withheld;
 
 pub use error::{EditRefusal, RecordError};
 pub use mending::cut_incomplete_group;
+pub use verifying::Mended;
 
 use preparing::{Reserved, prepare};
 

@@ -64,6 +64,8 @@ mod sync;
 mod torture;
 #[path = "suite/users.rs"]
 mod users;
+#[path = "suite/verify.rs"]
+mod verify;
 #[path = "suite/withholding.rs"]
 mod withholding;
 #[path = "suite/worked_example.rs"]

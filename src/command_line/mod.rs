@@ -135,6 +135,8 @@ pub enum Command {
     Doctor,
     /// Check the data folder.
     Verify,
+    /// Compare the site with central.
+    VerifyWithCentral,
     /// Write out what can be read of the data folder.
     Salvage {
         /// The folder to make.
@@ -303,6 +305,7 @@ fn command(scanned: &mut Scanned) -> Result<Command, UsageError> {
         "set-aside" => Command::SetAside(set_aside(scanned)?),
         "check" => Command::Check,
         "doctor" => Command::Doctor,
+        "verify" if scanned.has("with-central") => Command::VerifyWithCentral,
         "verify" => Command::Verify,
         "salvage" => Command::Salvage {
             out: scanned.path("out").ok_or(UsageError::Missing { verb: "salvage", what: "--out FOLDER" })?,

@@ -196,11 +196,14 @@ pub(super) const VERBS: &[Verb] = &[
     Verb {
         name: "verify",
         arguments: "",
-        summary: "check the data folder and say what is damaged",
-        help: "Reads every entry of both journals, the local copy and the identity, and whether they belong together. Changes \
+        summary: "check the data folder, or this site's records against central's",
+        help: "Without an option: reads every entry of both journals, the local copy and the identity, and whether they belong together. Changes \
                nothing, and works where the agent does not start. Stop the daemon first. Ends with 0 if everything is whole, with 7 \
-               if something is damaged.",
-        options: &[],
+               if something is damaged.\n\
+               --with-central: syncs, then compares by digests what this site has with what central says it should have, and mends what \
+               differs: records of this site are sent again, others are taken as central has them, and a version that gives way is set \
+               aside. A record with an edit on its way is left alone. A daemon may run. Ends with 0 if this site has what it should have.",
+        options: &[flag("with-central", "compare with central and mend what differs")],
     },
     Verb {
         name: "salvage",

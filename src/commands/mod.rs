@@ -19,6 +19,7 @@ mod status;
 mod sync;
 #[cfg(test)]
 mod testing;
+mod verify;
 mod wording;
 
 use std::sync::Arc;
@@ -159,6 +160,7 @@ pub fn run(command: &Command, config: &Config, home: &dyn Home, screen: &mut Scr
         Command::Check => Ok(diagnose::run(&diagnosis::check(config), screen)),
         Command::Doctor => Ok(diagnose::run(&diagnosis::doctor(config), screen)),
         Command::Verify => examine::verify(config, screen),
+        Command::VerifyWithCentral => verify::run(&*door::open(config, home)?, screen),
         Command::Salvage { out } => examine::salvage(config, out, screen),
         Command::Run => run::run(config, home),
         Command::Version => {

@@ -67,6 +67,12 @@ fn text(progress: &Progress, elapsed_ms: u64) -> String {
         Progress::Recording { lines, lines_total } => {
             format!("recording {} of {}", number(*lines), count(*lines_total, "edit"))
         }
+        Progress::Verifying { scopes, records, differing } => format!(
+            "comparing, {} in {} so far, {} differ",
+            count(*records, "record"),
+            count(u64::from(*scopes), "scope"),
+            count(*differing, "bucket")
+        ),
         Progress::Syncing { sent, sent_total, stored, stored_total, bytes_out, bytes_in } => {
             let what = match stored_total {
                 _ if sent < sent_total => format!("pushing {} of {}", number(*sent), count(*sent_total, "edit")),

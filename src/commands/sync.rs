@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde_json::Value;
 
 use super::wording::{self, bytes, count};
-use super::{Screen, perform};
+use super::{Screen, perform, verify};
 use crate::clock::{Waker, monotonic_now};
 use crate::error::AgentError;
 use crate::exit::Exit;
@@ -61,6 +61,9 @@ pub(super) fn text(result: &Value) -> String {
     }
     if let Some(recovery) = wording::recovery(&result["recovery"]) {
         let _infallible = writeln!(text, "the recovery of this device is {recovery}");
+    }
+    if !result["verified"].is_null() {
+        let _infallible = write!(text, "central asked this site to verify what it has:\n{}", verify::text(&result["verified"]));
     }
     let failure = &result["failure"];
     if !failure.is_null() {

@@ -28,6 +28,7 @@ const VERBS: &[&str] = &[
     "list",
     "sync",
     "initialise",
+    "verify",
     "status",
     "queue",
     "set-aside-list",
@@ -217,7 +218,7 @@ mod tests {
             let fields = match *verb {
                 "get" => r#"{"table":"item","id":"x"}"#,
                 "list" => r#"{"table":"item","limit":7}"#,
-                "sync" | "initialise" => r#"{"tries_max":4}"#,
+                "sync" | "initialise" | "verify" => r#"{"tries_max":4}"#,
                 "queue" | "set-aside-list" => r#"{"after":12345678901,"limit":3}"#,
                 "set-aside-show" => r#"{"number":5}"#,
                 "set-aside-retry" | "set-aside-dismiss" => r#"{"numbers":[1,2]}"#,

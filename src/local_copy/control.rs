@@ -219,6 +219,7 @@ impl LocalCopy {
             Ok(Control::Dropped(dropped)) => self.drop_scope(&dropped.scope)?,
             Ok(Control::ReadAnew(read)) => read_anew.push(read.scope),
             Ok(Control::SetBack) => self.owe_other_time_line()?,
+            Ok(Control::Verify) => self.owe_verify(true)?,
             // A known code whose content cannot be read is as unknown as another code.
             Ok(Control::Unknown) | Err(_) => {
                 self.keep_unknown(row)?;

@@ -22,3 +22,5 @@ pub const LIST_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub const LOG_BYTES_WARNING: u64 = 16 * 1024 * 1024;
 /// Size of the write-ahead log, in bytes, above which pages are not stored any more. Own edits still are: they are small.
 pub const LOG_BYTES_MAX: u64 = 128 * 1024 * 1024;
+/// Members of a scope that are compared at once, so that edits wait a few milliseconds at most.
+pub const VERIFY_STEP_ROWS: u32 = 512;

@@ -23,6 +23,8 @@ const FAILURE_CODE: &str = "sync_failure_code";
 const FAILURE_MESSAGE: &str = "sync_failure_message";
 const HISTORY_REFUSAL: &str = "sync_history_refusal";
 const LEARNT: &str = "learnt";
+/// 1 while central waits for this site to compare what it has.
+const OWES_VERIFY: &str = "owes_verify";
 
 /// The three times of syncing, by the wall clock: for people, nothing is ordered by it. In milliseconds since 1970.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -65,6 +67,27 @@ pub struct LogHealth {
 }
 
 impl LocalCopy {
+    /// Whether central has asked this site to compare what it has, and it has not yet.
+    ///
+    /// # Errors
+    /// Those of a read.
+    pub fn owes_verify(&mut self) -> Result<bool, LocalCopyError> {
+        Ok(self.number(OWES_VERIFY)? == Some(1))
+    }
+
+    /// Notes that in the open transaction.
+    pub(super) fn owe_verify(&mut self, owes: bool) -> Result<(), LocalCopyError> {
+        self.set_number(OWES_VERIFY, u64::from(owes))
+    }
+
+    /// Notes that central was told what was found, durably.
+    ///
+    /// # Errors
+    /// Those of a write.
+    pub fn forget_verify(&mut self) -> Result<(), LocalCopyError> {
+        self.transaction(Durability::Process, |copy| copy.owe_verify(false))
+    }
+
     /// Notes how a session ended: `None` if everything was pushed and every scope is drained. A scope that is being read again
     /// and did not come in such a session holds nothing for this site any more; it is swept.
     ///

@@ -43,6 +43,7 @@ mod settle;
 #[cfg(test)]
 mod tests;
 mod time_line;
+mod verifying;
 mod view;
 mod withheld;
 
@@ -65,6 +66,7 @@ pub use roles::{StoreHere, StoreRole};
 pub use schema::{APPLICATION_ID, SCHEMA_VERSION};
 pub use set_aside::{SetAside, SetAsideEntry};
 pub use time_line::LostRecord;
+pub use verifying::{DIFFERED, Differences, MemberPlace};
 pub use withheld::LEFT;
 
 /// Which of the site's journals.

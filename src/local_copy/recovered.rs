@@ -90,7 +90,7 @@ impl LocalCopy {
         self.transaction(Durability::Full, |copy| {
             for recovered in entries {
                 let entry = Entry::decode(&recovered.entry).map_err(LocalCopyError::damaged)?;
-                copy.set_aside_one(name, recovered, &entry)?;
+                copy.set_aside_one(name, recovered, &entry, (RECOVERED, REASON))?;
             }
             Ok(())
         })
@@ -132,11 +132,13 @@ impl LocalCopy {
         Some(Entry { is_group_end: false, ownership: OwnershipNumber(0), table, record, operation })
     }
 
-    fn set_aside_one(
+    /// Sets an entry aside under a name, with a code and a reason. Inside the open transaction.
+    pub(super) fn set_aside_one(
         &mut self,
         name: JournalId,
         recovered: &RecoveredEntry,
         entry: &Entry,
+        (code, reason): (&str, &str),
     ) -> Result<(), LocalCopyError> {
         let table = self.catalogue.table_or_stand_in(&entry.table);
         let request_id = super::set_aside::retry_request_id(name, recovered.sequence);
@@ -154,8 +156,8 @@ impl LocalCopy {
                 entry.record.as_str().into(),
                 operation_word(&entry.operation).into(),
                 (&recovered.entry).into(),
-                RECOVERED.into(),
-                REASON.into(),
+                code.into(),
+                reason.into(),
                 Param::unsigned(recovered.recorded_at_ms)?,
                 (&request_id.0).into(),
                 Param::unsigned(number)?,

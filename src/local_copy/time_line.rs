@@ -272,13 +272,13 @@ impl LocalCopy {
     }
 
     /// A record to be sent whole; `None` if it is deleted.
-    fn lost_record(&self, key: &Key, row: Option<Row>, ownership: OwnershipNumber) -> Option<LostRecord> {
+    pub(super) fn lost_record(&self, key: &Key, row: Option<Row>, ownership: OwnershipNumber) -> Option<LostRecord> {
         let (table, id) = (key.table.reference().clone(), key.id.clone());
         row.map(|row| LostRecord { depth: self.depth_of(&table), table, id, row, ownership })
     }
 
     /// The number under which this site writes a record; `None` if that is not this site's.
-    fn own_number(
+    pub(super) fn own_number(
         &mut self,
         key: &Key,
         image: &Image,
@@ -430,7 +430,7 @@ impl LocalCopy {
         Ok(self.number(HANDED_BACK_REFUSED)?.unwrap_or(0))
     }
 
-    fn has_other_scope(&mut self, key: &Key, scope: i64) -> Result<bool, LocalCopyError> {
+    pub(super) fn has_other_scope(&mut self, key: &Key, scope: i64) -> Result<bool, LocalCopyError> {
         let [table, id] = key.params();
         let sql = "SELECT 1 FROM membership WHERE table_name = ?1 AND id = ?2 AND scope <> ?3 LIMIT 1";
         Ok(self.sql.query_integer(sql, &[table, id, scope.into()])?.is_some())

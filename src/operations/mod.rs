@@ -12,6 +12,7 @@ mod request;
 mod set_aside;
 mod status;
 mod sync;
+mod verify;
 
 use domain::merge::Merged;
 use serde_json::Value;
@@ -51,6 +52,7 @@ pub fn perform(
         }
         Request::Sync(options) => sync::sync(agent, &options, events),
         Request::Initialise(options) => sync::initialise(agent, &options, events),
+        Request::Verify(options) => verify::verify(agent, &options, events),
         Request::Status => status::status(agent),
         Request::Queue { after, limit } => read::queue(agent, after, checked_limit(limit)?),
         Request::SetAsideList { after, limit } => set_aside::list(agent, after, checked_limit(limit)?),

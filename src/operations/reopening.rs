@@ -61,7 +61,7 @@ impl Performer for ReopeningAgent {
         input: &mut Input,
         events: &mut dyn FnMut(Progress),
     ) -> Result<Value, AgentError> {
-        let is_session = matches!(request, Request::Sync(_) | Request::Initialise(_));
+        let is_session = matches!(request, Request::Sync(_) | Request::Initialise(_) | Request::Verify(_));
         if self.opened().is_err() || (is_session && self.is_to_open.load(Ordering::SeqCst)) {
             self.open_again();
         }

@@ -46,6 +46,8 @@ pub enum Request {
     Sync(SyncOptions),
     /// Forget what came from central and fetch it anew; this site's own edits stay.
     Initialise(SyncOptions),
+    /// Compare what this site has with what central says it should have, and mend what differs.
+    Verify(SyncOptions),
     /// The site, its queue and its last syncs.
     Status,
     /// Edits whose verdict is not final.
@@ -154,6 +156,15 @@ pub enum Progress {
         bytes_out: u64,
         /// Bytes of replies.
         bytes_in: u64,
+    },
+    /// What is here is being compared with central.
+    Verifying {
+        /// Scopes so far.
+        scopes: u32,
+        /// Records so far.
+        records: u64,
+        /// Buckets that differ so far.
+        differing: u64,
     },
     /// A session failed and another one follows.
     Waiting {

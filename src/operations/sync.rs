@@ -4,7 +4,7 @@ use protocol::schedule::Schedule;
 use protocol::session::{Advice, Summary};
 use serde_json::{Value, json};
 
-use super::{Progress, SyncOptions};
+use super::{Progress, SyncOptions, verify};
 use crate::agent::Agent;
 use crate::entropy;
 use crate::error::AgentError;
@@ -29,8 +29,21 @@ struct Totals {
     bytes_in: u64,
 }
 
-/// Push, then pull.
+/// Push, then pull; then compare, if central has asked for that.
 pub(super) fn sync(
+    agent: &Agent,
+    options: &SyncOptions,
+    events: &mut dyn FnMut(Progress),
+) -> Result<Value, AgentError> {
+    let mut result = sync_alone(agent, options, events)?;
+    if result["outcome"] == "drained" {
+        result["verified"] = verify::verify_if_asked(agent, options, events);
+    }
+    Ok(result)
+}
+
+/// Push, then pull.
+pub(super) fn sync_alone(
     agent: &Agent,
     options: &SyncOptions,
     events: &mut dyn FnMut(Progress),

@@ -35,7 +35,7 @@ pub(super) fn before_page<S: Storage>(core: &mut Core<S>, page: &Page) -> Result
 }
 
 /// Journals records whole, as a group each, past the judge; nothing of it counts if it fails.
-fn hand_back<S: Storage>(core: &mut Core<S>, lost: Vec<LostRecord>) -> Result<(), RecordError> {
+pub(super) fn hand_back<S: Storage>(core: &mut Core<S>, lost: Vec<LostRecord>) -> Result<(), RecordError> {
     core.local.begin_edits()?;
     let handed = journal_whole(core, lost);
     if handed.is_err() {

@@ -7,7 +7,7 @@ use protocol::section::Binding;
 use super::{CHECK_PATH, CONTENT_TYPE, Transport, TransportError, content_type};
 
 /// What is told of an answer that central has not signed, in place of a content type.
-const UNSIGNED: &str = "an answer that the trusted key has not signed";
+pub(super) const UNSIGNED: &str = "an answer that the trusted key has not signed";
 
 impl Transport {
     /// Posts a question and gives the answer that central has signed; `binding` is what it is bound to.

@@ -16,6 +16,7 @@ mod hello;
 mod problem;
 #[cfg(test)]
 mod tests;
+mod verify;
 
 use std::io::Read as _;
 use std::ops::ControlFlow;
@@ -43,6 +44,8 @@ pub const ENROL_BEGIN_PATH: &str = "/enrol/v0/begin";
 pub const ENROL_PATH: &str = "/enrol/v0";
 /// Where it is asked whether a device would be taken, behind central's address.
 pub const CHECK_PATH: &str = "/check/v0";
+/// Where what a site has is compared, behind central's address.
+pub const VERIFY_PATH: &str = "/verify/v0";
 /// Where central says who it is, behind its address.
 pub const HELLO_PATH: &str = "/hello";
 /// Where central says the code of an error beside its body.
@@ -211,14 +214,18 @@ impl Transport {
     }
 
     fn small_body(&self, response: &mut Response<Body>) -> Result<Vec<u8>, TransportError> {
+        self.body_within(response, SMALL_REPLY_BYTES_MAX)
+    }
+
+    fn body_within(&self, response: &mut Response<Body>, limit: usize) -> Result<Vec<u8>, TransportError> {
         let mut body = Vec::new();
         let reader = response.body_mut().with_config().limit(u64::MAX).reader();
         reader
-            .take(SMALL_REPLY_BYTES_MAX as u64 + 1)
+            .take(limit as u64 + 1)
             .read_to_end(&mut body)
             .map_err(|error| self.failed(error.into(), 0))?;
-        if body.len() > SMALL_REPLY_BYTES_MAX {
-            return Err(TransportError::ReplyTooLarge { limit: SMALL_REPLY_BYTES_MAX });
+        if body.len() > limit {
+            return Err(TransportError::ReplyTooLarge { limit });
         }
         Ok(body)
     }

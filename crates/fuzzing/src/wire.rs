@@ -15,6 +15,7 @@ use protocol::message::{self, FramePart, MessageError, Refusal, ReplyHead, Reque
 use protocol::page::{self, PageHeader};
 use protocol::row::Row;
 use protocol::section::SectionReader;
+use protocol::verify::{self, RowsFound};
 use protocol::versions::{Prelude, Versions};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -58,6 +59,16 @@ fn question(bytes: &[u8]) {
     assert_eq!(check::read_answer(&answer, &binding, &CENTRAL), Ok(CheckAnswer::taken()));
 }
 
+/// Rows of an answer that unpack are packed and unpacked again as the same.
+fn verify_answer(body: &[u8]) {
+    let Some((_, answer)) = comes_back::<(u8, verify::Answer)>(body, message::decode(body)) else { return };
+    let verify::Answer::Rows(packed) = answer else { return };
+    if let Ok(rows) = RowsFound::unpack(&packed, &mut ZstdCodec::default()) {
+        let again = rows.pack(&mut ZstdCodec::default()).unwrap();
+        assert_eq!(RowsFound::unpack(&again, &mut ZstdCodec::default()), Ok(rows));
+    }
+}
+
 /// Messages that can be read are written and read again as the same.
 pub(crate) fn head(bytes: &[u8]) {
     let mut program = Program::new(bytes);
@@ -78,6 +89,8 @@ pub(crate) fn head(bytes: &[u8]) {
         2 => {
             drop(comes_back::<Refusal>(body, Refusal::decode(body, Versions { min: 0, max: u8::MAX })));
             drop(comes_back::<CheckAnswer>(body, message::decode(body)));
+            drop(comes_back::<verify::Question>(body, message::decode(body)));
+            verify_answer(body);
         }
         3 => drop(comes_back::<FramePart>(body, message::decode_part(body))),
         4 => {
@@ -120,7 +133,8 @@ fn control(row: &ControlRow) {
         | Control::Dropped(_)
         | Control::GrantsTold(_)
         | Control::ReadAnew(_)
-        | Control::SetBack => {}
+        | Control::SetBack
+        | Control::Verify => {}
     }
     let (code, content) = control.to_parts();
     assert_eq!(code, row.code);

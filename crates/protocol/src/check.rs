@@ -156,7 +156,7 @@ impl From<MessageError> for CheckError {
 impl fmt::Display for CheckError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotOneSection => formatter.write_str("the bytes are not one whole section of a check"),
+            Self::NotOneSection => formatter.write_str("the bytes are not one whole section of the kind that belongs here"),
             Self::Section(error) => error.fmt(formatter),
             Self::Message(error) => error.fmt(formatter),
         }
@@ -165,7 +165,7 @@ impl fmt::Display for CheckError {
 
 impl core::error::Error for CheckError {}
 
-fn only_section(bytes: &[u8], kind: Kind) -> Result<Sealed, CheckError> {
+pub(crate) fn only_section(bytes: &[u8], kind: Kind) -> Result<Sealed, CheckError> {
     let mut reader = SectionReader::default();
     reader.feed(bytes);
     match reader.next_section()? {

@@ -152,6 +152,8 @@ pub enum Control {
     /// Code 8: central was set back, and has forgotten rows of this lane that the site may have heard. Cursors do not show what came by
     /// these, such as what the site was given to read from 0: everything is to be read anew, and what central lost handed back.
     SetBack,
+    /// Code 9: the site is to compare what it has with what it should have, once its session is over.
+    Verify,
     /// Any other code.
     Unknown,
 }
@@ -171,6 +173,7 @@ impl Control {
             Self::GrantsTold(told) => (6, encode(told)),
             Self::ReadAnew(read) => (7, encode(read)),
             Self::SetBack => (8, Vec::new()),
+            Self::Verify => (9, Vec::new()),
             Self::Unknown => panic!("an unknown control row is never written"),
         }
     }
@@ -189,6 +192,7 @@ impl Control {
             6 => Self::GrantsTold(decode_part(&row.content)?),
             7 => Self::ReadAnew(decode_part(&row.content)?),
             8 => Self::SetBack,
+            9 => Self::Verify,
             _ => Self::Unknown,
         })
     }
@@ -216,6 +220,7 @@ mod tests {
             Control::Dropped(Dropped { scope: ScopeId::new(&[1]).unwrap() }),
             Control::ReadAnew(ReadAnew { scope: ScopeId::new(&[4]).unwrap() }),
             Control::SetBack,
+            Control::Verify,
             Control::Refused(Refused {
                 journal: place.journal,
                 sequence: place.sequence,

@@ -28,4 +28,5 @@ pub mod section;
 pub mod session;
 #[cfg(test)]
 mod testing;
+pub mod verify;
 pub mod versions;

@@ -79,6 +79,13 @@ pub const WAITING_ENTRIES_MAX: u64 = 10_000;
 pub const REASON_BYTES_MAX: usize = 300;
 /// Largest question whether a device would be taken, and largest answer, in bytes: a head without cursors, or a refusal.
 pub const CHECK_BYTES_MAX: usize = 1024;
+/// Largest question that compares what a site has, in bytes: a head without cursors, a scope, and 21 bytes for each bucket.
+pub const VERIFY_QUESTION_BYTES_MAX: usize = 8 * 1024;
+/// Most records that one answer with records of buckets names as left alone.
+pub const VERIFY_LEFT_ALONE_MAX: usize = 512;
+/// Largest answer to that, in bytes: rows as on a page, and the ids of what is left alone.
+pub const VERIFY_ANSWER_BYTES_MAX: usize =
+    PAGE_PLAIN_BYTES_MAX + VERIFY_LEFT_ALONE_MAX * (RECORD_ID_BYTES_MAX + TABLE_NAME_BYTES_MAX + 8) + 4 * 1024;
 /// Longest code of a refusal, in bytes.
 pub const CODE_BYTES_MAX: usize = 64;
 /// Retired keys of a site that a request is checked against at most: each costs whoever sends rubbish 0.1 ms of central's time.

@@ -153,11 +153,34 @@ pub fn unpack_rows(
     history: &mut History,
     codec: &mut dyn Codec,
 ) -> Result<Vec<PageRow>, FrameError> {
-    let plain_bytes = header.plain_bytes as usize;
+    let how = (header.compression, header.dictionary);
+    unpack_plain_rows(how, packed, header.plain_bytes as usize, history, codec)
+}
+
+/// Unpacks rows that were packed with nothing before them.
+///
+/// # Errors
+/// [`FrameError`], as for frames.
+pub(crate) fn unpack_alone(
+    (compression, dictionary): (Compression, Dictionary),
+    packed: &[u8],
+    plain_bytes: usize,
+    codec: &mut dyn Codec,
+) -> Result<Vec<PageRow>, FrameError> {
+    unpack_plain_rows((compression, dictionary), packed, plain_bytes, &mut History::default(), codec)
+}
+
+fn unpack_plain_rows(
+    (compression, dictionary): (Compression, Dictionary),
+    packed: &[u8],
+    plain_bytes: usize,
+    history: &mut History,
+    codec: &mut dyn Codec,
+) -> Result<Vec<PageRow>, FrameError> {
     if plain_bytes > limits::PAGE_PLAIN_BYTES_MAX {
         return Err(FrameError::Decode(DecodeError::AboveLimit { limit: "PAGE_PLAIN_BYTES_MAX", found: plain_bytes }));
     }
-    let plain = unpack_plain(header.compression, header.dictionary, packed, plain_bytes, history, codec)?;
+    let plain = unpack_plain(compression, dictionary, packed, plain_bytes, history, codec)?;
     read_rows(&plain).map_err(FrameError::Decode)
 }
 

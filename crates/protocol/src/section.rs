@@ -39,6 +39,10 @@ pub enum Kind {
     CheckHead,
     /// Central's answer to that. Context hash: of the question's head.
     CheckAnswer,
+    /// A site compares what it has. Context hash: none.
+    VerifyQuestion,
+    /// Central's answer to that. Context hash: of the question.
+    VerifyAnswer,
 }
 
 impl Kind {
@@ -51,6 +55,8 @@ impl Kind {
             Self::Page => limits::PAGE_PLAIN_BYTES_MAX,
             Self::Refusal => 4 * limits::REASON_BYTES_MAX,
             Self::CheckHead | Self::CheckAnswer => limits::CHECK_BYTES_MAX,
+            Self::VerifyQuestion => limits::VERIFY_QUESTION_BYTES_MAX,
+            Self::VerifyAnswer => limits::VERIFY_ANSWER_BYTES_MAX,
         }
     }
 
@@ -64,6 +70,8 @@ impl Kind {
             Self::Refusal => 6,
             Self::CheckHead => 7,
             Self::CheckAnswer => 8,
+            Self::VerifyQuestion => 9,
+            Self::VerifyAnswer => 10,
         }
     }
 
@@ -77,6 +85,8 @@ impl Kind {
             6 => Self::Refusal,
             7 => Self::CheckHead,
             8 => Self::CheckAnswer,
+            9 => Self::VerifyQuestion,
+            10 => Self::VerifyAnswer,
             _ => return None,
         })
     }

@@ -9,10 +9,12 @@ use std::sync::Arc;
 use central::store::{Batch, ReadStore, StartEntropy, Store, StoreError, StoreLimits, answer, sqlite_options};
 use codec::{Ed25519Signer, Ed25519Verifier, ZstdCodec};
 use domain::catalogue::Catalogue;
+use protocol::edge::Signer as _;
 use protocol::exchange::{Answer, Ask, Exchange, ReadRows, Standing, Tools};
 use protocol::frame::Frame;
 use protocol::ids::{Epoch, JournalId, Nonce, SiteId};
 use protocol::message::{FramePart, Refusal};
+use protocol::verify::{self, Asked};
 use protocol::versions::Head;
 use sql::SqliteEngine;
 
@@ -155,6 +157,25 @@ impl Centre {
     pub fn put_back(&mut self, image: DiskImage) {
         self.kill();
         self.disk.restore(image);
+    }
+
+    /// Answers a question of a device that compares what it has, at once; `None` if central is down or its disk fails.
+    pub fn answer_comparison(&mut self, question: &[u8], wall_ms: u64, codec: &mut ZstdCodec) -> Option<Vec<u8>> {
+        let live = self.live.as_mut()?;
+        let asked = Asked::read(question).ok()?;
+        let keys = live.reader.reading().site_keys(asked.site()).ok()?;
+        let compared = match asked.open(&keys, self.signer.public_key(), &Ed25519Verifier) {
+            Err(refusal) => Err(refusal),
+            Ok((question, standing)) => {
+                let taken = live.store.batch(wall_ms, |batch| answer(batch.take_question(&question, standing)));
+                let who = (question.head.site, question.head.journal);
+                match taken.ok()?.ok()? {
+                    Err(refusal) => Err(refusal),
+                    Ok(()) => answer(live.reader.reading().compare(who, &question.ask, codec)).ok()?,
+                }
+            }
+        };
+        Some(asked.answer(&compared.unwrap_or_else(verify::Answer::Refused), &self.signer))
     }
 
     /// Whether work waits for a commit.

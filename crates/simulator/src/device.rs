@@ -15,6 +15,8 @@ use outpost::local_copy::{APPLICATION_ID, Kind, LocalCopy, LocalCopyError, SCHEM
 use outpost::recorder::Recorder;
 use outpost::service::plan::Plan;
 use outpost::sync_runner::{ExchangeFailure, Learnt, Next, Parties, Report, SyncRunner, TokenStore};
+use outpost::verifying::{Asker, Comparison};
+use protocol::verify::Outcome;
 use protocol::ids::{ControlNumber, CredentialGeneration, JournalId, PublicKey, Sequence, SiteId, Token};
 use protocol::schedule::Schedule;
 use protocol::session::Session;
@@ -352,6 +354,29 @@ impl Device {
         let session = self.with_runner(codec, |runner, _| runner.begin(learnt))?;
         self.live_mut().session = Some(Underway { session, head, connection: 0, failure: None });
         self.go_on(codec, wall_ms)
+    }
+
+    /// Compares with central what it has, once, and mends what differs.
+    ///
+    /// # Errors
+    /// Those of the comparison.
+    pub fn verify(&mut self, codec: &mut ZstdCodec, asker: &mut dyn Asker) -> Result<Outcome, AgentError> {
+        let live = self.live.as_mut().expect("only a running agent compares");
+        let (mut asked, salt) = (0_u64, self.sessions);
+        let mut comparison = Comparison {
+            recorder: &live.recorder,
+            catalogue: &self.settings.catalogue,
+            codec,
+            signer: &self.signer,
+            parties: Parties { site: self.site, central: self.settings.central, generation: CredentialGeneration(1) },
+            token: self.identity.token,
+            salt: &mut || {
+                asked += 1;
+                (salt << 16 | asked).to_le_bytes()
+            },
+            gained: None,
+        };
+        comparison.run(asker, &mut |_| true)
     }
 
     /// Bytes of a reply came.

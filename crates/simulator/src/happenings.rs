@@ -237,6 +237,9 @@ impl World {
         }
         self.check_view(index, false)?;
         self.check_writers()?;
+        if failure.is_none() {
+            self.verify_at_times(index)?;
+        }
         let outcome = match failure {
             None => Outcome::Drained,
             Some(failure) => Outcome::Failed {

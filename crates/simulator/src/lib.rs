@@ -36,6 +36,7 @@ mod time_line;
 pub mod trace;
 mod traffic;
 mod users;
+mod verifies;
 mod visibility;
 pub mod work;
 pub mod world;

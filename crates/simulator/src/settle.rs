@@ -334,6 +334,7 @@ impl World {
             }
         }
         self.compare_with_central(index)?;
+        self.check_compared(index)?;
         self.check_view(index, true)
     }
 

@@ -188,6 +188,12 @@ enum SiteCommand {
         /// Its name, or its id.
         site: String,
     },
+    /// Ask a site to compare what it has with what it should have, once its next sync is through, and to mend what differs.
+    /// `site show` says what it found.
+    Verify {
+        /// Its name, or its id.
+        site: String,
+    },
     /// One site with its stores.
     Show {
         /// Its name, or its id.
@@ -408,6 +414,7 @@ pub fn run(arguments: Arguments, output: &mut dyn Write) -> Result<Exit, Central
             code: edit.code,
         }),
         Command::Site(SiteCommand::ResetHardware { site }) => Request::SiteResetHardware { site },
+        Command::Site(SiteCommand::Verify { site }) => Request::SiteVerify { site },
         Command::Site(SiteCommand::List) => Request::SiteList,
         Command::Site(SiteCommand::Show { site }) => Request::SiteShow { site },
         Command::Site(SiteCommand::Resume { site, device }) => Request::SiteResume { site, device },

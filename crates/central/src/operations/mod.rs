@@ -13,6 +13,7 @@ mod request;
 mod set_aside;
 mod sites;
 mod status;
+mod verify;
 mod visibility;
 
 use std::io::BufRead;
@@ -46,6 +47,7 @@ pub fn perform(
         Request::SetAsideDismiss { site, place } => set_aside::dismiss(center, &site, &place),
         Request::SiteEdit(edit) => sites::edit(center, edit),
         Request::SiteResetHardware { site } => sites::reset_hardware(center, &site),
+        Request::SiteVerify { site } => verify::ask(center, &site),
         Request::StoreAdd { store, site, is_at_once } => moves::add(center, &store, &site, is_at_once),
         Request::StoreRemove { store, is_at_once } => moves::remove(center, &store, is_at_once),
         Request::StoreCallOff { store } => moves::call_off(center, &store),

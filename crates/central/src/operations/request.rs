@@ -53,6 +53,11 @@ pub enum Request {
     },
     /// Change a site's name, password or code.
     SiteEdit(SiteToEdit),
+    /// Ask a site to compare what it has with what it should have.
+    SiteVerify {
+        /// Its name, or its id.
+        site: String,
+    },
     /// Free a site of its device.
     SiteResetHardware {
         /// Its name, or its id.
@@ -213,6 +218,7 @@ impl Request {
             Self::SiteAdd(_)
             | Self::SiteEdit(_)
             | Self::SiteResetHardware { .. }
+            | Self::SiteVerify { .. }
             | Self::SiteResume { .. }
             | Self::SetAsideDismiss { .. }
             | Self::StoreAdd { .. }

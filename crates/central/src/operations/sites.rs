@@ -207,6 +207,9 @@ fn with_stores(reading: &mut Reading<'_>, site: &SiteRow) -> Result<Value, Store
     let mut shown = site_json(site);
     shown["retired_keys"] = reading.retired_keys(site.id)?.len().into();
     shown["stop_devices"] = reading.stop_devices(site.id)?.iter().map(stop_device_json).collect();
+    for (name, value) in super::verify::shown(reading, site.id)? {
+        shown[name] = value;
+    }
     shown["stores"] = stores.iter().map(|(store, _)| Value::from(store.as_str())).collect();
     Ok(shown)
 }

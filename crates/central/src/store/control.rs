@@ -117,6 +117,11 @@ impl Batch<'_> {
         Ok(self.site(site)?.control_last)
     }
 
+    /// The site is to compare what it has.
+    pub(super) fn tell_verify(&mut self, site: SiteId) -> Result<(), StoreError> {
+        self.put(site, &Control::Verify)
+    }
+
     fn put(&mut self, site: SiteId, control: &Control) -> Result<(), StoreError> {
         let (code, content) = control.to_parts();
         let state = self.site(site)?;

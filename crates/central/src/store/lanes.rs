@@ -33,7 +33,7 @@ struct Reader {
 
 /// One row of the lane with its record.
 #[derive(Debug, Clone)]
-struct Found {
+pub(super) struct Found {
     position: u64,
     number: i64,
     table: String,
@@ -44,14 +44,14 @@ struct Found {
 }
 
 /// A row that is ready for a page.
-struct Ready {
-    row: PageRow,
-    bytes: usize,
+pub(super) struct Ready {
+    pub(super) row: PageRow,
+    pub(super) bytes: usize,
     parent: Option<(String, String)>,
 }
 
 /// The last column: whether the row is for the site ?3. Of one that is not, nothing else is to be read.
-const LANE_COLUMNS: &str = concat!(
+pub(super) const LANE_COLUMNS: &str = concat!(
     "SELECT lane.position, record.number, record.table_name, record.id, lane.is_tombstone, record.data,
         record.parent_table, record.parent_id, lane.echo_journal, record.store, record.position, record.checksum,
         record.number IS NOT NULL
@@ -224,7 +224,7 @@ impl Reading<'_> {
         Ok(self.sql.query_one(&sql, &key, read_found)?)
     }
 
-    fn ready(&self, found: &Found) -> Result<Ready, StoreError> {
+    pub(super) fn ready(&self, found: &Found) -> Result<Ready, StoreError> {
         let table = text::table(self.catalogue, &found.table);
         let row = match &found.data {
             Some(data) => Some(
@@ -290,7 +290,7 @@ impl Reading<'_> {
         Ok(self.sql.query_integer("SELECT number FROM scope WHERE id = ?1", &[scope.as_bytes().into()])?)
     }
 
-    fn journal_number(&mut self, site: SiteId, journal: JournalId) -> Result<Option<i64>, StoreError> {
+    pub(super) fn journal_number(&mut self, site: SiteId, journal: JournalId) -> Result<Option<i64>, StoreError> {
         let key: [Param<'_>; 2] = [site.0.into(), (&journal.0).into()];
         Ok(self.sql.query_integer("SELECT number FROM journal WHERE site = ?1 AND id = ?2", &key)?)
     }
@@ -298,7 +298,7 @@ impl Reading<'_> {
 
 /// How many times its packed size a record's JSON may be before rows are read that the page has no room for. A guess that
 /// costs only rows read twice.
-const JSON_PER_PACKED: usize = 3;
+pub(super) const JSON_PER_PACKED: usize = 3;
 
 /// A page that is being filled.
 struct Page {
@@ -332,7 +332,7 @@ fn lane_key(site: SiteId, scope: i64, journal: i64, cursor: &Cursor) -> Result<[
     Ok([scope.into(), number, journal.into(), began, site.0.into()])
 }
 
-fn read_found(row: &dyn Row) -> Result<Found, SqlError> {
+pub(super) fn read_found(row: &dyn Row) -> Result<Found, SqlError> {
     let is_tombstone = row.integer(4)? != 0;
     let content = (row.optional_text(9)?, row.optional_text(5)?, row.unsigned(10)?);
     check_record(row.optional_integer(11)?, row.text(2)?, row.text(3)?, content)?;

@@ -55,6 +55,7 @@ mod text;
 mod time_line;
 mod tokens;
 mod tombstones;
+mod verifying;
 mod view;
 mod visibility;
 mod waiting;
@@ -97,6 +98,7 @@ pub use sites::NewSite;
 use state::State;
 pub use status::{SetAside, SiteStatus, Status};
 pub use tokens::{Stop, TWO_DEVICES};
+pub use verifying::Verified;
 pub use visibility::VisibilityRow;
 
 /// What a start of central needs from chance, and its secret.

@@ -6,7 +6,7 @@
 use sql::Migration;
 
 /// Number of the last migration.
-pub(super) const VERSION: u32 = 21;
+pub(super) const VERSION: u32 = 22;
 
 /// Every step. A released one never changes.
 pub(super) const MIGRATIONS: &[Migration] = &[
@@ -31,7 +31,18 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     Migration { number: 19, name: "prescribers that are one", ddl: PRESCRIBER_ALIASES },
     Migration { number: 20, name: "stores on their way", ddl: STORE_MOVES },
     Migration { number: 21, name: "tombstones that went", ddl: TOMBSTONES },
+    Migration { number: 22, name: "what sites have compared", ddl: VERIFIED },
 ];
+
+/// See the module `verifying`. `outcome`: a `protocol::verify::Outcome`.
+const VERIFIED: &str = "
+CREATE TABLE site_verified (
+    site {bigint} PRIMARY KEY,
+    asked_ms {bigint},
+    verified_ms {bigint},
+    outcome {blob}
+) {table};
+";
 
 /// See the module `tombstones`.
 const TOMBSTONES: &str = "

@@ -1,4 +1,4 @@
-//! What sites talk to: `POST /sync/v0`, `POST /enrol/v0/begin`, `POST /enrol/v0`, `POST /check/v0` and `GET /hello`
+//! What sites talk to: `POST /sync/v0`, `POST /enrol/v0/begin`, `POST /enrol/v0`, `POST /check/v0`, `POST /verify/v0` and `GET /hello`
 //! (`docs/sync-protocol.md`).
 //!
 //! An exchange is driven by one task ([`drive`]); the reply's sections go out as they are made. Memory is bounded by
@@ -16,6 +16,7 @@ mod listener;
 mod places;
 mod reply;
 mod tls;
+mod verify;
 
 use std::future::Future;
 use std::net::IpAddr;
@@ -53,6 +54,7 @@ pub struct SyncApi {
     center: Arc<Center>,
     heads: Arc<Semaphore>,
     exchanges: Arc<Semaphore>,
+    comparisons: Semaphore,
     flights: Arc<Flights>,
     enrolment: Enrolment,
 }
@@ -66,6 +68,7 @@ impl SyncApi {
         Ok(Self {
             heads: Arc::new(Semaphore::new(center.settings().limits.heads_max)),
             exchanges: Arc::new(Semaphore::new(center.settings().limits.exchanges_max)),
+            comparisons: Semaphore::new(verify::QUESTIONS_MAX),
             flights: Arc::new(Flights::new(center.settings().timeouts.supersede_idle_ms)),
             enrolment: Enrolment::new(Arc::clone(center))?,
             center: Arc::clone(center),
@@ -79,6 +82,7 @@ impl SyncApi {
             .route("/enrol/v0/begin", post(begin_enrolment))
             .route("/enrol/v0", post(enrol))
             .route("/check/v0", post(check))
+            .route("/verify/v0", post(verify))
             .route("/hello", get(hello))
             .with_state(Arc::new(self))
     }
@@ -176,21 +180,44 @@ fn answer_enrolment<T: serde::Serialize>(answer: Result<T, enrolment::EnrolError
 }
 
 async fn check(State(api): State<Arc<SyncApi>>, request: Request) -> Response {
-    let read_idle_ms = api.center.settings().timeouts.read_idle_ms;
-    let mut body = IncomingBody::new(request.into_body(), check::REQUEST_BYTES_MAX, read_idle_ms);
-    let bytes = match body.whole().await {
+    let bytes = match whole_body(&api, request, check::REQUEST_BYTES_MAX).await {
         Ok(bytes) => bytes,
-        Err(error) => {
-            let (status, code) = body_error(&error);
-            return error_response(status, code, &error.to_string(), None);
-        }
+        Err(response) => return *response,
     };
     // Only once all of it is here: whoever sends slowly keeps nobody away.
     let Ok(_permit) = api.exchanges.try_acquire() else { return overloaded(&api.center) };
-    match check::answer(Arc::clone(&api.center), bytes).await {
+    answer_question(check::answer(Arc::clone(&api.center), bytes).await, check::status_of)
+}
+
+async fn verify(State(api): State<Arc<SyncApi>>, request: Request) -> Response {
+    let bytes = match whole_body(&api, request, verify::REQUEST_BYTES_MAX).await {
+        Ok(bytes) => bytes,
+        Err(response) => return *response,
+    };
+    let Ok(_permit) = api.comparisons.try_acquire() else {
+        let message = format!("central compares for {} other sites; come again", verify::QUESTIONS_MAX);
+        return error_response(StatusCode::SERVICE_UNAVAILABLE, "overloaded", &message, Some(RETRY_AFTER_OVERLOAD_S));
+    };
+    answer_question(verify::answer_question(Arc::clone(&api.center), bytes).await, verify::status_of)
+}
+
+async fn whole_body(api: &SyncApi, request: Request, bytes_max: usize) -> Result<Vec<u8>, Box<Response>> {
+    let mut body = IncomingBody::new(request.into_body(), bytes_max, api.center.settings().timeouts.read_idle_ms);
+    body.whole().await.map_err(|error| {
+        let (status, code) = body_error(&error);
+        Box::new(error_response(status, code, &error.to_string(), None))
+    })
+}
+
+/// A signed answer as it is, or why there is none.
+fn answer_question<E: std::fmt::Display>(
+    answer: Result<Vec<u8>, E>,
+    status_of: impl FnOnce(&E) -> (StatusCode, &'static str),
+) -> Response {
+    match answer {
         Ok(answer) => ([(header::CONTENT_TYPE, CONTENT_TYPE)], answer).into_response(),
         Err(error) => {
-            let (status, code) = check::status_of(&error);
+            let (status, code) = status_of(&error);
             error_response(status, code, &error.to_string(), None)
         }
     }

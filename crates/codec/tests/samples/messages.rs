@@ -6,7 +6,7 @@ use protocol::check::{self, CheckAnswer};
 use protocol::control::{
     Claim, Claims, Control, ControlRow, Dropped, EntryPlace, Grant, GrantsTold, Image, ReadAnew, Refused, ShownRefusal,
 };
-use protocol::edge::Codec;
+use protocol::edge::{Codec, Compression, Dictionary};
 use protocol::frame::{self, Frame, RefusedBefore, Run};
 use protocol::history::History;
 use protocol::ids::{
@@ -18,6 +18,7 @@ use protocol::message::{
 };
 use protocol::page::{self, PageHeader, PagePart, PageRow};
 use protocol::section::Kind;
+use protocol::verify::{self, Ask, Differing, Digests, PackedRows, Question};
 use protocol::versions::{Head, Prelude, Receipt, Versions};
 
 use super::{JOURNAL, SITE, Sample, message, opened, packings, records, sealed};
@@ -126,6 +127,7 @@ fn controls() -> Vec<(&'static str, &'static str, Control)> {
         ("control_grants_told", "Control row 6: grants told", Control::GrantsTold(GrantsTold { grants: 1 })),
         ("control_read_anew", "Control row 7: read anew", Control::ReadAnew(ReadAnew { scope: scope() })),
         ("control_set_back", "Control row 8: central was set back", Control::SetBack),
+        ("control_verify", "Control row 9: compare", Control::Verify),
     ]
 }
 
@@ -322,6 +324,24 @@ fn check_answer() -> CheckAnswer {
     CheckAnswer { stopped_ms: Some(1_700_000_000_000), ..CheckAnswer::refused(refusal) }
 }
 
+fn verify_question() -> Question {
+    let mut digests = Digests::default();
+    digests.add("unit", "U1", "{\"ID\":\"U1\",\"units\":\"box\"}");
+    let at = request_head().cursors.first().unwrap().clone();
+    Question { head: question(), ask: Ask::Compare { at, digests } }
+}
+
+fn verify_rows() -> verify::Answer {
+    verify::Answer::Rows(PackedRows {
+        left_alone: vec![(TableRef::Known(3), "U2".to_owned())],
+        through: Some(Position(9)),
+        compression: Compression::None,
+        dictionary: Dictionary::None,
+        plain_bytes: 1,
+        packed: vec![0],
+    })
+}
+
 pub(super) fn all() -> Vec<Sample> {
     let mut refusal = Refusal::new("busy", "central is busy; come again later");
     refusal.retry_after_s = Some(30);
@@ -358,6 +378,27 @@ pub(super) fn all() -> Vec<Sample> {
             Kind::CheckAnswer,
             question_hash(),
             CheckAnswer::taken(),
+        ),
+        message(
+            "verify_question",
+            "Question what differs, section",
+            Kind::VerifyQuestion,
+            Hash::NONE,
+            verify_question(),
+        ),
+        message(
+            "verify_answer",
+            "Its answer, section",
+            Kind::VerifyAnswer,
+            hash_of(&encode(&verify_question())),
+            (0_u8, verify::Answer::Differing(vec![Differing { bucket: 0xa1, records: 300 }])),
+        ),
+        message(
+            "verify_answer_rows",
+            "Answer with records of buckets, section",
+            Kind::VerifyAnswer,
+            hash_of(&encode(&verify_question())),
+            (0_u8, verify_rows()),
         ),
         page_part(),
     ];

@@ -49,8 +49,8 @@ fn binding(context: Hash) -> Binding {
 
 fn signer_of(kind: Kind) -> Ed25519Signer {
     match kind {
-        Kind::RequestHead | Kind::Frame | Kind::FramePart | Kind::CheckHead => device(),
-        Kind::ReplyHead | Kind::Page | Kind::Refusal | Kind::CheckAnswer => central(),
+        Kind::RequestHead | Kind::Frame | Kind::FramePart | Kind::CheckHead | Kind::VerifyQuestion => device(),
+        Kind::ReplyHead | Kind::Page | Kind::Refusal | Kind::CheckAnswer | Kind::VerifyAnswer => central(),
     }
 }
 

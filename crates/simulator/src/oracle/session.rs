@@ -67,7 +67,9 @@ impl World {
                 | SectionKind::Page
                 | SectionKind::Refusal
                 | SectionKind::CheckHead
-                | SectionKind::CheckAnswer => {}
+                | SectionKind::CheckAnswer
+                | SectionKind::VerifyQuestion
+                | SectionKind::VerifyAnswer => {}
             }
         }
         Ok(())

@@ -222,6 +222,8 @@ impl Device {
                 self.told.push((place.sequence.0, "accepted".to_owned()));
                 accepted.push(place.sequence.0);
             }
+            // Nobody compares here.
+            Control::Verify => {}
             // What no other scope has: here only what is for dispensaries.
             Control::Dropped(dropped) => {
                 self.cursors.remove(&dropped.scope);

@@ -28,6 +28,7 @@ mod speed;
 mod tokens;
 mod tombstones;
 mod users;
+mod verifying;
 mod versions;
 mod visibility;
 mod visibility_drawn;

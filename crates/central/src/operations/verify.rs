@@ -1,0 +1,42 @@
+//! Asking a site to compare what it has, and what it found the last time.
+
+use protocol::ids::SiteId;
+use serde_json::{Value, json};
+
+use super::request::Done;
+use super::sites::find;
+use crate::center::Center;
+use crate::clock;
+use crate::error::CentralError;
+use crate::store::{Reading, StoreError};
+
+/// The site is asked with its next sync.
+pub(super) fn ask(center: &Center, site: &str) -> Result<Done, CentralError> {
+    let site = find(center, site)?;
+    let id = site.id;
+    center.write(move |batch| batch.ask_to_verify(id))?;
+    tracing::info!(site = id.0, "a site was asked to verify what it has");
+    Ok(Done::ok(json!({ "id": id.0, "name": site.name })))
+}
+
+/// What is known of the last time, for `site show`.
+pub(super) fn shown(reading: &mut Reading<'_>, site: SiteId) -> Result<[(&'static str, Value); 3], StoreError> {
+    let verified = reading.verified(site)?;
+    let outcome = verified.last.map(|(_, outcome)| {
+        let word = if outcome.is_whole { "has what it should have" } else { "differs" };
+        let done = [
+            (outcome.sent_again, "sent again"),
+            (outcome.pulled, "pulled"),
+            (outcome.set_aside, "set aside"),
+            (outcome.let_go, "let go"),
+            (outcome.left_alone, "left alone"),
+        ];
+        let done = done.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!(", {count} {what}"));
+        format!("{word}; {} records compared{}", outcome.records, done.collect::<String>())
+    });
+    Ok([
+        ("verify_asked", verified.asked_ms.map(clock::date_text).into()),
+        ("verified", verified.last.map(|(at_ms, _)| clock::date_text(at_ms)).into()),
+        ("verify_outcome", outcome.into()),
+    ])
+}
