@@ -63,19 +63,24 @@ impl Batch<'_> {
     /// What a site has come to see, or sees no more, takes effect at once for what it should have, and reaches the site by a lane of its
     /// own: until it has read that, a comparison would find differences that are none.
     fn refuse_before_it_has_seen(&mut self, head: &RequestHead) -> Result<(), StoreError> {
+        let refused = || {
+            let what = "this site has come to see more, or less, and has not read that yet: sync, then verify again";
+            Err(StoreError::Refused(Refusal::new("not_drained", what)))
+        };
         let scope = Scope::Gained(head.site).to_id();
-        if !self.site(head.site)?.scopes.contains(&scope) {
+        let site = self.site(head.site)?;
+        // What is noted is not in the lane yet, which may not be there at all.
+        if site.has_backfill {
+            return refused();
+        }
+        if !site.scopes.contains(&scope) {
             return Ok(());
         }
         let journal = self.active_journal(head.site)?.number;
         let shown = head.cursors.iter().find(|shown| shown.scope == scope).map(|shown| shown.cursor);
         let read = [ScopeCursor { scope, cursor: shown.unwrap_or_default() }];
         let mut reading = Reading { sql: &mut *self.sql, catalogue: self.catalogue };
-        if reading.backfill_rows(head.site)? == 0 && reading.is_drained(head.site, journal, &read)? {
-            return Ok(());
-        }
-        let what = "this site has come to see more, or less, and has not read that yet: sync, then verify again";
-        Err(StoreError::Refused(Refusal::new("not_drained", what)))
+        if reading.is_drained(head.site, journal, &read)? { Ok(()) } else { refused() }
     }
 
     /// Asks a site to compare what it has once its next session is over. One that was asked already is not told twice.
