@@ -37,9 +37,9 @@ mod recovering;
 mod recovery_note;
 mod repinning;
 mod suspicion;
-mod verifying;
 #[cfg(test)]
 mod tests;
+mod verifying;
 
 pub use agreement::device_of;
 pub use opening::{Places, Repair, open_recorder};

@@ -47,9 +47,7 @@ impl Agent {
         let mut line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
         let enrolment = self.device().enrolment()?.clone();
         self.connect(&mut line, &enrolment)?;
-        let Line { transport: Some(transport), codec, .. } = &mut *line else {
-            unreachable!("it was made just now")
-        };
+        let Line { transport: Some(transport), codec, .. } = &mut *line else { unreachable!("it was made just now") };
         let parties =
             Parties { site: enrolment.site, central: enrolment.central_key, generation: enrolment.generation };
         let token = self.device().token();
@@ -82,7 +80,8 @@ impl Asker for Patient<'_> {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
-            let wanted_ms = if let TransportError::Busy { retry_after_s } = &error { Some(retry_after_s * 1000) } else { None };
+            let wanted_ms =
+                if let TransportError::Busy { retry_after_s } = &error { Some(retry_after_s * 1000) } else { None };
             let error = AgentError::from(error);
             let may_help = matches!(error.exit, crate::exit::Exit::Offline | crate::exit::Exit::Busy);
             if !may_help || asked >= ASKED_MAX {

@@ -63,7 +63,8 @@ pub(super) fn text(result: &Value) -> String {
         let _infallible = writeln!(text, "the recovery of this device is {recovery}");
     }
     if !result["verified"].is_null() {
-        let _infallible = write!(text, "central asked this site to verify what it has:\n{}", verify::text(&result["verified"]));
+        let _infallible =
+            write!(text, "central asked this site to verify what it has:\n{}", verify::text(&result["verified"]));
     }
     let failure = &result["failure"];
     if !failure.is_null() {

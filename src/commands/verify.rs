@@ -33,12 +33,8 @@ pub(super) fn text(result: &Value) -> String {
     let amount = |name: &str| verified[name].as_u64().unwrap_or_default();
     let mut text = String::new();
     if !verified.is_null() {
-        let _infallible = writeln!(
-            text,
-            "compared {} in {}",
-            count(amount("records"), "record"),
-            count(amount("scopes"), "scope")
-        );
+        let _infallible =
+            writeln!(text, "compared {} in {}", count(amount("records"), "record"), count(amount("scopes"), "scope"));
         for (name, what) in [
             ("sent_again", "of this site sent again to central"),
             ("pulled", "taken as central has them"),
@@ -54,15 +50,16 @@ pub(super) fn text(result: &Value) -> String {
             let _infallible = writeln!(text, "{versions} that gave way set aside; see `outpost set-aside list`");
         }
     }
-    text.push_str(&match result["outcome"].as_str() {
+    text + &match result["outcome"].as_str() {
         Some("whole") => "this site has what it should have\n".to_owned(),
-        Some("not_synced") => format!("nothing can be compared before a sync goes through:\n{}", sync::text(&result["sync"])),
+        Some("not_synced") => {
+            format!("nothing can be compared before a sync goes through:\n{}", sync::text(&result["sync"]))
+        }
         Some("failed") => {
             format!("not compared: {} [{}]\n", wording::text(&result["message"]), wording::text(&result["code"]))
         }
         _ => "something differs still; verify again once central has answered what was sent\n".to_owned(),
-    });
-    text
+    }
 }
 
 #[cfg(test)]

@@ -31,7 +31,8 @@ pub const DIFFERED: &str = "differed";
 
 const CENTRALS: &str = "verify found this version at central; the record is this site's, which sent its own again";
 const OURS: &str = "verify found this version here; central's, which counts, took its place";
-const NOT_AT_CENTRAL: &str = "verify found this record here, which is not this site's, and central does not have it for this site";
+const NOT_AT_CENTRAL: &str =
+    "verify found this record here, which is not this site's, and central does not have it for this site";
 
 /// A place among the members of a scope: table and id.
 pub type MemberPlace = (String, String);
@@ -227,12 +228,8 @@ impl LocalCopy {
         let grants = self.grants()?;
         let changed = as_changed(key, here);
         let own = changed.map(|here| self.own_number(key, &here, &grants)).transpose()?.flatten();
-        let aside = |row: Row, reason| VersionAside {
-            table: key.table.reference().clone(),
-            id: key.id.clone(),
-            row,
-            reason,
-        };
+        let aside =
+            |row: Row, reason| VersionAside { table: key.table.reference().clone(), id: key.id.clone(), row, reason };
         match (own, theirs) {
             (Some(ownership), theirs) => {
                 let whole = match &theirs {

@@ -53,7 +53,7 @@ impl<S: Storage> Recorder<S> {
 }
 
 /// What gives way is kept before anything takes its place; what is sent again is in the journal before central's version lies below it.
-fn mend<S: Storage>(core: &mut Core<S>, scope: &ScopeId, found: Differences) -> Result<Mended, RecordError> {
+fn mend<S: Storage>(core: &mut Core<S>, scope: &ScopeId, mut found: Differences) -> Result<Mended, RecordError> {
     let sent_again = found.sent_again.len() as u64;
     let mended = Mended {
         sent_again,
@@ -65,7 +65,7 @@ fn mend<S: Storage>(core: &mut Core<S>, scope: &ScopeId, found: Differences) -> 
     core.local.set_versions_aside(&found.aside)?;
     if sent_again > 0 {
         log::warn!("records of this site differ from central's and are sent again count={sent_again}");
-        hand_back(core, found.sent_again.clone())?;
+        hand_back(core, std::mem::take(&mut found.sent_again))?;
     }
     core.local.take_verified(scope, &found)?;
     Ok(mended)

@@ -220,10 +220,7 @@ impl Transport {
     fn body_within(&self, response: &mut Response<Body>, limit: usize) -> Result<Vec<u8>, TransportError> {
         let mut body = Vec::new();
         let reader = response.body_mut().with_config().limit(u64::MAX).reader();
-        reader
-            .take(limit as u64 + 1)
-            .read_to_end(&mut body)
-            .map_err(|error| self.failed(error.into(), 0))?;
+        reader.take(limit as u64 + 1).read_to_end(&mut body).map_err(|error| self.failed(error.into(), 0))?;
         if body.len() > limit {
             return Err(TransportError::ReplyTooLarge { limit });
         }

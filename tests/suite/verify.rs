@@ -11,7 +11,7 @@ use crate::support::central::Central;
 use crate::support::link::{Link, Mood};
 use crate::support::success;
 
-/// Numbers in the headers of the two files: "OutL" and "OPCS".
+/// Numbers in the headers of the two files: `OutL` and `OPCS`.
 const LOCAL_COPY: i32 = 0x4F75_744C;
 const STORE: i32 = 0x4f50_4353;
 /// No schema is newer than the tests.
@@ -35,7 +35,7 @@ fn site() -> (Central, Agent) {
 
 /// Changes a file that no program has open, past every rule. The row's own checksum goes: that alone is what decay would not pass.
 fn change(file: &std::path::Path, application: i32, statements: &[&str]) {
-    let mut engine = SqliteEngine::open(file.to_path_buf(), &Options::new(application, SCHEMA_VERSION_MAX)).unwrap();
+    let mut engine = SqliteEngine::open(file, &Options::new(application, SCHEMA_VERSION_MAX)).unwrap();
     engine.begin(Durability::Full).unwrap();
     for statement in statements {
         engine.execute(statement, &[]).unwrap();

@@ -64,7 +64,7 @@ fn verify_answer(body: &[u8]) {
     let Some((_, answer)) = comes_back::<(u8, verify::Answer)>(body, message::decode(body)) else { return };
     let verify::Answer::Rows(packed) = answer else { return };
     if let Ok(rows) = RowsFound::unpack(&packed, &mut ZstdCodec::default()) {
-        let again = rows.pack(&mut ZstdCodec::default()).unwrap();
+        let again = rows.pack(&mut ZstdCodec::default()).expect("it was packed before");
         assert_eq!(RowsFound::unpack(&again, &mut ZstdCodec::default()), Ok(rows));
     }
 }

@@ -156,7 +156,9 @@ impl From<MessageError> for CheckError {
 impl fmt::Display for CheckError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotOneSection => formatter.write_str("the bytes are not one whole section of the kind that belongs here"),
+            Self::NotOneSection => {
+                formatter.write_str("the bytes are not one whole section of the kind that belongs here")
+            }
             Self::Section(error) => error.fmt(formatter),
             Self::Message(error) => error.fmt(formatter),
         }

@@ -302,7 +302,10 @@ impl Asked {
             Ask::Done(_) => false,
         };
         if is_wrong {
-            return Err(Refusal::new("bad_message", "a question compares as many buckets as there are, and asks for some in order"));
+            return Err(Refusal::new(
+                "bad_message",
+                "a question compares as many buckets as there are, and asks for some in order",
+            ));
         }
         Ok((question, standing))
     }
@@ -349,8 +352,12 @@ mod tests {
         let records = [("item", "A", "{1}"), ("item", "B", "{2}"), ("unit", "A", "{1}")];
         let mut forwards = Digests::default();
         let mut backwards = Digests::default();
-        records.iter().for_each(|(table, id, json)| forwards.add(table, id, json));
-        records.iter().rev().for_each(|(table, id, json)| backwards.add(table, id, json));
+        for (table, id, json) in records {
+            forwards.add(table, id, json);
+        }
+        for (table, id, json) in records.iter().rev() {
+            backwards.add(table, id, json);
+        }
         assert_eq!(forwards, backwards);
         assert_eq!(forwards.records(), 3);
 
@@ -425,13 +432,10 @@ mod tests {
     #[test]
     fn the_largest_question_is_within_its_limit() {
         let mut digests = Digests::default();
-        digests.0.iter_mut().for_each(|bucket| *bucket = Bucket { records: u32::MAX, sum: [255; 16] });
+        digests.0.fill(Bucket { records: u32::MAX, sum: [255; 16] });
         let scope = ScopeId::new(&[7; crate::limits::SCOPE_BYTES_MAX]).unwrap();
-        let cursor = Cursor {
-            epoch: crate::ids::Epoch(u64::MAX),
-            number: Position(u64::MAX),
-            began: Position(u64::MAX),
-        };
+        let cursor =
+            Cursor { epoch: crate::ids::Epoch(u64::MAX), number: Position(u64::MAX), began: Position(u64::MAX) };
         let at = ScopeCursor { scope, cursor };
 
         let (bytes, _) = ask(&question(Ask::Compare { at, digests }), CENTRAL.public_key(), &DEVICE);

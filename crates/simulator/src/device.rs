@@ -16,10 +16,10 @@ use outpost::recorder::Recorder;
 use outpost::service::plan::Plan;
 use outpost::sync_runner::{ExchangeFailure, Learnt, Next, Parties, Report, SyncRunner, TokenStore};
 use outpost::verifying::{Asker, Comparison};
-use protocol::verify::Outcome;
 use protocol::ids::{ControlNumber, CredentialGeneration, JournalId, PublicKey, Sequence, SiteId, Token};
 use protocol::schedule::Schedule;
 use protocol::session::Session;
+use protocol::verify::Outcome;
 use sql::{Options, SqliteEngine};
 
 use crate::disk::{Disk, DiskImage};
@@ -362,7 +362,7 @@ impl Device {
     /// Those of the comparison.
     pub fn verify(&mut self, codec: &mut ZstdCodec, asker: &mut dyn Asker) -> Result<Outcome, AgentError> {
         let live = self.live.as_mut().expect("only a running agent compares");
-        let (mut asked, salt) = (0_u64, self.sessions);
+        let (mut count, salt) = (0_u64, self.sessions);
         let mut comparison = Comparison {
             recorder: &live.recorder,
             catalogue: &self.settings.catalogue,
@@ -371,8 +371,8 @@ impl Device {
             parties: Parties { site: self.site, central: self.settings.central, generation: CredentialGeneration(1) },
             token: self.identity.token,
             salt: &mut || {
-                asked += 1;
-                (salt << 16 | asked).to_le_bytes()
+                count += 1;
+                (salt << 16 | count).to_le_bytes()
             },
             gained: None,
         };

@@ -104,7 +104,10 @@ impl World {
             return Ok(None);
         };
         let Ok(unit) = catalogue.table_by_name("unit") else { return Ok(None) };
-        let listing = core.local.list(unit, None, domain::merge::Merged::Listed, None, 100).or_else(|error| failed(index, &error))?;
+        let listing = core
+            .local
+            .list(unit, None, domain::merge::Merged::Listed, None, 100)
+            .or_else(|error| failed(index, &error))?;
         let records = listing.items.iter().filter(|item| item.state.as_str() == "central").collect::<Vec<_>>();
         if records.is_empty() {
             return Ok(None);
@@ -138,7 +141,10 @@ impl World {
         let outcome = match self.compare_once(index) {
             Ok(outcome) => outcome,
             Err(error) => {
-                return violation("10", format!("device {index} cannot compare at rest: {} {}", error.code, error.message));
+                return violation(
+                    "10",
+                    format!("device {index} cannot compare at rest: {} {}", error.code, error.message),
+                );
             }
         };
         // A line that somebody forges before its header may be noted in a scope that it is not of.

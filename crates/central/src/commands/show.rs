@@ -86,7 +86,9 @@ pub(super) fn done(request: &Request, done: &Done, form: Form, output: &mut dyn 
         (Request::SiteShow { .. } | Request::Identity, false) => facts(value),
         (Request::SiteEdit(_), false) => edited(value),
         (Request::SiteResetHardware { .. }, false) => reset(value),
-        (Request::SiteVerify { .. }, false) => format!("site {} is asked to verify what it has with its next sync\n", value["id"]),
+        (Request::SiteVerify { .. }, false) => {
+            format!("site {} is asked to verify what it has with its next sync\n", value["id"])
+        }
         (Request::StoreAdd { .. } | Request::StoreRemove { .. } | Request::StoreCallOff { .. }, false) => {
             stores::moved(value)
         }

@@ -7,8 +7,8 @@ use std::ops::ControlFlow;
 
 use domain::scope::Scope;
 use protocol::control::Control;
-use protocol::exchange::Standing;
 use protocol::edge::Codec;
+use protocol::exchange::Standing;
 use protocol::ids::{JournalId, Position, SiteId};
 use protocol::limits;
 use protocol::message::{Refusal, RequestHead, ScopeCursor};

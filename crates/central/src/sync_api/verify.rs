@@ -64,8 +64,7 @@ fn find(center: &Center, question: Question, standing: Standing) -> Result<Answe
     if let Err(refusal) = center.write(move |batch| answer(batch.take_question(&taken, standing)))? {
         return Ok(Answer::Refused(refusal));
     }
-    let compared = center.read(move |reading| {
-        answer(reading.compare((site, journal), &question.ask, &mut ZstdCodec::default()))
-    })?;
+    let compared = center
+        .read(move |reading| answer(reading.compare((site, journal), &question.ask, &mut ZstdCodec::default())))?;
     Ok(compared.unwrap_or_else(Answer::Refused))
 }
