@@ -64,3 +64,20 @@ fn a_link_that_is_down_most_of_the_time_still_carries_everything_through() {
     agent.settle();
     same_records(&central, &agent, &STORE_TABLES);
 }
+
+/// What a distant link costs is round trips: an initialisation makes one for each 32 pages, not one for each page.
+#[test]
+fn a_distant_link_is_asked_seldom_while_a_site_is_initialised() {
+    let (central, _) = central_with_sites(5_000, &["north"]);
+    let link = Link::to(central.address(), Mood::Good);
+    let agent = Agent::new(&link.url());
+    agent.enrol(&central, "north");
+    link.set(Mood::Distant { one_way_ms: 50 });
+
+    let initialised = agent.json(&["initialise"]);
+
+    let (stored, requests) = (initialised["stored"].as_u64().unwrap(), initialised["requests"].as_u64().unwrap());
+    assert!(stored > 5_000, "{initialised}");
+    assert!(requests <= 2 + link.bytes().1 / 500_000, "{requests} requests for {} bytes", link.bytes().1);
+    same_records(&central, &agent, &["store"]);
+}

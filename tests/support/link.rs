@@ -6,11 +6,19 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+/// Pieces that are on their way in one direction of a distant link, at most.
+const ON_THE_WAY_MAX: usize = 4096;
+
 /// How the link behaves; may be changed while it runs.
 #[derive(Debug, Clone, Copy)]
 pub enum Mood {
     /// Everything goes through.
     Good,
+    /// Everything goes through, and takes this many milliseconds each way.
+    Distant {
+        /// Half of the round trip.
+        one_way_ms: u64,
+    },
     /// After this many bytes in all, both directions counted, the connection breaks and none comes up again.
     CutAfter(u64),
     /// No connection is accepted.
@@ -168,15 +176,21 @@ impl Shared {
         let piece = match mood {
             Mood::Windows { bytes_per_s, .. } => usize::try_from(bytes_per_s / 50).unwrap().clamp(1, 4096),
             Mood::CutAfter(_) => 512,
-            Mood::Good | Mood::Down => 16 * 1024,
+            Mood::Good | Mood::Down | Mood::Distant { .. } => 16 * 1024,
         };
+        if let Mood::Distant { one_way_ms } = mood {
+            pass_late(Duration::from_millis(one_way_ms), from, to, total);
+            let _ = from.shutdown(Shutdown::Both);
+            let _ = to.shutdown(Shutdown::Both);
+            return;
+        }
         let mut buffer = vec![0; piece];
         while let Ok(read @ 1..) = from.read(&mut buffer) {
             let before = self.spent.fetch_add(read as u64, Ordering::SeqCst);
             let allowed = match mood {
                 Mood::CutAfter(limit) => usize::try_from(limit.saturating_sub(before)).unwrap_or(read).min(read),
-                Mood::Good | Mood::Down | Mood::Windows { .. } if self.is_up(mood) => read,
-                Mood::Good | Mood::Down | Mood::Windows { .. } => 0,
+                Mood::Good | Mood::Down | Mood::Distant { .. } | Mood::Windows { .. } if self.is_up(mood) => read,
+                Mood::Good | Mood::Down | Mood::Distant { .. } | Mood::Windows { .. } => 0,
             };
             if to.write_all(&buffer[..allowed]).is_err() {
                 break;
@@ -203,4 +217,28 @@ impl Shared {
         let elapsed = u64::try_from(self.began.elapsed().as_millis()).unwrap();
         elapsed % (up_ms + down_ms) < up_ms
     }
+}
+
+/// Copies one direction until it ends; each piece arrives so much later than it was sent, however many are on their way.
+fn pass_late(delay: Duration, mut from: &TcpStream, to: &TcpStream, total: &AtomicU64) {
+    let (sender, receiver) = std::sync::mpsc::sync_channel::<(Instant, Vec<u8>)>(ON_THE_WAY_MAX);
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            let mut to = to;
+            while let Ok((due, piece)) = receiver.recv() {
+                std::thread::sleep(due.saturating_duration_since(Instant::now()));
+                if to.write_all(&piece).is_err() {
+                    return;
+                }
+                total.fetch_add(piece.len() as u64, Ordering::SeqCst);
+            }
+        });
+        let mut buffer = vec![0; 16 * 1024];
+        while let Ok(read @ 1..) = from.read(&mut buffer) {
+            if sender.send((Instant::now() + delay, buffer[..read].to_vec())).is_err() {
+                break;
+            }
+        }
+        drop(sender);
+    });
 }

@@ -222,8 +222,6 @@ impl Device {
                 self.told.push((place.sequence.0, "accepted".to_owned()));
                 accepted.push(place.sequence.0);
             }
-            // Nobody compares here.
-            Control::Verify => {}
             // What no other scope has: here only what is for dispensaries.
             Control::Dropped(dropped) => {
                 self.cursors.remove(&dropped.scope);
@@ -272,7 +270,8 @@ impl Device {
             }
             // It would read everything anew, as the real one does once its session is over.
             Control::SetBack => self.cursors.clear(),
-            Control::Refused(_) | Control::Unknown => {}
+            // Nobody compares here.
+            Control::Refused(_) | Control::Verify | Control::Unknown => {}
         }
         self.controls.push(control);
     }

@@ -129,7 +129,9 @@ fn rows_come_in_parts_that_are_gone_through_to_the_end(world: &mut World) {
     let mut one = world.device(&["A"]);
     let long = "x".repeat(400_000);
     let lines: Vec<_> = (0..7).map(|index| format!(r#"upsert item I{index} {{"code":"{long}"}}"#)).collect();
-    lines.iter().for_each(|line| world.write(&[line]));
+    for line in &lines {
+        world.write(&[line]);
+    }
     settle(world, &mut one);
     settle(world, &mut one);
 
