@@ -50,6 +50,7 @@ struct Measured {
     requests: u64,
 }
 
+#[expect(clippy::cast_precision_loss, reason = "counts of a benchmark")]
 fn initialise(central: &Central, name: &str, stores: &[&str], mood: Mood) -> Measured {
     central.add_site(name, stores);
     let link = Link::to(central.address(), Mood::Good);
@@ -67,12 +68,12 @@ fn initialise(central: &Central, name: &str, stores: &[&str], mood: Mood) -> Mea
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success(), "{name}: {output:?}");
     let result: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let (stored, requests) = (result["stored"].as_u64().unwrap(), result["requests"].as_u64().unwrap());
+    let (records, requests) = (result["stored"].as_u64().unwrap(), result["requests"].as_u64().unwrap());
     println!(
-        "{name}: {stored} records in {time:.2?} and {requests} requests, {} bytes up and {} down ({:.1} a record), peak memory {} KiB",
+        "{name}: {records} records in {time:.2?} and {requests} requests, {} bytes up and {} down ({:.1} a record), peak memory {} KiB",
         after.0 - before.0,
         after.1 - before.1,
-        (after.1 - before.1) as f64 / stored.max(1) as f64,
+        (after.1 - before.1) as f64 / records.max(1) as f64,
         peak_kib
     );
     Measured { time, requests }
