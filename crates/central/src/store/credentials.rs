@@ -52,13 +52,13 @@ impl Batch<'_> {
     /// nothing else. Gives the generation from now on.
     ///
     /// # Errors
-    /// Refused with `unknown_site`, `site_changed` if somebody else was faster, and as [`Batch::add_site`] for the name.
+    /// Refused with `unknown_site`, `site_deleted`, `site_changed` if somebody else was faster, and as [`Batch::add_site`] for the name.
     pub fn edit_site(&mut self, site: SiteId, edit: &SiteEdit) -> Result<CredentialGeneration, StoreError> {
         self.job(|batch| {
             if site == SiteId::CENTRAL {
                 return Err(StoreError::refused("unknown_site", "central has neither name nor password"));
             }
-            let seen = batch.site(site)?.generation;
+            let seen = batch.live_site(site)?.generation;
             if seen != edit.seen {
                 let what = format!("site {site} was changed meanwhile; look at it and try again");
                 return Err(StoreError::refused("site_changed", &what));
