@@ -137,6 +137,7 @@ mod tests {
             generation: CredentialGeneration(1),
             salt: HardwareSalt([0; 16]),
             hardware: HardwareId::default(),
+            bound_ms: None,
         }
     }
 

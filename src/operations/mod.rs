@@ -10,6 +10,7 @@ mod recover;
 mod reopening;
 mod request;
 mod set_aside;
+mod site;
 mod status;
 mod sync;
 
@@ -52,6 +53,7 @@ pub fn perform(
         Request::Sync(options) => sync::sync(agent, &options, events),
         Request::Initialise(options) => sync::initialise(agent, &options, events),
         Request::Status => status::status(agent),
+        Request::Site => site::site(agent),
         Request::Queue { after, limit } => read::queue(agent, after, checked_limit(limit)?),
         Request::SetAsideList { after, limit } => set_aside::list(agent, after, checked_limit(limit)?),
         Request::SetAsideShow { number } => set_aside::show(agent, number),

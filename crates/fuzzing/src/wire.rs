@@ -120,7 +120,8 @@ fn control(row: &ControlRow) {
         | Control::Dropped(_)
         | Control::GrantsTold(_)
         | Control::ReadAnew(_)
-        | Control::SetBack => {}
+        | Control::SetBack
+        | Control::SiteCode(_) => {}
     }
     let (code, content) = control.to_parts();
     assert_eq!(code, row.code);

@@ -132,6 +132,13 @@ pub struct ReadAnew {
     pub scope: ScopeId,
 }
 
+/// What central's people call the site, beside its name: free text, which they change when they like.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SiteCode {
+    /// The code.
+    pub code: String,
+}
+
 /// A control row that this program understands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Control {
@@ -152,6 +159,8 @@ pub enum Control {
     /// Code 8: central was set back, and has forgotten rows of this lane that the site may have heard. Cursors do not show what came by
     /// these, such as what the site was given to read from 0: everything is to be read anew, and what central lost handed back.
     SetBack,
+    /// Code 9: the site's code at central. A site that was told none has an empty one.
+    SiteCode(SiteCode),
     /// Any other code.
     Unknown,
 }
@@ -171,6 +180,7 @@ impl Control {
             Self::GrantsTold(told) => (6, encode(told)),
             Self::ReadAnew(read) => (7, encode(read)),
             Self::SetBack => (8, Vec::new()),
+            Self::SiteCode(code) => (9, encode(code)),
             Self::Unknown => panic!("an unknown control row is never written"),
         }
     }
@@ -189,6 +199,7 @@ impl Control {
             6 => Self::GrantsTold(decode_part(&row.content)?),
             7 => Self::ReadAnew(decode_part(&row.content)?),
             8 => Self::SetBack,
+            9 => Self::SiteCode(decode_part(&row.content)?),
             _ => Self::Unknown,
         })
     }
@@ -216,6 +227,7 @@ mod tests {
             Control::Dropped(Dropped { scope: ScopeId::new(&[1]).unwrap() }),
             Control::ReadAnew(ReadAnew { scope: ScopeId::new(&[4]).unwrap() }),
             Control::SetBack,
+            Control::SiteCode(SiteCode { code: "C-7".to_string() }),
             Control::Refused(Refused {
                 journal: place.journal,
                 sequence: place.sequence,

@@ -35,7 +35,7 @@ pub(super) fn add(center: &Center, site: SiteToAdd) -> Result<Done, CentralError
     if site.is_dry_run {
         // A store that waits for its old site changes nothing yet: what it comes to is what it brings at once.
         let stores = std::mem::take(&mut new.stores);
-        let (_, forecast) = rehearsal::run(center, true, move |batch| {
+        let ((), forecast) = rehearsal::run(center, true, move |batch| {
             let id = batch.add_site(&new)?;
             stores.iter().try_for_each(|store| batch.move_store(store, id, true).map(|_| ()))
         })?;

@@ -74,7 +74,10 @@ impl Batch<'_> {
             let new_code = edit.code.as_ref().unwrap_or(&code);
             check_name_and_code(new_name, new_code)?;
             check_name_is_free(batch.sql, new_name, Some(site))?;
-            batch.sql.execute("UPDATE site SET code = ?2 WHERE id = ?1", &[site.0.into(), new_code.into()])?;
+            if *new_code != code {
+                batch.sql.execute("UPDATE site SET code = ?2 WHERE id = ?1", &[site.0.into(), new_code.into()])?;
+                batch.tell_site_code(site, new_code)?;
+            }
             let credentials = match edit.restored {
                 Some(generation) => batch.earlier_credentials(site, generation)?,
                 None if *new_name == name && edit.password_hash.is_none() => return Ok(seen),

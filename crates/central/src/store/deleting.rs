@@ -4,7 +4,7 @@
 //! that a device would need, and nothing that somebody may ask for later: the row stays, so that its id is never given again; its journals
 //! stay with their heads and floors, so that another history of them is known for one; refused entries stay in set-aside until they are
 //! dismissed; the key stays a retired one, so that its device is told what became of its site. The name becomes free: the row keeps it
-//! in `deleted_name`, and has one with a control character in its place, which no site can be given.
+//! in `deleted_name`, and has one with a control character instead, which no site can be given.
 //!
 //! A central that was set back to before the deletion takes the site's device as before, and the site is deleted once more. One that was set
 //! back to before the site was made knows neither the site nor its device, and gives its id to the next site that is added.
@@ -184,6 +184,7 @@ impl Batch<'_> {
         // Before the rest: what is still to be carried out would be put into a lane of its own.
         self.sql.execute("DELETE FROM backfill WHERE site = ?1", &[site.0.into()])?;
         self.forget_device(site)?;
+        self.sql.execute("DELETE FROM control WHERE site = ?1", &[site.0.into()])?;
         self.drop_parts(PartsOf::Closed(site))?;
         if let Some(lane) = self.state.scopes.get(&Scope::Gained(site).to_id()).copied() {
             self.sql.execute("DELETE FROM lane WHERE scope = ?1", &[lane.into()])?;

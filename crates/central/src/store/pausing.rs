@@ -1,7 +1,7 @@
 //! Sites that do not sync because central's people say so: disabled until they are enabled, or paused for some minutes (`domain.md`,
 //! "Sites": sync can be disabled or paused).
 //!
-//! The device is refused before anything of its request counts: nothing is received, judged or told, no token is given, and no cursor moves.
+//! The device is refused before anything of its request counts: nothing is received, judged or told, no token given, no cursor moved.
 //! What it records stays in its journal, and goes once central takes it again. An exchange that was begun before goes on to its end.
 //!
 //! | `site_pause` | |

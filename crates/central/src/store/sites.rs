@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use domain::authority::central_data;
 use domain::judge::Holding;
 use domain::store::STORE_TABLE;
-use protocol::control::{Control, ControlRow};
+use protocol::control::{Control, ControlRow, SiteCode};
 use protocol::entry::Operation;
 use protocol::ids::{ControlNumber, CredentialGeneration, HardwareSalt, OwnershipNumber, RecordId, SiteId};
 use protocol::row::{Row, Value};
@@ -89,6 +89,7 @@ impl Batch<'_> {
         self.forget_claims(site)?;
         self.forget_backfill(site)?;
         self.forget_primary_device(site)?;
+        self.tell_code_anew(site)?;
         self.tell_grants(site)
     }
 
@@ -112,6 +113,9 @@ impl Batch<'_> {
             }
             Ok(ControlFlow::Continue(()))
         })?;
+        if self.rows_like(site, &Control::SiteCode(SiteCode { code: String::new() }))? == 0 {
+            self.tell_code_anew(site)?;
+        }
         for (store, ownership) in self.grants_of(site) {
             if !told.contains(store.as_str()) {
                 self.tell_grant(site, &store, ownership)?;

@@ -5,6 +5,7 @@ use protocol::chain::{self, Predecessor, genesis, hash_of};
 use protocol::check::{self, CheckAnswer};
 use protocol::control::{
     Claim, Claims, Control, ControlRow, Dropped, EntryPlace, Grant, GrantsTold, Image, ReadAnew, Refused, ShownRefusal,
+    SiteCode,
 };
 use protocol::edge::Codec;
 use protocol::frame::{self, Frame, RefusedBefore, Run};
@@ -126,6 +127,7 @@ fn controls() -> Vec<(&'static str, &'static str, Control)> {
         ("control_grants_told", "Control row 6: grants told", Control::GrantsTold(GrantsTold { grants: 1 })),
         ("control_read_anew", "Control row 7: read anew", Control::ReadAnew(ReadAnew { scope: scope() })),
         ("control_set_back", "Control row 8: central was set back", Control::SetBack),
+        ("control_site_code", "Control row 9: the site's code", Control::SiteCode(SiteCode { code: "C-7".to_owned() })),
     ]
 }
 

@@ -270,7 +270,7 @@ impl Device {
             }
             // It would read everything anew, as the real one does once its session is over.
             Control::SetBack => self.cursors.clear(),
-            Control::Refused(_) | Control::Unknown => {}
+            Control::Refused(_) | Control::SiteCode(_) | Control::Unknown => {}
         }
         self.controls.push(control);
     }
