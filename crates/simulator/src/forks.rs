@@ -199,6 +199,7 @@ impl World {
         let expected = if key == own { "hardware_differs" } else { "site_bound" };
         match live.store.batch(wall_ms, |batch| batch.enrol(site, &enrolling)) {
             Ok(Err(error)) if error.code() == expected => {}
+            Ok(Err(error)) if self.is_told_to_rest(site, error.code()) => return Ok(()),
             // A device that was put back from a backup may have a key of before a reset.
             Ok(Err(error)) if key == own && error.code() == "key_retired" => {}
             Ok(Ok(_)) => return violation("11", format!("a stranger speaks for site {site} as well")),

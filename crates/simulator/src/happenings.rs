@@ -327,6 +327,7 @@ impl World {
             self.change_procurement()?;
             self.take_over_patients()?;
             self.move_stores()?;
+            self.pause_sites()?;
             self.prune_tombstones()?;
             self.judge()?;
             if self.strikes(Fault::Prune) {

@@ -27,6 +27,7 @@ pub mod model;
 mod moves;
 mod operators;
 mod oracle;
+mod pauses;
 mod procurement;
 mod pruning;
 pub mod random;

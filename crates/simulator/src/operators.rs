@@ -104,6 +104,7 @@ impl World {
                 }
                 self.enrol_with(index, journal)
             }
+            Ok(Err(error)) if self.is_told_to_rest(site, error.code()) => Ok(false),
             Ok(Err(error)) if self.see_to_fork(index, error.code())? => Ok(false),
             Ok(Err(error)) if error.code() == "site_bound" && self.model.device(index).is_other_time_line => {
                 // Central was set back to before the site was freed: that is done again.

@@ -74,6 +74,7 @@ impl World {
         }
         self.old_requests.clear();
         self.backups.clear();
+        self.disabled.clear();
         self.is_centre_new = true;
         self.centre_down();
     }

@@ -115,6 +115,12 @@ pub struct World {
     pub hurried: BTreeSet<String>,
     /// Patients of which a transfer was called off and that have not changed since.
     pub called_off: BTreeSet<String>,
+    /// Sites that are disabled for certain, each with the number of the time that it is.
+    pub disabled: BTreeMap<SiteId, u64>,
+    /// How often sites were disabled.
+    pub bars: u64,
+    /// Sites that were ever disabled or paused.
+    pub paused_ever: BTreeSet<SiteId>,
     /// Connections under way.
     pub connections: BTreeMap<u64, Connection>,
     /// The last number that was given to a connection.
@@ -204,6 +210,9 @@ impl World {
             reached_for: BTreeSet::new(),
             hurried: BTreeSet::new(),
             called_off: BTreeSet::new(),
+            disabled: BTreeMap::new(),
+            bars: 0,
+            paused_ever: BTreeSet::new(),
             connections: BTreeMap::new(),
             last_connection: 0,
             old_requests: Vec::new(),
