@@ -328,6 +328,7 @@ impl World {
             self.take_over_patients()?;
             self.move_stores()?;
             self.pause_sites()?;
+            self.come_and_go()?;
             self.prune_tombstones()?;
             self.judge()?;
             if self.strikes(Fault::Prune) {

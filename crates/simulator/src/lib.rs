@@ -14,6 +14,7 @@
 pub mod centre;
 mod clock;
 pub mod command;
+mod deletions;
 pub mod device;
 pub mod disk;
 mod forks;

@@ -99,6 +99,7 @@ impl World {
         self.centre.kill();
         self.start_centre()?;
         self.end_pauses()?;
+        self.end_passing()?;
         for index in 0..self.devices.len() {
             if self.devices.get(index).is_some_and(|device| device.role == Role::Gone) {
                 continue;

@@ -99,8 +99,8 @@ impl Batch<'_> {
     ///
     /// # Errors
     /// Refused with `unknown_site`; `site_deleted`; `site_disabled`; `site_paused`; `site_stopped`; `key_retired`;
-    /// `site_type_differs` or `primary_is_mobile` for a tablet in the place of more; `hardware_differs` for the right key on other hardware;
-    /// `site_bound` for another device; `journal_retired` for a journal that was closed.
+    /// `site_type_differs` or `primary_is_mobile` for a tablet in the place of more; `hardware_differs` for the right key on other
+    /// hardware; `site_bound` for another device; `journal_retired` for a journal that was closed.
     pub fn enrol(&mut self, site: SiteId, device: &EnrollingDevice) -> Result<Enrolled, StoreError> {
         self.job(|batch| {
             if site == SiteId::CENTRAL {

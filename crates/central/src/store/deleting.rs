@@ -6,8 +6,8 @@
 //! dismissed; the key stays a retired one, so that its device is told what became of its site. The name becomes free: the row keeps it
 //! in `deleted_name`, and has one with a control character instead, which no site can be given.
 //!
-//! A central that was set back to before the deletion takes the site's device as before, and the site is deleted once more. One that was set
-//! back to before the site was made knows neither the site nor its device, and gives its id to the next site that is added.
+//! A central that was set back to before the deletion takes the site's device as before, and the site is deleted once more. One that
+//! was set back to before the site was made knows neither the site nor its device, and gives its id to the next site that is added.
 
 use std::ops::ControlFlow;
 

@@ -25,6 +25,8 @@ pub const PAUSE_MINUTES_MAX: u32 = 28 * 24 * 60;
 /// pause was ended early.
 pub const PAUSE_RETRY_S_MAX: u32 = 15 * 60;
 
+const _: () = assert!(PAUSE_RETRY_S_MAX <= protocol::limits::RETRY_AFTER_S_MAX, "devices wait no longer");
+
 const MINUTE_MS: u64 = 60_000;
 
 /// Why a site does not sync although nothing is wrong with it.
@@ -112,8 +114,8 @@ impl Batch<'_> {
         })
     }
 
-    /// The device of a site is not taken for some minutes from now, whatever was left of an earlier pause. Until when, in milliseconds since
-    /// 1970.
+    /// The device of a site is not taken for some minutes from now, whatever was left of an earlier pause. Until when, in
+    /// milliseconds since 1970.
     ///
     /// # Errors
     /// As [`Batch::disable_site`]; refused with `pause_minutes`, or `site_disabled`.
