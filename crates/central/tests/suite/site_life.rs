@@ -61,8 +61,8 @@ fn a_paused_site_is_asked_to_come_again_and_a_store_on_its_way_waits_for_it() {
     assert_eq!(folder.json(&["site", "show", "clinic"], "")["paused_until"], paused["paused_until"]);
     let moved = folder.json(&["store", "add", "S1", "--site", "hospital"], "");
     assert_eq!((&moved["outcome"], &moved["waits_for_sync"]), (&"draining".into(), &"paused".into()));
-    let moves = folder.json(&["store", "moves"], "");
-    assert_eq!(moves["moves"][0]["waits_for_sync"], "paused");
+    let under_way = folder.json(&["store", "moves"], "");
+    assert_eq!(under_way["moves"][0]["waits_for_sync"], "paused");
     assert!(folder.text(&["status"]).contains("which does not sync: it is paused"));
     for minutes in ["0", "40321"] {
         let refused = folder.failure(&["site", "pause", "clinic", "--minutes", minutes], "");
