@@ -1,5 +1,7 @@
 //! What a person does about it when central refuses this device: the same whether `sync` was told so or `check` asked.
 
+use protocol::message::{SITE_DELETED, SITE_DISABLED, SITE_PAUSED};
+
 /// Central, or this device by central's reply, found another history of the journal than the one that lies here.
 pub const FORK: &str = "fork";
 /// Central has more of this device than it has itself.
@@ -16,6 +18,17 @@ pub fn what_to_do(code: &str) -> Option<&'static str> {
         "site_stopped" => {
             "Whoever looks after central finds out which device is right, and runs `outpost-central site resume`. What is recorded \
              here is safe and goes after that."
+        }
+        SITE_PAUSED => {
+            "Nothing is wrong here. What is recorded is safe, and goes by itself afterwards if the agent runs as a service."
+        }
+        SITE_DISABLED => {
+            "Nothing is wrong here, and what is recorded is safe. It goes once whoever looks after central runs `outpost-central site \
+             enable`."
+        }
+        SITE_DELETED => {
+            "This device speaks for no site any more. Nothing that is recorded here is lost: `outpost salvage` writes it to files, from \
+             which it can be recorded at the site that goes on with it. For another site, enrol with a data folder of its own."
         }
         "device_not_chosen" => {
             "Use the device that was chosen. If that was a mistake, an administrator frees the site (`outpost-central site \

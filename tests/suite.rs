@@ -58,6 +58,8 @@ mod put_back;
 mod recover;
 #[path = "suite/set_aside.rs"]
 mod set_aside;
+#[path = "suite/site.rs"]
+mod site;
 #[path = "suite/sync.rs"]
 mod sync;
 #[path = "suite/torture.rs"]

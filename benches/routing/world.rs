@@ -278,7 +278,8 @@ fn add_site(batch: &mut Batch<'_>, number: u32) {
         HardwareSource { kind: HardwareKind::ProductUuid, digest },
     ];
     let hardware = HardwareId::new(sources).unwrap();
-    let device = EnrollingDevice { key: PublicKey([7; 32]), journal: journal_id(number), hardware };
+    let device =
+        EnrollingDevice { key: PublicKey([7; 32]), journal: journal_id(number), hardware, kind: SiteKind::Standalone };
     batch.enrol(site, &device).unwrap();
 }
 

@@ -180,6 +180,7 @@ fn introduce(
         generation: reply.generation,
         salt: begin.salt,
         hardware,
+        bound_ms: Some(clock::wall_now().0),
     })
 }
 

@@ -122,6 +122,8 @@ pub enum Command {
     Run,
     /// Say how the site is.
     Status,
+    /// Say who the site is.
+    Site,
     /// List what has yet to go.
     Queue {
         /// At most so many.
@@ -301,6 +303,7 @@ fn command(scanned: &mut Scanned) -> Result<Command, UsageError> {
         "sync" => Command::Sync { wait_s: scanned.number("wait", WAIT_S_MAX)? },
         "run" => Command::Run,
         "status" => Command::Status,
+        "site" => Command::Site,
         "queue" => Command::Queue { limit: limit(scanned)? },
         "set-aside" => Command::SetAside(set_aside(scanned)?),
         "check" => Command::Check,

@@ -82,6 +82,7 @@ fn each_verb_is_understood() {
         ("sync --wait 60", Command::Sync { wait_s: Some(60) }),
         ("run", Command::Run),
         ("status", Command::Status),
+        ("site", Command::Site),
         ("queue", Command::Queue { limit: LIST_LIMIT }),
         ("set-aside list --limit 3", Command::SetAside(SetAside::List { limit: 3 })),
         ("set-aside show 12", Command::SetAside(SetAside::Show { number: 12 })),

@@ -161,6 +161,14 @@ pub(super) const VERBS: &[Verb] = &[
         help: "",
         options: &[],
     },
+    Verb {
+        name: "site",
+        arguments: "",
+        summary: "say who this site is, its stores, and whom they exchange transfers with",
+        help: "The site's id, name, code and type, central's address and key, what this device is bound to, and each store that is \
+               here with what it is: active, collector, transfer, or leaving for another site.",
+        options: &[],
+    },
     Verb { name: "queue", arguments: "", summary: "list what has yet to go to central", help: "", options: &[LIMIT] },
     Verb {
         name: "set-aside",

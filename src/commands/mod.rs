@@ -15,6 +15,7 @@ mod screen;
 mod set_aside;
 mod set_aside_dismiss;
 mod set_aside_export;
+mod site;
 mod status;
 mod sync;
 #[cfg(test)]
@@ -140,6 +141,12 @@ pub fn run(command: &Command, config: &Config, home: &dyn Home, screen: &mut Scr
             let result = perform(&*door::open(config, home)?, Request::Status, &mut Input::empty(), screen)?;
             let now_ms = clock::wall_now().0;
             screen.result(&result, |status| status::text(status, now_ms));
+            Ok(Exit::Ok)
+        }
+        Command::Site => {
+            let result = perform(&*door::open(config, home)?, Request::Site, &mut Input::empty(), screen)?;
+            let now_ms = clock::wall_now().0;
+            screen.result(&result, |site| site::text(site, now_ms));
             Ok(Exit::Ok)
         }
         Command::Queue { limit } => queue::run(*limit, &*door::open(config, home)?, screen),

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use protocol::message::is_pause;
 use serde_json::Value;
 
 use super::wording::{self, bytes, columns, count, moment, number};
@@ -64,7 +65,9 @@ pub(super) fn text(status: &Value, now_ms: u64) -> String {
     }
     let failure = &status["last_failure"];
     if !failure.is_null() {
-        row("last failure", format!("{} [{}]", wording::text(&failure["message"]), wording::text(&failure["code"])));
+        let code = wording::text(&failure["code"]);
+        let name = if is_pause(&code) { "sync rests" } else { "last failure" };
+        row(name, format!("{} [{code}]", wording::text(&failure["message"])));
     }
     if let Some(ms) = status["next_sync_ms"].as_u64() {
         row("next sync", moment(ms, now_ms));

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use protocol::message::is_pause;
 use serde_json::Value;
 
 use super::wording::{self, bytes, count};
@@ -69,7 +70,9 @@ pub(super) fn text(result: &Value) -> String {
     let failure = &result["failure"];
     if !failure.is_null() {
         let (message, code) = (wording::text(&failure["message"]), wording::text(&failure["code"]));
-        let _infallible = writeln!(text, "not everything went through: {message} [{code}]");
+        // Whoever reads that central has paused the site looks for no mistake.
+        let head = if is_pause(&code) { "" } else { "not everything went through: " };
+        let _infallible = writeln!(text, "{head}{message} [{code}]");
         let advice = wording::text(&failure["advice"]);
         if !advice.is_empty() {
             let _infallible = writeln!(text, "{advice}");
@@ -139,6 +142,17 @@ mod tests {
         assert_eq!(exit(&result), Exit::Partial);
         let line = "the recovery of this device is not over: 1 edit is in /f alone, not sent and not set aside; run";
         assert!(text(&result).contains(line), "{}", text(&result));
+    }
+
+    #[test]
+    fn a_pause_is_told_as_no_mistake() {
+        let mut result = failed(Exit::Busy);
+        result["failure"] =
+            json!({ "code": "site_paused", "message": "central has paused site 2", "advice": "", "exit": 8 });
+
+        let text = text(&result);
+
+        assert!(text.ends_with("\ncentral has paused site 2 [site_paused]\n"), "{text}");
     }
 
     #[test]

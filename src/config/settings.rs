@@ -69,7 +69,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     Setting {
         path: "site.device_kind",
         kind: Kind::Choice(&["standalone", "mobile"]),
-        default: Some(Default::Text("standalone")),
+        default: Some(Default::Text(if cfg!(target_os = "android") { "mobile" } else { "standalone" })),
     },
     Setting { path: "schedule.manual", kind: Kind::Flag, default: Some(Default::Flag(false)) },
     Setting { path: "schedule.interval_s", kind: range(1, 7 * DAY_S), default: Some(Default::Number(300)) },

@@ -51,6 +51,8 @@ pub struct Enrolment {
     pub salt: HardwareSalt,
     /// What the device was made of at that time.
     pub hardware: HardwareId,
+    /// Since when it speaks for the site with that hardware, in milliseconds since 1970 by this device's clock; for people.
+    pub bound_ms: Option<u64>,
 }
 
 /// The line of JSON.
@@ -75,6 +77,8 @@ struct EnrolmentFields {
     credential_generation: u32,
     salt: String,
     hardware: String,
+    #[serde(default)]
+    bound_ms: Option<u64>,
 }
 
 impl Identity {
@@ -105,6 +109,7 @@ impl Identity {
                 credential_generation: enrolment.generation.0,
                 salt: enrolment.salt.to_string(),
                 hardware: hex::text(&enrolment.hardware.encode()),
+                bound_ms: enrolment.bound_ms,
             }),
             has_journals: self.has_journals,
         };
@@ -139,6 +144,7 @@ impl Line {
                 generation: CredentialGeneration(fields.credential_generation),
                 salt: HardwareSalt(hex::array(&fields.salt)?),
                 hardware: HardwareId::decode(&hex::bytes(&fields.hardware)?).ok()?,
+                bound_ms: fields.bound_ms,
             }),
         };
         Some(Identity {

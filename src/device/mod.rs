@@ -157,7 +157,11 @@ impl Device {
     ///
     /// # Errors
     /// [`DeviceError`]; then the device is as it was.
-    pub fn enrol(&mut self, enrolment: Enrolment) -> Result<(), DeviceError> {
+    pub fn enrol(&mut self, mut enrolment: Enrolment) -> Result<(), DeviceError> {
+        let is_same = |known: &&Enrolment| known.site == enrolment.site && known.hardware == enrolment.hardware;
+        if let Some(known) = self.identity.enrolment.as_ref().filter(is_same) {
+            enrolment.bound_ms = known.bound_ms.or(enrolment.bound_ms);
+        }
         self.change(|identity| identity.enrolment = Some(enrolment))
     }
 

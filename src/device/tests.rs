@@ -20,6 +20,7 @@ fn enrolment() -> Enrolment {
         generation: CredentialGeneration(2),
         salt: HardwareSalt([4; 16]),
         hardware: HardwareId::new(vec![HardwareSource { kind: HardwareKind::SocSerial, digest: [5; 16] }]).unwrap(),
+        bound_ms: Some(86_400_000),
     }
 }
 

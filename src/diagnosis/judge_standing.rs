@@ -1,6 +1,7 @@
 //! How it is judged that this device speaks for its site: by what central says right now, and by the last sync.
 
 use protocol::check::CheckAnswer;
+use protocol::message::is_pause;
 
 use super::line::Line;
 use crate::date::date_text;
@@ -66,6 +67,10 @@ fn answered(speaks: &str, answer: &CheckAnswer) -> Vec<Line> {
         return vec![taken, Line::ok("credentials", "name and password are those that central has")];
     };
     let since = answer.stopped_ms.map_or_else(String::new, |ms| format!(", since {}", date_text(ms)));
+    if is_pause(&refusal.code) {
+        let text = format!("{speaks}, and that does not sync for now: {}", refusal.message);
+        return vec![Line::warning(NAME, &refusal.code, text, advice_of(&refusal.code))];
+    }
     let text = format!("{speaks}, and central refuses it{since}: {}", refusal.message);
     if refusal.code == CREDENTIALS_CHANGED {
         return vec![taken, Line::failed("credentials", &refusal.code, text, advice_of(&refusal.code), Exit::Refused)];
@@ -132,6 +137,7 @@ mod tests {
             generation: CredentialGeneration(1),
             salt: HardwareSalt([0; 16]),
             hardware: HardwareId::default(),
+            bound_ms: None,
         }
     }
 
@@ -172,6 +178,18 @@ mod tests {
             codes(&refused("credentials_changed")),
             [ok("enrolment"), failed("credentials", "credentials_changed")]
         );
+    }
+
+    #[test]
+    fn a_site_that_is_not_to_sync_for_now_is_no_failure() {
+        for code in ["site_paused", "site_disabled"] {
+            let answer = CheckAnswer::refused(Refusal::new(code, "central has paused site 2 until later"));
+
+            let line = answered("this device speaks", &answer).remove(0);
+
+            assert_eq!((line.verdict, line.code.as_str()), (Verdict::Warning, code));
+            assert!(line.advice.starts_with("Nothing is wrong here"), "{}", line.advice);
+        }
     }
 
     #[test]

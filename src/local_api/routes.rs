@@ -30,6 +30,7 @@ const VERBS: &[&str] = &[
     "initialise",
     "verify",
     "status",
+    "site",
     "queue",
     "set-aside-list",
     "set-aside-show",
@@ -168,8 +169,8 @@ fn request(verb: &str, fields: &str) -> Result<Request, HttpError> {
         return Err(HttpError::NotARequest { reason: "the verb stands in the path and not in the body".to_owned() });
     }
     // serde looks for unknown fields everywhere but in a variant that has none.
-    if verb == "status" && fields.len() > 1 {
-        return Err(HttpError::NotARequest { reason: "status takes no fields".to_owned() });
+    if matches!(verb, "status" | "site") && fields.len() > 1 {
+        return Err(HttpError::NotARequest { reason: format!("{verb} takes no fields") });
     }
     serde_json::from_value(Value::Object(fields)).map_err(wrong)
 }
@@ -234,9 +235,14 @@ mod tests {
 
     #[test]
     fn fields_that_do_not_belong_are_refused() {
-        for (verb, fields) in
-            [("get", "{}"), ("status", r#"{"x":1}"#), ("status", r#"{"verb":"sync"}"#), ("sync", "[]"), ("sync", "{")]
-        {
+        for (verb, fields) in [
+            ("get", "{}"),
+            ("status", r#"{"x":1}"#),
+            ("site", r#"{"x":1}"#),
+            ("status", r#"{"verb":"sync"}"#),
+            ("sync", "[]"),
+            ("sync", "{"),
+        ] {
             assert_eq!(request(verb, fields).unwrap_err().status(), 400, "{verb} {fields}");
         }
     }

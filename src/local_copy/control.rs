@@ -8,7 +8,7 @@ use protocol::row::Row as RecordRow;
 use sql::{Durability, Param, SqlExt};
 
 use super::images::{Image, Key, Rank};
-use super::meta::{BACKED_UP, CONTROL, JUDGED, RECEIVED};
+use super::meta::{BACKED_UP, CONTROL, JUDGED, RECEIVED, SITE_CODE};
 use super::settle::Final;
 use super::time_line::HANDED_BACK_REFUSED;
 use super::{LocalCopy, LocalCopyError, Progress, checksum, limits};
@@ -220,6 +220,7 @@ impl LocalCopy {
             Ok(Control::ReadAnew(read)) => read_anew.push(read.scope),
             Ok(Control::SetBack) => self.owe_other_time_line()?,
             Ok(Control::Verify) => self.owe_verify(true)?,
+            Ok(Control::SiteCode(code)) => self.set_content(SITE_CODE, Some(code.code.as_bytes()))?,
             // A known code whose content cannot be read is as unknown as another code.
             Ok(Control::Unknown) | Err(_) => {
                 self.keep_unknown(row)?;

@@ -15,6 +15,7 @@ pub(super) const JUDGED: &str = "judged";
 pub(super) const BACKED_UP: &str = "backed_up";
 pub(super) const CONTROL: &str = "control";
 pub(super) const PRIVATE_JOURNAL: &str = "private_journal";
+pub(super) const SITE_CODE: &str = "site_code";
 pub(super) const SET_ASIDE_LET_GO: &str = "set_aside_let_go";
 const ATTEMPT_MS: &str = "sync_attempt_ms";
 const SUCCESS_MS: &str = "sync_success_ms";
@@ -149,6 +150,15 @@ impl LocalCopy {
         let content = (learnt.link.target_bytes(), learnt.link.plain_percent(), learnt.frame_part);
         let content = protocol::message::encode(&content);
         self.transaction(Durability::Process, |copy| copy.set_content(LEARNT, Some(&content)))
+    }
+
+    /// The site's code as central last told it; `None` if it told none, or an empty one.
+    ///
+    /// # Errors
+    /// Those of a read.
+    pub fn site_code(&mut self) -> Result<Option<String>, LocalCopyError> {
+        let code = self.content(SITE_CODE)?.map(String::from_utf8).transpose().map_err(LocalCopyError::damaged)?;
+        Ok(code.filter(|code| !code.is_empty()))
     }
 
     /// Size of the write-ahead log beside its limits.

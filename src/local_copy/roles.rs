@@ -12,8 +12,13 @@ use sql::SqlExt;
 
 use super::grants::{IS_OF_THIS_SITE, MAY_BE_WRITTEN};
 use super::images::state;
-use super::rebuild::IN_ORDER;
+use super::rebuild::{IN_ORDER, READING};
 use super::{LocalCopy, LocalCopyError};
+
+/// That the site receives a scope: it has read of it, or reads it anew and has its records still. One that is dropped it receives no more.
+const IS_RECEIVED: &str = "(position > 0 OR epoch <> 0 OR (rebuild = 1 AND EXISTS (
+    SELECT 1 FROM membership WHERE membership.scope = scope.number)))";
+const _: () = assert!(READING == 1, "the text has its number");
 
 /// What a store is here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,8 +65,8 @@ impl LocalCopy {
             return Ok(StoreRole::Active);
         }
         let scope = Scope::Store(store.clone()).to_id();
-        let read = "SELECT 1 FROM scope WHERE scope_id = ?1 AND (position > 0 OR epoch <> 0)";
-        if self.sql.query_integer(read, &[scope.as_bytes().into()])?.is_some() {
+        let read = format!("SELECT 1 FROM scope WHERE scope_id = ?1 AND {IS_RECEIVED}");
+        if self.sql.query_integer(&read, &[scope.as_bytes().into()])?.is_some() {
             return Ok(StoreRole::Collector);
         }
         let record = "SELECT 1 FROM record WHERE table_name = ?1 AND id = ?2";
@@ -103,8 +108,8 @@ impl LocalCopy {
     /// Those of a read.
     pub fn stores_here(&mut self, limit: u32) -> Result<(u64, u64, Vec<StoreHere>), LocalCopyError> {
         let mut collected: Vec<String> = Vec::new();
-        let sql = "SELECT scope_id FROM scope WHERE position > 0 OR epoch <> 0 ORDER BY scope_id";
-        self.sql.query(sql, &[], &mut |row| {
+        let sql = format!("SELECT scope_id FROM scope WHERE {IS_RECEIVED} ORDER BY scope_id");
+        self.sql.query(&sql, &[], &mut |row| {
             if let Some(Scope::Store(store)) = ScopeId::new(row.blob(0)?).map(|scope| Scope::from_id(&scope)) {
                 collected.push(store.to_string());
             }

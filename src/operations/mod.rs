@@ -10,6 +10,7 @@ mod recover;
 mod reopening;
 mod request;
 mod set_aside;
+mod site;
 mod status;
 mod sync;
 mod verify;
@@ -54,6 +55,7 @@ pub fn perform(
         Request::Initialise(options) => sync::initialise(agent, &options, events),
         Request::Verify(options) => verify::verify(agent, &options, events),
         Request::Status => status::status(agent),
+        Request::Site => site::site(agent),
         Request::Queue { after, limit } => read::queue(agent, after, checked_limit(limit)?),
         Request::SetAsideList { after, limit } => set_aside::list(agent, after, checked_limit(limit)?),
         Request::SetAsideShow { number } => set_aside::show(agent, number),

@@ -50,6 +50,8 @@ pub enum Request {
     Verify(SyncOptions),
     /// The site, its queue and its last syncs.
     Status,
+    /// Who the site is, its stores, and whom these can exchange transfers with.
+    Site,
     /// Edits whose verdict is not final.
     Queue {
         /// Begin after this sequence.

@@ -1,5 +1,6 @@
 //! Syncing while somebody waits: sessions until everything went through, or until trying again does not help.
 
+use protocol::message::is_pause;
 use protocol::schedule::Schedule;
 use protocol::session::{Advice, Summary};
 use serde_json::{Value, json};
@@ -112,7 +113,11 @@ fn run_sessions(
             }
         }
         failures = if has_progress { 1 } else { failures + 1 };
-        if failure.advice == Advice::Operator || failures >= options.tries_max.max(1) || agent.is_stopping() {
+        if failure.advice == Advice::Operator
+            || is_pause(&failure.code)
+            || failures >= options.tries_max.max(1)
+            || agent.is_stopping()
+        {
             return Ok((totals, Some(failure)));
         }
         let wait_ms = retry_wait_ms(agent.schedule(), failures, failure.advice);

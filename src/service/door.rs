@@ -70,6 +70,7 @@ impl Performer for ServiceDoor {
             Request::Record(_)
             | Request::Get { .. }
             | Request::List { .. }
+            | Request::Site
             | Request::Queue { .. }
             | Request::SetAsideList { .. }
             | Request::SetAsideShow { .. }

@@ -22,6 +22,8 @@ mod keys;
 mod one_device;
 #[path = "suite/process.rs"]
 mod process;
+#[path = "suite/site_life.rs"]
+mod site_life;
 #[path = "suite/verbs.rs"]
 mod verbs;
 #[path = "suite/versions.rs"]

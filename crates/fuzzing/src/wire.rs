@@ -134,7 +134,8 @@ fn control(row: &ControlRow) {
         | Control::GrantsTold(_)
         | Control::ReadAnew(_)
         | Control::SetBack
-        | Control::Verify => {}
+        | Control::Verify
+        | Control::SiteCode(_) => {}
     }
     let (code, content) = control.to_parts();
     assert_eq!(code, row.code);

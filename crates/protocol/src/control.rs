@@ -132,6 +132,13 @@ pub struct ReadAnew {
     pub scope: ScopeId,
 }
 
+/// What central's people call the site, beside its name: free text, which they change when they like.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SiteCode {
+    /// The code.
+    pub code: String,
+}
+
 /// A control row that this program understands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Control {
@@ -154,6 +161,8 @@ pub enum Control {
     SetBack,
     /// Code 9: the site is to compare what it has with what it should have, once its session is over.
     Verify,
+    /// Code 10: the site's code at central. A site that was told none has an empty one.
+    SiteCode(SiteCode),
     /// Any other code.
     Unknown,
 }
@@ -174,6 +183,7 @@ impl Control {
             Self::ReadAnew(read) => (7, encode(read)),
             Self::SetBack => (8, Vec::new()),
             Self::Verify => (9, Vec::new()),
+            Self::SiteCode(code) => (10, encode(code)),
             Self::Unknown => panic!("an unknown control row is never written"),
         }
     }
@@ -193,6 +203,7 @@ impl Control {
             7 => Self::ReadAnew(decode_part(&row.content)?),
             8 => Self::SetBack,
             9 => Self::Verify,
+            10 => Self::SiteCode(decode_part(&row.content)?),
             _ => Self::Unknown,
         })
     }
@@ -221,6 +232,7 @@ mod tests {
             Control::ReadAnew(ReadAnew { scope: ScopeId::new(&[4]).unwrap() }),
             Control::SetBack,
             Control::Verify,
+            Control::SiteCode(SiteCode { code: "C-7".to_string() }),
             Control::Refused(Refused {
                 journal: place.journal,
                 sequence: place.sequence,

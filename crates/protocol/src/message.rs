@@ -200,6 +200,17 @@ pub struct Refusal {
 
 /// The code of a refusal that asks who shows a token that is not known any more.
 pub const CHALLENGE: &str = "challenge";
+/// The code of a refusal because somebody at central has disabled sync of the site, until they enable it.
+pub const SITE_DISABLED: &str = "site_disabled";
+/// The code of a refusal because somebody at central has paused the site for a while.
+pub const SITE_PAUSED: &str = "site_paused";
+/// The code of a refusal because the site was deleted.
+pub const SITE_DELETED: &str = "site_deleted";
+
+/// Whether a refusal of this code says that nothing is wrong: the site is not to sync for now.
+pub fn is_pause(code: &str) -> bool {
+    matches!(code, SITE_DISABLED | SITE_PAUSED)
+}
 
 impl Refusal {
     /// A refusal that waiting does not heal.

@@ -45,6 +45,8 @@ pub struct Device {
     pub role: Role,
     /// Whether it was in a session when another one took its place.
     pub may_drain: bool,
+    /// Which time its site was disabled for when its last session began; `None` if it was not, as far as is known.
+    pub began_disabled: Option<u64>,
     /// Tells its hardware from that of others; a copy of its disk that runs in a virtual machine has the same.
     pub hardware: u8,
     /// The site that it speaks for.
@@ -177,6 +179,7 @@ impl Device {
         Self {
             role: Role::Active,
             may_drain: false,
+            began_disabled: None,
             hardware: 0,
             site,
             shared: FakeStorage::new(),

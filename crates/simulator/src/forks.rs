@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use central::store::EnrollingDevice;
+use central::store::{EnrollingDevice, SiteKind};
 use codec::Ed25519Signer;
 use protocol::edge::Signer;
 use protocol::ids::{ControlNumber, JournalId, SiteId};
@@ -194,10 +194,12 @@ impl World {
         }
         let before = self.counts_at_central()?;
         let Some(live) = &mut self.centre.live else { return Ok(()) };
-        let enrolling = EnrollingDevice { key, journal, hardware: crate::operators::hardware(u8::MAX) };
+        let enrolling =
+            EnrollingDevice { key, journal, hardware: crate::operators::hardware(u8::MAX), kind: SiteKind::Standalone };
         let expected = if key == own { "hardware_differs" } else { "site_bound" };
         match live.store.batch(wall_ms, |batch| batch.enrol(site, &enrolling)) {
             Ok(Err(error)) if error.code() == expected => {}
+            Ok(Err(error)) if self.is_told_to_rest(site, error.code()) => return Ok(()),
             // A device that was put back from a backup may have a key of before a reset.
             Ok(Err(error)) if key == own && error.code() == "key_retired" => {}
             Ok(Ok(_)) => return violation("11", format!("a stranger speaks for site {site} as well")),

@@ -330,6 +330,8 @@ impl World {
             self.change_procurement()?;
             self.take_over_patients()?;
             self.move_stores()?;
+            self.pause_sites()?;
+            self.come_and_go()?;
             self.prune_tombstones()?;
             self.judge()?;
             if self.strikes(Fault::Prune) {

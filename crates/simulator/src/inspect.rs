@@ -86,7 +86,8 @@ impl Inspector {
         self.engine()?.query(
             "SELECT number, site, id, received, received_hash,
                 CASE WHEN judged >= closed_at THEN received ELSE judged END, floor, is_active
-             FROM journal ORDER BY number",
+             FROM journal
+             WHERE site NOT IN (SELECT id FROM site WHERE coalesce(deleted_name, name) LIKE 'passing %') ORDER BY number",
             &[],
             &mut |row| {
                 journals.push(JournalRow {

@@ -14,6 +14,7 @@
 pub mod centre;
 mod clock;
 pub mod command;
+mod deletions;
 pub mod device;
 pub mod disk;
 mod forks;
@@ -27,6 +28,7 @@ pub mod model;
 mod moves;
 mod operators;
 mod oracle;
+mod pauses;
 mod procurement;
 mod pruning;
 pub mod random;

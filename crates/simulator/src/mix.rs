@@ -8,7 +8,7 @@ use crate::random::Random;
 /// Faults with a stream of their own, so that the course of a seed does not hang on them: what central's people do, and what came to the
 /// simulator after its first seeds were known. In how many runs of a thousand there is each, and the stream that draws it, which is
 /// another one than that of forks.
-const OWN_STREAMS: [(Fault, u64, u64); 20] = [
+const OWN_STREAMS: [(Fault, u64, u64); 22] = [
     (Fault::Modes, 500, 0x006d_6f64_6573),
     (Fault::LateStores, 500, 0x006c_6174_6521),
     (Fault::Visibility, 500, 0x0076_6973_6962),
@@ -29,6 +29,8 @@ const OWN_STREAMS: [(Fault, u64, u64); 20] = [
     (Fault::Moves, 400, 0x006d_6f76_6573),
     (Fault::Tombstones, 300, 0x0074_6f6d_6273),
     (Fault::Verifies, 400, 0x0076_6572_6966),
+    (Fault::Pauses, 400, 0x0070_6175_7365),
+    (Fault::Deletions, 300, 0x0064_656c_6574),
 ];
 /// The stream that draws how wide a wide world is.
 const WIDE_STREAM: u64 = 0x0077_6964_6521;
@@ -200,6 +202,11 @@ faults! {
     Tombstones = "tombstones",
     /// Sites compare what they have with central, after records were changed, lost or made there by nobody.
     Verifies = "verifies",
+    /// Sites are disabled and enabled, paused and let go on while they work, are not deleted because they have stores, and changes of where
+    /// stores are are rehearsed.
+    Pauses = "pauses",
+    /// Sites without stores come and are deleted, and their devices come all the same.
+    Deletions = "deletions",
     /// Up to forty sites with up to five stores each, instead of up to three with up to two.
     Wide = "wide",
 }

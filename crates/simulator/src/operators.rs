@@ -1,6 +1,6 @@
 //! Power, processes and people: devices and central go down and come up, are wiped, enrolled and opened.
 
-use central::store::EnrollingDevice;
+use central::store::{EnrollingDevice, SiteKind};
 use outpost::error::AgentError;
 use protocol::hardware::{HardwareId, HardwareKind, HardwareSource};
 use protocol::ids::JournalId;
@@ -88,7 +88,7 @@ impl World {
         let key = protocol::edge::Signer::public_key(device.signer());
         let wall_ms = self.wall_ms(self.centre.clock_off_ms);
         let Some(live) = &mut self.centre.live else { return Ok(false) };
-        let enrolling = EnrollingDevice { key, journal, hardware };
+        let enrolling = EnrollingDevice { key, journal, hardware, kind: SiteKind::Standalone };
         match live.store.batch(wall_ms, |batch| batch.enrol(site, &enrolling)) {
             Ok(Ok(_)) => {
                 self.count_tokens_anew(site);
@@ -104,6 +104,7 @@ impl World {
                 }
                 self.enrol_with(index, journal)
             }
+            Ok(Err(error)) if self.is_told_to_rest(site, error.code()) => Ok(false),
             Ok(Err(error)) if self.see_to_fork(index, error.code())? => Ok(false),
             Ok(Err(error)) if error.code() == "site_bound" && self.model.device(index).is_other_time_line => {
                 // Central was set back to before the site was freed: that is done again.

@@ -98,6 +98,8 @@ impl World {
         self.inspector.close();
         self.centre.kill();
         self.start_centre()?;
+        self.end_pauses()?;
+        self.end_passing()?;
         for index in 0..self.devices.len() {
             if self.devices.get(index).is_some_and(|device| device.role == Role::Gone) {
                 continue;

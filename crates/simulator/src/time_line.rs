@@ -74,6 +74,9 @@ impl World {
         }
         self.old_requests.clear();
         self.backups.clear();
+        self.disabled.clear();
+        self.passing.clear();
+        self.given_ids.clear();
         self.is_centre_new = true;
         self.centre_down();
     }

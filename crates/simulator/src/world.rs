@@ -12,6 +12,7 @@ use protocol::ids::{HardwareSalt, JournalId, RecordId, SiteId};
 use protocol::schedule::Schedule;
 
 use crate::centre::Centre;
+use crate::deletions::Passing;
 use crate::device::{Device, Role, Settings};
 use crate::forks::{DeviceBackup, Fork};
 use crate::inspect::Inspector;
@@ -115,6 +116,16 @@ pub struct World {
     pub hurried: BTreeSet<String>,
     /// Patients of which a transfer was called off and that have not changed since.
     pub called_off: BTreeSet<String>,
+    /// Sites that are disabled for certain, each with the number of the time that it is.
+    pub disabled: BTreeMap<SiteId, u64>,
+    /// How often sites were disabled.
+    pub bars: u64,
+    /// Sites that were ever disabled or paused.
+    pub paused_ever: BTreeSet<SiteId>,
+    /// Sites that come and go.
+    pub passing: Vec<Passing>,
+    /// Ids that such sites were given for certain.
+    pub given_ids: BTreeSet<SiteId>,
     /// Connections under way.
     pub connections: BTreeMap<u64, Connection>,
     /// The last number that was given to a connection.
@@ -204,6 +215,11 @@ impl World {
             reached_for: BTreeSet::new(),
             hurried: BTreeSet::new(),
             called_off: BTreeSet::new(),
+            disabled: BTreeMap::new(),
+            bars: 0,
+            paused_ever: BTreeSet::new(),
+            passing: Vec::new(),
+            given_ids: BTreeSet::new(),
             connections: BTreeMap::new(),
             last_connection: 0,
             old_requests: Vec::new(),

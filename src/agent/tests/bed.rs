@@ -57,6 +57,7 @@ impl Bed {
                 generation: CredentialGeneration(1),
                 salt: HardwareSalt([4; 16]),
                 hardware: HardwareId::default(),
+                bound_ms: None,
             })
             .unwrap();
         let agent = bed.open().unwrap();

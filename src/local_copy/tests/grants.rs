@@ -260,7 +260,8 @@ fn a_store_is_active_by_its_grant_a_collector_by_its_scope_and_transfer_by_its_r
         let record = |id: &str| image_of("store", id, 90, "{}");
         let page = site.page_of(&Scope::Visible.to_id(), vec![record(STORE), record("C"), record("T")], true);
         site.store_page(&page).unwrap();
-        let page = site.page_of(&Scope::Store(record_id("C")).to_id(), Vec::new(), true);
+        let line = image_of("item_line", "of C", 91, r#"{"store_ID":"C"}"#);
+        let page = site.page_of(&Scope::Store(record_id("C")).to_id(), vec![line], true);
         site.store_page(&page).unwrap();
         site.page(Vec::new());
 
@@ -271,6 +272,10 @@ fn a_store_is_active_by_its_grant_a_collector_by_its_scope_and_transfer_by_its_r
         let here: Vec<_> = here.iter().map(|here| (here.store.as_str(), here.role)).collect();
         assert_eq!((collected, transfer, here), (1, 1, vec![("C", StoreRole::Collector), ("T", StoreRole::Transfer)]));
         assert_eq!(site.copy.stores_here(0).unwrap().2, []);
+        // While everything is read anew what is here stays, and each store is what it was.
+        site.copy.begin_rebuild().unwrap();
+        let anew = [STORE, "C", "T", "N"].map(|store| site.copy.store_role(&record_id(store)).unwrap());
+        assert_eq!((anew, site.copy.stores_here(5).unwrap().0), (roles, 1));
     });
 }
 

@@ -1,9 +1,11 @@
 //! The command line: what may be asked, and how a verb reaches a running server or opens the folder itself.
 
 mod explain;
+mod forecast;
 mod home_stores;
 mod input;
 mod show;
+mod sites;
 mod stores;
 mod visibility;
 
@@ -21,8 +23,7 @@ use crate::error::{CentralError, Exit};
 use crate::folder::{FolderPaths, check_initialised};
 use crate::keys;
 use crate::operations::{
-    self, Done, LIST_LIMIT_DEFAULT, Progress, RecordsToList, Request, SetAsidePlace, SetAsideToList, SiteToAdd,
-    SiteToEdit, VisibilityToList,
+    self, Done, LIST_LIMIT_DEFAULT, Progress, RecordsToList, Request, SetAsidePlace, SetAsideToList, VisibilityToList,
 };
 use crate::serve;
 use crate::store::HomeKind;
@@ -76,9 +77,9 @@ enum Command {
     /// Save central's secret key, put it back, or make another.
     #[command(subcommand)]
     Key(KeyCommand),
-    /// Add, list, show and change sites.
+    /// Add, list, show, change, pause and delete sites.
     #[command(subcommand)]
-    Site(SiteCommand),
+    Site(sites::SiteCommand),
     /// Look at refused edits, and dismiss them.
     #[command(subcommand)]
     SetAside(SetAsideCommand),
@@ -175,41 +176,6 @@ struct KeyFileArguments {
 }
 
 #[derive(Subcommand)]
-enum SiteCommand {
-    /// Add a site and print its id.
-    Add(SiteAddArguments),
-    /// All sites, central first.
-    List,
-    /// Change a site's name, password or code. Beware of the first two: its device stops syncing until it shows the new ones,
-    /// or until the old ones are put back.
-    Edit(SiteEditArguments),
-    /// Free a site of its device, for a tablet that was lost or repaired: the next one that enrols takes its place.
-    ResetHardware {
-        /// Its name, or its id.
-        site: String,
-    },
-    /// Ask a site to compare what it has with what it should have, once its next sync is through, and to mend what differs.
-    /// `site show` says what it found.
-    Verify {
-        /// Its name, or its id.
-        site: String,
-    },
-    /// One site with its stores.
-    Show {
-        /// Its name, or its id.
-        site: String,
-    },
-    /// Let a site that was stopped, because two devices spoke for it, go on.
-    Resume {
-        /// Its name, or its id.
-        site: String,
-        /// Which of the two: `answered_last` or `dead_token`, as `site show` tells them apart. Without it: whichever comes next.
-        #[arg(long)]
-        device: Option<String>,
-    },
-}
-
-#[derive(Subcommand)]
 enum SetAsideCommand {
     /// Refused edits of a site, in the order of its journals.
     List(SetAsideArguments),
@@ -235,39 +201,6 @@ struct SetAsideArguments {
     /// Only the edits, as lines that `outpost record` takes.
     #[arg(long)]
     edits: bool,
-}
-
-#[derive(Args)]
-struct SiteAddArguments {
-    /// The login; unique.
-    name: String,
-    /// Free text.
-    #[arg(long, default_value = "")]
-    code: String,
-    /// standalone or mobile.
-    #[arg(long = "type", default_value = "standalone", value_parser = ["standalone", "mobile"])]
-    kind: String,
-    /// A store that it holds; may be given several times. The store's record must be imported before.
-    #[arg(long = "store", value_name = "ID")]
-    stores: Vec<String>,
-    /// A file with the site's password, or - for standard input. A line end behind it does not count.
-    #[arg(long, value_name = "FILE")]
-    password_file: PathBuf,
-}
-
-#[derive(Args)]
-struct SiteEditArguments {
-    /// The site's name, or its id.
-    site: String,
-    /// Another login; unique.
-    #[arg(long, required_unless_present_any = ["password_file", "code"])]
-    name: Option<String>,
-    /// A file with another password, or - for standard input. A line end behind it does not count.
-    #[arg(long, value_name = "FILE")]
-    password_file: Option<PathBuf>,
-    /// Another code; free text, which changes nothing else.
-    #[arg(long)]
-    code: Option<String>,
 }
 
 #[derive(Subcommand)]
@@ -400,24 +333,7 @@ pub fn run(arguments: Arguments, output: &mut dyn Write) -> Result<Exit, Central
         }
         Command::Key(command) => return carry_out_key(&paths, command, is_json, output),
         Command::Identity => Request::Identity,
-        Command::Site(SiteCommand::Add(site)) => Request::SiteAdd(SiteToAdd {
-            password: input::read_password(&site.password_file)?,
-            name: site.name,
-            code: site.code,
-            kind: site.kind,
-            stores: site.stores,
-        }),
-        Command::Site(SiteCommand::Edit(edit)) => Request::SiteEdit(SiteToEdit {
-            password: edit.password_file.as_deref().map(input::read_password).transpose()?,
-            site: edit.site,
-            name: edit.name,
-            code: edit.code,
-        }),
-        Command::Site(SiteCommand::ResetHardware { site }) => Request::SiteResetHardware { site },
-        Command::Site(SiteCommand::Verify { site }) => Request::SiteVerify { site },
-        Command::Site(SiteCommand::List) => Request::SiteList,
-        Command::Site(SiteCommand::Show { site }) => Request::SiteShow { site },
-        Command::Site(SiteCommand::Resume { site, device }) => Request::SiteResume { site, device },
+        Command::Site(command) => sites::request(command)?,
         Command::SetAside(SetAsideCommand::List(which)) => {
             let SetAsideArguments { site, after, limit, edits } = which;
             let request = Request::SetAsideList(SetAsideToList { site, after: after.map(SetAsidePlace), limit });

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use serde_json::Value;
 
-use super::{explain, home_stores, stores, visibility};
+use super::{explain, forecast, home_stores, sites, stores, visibility};
 
 use crate::error::{CentralError, Exit};
 use crate::operations::{Done, Progress, Request};
@@ -63,29 +63,28 @@ pub(super) fn done(request: &Request, done: &Done, form: Form, output: &mut dyn 
     let value = &done.value;
     let text = match (request, form == Form::Json) {
         (_, true) => format!("{value}\n"),
+        (Request::SiteDelete { is_dry_run: true, .. }, false) => sites::would_be_deleted(value),
+        (request, false) if request.is_dry_run() => forecast::text(value),
         (Request::SetAsideList(_), false) if form == Form::Edits => {
             items(value, "set_aside").iter().map(|item| format!("{}\n", item["edit"])).collect::<Vec<_>>().concat()
         }
         (Request::SetAsideList(_), false) => set_aside(value),
         (Request::SetAsideDismiss { .. }, false) => format!("dismissed {}\n", plain(&value["dismissed"])),
-        (Request::SiteResume { .. }, false) => format!(
-            "site {} goes on with the device that {}; it was stopped at {}: {}\n",
-            value["site"],
-            match value["device"].as_str() {
-                Some("answered_last") => "was answered last",
-                Some(_) => "came with a dead token",
-                None => "comes next",
-            },
-            plain(&value["stopped"]),
-            plain(&value["reason"])
-        ),
+        (Request::SiteResume { .. }, false) => sites::resumed(value),
         (Request::Merge { .. }, false) => merged(value),
         (Request::Records(_), false) => records(value),
         (Request::SiteAdd(_), false) => format!("{}\n", value["id"]),
-        (Request::SiteList, false) => sites(value),
-        (Request::SiteShow { .. } | Request::Identity, false) => facts(value),
-        (Request::SiteEdit(_), false) => edited(value),
-        (Request::SiteResetHardware { .. }, false) => reset(value),
+        (Request::SiteList { .. }, false) => sites::list(value),
+        (Request::SiteShow { .. }, false) => sites::site(value),
+        (Request::Identity, false) => facts(value),
+        (Request::SiteEdit(_), false) => sites::edited(value),
+        (Request::SiteResetHardware { .. }, false) => sites::reset(value),
+        (Request::SiteDisable { .. }, false) => sites::disabled(value),
+        (Request::SiteEnable { .. }, false) => sites::enabled(value),
+        (Request::SitePause { .. }, false) => sites::paused(value),
+        (Request::SiteUnpause { .. }, false) => sites::unpaused(value),
+        (Request::SiteCheck { .. }, false) => sites::checked(value),
+        (Request::SiteDelete { .. }, false) => sites::deleted(value),
         (Request::SiteVerify { .. }, false) => {
             format!("site {} is asked to verify what it has with its next sync\n", value["id"])
         }
@@ -147,64 +146,8 @@ pub(super) fn done(request: &Request, done: &Done, form: Form, output: &mut dyn 
 }
 
 /// What somebody should know who did this, as a line of its own.
-fn warning(value: &Value) -> String {
+pub(super) fn warning(value: &Value) -> String {
     value["warning"].as_str().map_or_else(String::new, |warning| format!("{warning}\n"))
-}
-
-fn sites(value: &Value) -> String {
-    let keys = [
-        "id",
-        "name",
-        "code",
-        "type",
-        "bound",
-        "binding",
-        "device",
-        "retired_keys",
-        "credential_generation",
-        "last_contact",
-    ];
-    let head = [
-        "ID",
-        "NAME",
-        "CODE",
-        "TYPE",
-        "BOUND",
-        "BINDING",
-        "DEVICE",
-        "RETIRED KEYS",
-        "GENERATION",
-        "LAST CONTACT",
-        "STORES",
-    ];
-    table(
-        &head,
-        items(value, "sites").iter().map(|site| {
-            let stores = items(site, "stores").iter().map(plain).collect::<Vec<_>>().join(" ");
-            let mut row = columns(site, &keys);
-            row.push(stores);
-            row
-        }),
-    )
-}
-
-fn edited(value: &Value) -> String {
-    let what = match (&value["credentials_changed"], &value["credentials_restored"]) {
-        (_, Value::Bool(true)) => "name and password are those of before: devices that proved them go on",
-        (Value::Bool(true), _) => "name and password are new",
-        _ => "name and password are as they were",
-    };
-    format!("site {}: {what} (generation {})\n{}", value["id"], value["credential_generation"], warning(value))
-}
-
-fn reset(value: &Value) -> String {
-    match value["device"].as_str() {
-        Some(device) => format!(
-            "site {} is free: device {device} speaks for it no more, and the next device that enrols takes its place\n",
-            value["id"]
-        ),
-        None => format!("site {} has no device; nothing was done\n", value["id"]),
-    }
 }
 
 fn records(value: &Value) -> String {
@@ -313,6 +256,7 @@ fn status(value: &Value) -> String {
     }
     lines.extend(items(value, "claims").iter().map(claim));
     lines.extend(stores::moves_in_status(value));
+    lines.extend(sites::held_up_in_status(value));
     for site in items(value, "sites").iter().filter(|site| !site["stopped"].is_null()) {
         let (name, since, reason) = (plain(&site["name"]), plain(&site["stopped"]), plain(&site["stop_reason"]));
         lines.push(format!(

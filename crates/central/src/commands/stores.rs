@@ -19,6 +19,9 @@ pub(super) enum StoreCommand {
         /// Without waiting for the old site: what it has not sent is refused, and set aside.
         #[arg(long)]
         at_once: bool,
+        /// Only say what would come to which site.
+        #[arg(long)]
+        dry_run: bool,
     },
     /// Take a store from its site: it moves to central.
     Remove {
@@ -27,6 +30,9 @@ pub(super) enum StoreCommand {
         /// Without waiting for the site: what it has not sent is refused, and set aside.
         #[arg(long)]
         at_once: bool,
+        /// Only say what would come to which site.
+        #[arg(long)]
+        dry_run: bool,
     },
     /// Call off a move: the store goes back to the site that it comes from, which edits it again after its next sync or two.
     CallOff {
@@ -57,20 +63,29 @@ pub(super) enum StoreCommand {
         site: String,
         /// collector, or default: transfer where a store there sees it, else none. For central: transfer, or collector, its default.
         role: String,
+        /// Only say what would come to which site.
+        #[arg(long)]
+        dry_run: bool,
     },
 }
 
 /// What is asked for.
 pub(super) fn request(command: StoreCommand) -> Request {
     match command {
-        StoreCommand::Add { store, site, at_once } => Request::StoreAdd { store, site, is_at_once: at_once },
-        StoreCommand::Remove { store, at_once } => Request::StoreRemove { store, is_at_once: at_once },
+        StoreCommand::Add { store, site, at_once, dry_run } => {
+            Request::StoreAdd { store, site, is_at_once: at_once, is_dry_run: dry_run }
+        }
+        StoreCommand::Remove { store, at_once, dry_run } => {
+            Request::StoreRemove { store, is_at_once: at_once, is_dry_run: dry_run }
+        }
         StoreCommand::CallOff { store } => Request::StoreCallOff { store },
         StoreCommand::Moves => Request::StoreMoves,
         StoreCommand::List => Request::StoreList,
         StoreCommand::Show { store } => Request::StoreShow { store },
         StoreCommand::Resync { store } => Request::StoreResync { store },
-        StoreCommand::SetRole { store, site, role } => Request::StoreSetRole { store, site, role },
+        StoreCommand::SetRole { store, site, role, dry_run } => {
+            Request::StoreSetRole { store, site, role, is_dry_run: dry_run }
+        }
     }
 }
 
@@ -78,7 +93,11 @@ pub(super) fn request(command: StoreCommand) -> Request {
 pub(super) fn moved(value: &Value) -> String {
     let (store, site, name) = (plain(&value["store"]), &value["site"], plain(&value["site_name"]));
     let waits = format!("site {} {}", value["waits_for_site"], plain(&value["waits_for_name"]));
-    let device = if value["is_enrolled"] == false { ". No device is enrolled for it yet" } else { "" };
+    let device = match value["waits_for_sync"].as_str() {
+        _ if value["is_enrolled"] == false => ". No device is enrolled for it yet".to_owned(),
+        None | Some("on") => String::new(),
+        Some(state) => format!(". It does not sync, it is {state}"),
+    };
     match value["outcome"].as_str() {
         Some("unchanged") => format!("store {store} is active at site {site} {name} already\n"),
         Some("draining") if value["waits_for_site"] == value["site"] => format!(
@@ -96,11 +115,19 @@ pub(super) fn moved(value: &Value) -> String {
     }
 }
 
+/// That the site that is waited for does not sync, so that nobody waits in vain.
+fn held_up(value: &Value) -> String {
+    match value["waits_for_sync"].as_str() {
+        None | Some("on") => String::new(),
+        Some(state) => format!(", which does not sync: it is {state}"),
+    }
+}
+
 /// Stores on their way, one a line.
 pub(super) fn moves(value: &Value) -> String {
-    let keys = ["store", "from", "to", "phase", "waits_for_site", "asked"];
+    let keys = ["store", "from", "to", "phase", "waits_for_site", "waits_for_sync", "asked"];
     let rows = items(value, "moves").iter().map(|moving| columns(moving, &keys));
-    table(&["STORE", "FROM SITE", "TO SITE", "PHASE", "WAITS FOR SITE", "ASKED"], rows)
+    table(&["STORE", "FROM SITE", "TO SITE", "PHASE", "WAITS FOR SITE", "WHOSE SYNC IS", "ASKED"], rows)
 }
 
 /// Stores on their way as lines of the status; nothing where there are none.
@@ -110,13 +137,14 @@ pub(super) fn moves_in_status(value: &Value) -> Vec<String> {
         .map(|moving| {
             let nobody = if moving["phase"] == "filling" { "nobody" } else { "nobody else" };
             format!(
-                "MOVING since {}: store {} from site {} to site {}, {}: {nobody} edits it; waits for site {}\n",
+                "MOVING since {}: store {} from site {} to site {}, {}: {nobody} edits it; waits for site {}{}\n",
                 plain(&moving["asked"]),
                 plain(&moving["store"]),
                 moving["from"],
                 moving["to"],
                 plain(&moving["phase"]),
-                moving["waits_for_site"]
+                moving["waits_for_site"],
+                held_up(moving)
             )
         })
         .collect()

@@ -113,14 +113,6 @@ pub enum EnrolError {
         /// The site of that name.
         found: u32,
     },
-    /// The site is of another kind.
-    #[error("the site is registered as {registered}, the device says {found}; correct one of them")]
-    Type {
-        /// At central.
-        registered: &'static str,
-        /// By the device.
-        found: &'static str,
-    },
     /// Too many wrong passwords for this name from this address.
     #[error("too many wrong passwords for this name; try again in {wait_s} s")]
     TooManyAttempts {
@@ -143,7 +135,6 @@ impl EnrolError {
             Self::Field { .. } => "enrolment_field",
             Self::Credentials => "wrong_credentials",
             Self::OtherSite { .. } => "other_site",
-            Self::Type { .. } => "site_type_differs",
             Self::TooManyAttempts { .. } => "too_many_attempts",
             Self::Overloaded => "overloaded",
             Self::Center(error) => &error.code,
@@ -163,7 +154,7 @@ impl EnrolError {
         match self {
             Self::Malformed(_) | Self::Field { .. } => StatusCode::BAD_REQUEST,
             Self::Credentials => StatusCode::FORBIDDEN,
-            Self::OtherSite { .. } | Self::Type { .. } => StatusCode::CONFLICT,
+            Self::OtherSite { .. } => StatusCode::CONFLICT,
             Self::TooManyAttempts { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
             Self::Center(error) => match error.exit {
@@ -248,7 +239,7 @@ impl Enrolment {
     pub async fn enrol(&self, body: &[u8], address: Option<IpAddr>) -> Result<EnrolReply, EnrolError> {
         let request: EnrolRequest =
             serde_json::from_slice(body).map_err(|error| EnrolError::Malformed(error.to_string()))?;
-        let (device, kind) = check(&request)?;
+        let device = check(&request)?;
         let address = known(address);
         self.check_throttle(&request.name, address)?;
         let in_queue = self.queue.enter(address).ok_or(EnrolError::Overloaded)?;
@@ -273,9 +264,6 @@ impl Enrolment {
         self.lock().succeeded(&request.name, address);
         if let Some(known) = request.site_id.filter(|known| *known != account.id.0) {
             return Err(EnrolError::OtherSite { known, name: request.name, found: account.id.0 });
-        }
-        if account.kind != kind {
-            return Err(EnrolError::Type { registered: account.kind.as_str(), found: kind.as_str() });
         }
         let site = account.id;
         let (fingerprint, journal) = (device.key.fingerprint(), device.journal);
@@ -348,7 +336,7 @@ fn check_name(name: &str) -> Result<(), EnrolError> {
     Ok(())
 }
 
-fn check(request: &EnrolRequest) -> Result<(EnrollingDevice, SiteKind), EnrolError> {
+fn check(request: &EnrolRequest) -> Result<EnrollingDevice, EnrolError> {
     check_name(&request.name)?;
     if request.password.is_empty() || request.password.len() > PASSWORD_BYTES_MAX {
         return Err(EnrolError::Field { field: "password", expected: "a text of 1 to 1024 bytes" });
@@ -362,7 +350,7 @@ fn check(request: &EnrolRequest) -> Result<(EnrollingDevice, SiteKind), EnrolErr
     let hardware = hex::bytes(&request.hardware).and_then(|bytes| HardwareId::decode(&bytes).ok());
     let hardware =
         hardware.ok_or(EnrolError::Field { field: "hardware", expected: "a hardware id in hexadecimal digits" })?;
-    Ok((EnrollingDevice { key, journal, hardware }, kind))
+    Ok(EnrollingDevice { key, journal, hardware, kind })
 }
 
 fn stopped() -> EnrolError {

@@ -9,8 +9,10 @@ mod mirror;
 mod moves;
 mod preferences;
 mod records;
+mod rehearsal;
 mod request;
 mod set_aside;
+mod site_life;
 mod sites;
 mod status;
 mod verify;
@@ -40,7 +42,13 @@ pub fn perform(
 ) -> Result<Done, CentralError> {
     match request {
         Request::SiteAdd(site) => sites::add(center, site),
-        Request::SiteList => sites::list(center),
+        Request::SiteList { is_with_deleted } => sites::list(center, is_with_deleted),
+        Request::SiteDisable { site } => site_life::disable(center, &site),
+        Request::SiteEnable { site } => site_life::enable(center, &site),
+        Request::SitePause { site, minutes } => site_life::pause(center, &site, minutes),
+        Request::SiteUnpause { site } => site_life::unpause(center, &site),
+        Request::SiteCheck { site } => site_life::check(center, &site),
+        Request::SiteDelete { site, is_dry_run } => site_life::delete(center, &site, is_dry_run),
         Request::SiteShow { site } => sites::show(center, &site),
         Request::SiteResume { site, device } => sites::resume(center, &site, device.as_deref()),
         Request::SetAsideList(which) => set_aside::list(center, &which),
@@ -48,8 +56,10 @@ pub fn perform(
         Request::SiteEdit(edit) => sites::edit(center, edit),
         Request::SiteResetHardware { site } => sites::reset_hardware(center, &site),
         Request::SiteVerify { site } => verify::ask(center, &site),
-        Request::StoreAdd { store, site, is_at_once } => moves::add(center, &store, &site, is_at_once),
-        Request::StoreRemove { store, is_at_once } => moves::remove(center, &store, is_at_once),
+        Request::StoreAdd { store, site, is_at_once, is_dry_run } => {
+            moves::add(center, &store, &site, is_at_once, is_dry_run)
+        }
+        Request::StoreRemove { store, is_at_once, is_dry_run } => moves::remove(center, &store, is_at_once, is_dry_run),
         Request::StoreCallOff { store } => moves::call_off(center, &store),
         Request::StoreMoves => moves::list(center),
         Request::StoreList => sites::list_stores(center),
@@ -57,7 +67,9 @@ pub fn perform(
         Request::PreferenceSet { name, is_on, store } => preferences::set(center, &name, is_on, store.as_deref()),
         Request::PreferenceList => preferences::list(center),
         Request::StoreResync { store } => visibility::resync(center, &store),
-        Request::StoreSetRole { store, site, role } => visibility::set_role(center, &store, &site, &role),
+        Request::StoreSetRole { store, site, role, is_dry_run } => {
+            visibility::set_role(center, &store, &site, &role, is_dry_run)
+        }
         Request::VisibilityAdd { name, store } => visibility::set(center, &name, &store, true),
         Request::VisibilityRemove { name, store } => visibility::set(center, &name, &store, false),
         Request::VisibilityList(which) => visibility::list(center, &which),

@@ -28,7 +28,46 @@ pub enum Request {
     /// Add a site.
     SiteAdd(SiteToAdd),
     /// All sites, central first.
-    SiteList,
+    SiteList {
+        /// Those too that were deleted.
+        #[serde(default)]
+        is_with_deleted: bool,
+    },
+    /// Do not take the device of a site until the site is enabled.
+    SiteDisable {
+        /// Its name, or its id.
+        site: String,
+    },
+    /// Take the device of a disabled site again.
+    SiteEnable {
+        /// Its name, or its id.
+        site: String,
+    },
+    /// Do not take the device of a site for a while.
+    SitePause {
+        /// Its name, or its id.
+        site: String,
+        /// From now on, 1 to [`crate::store::PAUSE_MINUTES_MAX`].
+        minutes: u32,
+    },
+    /// End a pause before its time.
+    SiteUnpause {
+        /// Its name, or its id.
+        site: String,
+    },
+    /// Whether the device of a site would be taken right now.
+    SiteCheck {
+        /// Its name, or its id.
+        site: String,
+    },
+    /// Delete a site that has no stores.
+    SiteDelete {
+        /// Its name, or its id.
+        site: String,
+        /// Only say what would come to which site.
+        #[serde(default)]
+        is_dry_run: bool,
+    },
     /// One site.
     SiteShow {
         /// Its name, or its id.
@@ -72,6 +111,9 @@ pub enum Request {
         /// Without waiting for the site that it comes from.
         #[serde(default)]
         is_at_once: bool,
+        /// Only say what would come to which site.
+        #[serde(default)]
+        is_dry_run: bool,
     },
     /// Let a store be active at central.
     StoreRemove {
@@ -80,6 +122,9 @@ pub enum Request {
         /// Without waiting for the site that it comes from.
         #[serde(default)]
         is_at_once: bool,
+        /// Only say what would come to which site.
+        #[serde(default)]
+        is_dry_run: bool,
     },
     /// Leave a store that moves at the site that it comes from.
     StoreCallOff {
@@ -103,6 +148,9 @@ pub enum Request {
         site: String,
         /// `collector` or `default`; for central `transfer`, `collector` or `default`.
         role: String,
+        /// Only say what would come to which site.
+        #[serde(default)]
+        is_dry_run: bool,
     },
     /// Send the site of a store once more what it sees.
     StoreResync {
@@ -198,10 +246,23 @@ pub enum Request {
 }
 
 impl Request {
+    /// Whether it is only to be said what the verb would do.
+    pub fn is_dry_run(&self) -> bool {
+        match self {
+            Self::SiteAdd(site) => site.is_dry_run,
+            Self::SiteDelete { is_dry_run, .. }
+            | Self::StoreAdd { is_dry_run, .. }
+            | Self::StoreRemove { is_dry_run, .. }
+            | Self::StoreSetRole { is_dry_run, .. } => *is_dry_run,
+            _ => false,
+        }
+    }
+
     /// Whether the verb changes nothing, so that asking twice does no harm.
     pub fn only_looks(&self) -> bool {
         match self {
-            Self::SiteList
+            Self::SiteList { .. }
+            | Self::SiteCheck { .. }
             | Self::SiteShow { .. }
             | Self::StoreList { .. }
             | Self::StoreShow { .. }
@@ -220,6 +281,11 @@ impl Request {
             | Self::SiteResetHardware { .. }
             | Self::SiteVerify { .. }
             | Self::SiteResume { .. }
+            | Self::SiteDisable { .. }
+            | Self::SiteEnable { .. }
+            | Self::SitePause { .. }
+            | Self::SiteUnpause { .. }
+            | Self::SiteDelete { .. }
             | Self::SetAsideDismiss { .. }
             | Self::StoreAdd { .. }
             | Self::StoreRemove { .. }
@@ -255,6 +321,9 @@ pub struct SiteToAdd {
     pub stores: Vec<String>,
     /// Kept as a hash alone.
     pub password: String,
+    /// Only say what would come to which site.
+    #[serde(default)]
+    pub is_dry_run: bool,
 }
 
 /// Which joins of names and stores.

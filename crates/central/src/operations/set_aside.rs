@@ -6,7 +6,7 @@ use protocol::ids::{JournalId, Sequence, SiteId};
 use serde_json::{Value, json};
 
 use super::request::{Done, SetAsidePlace, SetAsideToList, check_limit};
-use super::sites::find;
+use super::sites::find_also_deleted;
 use crate::center::Center;
 use crate::clock;
 use crate::error::{CentralError, Exit};
@@ -15,7 +15,7 @@ use crate::store::SetAside;
 
 pub(super) fn list(center: &Center, which: &SetAsideToList) -> Result<Done, CentralError> {
     check_limit(which.limit, "place")?;
-    let site = find(center, &which.site)?.id;
+    let site = find_also_deleted(center, &which.site)?.id;
     let after = which.after.as_ref().map(place).transpose()?;
     let limit = which.limit;
     let found = center.read(move |reading| reading.set_aside(site, after, limit))?;
@@ -25,7 +25,7 @@ pub(super) fn list(center: &Center, which: &SetAsideToList) -> Result<Done, Cent
 }
 
 pub(super) fn dismiss(center: &Center, site: &str, which: &SetAsidePlace) -> Result<Done, CentralError> {
-    let site = find(center, site)?.id;
+    let site = find_also_deleted(center, site)?.id;
     let (journal, sequence) = place(which)?;
     if !center.write(move |batch| batch.dismiss(site, journal, sequence))? {
         let message = format!("site {site} has no refused edit at {}", which.0);

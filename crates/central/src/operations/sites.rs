@@ -2,15 +2,19 @@
 
 use domain::store::NAME_TABLE;
 use protocol::ids::{PublicKey, RecordId, SiteId};
+use protocol::message::SITE_DELETED;
 use serde_json::{Value, json};
 
+use super::rehearsal;
 use super::request::{Done, SiteToAdd, SiteToEdit};
 use crate::center::Center;
 use crate::clock;
 use crate::enrolment::salt::NameSalt;
 use crate::enrolment::{hash_password, is_password};
 use crate::error::{CentralError, Exit};
-use crate::store::{NewSite, Reading, SeenDevice, SiteEdit, SiteKind, SiteRow, StopDevice, StoreError, StoreRow};
+use crate::store::{
+    NewSite, Pause, Reading, SeenDevice, SiteEdit, SiteKind, SiteRow, StopDevice, StoreError, StoreRow,
+};
 
 /// Seed 003, "Site Name" and "Password".
 const CREDENTIALS_WARNING: &str = "The device of this site stops syncing until `outpost enrol` shows it the new name and \
@@ -27,7 +31,16 @@ pub(super) fn add(center: &Center, site: SiteToAdd) -> Result<Done, CentralError
     let stores = site.stores.iter().map(|store| record_id(store)).collect::<Result<_, _>>()?;
     let password_hash = hash_password(center.settings().passwords, &site.password)?;
     let salt = NameSalt::of_central(center)?.of(&site.name);
-    let new = NewSite { name: site.name.clone(), code: site.code, kind, password_hash, salt, stores };
+    let mut new = NewSite { name: site.name.clone(), code: site.code, kind, password_hash, salt, stores };
+    if site.is_dry_run {
+        // A store that waits for its old site changes nothing yet: what it comes to is what it brings at once.
+        let stores = std::mem::take(&mut new.stores);
+        let ((), forecast) = rehearsal::run(center, true, move |batch| {
+            let id = batch.add_site(&new)?;
+            stores.iter().try_for_each(|store| batch.move_store(store, id, true).map(|_| ()))
+        })?;
+        return Ok(Done::ok(rehearsal::add_to(json!({ "id": null, "name": site.name }), forecast.as_ref())));
+    }
     let id = center.write(move |batch| batch.add_site(&new))?;
     tracing::info!(site = id.0, name = site.name, "a site was added");
     Ok(Done::ok(json!({ "id": id.0, "name": site.name })))
@@ -80,17 +93,22 @@ pub(super) fn reset_hardware(center: &Center, site: &str) -> Result<Done, Centra
     Ok(Done::ok(json!({ "id": id.0, "name": site.name, "device": device })))
 }
 
-pub(super) fn list(center: &Center) -> Result<Done, CentralError> {
-    let sites = center.read(|reading| {
+pub(super) fn list(center: &Center, is_with_deleted: bool) -> Result<Done, CentralError> {
+    let sites = center.read(move |reading| {
         reading.at_once(|reading| {
-            all(reading)?.iter().map(|site| with_stores(reading, site)).collect::<Result<Vec<_>, StoreError>>()
+            let mut sites = all(reading)?;
+            if is_with_deleted {
+                sites.extend(reading.deleted_sites()?);
+                sites.sort_by_key(|site| site.id);
+            }
+            sites.iter().map(|site| with_stores(reading, site)).collect::<Result<Vec<_>, StoreError>>()
         })
     })?;
     Ok(Done::ok(json!({ "sites": sites })))
 }
 
 pub(super) fn show(center: &Center, site: &str) -> Result<Done, CentralError> {
-    let site = find(center, site)?;
+    let site = find_also_deleted(center, site)?;
     Ok(Done::ok(center.read(move |reading| with_stores(reading, &site))?))
 }
 
@@ -175,12 +193,25 @@ pub(super) fn all(reading: &mut Reading<'_>) -> Result<Vec<SiteRow>, StoreError>
 }
 
 /// A site as it is shown; never its password's hash.
-pub(super) fn site_json(site: &SiteRow) -> Value {
+pub(super) fn site_json(site: &SiteRow, now_ms: u64) -> Value {
+    let pause = site.pause.filter(|pause| pause.is_in_force(now_ms));
     json!({
         "id": site.id.0,
         "name": site.name,
         "code": site.code,
-        "type": site.kind.as_str(),
+        "type": site.effective_kind().as_str(),
+        "intended_type": site.kind.as_str(),
+        "reported_type": site.reported_kind.map(SiteKind::as_str),
+        "sync": sync_state(site, now_ms),
+        "disabled": match pause {
+            Some(Pause::Disabled { since_ms }) => Some(clock::date_text(since_ms)),
+            _ => None,
+        },
+        "paused_until": match pause {
+            Some(Pause::Paused { until_ms }) => Some(clock::date_text(until_ms)),
+            _ => None,
+        },
+        "deleted": site.deleted_ms.map(clock::date_text),
         "is_enrolled": site.public_key.is_some(),
         "public_key": site.public_key.map(|key| key.to_string()),
         "device": site.public_key.as_ref().map(PublicKey::fingerprint),
@@ -202,9 +233,20 @@ pub(super) fn site_json(site: &SiteRow) -> Value {
     })
 }
 
+/// Whether the site syncs, in one word.
+pub(super) fn sync_state(site: &SiteRow, now_ms: u64) -> &'static str {
+    match site.pause.filter(|pause| pause.is_in_force(now_ms)) {
+        _ if site.deleted_ms.is_some() => "deleted",
+        Some(Pause::Disabled { .. }) => "disabled",
+        Some(Pause::Paused { .. }) => "paused",
+        None if site.stop.is_some() => "stopped",
+        None => "on",
+    }
+}
+
 fn with_stores(reading: &mut Reading<'_>, site: &SiteRow) -> Result<Value, StoreError> {
     let stores = reading.stores_of(site.id)?;
-    let mut shown = site_json(site);
+    let mut shown = site_json(site, clock::wall_ms());
     shown["retired_keys"] = reading.retired_keys(site.id)?.len().into();
     shown["stop_devices"] = reading.stop_devices(site.id)?.iter().map(stop_device_json).collect();
     for (name, value) in super::verify::shown(reading, site.id)? {
@@ -225,8 +267,22 @@ fn stop_device_json(device: &SeenDevice) -> Value {
     })
 }
 
-/// A site by its name, or else by its id: names are free text, so a name of digits counts as a name.
+/// A site that is there, by its name or else by its id: names are free text, so a name of digits counts as a name.
 pub(super) fn find(center: &Center, wanted: &str) -> Result<SiteRow, CentralError> {
+    let site = find_also_deleted(center, wanted)?;
+    match site.deleted_ms {
+        None => Ok(site),
+        Some(deleted_ms) => {
+            let at = clock::date_text(deleted_ms);
+            let message = format!("site {} ({:?}) was deleted, at {at}", site.id, site.name);
+            let advice = "`site show` and `set-aside list` show what is kept of it; its id is never given again.";
+            Err(CentralError::refused(SITE_DELETED, message, advice))
+        }
+    }
+}
+
+/// The same, or one that was deleted, by its id.
+pub(super) fn find_also_deleted(center: &Center, wanted: &str) -> Result<SiteRow, CentralError> {
     let name = wanted.to_owned();
     let found = center.read(move |reading| {
         let by_name = reading.site_by_name(&name)?;

@@ -4,14 +4,14 @@ use protocol::ids::SiteId;
 use serde_json::{Value, json};
 
 use super::mirror::mirror_json;
-use super::moves::move_json;
+use super::moves::move_with_state;
 use super::request::Done;
 use super::sites::{all, site_json};
 use crate::center::Center;
 use crate::clock;
 use crate::error::CentralError;
 use crate::keys;
-use crate::store::{DeclinedClaim, Healing, SiteStatus, StoreError};
+use crate::store::{DeclinedClaim, Healing, SiteStatus, StoreError, StoreMove};
 
 pub(super) fn status(center: &Center) -> Result<Done, CentralError> {
     let (status, healing, claims, moves, mirror, sites, counts) = center.read(|reading| {
@@ -33,11 +33,16 @@ pub(super) fn status(center: &Center) -> Result<Done, CentralError> {
     })?;
     let tables: serde_json::Map<String, Value> =
         counts.into_iter().map(|(table, count)| (table, count.into())).collect();
+    let now_ms = clock::wall_ms();
+    let move_of = |moving: &StoreMove| {
+        let waits_for = sites.iter().map(|status| &status.site).find(|site| site.id == moving.waits_for());
+        move_with_state(moving, waits_for, now_ms)
+    };
     Ok(Done::ok(json!({
         "copy_of": copy_json(center),
         "healing": healing.as_ref().map(healing_json),
         "claims": claims.iter().map(claim_json).collect::<Vec<_>>(),
-        "moves": moves.iter().map(move_json).collect::<Vec<_>>(),
+        "moves": moves.iter().map(move_of).collect::<Vec<_>>(),
         "mirror": mirror,
         "epoch": format!("{:016x}", status.epoch.0),
         "position": status.position.0,
@@ -97,7 +102,7 @@ fn copy_json(center: &Center) -> Value {
 }
 
 fn site_status_json(status: &SiteStatus) -> Value {
-    let mut shown = site_json(&status.site);
+    let mut shown = site_json(&status.site, clock::wall_ms());
     // Central pulls from nobody.
     let is_central = status.site.id == SiteId::CENTRAL;
     shown["rows_waiting"] = if is_central { Value::Null } else { status.rows_waiting.into() };

@@ -5,6 +5,7 @@ use domain::withholding::Withheld;
 use protocol::ids::{RecordId, SiteId};
 use serde_json::{Value, json};
 
+use super::rehearsal;
 use super::request::{Done, LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX, VisibilityToList, check_limit};
 use super::sites::{find, record_id};
 use crate::center::Center;
@@ -47,10 +48,16 @@ pub(super) fn list(center: &Center, which: &VisibilityToList) -> Result<Done, Ce
 }
 
 /// Gives a site a collector copy of a store, or takes it back. On central, which collects every store, the store may be a transfer store.
-pub(super) fn set_role(center: &Center, store: &str, site: &str, role: &str) -> Result<Done, CentralError> {
+pub(super) fn set_role(
+    center: &Center,
+    store: &str,
+    site: &str,
+    role: &str,
+    is_dry_run: bool,
+) -> Result<Done, CentralError> {
     let found = find(center, site)?;
     if found.id == SiteId::CENTRAL {
-        return set_role_on_central(center, store, role);
+        return set_role_on_central(center, store, role, is_dry_run);
     }
     let is_collector = match role {
         "collector" => true,
@@ -65,13 +72,15 @@ pub(super) fn set_role(center: &Center, store: &str, site: &str, role: &str) -> 
     };
     let (site, id) = (found.id, record_id(store)?);
     let asked = id.clone();
-    let role = center.write(move |batch| {
+    let (role, forecast) = rehearsal::run(center, is_dry_run, move |batch| {
         batch.set_collector(&asked, site, is_collector)?;
         batch.role_of(&asked, site)
     })?;
     let asked = id.clone();
     let withheld = center.read(move |reading| reading.withheld(&asked))?;
-    tracing::info!(store = id.as_str(), site = site.0, role = role.as_str(), "the role of a store was set");
+    if !is_dry_run {
+        tracing::info!(store = id.as_str(), site = site.0, role = role.as_str(), "the role of a store was set");
+    }
     let warning = match withheld {
         Withheld::Nothing => None,
         _ if role != Role::Collector => None,
@@ -83,11 +92,12 @@ pub(super) fn set_role(center: &Center, store: &str, site: &str, role: &str) -> 
             "the store keeps its data, but transfers, on its site (store set-role ID --site central transfer); the site has what leaves it",
         ),
     };
-    Ok(Done::ok(json!({ "store": id.as_str(), "site": site.0, "role": role.as_str(), "warning": warning })))
+    let answer = json!({ "store": id.as_str(), "site": site.0, "role": role.as_str(), "warning": warning });
+    Ok(Done::ok(rehearsal::add_to(answer, forecast.as_ref())))
 }
 
 /// Lets a store keep all its data but transfers on its site (seed 001, the worked example's store F), or has it synced again.
-fn set_role_on_central(center: &Center, store: &str, role: &str) -> Result<Done, CentralError> {
+fn set_role_on_central(center: &Center, store: &str, role: &str, is_dry_run: bool) -> Result<Done, CentralError> {
     let is_kept = match role {
         "transfer" => true,
         "collector" | "default" => false,
@@ -99,20 +109,23 @@ fn set_role_on_central(center: &Center, store: &str, role: &str) -> Result<Done,
     };
     let id = record_id(store)?;
     let asked = id.clone();
-    let (role, is_new) = center.write(move |batch| {
+    let ((role, is_new), forecast) = rehearsal::run(center, is_dry_run, move |batch| {
         let is_new = batch.set_transfer_on_central(&asked, is_kept)?;
         Ok((batch.role_of(&asked, SiteId::CENTRAL)?, is_new))
     })?;
-    tracing::info!(store = id.as_str(), role = role.as_str(), is_new, "the role of a store on central was set");
+    if !is_dry_run {
+        tracing::info!(store = id.as_str(), role = role.as_str(), is_new, "the role of a store on central was set");
+    }
     let warning = is_kept.then_some(
         "central has no backup of what is recorded there from when its site hears of it; what central has already goes on being synced",
     );
-    Ok(Done::ok(json!({
+    let answer = json!({
         "store": id.as_str(),
         "site": SiteId::CENTRAL.0,
         "role": role.as_str(),
         "warning": warning,
-    })))
+    });
+    Ok(Done::ok(rehearsal::add_to(answer, forecast.as_ref())))
 }
 
 /// Sends the site of a store once more what it sees.

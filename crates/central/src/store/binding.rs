@@ -9,7 +9,7 @@ use sql::SqlExt;
 
 use super::batch::Batch;
 use super::error::StoreError;
-use super::reading::{Reading, public_key};
+use super::reading::{Reading, SiteKind, public_key};
 use super::state::{Journal, has_unjudged_journal};
 use super::{text, unsigned};
 use crate::clock::date_text;
@@ -23,6 +23,8 @@ pub struct EnrollingDevice {
     pub journal: JournalId,
     /// What it is made of, hashed with the site's salt.
     pub hardware: HardwareId,
+    /// What it says that it is. From now on that counts for its site (seed 003, "Type"), whatever was meant when the site was added.
+    pub kind: SiteKind,
 }
 
 /// A device that may speak for a site from now on.
@@ -47,6 +49,8 @@ pub enum RetiredReason {
     Replaced,
     /// An administrator reset the binding.
     Reset,
+    /// The site was deleted.
+    Deleted,
 }
 
 /// A key that spoke for a site before.
@@ -75,11 +79,12 @@ impl RetiredReason {
         match self {
             Self::Replaced => "replaced",
             Self::Reset => "reset",
+            Self::Deleted => "deleted",
         }
     }
 
     fn of(word: &str) -> Option<Self> {
-        [Self::Replaced, Self::Reset].into_iter().find(|reason| reason.as_str() == word)
+        [Self::Replaced, Self::Reset, Self::Deleted].into_iter().find(|reason| reason.as_str() == word)
     }
 }
 
@@ -93,16 +98,19 @@ impl Batch<'_> {
     /// journal began since.
     ///
     /// # Errors
-    /// Refused with `unknown_site`; `site_stopped`; `key_retired`; `hardware_differs` for the right key on other hardware;
-    /// `site_bound` for another device; `journal_retired` for a journal that was closed.
+    /// Refused with `unknown_site`; `site_deleted`; `site_disabled`; `site_paused`; `site_stopped`; `key_retired`;
+    /// `site_type_differs` or `primary_is_mobile` for a tablet in the place of more; `hardware_differs` for the right key on other
+    /// hardware; `site_bound` for another device; `journal_retired` for a journal that was closed.
     pub fn enrol(&mut self, site: SiteId, device: &EnrollingDevice) -> Result<Enrolled, StoreError> {
         self.job(|batch| {
             if site == SiteId::CENTRAL {
                 return Err(StoreError::refused("unknown_site", "no device enrols as central"));
             }
+            batch.refuse_barred(site)?;
             let active = batch.site(site)?.journal.as_ref().map(|journal| journal.id);
             batch.refuse_stopped(site)?;
             batch.refuse_retired_key(site, &device.key)?;
+            batch.check_kind(site, device.kind)?;
             let bound = batch.bound(site)?;
             let likeness = compare(&bound.hardware, &device.hardware).likeness;
             let mut enrolled = Enrolled {
@@ -124,6 +132,7 @@ impl Batch<'_> {
                         }
                         // Whoever has just proved the password may have been set back, and shows an old token.
                         batch.reopen_tokens(site)?;
+                        batch.note_said(site, device.kind, bound.generation)?;
                         return Ok(Enrolled { is_new: false, ..enrolled });
                     }
                 }
@@ -134,6 +143,7 @@ impl Batch<'_> {
                 }
             }
             batch.bind(site, device, bound.key == Some(device.key))?;
+            batch.note_said(site, device.kind, bound.generation)?;
             let is_free = bound.key.is_none();
             let had_device = is_free && batch.had_device(site)?;
             let is_back = active != Some(device.journal) && batch.change_journal(site, device.journal, is_free)?;
@@ -148,6 +158,40 @@ impl Batch<'_> {
         })
     }
 
+    /// That a device may be what it says that it is: a tablet has one store, and is no primary.
+    ///
+    /// # Errors
+    /// Refused with `site_type_differs`, `primary_is_mobile`.
+    fn check_kind(&mut self, site: SiteId, kind: SiteKind) -> Result<(), StoreError> {
+        if kind != SiteKind::Mobile {
+            return Ok(());
+        }
+        if self.state.mirror.fills(site) {
+            let what = format!(
+                "site {site} is the primary, which keeps everything of all stores, and the device says that it is mobile"
+            );
+            return Err(StoreError::refused("primary_is_mobile", &what));
+        }
+        let stores = self.state.stores_of(site).count() + self.coming_stores(site, None);
+        if stores > 1 {
+            let what = format!(
+                "the device says that it is mobile, which has one store, and site {site} has {stores}, those on their way there \
+                 among them: use a standalone device, or let an administrator give the other stores to other sites first"
+            );
+            return Err(StoreError::refused("site_type_differs", &what));
+        }
+        Ok(())
+    }
+
+    /// What a device said of itself when it proved name and password.
+    fn note_said(&mut self, site: SiteId, kind: SiteKind, generation: CredentialGeneration) -> Result<(), StoreError> {
+        self.sql.execute(
+            "UPDATE site SET reported_kind = ?2, proved_generation = ?3 WHERE id = ?1",
+            &[site.0.into(), kind.as_str().into(), generation.0.into()],
+        )?;
+        Ok(())
+    }
+
     /// Whether a device ever spoke for a site.
     fn had_device(&mut self, site: SiteId) -> Result<bool, StoreError> {
         let sql = "SELECT 1 FROM journal WHERE site = ?1 LIMIT 1";
@@ -158,29 +202,40 @@ impl Batch<'_> {
     /// key that was retired; `None` if the site had no device, which is no error.
     ///
     /// # Errors
-    /// Refused with `unknown_site`, also for central itself.
+    /// Refused with `unknown_site`, also for central itself; `site_deleted`.
     pub fn reset_hardware(&mut self, site: SiteId) -> Result<Option<PublicKey>, StoreError> {
         self.job(|batch| {
             if site == SiteId::CENTRAL {
                 return Err(StoreError::refused("unknown_site", "central is bound to no device"));
             }
-            batch.site(site)?;
-            // Whether the device is freed now or was before: nobody is left to claim anything.
-            batch.forget_claims(site)?;
-            let Some(key) = batch.bound(site)?.key else { return Ok(None) };
-            batch.retire_key(site, &key, RetiredReason::Reset)?;
-            batch.sql.execute(
-                "UPDATE site SET public_key = NULL, hardware = NULL, bound_ms = NULL, enrolled_ms = NULL WHERE id = ?1",
-                &[site.0.into()],
-            )?;
-            batch.forget_tokens(site)?;
-            batch.forget_report(site)?;
-            batch.forget_primary_device(site)?;
-            batch.close_journal(site)?;
-            batch.site(site)?.is_enrolled = false;
-            batch.follow_draining_without_device(site)?;
-            Ok(Some(key))
+            batch.live_site(site)?;
+            batch.free_of_device(site, RetiredReason::Reset)
         })
+    }
+
+    /// No device speaks for the site any more. Gives the key that was retired.
+    pub(super) fn free_of_device(
+        &mut self,
+        site: SiteId,
+        reason: RetiredReason,
+    ) -> Result<Option<PublicKey>, StoreError> {
+        // Whether the device is freed now or was before: nobody is left to claim anything.
+        self.forget_claims(site)?;
+        let Some(key) = self.bound(site)?.key else { return Ok(None) };
+        self.retire_key(site, &key, reason)?;
+        self.sql.execute(
+            "UPDATE site SET public_key = NULL, hardware = NULL, bound_ms = NULL, enrolled_ms = NULL, reported_kind = NULL,
+                proved_generation = NULL
+             WHERE id = ?1",
+            &[site.0.into()],
+        )?;
+        self.forget_tokens(site)?;
+        self.forget_report(site)?;
+        self.forget_primary_device(site)?;
+        self.close_journal(site)?;
+        self.site(site)?.is_enrolled = false;
+        self.follow_draining_without_device(site)?;
+        Ok(Some(key))
     }
 
     /// That a key speaks for a site still: an exchange that was begun before another device took the place may go on for long, and

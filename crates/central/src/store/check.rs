@@ -2,14 +2,14 @@
 
 use protocol::check::CheckAnswer;
 use protocol::exchange::Standing;
-use protocol::ids::{Hash, Sequence};
+use protocol::ids::{Hash, Sequence, SiteId};
 use protocol::message::{Refusal, RequestHead};
 use sql::SqlExt;
 
 use super::error::StoreError;
 use super::reading::Reading;
 use super::state::{JOURNAL_COLUMNS, Journal};
-use super::{credentials, receive, retired, tokens};
+use super::{credentials, deleting, receive, retired, tokens};
 
 impl Reading<'_> {
     /// Whether an exchange would be taken up, in the order in which [`super::Batch::begin`] looks. Whether a token is dead is not
@@ -18,7 +18,15 @@ impl Reading<'_> {
     ///
     /// # Errors
     /// Those of reading.
-    pub fn check_device(&mut self, head: &RequestHead, standing: Standing) -> Result<CheckAnswer, StoreError> {
+    pub fn check_device(
+        &mut self,
+        head: &RequestHead,
+        standing: Standing,
+        now_ms: u64,
+    ) -> Result<CheckAnswer, StoreError> {
+        if let Some(refusal) = self.bar_of(head.site, now_ms)? {
+            return Ok(CheckAnswer::refused(refusal));
+        }
         if let Some(journal) = self.closed_journal(head.site, head.journal)? {
             let aside = self.set_aside_count(&journal)?;
             return Ok(refused("device_retired", &retired::retired_text(&journal, aside)));
@@ -53,6 +61,15 @@ impl Reading<'_> {
         Ok(match self.history_refusal(head)? {
             Some(refusal) => CheckAnswer::refused(refusal),
             None => CheckAnswer::taken(),
+        })
+    }
+
+    /// Why the device of a site is not taken, whatever it shows: the site was deleted, is disabled or paused.
+    pub(super) fn bar_of(&mut self, site: SiteId, now_ms: u64) -> Result<Option<Refusal>, StoreError> {
+        let Some(row) = self.site(site)? else { return Ok(None) };
+        Ok(match (row.deleted_ms, row.pause) {
+            (Some(deleted_ms), _) => Some(deleting::deleted(site, deleted_ms)),
+            (None, pause) => pause.and_then(|pause| pause.refusal(site, now_ms)),
         })
     }
 

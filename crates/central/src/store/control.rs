@@ -4,7 +4,9 @@
 use std::ops::ControlFlow;
 
 use domain::scope::Scope;
-use protocol::control::{Control, ControlRow, Dropped, EntryPlace, Grant, GrantsTold, Image, ReadAnew, Refused};
+use protocol::control::{
+    Control, ControlRow, Dropped, EntryPlace, Grant, GrantsTold, Image, ReadAnew, Refused, SiteCode,
+};
 use protocol::ids::{
     ControlNumber, GrantProof, JournalId, OwnershipNumber, Position, RecordId, ScopeId, Sequence, SiteId,
 };
@@ -91,6 +93,18 @@ impl Batch<'_> {
     /// The site may have heard rows that a central which was set back has forgotten.
     pub(super) fn tell_set_back(&mut self, site: SiteId) -> Result<(), StoreError> {
         self.put(site, &Control::SetBack)
+    }
+
+    /// Tells a site its code, as people at central call it.
+    pub(super) fn tell_site_code(&mut self, site: SiteId, code: &str) -> Result<(), StoreError> {
+        self.put(site, &Control::SiteCode(SiteCode { code: code.to_owned() }))
+    }
+
+    /// Tells a device that knows none of before the code of its site, if that has one.
+    pub(super) fn tell_code_anew(&mut self, site: SiteId) -> Result<(), StoreError> {
+        let sql = "SELECT code FROM site WHERE id = ?1";
+        let code = self.sql.query_one(sql, &[site.0.into()], |row| Ok(row.text(0)?.to_owned()))?.unwrap_or_default();
+        if code.is_empty() { Ok(()) } else { self.tell_site_code(site, &code) }
     }
 
     /// How many rows of the kind of this one wait for a site, whatever they say.

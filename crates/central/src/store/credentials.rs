@@ -52,13 +52,13 @@ impl Batch<'_> {
     /// nothing else. Gives the generation from now on.
     ///
     /// # Errors
-    /// Refused with `unknown_site`, `site_changed` if somebody else was faster, and as [`Batch::add_site`] for the name.
+    /// Refused with `unknown_site`, `site_deleted`, `site_changed` if somebody else was faster, and as [`Batch::add_site`] for the name.
     pub fn edit_site(&mut self, site: SiteId, edit: &SiteEdit) -> Result<CredentialGeneration, StoreError> {
         self.job(|batch| {
             if site == SiteId::CENTRAL {
                 return Err(StoreError::refused("unknown_site", "central has neither name nor password"));
             }
-            let seen = batch.site(site)?.generation;
+            let seen = batch.live_site(site)?.generation;
             if seen != edit.seen {
                 let what = format!("site {site} was changed meanwhile; look at it and try again");
                 return Err(StoreError::refused("site_changed", &what));
@@ -74,7 +74,10 @@ impl Batch<'_> {
             let new_code = edit.code.as_ref().unwrap_or(&code);
             check_name_and_code(new_name, new_code)?;
             check_name_is_free(batch.sql, new_name, Some(site))?;
-            batch.sql.execute("UPDATE site SET code = ?2 WHERE id = ?1", &[site.0.into(), new_code.into()])?;
+            if *new_code != code {
+                batch.sql.execute("UPDATE site SET code = ?2 WHERE id = ?1", &[site.0.into(), new_code.into()])?;
+                batch.tell_site_code(site, new_code)?;
+            }
             let credentials = match edit.restored {
                 Some(generation) => batch.earlier_credentials(site, generation)?,
                 None if *new_name == name && edit.password_hash.is_none() => return Ok(seen),

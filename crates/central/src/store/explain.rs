@@ -273,7 +273,7 @@ impl Reading<'_> {
         let sql = format!(
             "SELECT site.id, site.name, coalesce(site_cursor.number, 0)
              FROM site LEFT JOIN site_cursor ON site_cursor.site = site.id AND site_cursor.scope = ?1
-             WHERE site.id > ?3 AND ?4 = ?4 AND {receives} ORDER BY site.id"
+             WHERE site.id > ?3 AND site.deleted_ms IS NULL AND ?4 = ?4 AND {receives} ORDER BY site.id"
         );
         let params: [Param<'_>; 4] =
             [scope.into(), store.into(), unsigned(u64::from(SiteId::CENTRAL.0)), unsigned(standing.position.0)];

@@ -122,6 +122,7 @@ impl Batch<'_> {
     /// Refused with `unknown_site`, `primary_is_central`, `primary_is_mobile`, `already_mirrored`, `central_heals`, `no_number_left`.
     pub fn enable_mirror(&mut self, site: SiteId) -> Result<Mirror, StoreError> {
         self.job(|batch| {
+            batch.live_site(site)?;
             let kind = batch.kind_of(site)?;
             if site == SiteId::CENTRAL {
                 let what = "central writes central data already, in a system that is not mirrored; name a remote site";

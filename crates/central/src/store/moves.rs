@@ -142,7 +142,7 @@ impl Batch<'_> {
     /// on its site, `central_heals`, `store_held_before`, `no_number_left`.
     pub fn move_store(&mut self, store: &RecordId, site: SiteId, is_at_once: bool) -> Result<Moved, StoreError> {
         self.job(|batch| {
-            batch.site(site)?;
+            batch.live_site(site)?;
             match batch.state.moves.get(store).cloned() {
                 Some(moving) => batch.redirect(&moving, site, is_at_once),
                 None => batch.begin_move(store, site, is_at_once),

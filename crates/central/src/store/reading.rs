@@ -15,6 +15,7 @@ use protocol::ids::{
 use sql::{Row, Sql, SqlError, SqlErrorKind, SqlExt};
 
 use super::error::StoreError;
+use super::pausing::Pause;
 use super::records::{check_record, damaged_record};
 use super::tokens::Stop;
 use super::{state, text};
@@ -92,6 +93,27 @@ pub struct SiteRow {
     pub ahead_ms: Option<u64>,
     /// When everything had come both ways since, in milliseconds since 1970.
     pub healed_ms: Option<u64>,
+    /// When it was deleted, in milliseconds since 1970.
+    pub deleted_ms: Option<u64>,
+    /// Why it does not sync although nothing is wrong with it; one that is over may stand here still.
+    pub pause: Option<Pause>,
+    /// What its device said of itself when it enrolled last.
+    pub reported_kind: Option<SiteKind>,
+    /// Generation of the name and password that its device proved last.
+    pub proved_generation: Option<CredentialGeneration>,
+    /// The version of messages that its device spoke last.
+    pub version: Option<u8>,
+    /// How far the device's journal went at the last exchange that was answered.
+    pub journal_head: Option<Sequence>,
+    /// Whether a device came with a token that is not known any more, and has yet to answer who it is.
+    pub is_challenged: bool,
+}
+
+impl SiteRow {
+    /// What counts: what its device says that it is, or else what the site was meant to be.
+    pub fn effective_kind(&self) -> SiteKind {
+        self.reported_kind.unwrap_or(self.kind)
+    }
 }
 
 /// A store and who holds it.
@@ -121,13 +143,15 @@ pub struct RecordRow {
 }
 
 const SITE_COLUMNS: &str =
-    "SELECT site.id, site.name, site.code, site.kind, site.password_hash, site.public_key, site.generation,
+    "SELECT site.id, coalesce(site.deleted_name, site.name), site.code, site.kind, site.password_hash, site.public_key, site.generation,
         site.enrolled_ms, journal.id, journal.received, journal.judged, contact.last_contact_ms, contact.last_drained_ms,
         site_stop.since_ms, site_stop.code, site_stop.reason, site_ahead.noticed_ms,
-        site_ahead.healed_ms, site.salt, site.hardware, site.bound_ms, contact.address
+        site_ahead.healed_ms, site.salt, site.hardware, site.bound_ms, contact.address,
+        site_pause.since_ms, site_pause.until_ms, site.deleted_ms, site.reported_kind, site.proved_generation, contact.version,
+        contact.challenge, contact.head
     FROM site LEFT JOIN journal ON journal.site = site.id AND journal.is_active = 1
         LEFT JOIN contact ON contact.site = site.id LEFT JOIN site_stop ON site_stop.site = site.id
-        LEFT JOIN site_ahead ON site_ahead.site = site.id";
+        LEFT JOIN site_ahead ON site_ahead.site = site.id LEFT JOIN site_pause ON site_pause.site = site.id";
 
 impl Reading<'_> {
     /// Runs several reads on one state of the store.
@@ -185,16 +209,38 @@ impl Reading<'_> {
         let first = u64::from(SiteId::CENTRAL.0) + 1;
         let last = self.sql.query_one("SELECT max(id) FROM site", &[], |row| row.unsigned(0))?.unwrap_or(0);
         let Some(count) = (last + 1).checked_sub(first).filter(|count| *count > 0) else { return Ok(None) };
-        let sql = "SELECT password_hash FROM site WHERE id >= ?1 ORDER BY id LIMIT 1";
-        Ok(self.sql.query_one(sql, &[super::unsigned(first + choice % count)], |row| Ok(row.text(0)?.to_owned()))?)
+        // One that was deleted has none; behind the last ones that were not, it is the one before.
+        let chosen = super::unsigned(first + choice % count);
+        for sql in [
+            "SELECT password_hash FROM site WHERE id >= ?1 AND deleted_ms IS NULL ORDER BY id LIMIT 1",
+            "SELECT password_hash FROM site WHERE id < ?1 AND id > 1 AND deleted_ms IS NULL ORDER BY id DESC LIMIT 1",
+        ] {
+            let found = self.sql.query_one(sql, std::slice::from_ref(&chosen), |row| Ok(row.text(0)?.to_owned()))?;
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        Ok(None)
     }
 
-    /// Every site but central, by id.
+    /// Every site but central that was not deleted, by id.
     ///
     /// # Errors
     /// [`StoreError::Sql`].
     pub fn sites(&mut self) -> Result<Vec<SiteRow>, StoreError> {
-        let sql = format!("{SITE_COLUMNS} WHERE site.id <> ?1 ORDER BY site.id");
+        self.sites_where("site.deleted_ms IS NULL")
+    }
+
+    /// Sites that were deleted, by id.
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`].
+    pub fn deleted_sites(&mut self) -> Result<Vec<SiteRow>, StoreError> {
+        self.sites_where("site.deleted_ms IS NOT NULL")
+    }
+
+    fn sites_where(&mut self, which: &str) -> Result<Vec<SiteRow>, StoreError> {
+        let sql = format!("{SITE_COLUMNS} WHERE site.id <> ?1 AND {which} ORDER BY site.id");
         let mut sites = Vec::new();
         self.sql.query(&sql, &[SiteId::CENTRAL.0.into()], &mut |row| {
             sites.push(read_site(row)?);
@@ -377,6 +423,17 @@ fn read_site(row: &dyn Row) -> Result<SiteRow, SqlError> {
         hardware: text::optional_hardware(row, 19)?,
         bound_ms: row.optional_unsigned(20)?,
         last_address: row.optional_text(21)?.map(str::to_owned),
+        pause: Pause::read(row, 22)?,
+        deleted_ms: row.optional_unsigned(24)?,
+        reported_kind: row.optional_text(25)?.and_then(SiteKind::of),
+        proved_generation: row
+            .optional_integer(26)?
+            .map(|_| text::small(row, 26))
+            .transpose()?
+            .map(CredentialGeneration),
+        version: row.optional_integer(27)?.and_then(|version| u8::try_from(version).ok()),
+        is_challenged: row.optional_blob(28)?.is_some(),
+        journal_head: row.optional_unsigned(29)?.map(Sequence),
     })
 }
 

@@ -60,11 +60,12 @@ impl Batch<'_> {
     /// head of another version says nothing of control rows and cursors: they stay as they were last reported.
     ///
     /// # Errors
-    /// Refused with `unknown_site`, `not_enrolled`, `site_stopped`, a challenge, `credentials_changed`, `unknown_journal`,
-    /// `device_retired`, `fork`, `central_set_back`. A challenge, and a stop because one was answered, are kept although the request
+    /// Refused with `unknown_site`, `site_deleted`, `site_disabled`, `site_paused`, `not_enrolled`, `site_stopped`, a challenge,
+    /// `credentials_changed`, `unknown_journal`, `device_retired`, `fork`, `central_set_back`. A challenge, and a stop because one was answered, are kept although the request
     /// is refused.
     pub fn begin(&mut self, head: &Head, standing: Standing, nonce: Nonce) -> Result<Received, StoreError> {
         let prelude = &head.prelude();
+        self.job(|batch| batch.refuse_barred(prelude.site))?;
         if let Some(mut journal) = self.job(|batch| batch.closed_journal(prelude.site, prelude.journal))? {
             self.job(|batch| batch.settle_genesis(prelude, &mut journal))?;
             let (sequence, hash) = (journal.received, journal.received_hash);

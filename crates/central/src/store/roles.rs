@@ -52,7 +52,7 @@ impl Batch<'_> {
     /// `too_many_stores`.
     pub fn set_collector(&mut self, store: &RecordId, site: SiteId, is_collector: bool) -> Result<(), StoreError> {
         self.job(|batch| {
-            batch.site(site)?;
+            batch.live_site(site)?;
             if site == SiteId::CENTRAL {
                 let what = "central has a collector copy of every store that is active elsewhere";
                 return Err(StoreError::refused("central_collects", what));

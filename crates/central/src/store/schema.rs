@@ -6,7 +6,7 @@
 use sql::Migration;
 
 /// Number of the last migration.
-pub(super) const VERSION: u32 = 22;
+pub(super) const VERSION: u32 = 23;
 
 /// Every step. A released one never changes.
 pub(super) const MIGRATIONS: &[Migration] = &[
@@ -32,6 +32,7 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     Migration { number: 20, name: "stores on their way", ddl: STORE_MOVES },
     Migration { number: 21, name: "tombstones that went", ddl: TOMBSTONES },
     Migration { number: 22, name: "what sites have compared", ddl: VERIFIED },
+    Migration { number: 23, name: "the life of a site", ddl: SITE_LIFE },
 ];
 
 /// See the module `verifying`. `outcome`: a `protocol::verify::Outcome`.
@@ -41,6 +42,22 @@ CREATE TABLE site_verified (
     asked_ms {bigint},
     verified_ms {bigint},
     outcome {blob}
+) {table};
+";
+
+/// See the modules `deleting` and `pausing`. `site.kind`: what the site was meant to be when it was added; `reported_kind`: what its device
+/// said of itself when it enrolled, which counts from then on. `proved_generation`: of name and password, when it enrolled last.
+/// `contact.version`: the version that its last request spoke.
+const SITE_LIFE: &str = "
+ALTER TABLE site ADD COLUMN deleted_ms {bigint};
+ALTER TABLE site ADD COLUMN deleted_name {text};
+ALTER TABLE site ADD COLUMN reported_kind {text};
+ALTER TABLE site ADD COLUMN proved_generation {bigint};
+ALTER TABLE contact ADD COLUMN version {bigint};
+CREATE TABLE site_pause (
+    site {bigint} PRIMARY KEY,
+    since_ms {bigint} NOT NULL,
+    until_ms {bigint}
 ) {table};
 ";
 

@@ -58,6 +58,9 @@ impl Batch<'_> {
     pub(super) fn change_scopes(&mut self, site: SiteId) -> Result<(), StoreError> {
         let scopes = self.state.scopes_of(site);
         let before = std::mem::replace(&mut self.site(site)?.scopes, scopes.clone());
+        if let Some(rehearsal) = &mut self.state.rehearsal {
+            rehearsal.note_scopes(site, &before);
+        }
         if site == SiteId::CENTRAL {
             return Ok(());
         }

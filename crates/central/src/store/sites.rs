@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use domain::authority::central_data;
 use domain::judge::Holding;
 use domain::store::STORE_TABLE;
-use protocol::control::{Control, ControlRow};
+use protocol::control::{Control, ControlRow, SiteCode};
 use protocol::entry::Operation;
 use protocol::ids::{ControlNumber, CredentialGeneration, HardwareSalt, OwnershipNumber, RecordId, SiteId};
 use protocol::row::{Row, Value};
@@ -47,7 +47,7 @@ impl Batch<'_> {
         self.job(|batch| {
             check_name_and_code(&new.name, &new.code)?;
             check_name_is_free(batch.sql, &new.name, None)?;
-            // Rows of sites are never deleted, so the largest id was the last that was given.
+            // A site that is deleted keeps its row, so the largest id was the last that was given.
             let last = batch.sql.query_integer("SELECT max(id) FROM site", &[])?.unwrap_or(0);
             let id = u32::try_from(last + 1).map_err(|_| StoreError::Damaged("no site id is left".to_owned()))?;
             batch.sql.execute(
@@ -68,6 +68,9 @@ impl Batch<'_> {
                 password_hash: new.password_hash.clone(),
             };
             batch.keep_credentials(SiteId(id), &credentials)?;
+            if let Some(rehearsal) = &mut batch.state.rehearsal {
+                rehearsal.note_scopes(SiteId(id), &[]);
+            }
             for store in &new.stores {
                 batch.begin_move(store, SiteId(id), false)?;
             }
@@ -86,6 +89,7 @@ impl Batch<'_> {
         self.forget_claims(site)?;
         self.forget_backfill(site)?;
         self.forget_primary_device(site)?;
+        self.tell_code_anew(site)?;
         self.tell_grants(site)
     }
 
@@ -109,6 +113,9 @@ impl Batch<'_> {
             }
             Ok(ControlFlow::Continue(()))
         })?;
+        if self.rows_like(site, &Control::SiteCode(SiteCode { code: String::new() }))? == 0 {
+            self.tell_code_anew(site)?;
+        }
         for (store, ownership) in self.grants_of(site) {
             if !told.contains(store.as_str()) {
                 self.tell_grant(site, &store, ownership)?;
@@ -141,16 +148,21 @@ impl Batch<'_> {
     /// Refused with `mobile_site_has_store`, `too_many_stores`.
     pub(super) fn check_room(&mut self, store: &RecordId, site: SiteId) -> Result<(), StoreError> {
         let is_mobile = self.kind_of(site)? == Some(SiteKind::Mobile);
-        let is_coming = |moving: &&StoreMove| moving.to == site && moving.store != *store;
-        let coming = self.state.moves.values().filter(is_coming).map(|moving| &moving.store);
-        // One that is being read there is there.
-        let coming = coming.filter(|store| self.state.holdings.holder(store) != site).count();
+        let coming = self.coming_stores(site, Some(store));
         let has_store = coming > 0 || self.state.stores_of(site).any(|held| held != store);
         if is_mobile && has_store {
             let what = format!("site {site} is mobile and has its one store; add another site for store {store}");
             return Err(StoreError::refused("mobile_site_has_store", &what));
         }
         if site == SiteId::CENTRAL { Ok(()) } else { self.check_scopes(site, coming + 1) }
+    }
+
+    /// How many stores are on their way to a site and not active there yet, but for one.
+    pub(super) fn coming_stores(&self, site: SiteId, but: Option<&RecordId>) -> usize {
+        let is_coming = |moving: &&StoreMove| moving.to == site && but != Some(&moving.store);
+        let coming = self.state.moves.values().filter(is_coming).map(|moving| &moving.store);
+        // One that is being read there is there.
+        coming.filter(|store| self.state.holdings.holder(store) != site).count()
     }
 
     /// That a site has room for more stores: each is a scope, and some scopes are not of a store.
@@ -209,9 +221,10 @@ impl Batch<'_> {
         self.write_own((reference, store.clone()), Operation::Patch(patch))
     }
 
+    /// What counts for a site: what its device says that it is, or else what it was meant to be.
     pub(super) fn kind_of(&mut self, site: SiteId) -> Result<Option<SiteKind>, StoreError> {
         self.site(site)?;
-        let sql = "SELECT kind FROM site WHERE id = ?1";
+        let sql = "SELECT coalesce(reported_kind, kind) FROM site WHERE id = ?1";
         Ok(self.sql.query_one(sql, &[site.0.into()], |row| Ok(SiteKind::of(row.text(0)?)))?.flatten())
     }
 

@@ -17,7 +17,9 @@ use super::error::StoreError;
 use super::holdings::Holdings;
 use super::mirror::Mirror;
 use super::moves::StoreMove;
+use super::pausing::Pause;
 use super::prescriptions::{ARE_SHARED, SHARED_BEHIND};
+use super::rehearsal::Rehearsal;
 use super::tombstones::load_floors;
 use super::{StartEntropy, text, unsigned};
 
@@ -54,6 +56,8 @@ pub(super) struct State {
     pub(super) has_new_layout: bool,
     /// Entries that wait for headers, of all sites.
     pub(super) waiting: u64,
+    /// What has changed, while a change is only rehearsed.
+    pub(super) rehearsal: Option<Rehearsal>,
     /// Sites that have not reported since central was set back; `None` where it has to be counted.
     pub(super) unreported_sites: Option<u64>,
 }
@@ -63,6 +67,10 @@ pub(super) struct State {
 pub(super) struct SiteState {
     /// Whether a device speaks for it.
     pub(super) is_enrolled: bool,
+    /// When it was deleted, in milliseconds since 1970.
+    pub(super) deleted_ms: Option<u64>,
+    /// Why it does not sync although nothing is wrong with it; one that is over may stand here still.
+    pub(super) pause: Option<Pause>,
     /// Of the name and password that count.
     pub(super) generation: CredentialGeneration,
     /// Last control row that was given.
@@ -295,6 +303,7 @@ impl State {
             touched: BTreeSet::new(),
             has_new_layout: false,
             waiting,
+            rehearsal: None,
             unreported_sites: None,
         })
     }
@@ -369,14 +378,18 @@ impl SiteState {
     pub(super) fn load(sql: &mut (dyn Sql + '_), state: &State, site: SiteId) -> Result<Option<Self>, StoreError> {
         let id = site.0.into();
         let found = sql.query_one(
-            "SELECT control_last, public_key IS NOT NULL, generation, grants_told, gained_floor FROM site WHERE id = ?1",
+            "SELECT control_last, public_key IS NOT NULL, generation, grants_told, gained_floor, deleted_ms, site_pause.since_ms,
+                site_pause.until_ms
+             FROM site LEFT JOIN site_pause ON site_pause.site = site.id WHERE id = ?1",
             &[id],
             |row| {
-                let generation = CredentialGeneration(text::small(row, 2)?);
-                Ok((row.unsigned(0)?, row.integer(1)? != 0, generation, row.optional_unsigned(3)?, row.unsigned(4)?))
+                let site = (row.unsigned(0)?, row.integer(1)? != 0, CredentialGeneration(text::small(row, 2)?));
+                let lane = (row.optional_unsigned(3)?, row.unsigned(4)?);
+                Ok((site, lane, row.optional_unsigned(5)?, Pause::read(row, 6)?))
             },
         )?;
-        let Some((control_last, is_enrolled, generation, grants_told, gained_floor)) = found else { return Ok(None) };
+        let Some((site_columns, (grants_told, gained_floor), deleted_ms, pause)) = found else { return Ok(None) };
+        let (control_last, is_enrolled, generation) = site_columns;
         let waiting = sql.query_one("SELECT count(*) FROM waiting WHERE site = ?1", &[id], |row| row.unsigned(0))?;
         let sql_active = format!("SELECT {JOURNAL_COLUMNS} FROM journal WHERE site = ?1 AND is_active = 1");
         let journal = sql.query_one(&sql_active, &[id], Journal::read)?;
@@ -401,6 +414,8 @@ impl SiteState {
             has_backfill: backfill.is_some(),
             has_home_transfers: home_transfer.is_some(),
             is_enrolled,
+            deleted_ms,
+            pause,
             generation,
             control_last,
             control_stored: control_last,

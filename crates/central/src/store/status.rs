@@ -79,7 +79,7 @@ impl Reading<'_> {
         Ok(Status {
             epoch,
             position,
-            sites: self.count("SELECT count(*) FROM site WHERE id > ?1", SiteId::CENTRAL)?,
+            sites: self.count("SELECT count(*) FROM site WHERE id > ?1 AND deleted_ms IS NULL", SiteId::CENTRAL)?,
             records: self.count("SELECT count(*) FROM record WHERE data IS NOT NULL AND ?1 > 0", SiteId::CENTRAL)?,
             waiting_entries: self.count("SELECT count(*) FROM waiting WHERE ?1 > 0", SiteId::CENTRAL)?,
             set_aside_entries: self
@@ -105,13 +105,16 @@ impl Reading<'_> {
                 site,
             )?,
             waiting_entries: self.count("SELECT count(*) FROM waiting WHERE site = ?1", site)?,
-            set_aside_entries: self.count(
-                "SELECT count(*) FROM entry JOIN journal ON journal.number = entry.journal
-                 WHERE journal.site = ?1 AND entry.verdict = 2",
-                site,
-            )?,
+            set_aside_entries: self.set_aside_entries(site)?,
             site: row,
         }))
+    }
+
+    /// How many refused entries of a site nobody has dismissed.
+    pub(super) fn set_aside_entries(&mut self, site: SiteId) -> Result<u64, StoreError> {
+        let sql = "SELECT count(*) FROM entry JOIN journal ON journal.number = entry.journal
+            WHERE journal.site = ?1 AND entry.verdict = 2";
+        self.count(sql, site)
     }
 
     /// Refused entries of a site, in the order of its journals; `limit` of those behind an entry.

@@ -211,7 +211,7 @@ impl Batch<'_> {
     }
 
     fn stop_for(&mut self, site: SiteId) -> Result<Stop, StoreError> {
-        self.site(site)?;
+        self.live_site(site)?;
         let what = format!("site {site} is not stopped");
         self.reading().stop_of(site)?.ok_or_else(|| StoreError::refused("site_not_stopped", &what))
     }
@@ -278,13 +278,13 @@ impl Batch<'_> {
         self.sql.execute(
             "INSERT INTO contact
                 (site, last_contact_ms, last_drained_ms, token_used, tokens_given, token_number, address, head, token_epochs,
-                 is_reopened)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 0)
+                 is_reopened, version)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 0, ?10)
              ON CONFLICT (site) DO UPDATE SET last_contact_ms = excluded.last_contact_ms,
                 last_drained_ms = coalesce(excluded.last_drained_ms, contact.last_drained_ms),
                 token_used = excluded.token_used, tokens_given = excluded.tokens_given,
                 token_number = excluded.token_number, token_epochs = excluded.token_epochs, challenge = NULL,
-                is_reopened = excluded.is_reopened,
+                is_reopened = excluded.is_reopened, version = excluded.version,
                 address = coalesce(excluded.address, contact.address), head = coalesce(excluded.head, contact.head)",
             &[
                 head.site.0.into(),
@@ -296,6 +296,7 @@ impl Batch<'_> {
                 address.map(PeerAddress::as_str).into(),
                 journal_head.unwrap_or(Param::Null),
                 (&epochs_to_bytes(&known.epochs)).into(),
+                u32::from(head.version).into(),
             ],
         )?;
         Ok(token)

@@ -44,7 +44,7 @@ impl Batch<'_> {
     pub fn take_question(&mut self, question: &Question, standing: Standing) -> Result<(), StoreError> {
         let Question { head, ask } = question;
         let mut reading = Reading { sql: &mut *self.sql, catalogue: self.catalogue };
-        if let Some(refusal) = reading.check_device(head, standing)?.refusal {
+        if let Some(refusal) = reading.check_device(head, standing, self.now_ms)?.refusal {
             return Err(StoreError::Refused(refusal));
         }
         match ask {

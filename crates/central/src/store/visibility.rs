@@ -266,6 +266,9 @@ impl Batch<'_> {
         if sees == self.sql.query_integer(noted, &row)?.is_some() {
             return Ok(());
         }
+        if let Some(rehearsal) = &mut self.state.rehearsal {
+            rehearsal.note_sight(site, &text, sees);
+        }
         if sees {
             self.sql.execute("INSERT INTO site_sees (site, visible_key) VALUES (?1, ?2)", &row)?;
         } else {

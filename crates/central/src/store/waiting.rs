@@ -168,20 +168,37 @@ impl Batch<'_> {
     fn keep_waiting_limit(&mut self, site: SiteId, changes: &mut Vec<Change>) -> Result<(), StoreError> {
         let limit = self.limits.waiting_entries_max;
         while self.site(site)?.waiting > limit {
-            let oldest = self.sql.query_one(
-                "SELECT journal, group_first FROM waiting WHERE site = ?1 ORDER BY journal, group_first LIMIT 1",
-                &[site.0.into()],
-                |row| Ok(GroupPlace { journal: row.integer(0)?, first: Sequence(row.unsigned(1)?) }),
-            )?;
-            let Some(place) = oldest else { return Ok(()) };
-            let Some(group) = self.waiting_group(site, place)? else {
-                return Err(StoreError::Damaged("a waiting entry is not in the log".to_owned()));
-            };
+            let Some(group) = self.oldest_waiting(site)? else { return Ok(()) };
             let text = format!("more than {limit} entries of site {site} wait for their headers; this was the oldest");
             let reason = Reason::new(RefusalCode::HeaderMissing.as_str(), &text);
             self.refuse_group(&group, None, &reason, changes)?;
         }
         Ok(())
+    }
+
+    /// Refuses everything of a site that waits, because no header comes any more; how many entries that were.
+    pub(super) fn refuse_all_waiting(&mut self, site: SiteId, reason: &Reason) -> Result<u64, StoreError> {
+        let mut changes = Vec::new();
+        let mut refused = 0;
+        while let Some(group) = self.oldest_waiting(site)? {
+            refused += group.entries.len() as u64;
+            self.refuse_group(&group, None, reason, &mut changes)?;
+        }
+        self.settle(changes)?;
+        Ok(refused)
+    }
+
+    fn oldest_waiting(&mut self, site: SiteId) -> Result<Option<Group>, StoreError> {
+        let oldest = self.sql.query_one(
+            "SELECT journal, group_first FROM waiting WHERE site = ?1 ORDER BY journal, group_first LIMIT 1",
+            &[site.0.into()],
+            |row| Ok(GroupPlace { journal: row.integer(0)?, first: Sequence(row.unsigned(1)?) }),
+        )?;
+        let Some(place) = oldest else { return Ok(None) };
+        match self.waiting_group(site, place)? {
+            Some(group) => Ok(Some(group)),
+            None => Err(StoreError::Damaged("a waiting entry is not in the log".to_owned())),
+        }
     }
 
     fn wait_on(&mut self, group: &Group, on: &Key) -> Result<(), StoreError> {

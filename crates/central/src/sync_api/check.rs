@@ -11,6 +11,7 @@ use protocol::limits::CHECK_BYTES_MAX;
 use protocol::section::HEADER_BYTES;
 
 use crate::center::Center;
+use crate::clock;
 use crate::writer::WriteError;
 
 /// Largest question, in bytes.
@@ -40,7 +41,8 @@ pub(super) async fn answer(center: Arc<Center>, question: Vec<u8>) -> Result<Vec
         let keys = center.keys_of(question.site())?;
         let answer = match question.open(&keys, center.signer().public_key(), &Ed25519Verifier) {
             Ok((head, standing)) => {
-                center.read(move |reading| reading.at_once(|reading| reading.check_device(&head, standing)))?
+                let now_ms = clock::wall_ms();
+                center.read(move |reading| reading.at_once(|reading| reading.check_device(&head, standing, now_ms)))?
             }
             Err(refusal) => CheckAnswer::refused(refusal),
         };

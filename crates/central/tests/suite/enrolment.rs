@@ -263,6 +263,12 @@ fn a_changed_name_or_password_stops_the_device_and_the_old_pair_lets_it_go_on() 
 fn enrolments_that_cannot_be_read_say_what_is_wrong() {
     let folder = Folder::new("");
     folder.add_site("tablet", &["--type", "mobile"]);
+    folder.json(
+        &["import", "-"],
+        r#"{"table":"store","op":"put","id":"S1","data":{"code":"S1"}}
+{"table":"store","op":"put","id":"S2","data":{"code":"S2"}}"#,
+    );
+    folder.add_site("desk", &["--store", "S1", "--store", "S2"]);
     let server = folder.serve();
     let good = enrolment("tablet", PASSWORD, 1, 1);
     for (body, status, code) in [
@@ -272,11 +278,27 @@ fn enrolments_that_cannot_be_read_say_what_is_wrong() {
         (good.replace("standalone", "central"), 400, "enrolment_field"),
         (good.replace("\"hardware\":\"00", "\"hardware\":\"07"), 400, "enrolment_field"),
         (good.replace("\"hardware\":\"00", "\"hardware\":\"0"), 400, "enrolment_field"),
-        (good.clone(), 409, "site_type_differs"),
+        (enrolment("desk", PASSWORD, 1, 1).replace("standalone", "mobile"), 409, "site_type_differs"),
         (format!("{good}{}", " ".repeat(20_000)), 413, "request_too_large"),
     ] {
         let reply = enrol(&server, &body);
         assert_eq!((reply.status, reply.code()), (status, code), "{body:.200}");
     }
-    assert_eq!(enrol(&server, &good.replace("standalone", "mobile")).status, 200);
+}
+
+/// Seed 003, "Type": when a remote site synchronises it updates the value.
+#[test]
+fn the_type_that_a_device_says_counts_whatever_was_meant() {
+    let folder = Folder::new("");
+    folder.add_site("tablet", &["--type", "mobile"]);
+    let server = folder.serve();
+
+    assert_eq!(enrol(&server, &enrolment("tablet", PASSWORD, 1, 1)).status, 200);
+
+    let shown = folder.json(&["site", "show", "tablet"], "");
+    let types = ["type", "intended_type", "reported_type"].map(|key| shown[key].as_str().unwrap().to_owned());
+    assert_eq!(types, ["standalone", "mobile", "standalone"]);
+    let text = folder.run(&["site", "show", "tablet"], "");
+    let text = String::from_utf8(text.stdout).unwrap();
+    assert!(text.contains("it was meant to be mobile, and its device says that it is standalone"), "{text}");
 }

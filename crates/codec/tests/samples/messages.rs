@@ -5,6 +5,7 @@ use protocol::chain::{self, Predecessor, genesis, hash_of};
 use protocol::check::{self, CheckAnswer};
 use protocol::control::{
     Claim, Claims, Control, ControlRow, Dropped, EntryPlace, Grant, GrantsTold, Image, ReadAnew, Refused, ShownRefusal,
+    SiteCode,
 };
 use protocol::edge::{Codec, Compression, Dictionary};
 use protocol::frame::{self, Frame, RefusedBefore, Run};
@@ -128,6 +129,11 @@ fn controls() -> Vec<(&'static str, &'static str, Control)> {
         ("control_read_anew", "Control row 7: read anew", Control::ReadAnew(ReadAnew { scope: scope() })),
         ("control_set_back", "Control row 8: central was set back", Control::SetBack),
         ("control_verify", "Control row 9: compare", Control::Verify),
+        (
+            "control_site_code",
+            "Control row 10: the site's code",
+            Control::SiteCode(SiteCode { code: "C-7".to_owned() }),
+        ),
     ]
 }
 

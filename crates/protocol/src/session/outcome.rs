@@ -6,7 +6,7 @@ use core::fmt;
 use crate::frame::FrameError;
 use crate::ids::Sequence;
 use crate::limits;
-use crate::message::{FramePartState, MessageError, Refusal};
+use crate::message::{self, FramePartState, MessageError, Refusal};
 use crate::section::SectionError;
 use crate::session::Link;
 use crate::versions::{VERSION_CODE, Versions};
@@ -152,6 +152,7 @@ impl fmt::Display for Failure {
         match self {
             Self::Cut(reason) => write!(formatter, "the connection to central failed: {reason}"),
             Self::NotCentral(error) => write!(formatter, "what answered is not this site's central server: {error}"),
+            Self::Refused(refusal) if message::is_pause(&refusal.code) => formatter.write_str(&refusal.message),
             Self::Refused(refusal) => write!(formatter, "central refused: {}", refusal.message),
             Self::Message(error) => write!(formatter, "central's reply is not right: {error}"),
             Self::Page(error) => write!(formatter, "central's page is not right: {error}"),

@@ -198,6 +198,9 @@ impl World {
             "not_enrolled",
         ];
         let Some(failure) = failure else { return Ok(()) };
+        if self.is_told_to_rest(self.devices[index].site, &failure.code) {
+            return Ok(());
+        }
         if self.see_to_fork(index, &failure.code)? || self.see_to_time_line(index, &failure.code)? {
             return Ok(());
         }
@@ -223,6 +226,7 @@ impl World {
     pub(crate) fn note_session(&mut self, index: usize) {
         let is_retired = self.devices[index].role == Role::Retired;
         self.devices[index].may_drain &= !is_retired;
+        self.devices[index].began_disabled = self.disabled.get(&self.devices[index].site).copied();
         let model = self.model.device(index);
         model.has_begun_since = true;
         model.judged_at_begin = model.logs.iter().map(|log| log.judged).collect();
@@ -255,6 +259,7 @@ impl World {
         let mut grants = grants.or_else(|error| violation("10", format!("device {index}: {error}")))?;
         let state = device.live().recorder.core().local.session_state();
         let state = state.or_else(|error| violation("10", format!("device {index}: {error}")))?;
+        self.check_rested(index)?;
         let may_drain = std::mem::take(&mut self.devices[index].may_drain);
         if self.devices[index].role == Role::Retired && !may_drain {
             return violation("11", format!("device {index} has everything, and another one speaks for its site"));

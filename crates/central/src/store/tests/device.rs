@@ -271,7 +271,7 @@ impl Device {
             // It would read everything anew, as the real one does once its session is over.
             Control::SetBack => self.cursors.clear(),
             // Nobody compares here.
-            Control::Refused(_) | Control::Verify | Control::Unknown => {}
+            Control::Refused(_) | Control::Verify | Control::SiteCode(_) | Control::Unknown => {}
         }
         self.controls.push(control);
     }

@@ -2,6 +2,7 @@
 
 mod binding;
 mod claims;
+mod deleting;
 mod device;
 mod drain;
 mod explain;
@@ -17,10 +18,12 @@ mod mirror;
 mod moves;
 mod origin;
 mod patients;
+mod pausing;
 mod prescribers;
 mod prescriptions;
 mod procurement;
 mod receiving;
+mod rehearsal;
 mod scopes;
 mod sights;
 mod sites;
@@ -40,7 +43,7 @@ use domain::edit::Edit;
 use domain::merge::Merged;
 use protocol::exchange::Standing;
 use protocol::hardware::{HardwareId, HardwareKind, HardwareSource};
-use protocol::ids::{Epoch, HardwareSalt, JournalId, Nonce, PublicKey, RecordId, SiteId, Token};
+use protocol::ids::{CredentialGeneration, Epoch, HardwareSalt, JournalId, Nonce, PublicKey, RecordId, SiteId, Token};
 use sql::{Sql, SqliteEngine};
 
 use super::*;
@@ -181,7 +184,7 @@ impl World {
 
 /// A device of which the key differs and the hardware does not: a tablet that is wiped now and then.
 pub(super) fn enrolling(key: u8, journal: JournalId) -> EnrollingDevice {
-    EnrollingDevice { key: PublicKey([key; 32]), journal, hardware: hardware("cu") }
+    EnrollingDevice { key: PublicKey([key; 32]), journal, hardware: hardware("cu"), kind: SiteKind::Standalone }
 }
 
 /// Hardware with a source for each letter: `c` the chip, `u` the product, `m` the machine id; another case is another value.

@@ -112,7 +112,8 @@ fn whichever_device_is_chosen_goes_on_and_the_other_stops_nothing(world: &mut Wo
             assert_eq!(exchange_from(world, &mut wrong, &here), Err("device_not_chosen".to_owned()), "{chosen:?}");
             assert_eq!(exchange_from(world, &mut right, &here), Ok(()), "{chosen:?}");
             let asked = |world: &mut World, device: &Device| {
-                let answer = world.store.reading().check_device(&device.head(), Standing::Current).unwrap();
+                let answer =
+                    world.store.reading().check_device(&device.head(), Standing::Current, world.now_ms).unwrap();
                 answer.refusal.map(|refusal| refusal.code)
             };
             assert_eq!(asked(world, &wrong).as_deref(), Some("device_not_chosen"));

@@ -106,7 +106,7 @@ fn who_asks_with_a_head_of_another_history_or_an_older_one_is_told_what_an_excha
     let mut device = with_entries(world, 3);
     device.try_send(world, 0, 3).unwrap();
     let mut asked = |head: RequestHead| {
-        let answer = world.store.reading().check_device(&head, Standing::Current).unwrap();
+        let answer = world.store.reading().check_device(&head, Standing::Current, world.now_ms).unwrap();
         answer.refusal.map(|refusal| refusal.code).unwrap_or_default()
     };
     let mut set_back = Device::new(device.site, device.journal);

@@ -13,6 +13,8 @@ contract!(
     a_device_that_lost_its_local_copy_between_two_grants_is_told_both,
     a_store_that_is_unknown_is_not_given,
     a_mobile_site_has_one_store,
+    what_a_device_says_that_it_is_counts_for_its_site,
+    a_tablet_does_not_take_the_place_of_more,
     a_site_with_a_store_that_cannot_be_given_is_not_added,
     a_refused_job_leaves_in_memory_what_is_stored,
     a_site_without_a_device_is_not_enrolled,
@@ -151,6 +153,46 @@ fn a_mobile_site_has_one_store(world: &mut World) {
     let filling = Moved::UnderWay { phase: MovePhase::Filling, site: empty };
     assert_eq!(world.job(|batch| batch.move_store(&id("S4"), empty, true)), filling);
     assert_eq!(code(world.try_job(|batch| batch.move_store(&id("S3"), empty, false))), "mobile_site_has_store");
+}
+
+/// Seed 003, "Type": when a remote site synchronises it updates the value.
+fn what_a_device_says_that_it_is_counts_for_its_site(world: &mut World) {
+    stores(world, &["S1", "S2"]);
+    let site = add(world, "north", SiteKind::Standalone, &["S1"]).unwrap();
+    let tablet = EnrollingDevice { kind: SiteKind::Mobile, ..enrolling(7, JournalId([2; 16])) };
+
+    world.job(|batch| batch.enrol(site, &tablet));
+
+    let row = world.store.reading().site(site).unwrap().unwrap();
+    assert_eq!((row.kind, row.reported_kind), (SiteKind::Standalone, Some(SiteKind::Mobile)));
+    assert_eq!(row.effective_kind(), SiteKind::Mobile);
+    assert_eq!(code(world.try_job(|batch| batch.move_store(&id("S2"), site, false))), "mobile_site_has_store");
+    assert_eq!(code(world.try_job(|batch| batch.enable_mirror(site))), "primary_is_mobile");
+    // It says something else when it enrols once more, and a site without a device is what it was meant to be.
+    world.job(|batch| batch.enrol(site, &EnrollingDevice { kind: SiteKind::Standalone, ..tablet.clone() }));
+    world.job(|batch| batch.move_store(&id("S2"), site, false));
+    world.job(|batch| batch.reset_hardware(site));
+    assert_eq!(world.store.reading().site(site).unwrap().unwrap().reported_kind, None);
+}
+
+fn a_tablet_does_not_take_the_place_of_more(world: &mut World) {
+    stores(world, &["S1", "S2", "S3"]);
+    let site = add(world, "north", SiteKind::Standalone, &["S1", "S2"]).unwrap();
+    let tablet = EnrollingDevice { kind: SiteKind::Mobile, ..enrolling(7, JournalId([2; 16])) };
+    assert_eq!(code(world.try_job(|batch| batch.enrol(site, &tablet))), "site_type_differs");
+    assert_eq!(world.store.reading().site(site).unwrap().unwrap().public_key, None);
+    // One that is on its way there counts.
+    let one = add(world, "south", SiteKind::Standalone, &["S3"]).unwrap();
+    world.device(&["S4"]);
+    world.job(|batch| batch.move_store(&id("S4"), one, false));
+    assert_eq!(code(world.try_job(|batch| batch.enrol(one, &tablet))), "site_type_differs");
+    let primary = add(world, "west", SiteKind::Standalone, &[]).unwrap();
+    world.job(|batch| batch.enable_mirror(primary));
+    assert_eq!(code(world.try_job(|batch| batch.enrol(primary, &tablet))), "primary_is_mobile");
+
+    world.job(|batch| batch.move_store(&id("S2"), CENTRAL, true));
+
+    world.job(|batch| batch.enrol(site, &tablet));
 }
 
 fn a_site_with_a_store_that_cannot_be_given_is_not_added(world: &mut World) {

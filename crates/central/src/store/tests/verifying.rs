@@ -205,7 +205,7 @@ fn a_site_that_an_exchange_would_refuse_may_not_compare(world: &mut World) {
     assert_eq!(code(retired), "device_retired");
 
     let mut changed = question.clone();
-    changed.head.generation = protocol::ids::CredentialGeneration(7);
+    changed.head.generation = CredentialGeneration(7);
     let refused = world.try_job(|batch| batch.take_question(&changed, Standing::Current));
     assert_eq!(code(refused), "credentials_changed");
     assert_eq!(world.store.reading().verified(one.site).unwrap().last, None);
