@@ -6,7 +6,7 @@
 use sql::Migration;
 
 /// Number of the last migration.
-pub(super) const VERSION: u32 = 21;
+pub(super) const VERSION: u32 = 22;
 
 /// Every step. A released one never changes.
 pub(super) const MIGRATIONS: &[Migration] = &[
@@ -31,7 +31,33 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     Migration { number: 19, name: "prescribers that are one", ddl: PRESCRIBER_ALIASES },
     Migration { number: 20, name: "stores on their way", ddl: STORE_MOVES },
     Migration { number: 21, name: "tombstones that went", ddl: TOMBSTONES },
+    Migration { number: 22, name: "the audit log", ddl: AUDIT },
 ];
+
+/// See the module `audit`. `asked`, `before` and `after` are JSON.
+const AUDIT: &str = "
+CREATE TABLE audit (
+    number {bigint} PRIMARY KEY,
+    time_ms {bigint} NOT NULL,
+    times {bigint} NOT NULL,
+    actor {text} NOT NULL,
+    verb {text} NOT NULL,
+    site {bigint},
+    other_site {bigint},
+    store {text},
+    table_name {text},
+    record {text},
+    asked {text},
+    before {text},
+    after {text},
+    outcome {bigint} NOT NULL,
+    code {text},
+    is_refusal {bigint} NOT NULL
+) {table};
+CREATE INDEX audit_refusal ON audit (is_refusal, number);
+INSERT INTO counter (name, value) VALUES
+    ('audit_last', 0), ('audit_changes', 0), ('audit_refusals', 0), ('audit_changes_floor', 0), ('audit_refusals_floor', 0);
+";
 
 /// See the module `tombstones`.
 const TOMBSTONES: &str = "

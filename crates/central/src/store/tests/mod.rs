@@ -1,5 +1,6 @@
 //! What the store promises, run on every engine, and a device that is just clever enough to be told it.
 
+mod audit;
 mod binding;
 mod claims;
 mod device;
@@ -80,6 +81,7 @@ pub(super) const LIMITS: StoreLimits = StoreLimits {
     control_rows_max: 1000,
     set_aside_entries_max: 2,
     backfill_step_rows_max: BACKFILL_STEP_ROWS,
+    audit_rows_max: 20,
 };
 
 impl World {
