@@ -62,9 +62,10 @@ impl Center {
     /// Those of [`DataFolder::initialise`] and of the store; `key_missing` if the folder has a store with sites but no key.
     pub fn initialise(paths: &FolderPaths) -> Result<Self, CentralError> {
         let (folder, signer) = DataFolder::initialise(paths, |folder| {
-            let catalogue = Arc::new(folder.settings()?.catalogue()?);
+            let settings = folder.settings()?;
+            let catalogue = Arc::new(settings.catalogue()?);
             // Nobody is given a token here.
-            let mut store = open_store(Box::new(open_sqlite(folder)?), &catalogue, [0; 32])?;
+            let mut store = open_store(Box::new(open_sqlite(folder)?), &settings, &catalogue, [0; 32])?;
             if !store.reading().sites()?.is_empty() {
                 let message = "the folder has a store with sites, but central's key is gone";
                 let advice = "Put the key back with `key import`: the sites trust no other. If every copy of it is lost, `key new` \
@@ -100,9 +101,10 @@ impl Center {
     /// # Errors
     /// Those of the settings and of the store.
     pub fn forget_tokens(folder: &DataFolder) -> Result<(), CentralError> {
-        let catalogue = Arc::new(folder.settings()?.catalogue()?);
+        let settings = folder.settings()?;
+        let catalogue = Arc::new(settings.catalogue()?);
         // None is given here.
-        let mut store = open_store(Box::new(open_sqlite(folder)?), &catalogue, [0; 32])?;
+        let mut store = open_store(Box::new(open_sqlite(folder)?), &settings, &catalogue, [0; 32])?;
         #[expect(
             clippy::redundant_closure_for_method_calls,
             reason = "the method alone is of one lifetime of the batch"
@@ -185,7 +187,7 @@ impl Center {
             None => Box::new(SqliteEngine::in_memory()?),
         };
         let secret = hash_of(&[TOKEN_SECRET_TEXT, &self.signer.seed()[..]].concat()).0;
-        let store = open_store(engine, &self.catalogue, secret)?;
+        let store = open_store(engine, &self.settings, &self.catalogue, secret)?;
         let started = Arc::new(Writer::start(store)?);
         *writer = Some(Arc::clone(&started));
         Ok(started)
@@ -319,9 +321,15 @@ fn open_sqlite(folder: &DataFolder) -> Result<SqliteEngine, CentralError> {
     Ok(SqliteEngine::open(folder.paths().store(), &sqlite_options())?)
 }
 
-fn open_store(engine: Box<dyn Sql>, catalogue: &Arc<Catalogue>, token_secret: [u8; 32]) -> Result<Store, CentralError> {
+fn open_store(
+    engine: Box<dyn Sql>,
+    settings: &Settings,
+    catalogue: &Arc<Catalogue>,
+    token_secret: [u8; 32],
+) -> Result<Store, CentralError> {
+    let limits = StoreLimits { audit_rows_max: u64::from(settings.log.audit_rows_max), ..StoreLimits::default() };
     let chance = StartEntropy { epoch: Epoch(entropy::number()), journal: JournalId(entropy::bytes()), token_secret };
-    Ok(Store::open(engine, Arc::clone(catalogue), StoreLimits::default(), chance, clock::wall_ms())?)
+    Ok(Store::open(engine, Arc::clone(catalogue), limits, chance, clock::wall_ms())?)
 }
 
 /// An error of starting the writing thread where only the store's are expected.

@@ -15,6 +15,7 @@ pub mod janitor;
 pub mod key_file;
 pub mod keys;
 pub mod operations;
+pub mod os_user;
 pub mod serve;
 pub mod settings;
 pub mod store;

@@ -139,7 +139,8 @@ async fn serve_sites(listener: PatientListener, router: Router, stopped: watch::
 }
 
 async fn serve_people(listener: UnixListener, router: Router, stopped: watch::Receiver<bool>) {
-    let served = axum::serve(listener, router).with_graceful_shutdown(until_set(stopped)).await;
+    let service = router.into_make_service_with_connect_info::<admin::SocketPeer>();
+    let served = axum::serve(listener, service).with_graceful_shutdown(until_set(stopped)).await;
     if let Err(error) = served {
         tracing::error!("listening on the admin socket ended: {error}");
     }

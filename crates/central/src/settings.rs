@@ -6,7 +6,7 @@ use domain::catalogue::{Catalogue, DeclaredTable};
 use serde::Deserialize;
 
 use crate::error::{CentralError, Exit};
-use crate::store::{ENTRY_LOG_DAYS_DEFAULT, TOMBSTONE_DAYS_DEFAULT};
+use crate::store::{AUDIT_ROWS_DEFAULT, ENTRY_LOG_DAYS_DEFAULT, TOMBSTONE_DAYS_DEFAULT};
 
 /// The file that `init` writes; a test holds it against the defaults.
 pub const SETTINGS_TEXT: &str = include_str!("central.toml");
@@ -40,6 +40,8 @@ pub struct LogSettings {
     pub entry_log_days: u32,
     /// Days that a site may be away and still be told one by one what was deleted meanwhile.
     pub tombstone_days: u32,
+    /// Changes that the audit log holds, and beside them a tenth as many refusals.
+    pub audit_rows_max: u32,
 }
 
 /// Limits of what runs at once.
@@ -94,7 +96,11 @@ pub struct PasswordSettings {
 
 impl Default for LogSettings {
     fn default() -> Self {
-        Self { entry_log_days: ENTRY_LOG_DAYS_DEFAULT, tombstone_days: TOMBSTONE_DAYS_DEFAULT }
+        Self {
+            entry_log_days: ENTRY_LOG_DAYS_DEFAULT,
+            tombstone_days: TOMBSTONE_DAYS_DEFAULT,
+            audit_rows_max: AUDIT_ROWS_DEFAULT,
+        }
     }
 }
 
@@ -158,6 +164,7 @@ impl Settings {
         let (limits, timeouts, passwords) = (&self.limits, &self.timeouts, &self.passwords);
         in_range("log.entry_log_days", u64::from(self.log.entry_log_days), 1, 36_500)?;
         in_range("log.tombstone_days", u64::from(self.log.tombstone_days), 1, 36_500)?;
+        in_range("log.audit_rows_max", u64::from(self.log.audit_rows_max), 10, 10_000_000)?;
         in_range("limits.exchanges_max", limits.exchanges_max as u64, 1, 10_000)?;
         in_range("limits.heads_max", limits.heads_max as u64, 1, 100_000)?;
         in_range("limits.connections_max", limits.connections_max as u64, 1, 100_000)?;
@@ -221,6 +228,7 @@ mod tests {
         for key in [
             "entry_log_days",
             "tombstone_days",
+            "audit_rows_max",
             "exchanges_max",
             "heads_max",
             "connections_max",

@@ -4,6 +4,8 @@
 
 mod support;
 
+#[path = "suite/audit.rs"]
+mod audit;
 #[path = "suite/check.rs"]
 mod check;
 #[path = "suite/damage.rs"]

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use serde_json::Value;
 
-use super::{explain, home_stores, stores, visibility};
+use super::{audit, explain, home_stores, stores, visibility};
 
 use crate::error::{CentralError, Exit};
 use crate::operations::{Done, Progress, Request};
@@ -79,6 +79,7 @@ pub(super) fn done(request: &Request, done: &Done, form: Form, output: &mut dyn 
             plain(&value["stopped"]),
             plain(&value["reason"])
         ),
+        (Request::Audit(_), false) => audit::lines(value),
         (Request::Merge { .. }, false) => merged(value),
         (Request::Records(_), false) => records(value),
         (Request::SiteAdd(_), false) => format!("{}\n", value["id"]),

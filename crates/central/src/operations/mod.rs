@@ -1,5 +1,9 @@
 //! The verbs, whoever asks: the same code serves the admin socket and a command that opens the folder itself.
 
+mod acting;
+mod actor;
+mod audit;
+mod concern;
 mod explain;
 mod explain_store;
 mod home_stores;
@@ -17,22 +21,48 @@ mod visibility;
 
 use std::io::BufRead;
 
+use acting::Acting;
+pub use actor::{AccountRole, Actor};
 pub(crate) use import::nameless_file;
 pub use import::{IMPORT_BATCH_EDITS_MAX, SPOOL_BYTES_MAX};
 pub use request::{
-    Done, LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX, Progress, RecordsToList, Request, SetAsidePlace, SetAsideToList,
-    SiteToAdd, SiteToEdit, TransfersToList, VisibilityToList,
+    AuditToList, Done, LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX, Progress, RecordsToList, Request, SetAsidePlace,
+    SetAsideToList, SiteToAdd, SiteToEdit, TransfersToList, VisibilityToList,
 };
 
 use crate::center::Center;
 use crate::error::CentralError;
 
-/// Carries out a verb. Blocks until it is done; `input` is read by `import` alone.
+/// Carries out a verb for somebody. Blocks until it is done; `input` is read by `import` alone. What changes something, or was to, leaves
+/// a row of the audit log.
 ///
 /// # Errors
-/// What the verb ended with; whether something was done is said by its text.
+/// What the verb ended with; whether something was done is said by its text. `not_permitted`.
 pub fn perform(
     center: &Center,
+    actor: &Actor,
+    request: Request,
+    input: &mut dyn BufRead,
+    events: &mut dyn FnMut(Progress),
+) -> Result<Done, CentralError> {
+    let acting = Acting::new(center, actor, &request);
+    if request.only_looks() {
+        actor.check_may(&request)?;
+        return carry_out(&acting, request, input, events);
+    }
+    let outcome = check(&acting, actor, &request).and_then(|()| carry_out(&acting, request, input, events));
+    acting.end(&outcome);
+    outcome
+}
+
+/// That a verb which changes something may be carried out.
+fn check(acting: &Acting<'_>, actor: &Actor, request: &Request) -> Result<(), CentralError> {
+    actor.check_may(request)?;
+    if request.is_long() { acting.begin() } else { Ok(()) }
+}
+
+fn carry_out(
+    center: &Acting<'_>,
     request: Request,
     input: &mut dyn BufRead,
     events: &mut dyn FnMut(Progress),
@@ -72,6 +102,7 @@ pub fn perform(
         Request::Explain { table, id: Some(id) } => explain::explain(center, &table, &id),
         Request::Explain { table, id: None } => explain_store::explain_store(center, &table),
         Request::HealingEnd => status::end_healing(center),
+        Request::Audit(which) => audit::list(center, &which),
         Request::Status => status::status(center),
         Request::Identity => status::identity(center),
     }

@@ -3,6 +3,7 @@
 use protocol::ids::{RecordId, SiteId};
 use serde_json::{Value, json};
 
+use super::acting::Acting;
 use super::request::Done;
 use super::sites::{find, record_id};
 use crate::center::Center;
@@ -11,19 +12,19 @@ use crate::error::CentralError;
 use crate::store::{Moved, StoreMove};
 
 /// Lets a store be active at a site.
-pub(super) fn add(center: &Center, store: &str, site: &str, is_at_once: bool) -> Result<Done, CentralError> {
+pub(super) fn add(center: &Acting<'_>, store: &str, site: &str, is_at_once: bool) -> Result<Done, CentralError> {
     let id = record_id(store)?;
     let site = find(center, site)?.id;
     go(center, &id, site, is_at_once)
 }
 
 /// Lets a store be active at central.
-pub(super) fn remove(center: &Center, store: &str, is_at_once: bool) -> Result<Done, CentralError> {
+pub(super) fn remove(center: &Acting<'_>, store: &str, is_at_once: bool) -> Result<Done, CentralError> {
     go(center, &record_id(store)?, SiteId::CENTRAL, is_at_once)
 }
 
 /// Leaves a store that moves at the site that it comes from.
-pub(super) fn call_off(center: &Center, store: &str) -> Result<Done, CentralError> {
+pub(super) fn call_off(center: &Acting<'_>, store: &str) -> Result<Done, CentralError> {
     let id = record_id(store)?;
     let asked = id.clone();
     let (site, moved) = center.write(move |batch| batch.call_off_move(&asked))?;
@@ -49,7 +50,7 @@ pub(super) fn move_json(moving: &StoreMove) -> Value {
     })
 }
 
-fn go(center: &Center, store: &RecordId, site: SiteId, is_at_once: bool) -> Result<Done, CentralError> {
+fn go(center: &Acting<'_>, store: &RecordId, site: SiteId, is_at_once: bool) -> Result<Done, CentralError> {
     let asked = store.clone();
     let moved = center.write(move |batch| batch.move_store(&asked, site, is_at_once))?;
     done(center, store, site, moved)

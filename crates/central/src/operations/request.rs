@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::actor::AccountRole;
 use crate::error::{CentralError, Exit};
 use crate::store::HomeKind;
 
@@ -186,6 +187,8 @@ pub enum Request {
     },
     /// Go on without the sites that have not reported since central was set back.
     HealingEnd,
+    /// Who changed what.
+    Audit(AuditToList),
     /// Sites, queues and sizes.
     Status,
     /// Central's key, its fingerprints and the epoch.
@@ -193,6 +196,16 @@ pub enum Request {
 }
 
 impl Request {
+    /// Who may ask for it: whoever may look, or only an administrator.
+    pub fn role(&self) -> AccountRole {
+        if self.only_looks() { AccountRole::Viewer } else { AccountRole::Administrator }
+    }
+
+    /// Whether it takes more than one commit, so that the audit log says when it began.
+    pub(super) fn is_long(&self) -> bool {
+        matches!(self, Self::Import { .. })
+    }
+
     /// Whether the verb changes nothing, so that asking twice does no harm.
     pub fn only_looks(&self) -> bool {
         match self {
@@ -208,6 +221,7 @@ impl Request {
             | Self::SetAsideList(_)
             | Self::Records(_)
             | Self::Explain { .. }
+            | Self::Audit(_)
             | Self::Status
             | Self::Identity => true,
             Self::SiteAdd(_)
@@ -278,6 +292,21 @@ pub struct TransfersToList {
     /// Only those behind this id.
     #[serde(default)]
     pub after: Option<String>,
+    /// How many, at most [`LIST_LIMIT_MAX`].
+    #[serde(default)]
+    pub limit: Option<u32>,
+}
+
+/// Which rows of the audit log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AuditToList {
+    /// Only those that concern this site, by its name or its id.
+    #[serde(default)]
+    pub site: Option<String>,
+    /// Those behind this number; else the newest.
+    #[serde(default)]
+    pub after: Option<u64>,
     /// How many, at most [`LIST_LIMIT_MAX`].
     #[serde(default)]
     pub limit: Option<u32>,

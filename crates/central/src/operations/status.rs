@@ -3,6 +3,7 @@
 use protocol::ids::SiteId;
 use serde_json::{Value, json};
 
+use super::acting::Acting;
 use super::mirror::mirror_json;
 use super::moves::move_json;
 use super::request::Done;
@@ -53,7 +54,7 @@ pub(super) fn status(center: &Center) -> Result<Done, CentralError> {
 }
 
 /// Goes on without the sites that have not reported.
-pub(super) fn end_healing(center: &Center) -> Result<Done, CentralError> {
+pub(super) fn end_healing(center: &Acting<'_>) -> Result<Done, CentralError> {
     #[expect(clippy::redundant_closure_for_method_calls, reason = "the method is of one lifetime, the closure of any")]
     let waived = center.write(|batch| batch.end_healing())?;
     tracing::warn!(sites = waived, "an operator ended healing: nobody waits any more for sites that have not reported");

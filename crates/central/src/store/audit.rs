@@ -225,10 +225,8 @@ impl Batch<'_> {
             let sql = "SELECT number FROM audit WHERE is_refusal = ?1 ORDER BY number LIMIT 1 OFFSET ?2";
             let last = self.sql.query_one(sql, &[kind.into(), unsigned(excess - 1)], |row| row.unsigned(0))?;
             let last = last.ok_or_else(|| StoreError::Damaged(format!("the counter {name} is wrong")))?;
-            self.sql.execute(
-                "DELETE FROM audit WHERE is_refusal = ?1 AND number <= ?2",
-                &[kind.into(), unsigned(last)],
-            )?;
+            self.sql
+                .execute("DELETE FROM audit WHERE is_refusal = ?1 AND number <= ?2", &[kind.into(), unsigned(last)])?;
             self.set_counter(floor, last)?;
         }
         self.set_counter(name, count - excess)
@@ -249,12 +247,7 @@ impl Reading<'_> {
     ///
     /// # Errors
     /// [`StoreError::Sql`], [`StoreError::Damaged`].
-    pub fn audit(
-        &mut self,
-        site: Option<SiteId>,
-        after: Option<u64>,
-        limit: u32,
-    ) -> Result<Vec<AuditRow>, StoreError> {
+    pub fn audit(&mut self, site: Option<SiteId>, after: Option<u64>, limit: u32) -> Result<Vec<AuditRow>, StoreError> {
         let order = if after.is_some() { "ASC" } else { "DESC" };
         let sql = format!(
             "SELECT number, time_ms, times, actor, verb, site, other_site, store, table_name, record, asked, before, after, outcome, code
@@ -293,7 +286,8 @@ impl Reading<'_> {
 
 fn read(row: &dyn Row) -> Result<AuditRow, SqlError> {
     let owned = |index| Ok::<_, SqlError>(row.optional_text(index)?.map(str::to_owned));
-    let site = |index| Ok::<_, SqlError>(row.optional_integer(index)?.and_then(|id| u32::try_from(id).ok()).map(SiteId));
+    let site =
+        |index| Ok::<_, SqlError>(row.optional_integer(index)?.and_then(|id| u32::try_from(id).ok()).map(SiteId));
     let json = |index| match row.optional_text(index)? {
         None => Ok(Value::Null),
         Some(text) => serde_json::from_str(text).map_err(|_| text::damaged(index, "JSON")),

@@ -418,7 +418,17 @@ impl Reading<'_> {
         self.home_transfers_where(sql, &[(&behind).into(), limit.into(), kind.letter().into()])
     }
 
-    /// The transfer of a patient or prescriber, if one is on its way.
+    /// The home store of a patient or prescriber.
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`].
+    pub fn home_store_of(&mut self, kind: HomeKind, id: &RecordId) -> Result<Option<RecordId>, StoreError> {
+        let sql = "SELECT store FROM home_store WHERE visible_key = ?1";
+        let key = kind.key(id).to_text();
+        Ok(self.sql.query_one(sql, &[(&key).into()], |row| text::record_id(row, 0))?)
+    }
+
+    /// The transfer of a patient or prescriber, if it is on its way.
     ///
     /// # Errors
     /// [`StoreError::Sql`].

@@ -1,0 +1,86 @@
+//! Who asks for a verb, and what that one may do.
+
+use super::request::Request;
+use crate::error::CentralError;
+use crate::os_user;
+
+/// What an account or a token may do (seed 003, "Permissions").
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AccountRole {
+    /// May look.
+    Viewer,
+    /// May change too.
+    Administrator,
+}
+
+impl AccountRole {
+    /// Every one.
+    pub const ALL: [Self; 2] = [Self::Viewer, Self::Administrator];
+
+    /// The word on the command line and in reports.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Viewer => "viewer",
+            Self::Administrator => "administrator",
+        }
+    }
+
+    /// The role of a word.
+    pub fn of(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|role| role.as_str() == word)
+    }
+}
+
+/// Whoever asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Actor {
+    name: String,
+    role: AccountRole,
+}
+
+impl Actor {
+    /// A user of this machine who may open the data folder: always an administrator.
+    pub fn local(uid: u32) -> Self {
+        Self { name: format!("local:{}", os_user::name_of(uid)), role: AccountRole::Administrator }
+    }
+
+    /// The user who runs this program.
+    pub fn this_user() -> Self {
+        Self::local(os_user::own_id())
+    }
+
+    /// An account that signed in.
+    pub fn account(name: &str, role: AccountRole) -> Self {
+        Self { name: format!("account:{name}"), role }
+    }
+
+    /// A script's token.
+    pub fn token(name: &str, role: AccountRole) -> Self {
+        Self { name: format!("token:{name}"), role }
+    }
+
+    /// As the audit log has it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What it may do.
+    pub fn role(&self) -> AccountRole {
+        self.role
+    }
+
+    /// That it may ask for a verb.
+    ///
+    /// # Errors
+    /// `not_permitted`.
+    pub(super) fn check_may(&self, request: &Request) -> Result<(), CentralError> {
+        let needed = request.role();
+        if self.role == AccountRole::Administrator || needed == AccountRole::Viewer {
+            return Ok(());
+        }
+        let message = format!("{} is a {} and may look, but not do this", self.name, self.role.as_str());
+        let advice = "Ask an administrator, or use an account or token with the role administrator.";
+        Err(CentralError::refused("not_permitted", message, advice))
+    }
+}
