@@ -3,34 +3,7 @@
 use super::request::Request;
 use crate::error::CentralError;
 use crate::os_user;
-
-/// What an account or a token may do (seed 003, "Permissions").
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum AccountRole {
-    /// May look.
-    Viewer,
-    /// May change too.
-    Administrator,
-}
-
-impl AccountRole {
-    /// Every one.
-    pub const ALL: [Self; 2] = [Self::Viewer, Self::Administrator];
-
-    /// The word on the command line and in reports.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Viewer => "viewer",
-            Self::Administrator => "administrator",
-        }
-    }
-
-    /// The role of a word.
-    pub fn of(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|role| role.as_str() == word)
-    }
-}
+use crate::store::AccountRole;
 
 /// Whoever asks.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -22,7 +22,7 @@ mod visibility;
 use std::io::BufRead;
 
 use acting::Acting;
-pub use actor::{AccountRole, Actor};
+pub use actor::Actor;
 pub(crate) use import::nameless_file;
 pub use import::{IMPORT_BATCH_EDITS_MAX, SPOOL_BYTES_MAX};
 pub use request::{

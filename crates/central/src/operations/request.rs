@@ -4,9 +4,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::actor::AccountRole;
 use crate::error::{CentralError, Exit};
-use crate::store::HomeKind;
+use crate::store::{AccountRole, HomeKind};
 
 /// Most records in one answer.
 pub const LIST_LIMIT_MAX: u32 = 1000;

@@ -6,7 +6,7 @@
 use sql::Migration;
 
 /// Number of the last migration.
-pub(super) const VERSION: u32 = 22;
+pub(super) const VERSION: u32 = 23;
 
 /// Every step. A released one never changes.
 pub(super) const MIGRATIONS: &[Migration] = &[
@@ -32,7 +32,36 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     Migration { number: 20, name: "stores on their way", ddl: STORE_MOVES },
     Migration { number: 21, name: "tombstones that went", ddl: TOMBSTONES },
     Migration { number: 22, name: "the audit log", ddl: AUDIT },
+    Migration { number: 23, name: "people", ddl: PEOPLE },
 ];
+
+/// See the module `people`. `authorisation`: one row, with id 1; none while there is no code.
+const PEOPLE: &str = "
+CREATE TABLE account (
+    name {text} PRIMARY KEY,
+    role {text} NOT NULL,
+    password_hash {text} NOT NULL,
+    generation {bigint} NOT NULL,
+    is_disabled {bigint} NOT NULL,
+    created_ms {bigint} NOT NULL
+) {keyed_table};
+CREATE TABLE api_token (
+    name {text} PRIMARY KEY,
+    role {text} NOT NULL,
+    secret_hash {blob} NOT NULL UNIQUE,
+    created_ms {bigint} NOT NULL,
+    expires_ms {bigint}
+) {keyed_table};
+CREATE TABLE authorisation (
+    id {bigint} PRIMARY KEY,
+    code_hash {text} NOT NULL
+) {table};
+CREATE TABLE unlocking (
+    actor {text} PRIMARY KEY,
+    since_ms {bigint} NOT NULL,
+    until_ms {bigint} NOT NULL
+) {keyed_table};
+";
 
 /// See the module `audit`. `asked`, `before` and `after` are JSON.
 const AUDIT: &str = "

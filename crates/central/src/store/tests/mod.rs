@@ -18,6 +18,7 @@ mod mirror;
 mod moves;
 mod origin;
 mod patients;
+mod people;
 mod prescribers;
 mod prescriptions;
 mod procurement;
