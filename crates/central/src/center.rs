@@ -13,6 +13,7 @@ use sql::{Sql, SqlErrorKind, SqliteEngine};
 
 use crate::clock;
 use crate::copy::{self, CopyMark};
+use crate::enrolment::PasswordChecks;
 use crate::entropy;
 use crate::error::CentralError;
 use crate::folder::{DataFolder, FolderPaths};
@@ -33,6 +34,7 @@ pub struct Center {
     readers: Mutex<Readers>,
     reader_returned: Condvar,
     keys: Mutex<Keys>,
+    checks: PasswordChecks,
     /// Sites of which entries may lack a verdict.
     to_judge: Mutex<BTreeSet<SiteId>>,
     /// `None` for a store in memory. Last, so that the lock goes after everything that writes.
@@ -143,6 +145,7 @@ impl Center {
             readers: Mutex::default(),
             reader_returned: Condvar::new(),
             keys: Mutex::default(),
+            checks: PasswordChecks::default(),
             to_judge: Mutex::default(),
             folder,
         })
@@ -202,6 +205,11 @@ impl Center {
         work: impl FnOnce(&mut Batch<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, WriteError> {
         self.writer().map_err(as_store_error)?.run_blocking(work)
+    }
+
+    /// Checks of people's passwords and of the authorisation code.
+    pub(crate) fn checks(&self) -> &PasswordChecks {
+        &self.checks
     }
 
     /// Remembers that entries of a site may lack a verdict.

@@ -22,6 +22,8 @@ mod hostile;
 mod keys;
 #[path = "suite/one_device.rs"]
 mod one_device;
+#[path = "suite/people.rs"]
+mod people;
 #[path = "suite/process.rs"]
 mod process;
 #[path = "suite/verbs.rs"]

@@ -4,6 +4,7 @@ mod audit;
 mod explain;
 mod home_stores;
 mod input;
+mod people;
 mod show;
 mod stores;
 mod visibility;
@@ -139,6 +140,19 @@ enum Command {
         /// The record's id.
         id: Option<String>,
     },
+    /// Who may sign in to the admin API ([admin_api] in central.toml).
+    #[command(subcommand)]
+    Account(people::AccountCommand),
+    /// What scripts sign in to the admin API with.
+    #[command(subcommand)]
+    Token(people::TokenCommand),
+    /// The code that locks preferences, a store's role on central, the mirror, and names and passwords of sites.
+    #[command(subcommand)]
+    AuthorisationCode(people::CodeCommand),
+    /// Give the authorisation code: for some minutes you may change what it locks.
+    Unlock(people::CodeArgument),
+    /// Lock it again before these minutes are over.
+    Lock,
     /// Who changed what: commands, accounts and tokens, and what sites and central did by themselves. The newest last.
     Audit {
         /// Only what concerns this site: its name, or its id.
@@ -469,6 +483,11 @@ pub fn run(arguments: Arguments, output: &mut dyn Write) -> Result<Exit, Central
         }
         Command::Healing(HealingCommand::End) => Request::HealingEnd,
         Command::Explain { table, id } => Request::Explain { table, id },
+        Command::Account(command) => people::account(command)?,
+        Command::Token(command) => people::token(command),
+        Command::AuthorisationCode(command) => people::code(command)?,
+        Command::Unlock(code) => people::unlock(&code)?,
+        Command::Lock => Request::Lock,
         Command::Audit { site, after, limit } => Request::Audit(AuditToList { site, after, limit }),
         Command::Status => Request::Status,
     };

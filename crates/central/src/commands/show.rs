@@ -4,7 +4,7 @@ use std::io::Write;
 
 use serde_json::Value;
 
-use super::{audit, explain, home_stores, stores, visibility};
+use super::{audit, explain, home_stores, people, stores, visibility};
 
 use crate::error::{CentralError, Exit};
 use crate::operations::{Done, Progress, Request};
@@ -79,6 +79,21 @@ pub(super) fn done(request: &Request, done: &Done, form: Form, output: &mut dyn 
             plain(&value["stopped"]),
             plain(&value["reason"])
         ),
+        (
+            Request::AccountAdd(_)
+            | Request::AccountList
+            | Request::AccountEdit(_)
+            | Request::AccountSetDisabled { .. }
+            | Request::AccountRemove { .. }
+            | Request::TokenAdd { .. }
+            | Request::TokenList
+            | Request::TokenRevoke { .. }
+            | Request::AuthorisationCodeSet { .. }
+            | Request::AuthorisationCodeClear
+            | Request::Unlock { .. }
+            | Request::Lock,
+            false,
+        ) => people::text(request, value).unwrap_or_default(),
         (Request::Audit(_), false) => audit::lines(value),
         (Request::Merge { .. }, false) => merged(value),
         (Request::Records(_), false) => records(value),
@@ -145,7 +160,7 @@ pub(super) fn done(request: &Request, done: &Done, form: Form, output: &mut dyn 
 }
 
 /// What somebody should know who did this, as a line of its own.
-fn warning(value: &Value) -> String {
+pub(super) fn warning(value: &Value) -> String {
     value["warning"].as_str().map_or_else(String::new, |warning| format!("{warning}\n"))
 }
 
@@ -271,6 +286,7 @@ fn status(value: &Value) -> String {
         ("entries waiting for headers", "waiting_entries"),
         ("entries set aside", "set_aside"),
         ("database bytes", "database_bytes"),
+        ("authorisation code", "authorisation_code"),
     ]
     .into_iter()
     .map(|(name, key)| format!("{name:<28} {}\n", plain(&value[key])));

@@ -21,6 +21,7 @@ const SECRET: &str = "given, not kept";
 /// A [`Center`] for a verb: reads as it does, and writes with a row of the audit log.
 pub(super) struct Acting<'a> {
     center: &'a Center,
+    actor: &'a Actor,
     entry: AuditEntry,
     subject: Subject,
     is_logged: Cell<bool>,
@@ -35,11 +36,11 @@ impl Deref for Acting<'_> {
 }
 
 impl<'a> Acting<'a> {
-    pub(super) fn new(center: &'a Center, actor: &Actor, request: &Request) -> Self {
+    pub(super) fn new(center: &'a Center, actor: &'a Actor, request: &Request) -> Self {
         let mut asked = serde_json::to_value(request).expect("requests have text keys alone");
         let verb = asked.as_object_mut().and_then(|fields| fields.remove("verb"));
         hide_secrets(&mut asked);
-        let Concern { store, table, record, subject } = Concern::of(request);
+        let Concern { store, table, record, subject } = Concern::of(actor.name(), request);
         let entry = AuditEntry {
             store,
             table,
@@ -47,7 +48,12 @@ impl<'a> Acting<'a> {
             asked,
             ..AuditEntry::new(actor.name(), verb.as_ref().and_then(Value::as_str).unwrap_or_default())
         };
-        Self { center, entry, subject, is_logged: Cell::new(false) }
+        Self { center, actor, entry, subject, is_logged: Cell::new(false) }
+    }
+
+    /// Who asks.
+    pub(super) fn actor(&self) -> &Actor {
+        self.actor
     }
 
     /// As [`Center::write`], with the row of the audit log: what was there before of what the verb can change, and what is there then.
@@ -118,8 +124,8 @@ fn outcome_of(exit: Exit) -> AuditOutcome {
     match exit {
         Exit::Ok => AuditOutcome::Done,
         Exit::Partial => AuditOutcome::Partly,
-        Exit::Usage | Exit::Refused | Exit::Config => AuditOutcome::Refused,
-        Exit::Failed | Exit::Disk | Exit::Busy => AuditOutcome::Failed,
+        Exit::Usage | Exit::Refused | Exit::Config | Exit::Busy => AuditOutcome::Refused,
+        Exit::Failed | Exit::Disk => AuditOutcome::Failed,
     }
 }
 

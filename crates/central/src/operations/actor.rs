@@ -38,6 +38,11 @@ impl Actor {
         &self.name
     }
 
+    /// Whether it is a user of this machine, who may open the data folder.
+    pub(super) fn is_local(&self) -> bool {
+        self.name.starts_with("local:")
+    }
+
     /// What it may do.
     pub fn role(&self) -> AccountRole {
         self.role

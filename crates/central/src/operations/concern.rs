@@ -6,9 +6,10 @@ use protocol::ids::{PublicKey, RecordId, SiteId};
 use serde_json::{Value, json};
 
 use super::mirror::mirror_json;
-use super::request::Request;
+use super::request::{AccountToAdd, AccountToEdit, Request};
 use super::set_aside;
 use super::sites::find_in;
+use crate::clock;
 use crate::store::{HomeKind, Reading, Role, SiteRow, StoreError};
 
 /// Stores and sites that are named in a row, at most; of more only how many there are.
@@ -63,6 +64,10 @@ enum What {
         id: String,
     },
     Healing,
+    Account(String),
+    Token(String),
+    AuthorisationCode,
+    Unlocking(String),
 }
 
 /// What is there of a subject.
@@ -76,7 +81,7 @@ pub(super) struct Found {
 }
 
 impl Concern {
-    pub(super) fn of(request: &Request) -> Self {
+    pub(super) fn of(actor: &str, request: &Request) -> Self {
         let subject = |what| Subject { what, site: None };
         let of_site =
             |site: &String, what| Self { subject: Subject { site: Some(site.clone()), what }, ..Self::default() };
@@ -122,7 +127,22 @@ impl Concern {
                 of_record(table, from, What::Merged { table: table.clone(), id: from.clone() })
             }
             Request::HealingEnd => Self { subject: subject(What::Healing), ..Self::default() },
-            Request::Import { .. }
+            Request::AccountAdd(AccountToAdd { name, .. })
+            | Request::AccountEdit(AccountToEdit { name, .. })
+            | Request::AccountSetDisabled { name, .. }
+            | Request::AccountRemove { name } => of_record("account", name, What::Account(name.clone())),
+            Request::TokenAdd { name, .. } | Request::TokenRevoke { name } => {
+                of_record("token", name, What::Token(name.clone()))
+            }
+            Request::AuthorisationCodeSet { .. } | Request::AuthorisationCodeClear => {
+                Self { subject: subject(What::AuthorisationCode), ..Self::default() }
+            }
+            Request::Unlock { .. } | Request::Lock => {
+                Self { subject: subject(What::Unlocking(actor.to_owned())), ..Self::default() }
+            }
+            Request::AccountList
+            | Request::TokenList
+            | Request::Import { .. }
             | Request::SiteList
             | Request::SiteShow { .. }
             | Request::SetAsideList(_)
@@ -191,6 +211,19 @@ impl Subject {
             What::Healing => {
                 let healing = reading.healing()?;
                 json!({ "is_healing": healing.is_some_and(|healing| healing.ended_ms.is_none()) })
+            }
+            What::Account(name) => reading.account(name)?.map_or(Value::Null, |account| {
+                // Another one after another password.
+                let generation = account.generation;
+                json!({ "role": account.role.as_str(), "is_disabled": account.is_disabled, "password_generation": generation })
+            }),
+            What::Token(name) => reading.api_token(name)?.map_or(Value::Null, |token| {
+                json!({ "role": token.role.as_str(), "expires": token.expires_ms.map(clock::date_text) })
+            }),
+            What::AuthorisationCode => json!({ "is_set": reading.authorisation_code()?.is_some() }),
+            What::Unlocking(actor) => {
+                let until_ms = reading.unlocking(actor)?.map(|unlocking| unlocking.until_ms);
+                json!({ "unlocked_until": until_ms.map(clock::date_text) })
             }
         };
         Ok(found)

@@ -1,8 +1,11 @@
 //! The verbs, whoever asks: the same code serves the admin socket and a command that opens the folder itself.
 
+mod accounts;
 mod acting;
 mod actor;
+mod api_tokens;
 mod audit;
+mod authorisation;
 mod concern;
 mod explain;
 mod explain_store;
@@ -23,11 +26,12 @@ use std::io::BufRead;
 
 use acting::Acting;
 pub use actor::Actor;
+pub use api_tokens::{TOKEN_DAYS_MAX, TOKEN_PREFIX};
 pub(crate) use import::nameless_file;
 pub use import::{IMPORT_BATCH_EDITS_MAX, SPOOL_BYTES_MAX};
 pub use request::{
-    AuditToList, Done, LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX, Progress, RecordsToList, Request, SetAsidePlace,
-    SetAsideToList, SiteToAdd, SiteToEdit, TransfersToList, VisibilityToList,
+    AccountToAdd, AccountToEdit, AuditToList, Done, LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX, Progress, RecordsToList,
+    Request, SetAsidePlace, SetAsideToList, SiteToAdd, SiteToEdit, TransfersToList, VisibilityToList,
 };
 
 use crate::center::Center;
@@ -58,6 +62,7 @@ pub fn perform(
 /// That a verb which changes something may be carried out.
 fn check(acting: &Acting<'_>, actor: &Actor, request: &Request) -> Result<(), CentralError> {
     actor.check_may(request)?;
+    authorisation::check(acting, actor, request)?;
     if request.is_long() { acting.begin() } else { Ok(()) }
 }
 
@@ -102,6 +107,18 @@ fn carry_out(
         Request::Explain { table, id: Some(id) } => explain::explain(center, &table, &id),
         Request::Explain { table, id: None } => explain_store::explain_store(center, &table),
         Request::HealingEnd => status::end_healing(center),
+        Request::AccountAdd(account) => accounts::add(center, account),
+        Request::AccountList => accounts::list(center),
+        Request::AccountEdit(account) => accounts::edit(center, &account),
+        Request::AccountSetDisabled { name, is_disabled } => accounts::set_disabled(center, &name, is_disabled),
+        Request::AccountRemove { name } => accounts::remove(center, &name),
+        Request::TokenAdd { name, role, days } => api_tokens::add(center, &name, &role, days),
+        Request::TokenList => api_tokens::list(center),
+        Request::TokenRevoke { name } => api_tokens::revoke(center, &name),
+        Request::AuthorisationCodeSet { authorisation_code } => authorisation::set(center, &authorisation_code),
+        Request::AuthorisationCodeClear => authorisation::clear(center),
+        Request::Unlock { authorisation_code } => authorisation::unlock(center, &authorisation_code),
+        Request::Lock => authorisation::lock(center),
         Request::Audit(which) => audit::list(center, &which),
         Request::Status => status::status(center),
         Request::Identity => status::identity(center),

@@ -186,6 +186,55 @@ pub enum Request {
     },
     /// Go on without the sites that have not reported since central was set back.
     HealingEnd,
+    /// Add an account.
+    AccountAdd(AccountToAdd),
+    /// Every account.
+    AccountList,
+    /// Change what an account may do, or its password.
+    AccountEdit(AccountToEdit),
+    /// Let an account sign in no more, or again.
+    AccountSetDisabled {
+        /// The login.
+        name: String,
+        /// Whether it may not.
+        is_disabled: bool,
+    },
+    /// Remove an account.
+    AccountRemove {
+        /// The login.
+        name: String,
+    },
+    /// Make a token for a script.
+    TokenAdd {
+        /// What it is called.
+        name: String,
+        /// `viewer` or `administrator`.
+        role: String,
+        /// How many days it lasts; until it is revoked if nobody says.
+        #[serde(default)]
+        days: Option<u32>,
+    },
+    /// Every token, without its secret.
+    TokenList,
+    /// End a token.
+    TokenRevoke {
+        /// What it is called.
+        name: String,
+    },
+    /// Set the authorisation code.
+    AuthorisationCodeSet {
+        /// The code; kept as a hash alone.
+        authorisation_code: String,
+    },
+    /// Take the authorisation code away.
+    AuthorisationCodeClear,
+    /// Open what the authorisation code locks, for whoever asks.
+    Unlock {
+        /// The code.
+        authorisation_code: String,
+    },
+    /// Lock it again.
+    Lock,
     /// Who changed what.
     Audit(AuditToList),
     /// Sites, queues and sizes.
@@ -197,7 +246,8 @@ pub enum Request {
 impl Request {
     /// Who may ask for it: whoever may look, or only an administrator.
     pub fn role(&self) -> AccountRole {
-        if self.only_looks() { AccountRole::Viewer } else { AccountRole::Administrator }
+        let is_of_people = matches!(self, Self::AccountList | Self::TokenList);
+        if self.only_looks() && !is_of_people { AccountRole::Viewer } else { AccountRole::Administrator }
     }
 
     /// Whether it takes more than one commit, so that the audit log says when it began.
@@ -220,10 +270,22 @@ impl Request {
             | Self::SetAsideList(_)
             | Self::Records(_)
             | Self::Explain { .. }
+            | Self::AccountList
+            | Self::TokenList
             | Self::Audit(_)
             | Self::Status
             | Self::Identity => true,
-            Self::SiteAdd(_)
+            Self::AccountAdd(_)
+            | Self::AccountEdit(_)
+            | Self::AccountSetDisabled { .. }
+            | Self::AccountRemove { .. }
+            | Self::TokenAdd { .. }
+            | Self::TokenRevoke { .. }
+            | Self::AuthorisationCodeSet { .. }
+            | Self::AuthorisationCodeClear
+            | Self::Unlock { .. }
+            | Self::Lock
+            | Self::SiteAdd(_)
             | Self::SiteEdit(_)
             | Self::SiteResetHardware { .. }
             | Self::SiteResume { .. }
@@ -294,6 +356,32 @@ pub struct TransfersToList {
     /// How many, at most [`LIST_LIMIT_MAX`].
     #[serde(default)]
     pub limit: Option<u32>,
+}
+
+/// An account to add.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AccountToAdd {
+    /// The login.
+    pub name: String,
+    /// `viewer` or `administrator`.
+    pub role: String,
+    /// The password; kept as a hash alone.
+    pub password: String,
+}
+
+/// What to change of an account; what is not given stays.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AccountToEdit {
+    /// The login.
+    pub name: String,
+    /// `viewer` or `administrator`.
+    #[serde(default)]
+    pub role: Option<String>,
+    /// Another password; kept as a hash alone.
+    #[serde(default)]
+    pub password: Option<String>,
 }
 
 /// Which rows of the audit log.

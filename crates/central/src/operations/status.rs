@@ -15,7 +15,7 @@ use crate::keys;
 use crate::store::{DeclinedClaim, Healing, SiteStatus, StoreError};
 
 pub(super) fn status(center: &Center) -> Result<Done, CentralError> {
-    let (status, healing, claims, moves, mirror, sites, counts) = center.read(|reading| {
+    let (status, healing, claims, moves, mirror, sites, counts, has_code) = center.read(|reading| {
         reading.at_once(|reading| {
             let mut sites = Vec::new();
             for site in all(reading)? {
@@ -29,6 +29,7 @@ pub(super) fn status(center: &Center) -> Result<Done, CentralError> {
                 mirror_json(reading)?,
                 sites,
                 reading.record_counts()?,
+                reading.authorisation_code()?.is_some(),
             ))
         })
     })?;
@@ -36,6 +37,7 @@ pub(super) fn status(center: &Center) -> Result<Done, CentralError> {
         counts.into_iter().map(|(table, count)| (table, count.into())).collect();
     Ok(Done::ok(json!({
         "copy_of": copy_json(center),
+        "authorisation_code": if has_code { "set" } else { "none" },
         "healing": healing.as_ref().map(healing_json),
         "claims": claims.iter().map(claim_json).collect::<Vec<_>>(),
         "moves": moves.iter().map(move_json).collect::<Vec<_>>(),
