@@ -4,6 +4,8 @@
 
 mod support;
 
+#[path = "suite/admin_api.rs"]
+mod admin_api;
 #[path = "suite/audit.rs"]
 mod audit;
 #[path = "suite/check.rs"]

@@ -140,7 +140,7 @@ enum Command {
         /// The record's id.
         id: Option<String>,
     },
-    /// Who may sign in to the admin API ([admin_api] in central.toml).
+    /// Who may sign in to the admin API (`[admin_api]` in central.toml).
     #[command(subcommand)]
     Account(people::AccountCommand),
     /// What scripts sign in to the admin API with.

@@ -181,14 +181,14 @@ pub(super) fn text(request: &Request, value: &Value) -> Option<String> {
         ),
         Request::TokenList => {
             let rows = value["tokens"].as_array().into_iter().flatten().map(|token| {
-                let expired = if token["is_expired"] == true { " (over)" } else { "" };
+                let over = if token["is_expired"] == true { " (over)" } else { "" };
                 let expires =
                     if token["expires"].is_null() { "when revoked".to_owned() } else { plain(&token["expires"]) };
                 vec![
                     plain(&token["token"]),
                     plain(&token["role"]),
                     plain(&token["created"]),
-                    format!("{expires}{expired}"),
+                    format!("{expires}{over}"),
                 ]
             });
             table(&["TOKEN", "ROLE", "MADE", "ENDS"], rows)

@@ -14,7 +14,7 @@ use crate::store::{Account, AccountEdit, AccountRole, Reading, StoreError};
 const NO_ADMINISTRATOR: &str = "no account is an administrator any more; the command line on this machine always is one, and can \
     make another (account edit NAME --role administrator)";
 
-pub(super) fn add(center: &Acting<'_>, account: AccountToAdd) -> Result<Done, CentralError> {
+pub(super) fn add(center: &Acting<'_>, account: &AccountToAdd) -> Result<Done, CentralError> {
     let role = role(&account.role)?;
     let hash = hash_password(center.settings().passwords, &account.password)?;
     let name = account.name.clone();

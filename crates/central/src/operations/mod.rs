@@ -107,7 +107,7 @@ fn carry_out(
         Request::Explain { table, id: Some(id) } => explain::explain(center, &table, &id),
         Request::Explain { table, id: None } => explain_store::explain_store(center, &table),
         Request::HealingEnd => status::end_healing(center),
-        Request::AccountAdd(account) => accounts::add(center, account),
+        Request::AccountAdd(account) => accounts::add(center, &account),
         Request::AccountList => accounts::list(center),
         Request::AccountEdit(account) => accounts::edit(center, &account),
         Request::AccountSetDisabled { name, is_disabled } => accounts::set_disabled(center, &name, is_disabled),

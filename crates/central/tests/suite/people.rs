@@ -66,7 +66,7 @@ fn a_token_shows_its_secret_once() {
 
     let listed = folder.run(&["token", "list", "--json"], "");
     let log = folder.run(&["audit", "--json"], "");
-    let files = std::fs::read(folder.path().join("central.sqlite")).unwrap_or_default();
+    let files = std::fs::read(folder.path().join("central.sqlite")).unwrap();
 
     for shown in [&listed.stdout, &log.stdout, &files] {
         assert!(!String::from_utf8_lossy(shown).contains(&secret[14..]), "the secret is kept nowhere");
