@@ -18,7 +18,9 @@ use crate::entropy;
 use crate::error::CentralError;
 use crate::folder::{DataFolder, FolderPaths};
 use crate::settings::Settings;
-use crate::store::{Batch, ReadStore, Reading, StartEntropy, Store, StoreError, StoreLimits, sqlite_options};
+use crate::store::{
+    AuditEntry, Batch, ReadStore, Reading, StartEntropy, Store, StoreError, StoreLimits, sqlite_options,
+};
 use crate::writer::{WriteError, Writer};
 
 /// Keys of sites that are remembered; at the limit all are read again. A key takes about 100 bytes.
@@ -98,21 +100,39 @@ impl Center {
     }
 
     /// Forgets the tokens of all sites in a folder whose key is about to be another one: those that were made with the old one prove
-    /// nothing to it.
+    /// nothing to it. The audit log says that the key changes.
     ///
     /// # Errors
     /// Those of the settings and of the store.
-    pub fn forget_tokens(folder: &DataFolder) -> Result<(), CentralError> {
+    pub fn forget_tokens(folder: &DataFolder, change: &AuditEntry) -> Result<(), CentralError> {
+        let change = change.clone();
+        Self::write_before_key(folder, move |batch| {
+            batch.forget_all_tokens()?;
+            batch.add_audit(&change)
+        })
+    }
+
+    /// Says in the audit log that the key of a folder changes; a folder without a store has none.
+    ///
+    /// # Errors
+    /// As [`Center::forget_tokens`].
+    pub fn note_key_change(folder: &DataFolder, change: &AuditEntry) -> Result<(), CentralError> {
+        if !folder.paths().store().exists() {
+            return Ok(());
+        }
+        let change = change.clone();
+        Self::write_before_key(folder, move |batch| batch.add_audit(&change))
+    }
+
+    fn write_before_key(
+        folder: &DataFolder,
+        work: impl FnOnce(&mut Batch<'_>) -> Result<(), StoreError>,
+    ) -> Result<(), CentralError> {
         let settings = folder.settings()?;
         let catalogue = Arc::new(settings.catalogue()?);
         // None is given here.
         let mut store = open_store(Box::new(open_sqlite(folder)?), &settings, &catalogue, [0; 32])?;
-        #[expect(
-            clippy::redundant_closure_for_method_calls,
-            reason = "the method alone is of one lifetime of the batch"
-        )]
-        let forgotten = store.batch(clock::wall_ms(), |batch| batch.forget_all_tokens())?;
-        Ok(forgotten?)
+        Ok(store.batch(clock::wall_ms(), work)??)
     }
 
     fn open_folder(paths: FolderPaths, is_copy_wanted: bool) -> Result<Self, CentralError> {

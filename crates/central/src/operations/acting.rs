@@ -110,12 +110,17 @@ impl<'a> Acting<'a> {
             entry.site = found.site;
             batch.add_audit(&entry)
         });
-        if let Err(error) = written {
-            tracing::error!(
+        let is_told = outcome.as_ref().is_err_and(|error| outcome_of(error.exit) == AuditOutcome::Failed);
+        match written {
+            // Nothing was done, and nothing is kept any more.
+            Ok(()) | Err(WriteError::Stopping) => {}
+            // The store fails: whoever asked is told.
+            Err(WriteError::Store(_)) if is_told => {}
+            Err(error @ WriteError::Store(_)) => tracing::error!(
                 actor = self.entry.actor,
                 verb = self.entry.verb,
                 "the audit log has no row of how this ended: {error}"
-            );
+            ),
         }
     }
 }

@@ -114,7 +114,8 @@ impl Folder {
     /// Starts a server with an admin API, and gives the address of that too.
     pub(crate) fn serve_api(&self) -> (Server, SocketAddr) {
         let (server, lines) = self.started_with(&["serve", "--listen", "127.0.0.1:0"], 2);
-        let address = lines[1].strip_prefix("admin API on http://").and_then(|rest| rest.strip_suffix("/admin/v0"));
+        let address = lines[1].strip_prefix("admin API on http").and_then(|rest| rest.strip_suffix("/admin/v0"));
+        let address = address.and_then(|rest| rest.split_once("://")).map(|(_, address)| address);
         let address = address.unwrap_or_else(|| panic!("no address: {lines:?}")).parse().unwrap();
         (server, address)
     }
