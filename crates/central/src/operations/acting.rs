@@ -82,8 +82,10 @@ impl<'a> Acting<'a> {
     /// Says that something long begins.
     ///
     /// # Errors
-    /// As [`Center::write`].
+    /// As [`Center::write`], and those of opening the store.
     pub(super) fn begin(&self) -> Result<(), CentralError> {
+        // A store that cannot be opened is told by its own error.
+        self.center.writer()?;
         let entry = AuditEntry { outcome: AuditOutcome::Begun, ..self.entry.clone() };
         Ok(self.center.write(move |batch| batch.add_audit(&entry))?)
     }
