@@ -22,7 +22,9 @@ pub(super) struct Refused {
 
 impl From<CentralError> for Refused {
     fn from(error: CentralError) -> Self {
-        Self { status: status_of(&error), error, retry_after_s: None, delay_ms: 0 }
+        let status = status_of(&error);
+        let retry_after_s = (status == StatusCode::SERVICE_UNAVAILABLE).then_some(1);
+        Self { status, error, retry_after_s, delay_ms: 0 }
     }
 }
 

@@ -48,8 +48,9 @@ fn changes(row: &Value) -> String {
     for (key, value) in before.as_object().into_iter().flatten() {
         changes.push(format!("{key}: {} -> {}", short(value), short(&after[key])));
     }
-    for (key, value) in after.as_object().into_iter().flatten().filter(|(key, _)| before[*key].is_null()) {
-        if before.get(key).is_none() {
+    let is_empty = |value: &Value| value.is_null() || value == "" || value.as_array().is_some_and(Vec::is_empty);
+    for (key, value) in after.as_object().into_iter().flatten() {
+        if before.get(key).is_none() && !is_empty(value) {
             changes.push(format!("{key}: {}", short(value)));
         }
     }

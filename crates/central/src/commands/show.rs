@@ -286,11 +286,13 @@ fn status(value: &Value) -> String {
         ("entries waiting for headers", "waiting_entries"),
         ("entries set aside", "set_aside"),
         ("database bytes", "database_bytes"),
-        ("authorisation code", "authorisation_code"),
     ]
     .into_iter()
     .map(|(name, key)| format!("{name:<28} {}\n", plain(&value[key])));
-    let mut lines: Vec<String> = std::iter::once(head).chain(facts).collect();
+    let is_locked = value["authorisation_code"] == "set";
+    let code = if is_locked { "set" } else { "none: preferences and sync settings are not locked" };
+    let code = format!("{:<28} {code}\n", "authorisation code");
+    let mut lines: Vec<String> = std::iter::once(head).chain(facts).chain([code]).collect();
     if value["mirror"]["phase"].as_str().is_some_and(|phase| phase != "at central") {
         lines.push(format!("\n{}", mirror(&value["mirror"])));
     }

@@ -108,11 +108,10 @@ impl Concern {
             Request::StoreRemove { store, .. } | Request::StoreCallOff { store } | Request::StoreResync { store } => {
                 of_store(store)
             }
-            Request::PreferenceSet { name, store, .. } => Self {
-                store: store.clone(),
-                subject: subject(What::Preference { name: name.clone(), store: store.clone() }),
-                ..Self::default()
-            },
+            Request::PreferenceSet { name, store, .. } => {
+                let what = What::Preference { name: name.clone(), store: store.clone() };
+                Self { store: store.clone(), ..of_record("preference", name, what) }
+            }
             Request::VisibilityAdd { name, store } | Request::VisibilityRemove { name, store } => {
                 let what = What::Join { name: name.clone(), store: store.clone() };
                 Self { store: Some(store.clone()), ..of_record(domain::store::NAME_TABLE, name, what) }
