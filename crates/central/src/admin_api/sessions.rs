@@ -16,10 +16,12 @@ use crate::entropy;
 use crate::error::CentralError;
 use crate::hex;
 use crate::operations::{Actor, TOKEN_PREFIX};
-use crate::store::Account;
+use crate::store::{Account, SITE_NAME_BYTES_MAX};
 
 /// Sessions at most; at the limit the one that ends soonest is ended.
 const SESSIONS_MAX: usize = 1000;
+/// Sessions of one account at most, in the same way: so that nobody ends those of others.
+const SESSIONS_PER_ACCOUNT_MAX: usize = 20;
 /// What the token of a session begins with.
 const SESSION_PREFIX: &str = "outpost_session_";
 const MINUTE_MS: u64 = 60_000;
@@ -71,6 +73,11 @@ impl Sessions {
         asked: &SignIn,
         address: Option<IpAddr>,
     ) -> Result<SignedIn, Refused> {
+        // What is remembered of wrong tries is bounded by this too.
+        if asked.name.is_empty() || asked.name.len() > SITE_NAME_BYTES_MAX {
+            let message = format!("the name has {} bytes; it has 1 to {SITE_NAME_BYTES_MAX}", asked.name.len());
+            return Err(Refused::malformed(&message));
+        }
         let name = asked.name.clone();
         let account = center.read(move |reading| reading.account(&name)).map_err(CentralError::from)?;
         let hash = account.as_ref().map_or(self.nobody.as_str(), |account| account.password_hash.as_str());
@@ -97,11 +104,11 @@ impl Sessions {
         let mut known = self.lock();
         let now_ms = clock::monotonic_ms();
         known.retain(|_, session| session.ends_ms > now_ms);
-        if known.len() >= SESSIONS_MAX {
-            let soonest = known.iter().min_by_key(|(_, session)| session.ends_ms).map(|(key, _)| *key);
-            if let Some(soonest) = soonest {
-                known.remove(&soonest);
-            }
+        let of_account = |known: &&Session| known.account == session.account;
+        if known.values().filter(of_account).count() >= SESSIONS_PER_ACCOUNT_MAX {
+            end_soonest(&mut known, |other| other.account == session.account);
+        } else if known.len() >= SESSIONS_MAX {
+            end_soonest(&mut known, |_| true);
         }
         known.insert(key.0, session);
     }
@@ -140,24 +147,51 @@ impl Sessions {
     }
 }
 
+fn end_soonest(known: &mut BTreeMap<[u8; 32], Session>, is_meant: impl Fn(&Session) -> bool) {
+    let meant = known.iter().filter(|(_, session)| is_meant(session));
+    if let Some(soonest) = meant.min_by_key(|(_, session)| session.ends_ms).map(|(key, _)| *key) {
+        known.remove(&soonest);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::settings::Settings;
 
-    #[test]
-    fn the_sessions_are_bounded_and_the_one_that_ends_soonest_gives_way() {
+    fn sessions() -> Sessions {
         let quick = Settings::parse("[passwords]\nmemory_kib = 64\nrounds = 1\n").unwrap();
         let center = Center::in_memory(quick, codec::Ed25519Signer::from_seed(&[1; 32])).unwrap();
-        let sessions = Sessions::new(&center).unwrap();
+        Sessions::new(&center).unwrap()
+    }
+
+    #[test]
+    fn the_sessions_are_bounded_and_the_one_that_ends_soonest_gives_way() {
+        let sessions = sessions();
         let far_ms = clock::monotonic_ms() + 1_000_000;
         for index in 0..SESSIONS_MAX as u64 + 5 {
-            let session = Session { account: "ann".to_owned(), generation: 1, ends_ms: far_ms + index };
+            let session = Session { account: format!("ann {index}"), generation: 1, ends_ms: far_ms + index };
             sessions.keep(hash_of(&index.to_le_bytes()), session);
         }
 
         assert_eq!(sessions.lock().len(), SESSIONS_MAX);
         assert!(sessions.session(&hash_of(&4_u64.to_le_bytes())).is_none());
         assert!(sessions.session(&hash_of(&5_u64.to_le_bytes())).is_some());
+    }
+
+    #[test]
+    fn an_account_that_signs_in_again_and_again_ends_its_own_sessions_alone() {
+        let sessions = sessions();
+        let far_ms = clock::monotonic_ms() + 1_000_000;
+        let other = Session { account: "bob".to_owned(), generation: 1, ends_ms: far_ms - 1 };
+        sessions.keep(hash_of(b"bob"), other);
+        for index in 0..SESSIONS_PER_ACCOUNT_MAX as u64 + 3 {
+            let session = Session { account: "ann".to_owned(), generation: 1, ends_ms: far_ms + index };
+            sessions.keep(hash_of(&index.to_le_bytes()), session);
+        }
+
+        assert_eq!(sessions.lock().len(), SESSIONS_PER_ACCOUNT_MAX + 1);
+        assert!(sessions.session(&hash_of(b"bob")).is_some());
+        assert!(sessions.session(&hash_of(&2_u64.to_le_bytes())).is_none());
     }
 }

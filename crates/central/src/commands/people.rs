@@ -6,7 +6,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use serde_json::Value;
 
 use super::input::read_password;
-use super::show::{plain, table, warning};
+use super::show::{items, plain, table, warning};
 use crate::error::CentralError;
 use crate::operations::{AccountToAdd, AccountToEdit, Request};
 
@@ -157,49 +157,53 @@ fn read_code(path: &Path) -> Result<String, CentralError> {
     read_password(path)
 }
 
-/// An answer of one of these verbs as text; `None` for other verbs.
-pub(super) fn text(request: &Request, value: &Value) -> Option<String> {
-    Some(match request {
-        Request::AccountAdd(_) => format!("account {} is {}\n", plain(&value["account"]), plain(&value["role"])),
-        Request::AccountList => {
-            let rows = value["accounts"].as_array().into_iter().flatten().map(|account| {
-                let state = if account["is_disabled"] == true { "disabled" } else { "may sign in" };
-                vec![plain(&account["account"]), plain(&account["role"]), state.to_owned(), plain(&account["created"])]
-            });
-            table(&["ACCOUNT", "ROLE", "STATE", "ADDED"], rows)
-        }
-        Request::AccountEdit(_) | Request::AccountSetDisabled { .. } => {
-            let state = if value["is_disabled"] == true { ", and disabled" } else { "" };
-            let (name, role) = (plain(&value["account"]), plain(&value["role"]));
-            format!("account {name} is {role}{state}\n{}", warning(value))
-        }
-        Request::AccountRemove { .. } => format!("removed account {}\n{}", plain(&value["account"]), warning(value)),
-        Request::TokenAdd { .. } => format!(
-            "{}\nThis is the secret of token {}: it is not shown again. Send it as \"Authorization: Bearer SECRET\".\n",
-            plain(&value["secret"]),
-            plain(&value["token"])
-        ),
-        Request::TokenList => {
-            let rows = value["tokens"].as_array().into_iter().flatten().map(|token| {
-                let over = if token["is_expired"] == true { " (over)" } else { "" };
-                let expires =
-                    if token["expires"].is_null() { "when revoked".to_owned() } else { plain(&token["expires"]) };
-                vec![
-                    plain(&token["token"]),
-                    plain(&token["role"]),
-                    plain(&token["created"]),
-                    format!("{expires}{over}"),
-                ]
-            });
-            table(&["TOKEN", "ROLE", "MADE", "ENDS"], rows)
-        }
-        Request::TokenRevoke { .. } => format!("revoked token {}\n", plain(&value["token"])),
-        Request::AuthorisationCodeSet { .. } => {
-            "the authorisation code is set: sync settings and preferences are locked\n".to_owned()
-        }
-        Request::AuthorisationCodeClear => "there is no authorisation code any more: nothing is locked\n".to_owned(),
-        Request::Unlock { .. } => format!("unlocked for {} until {}\n", plain(&value["actor"]), plain(&value["until"])),
-        Request::Lock => format!("locked for {}\n", plain(&value["actor"])),
-        _ => return None,
-    })
+pub(super) fn account_added(value: &Value) -> String {
+    format!("account {} is {}\n", plain(&value["account"]), plain(&value["role"]))
+}
+
+pub(super) fn accounts(value: &Value) -> String {
+    let rows = items(value, "accounts").iter().map(|account| {
+        let state = if account["is_disabled"] == true { "disabled" } else { "may sign in" };
+        vec![plain(&account["account"]), plain(&account["role"]), state.to_owned(), plain(&account["created"])]
+    });
+    table(&["ACCOUNT", "ROLE", "STATE", "ADDED"], rows)
+}
+
+pub(super) fn account_changed(value: &Value) -> String {
+    let state = if value["is_disabled"] == true { ", and disabled" } else { "" };
+    let (name, role) = (plain(&value["account"]), plain(&value["role"]));
+    format!("account {name} is {role}{state}\n{}", warning(value))
+}
+
+pub(super) fn account_removed(value: &Value) -> String {
+    format!("removed account {}\n{}", plain(&value["account"]), warning(value))
+}
+
+pub(super) fn token_made(value: &Value) -> String {
+    let (secret, token) = (plain(&value["secret"]), plain(&value["token"]));
+    format!(
+        "{secret}\nThis is the secret of token {token}: it is not shown again. Send it as \"Authorization: Bearer SECRET\".\n"
+    )
+}
+
+pub(super) fn tokens(value: &Value) -> String {
+    let rows = items(value, "tokens").iter().map(|token| {
+        let over = if token["is_expired"] == true { " (over)" } else { "" };
+        let ends = if token["expires"].is_null() { "when revoked".to_owned() } else { plain(&token["expires"]) };
+        vec![plain(&token["token"]), plain(&token["role"]), plain(&token["created"]), format!("{ends}{over}")]
+    });
+    table(&["TOKEN", "ROLE", "MADE", "ENDS"], rows)
+}
+
+pub(super) fn code_changed(value: &Value) -> String {
+    let text = if value["is_set"] == true {
+        "the authorisation code is set: preferences and sync settings are locked"
+    } else {
+        "there is no authorisation code: nothing is locked"
+    };
+    format!("{text}\n")
+}
+
+pub(super) fn unlocked(value: &Value) -> String {
+    format!("unlocked for {} until {}\n", plain(&value["actor"]), plain(&value["until"]))
 }

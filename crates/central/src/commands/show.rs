@@ -79,21 +79,24 @@ pub(super) fn done(request: &Request, done: &Done, form: Form, output: &mut dyn 
             plain(&value["stopped"]),
             plain(&value["reason"])
         ),
-        (
-            Request::AccountAdd(_)
-            | Request::AccountList
-            | Request::AccountEdit(_)
-            | Request::AccountSetDisabled { .. }
-            | Request::AccountRemove { .. }
-            | Request::TokenAdd { .. }
-            | Request::TokenList
-            | Request::TokenRevoke { .. }
-            | Request::AuthorisationCodeSet { .. }
-            | Request::AuthorisationCodeClear
-            | Request::Unlock { .. }
-            | Request::Lock,
-            false,
-        ) => people::text(request, value).unwrap_or_default(),
+        (Request::AccountAdd(_), false) => people::account_added(value),
+        (Request::AccountList, false) => people::accounts(value),
+        (Request::AccountEdit(_) | Request::AccountSetDisabled { .. }, false) => people::account_changed(value),
+        (Request::AccountRemove { .. }, false) => people::account_removed(value),
+        (Request::TokenAdd { .. }, false) => people::token_made(value),
+        (Request::TokenList, false) => people::tokens(value),
+        (Request::TokenRevoke { .. }, false) => format!(
+            "revoked token {}
+",
+            plain(&value["token"])
+        ),
+        (Request::AuthorisationCodeSet { .. } | Request::AuthorisationCodeClear, false) => people::code_changed(value),
+        (Request::Unlock { .. }, false) => people::unlocked(value),
+        (Request::Lock, false) => format!(
+            "locked for {}
+",
+            plain(&value["actor"])
+        ),
         (Request::Audit(_), false) => audit::lines(value),
         (Request::Merge { .. }, false) => merged(value),
         (Request::Records(_), false) => records(value),

@@ -49,16 +49,15 @@ pub(super) fn check(center: &Center, actor: &Actor, request: &Request) -> Result
 }
 
 fn is_lockable(center: &Center, request: &Request) -> Result<bool, CentralError> {
-    Ok(match request {
-        Request::PreferenceSet { .. } | Request::MirrorEnable { .. } | Request::MirrorDisable { .. } => true,
-        Request::SiteEdit(SiteToEdit { name, password, .. }) => name.is_some() || password.is_some(),
-        Request::StoreSetRole { site, .. } => {
-            let wanted = site.clone();
-            let found = center.read(move |reading| find_in(reading, &wanted))?;
-            found.is_some_and(|site| site.id == SiteId::CENTRAL)
-        }
-        _ => false,
-    })
+    if let Request::SiteEdit(SiteToEdit { name, password, .. }) = request {
+        return Ok(name.is_some() || password.is_some());
+    }
+    if let Request::StoreSetRole { site, .. } = request {
+        let wanted = site.clone();
+        let found = center.read(move |reading| find_in(reading, &wanted))?;
+        return Ok(found.is_some_and(|site| site.id == SiteId::CENTRAL));
+    }
+    Ok(matches!(request, Request::PreferenceSet { .. } | Request::MirrorEnable { .. } | Request::MirrorDisable { .. }))
 }
 
 /// Sets the code. Whoever forgot it sets another one on central's machine, so it does not have to be given.

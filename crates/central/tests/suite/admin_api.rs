@@ -267,6 +267,8 @@ fn rubbish_is_told_what_is_wrong_with_it_and_changes_nothing() {
     assert_eq!(asker.refused("GET", "/audit?limit=0", &Value::Null), (400, "limit".to_owned()));
     assert_eq!(asker.refused("GET", "/nowhere", &Value::Null), (404, "unknown_path".to_owned()));
     assert_eq!(asker.refused("PATCH", "/stores", &json!({})), (405, "unknown_method".to_owned()));
+    assert_eq!(told(&sign_in(address, &"x".repeat(101), "p")), malformed);
+    assert_eq!(told(&sign_in(address, "ann", &"x".repeat(2000))), (401, "wrong_credentials".to_owned()));
     for (path, code) in [("/sites/nobody", "unknown_site"), ("/stores/none", "unknown_store")] {
         assert_eq!(asker.refused("GET", path, &Value::Null), (404, code.to_owned()));
     }
