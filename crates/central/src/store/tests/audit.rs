@@ -11,6 +11,7 @@ contract!(
     the_same_refusal_again_is_counted_and_another_is_not,
     what_is_too_long_and_what_sql_cannot_keep_is_cut_and_says_so,
     the_log_tells_what_sites_and_central_did_by_themselves,
+    the_log_tells_when_a_patient_has_the_home_store_that_somebody_asked_for,
 );
 
 fn entry(verb: &str, site: u32) -> AuditEntry {
@@ -138,4 +139,21 @@ fn the_log_tells_what_sites_and_central_did_by_themselves(world: &mut World) {
         ("system move-goes-on 3 2", "held"),
     ];
     assert_eq!(told, expected.map(|(who, phase)| (who.to_owned(), phase.to_owned())));
+}
+
+fn the_log_tells_when_a_patient_has_the_home_store_that_somebody_asked_for(world: &mut World) {
+    let (mut one, mut two) = two_dispensaries(world);
+    one.record(&[r#"put name P {"type":"patient","supplying_store_id":"A","first":"Ann"}"#]);
+    settle(world, &mut one);
+    world.job(|batch| batch.set_home_store(HomeKind::Patient, &id("P"), &id("B"), false));
+    for _ in 0..3 {
+        settle(world, &mut one);
+        settle(world, &mut two);
+    }
+
+    let row = all(world).pop().unwrap().entry;
+
+    assert_eq!((row.actor.as_str(), row.verb.as_str()), ("system", "home-transfer-ends"));
+    assert_eq!((row.record.as_deref(), row.store.as_deref()), (Some("P"), Some("B")));
+    assert_eq!((row.before, row.after), (json!({ "home_store": "A" }), json!({ "home_store": "B" })));
 }
