@@ -15,12 +15,18 @@ const SETTINGS: &str = "[admin_api]\naddress = \"127.0.0.1:0\"\n";
 
 /// One request as it is sent: more header lines, and a body.
 fn send(address: SocketAddr, method: &str, path: &str, headers: &str, body: &str) -> HttpReply {
-    let mut stream = TcpStream::connect(address).unwrap();
+    try_send(address, method, path, headers, body).unwrap()
+}
+
+/// The same where the server may be gone.
+fn try_send(address: SocketAddr, method: &str, path: &str, headers: &str, body: &str) -> Option<HttpReply> {
+    let mut stream = TcpStream::connect(address).ok()?;
     stream.set_read_timeout(Some(DEADLINE)).unwrap();
-    write!(stream, "{method} /admin/v0{path} HTTP/1.0\r\n{headers}Content-Length: {}\r\n\r\n", body.len()).unwrap();
+    let length = body.len();
+    write!(stream, "{method} /admin/v0{path} HTTP/1.0\r\n{headers}Content-Length: {length}\r\n\r\n").ok()?;
     // A server that refuses early does not take all of it.
     let _ = stream.write_all(body.as_bytes());
-    Connection { stream }.reply().unwrap()
+    Connection { stream }.reply()
 }
 
 /// Somebody who asks with a token.
@@ -304,6 +310,66 @@ fn the_code_is_given_by_each_for_itself_and_changed_on_centrals_machine_alone() 
     }
     assert_eq!(two.refused("PUT", "/unlock", &wrong), (429, "too_many_attempts".to_owned()));
     drop(server);
+}
+
+#[test]
+fn who_sends_slowly_keeps_nobody_away_and_is_told_after_a_while() {
+    let folder = Folder::new(&format!("{SETTINGS}requests_max = 1\n[timeouts]\nhead_ms = 2000\n"));
+    let (server, address) = folder.serve_api();
+    let asker = token(&folder, address, "script", "administrator");
+    let half = |path: &str| {
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        let headers = format!("Authorization: Bearer {}\r\nContent-Type: application/json\r\n", asker.token);
+        write!(stream, "POST /admin/v0{path} HTTP/1.0\r\n{headers}Content-Length: 100\r\n\r\n{{").unwrap();
+        Connection { stream }
+    };
+    let slow = [half("/sites"), half("/sessions"), half("/sites"), half("/sessions"), half("/sessions")];
+
+    asker.json("GET", "/status", &Value::Null);
+
+    for connection in slow {
+        assert_eq!(told(&connection.reply().unwrap()), (408, "request_slow".to_owned()));
+    }
+    drop(server);
+}
+
+#[test]
+fn a_kill_leaves_no_change_without_its_row_and_no_row_without_its_change() {
+    let folder = Folder::new(SETTINGS);
+    folder.add_site("north", &[]);
+    let made = folder.json(&["token", "add", "script", "--role", "administrator"], "");
+    let headers =
+        format!("Authorization: Bearer {}\r\nContent-Type: application/json\r\n", made["secret"].as_str().unwrap());
+    for round in 0..5 {
+        let (server, address) = folder.serve_api();
+        let (answered, answers) = std::sync::mpsc::channel();
+        let headers = headers.clone();
+        let editing = std::thread::spawn(move || {
+            for index in 0.. {
+                let body = json!({ "code": format!("{round}-{index}") }).to_string();
+                if try_send(address, "PATCH", "/sites/north", &headers, &body).is_none() {
+                    return;
+                }
+                // Nobody counts any more if this fails.
+                let _ = answered.send(index);
+            }
+        });
+        let acknowledged = answers.iter().nth(7 * round).unwrap();
+        server.kill_now();
+        editing.join().unwrap();
+
+        let code = folder.json(&["site", "show", "north"], "")["code"].clone();
+        let log = folder.json(&["audit", "--site", "north", "--limit", "1000"], "");
+
+        let rows = log["audit"].as_array().unwrap();
+        assert_eq!(rows.last().unwrap()["after"]["code"], code, "round {round}");
+        let told = rows.iter().filter(|row| row["after"]["code"] == format!("{round}-{acknowledged}")).count();
+        assert_eq!(told, 1, "round {round}: what was acknowledged is there");
+        for pair in rows.windows(2).skip(1) {
+            assert_eq!(pair[0]["after"]["code"], pair[1]["before"]["code"], "round {round}");
+        }
+    }
 }
 
 #[test]
