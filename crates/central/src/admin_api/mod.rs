@@ -23,13 +23,14 @@ use axum::http::request::Parts;
 use axum::http::{HeaderValue, Method, Uri, header};
 use axum::middleware::map_response;
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{MethodFilter, get, on, post};
+use axum::routing::{MethodFilter, get, on};
 use axum::{Json, Router};
 use serde_json::{Map, Value, json};
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
 use crate::center::Center;
+use crate::clock;
 use crate::enrolment::Queue;
 use crate::error::CentralError;
 use crate::operations;
@@ -83,7 +84,7 @@ impl AdminApi {
             router = router.route(&format!("{ROOT}{}", route.path), on(filter(&route.method), handle));
         }
         router
-            .route(&format!("{ROOT}/sessions"), post(sign_in).delete(sign_out))
+            .route(&format!("{ROOT}/sessions"), get(who).post(sign_in).delete(sign_out))
             .route(&format!("{ROOT}/openapi.json"), get(|| async { Json(openapi::document()) }))
             .fallback(|uri: Uri| async move { Refused::no_such_path(uri.path()) })
             .method_not_allowed_fallback(|method: Method| async move { Refused::no_such_method(method.as_str()) })
@@ -160,6 +161,30 @@ async fn sign_in(State(api): State<Arc<AdminApi>>, request: HttpRequest) -> Resu
             Err(refused)
         }
     }
+}
+
+/// Who asks, and what that one may do now.
+async fn who(State(api): State<Arc<AdminApi>>, request: HttpRequest) -> Result<Response, Refused> {
+    let (parts, _) = request.into_parts();
+    let token = bearer(&parts)?;
+    let found = spawn_blocking(move || {
+        let actor = api.sessions.actor(&api.center, &token)?;
+        let (name, now_ms) = (actor.name().to_owned(), clock::wall_ms());
+        let (has_code, until_ms) = api
+            .center
+            .read(move |reading| {
+                let unlocking = reading.unlocking(&name)?.filter(|unlocking| unlocking.counts_at(now_ms));
+                Ok((reading.authorisation_code()?.is_some(), unlocking.map(|unlocking| unlocking.until_ms)))
+            })
+            .map_err(CentralError::from)?;
+        Ok::<_, Refused>(json!({
+            "actor": actor.name(),
+            "role": actor.role().as_str(),
+            "authorisation_code": if has_code { "set" } else { "none" },
+            "unlocked_until": until_ms.map(clock::date_text),
+        }))
+    });
+    Ok(Json(found.await.map_err(|_| stopped())??).into_response())
 }
 
 async fn sign_out(State(api): State<Arc<AdminApi>>, request: HttpRequest) -> Result<Response, Refused> {

@@ -135,6 +135,11 @@ fn sessions() -> Value {
     let text = json!({ "type": "string" });
     let asked = object(&[("name", text.clone()), ("password", text.clone())]);
     json!({
+        "get": {
+            "operationId": "get-sessions",
+            "summary": "Who asks: actor and role, whether there is an authorisation code, and until when it was given.",
+            "responses": responses("Who asks."),
+        },
         "post": {
             "operationId": "post-sessions",
             "summary": "Sign in with an account: the answer has a token that counts for people.session_minutes.",
@@ -196,6 +201,6 @@ mod tests {
         }
         let operations: usize =
             document["paths"].as_object().unwrap().values().map(|path| path.as_object().unwrap().len()).sum();
-        assert_eq!(operations, ROUTES.len() + 3, "and the sessions and the document itself");
+        assert_eq!(operations, ROUTES.len() + 4, "and the sessions and the document itself");
     }
 }

@@ -300,6 +300,9 @@ fn the_code_is_given_by_each_for_itself_and_changed_on_centrals_machine_alone() 
     let wrong = json!({ "authorisation_code": "4712" });
     assert_eq!(one.refused("PUT", "/unlock", &wrong), (403, "wrong_authorisation_code".to_owned()));
     one.json("PUT", "/unlock", &json!({ "authorisation_code": "4711" }));
+    let (opened, closed) = (one.json("GET", "/sessions", &Value::Null), two.json("GET", "/sessions", &Value::Null));
+    assert_eq!((&opened["actor"], &opened["authorisation_code"]), (&"token:one".into(), &"set".into()));
+    assert!(opened["unlocked_until"].is_string() && closed["unlocked_until"].is_null(), "{opened} {closed}");
     assert_eq!(two.refused(switch.0, switch.1, &switch.2), locked);
     assert_eq!(folder.failure(&["preference", "set", "centralised-procurement", "on"], "").1, "locked");
     one.json(switch.0, switch.1, &switch.2);
