@@ -92,7 +92,8 @@ impl<'a> Acting<'a> {
 
     /// Leaves the row of what has none yet: of what was refused, or is more than one commit.
     pub(super) fn end(&self, outcome: &Result<Done, CentralError>) {
-        if self.is_logged.get() && outcome.is_ok() {
+        // What was done is told, also where its answer could not be made.
+        if self.is_logged.get() {
             return;
         }
         let mut entry = self.entry.clone();
