@@ -13,11 +13,14 @@ use sql::{Sql, SqlErrorKind, SqliteEngine};
 
 use crate::clock;
 use crate::copy::{self, CopyMark};
+use crate::enrolment::PasswordChecks;
 use crate::entropy;
 use crate::error::CentralError;
 use crate::folder::{DataFolder, FolderPaths};
 use crate::settings::Settings;
-use crate::store::{Batch, ReadStore, Reading, StartEntropy, Store, StoreError, StoreLimits, sqlite_options};
+use crate::store::{
+    AuditEntry, Batch, ReadStore, Reading, StartEntropy, Store, StoreError, StoreLimits, sqlite_options,
+};
 use crate::writer::{WriteError, Writer};
 
 /// Keys of sites that are remembered; at the limit all are read again. A key takes about 100 bytes.
@@ -33,6 +36,7 @@ pub struct Center {
     readers: Mutex<Readers>,
     reader_returned: Condvar,
     keys: Mutex<Keys>,
+    checks: PasswordChecks,
     /// Sites of which entries may lack a verdict.
     to_judge: Mutex<BTreeSet<SiteId>>,
     /// `None` for a store in memory. Last, so that the lock goes after everything that writes.
@@ -62,9 +66,10 @@ impl Center {
     /// Those of [`DataFolder::initialise`] and of the store; `key_missing` if the folder has a store with sites but no key.
     pub fn initialise(paths: &FolderPaths) -> Result<Self, CentralError> {
         let (folder, signer) = DataFolder::initialise(paths, |folder| {
-            let catalogue = Arc::new(folder.settings()?.catalogue()?);
+            let settings = folder.settings()?;
+            let catalogue = Arc::new(settings.catalogue()?);
             // Nobody is given a token here.
-            let mut store = open_store(Box::new(open_sqlite(folder)?), &catalogue, [0; 32])?;
+            let mut store = open_store(Box::new(open_sqlite(folder)?), &settings, &catalogue, [0; 32])?;
             if !store.reading().sites()?.is_empty() {
                 let message = "the folder has a store with sites, but central's key is gone";
                 let advice = "Put the key back with `key import`: the sites trust no other. If every copy of it is lost, `key new` \
@@ -95,20 +100,39 @@ impl Center {
     }
 
     /// Forgets the tokens of all sites in a folder whose key is about to be another one: those that were made with the old one prove
-    /// nothing to it.
+    /// nothing to it. The audit log says that the key changes.
     ///
     /// # Errors
     /// Those of the settings and of the store.
-    pub fn forget_tokens(folder: &DataFolder) -> Result<(), CentralError> {
-        let catalogue = Arc::new(folder.settings()?.catalogue()?);
+    pub fn forget_tokens(folder: &DataFolder, change: &AuditEntry) -> Result<(), CentralError> {
+        let change = change.clone();
+        Self::write_before_key(folder, move |batch| {
+            batch.forget_all_tokens()?;
+            batch.add_audit(&change)
+        })
+    }
+
+    /// Says in the audit log that the key of a folder changes; a folder without a store has none.
+    ///
+    /// # Errors
+    /// As [`Center::forget_tokens`].
+    pub fn note_key_change(folder: &DataFolder, change: &AuditEntry) -> Result<(), CentralError> {
+        if !folder.paths().store().exists() {
+            return Ok(());
+        }
+        let change = change.clone();
+        Self::write_before_key(folder, move |batch| batch.add_audit(&change))
+    }
+
+    fn write_before_key(
+        folder: &DataFolder,
+        work: impl FnOnce(&mut Batch<'_>) -> Result<(), StoreError>,
+    ) -> Result<(), CentralError> {
+        let settings = folder.settings()?;
+        let catalogue = Arc::new(settings.catalogue()?);
         // None is given here.
-        let mut store = open_store(Box::new(open_sqlite(folder)?), &catalogue, [0; 32])?;
-        #[expect(
-            clippy::redundant_closure_for_method_calls,
-            reason = "the method alone is of one lifetime of the batch"
-        )]
-        let forgotten = store.batch(clock::wall_ms(), |batch| batch.forget_all_tokens())?;
-        Ok(forgotten?)
+        let mut store = open_store(Box::new(open_sqlite(folder)?), &settings, &catalogue, [0; 32])?;
+        Ok(store.batch(clock::wall_ms(), work)??)
     }
 
     fn open_folder(paths: FolderPaths, is_copy_wanted: bool) -> Result<Self, CentralError> {
@@ -141,6 +165,7 @@ impl Center {
             readers: Mutex::default(),
             reader_returned: Condvar::new(),
             keys: Mutex::default(),
+            checks: PasswordChecks::default(),
             to_judge: Mutex::default(),
             folder,
         })
@@ -185,7 +210,7 @@ impl Center {
             None => Box::new(SqliteEngine::in_memory()?),
         };
         let secret = hash_of(&[TOKEN_SECRET_TEXT, &self.signer.seed()[..]].concat()).0;
-        let store = open_store(engine, &self.catalogue, secret)?;
+        let store = open_store(engine, &self.settings, &self.catalogue, secret)?;
         let started = Arc::new(Writer::start(store)?);
         *writer = Some(Arc::clone(&started));
         Ok(started)
@@ -200,6 +225,11 @@ impl Center {
         work: impl FnOnce(&mut Batch<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, WriteError> {
         self.writer().map_err(as_store_error)?.run_blocking(work)
+    }
+
+    /// Checks of people's passwords and of the authorisation code.
+    pub(crate) fn checks(&self) -> &PasswordChecks {
+        &self.checks
     }
 
     /// Remembers that entries of a site may lack a verdict.
@@ -319,9 +349,15 @@ fn open_sqlite(folder: &DataFolder) -> Result<SqliteEngine, CentralError> {
     Ok(SqliteEngine::open(folder.paths().store(), &sqlite_options())?)
 }
 
-fn open_store(engine: Box<dyn Sql>, catalogue: &Arc<Catalogue>, token_secret: [u8; 32]) -> Result<Store, CentralError> {
+fn open_store(
+    engine: Box<dyn Sql>,
+    settings: &Settings,
+    catalogue: &Arc<Catalogue>,
+    token_secret: [u8; 32],
+) -> Result<Store, CentralError> {
+    let limits = StoreLimits { audit_rows_max: u64::from(settings.log.audit_rows_max), ..StoreLimits::default() };
     let chance = StartEntropy { epoch: Epoch(entropy::number()), journal: JournalId(entropy::bytes()), token_secret };
-    Ok(Store::open(engine, Arc::clone(catalogue), StoreLimits::default(), chance, clock::wall_ms())?)
+    Ok(Store::open(engine, Arc::clone(catalogue), limits, chance, clock::wall_ms())?)
 }
 
 /// An error of starting the writing thread where only the store's are expected.

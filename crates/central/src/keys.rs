@@ -16,6 +16,8 @@ use crate::entropy;
 use crate::error::{CentralError, Exit};
 use crate::folder::{self, DataFolder, FolderPaths};
 use crate::key_file::{self, Chance, Cost, KEY_FILE_BYTES};
+use crate::operations::Actor;
+use crate::store::AuditEntry;
 
 /// Writes the key, encrypted, to a file that was not there before. A server may run.
 ///
@@ -65,6 +67,11 @@ pub fn import(paths: &FolderPaths, file: &Path, passphrase: &str, replaces: bool
     }
     let before = check_replaces(&folder, &fingerprint, replaces)?;
     if before.as_ref() != Some(&fingerprint) {
+        let change = key_change("key-import", before.as_ref(), &fingerprint);
+        // The key is what matters: it may have to be put back before the store can be used at all.
+        if let Err(error) = Center::note_key_change(&folder, &change) {
+            tracing::warn!(code = error.code, "the audit log does not say that the key was imported: {error}");
+        }
         folder.write_key(&seed)?;
     }
     Ok(told(&signer, &json!({ "before": before.map(|before| before.to_string()) })))
@@ -80,7 +87,8 @@ pub fn make(paths: &FolderPaths, replaces: bool) -> Result<Value, CentralError> 
     let seed = zeroize::Zeroizing::new(entropy::bytes());
     let signer = Ed25519Signer::from_seed(&seed);
     let before = check_replaces(&folder, &Fingerprint::of(&signer.public_key()), replaces)?;
-    Center::forget_tokens(&folder)?;
+    let change = key_change("key-new", before.as_ref(), &Fingerprint::of(&signer.public_key()));
+    Center::forget_tokens(&folder, &change)?;
     folder.write_key(&seed)?;
     Ok(told(&signer, &json!({ "before": before.map(|before| before.to_string()) })))
 }
@@ -106,6 +114,15 @@ fn check_replaces(
     let message = format!("this folder has another key, {}, not {}", before.short(), wanted.short());
     let advice = "Every site that is enrolled trusts the key that is here. To give it up, give --replace; `key export` saves it first.";
     Err(CentralError::refused("key_differs", message, advice))
+}
+
+/// What the audit log says of another key.
+fn key_change(verb: &str, before: Option<&Fingerprint>, after: &Fingerprint) -> AuditEntry {
+    AuditEntry {
+        before: json!({ "fingerprint": before.map(ToString::to_string) }),
+        after: json!({ "fingerprint": after.to_string() }),
+        ..AuditEntry::new(Actor::this_user().name(), verb)
+    }
 }
 
 fn told(signer: &Ed25519Signer, more: &Value) -> Value {

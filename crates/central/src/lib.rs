@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod admin;
+pub mod admin_api;
 pub mod center;
 pub mod clock;
 pub mod commands;
@@ -15,6 +16,7 @@ pub mod janitor;
 pub mod key_file;
 pub mod keys;
 pub mod operations;
+pub mod os_user;
 pub mod serve;
 pub mod settings;
 pub mod store;

@@ -13,6 +13,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::admin;
+use crate::admin_api::{self, AdminApi};
 use crate::center::Center;
 use crate::clock;
 use crate::error::{CentralError, Exit};
@@ -40,11 +41,8 @@ pub fn serve(
 ) -> Result<(), CentralError> {
     let center = Arc::new(if is_copy { Center::open_as_copy(paths)? } else { Center::open(paths)? });
     let tls = tls_of(&center)?;
-    if tls.is_none() && !listen.ip().is_loopback() {
-        let message = format!("{listen} is not a loopback address, and central has no certificate to encrypt with");
-        let advice = "Set certificate_file and key_file under [tls] in central.toml. Or listen on 127.0.0.1 or [::1], behind a \
-                      proxy that does TLS.";
-        return Err(CentralError::new("listen_not_loopback", message, advice, Exit::Config));
+    for listen in std::iter::once(listen).chain(center.settings().admin_api.address) {
+        check_encrypted(listen, tls.is_some())?;
     }
     if let Some(copy) = center.copy() {
         let made = clock::date_text(copy.made_ms);
@@ -76,6 +74,17 @@ pub fn serve(
     outcome
 }
 
+/// That nobody is spoken to in the clear but on this machine.
+fn check_encrypted(listen: SocketAddr, has_tls: bool) -> Result<(), CentralError> {
+    if has_tls || listen.ip().is_loopback() {
+        return Ok(());
+    }
+    let message = format!("{listen} is not a loopback address, and central has no certificate to encrypt with");
+    let advice = "Set certificate_file and key_file under [tls] in central.toml. Or listen on 127.0.0.1 or [::1], behind a \
+                  proxy that does TLS.";
+    Err(CentralError::new("listen_not_loopback", message, advice, Exit::Config))
+}
+
 async fn listen_until_stopped(
     center: &Arc<Center>,
     listen: SocketAddr,
@@ -95,10 +104,22 @@ async fn listen_until_stopped(
     let idle_ms = 2 * timeouts.read_idle_ms.max(timeouts.write_idle_ms);
     let tcp = PatientListener::new(tcp, limits.connections_max, idle_ms, tls.clone());
     let sync_router = SyncApi::new(center)?.router();
+    let (tools, tools_address) = match center.settings().admin_api.address {
+        None => (None, None),
+        Some(listen) => {
+            let listener = TcpListener::bind(listen).await.map_err(|error| admin_api_failed(listen, &error))?;
+            let address = listener.local_addr().map_err(|error| admin_api_failed(listen, &error))?;
+            let listener = PatientListener::new(listener, admin_api::CONNECTIONS_MAX, idle_ms, tls.clone());
+            (Some((listener, AdminApi::new(center)?.router())), Some(address))
+        }
+    };
     let sites = tokio::spawn(serve_sites(tcp, sync_router.clone(), stopped.clone()));
+    let tools = tools.map(|(listener, router)| tokio::spawn(serve_sites(listener, router, stopped.clone())));
     let people = tokio::spawn(serve_people(unix, admin::router(Arc::clone(center)), stopped));
 
-    crate::commands::put(output, &format!("listening on {scheme}://{address}\n"))?;
+    let api = tools_address.map(|address| format!("admin API on {scheme}://{address}{}\n", admin_api::ROOT));
+    let lines = format!("listening on {scheme}://{address}\n{}", api.unwrap_or_default());
+    crate::commands::put(output, &lines)?;
     tracing::info!(%address, socket = %socket.display(), "central is up");
     let writer = center.writer()?;
     let outcome = tokio::select! {
@@ -113,7 +134,13 @@ async fn listen_until_stopped(
     };
     writer.stop();
     stop.send_replace(true);
-    let ends = async { tokio::join!(sites, people) };
+    let tools_end = async {
+        if let Some(tools) = tools {
+            // A task that ended by a mistake has ended.
+            let _ = tools.await;
+        }
+    };
+    let ends = async { tokio::join!(sites, tools_end, people) };
     if tokio::time::timeout(Duration::from_millis(FINISH_MS_MAX / 2), ends).await.is_err() {
         tracing::info!("connections that are still open are cut");
     }
@@ -139,7 +166,8 @@ async fn serve_sites(listener: PatientListener, router: Router, stopped: watch::
 }
 
 async fn serve_people(listener: UnixListener, router: Router, stopped: watch::Receiver<bool>) {
-    let served = axum::serve(listener, router).with_graceful_shutdown(until_set(stopped)).await;
+    let service = router.into_make_service_with_connect_info::<admin::SocketPeer>();
+    let served = axum::serve(listener, service).with_graceful_shutdown(until_set(stopped)).await;
     if let Err(error) = served {
         tracing::error!("listening on the admin socket ended: {error}");
     }
@@ -206,6 +234,12 @@ fn bind_socket(path: &Path) -> Result<UnixListener, CentralError> {
     let listener = UnixListener::bind(path).map_err(failed)?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
     Ok(listener)
+}
+
+fn admin_api_failed(listen: SocketAddr, error: &std::io::Error) -> CentralError {
+    let message = format!("the admin API cannot listen on {listen}: {error}");
+    let advice = "Choose another address under [admin_api] in central.toml, or port 0 for any.";
+    CentralError::new("listen_failed", message, advice, Exit::Busy)
 }
 
 fn listen_failed(listen: SocketAddr, error: &std::io::Error) -> CentralError {

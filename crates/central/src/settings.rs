@@ -1,12 +1,13 @@
 //! Central's settings: `central.toml` in the data folder. `init` writes the file with every setting, its default and its reason.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use domain::catalogue::{Catalogue, DeclaredTable};
 use serde::Deserialize;
 
 use crate::error::{CentralError, Exit};
-use crate::store::{ENTRY_LOG_DAYS_DEFAULT, TOMBSTONE_DAYS_DEFAULT};
+use crate::store::{AUDIT_ROWS_DEFAULT, ENTRY_LOG_DAYS_DEFAULT, TOMBSTONE_DAYS_DEFAULT};
 
 /// The file that `init` writes; a test holds it against the defaults.
 pub const SETTINGS_TEXT: &str = include_str!("central.toml");
@@ -26,7 +27,11 @@ pub struct Settings {
     pub timeouts: TimeoutSettings,
     /// What checking a password costs.
     pub passwords: PasswordSettings,
-    /// Encryption towards sites.
+    /// How long what people gave counts.
+    pub people: PeopleSettings,
+    /// The admin API.
+    pub admin_api: AdminApiSettings,
+    /// Encryption towards sites and towards people.
     pub tls: TlsSettings,
     /// Tables that mSupply's catalogue does not have.
     pub table: Vec<DeclaredTable>,
@@ -40,6 +45,8 @@ pub struct LogSettings {
     pub entry_log_days: u32,
     /// Days that a site may be away and still be told one by one what was deleted meanwhile.
     pub tombstone_days: u32,
+    /// Changes that the audit log holds, and beside them a tenth as many refusals.
+    pub audit_rows_max: u32,
 }
 
 /// Limits of what runs at once.
@@ -92,9 +99,33 @@ pub struct PasswordSettings {
     pub rounds: u32,
 }
 
+/// How long what people gave counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PeopleSettings {
+    /// Minutes for which somebody who gave the authorisation code has open what it locks.
+    pub authorisation_minutes: u32,
+    /// Minutes after which somebody who signed in to the admin API has to do so again.
+    pub session_minutes: u32,
+}
+
+/// The admin API: JSON over HTTP, for people's tools.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AdminApiSettings {
+    /// Where it listens; `None`: nowhere.
+    pub address: Option<SocketAddr>,
+    /// Requests at once; one more is answered 503 with Retry-After.
+    pub requests_max: usize,
+}
+
 impl Default for LogSettings {
     fn default() -> Self {
-        Self { entry_log_days: ENTRY_LOG_DAYS_DEFAULT, tombstone_days: TOMBSTONE_DAYS_DEFAULT }
+        Self {
+            entry_log_days: ENTRY_LOG_DAYS_DEFAULT,
+            tombstone_days: TOMBSTONE_DAYS_DEFAULT,
+            audit_rows_max: AUDIT_ROWS_DEFAULT,
+        }
     }
 }
 
@@ -113,6 +144,18 @@ impl Default for TimeoutSettings {
 impl Default for PasswordSettings {
     fn default() -> Self {
         Self { memory_kib: 19_456, rounds: 2 }
+    }
+}
+
+impl Default for PeopleSettings {
+    fn default() -> Self {
+        Self { authorisation_minutes: 10, session_minutes: 480 }
+    }
+}
+
+impl Default for AdminApiSettings {
+    fn default() -> Self {
+        Self { address: None, requests_max: 16 }
     }
 }
 
@@ -158,6 +201,7 @@ impl Settings {
         let (limits, timeouts, passwords) = (&self.limits, &self.timeouts, &self.passwords);
         in_range("log.entry_log_days", u64::from(self.log.entry_log_days), 1, 36_500)?;
         in_range("log.tombstone_days", u64::from(self.log.tombstone_days), 1, 36_500)?;
+        in_range("log.audit_rows_max", u64::from(self.log.audit_rows_max), 10, 10_000_000)?;
         in_range("limits.exchanges_max", limits.exchanges_max as u64, 1, 10_000)?;
         in_range("limits.heads_max", limits.heads_max as u64, 1, 100_000)?;
         in_range("limits.connections_max", limits.connections_max as u64, 1, 100_000)?;
@@ -169,6 +213,9 @@ impl Settings {
         in_range("timeouts.supersede_idle_ms", timeouts.supersede_idle_ms, 100, 3_600_000)?;
         in_range("passwords.memory_kib", u64::from(passwords.memory_kib), 64, 1_048_576)?;
         in_range("passwords.rounds", u64::from(passwords.rounds), 1, 100)?;
+        in_range("people.authorisation_minutes", u64::from(self.people.authorisation_minutes), 1, 1440)?;
+        in_range("people.session_minutes", u64::from(self.people.session_minutes), 1, 43_200)?;
+        in_range("admin_api.requests_max", self.admin_api.requests_max as u64, 1, 1000)?;
         if self.tls.certificate_file.is_some() != self.tls.key_file.is_some() {
             let message = "certificate_file and key_file under [tls] in central.toml need each other";
             return Err(CentralError::new("tls_half_set", message, "Set both, or neither.", Exit::Config));
@@ -221,6 +268,7 @@ mod tests {
         for key in [
             "entry_log_days",
             "tombstone_days",
+            "audit_rows_max",
             "exchanges_max",
             "heads_max",
             "connections_max",
@@ -232,6 +280,10 @@ mod tests {
             "supersede_idle_ms",
             "memory_kib",
             "rounds",
+            "authorisation_minutes",
+            "session_minutes",
+            "address",
+            "requests_max",
             "certificate_file",
             "key_file",
             "[[table]]",

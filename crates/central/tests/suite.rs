@@ -4,6 +4,10 @@
 
 mod support;
 
+#[path = "suite/admin_api.rs"]
+mod admin_api;
+#[path = "suite/audit.rs"]
+mod audit;
 #[path = "suite/check.rs"]
 mod check;
 #[path = "suite/damage.rs"]
@@ -20,6 +24,8 @@ mod hostile;
 mod keys;
 #[path = "suite/one_device.rs"]
 mod one_device;
+#[path = "suite/people.rs"]
+mod people;
 #[path = "suite/process.rs"]
 mod process;
 #[path = "suite/site_life.rs"]

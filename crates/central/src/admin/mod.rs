@@ -9,7 +9,7 @@ mod server;
 use serde::{Deserialize, Serialize};
 
 pub use client::ask;
-pub use server::router;
+pub use server::{SocketPeer, router};
 
 use crate::error::CentralError;
 use crate::operations::{Done, Progress};

@@ -5,18 +5,21 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
+use axum::extract::connect_info::{ConnectInfo, Connected};
 use axum::extract::{Request as HttpRequest, State};
 use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
+use axum::serve::IncomingStream;
 use http_body_util::BodyExt as _;
+use tokio::net::UnixListener;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::{Event, REQUEST_LINE_BYTES_MAX, VERBS_PATH};
 use crate::center::Center;
 use crate::error::{CentralError, Exit};
-use crate::operations::{self, Request};
+use crate::operations::{self, Actor, Request};
 
 /// Pieces of a request's body, and lines of its answer, that wait at most.
 const WAITING_MAX: usize = 8;
@@ -26,7 +29,21 @@ pub fn router(center: Arc<Center>) -> Router {
     Router::new().route(VERBS_PATH, post(verbs)).with_state(center)
 }
 
-async fn verbs(State(center): State<Arc<Center>>, http: HttpRequest) -> Response {
+/// Who is at the other end of a connection.
+#[derive(Debug, Clone, Copy)]
+pub struct SocketPeer(Option<u32>);
+
+impl Connected<IncomingStream<'_, UnixListener>> for SocketPeer {
+    fn connect_info(stream: IncomingStream<'_, UnixListener>) -> Self {
+        Self(stream.io().peer_cred().ok().map(|credentials| credentials.uid()))
+    }
+}
+
+async fn verbs(
+    State(center): State<Arc<Center>>,
+    ConnectInfo(SocketPeer(uid)): ConnectInfo<SocketPeer>,
+    http: HttpRequest,
+) -> Response {
     let (lines, receiver) = mpsc::channel::<Result<Bytes, std::convert::Infallible>>(WAITING_MAX);
     let input = spawn_body(http.into_body());
     tokio::task::spawn_blocking(move || {
@@ -36,17 +53,24 @@ async fn verbs(State(center): State<Arc<Center>>, http: HttpRequest) -> Response
             // The asker is gone if this fails; what was begun goes on to its end.
             let _ = lines.blocking_send(Ok(Bytes::from(line)));
         };
-        let outcome = perform(&center, input, &send);
+        // Only the folder's owner can open the socket.
+        let actor = uid.map_or_else(Actor::this_user, Actor::local);
+        let outcome = perform(&center, &actor, input, &send);
         send(&outcome.map_or_else(Event::Error, Event::Done));
     });
     let stream = ReceiverStream::new(receiver);
     ([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(stream)).into_response()
 }
 
-fn perform(center: &Center, input: BodyReader, send: &dyn Fn(&Event)) -> Result<operations::Done, CentralError> {
+fn perform(
+    center: &Center,
+    actor: &Actor,
+    input: BodyReader,
+    send: &dyn Fn(&Event),
+) -> Result<operations::Done, CentralError> {
     let mut input = BufReader::new(input);
     let request = read_request(&mut input)?;
-    operations::perform(center, request, &mut input, &mut |progress| send(&Event::Progress(progress)))
+    operations::perform(center, actor, request, &mut input, &mut |progress| send(&Event::Progress(progress)))
 }
 
 fn read_request(input: &mut BufReader<BodyReader>) -> Result<Request, CentralError> {

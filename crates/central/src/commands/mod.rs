@@ -1,9 +1,11 @@
 //! The command line: what may be asked, and how a verb reaches a running server or opens the folder itself.
 
+mod audit;
 mod explain;
 mod forecast;
 mod home_stores;
 mod input;
+mod people;
 mod show;
 mod sites;
 mod stores;
@@ -23,7 +25,8 @@ use crate::error::{CentralError, Exit};
 use crate::folder::{FolderPaths, check_initialised};
 use crate::keys;
 use crate::operations::{
-    self, Done, LIST_LIMIT_DEFAULT, Progress, RecordsToList, Request, SetAsidePlace, SetAsideToList, VisibilityToList,
+    self, Actor, AuditToList, Done, LIST_LIMIT_DEFAULT, Progress, RecordsToList, Request, SetAsidePlace,
+    SetAsideToList, VisibilityToList,
 };
 use crate::serve;
 use crate::store::HomeKind;
@@ -138,6 +141,31 @@ enum Command {
         table: String,
         /// The record's id.
         id: Option<String>,
+    },
+    /// Who may sign in to the admin API (`[admin_api]` in central.toml).
+    #[command(subcommand)]
+    Account(people::AccountCommand),
+    /// What scripts sign in to the admin API with.
+    #[command(subcommand)]
+    Token(people::TokenCommand),
+    /// The code that locks preferences, a store's role on central, the mirror, and names and passwords of sites.
+    #[command(subcommand)]
+    AuthorisationCode(people::CodeCommand),
+    /// Give the authorisation code: for some minutes you may change what it locks.
+    Unlock(people::CodeArgument),
+    /// Lock it again before these minutes are over.
+    Lock,
+    /// Who changed what: commands, accounts and tokens, and what sites and central did by themselves. The newest last.
+    Audit {
+        /// Only what concerns this site: its name, or its id.
+        #[arg(long)]
+        site: Option<String>,
+        /// Begin behind this number; without it: the newest.
+        #[arg(long, value_name = "NUMBER")]
+        after: Option<u64>,
+        /// How many, at most 1000.
+        #[arg(long)]
+        limit: Option<u32>,
     },
     /// Sites, what waits for each, and sizes; and how far central has healed if it was set back to an older backup.
     Status,
@@ -379,6 +407,12 @@ pub fn run(arguments: Arguments, output: &mut dyn Write) -> Result<Exit, Central
         }
         Command::Healing(HealingCommand::End) => Request::HealingEnd,
         Command::Explain { table, id } => Request::Explain { table, id },
+        Command::Account(command) => people::account(command)?,
+        Command::Token(command) => people::token(command),
+        Command::AuthorisationCode(command) => people::code(command)?,
+        Command::Unlock(code) => people::unlock(&code)?,
+        Command::Lock => Request::Lock,
+        Command::Audit { site, after, limit } => Request::Audit(AuditToList { site, after, limit }),
         Command::Status => Request::Status,
     };
     carry_out(&paths, &request, None, show::Form::of(is_json), output)
@@ -454,8 +488,9 @@ fn perform_alone(
     input: Option<Input>,
     events: &mut dyn FnMut(Progress),
 ) -> Result<Done, CentralError> {
+    let actor = Actor::this_user();
     match input {
-        Some(mut input) => operations::perform(center, request, &mut BufReader::new(input.rewound()?), events),
-        None => operations::perform(center, request, &mut std::io::empty(), events),
+        Some(mut input) => operations::perform(center, &actor, request, &mut BufReader::new(input.rewound()?), events),
+        None => operations::perform(center, &actor, request, &mut std::io::empty(), events),
     }
 }

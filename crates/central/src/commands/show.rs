@@ -4,7 +4,7 @@ use std::io::Write;
 
 use serde_json::Value;
 
-use super::{explain, forecast, home_stores, sites, stores, visibility};
+use super::{audit, explain, forecast, home_stores, people, sites, stores, visibility};
 
 use crate::error::{CentralError, Exit};
 use crate::operations::{Done, Progress, Request};
@@ -71,6 +71,25 @@ pub(super) fn done(request: &Request, done: &Done, form: Form, output: &mut dyn 
         (Request::SetAsideList(_), false) => set_aside(value),
         (Request::SetAsideDismiss { .. }, false) => format!("dismissed {}\n", plain(&value["dismissed"])),
         (Request::SiteResume { .. }, false) => sites::resumed(value),
+        (Request::AccountAdd(_), false) => people::account_added(value),
+        (Request::AccountList, false) => people::accounts(value),
+        (Request::AccountEdit(_) | Request::AccountSetDisabled { .. }, false) => people::account_changed(value),
+        (Request::AccountRemove { .. }, false) => people::account_removed(value),
+        (Request::TokenAdd { .. }, false) => people::token_made(value),
+        (Request::TokenList, false) => people::tokens(value),
+        (Request::TokenRevoke { .. }, false) => format!(
+            "revoked token {}
+",
+            plain(&value["token"])
+        ),
+        (Request::AuthorisationCodeSet { .. } | Request::AuthorisationCodeClear, false) => people::code_changed(value),
+        (Request::Unlock { .. }, false) => people::unlocked(value),
+        (Request::Lock, false) => format!(
+            "locked for {}
+",
+            plain(&value["actor"])
+        ),
+        (Request::Audit(_), false) => audit::lines(value),
         (Request::Merge { .. }, false) => merged(value),
         (Request::Records(_), false) => records(value),
         (Request::SiteAdd(_), false) => format!("{}\n", value["id"]),
@@ -219,7 +238,10 @@ fn status(value: &Value) -> String {
     ]
     .into_iter()
     .map(|(name, key)| format!("{name:<28} {}\n", plain(&value[key])));
-    let mut lines: Vec<String> = std::iter::once(head).chain(facts).collect();
+    let is_locked = value["authorisation_code"] == "set";
+    let code = if is_locked { "set" } else { "none: preferences and sync settings are not locked" };
+    let code = format!("{:<28} {code}\n", "authorisation code");
+    let mut lines: Vec<String> = std::iter::once(head).chain(facts).chain([code]).collect();
     if value["mirror"]["phase"].as_str().is_some_and(|phase| phase != "at central") {
         lines.push(format!("\n{}", mirror(&value["mirror"])));
     }

@@ -1,6 +1,7 @@
 //! `POST /enrol/v0/begin` and `POST /enrol/v0`: a device proves a site's name and password once, and from then on its own key
 //! speaks for the site, from its own hardware. The first step gives the salt with which the hardware's values are hashed.
 
+mod checks;
 mod password;
 mod queue;
 pub(crate) mod salt;
@@ -24,9 +25,10 @@ use crate::error::CentralError;
 use crate::hex;
 use crate::store::{EnrollingDevice, SITE_NAME_BYTES_MAX, SiteKind, SiteRow};
 use crate::writer::WriteError;
+pub(crate) use checks::{Checked, PasswordChecks};
 use password::is_password_in;
 pub use password::{PASSWORD_BYTES_MAX, hash_password, is_password};
-use queue::Queue;
+pub(crate) use queue::Queue;
 pub use queue::{DELAYED_MAX, DELAYED_PER_ADDRESS_MAX, WAITING_MAX, WAITING_PER_ADDRESS_MAX};
 use salt::NameSalt;
 use throttle::Throttle;

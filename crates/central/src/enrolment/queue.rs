@@ -18,31 +18,31 @@ pub const DELAYED_MAX: usize = 64;
 pub const DELAYED_PER_ADDRESS_MAX: usize = 16;
 
 /// See the module.
-pub(super) struct Queue {
+pub(crate) struct Queue {
     places_max: usize,
     own_places_max: usize,
     waiting: Mutex<BTreeMap<IpAddr, usize>>,
 }
 
 /// A place in the queue; free again when it is dropped.
-pub(super) struct Waiting {
+pub(crate) struct Waiting {
     queue: Arc<Queue>,
     address: IpAddr,
 }
 
 impl Queue {
     /// For password checks.
-    pub(super) fn of_checks() -> Self {
+    pub(crate) fn of_checks() -> Self {
         Self { places_max: WAITING_MAX, own_places_max: WAITING_PER_ADDRESS_MAX, waiting: Mutex::default() }
     }
 
     /// For answers that are put off.
-    pub(super) fn of_delayed_answers() -> Self {
+    pub(crate) fn of_delayed_answers() -> Self {
         Self { places_max: DELAYED_MAX, own_places_max: DELAYED_PER_ADDRESS_MAX, waiting: Mutex::default() }
     }
 
     /// A place, if there is one left for the address.
-    pub(super) fn enter(self: &Arc<Self>, address: IpAddr) -> Option<Waiting> {
+    pub(crate) fn enter(self: &Arc<Self>, address: IpAddr) -> Option<Waiting> {
         let mut waiting = self.lock();
         let all: usize = waiting.values().sum();
         let own = waiting.get(&address).copied().unwrap_or(0);

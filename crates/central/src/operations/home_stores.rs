@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::acting::Acting;
 use super::request::{Done, LIST_LIMIT_DEFAULT, TransfersToList, check_limit};
 use super::sites::record_id;
 use crate::center::Center;
@@ -11,7 +12,7 @@ use crate::store::{HomeKind, HomeStore, HomeTransfer};
 
 /// Gives a patient or prescriber another home store.
 pub(super) fn set(
-    center: &Center,
+    center: &Acting<'_>,
     kind: HomeKind,
     id: &str,
     store: &str,

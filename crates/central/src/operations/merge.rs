@@ -2,14 +2,14 @@
 
 use serde_json::json;
 
+use super::acting::Acting;
 use super::records::known_table;
 use super::request::Done;
 use super::sites::record_id;
-use crate::center::Center;
 use crate::error::CentralError;
 use crate::store::Merge;
 
-pub(super) fn merge(center: &Center, table: &str, from: &str, into: &str) -> Result<Done, CentralError> {
+pub(super) fn merge(center: &Acting<'_>, table: &str, from: &str, into: &str) -> Result<Done, CentralError> {
     let name = known_table(center, table)?.name().to_owned();
     let (asked_from, asked_into) = (record_id(from)?, record_id(into)?);
     let merge = center.write(move |batch| batch.merge(&name, &asked_from, &asked_into))?;

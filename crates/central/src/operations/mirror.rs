@@ -3,6 +3,7 @@
 use protocol::ids::SiteId;
 use serde_json::{Value, json};
 
+use super::acting::Acting;
 use super::request::Done;
 use super::sites::find;
 use crate::center::Center;
@@ -10,7 +11,7 @@ use crate::error::CentralError;
 use crate::store::{Mirror, MirrorPhase, Reading, StoreError};
 
 /// Lets a site write central data.
-pub(super) fn enable(center: &Center, primary: &str) -> Result<Done, CentralError> {
+pub(super) fn enable(center: &Acting<'_>, primary: &str) -> Result<Done, CentralError> {
     let site = find(center, primary)?.id;
     let mirror = center.write(move |batch| batch.enable_mirror(site))?;
     tracing::info!(primary = site.0, ownership = mirror.ownership.0, "central data goes to a primary");
@@ -18,7 +19,7 @@ pub(super) fn enable(center: &Center, primary: &str) -> Result<Done, CentralErro
 }
 
 /// Lets central write central data again.
-pub(super) fn disable(center: &Center, is_at_once: bool) -> Result<Done, CentralError> {
+pub(super) fn disable(center: &Acting<'_>, is_at_once: bool) -> Result<Done, CentralError> {
     let mirror = center.write(move |batch| batch.disable_mirror(is_at_once))?;
     tracing::info!(phase = mirror.phase.as_str(), is_at_once, "central data comes back to central");
     show(center)

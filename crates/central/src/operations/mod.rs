@@ -1,5 +1,12 @@
 //! The verbs, whoever asks: the same code serves the admin socket and a command that opens the folder itself.
 
+mod accounts;
+mod acting;
+mod actor;
+mod api_tokens;
+mod audit;
+mod authorisation;
+mod concern;
 mod explain;
 mod explain_store;
 mod home_stores;
@@ -20,22 +27,51 @@ mod visibility;
 
 use std::io::BufRead;
 
+use acting::Acting;
+pub use actor::Actor;
+pub use api_tokens::{TOKEN_DAYS_MAX, TOKEN_PREFIX};
 pub(crate) use import::nameless_file;
 pub use import::{IMPORT_BATCH_EDITS_MAX, SPOOL_BYTES_MAX};
 pub use request::{
-    Done, LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX, Progress, RecordsToList, Request, SetAsidePlace, SetAsideToList,
-    SiteToAdd, SiteToEdit, TransfersToList, VisibilityToList,
+    AccountToAdd, AccountToEdit, AuditToList, Done, LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX, Progress, RecordsToList,
+    Request, SetAsidePlace, SetAsideToList, SiteToAdd, SiteToEdit, TransfersToList, VisibilityToList,
 };
 
 use crate::center::Center;
 use crate::error::CentralError;
 
-/// Carries out a verb. Blocks until it is done; `input` is read by `import` alone.
+/// Carries out a verb for somebody. Blocks until it is done; `input` is read by `import` alone. What changes something, or was to, leaves
+/// a row of the audit log.
 ///
 /// # Errors
-/// What the verb ended with; whether something was done is said by its text.
+/// What the verb ended with; whether something was done is said by its text. `not_permitted`.
 pub fn perform(
     center: &Center,
+    actor: &Actor,
+    request: Request,
+    input: &mut dyn BufRead,
+    events: &mut dyn FnMut(Progress),
+) -> Result<Done, CentralError> {
+    let acting = Acting::new(center, actor, &request);
+    // What is only rehearsed changes nothing.
+    if request.only_looks() || request.is_dry_run() {
+        actor.check_may(&request)?;
+        return carry_out(&acting, request, input, events);
+    }
+    let outcome = check(&acting, actor, &request).and_then(|()| carry_out(&acting, request, input, events));
+    acting.end(&outcome);
+    outcome
+}
+
+/// That a verb which changes something may be carried out.
+fn check(acting: &Acting<'_>, actor: &Actor, request: &Request) -> Result<(), CentralError> {
+    actor.check_may(request)?;
+    authorisation::check(acting, actor, request)?;
+    if request.is_long() { acting.begin() } else { Ok(()) }
+}
+
+fn carry_out(
+    center: &Acting<'_>,
     request: Request,
     input: &mut dyn BufRead,
     events: &mut dyn FnMut(Progress),
@@ -86,6 +122,19 @@ pub fn perform(
         Request::Explain { table, id: Some(id) } => explain::explain(center, &table, &id),
         Request::Explain { table, id: None } => explain_store::explain_store(center, &table),
         Request::HealingEnd => status::end_healing(center),
+        Request::AccountAdd(account) => accounts::add(center, &account),
+        Request::AccountList => accounts::list(center),
+        Request::AccountEdit(account) => accounts::edit(center, &account),
+        Request::AccountSetDisabled { name, is_disabled } => accounts::set_disabled(center, &name, is_disabled),
+        Request::AccountRemove { name } => accounts::remove(center, &name),
+        Request::TokenAdd { name, role, days } => api_tokens::add(center, &name, &role, days),
+        Request::TokenList => api_tokens::list(center),
+        Request::TokenRevoke { name } => api_tokens::revoke(center, &name),
+        Request::AuthorisationCodeSet { authorisation_code } => authorisation::set(center, &authorisation_code),
+        Request::AuthorisationCodeClear => authorisation::clear(center),
+        Request::Unlock { authorisation_code } => authorisation::unlock(center, &authorisation_code),
+        Request::Lock => authorisation::lock(center),
+        Request::Audit(which) => audit::list(center, &which),
         Request::Status => status::status(center),
         Request::Identity => status::identity(center),
     }

@@ -3,6 +3,7 @@
 use protocol::ids::{RecordId, SiteId};
 use serde_json::{Value, json};
 
+use super::acting::Acting;
 use super::rehearsal;
 use super::request::Done;
 use super::sites::{find, record_id, sync_state};
@@ -13,7 +14,7 @@ use crate::store::{Forecast, Moved, SiteRow, StoreMove};
 
 /// Lets a store be active at a site.
 pub(super) fn add(
-    center: &Center,
+    center: &Acting<'_>,
     store: &str,
     site: &str,
     is_at_once: bool,
@@ -25,12 +26,17 @@ pub(super) fn add(
 }
 
 /// Lets a store be active at central.
-pub(super) fn remove(center: &Center, store: &str, is_at_once: bool, is_dry_run: bool) -> Result<Done, CentralError> {
+pub(super) fn remove(
+    center: &Acting<'_>,
+    store: &str,
+    is_at_once: bool,
+    is_dry_run: bool,
+) -> Result<Done, CentralError> {
     go(center, &record_id(store)?, SiteId::CENTRAL, is_at_once, is_dry_run)
 }
 
 /// Leaves a store that moves at the site that it comes from.
-pub(super) fn call_off(center: &Center, store: &str) -> Result<Done, CentralError> {
+pub(super) fn call_off(center: &Acting<'_>, store: &str) -> Result<Done, CentralError> {
     let id = record_id(store)?;
     let asked = id.clone();
     let (site, moved) = center.write(move |batch| batch.call_off_move(&asked))?;
@@ -73,7 +79,7 @@ pub(super) fn move_json(moving: &StoreMove) -> Value {
 }
 
 fn go(
-    center: &Center,
+    center: &Acting<'_>,
     store: &RecordId,
     site: SiteId,
     is_at_once: bool,

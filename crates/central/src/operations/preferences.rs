@@ -4,6 +4,7 @@ use domain::preference::{Preference, StorePreference};
 use protocol::ids::RecordId;
 use serde_json::{Value, json};
 
+use super::acting::Acting;
 use super::request::Done;
 use super::sites::record_id;
 use crate::center::Center;
@@ -13,7 +14,7 @@ use crate::error::{CentralError, Exit};
 const STORES_NAMED_MAX: u32 = 100;
 
 /// Switches a preference on or off.
-pub(super) fn set(center: &Center, name: &str, is_on: bool, store: Option<&str>) -> Result<Done, CentralError> {
+pub(super) fn set(center: &Acting<'_>, name: &str, is_on: bool, store: Option<&str>) -> Result<Done, CentralError> {
     if let Some(preference) = StorePreference::of(name) {
         return set_of_store(center, preference, is_on, store);
     }
@@ -34,7 +35,7 @@ pub(super) fn set(center: &Center, name: &str, is_on: bool, store: Option<&str>)
 }
 
 fn set_of_store(
-    center: &Center,
+    center: &Acting<'_>,
     preference: StorePreference,
     is_on: bool,
     store: Option<&str>,

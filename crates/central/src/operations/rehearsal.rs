@@ -2,18 +2,20 @@
 
 use serde_json::{Value, json};
 
+use super::acting::Acting;
 use crate::center::Center;
 use crate::error::CentralError;
 use crate::store::{Batch, Flow, Forecast, StoreError};
 
 /// Carries out a change, or only looks at what it would bring: then with what it would bring.
 pub(super) fn run<T: Send + 'static>(
-    center: &Center,
+    center: &Acting<'_>,
     is_dry_run: bool,
     work: impl FnOnce(&mut Batch<'_>) -> Result<T, StoreError> + Send + 'static,
 ) -> Result<(T, Option<Forecast>), CentralError> {
     if is_dry_run {
-        let (value, forecast) = center.write(move |batch| batch.rehearse(work))?;
+        let plain: &Center = center;
+        let (value, forecast) = plain.write(move |batch| batch.rehearse(work))?;
         return Ok((value, Some(forecast)));
     }
     Ok((center.write(work)?, None))

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::error::{CentralError, Exit};
-use crate::store::HomeKind;
+use crate::store::{AccountRole, HomeKind};
 
 /// Most records in one answer.
 pub const LIST_LIMIT_MAX: u32 = 1000;
@@ -239,6 +239,57 @@ pub enum Request {
     },
     /// Go on without the sites that have not reported since central was set back.
     HealingEnd,
+    /// Add an account.
+    AccountAdd(AccountToAdd),
+    /// Every account.
+    AccountList,
+    /// Change what an account may do, or its password.
+    AccountEdit(AccountToEdit),
+    /// Let an account sign in no more, or again.
+    AccountSetDisabled {
+        /// The login.
+        name: String,
+        /// Whether it may not.
+        is_disabled: bool,
+    },
+    /// Remove an account.
+    AccountRemove {
+        /// The login.
+        name: String,
+    },
+    /// Make a token for a script.
+    TokenAdd {
+        /// What it is called.
+        name: String,
+        /// `viewer` or `administrator`.
+        role: String,
+        /// How many days it lasts; until it is revoked if nobody says.
+        #[serde(default)]
+        days: Option<u32>,
+    },
+    /// Every token, without its secret.
+    TokenList,
+    /// End a token.
+    TokenRevoke {
+        /// What it is called.
+        name: String,
+    },
+    /// Set the authorisation code.
+    AuthorisationCodeSet {
+        /// The code; kept as a hash alone.
+        authorisation_code: String,
+    },
+    /// Take the authorisation code away.
+    AuthorisationCodeClear,
+    /// Open what the authorisation code locks, for whoever asks.
+    Unlock {
+        /// The code.
+        authorisation_code: String,
+    },
+    /// Lock it again.
+    Lock,
+    /// Who changed what.
+    Audit(AuditToList),
     /// Sites, queues and sizes.
     Status,
     /// Central's key, its fingerprints and the epoch.
@@ -258,6 +309,18 @@ impl Request {
         }
     }
 
+    /// Who may ask for it: whoever may look, or only an administrator.
+    pub fn role(&self) -> AccountRole {
+        // Refused edits hold what was written, of patients too.
+        let is_for_few = matches!(self, Self::AccountList | Self::TokenList | Self::SetAsideList(_));
+        if self.only_looks() && !is_for_few { AccountRole::Viewer } else { AccountRole::Administrator }
+    }
+
+    /// Whether it takes more than one commit, so that the audit log says when it began.
+    pub(super) fn is_long(&self) -> bool {
+        matches!(self, Self::Import { .. })
+    }
+
     /// Whether the verb changes nothing, so that asking twice does no harm.
     pub fn only_looks(&self) -> bool {
         match self {
@@ -274,9 +337,22 @@ impl Request {
             | Self::SetAsideList(_)
             | Self::Records(_)
             | Self::Explain { .. }
+            | Self::AccountList
+            | Self::TokenList
+            | Self::Audit(_)
             | Self::Status
             | Self::Identity => true,
-            Self::SiteAdd(_)
+            Self::AccountAdd(_)
+            | Self::AccountEdit(_)
+            | Self::AccountSetDisabled { .. }
+            | Self::AccountRemove { .. }
+            | Self::TokenAdd { .. }
+            | Self::TokenRevoke { .. }
+            | Self::AuthorisationCodeSet { .. }
+            | Self::AuthorisationCodeClear
+            | Self::Unlock { .. }
+            | Self::Lock
+            | Self::SiteAdd(_)
             | Self::SiteEdit(_)
             | Self::SiteResetHardware { .. }
             | Self::SiteVerify { .. }
@@ -353,6 +429,47 @@ pub struct TransfersToList {
     /// Only those behind this id.
     #[serde(default)]
     pub after: Option<String>,
+    /// How many, at most [`LIST_LIMIT_MAX`].
+    #[serde(default)]
+    pub limit: Option<u32>,
+}
+
+/// An account to add.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AccountToAdd {
+    /// The login.
+    pub name: String,
+    /// `viewer` or `administrator`.
+    pub role: String,
+    /// The password; kept as a hash alone.
+    pub password: String,
+}
+
+/// What to change of an account; what is not given stays.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AccountToEdit {
+    /// The login.
+    pub name: String,
+    /// `viewer` or `administrator`.
+    #[serde(default)]
+    pub role: Option<String>,
+    /// Another password; kept as a hash alone.
+    #[serde(default)]
+    pub password: Option<String>,
+}
+
+/// Which rows of the audit log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AuditToList {
+    /// Only those that concern this site, by its name or its id.
+    #[serde(default)]
+    pub site: Option<String>,
+    /// Those behind this number; else the newest.
+    #[serde(default)]
+    pub after: Option<u64>,
     /// How many, at most [`LIST_LIMIT_MAX`].
     #[serde(default)]
     pub limit: Option<u32>,

@@ -5,13 +5,14 @@ use protocol::entry::{Entry, Operation};
 use protocol::ids::{JournalId, Sequence, SiteId};
 use serde_json::{Value, json};
 
+use super::acting::Acting;
 use super::request::{Done, SetAsidePlace, SetAsideToList, check_limit};
 use super::sites::find_also_deleted;
 use crate::center::Center;
 use crate::clock;
 use crate::error::{CentralError, Exit};
 use crate::hex;
-use crate::store::SetAside;
+use crate::store::{Reading, SetAside, StoreError};
 
 pub(super) fn list(center: &Center, which: &SetAsideToList) -> Result<Done, CentralError> {
     check_limit(which.limit, "place")?;
@@ -24,7 +25,7 @@ pub(super) fn list(center: &Center, which: &SetAsideToList) -> Result<Done, Cent
     Ok(Done::ok(json!({ "set_aside": items, "next": next })))
 }
 
-pub(super) fn dismiss(center: &Center, site: &str, which: &SetAsidePlace) -> Result<Done, CentralError> {
+pub(super) fn dismiss(center: &Acting<'_>, site: &str, which: &SetAsidePlace) -> Result<Done, CentralError> {
     let site = find_also_deleted(center, site)?.id;
     let (journal, sequence) = place(which)?;
     if !center.write(move |batch| batch.dismiss(site, journal, sequence))? {
@@ -33,6 +34,18 @@ pub(super) fn dismiss(center: &Center, site: &str, which: &SetAsidePlace) -> Res
     }
     tracing::info!(site = site.0, %journal, sequence = sequence.0, "a refused edit was dismissed");
     Ok(Done::ok(json!({ "site": site.0, "dismissed": which.0 })))
+}
+
+/// What the audit log shows of a refused edit; null where there is none at the place.
+pub(super) fn shown(reading: &mut Reading<'_>, site: SiteId, which: &SetAsidePlace) -> Result<Value, StoreError> {
+    let Ok((journal, sequence)) = place(which) else { return Ok(Value::Null) };
+    let before = Sequence(sequence.0.saturating_sub(1));
+    let found = reading.set_aside(site, Some((journal, before)), 1)?;
+    let found = found.into_iter().find(|item| (item.journal, item.sequence) == (journal, sequence));
+    Ok(found.map_or(Value::Null, |item| {
+        let (table, id) = item.record.unzip();
+        json!({ "table": table, "id": id, "code": item.code })
+    }))
 }
 
 /// `journal:sequence`, as the list shows it.

@@ -4,6 +4,7 @@ use protocol::ids::SiteId;
 use protocol::versions::Versions;
 use serde_json::{Value, json};
 
+use super::acting::Acting;
 use super::rehearsal;
 use super::request::Done;
 use super::sites::{find, find_also_deleted, site_json, sync_state};
@@ -14,7 +15,7 @@ use crate::store::{Pause, SiteRow, SiteStatus, StoreError};
 use crate::wording::count;
 
 /// The device is not taken until the site is enabled.
-pub(super) fn disable(center: &Center, site: &str) -> Result<Done, CentralError> {
+pub(super) fn disable(center: &Acting<'_>, site: &str) -> Result<Done, CentralError> {
     let site = find(center, site)?;
     let id = site.id;
     let is_new = center.write(move |batch| batch.disable_site(id))?;
@@ -23,7 +24,7 @@ pub(super) fn disable(center: &Center, site: &str) -> Result<Done, CentralError>
 }
 
 /// Takes the device of a disabled site again.
-pub(super) fn enable(center: &Center, site: &str) -> Result<Done, CentralError> {
+pub(super) fn enable(center: &Acting<'_>, site: &str) -> Result<Done, CentralError> {
     let site = find(center, site)?;
     let id = site.id;
     let is_new = center.write(move |batch| batch.enable_site(id))?;
@@ -32,7 +33,7 @@ pub(super) fn enable(center: &Center, site: &str) -> Result<Done, CentralError> 
 }
 
 /// The device is not taken for some minutes.
-pub(super) fn pause(center: &Center, site: &str, minutes: u32) -> Result<Done, CentralError> {
+pub(super) fn pause(center: &Acting<'_>, site: &str, minutes: u32) -> Result<Done, CentralError> {
     let site = find(center, site)?;
     let id = site.id;
     let until_ms = center.write(move |batch| batch.pause_site(id, minutes))?;
@@ -42,7 +43,7 @@ pub(super) fn pause(center: &Center, site: &str, minutes: u32) -> Result<Done, C
 }
 
 /// Ends a pause before its time.
-pub(super) fn unpause(center: &Center, site: &str) -> Result<Done, CentralError> {
+pub(super) fn unpause(center: &Acting<'_>, site: &str) -> Result<Done, CentralError> {
     let site = find(center, site)?;
     let id = site.id;
     let is_new = center.write(move |batch| batch.unpause_site(id))?;
@@ -51,7 +52,7 @@ pub(super) fn unpause(center: &Center, site: &str) -> Result<Done, CentralError>
 }
 
 /// Deletes a site that has no stores.
-pub(super) fn delete(center: &Center, site: &str, is_dry_run: bool) -> Result<Done, CentralError> {
+pub(super) fn delete(center: &Acting<'_>, site: &str, is_dry_run: bool) -> Result<Done, CentralError> {
     let id = find(center, site)?.id;
     let outcome = rehearsal::run(center, is_dry_run, move |batch| batch.delete_site(id));
     center.key_changed(id);

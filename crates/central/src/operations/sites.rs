@@ -5,6 +5,7 @@ use protocol::ids::{PublicKey, RecordId, SiteId};
 use protocol::message::SITE_DELETED;
 use serde_json::{Value, json};
 
+use super::acting::Acting;
 use super::rehearsal;
 use super::request::{Done, SiteToAdd, SiteToEdit};
 use crate::center::Center;
@@ -23,7 +24,7 @@ const CREDENTIALS_WARNING: &str = "The device of this site stops syncing until `
 /// Stores read at once while all are listed.
 const STORES_PAGE: u32 = 500;
 
-pub(super) fn add(center: &Center, site: SiteToAdd) -> Result<Done, CentralError> {
+pub(super) fn add(center: &Acting<'_>, site: SiteToAdd) -> Result<Done, CentralError> {
     let kind = SiteKind::of(&site.kind).filter(|kind| *kind != SiteKind::Central).ok_or_else(|| {
         let message = format!("a site is standalone or mobile, not {:?}", site.kind);
         CentralError::new("site_type", message, "Give --type standalone or --type mobile.", Exit::Usage)
@@ -47,7 +48,7 @@ pub(super) fn add(center: &Center, site: SiteToAdd) -> Result<Done, CentralError
 }
 
 /// Name and password that the site had before bring their generation back, so that devices that proved them go on.
-pub(super) fn edit(center: &Center, edit: SiteToEdit) -> Result<Done, CentralError> {
+pub(super) fn edit(center: &Acting<'_>, edit: SiteToEdit) -> Result<Done, CentralError> {
     let site = find(center, &edit.site)?;
     let id = site.id;
     let earlier = center.read(move |reading| reading.credentials(id))?;
@@ -79,7 +80,7 @@ pub(super) fn edit(center: &Center, edit: SiteToEdit) -> Result<Done, CentralErr
     })))
 }
 
-pub(super) fn reset_hardware(center: &Center, site: &str) -> Result<Done, CentralError> {
+pub(super) fn reset_hardware(center: &Acting<'_>, site: &str) -> Result<Done, CentralError> {
     let site = find(center, site)?;
     let id = site.id;
     let retired = center.write(move |batch| batch.reset_hardware(id));
@@ -112,7 +113,7 @@ pub(super) fn show(center: &Center, site: &str) -> Result<Done, CentralError> {
     Ok(Done::ok(center.read(move |reading| with_stores(reading, &site))?))
 }
 
-pub(super) fn resume(center: &Center, site: &str, device: Option<&str>) -> Result<Done, CentralError> {
+pub(super) fn resume(center: &Acting<'_>, site: &str, device: Option<&str>) -> Result<Done, CentralError> {
     let site = find(center, site)?.id;
     let chosen = device.map(|word| {
         StopDevice::of(word).ok_or_else(|| {
@@ -284,17 +285,20 @@ pub(super) fn find(center: &Center, wanted: &str) -> Result<SiteRow, CentralErro
 /// The same, or one that was deleted, by its id.
 pub(super) fn find_also_deleted(center: &Center, wanted: &str) -> Result<SiteRow, CentralError> {
     let name = wanted.to_owned();
-    let found = center.read(move |reading| {
-        let by_name = reading.site_by_name(&name)?;
-        match name.parse() {
-            Ok(id) if by_name.is_none() => reading.site(SiteId(id)),
-            _ => Ok(by_name),
-        }
-    })?;
+    let found = center.read(move |reading| find_in(reading, &name))?;
     found.ok_or_else(|| {
         let message = format!("there is no site {wanted:?}");
         CentralError::refused("unknown_site", message, "`site list` shows all sites.")
     })
+}
+
+/// The same, where it need not be there.
+pub(super) fn find_in(reading: &mut Reading<'_>, wanted: &str) -> Result<Option<SiteRow>, StoreError> {
+    let by_name = reading.site_by_name(wanted)?;
+    match wanted.parse() {
+        Ok(id) if by_name.is_none() => reading.site(SiteId(id)),
+        _ => Ok(by_name),
+    }
 }
 
 pub(super) fn record_id(text: &str) -> Result<RecordId, CentralError> {

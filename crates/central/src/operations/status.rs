@@ -3,6 +3,7 @@
 use protocol::ids::SiteId;
 use serde_json::{Value, json};
 
+use super::acting::Acting;
 use super::mirror::mirror_json;
 use super::moves::move_with_state;
 use super::request::Done;
@@ -14,7 +15,7 @@ use crate::keys;
 use crate::store::{DeclinedClaim, Healing, SiteStatus, StoreError, StoreMove};
 
 pub(super) fn status(center: &Center) -> Result<Done, CentralError> {
-    let (status, healing, claims, moves, mirror, sites, counts) = center.read(|reading| {
+    let (status, healing, claims, moves, mirror, sites, counts, has_code) = center.read(|reading| {
         reading.at_once(|reading| {
             let mut sites = Vec::new();
             for site in all(reading)? {
@@ -28,6 +29,7 @@ pub(super) fn status(center: &Center) -> Result<Done, CentralError> {
                 mirror_json(reading)?,
                 sites,
                 reading.record_counts()?,
+                reading.authorisation_code()?.is_some(),
             ))
         })
     })?;
@@ -40,6 +42,7 @@ pub(super) fn status(center: &Center) -> Result<Done, CentralError> {
     };
     Ok(Done::ok(json!({
         "copy_of": copy_json(center),
+        "authorisation_code": if has_code { "set" } else { "none" },
         "healing": healing.as_ref().map(healing_json),
         "claims": claims.iter().map(claim_json).collect::<Vec<_>>(),
         "moves": moves.iter().map(move_of).collect::<Vec<_>>(),
@@ -58,7 +61,7 @@ pub(super) fn status(center: &Center) -> Result<Done, CentralError> {
 }
 
 /// Goes on without the sites that have not reported.
-pub(super) fn end_healing(center: &Center) -> Result<Done, CentralError> {
+pub(super) fn end_healing(center: &Acting<'_>) -> Result<Done, CentralError> {
     #[expect(clippy::redundant_closure_for_method_calls, reason = "the method is of one lifetime, the closure of any")]
     let waived = center.write(|batch| batch.end_healing())?;
     tracing::warn!(sites = waived, "an operator ended healing: nobody waits any more for sites that have not reported");

@@ -3,15 +3,15 @@
 use protocol::ids::SiteId;
 use serde_json::{Value, json};
 
+use super::acting::Acting;
 use super::request::Done;
 use super::sites::find;
-use crate::center::Center;
 use crate::clock;
 use crate::error::CentralError;
 use crate::store::{Reading, StoreError};
 
 /// The site is asked with its next sync.
-pub(super) fn ask(center: &Center, site: &str) -> Result<Done, CentralError> {
+pub(super) fn ask(center: &Acting<'_>, site: &str) -> Result<Done, CentralError> {
     let site = find(center, site)?;
     let id = site.id;
     center.write(move |batch| batch.ask_to_verify(id))?;

@@ -5,6 +5,7 @@ use domain::withholding::Withheld;
 use protocol::ids::{RecordId, SiteId};
 use serde_json::{Value, json};
 
+use super::acting::Acting;
 use super::rehearsal;
 use super::request::{Done, LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX, VisibilityToList, check_limit};
 use super::sites::{find, record_id};
@@ -13,7 +14,7 @@ use crate::error::{CentralError, Exit};
 use crate::store::{Reading, Role, StoreError, VisibilityRow};
 
 /// Makes a name visible in a store, or takes that back.
-pub(super) fn set(center: &Center, name: &str, store: &str, is_visible: bool) -> Result<Done, CentralError> {
+pub(super) fn set(center: &Acting<'_>, name: &str, store: &str, is_visible: bool) -> Result<Done, CentralError> {
     let (name, store) = (record_id(name)?, record_id(store)?);
     let (asked_name, asked_store) = (name.clone(), store.clone());
     let stays = center.write(move |batch| batch.set_visible(&asked_name, &asked_store, is_visible))?;
@@ -49,7 +50,7 @@ pub(super) fn list(center: &Center, which: &VisibilityToList) -> Result<Done, Ce
 
 /// Gives a site a collector copy of a store, or takes it back. On central, which collects every store, the store may be a transfer store.
 pub(super) fn set_role(
-    center: &Center,
+    center: &Acting<'_>,
     store: &str,
     site: &str,
     role: &str,
@@ -97,7 +98,7 @@ pub(super) fn set_role(
 }
 
 /// Lets a store keep all its data but transfers on its site (seed 001, the worked example's store F), or has it synced again.
-fn set_role_on_central(center: &Center, store: &str, role: &str, is_dry_run: bool) -> Result<Done, CentralError> {
+fn set_role_on_central(center: &Acting<'_>, store: &str, role: &str, is_dry_run: bool) -> Result<Done, CentralError> {
     let is_kept = match role {
         "transfer" => true,
         "collector" | "default" => false,
@@ -129,7 +130,7 @@ fn set_role_on_central(center: &Center, store: &str, role: &str, is_dry_run: boo
 }
 
 /// Sends the site of a store once more what it sees.
-pub(super) fn resync(center: &Center, store: &str) -> Result<Done, CentralError> {
+pub(super) fn resync(center: &Acting<'_>, store: &str) -> Result<Done, CentralError> {
     let id = record_id(store)?;
     let asked = id.clone();
     let (site, is_new) = center.write(move |batch| batch.resync_store(&asked))?;

@@ -24,8 +24,11 @@ pub struct Batch<'a> {
 }
 
 impl Batch<'_> {
-    /// Runs one job: all of it or nothing.
-    pub(super) fn job<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T, StoreError>) -> Result<T, StoreError> {
+    /// Runs one job: all of it or nothing. Jobs may lie in one another.
+    ///
+    /// # Errors
+    /// Those of `work`, and [`StoreError::Sql`].
+    pub fn job<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T, StoreError>) -> Result<T, StoreError> {
         self.sql.savepoint("job")?;
         let outcome = work(self).and_then(|value| {
             self.write_state()?;

@@ -5,8 +5,10 @@ use std::ops::ControlFlow;
 use protocol::hardware::{BindingStrength, HardwareId, Likeness, compare};
 use protocol::ids::{CredentialGeneration, JournalId, PublicKey, SiteId};
 use protocol::limits::RETIRED_KEYS_MAX;
+use serde_json::json;
 use sql::SqlExt;
 
+use super::audit::{AuditEntry, site_actor};
 use super::batch::Batch;
 use super::error::StoreError;
 use super::reading::{Reading, SiteKind, public_key};
@@ -154,6 +156,9 @@ impl Batch<'_> {
             if had_device {
                 batch.forget_what_was_read(site)?;
             }
+            let entry = AuditEntry { site: Some(site), ..AuditEntry::new(&site_actor(site), "device-enrols") };
+            let before = json!({ "device": bound.key.as_ref().map(PublicKey::fingerprint) });
+            batch.note(entry, before, json!({ "device": device.key.fingerprint() }))?;
             Ok(enrolled)
         })
     }

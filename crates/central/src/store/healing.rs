@@ -13,8 +13,10 @@
 use std::ops::ControlFlow;
 
 use protocol::ids::SiteId;
+use serde_json::json;
 use sql::SqlExt;
 
+use super::audit::{AuditEntry, SYSTEM};
 use super::batch::Batch;
 use super::error::StoreError;
 use super::explain::SITES_NAMED_MAX;
@@ -56,6 +58,8 @@ impl Batch<'_> {
                 "INSERT INTO healing (number, since_ms) SELECT coalesce(max(number), 0) + 1, ?1 FROM healing",
                 &[now],
             )?;
+            let entry = AuditEntry { site: Some(site), ..AuditEntry::new(SYSTEM, "healing-begins") };
+            self.note(entry, json!({ "is_healing": false }), json!({ "is_healing": true }))?;
             // Whom an operator has not waited for before, nobody waits for again.
             self.sql.execute(
                 "INSERT INTO healing_site (site) SELECT id FROM site WHERE public_key IS NOT NULL ON CONFLICT (site) DO NOTHING",
@@ -145,7 +149,12 @@ impl Batch<'_> {
              WHERE ended_ms IS NULL AND NOT EXISTS (SELECT 1 FROM healing_site WHERE is_waived = 0)",
             &[now],
         )?;
-        if ended > 0 { self.follow_moves_after_healing() } else { Ok(()) }
+        if ended == 0 {
+            return Ok(());
+        }
+        let entry = AuditEntry::new(SYSTEM, "healing-ends");
+        self.note(entry, json!({ "is_healing": true }), json!({ "is_healing": false }))?;
+        self.follow_moves_after_healing()
     }
 
     /// Whether the site was found ahead and is not healed yet.

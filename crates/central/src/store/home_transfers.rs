@@ -22,8 +22,10 @@ use protocol::ids::{OwnershipNumber, RecordId, SiteId};
 use protocol::message::RequestHead;
 use protocol::row::Row;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use sql::{Param, SqlExt};
 
+use super::audit::{AuditEntry, SYSTEM};
 use super::batch::Batch;
 use super::error::StoreError;
 use super::reading::Reading;
@@ -265,11 +267,16 @@ impl Batch<'_> {
         };
         let Some(housed) = found else { return Ok(()) };
         let Some(PatientHome { store: home, goes_to: Some(to), .. }) = housed.home() else { return Ok(()) };
-        if self.is_here(STORE_TABLE, &to)? {
-            self.carry_out(&housed, &to)
-        } else {
-            self.write_housed(&housed, &home_transfer::asked(None), home)
-        }
+        let goes = self.is_here(STORE_TABLE, &to)?;
+        let entry = AuditEntry {
+            table: Some(housed.kind.table().to_owned()),
+            record: Some(housed.id.to_string()),
+            store: Some(to.as_str().to_owned()),
+            ..AuditEntry::new(SYSTEM, "home-transfer-ends")
+        };
+        let after = if goes { to.as_str() } else { home.as_str() };
+        self.note(entry, json!({ "home_store": home.as_str() }), json!({ "home_store": after }))?;
+        if goes { self.carry_out(&housed, &to) } else { self.write_housed(&housed, &home_transfer::asked(None), home) }
     }
 
     /// Follows a patient's record: whether it is on its way. `row`: as it is written, `None` for one that is deleted.
@@ -418,7 +425,17 @@ impl Reading<'_> {
         self.home_transfers_where(sql, &[(&behind).into(), limit.into(), kind.letter().into()])
     }
 
-    /// The transfer of a patient or prescriber, if one is on its way.
+    /// The home store of a patient or prescriber.
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`].
+    pub fn home_store_of(&mut self, kind: HomeKind, id: &RecordId) -> Result<Option<RecordId>, StoreError> {
+        let sql = "SELECT store FROM home_store WHERE visible_key = ?1";
+        let key = kind.key(id).to_text();
+        Ok(self.sql.query_one(sql, &[(&key).into()], |row| text::record_id(row, 0))?)
+    }
+
+    /// The transfer of a patient or prescriber, if it is on its way.
     ///
     /// # Errors
     /// [`StoreError::Sql`].

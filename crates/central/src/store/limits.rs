@@ -28,6 +28,10 @@ pub const IMPORT_REFUSALS_TOLD_MAX: usize = 1000;
 /// Pairs of name and password of one site that are kept, its own among them; at the limit the oldest is forgotten, and putting
 /// it back is then a change like any other.
 pub const CREDENTIALS_KEPT_MAX: usize = 8;
+/// Rows of the audit log unless the configuration says otherwise: ten years of a busy office, some 50 MB.
+pub const AUDIT_ROWS_DEFAULT: u32 = 100_000;
+/// Longest text of one column of the audit log, in bytes; of a longer one only its length is kept.
+pub const AUDIT_TEXT_BYTES_MAX: usize = 16 * 1024;
 /// Longest name or code of a site, in bytes.
 pub const SITE_NAME_BYTES_MAX: usize = 100;
 
@@ -48,6 +52,8 @@ pub struct StoreLimits {
     pub set_aside_entries_max: u64,
     /// Rows that are back-filled for a site in one exchange after what it sees has changed: what is left comes with the next one.
     pub backfill_step_rows_max: u64,
+    /// Changes in the audit log, and beside them a tenth as many refusals; above it the oldest go.
+    pub audit_rows_max: u64,
 }
 
 impl Default for StoreLimits {
@@ -60,6 +66,7 @@ impl Default for StoreLimits {
             control_rows_max: 100_000,
             set_aside_entries_max: 10_000,
             backfill_step_rows_max: BACKFILL_STEP_ROWS,
+            audit_rows_max: u64::from(AUDIT_ROWS_DEFAULT),
         }
     }
 }

@@ -19,8 +19,10 @@ use domain::scope::Scope;
 use protocol::control::Claim;
 use protocol::ids::{OwnershipNumber, RecordId, SiteId};
 use protocol::message::RequestHead;
+use serde_json::json;
 use sql::{Row, Sql, SqlExt};
 
+use super::audit::{AuditEntry, SYSTEM};
 use super::batch::Batch;
 use super::error::StoreError;
 use super::reading::{Reading, SiteKind};
@@ -193,8 +195,16 @@ impl Batch<'_> {
             return Ok(false);
         }
         self.set_mirror(Mirror { phase: MirrorPhase::AtPrimary, ..mirror })?;
+        self.note_mirror(mirror)?;
         self.tell_grant(site, &central_data(), mirror.ownership)?;
         Ok(true)
+    }
+
+    /// The authority goes on by itself: a line of the audit log.
+    fn note_mirror(&mut self, before: Mirror) -> Result<(), StoreError> {
+        let entry = AuditEntry { site: Some(before.site), ..AuditEntry::new(SYSTEM, "mirror-goes-on") };
+        let after = json!({ "phase": self.state.mirror.phase.as_str() });
+        self.note(entry, json!({ "phase": before.phase.as_str() }), after)
     }
 
     /// The primary has heard that it writes no more, and what became of everything that it had recorded: central writes again.
@@ -203,7 +213,11 @@ impl Batch<'_> {
         if mirror.phase != MirrorPhase::Returning || mirror.site != head.site || head.control.0 < mirror.control {
             return Ok(());
         }
-        if self.has_heard_of_all(head)? { self.end_mirror() } else { Ok(()) }
+        if !self.has_heard_of_all(head)? {
+            return Ok(());
+        }
+        self.end_mirror()?;
+        self.note_mirror(mirror)
     }
 
     /// Another device speaks for the site: of the one before nothing is taken any more.

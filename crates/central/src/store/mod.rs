@@ -9,6 +9,7 @@
 #![cfg_attr(not(test), deny(clippy::indexing_slicing))]
 
 mod aliases;
+mod audit;
 mod batch;
 mod binding;
 mod check;
@@ -37,6 +38,7 @@ mod moves;
 mod origin;
 mod patients;
 mod pausing;
+mod people;
 mod prescribers;
 mod prescriptions;
 mod procurement;
@@ -73,6 +75,7 @@ use domain::catalogue::Catalogue;
 use protocol::ids::{Epoch, JournalId, Position};
 use sql::{Durability, Param, Sql, SqlExt};
 
+pub use audit::{AuditEntry, AuditFloors, AuditOutcome, AuditRow};
 pub use batch::Batch;
 pub use binding::{Enrolled, EnrollingDevice, RetiredKey, RetiredReason};
 pub use claims::DeclinedClaim;
@@ -88,14 +91,16 @@ pub use import::{ImportMode, ImportRefusal, ImportReport};
 pub use kept::{ENTRIES_NAMED_MAX, KeptEntries, KeptEntry};
 pub use kept_of_store::REFUSED_READ_MAX;
 pub use limits::{
-    BACKFILL_STEP_ROWS, CREDENTIALS_KEPT_MAX, CURSOR_AGE_MAX, ENTRY_LOG_DAYS_DEFAULT, IMPORT_REFUSALS_TOLD_MAX,
-    LOOKED_AT_MAX, SITE_NAME_BYTES_MAX, STORES_MAX, StoreLimits, TOMBSTONE_DAYS_DEFAULT, sqlite_options,
+    AUDIT_ROWS_DEFAULT, AUDIT_TEXT_BYTES_MAX, BACKFILL_STEP_ROWS, CREDENTIALS_KEPT_MAX, CURSOR_AGE_MAX,
+    ENTRY_LOG_DAYS_DEFAULT, IMPORT_REFUSALS_TOLD_MAX, LOOKED_AT_MAX, SITE_NAME_BYTES_MAX, STORES_MAX, StoreLimits,
+    TOMBSTONE_DAYS_DEFAULT, sqlite_options,
 };
 pub use merging::{MERGES_NAMED_MAX, Merge, MergedRecord};
 pub use mirror::{Mirror, MirrorPhase};
 pub use moves::{MovePhase, Moved, StoreMove};
 pub use origin::{PeerAddress, SeenDevice, StopDevice};
 pub use pausing::{PAUSE_MINUTES_MAX, PAUSE_RETRY_S_MAX, Pause};
+pub use people::{ACCOUNTS_MAX, API_TOKENS_MAX, Account, AccountEdit, AccountRole, ApiToken, Unlocking};
 pub use reading::{Reading, RecordRow, SiteKind, SiteRow, StoreRow};
 pub use rehearsal::{Flow, Forecast, SIGHTS_COUNTED_MAX, SiteForecast};
 pub use roles::Role;

@@ -27,8 +27,10 @@ use domain::withholding::Withheld;
 use protocol::control::Claim;
 use protocol::ids::{OwnershipNumber, RecordId, SiteId};
 use protocol::message::RequestHead;
+use serde_json::json;
 use sql::{Row, Sql};
 
+use super::audit::{AuditEntry, SYSTEM, site_actor};
 use super::batch::Batch;
 use super::error::StoreError;
 use super::reading::Reading;
@@ -283,7 +285,9 @@ impl Batch<'_> {
                 // The claim came since. It is shown until somebody sees to it; the old site's exchange is not to fail for it.
                 MovePhase::Draining if self.other_claim(&moving.store, moving.to)?.is_some() => {}
                 MovePhase::Draining => {
-                    self.hand_over(&moving.store, moving.to)?;
+                    let moved = self.hand_over(&moving.store, moving.to)?;
+                    let word = if moved == Moved::Held { "held" } else { MovePhase::Filling.as_str() };
+                    self.note_move(&moving, moving.to, word)?;
                 }
                 // Under the number that it had: the claim of the site that it had gone to is for the next one.
                 MovePhase::Returning => {
@@ -291,6 +295,7 @@ impl Batch<'_> {
                     let Some(held) = self.state.holdings.get(&moving.store).copied() else { continue };
                     self.take_home_transfers_along(&moving.store, site, SiteId::CENTRAL)?;
                     self.hold(&moving.store, Holding { site: SiteId::CENTRAL, ownership: held.ownership })?;
+                    self.note_move(&moving, SiteId::CENTRAL, "held")?;
                 }
                 MovePhase::Filling => {}
             }
@@ -310,8 +315,21 @@ impl Batch<'_> {
             if let Some(held) = self.state.holdings.get(&moving.store).copied() {
                 self.tell_grant(head.site, &moving.store, held.ownership)?;
             }
+            self.note_move(moving, moving.to, "held")?;
         }
         Ok(!filled.is_empty())
+    }
+
+    /// A move goes on by itself: a line of the audit log.
+    fn note_move(&mut self, moving: &StoreMove, site: SiteId, word: &str) -> Result<(), StoreError> {
+        let entry = AuditEntry {
+            site: Some(site),
+            other_site: Some(moving.from),
+            store: Some(moving.store.as_str().to_owned()),
+            ..AuditEntry::new(SYSTEM, "move-goes-on")
+        };
+        let after = json!({ "site": site.0, "phase": word });
+        self.note(entry, json!({ "site": moving.from.0, "phase": moving.phase.as_str() }), after)
     }
 
     /// A site says that a store, which central holds to be its own, was taken from it: central was set back, and has forgotten to whom.
@@ -331,6 +349,13 @@ impl Batch<'_> {
             self.set_move(StoreMove { store: store.clone(), from: site, to: SiteId::CENTRAL, phase, asked_ms })?;
             // What it hands back of the store it writes under that number.
             self.hold(&store, Holding { ownership, ..held })?;
+            let entry = AuditEntry {
+                site: Some(site),
+                store: Some(store.as_str().to_owned()),
+                ..AuditEntry::new(&site_actor(site), "gives-store-back")
+            };
+            let before = json!({ "ownership": held.ownership.0 });
+            self.note(entry, before, json!({ "phase": phase.as_str(), "ownership": ownership.0 }))?;
         }
         self.tell_declined(site, &store, taken.ownership)
     }

@@ -54,6 +54,14 @@ impl Pause {
         })
     }
 
+    /// When it ends by itself, in milliseconds since 1970.
+    pub fn until_ms(self) -> Option<u64> {
+        match self {
+            Self::Disabled { .. } => None,
+            Self::Paused { until_ms } => Some(until_ms),
+        }
+    }
+
     /// Whether it holds the site up at a time.
     pub fn is_in_force(self, now_ms: u64) -> bool {
         match self {

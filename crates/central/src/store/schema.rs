@@ -6,7 +6,7 @@
 use sql::Migration;
 
 /// Number of the last migration.
-pub(super) const VERSION: u32 = 23;
+pub(super) const VERSION: u32 = 25;
 
 /// Every step. A released one never changes.
 pub(super) const MIGRATIONS: &[Migration] = &[
@@ -33,6 +33,8 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     Migration { number: 21, name: "tombstones that went", ddl: TOMBSTONES },
     Migration { number: 22, name: "what sites have compared", ddl: VERIFIED },
     Migration { number: 23, name: "the life of a site", ddl: SITE_LIFE },
+    Migration { number: 24, name: "the audit log", ddl: AUDIT },
+    Migration { number: 25, name: "people", ddl: PEOPLE },
 ];
 
 /// See the module `verifying`. `outcome`: a `protocol::verify::Outcome`.
@@ -59,6 +61,59 @@ CREATE TABLE site_pause (
     since_ms {bigint} NOT NULL,
     until_ms {bigint}
 ) {table};
+";
+
+/// See the module `people`. `authorisation`: one row, with id 1; none while there is no code.
+const PEOPLE: &str = "
+CREATE TABLE account (
+    name {text} PRIMARY KEY,
+    role {text} NOT NULL,
+    password_hash {text} NOT NULL,
+    generation {bigint} NOT NULL,
+    is_disabled {bigint} NOT NULL,
+    created_ms {bigint} NOT NULL
+) {keyed_table};
+CREATE TABLE api_token (
+    name {text} PRIMARY KEY,
+    role {text} NOT NULL,
+    secret_hash {blob} NOT NULL UNIQUE,
+    created_ms {bigint} NOT NULL,
+    expires_ms {bigint}
+) {keyed_table};
+CREATE TABLE authorisation (
+    id {bigint} PRIMARY KEY,
+    code_hash {text} NOT NULL
+) {table};
+CREATE TABLE unlocking (
+    actor {text} PRIMARY KEY,
+    since_ms {bigint} NOT NULL,
+    until_ms {bigint} NOT NULL
+) {keyed_table};
+";
+
+/// See the module `audit`. `asked`, `before` and `after` are JSON.
+const AUDIT: &str = "
+CREATE TABLE audit (
+    number {bigint} PRIMARY KEY,
+    time_ms {bigint} NOT NULL,
+    times {bigint} NOT NULL,
+    actor {text} NOT NULL,
+    verb {text} NOT NULL,
+    site {bigint},
+    other_site {bigint},
+    store {text},
+    table_name {text},
+    record {text},
+    asked {text},
+    before {text},
+    after {text},
+    outcome {bigint} NOT NULL,
+    code {text},
+    is_refusal {bigint} NOT NULL
+) {table};
+CREATE INDEX audit_refusal ON audit (is_refusal, number);
+INSERT INTO counter (name, value) VALUES
+    ('audit_last', 0), ('audit_changes', 0), ('audit_refusals', 0), ('audit_changes_floor', 0), ('audit_refusals_floor', 0);
 ";
 
 /// See the module `tombstones`.

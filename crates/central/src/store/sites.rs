@@ -10,8 +10,10 @@ use protocol::control::{Control, ControlRow, SiteCode};
 use protocol::entry::Operation;
 use protocol::ids::{ControlNumber, CredentialGeneration, HardwareSalt, OwnershipNumber, RecordId, SiteId};
 use protocol::row::{Row, Value};
+use serde_json::json;
 use sql::{Sql, SqlExt};
 
+use super::audit::{AuditEntry, site_actor};
 use super::batch::Batch;
 use super::credentials::Credentials;
 use super::error::StoreError;
@@ -177,8 +179,17 @@ impl Batch<'_> {
 
     /// From now on a site holds a store under a number, as a claim says, whatever was under way with it; it is told so.
     pub(super) fn hold_as_claimed(&mut self, store: &RecordId, holding: Holding) -> Result<(), StoreError> {
+        let before = self.state.holdings.get(store).copied();
         self.forget_move(store)?;
         self.hold(store, holding)?;
+        let entry = AuditEntry {
+            site: Some(holding.site),
+            other_site: before.map(|before| before.site).filter(|site| *site != holding.site),
+            store: Some(store.as_str().to_owned()),
+            ..AuditEntry::new(&site_actor(holding.site), "claim-is-met")
+        };
+        let shown = |held: Holding| json!({ "site": held.site.0, "ownership": held.ownership.0 });
+        self.note(entry, before.map_or(serde_json::Value::Null, shown), shown(holding))?;
         self.tell_grant(holding.site, store, holding.ownership)
     }
 

@@ -26,8 +26,10 @@ use protocol::chain::hash_of;
 use protocol::ids::{Epoch, Nonce, SiteId, Token};
 use protocol::message::{self, Refusal};
 use protocol::versions::{Head, Prelude};
+use serde_json::json;
 use sql::{Param, SqlExt};
 
+use super::audit::{AuditEntry, SYSTEM};
 use super::batch::Batch;
 use super::error::StoreError;
 use super::limits::{TOKEN_EPOCHS_MAX, TOKENS_GIVEN_MAX};
@@ -373,10 +375,13 @@ impl Batch<'_> {
             &[head.site.0.into(), unsigned(stop.since_ms), code.into(), reason.into()],
         )?;
         self.note_stop_devices(head)?;
+        let entry = AuditEntry { site: Some(head.site), ..AuditEntry::new(SYSTEM, "site-stops") };
+        self.note(entry, json!({ "stopped": null }), json!({ "stopped": code }))?;
         Ok(stop)
     }
 
-    pub(super) fn reading(&mut self) -> Reading<'_> {
+    /// Reads what the batch has written so far.
+    pub fn reading(&mut self) -> Reading<'_> {
         Reading { sql: &mut *self.sql, catalogue: self.catalogue }
     }
 }

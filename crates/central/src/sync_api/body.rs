@@ -10,7 +10,7 @@ use crate::clock;
 
 /// A body that could not be read to its end.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum BodyError {
+pub(crate) enum BodyError {
     /// More bytes than allowed.
     #[error("the request has more than {bytes_max} bytes")]
     TooLarge {
@@ -35,7 +35,7 @@ pub(super) enum BodyError {
 }
 
 /// Status and stable code.
-pub(super) fn body_error(error: &BodyError) -> (StatusCode, &'static str) {
+pub(crate) fn body_error(error: &BodyError) -> (StatusCode, &'static str) {
     match error {
         BodyError::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "request_too_large"),
         BodyError::Idle { .. } => (StatusCode::REQUEST_TIMEOUT, "request_idle"),
@@ -45,7 +45,7 @@ pub(super) fn body_error(error: &BodyError) -> (StatusCode, &'static str) {
 }
 
 /// See the module.
-pub(super) struct IncomingBody {
+pub(crate) struct IncomingBody {
     body: Body,
     bytes: usize,
     bytes_max: usize,
@@ -56,12 +56,12 @@ pub(super) struct IncomingBody {
 }
 
 impl IncomingBody {
-    pub(super) fn new(body: Body, bytes_max: usize, idle_ms: u64) -> Self {
+    pub(crate) fn new(body: Body, bytes_max: usize, idle_ms: u64) -> Self {
         Self { body, bytes: 0, bytes_max, idle_ms, deadline_ms: None, is_over: false }
     }
 
     /// From now on it has this time in all.
-    pub(super) fn end_by(&mut self, limit_ms: u64) {
+    pub(crate) fn end_by(&mut self, limit_ms: u64) {
         self.deadline_ms = Some((clock::monotonic_ms().saturating_add(limit_ms), limit_ms));
     }
 
@@ -94,7 +94,7 @@ impl IncomingBody {
     }
 
     /// All bytes.
-    pub(super) async fn whole(&mut self) -> Result<Vec<u8>, BodyError> {
+    pub(crate) async fn whole(&mut self) -> Result<Vec<u8>, BodyError> {
         let mut whole = Vec::new();
         while let Some(bytes) = self.next().await? {
             whole.extend_from_slice(&bytes);

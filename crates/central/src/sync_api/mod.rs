@@ -34,7 +34,7 @@ use tokio::sync::Semaphore;
 use crate::center::Center;
 use crate::enrolment::{self, Enrolment};
 use crate::store::PeerAddress;
-use body::{IncomingBody, body_error};
+pub(crate) use body::{IncomingBody, body_error};
 pub(crate) use drive::JUDGE_MS_MAX;
 use flights::Flights;
 pub use listener::{PatientListener, Peer};

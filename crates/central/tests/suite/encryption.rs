@@ -24,6 +24,15 @@ fn certify(folder: &Path) -> CertificateDer<'static> {
 
 /// `GET /hello` by TLS, trusting one certificate alone; what is said instead if it is not shown.
 fn hello(address: SocketAddr, trusted: &CertificateDer<'static>) -> std::io::Result<Value> {
+    get_json(address, trusted, "/hello", "")
+}
+
+fn get_json(
+    address: SocketAddr,
+    trusted: &CertificateDer<'static>,
+    path: &str,
+    headers: &str,
+) -> std::io::Result<Value> {
     let mut roots = RootCertStore::empty();
     roots.add(trusted.clone()).unwrap();
     let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
@@ -35,7 +44,7 @@ fn hello(address: SocketAddr, trusted: &CertificateDer<'static>) -> std::io::Res
     let stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(DEADLINE)).unwrap();
     let mut stream = StreamOwned::new(connection, stream);
-    stream.write_all(b"GET /hello HTTP/1.0\r\n\r\n")?;
+    stream.write_all(format!("GET {path} HTTP/1.0\r\n{headers}\r\n").as_bytes())?;
     let mut reply = Vec::new();
     stream.read_to_end(&mut reply)?;
     let body = reply.windows(4).position(|window| window == b"\r\n\r\n").unwrap() + 4;
@@ -55,6 +64,21 @@ fn a_central_with_a_certificate_may_listen_anywhere_and_says_who_it_is() {
     assert_eq!(said["central_key"].as_str().unwrap().len(), 64);
     assert!(said["version_min"].as_u64() <= said["version_max"].as_u64());
     assert!(said["time_ms"].as_u64().unwrap() > 1_700_000_000_000, "{said}");
+    server.stop();
+}
+
+#[test]
+fn the_admin_api_is_served_with_the_same_certificate_and_not_in_the_clear() {
+    let folder = Folder::new(&format!("{SETTINGS}[admin_api]\naddress = \"127.0.0.1:0\"\n"));
+    let certificate = certify(&folder.path());
+    let made = folder.json(&["token", "add", "script", "--role", "viewer"], "");
+    let (server, address) = folder.serve_api();
+
+    let bearer = format!("Authorization: Bearer {}\r\n", made["secret"].as_str().unwrap());
+    let sites = get_json(address, &certificate, "/admin/v0/sites", &bearer).unwrap();
+
+    assert_eq!(sites["sites"][0]["name"], "central");
+    assert_eq!(crate::support::http::get(address, "/admin/v0/sites"), None);
     server.stop();
 }
 

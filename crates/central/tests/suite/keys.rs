@@ -115,6 +115,10 @@ fn a_folder_that_lost_its_key_takes_it_back_or_a_new_one_and_keeps_its_store() {
 
     assert_ne!(key_of(&folder), key);
     assert_eq!(folder.json(&["site", "show", "clinic"], "")["id"], id);
+    let log = folder.json(&["audit"], "");
+    let verbs: Vec<_> = log["audit"].as_array().unwrap().iter().map(|row| row["verb"].as_str().unwrap()).collect();
+    assert_eq!(verbs, ["site-add", "key-import", "key-new"]);
+    assert_eq!(log["audit"][2]["after"]["fingerprint"], folder.json(&["identity"], "")["fingerprint"]);
     std::fs::remove_dir_all(folder.path()).unwrap();
     assert_eq!(folder.failure(&arguments("import", export, passphrase), ""), (6, "not_initialised".to_owned()));
 }

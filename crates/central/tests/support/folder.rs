@@ -111,18 +111,32 @@ impl Folder {
         self.started(&[&["serve", "--listen", "127.0.0.1:0"], more].concat())
     }
 
+    /// Starts a server with an admin API, and gives the address of that too.
+    pub(crate) fn serve_api(&self) -> (Server, SocketAddr) {
+        let (server, lines) = self.started_with(&["serve", "--listen", "127.0.0.1:0"], 2);
+        let address = lines[1].strip_prefix("admin API on http").and_then(|rest| rest.strip_suffix("/admin/v0"));
+        let address = address.and_then(|rest| rest.split_once("://")).map(|(_, address)| address);
+        let address = address.unwrap_or_else(|| panic!("no address: {lines:?}")).parse().unwrap();
+        (server, address)
+    }
+
     fn started(&self, arguments: &[&str]) -> Server {
+        self.started_with(arguments, 1).0
+    }
+
+    fn started_with(&self, arguments: &[&str], lines: usize) -> (Server, Vec<String>) {
         let log = std::fs::File::create(self.temporary.path().join("server.log")).unwrap();
         let mut command = self.command(arguments);
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let output = BufReader::new(child.stdout.take().unwrap()).lines();
+        let lines: Vec<String> = output.take(lines).map(Result::unwrap).collect();
+        let line = lines.first().cloned().unwrap_or_default();
         let address = line.trim().strip_prefix("listening on http").and_then(|rest| rest.split_once("://"));
         let address = address.map(|(_, address)| address.parse());
         let Some(Ok(address)) = address else {
             panic!("the server did not start: {line:?}\n{}", self.log());
         };
-        Server { child, address }
+        (Server { child, address }, lines)
     }
 
     /// What servers of this folder have logged.

@@ -1,5 +1,6 @@
 //! What the store promises, run on every engine, and a device that is just clever enough to be told it.
 
+mod audit;
 mod binding;
 mod claims;
 mod deleting;
@@ -19,6 +20,7 @@ mod moves;
 mod origin;
 mod patients;
 mod pausing;
+mod people;
 mod prescribers;
 mod prescriptions;
 mod procurement;
@@ -84,6 +86,7 @@ pub(super) const LIMITS: StoreLimits = StoreLimits {
     control_rows_max: 1000,
     set_aside_entries_max: 2,
     backfill_step_rows_max: BACKFILL_STEP_ROWS,
+    audit_rows_max: 20,
 };
 
 impl World {
