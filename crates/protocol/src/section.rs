@@ -39,6 +39,10 @@ pub enum Kind {
     CheckHead,
     /// Central's answer to that. Context hash: of the question's head.
     CheckAnswer,
+    /// What an export of a site holds. Context hash: none.
+    ExportHead,
+    /// A page of an export. Context hash: of the export's head.
+    ExportPage,
 }
 
 impl Kind {
@@ -48,9 +52,10 @@ impl Kind {
             Self::RequestHead => limits::HEAD_BYTES_MAX,
             Self::Frame | Self::FramePart => limits::SECTION_BYTES_MAX,
             Self::ReplyHead => limits::REPLY_HEAD_BYTES_MAX,
-            Self::Page => limits::PAGE_PLAIN_BYTES_MAX,
+            Self::Page | Self::ExportPage => limits::PAGE_PLAIN_BYTES_MAX,
             Self::Refusal => 4 * limits::REASON_BYTES_MAX,
             Self::CheckHead | Self::CheckAnswer => limits::CHECK_BYTES_MAX,
+            Self::ExportHead => limits::EXPORT_HEAD_BYTES_MAX,
         }
     }
 
@@ -64,6 +69,8 @@ impl Kind {
             Self::Refusal => 6,
             Self::CheckHead => 7,
             Self::CheckAnswer => 8,
+            Self::ExportHead => 9,
+            Self::ExportPage => 10,
         }
     }
 
@@ -77,6 +84,8 @@ impl Kind {
             6 => Self::Refusal,
             7 => Self::CheckHead,
             8 => Self::CheckAnswer,
+            9 => Self::ExportHead,
+            10 => Self::ExportPage,
             _ => return None,
         })
     }
@@ -89,7 +98,7 @@ pub struct Binding {
     pub central: PublicKey,
     /// The site that sends or is answered.
     pub site: SiteId,
-    /// Hash of the request head for replies, [`Hash::NONE`] otherwise.
+    /// Hash of the request head for replies, of the export head for its pages, [`Hash::NONE`] otherwise.
     pub context: Hash,
 }
 
