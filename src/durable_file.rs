@@ -25,11 +25,6 @@ pub enum FileError {
         /// What the system said.
         source: io::Error,
     },
-    /// A file of that name is there already.
-    Exists {
-        /// Which.
-        path: PathBuf,
-    },
     /// Others than the owner may read or write it.
     WrongMode {
         /// Which.
@@ -63,7 +58,6 @@ impl Explained for FileError {
                 io::ErrorKind::ReadOnlyFilesystem => "disk_read_only",
                 _ => "disk_error",
             },
-            Self::Exists { .. } => "file_exists",
             Self::WrongMode { .. } => "file_mode",
             Self::TooLarge { .. } => "file_too_large",
         }
@@ -76,7 +70,6 @@ impl Explained for FileError {
             "disk_read_only" => {
                 "The disk takes no writes any more; this is often how a failing disk begins. Copy the data folder."
             }
-            "file_exists" => "Name a file that is not there yet. Nothing was changed.",
             "file_mode" => {
                 "Correct its mode with chmod, and find out who could read it: a key or password that others have read must be replaced."
             }
@@ -88,7 +81,6 @@ impl Explained for FileError {
     fn exit(&self) -> Exit {
         match self {
             Self::Io { .. } => Exit::Disk,
-            Self::Exists { .. } => Exit::Usage,
             Self::WrongMode { .. } | Self::TooLarge { .. } => Exit::Config,
         }
     }
@@ -98,7 +90,6 @@ impl fmt::Display for FileError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Io { action, path, source } => write!(formatter, "cannot {action} {}: {source}", path.display()),
-            Self::Exists { path } => write!(formatter, "{} is there already", path.display()),
             Self::WrongMode { path, found, wanted } => write!(
                 formatter,
                 "{} has mode {found:04o}, so that others may use it; it must have {wanted:04o}",
@@ -163,73 +154,6 @@ pub fn replace_private(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     file.write_all(bytes).and_then(|()| file.sync_all()).map_err(FileError::io("write", &fresh))?;
     std::fs::rename(&fresh, path).map_err(FileError::io("replace", path))?;
     sync_folder(parent_of(path))
-}
-
-/// A file that is being made under another name beside its own, with mode 0600: it is there whole or not at all, and takes no other
-/// file's place. Without [`FreshFile::finish`] nothing is left.
-#[derive(Debug)]
-pub struct FreshFile {
-    path: PathBuf,
-    fresh: PathBuf,
-    file: File,
-    is_finished: bool,
-}
-
-impl FreshFile {
-    /// Begins one.
-    ///
-    /// # Errors
-    /// [`FileError::Exists`], [`FileError::Io`].
-    pub fn begin(path: &Path) -> Result<Self, FileError> {
-        if std::fs::symlink_metadata(path).is_ok() {
-            return Err(FileError::Exists { path: path.to_path_buf() });
-        }
-        let fresh = fresh_name(path);
-        let mut options = std::fs::OpenOptions::new();
-        options.write(true).create_new(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let file = match options.open(&fresh) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                return Err(FileError::Exists { path: fresh });
-            }
-            opened => opened.map_err(FileError::io("make", &fresh))?,
-        };
-        Ok(Self { path: path.to_path_buf(), fresh, file, is_finished: false })
-    }
-
-    /// Where its bytes go.
-    pub fn writer(&mut self) -> &mut File {
-        &mut self.file
-    }
-
-    /// Gives it its name; it is there after a power cut when this returns.
-    ///
-    /// # Errors
-    /// [`FileError::Exists`] if a file has come to be there meanwhile, [`FileError::Io`].
-    pub fn finish(mut self) -> Result<(), FileError> {
-        self.file.sync_all().map_err(FileError::io("write", &self.fresh))?;
-        // A stick's file system knows no links, so that looking and renaming are two steps.
-        if std::fs::symlink_metadata(&self.path).is_ok() {
-            return Err(FileError::Exists { path: self.path.clone() });
-        }
-        std::fs::rename(&self.fresh, &self.path).map_err(FileError::io("make", &self.path))?;
-        self.is_finished = true;
-        match File::open(parent_of(&self.path)).and_then(|folder| folder.sync_all()) {
-            // Some file systems of sticks cannot sync a folder, and write its entries with the file.
-            Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => Ok(()),
-            synced => synced.map_err(FileError::io("sync the folder of", &self.path)),
-        }
-    }
-}
-
-impl Drop for FreshFile {
-    fn drop(&mut self) {
-        if !self.is_finished {
-            // Half of it is of no use; it was made just now, so nothing else is in it.
-            let _ = std::fs::remove_file(&self.fresh);
-        }
-    }
 }
 
 /// Lets a file take the place of another one in the same folder, at once.
@@ -349,29 +273,6 @@ mod tests {
         assert_eq!(mode(&path), 0o600);
         assert_eq!(std::fs::read(&elsewhere).unwrap(), b"untouched");
         assert!(!root.path().join("token.new").exists());
-    }
-
-    #[test]
-    fn a_fresh_file_is_there_whole_or_not_at_all_and_takes_no_other_ones_place() {
-        let root = tempfile::tempdir().unwrap();
-        let path = root.path().join("out");
-        let mut fresh = FreshFile::begin(&path).unwrap();
-        fresh.writer().write_all(b"whole").unwrap();
-        assert!(!path.exists());
-        drop(fresh);
-        assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 0);
-
-        let mut fresh = FreshFile::begin(&path).unwrap();
-        fresh.writer().write_all(b"whole").unwrap();
-        fresh.finish().unwrap();
-
-        assert_eq!((std::fs::read(&path).unwrap().as_slice(), mode(&path)), (&b"whole"[..], 0o600));
-        assert_eq!(FreshFile::begin(&path).unwrap_err().code(), "file_exists");
-        std::fs::remove_file(&path).unwrap();
-        let late = FreshFile::begin(&path).unwrap();
-        std::fs::write(&path, "another").unwrap();
-        assert_eq!(late.finish().unwrap_err().code(), "file_exists");
-        assert_eq!(std::fs::read(&path).unwrap(), b"another");
     }
 
     #[test]

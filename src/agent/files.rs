@@ -9,11 +9,11 @@ use std::sync::PoisonError;
 use codec::Ed25519Verifier;
 use protocol::carried::{LABEL_BYTES, Label};
 use protocol::session::Summary;
-use sealed::{Cost, Kind, Passphrase, SealedError, SealedReader, SealedWriter};
+use sealed::{Cost, FreshFile, Kind, Passphrase, SealedError, SealedReader, SealedWriter};
 
 use super::{Agent, DeviceTokens, Line};
 use crate::clock;
-use crate::durable_file::{FileError, FreshFile};
+use crate::durable_file::FileError;
 use crate::entropy;
 use crate::error::AgentError;
 use crate::exit::Exit;
@@ -27,7 +27,7 @@ impl Agent {
     /// `not_enrolled`, `hardware_changed`; `file_exists`; those of the disk and of the journal.
     pub fn carry_out(&self, path: &Path, passphrase: &Passphrase) -> Result<CarriedOut, AgentError> {
         // Before the note of an earlier file is given up.
-        let mut file = FreshFile::begin(path)?;
+        let mut file = FreshFile::begin(path).map_err(|error| sealed_error(path, error))?;
         let out = self.with_runner(|runner, learnt| runner.carry_out(*learnt))?;
         let parties = self.parties()?;
         let label = Label { central: parties.central, site: parties.site, context: out.head };
@@ -39,8 +39,7 @@ impl Agent {
             writer.finish()?;
             Ok(())
         };
-        write().map_err(|error| sealed_error(path, error))?;
-        file.finish()?;
+        write().and_then(|()| file.finish()).map_err(|error| sealed_error(path, error))?;
         Ok(out)
     }
 
@@ -146,6 +145,9 @@ fn sealed_error(path: &Path, error: SealedError) -> AgentError {
     let error = match error {
         SealedError::Io(source) => {
             return FileError::Io { action: "read or write", path: PathBuf::from(path), source }.into();
+        }
+        SealedError::Exists { .. } => {
+            return AgentError::new(error.code(), error.to_string(), error.advice(), Exit::Usage);
         }
         other => other,
     };

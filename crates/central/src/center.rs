@@ -15,6 +15,7 @@ use crate::clock;
 use crate::copy::{self, CopyMark};
 use crate::entropy;
 use crate::error::CentralError;
+use crate::flights::Flights;
 use crate::folder::{DataFolder, FolderPaths};
 use crate::settings::Settings;
 use crate::store::{Batch, ReadStore, Reading, StartEntropy, Store, StoreError, StoreLimits, sqlite_options};
@@ -33,6 +34,7 @@ pub struct Center {
     readers: Mutex<Readers>,
     reader_returned: Condvar,
     keys: Mutex<Keys>,
+    flights: Arc<Flights>,
     /// Sites of which entries may lack a verdict.
     to_judge: Mutex<BTreeSet<SiteId>>,
     /// `None` for a store in memory. Last, so that the lock goes after everything that writes.
@@ -135,6 +137,7 @@ impl Center {
         Ok(Self {
             copy,
             catalogue: Arc::new(settings.catalogue()?),
+            flights: Arc::new(Flights::new(settings.timeouts.supersede_idle_ms)),
             settings,
             signer,
             writer: Mutex::new(None),
@@ -159,6 +162,11 @@ impl Center {
     /// Central's key.
     pub fn signer(&self) -> &Ed25519Signer {
         &self.signer
+    }
+
+    /// The exchanges in hand, one of each site.
+    pub(crate) fn flights(&self) -> &Arc<Flights> {
+        &self.flights
     }
 
     /// What this central is a copy of; `None` for an original.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::path::PathBuf;
 
 use crate::header::{Kind, MEMORY_KIB_MAX, MEMORY_KIB_MIN, ROUNDS_MAX};
 use crate::passphrase::{PASSPHRASE_BYTES_MAX, PASSPHRASE_BYTES_MIN};
@@ -43,6 +44,11 @@ pub enum SealedError {
     Damaged,
     /// The content is above what a file can hold.
     TooLarge,
+    /// A file of the name that is to be made is there already.
+    Exists {
+        /// Which.
+        path: PathBuf,
+    },
     /// The system refused.
     Io(io::Error),
 }
@@ -60,6 +66,7 @@ impl SealedError {
             Self::Locked => "sealed_file_locked",
             Self::Damaged => "sealed_file_damaged",
             Self::TooLarge => "sealed_file_too_large",
+            Self::Exists { .. } => "file_exists",
             Self::Io(_) => "sealed_file_io",
         }
     }
@@ -76,6 +83,7 @@ impl SealedError {
             Self::Memory { .. } => "Free some memory and try again. Nothing was changed.",
             Self::Locked => "Check the passphrase, or take another copy of the file. Nothing was changed.",
             Self::TooLarge => "This is a mistake of the program; please report it.",
+            Self::Exists { .. } => "Name a file that is not there yet. Nothing was changed.",
             Self::Io(_) => "Check the stick, the disk and the path.",
         }
     }
@@ -129,6 +137,7 @@ impl fmt::Display for SealedError {
             Self::Locked => formatter.write_str("the passphrase is wrong, or the file was altered"),
             Self::Damaged => formatter.write_str("the file was altered, cut or lengthened since it was written"),
             Self::TooLarge => formatter.write_str("the content is above what a sealed file can hold"),
+            Self::Exists { path } => write!(formatter, "{} is there already", path.display()),
             Self::Io(error) => error.fmt(formatter),
         }
     }

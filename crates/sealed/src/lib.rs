@@ -10,6 +10,7 @@
 
 mod chunk;
 mod error;
+mod fresh_file;
 mod header;
 mod passphrase;
 mod reader;
@@ -18,6 +19,7 @@ mod tests;
 mod writer;
 
 pub use error::SealedError;
+pub use fresh_file::FreshFile;
 pub use header::{Cost, HEADER_BYTES, Kind, MEMORY_KIB_MAX, ROUNDS_MAX, SALT_BYTES};
 pub use passphrase::{PASSPHRASE_BYTES_MAX, PASSPHRASE_BYTES_MIN, Passphrase};
 pub use reader::SealedReader;

@@ -2,6 +2,7 @@
 
 mod explain;
 mod explain_store;
+mod files;
 mod home_stores;
 mod import;
 mod merge;
@@ -15,7 +16,7 @@ mod sites;
 mod status;
 mod visibility;
 
-use std::io::BufRead;
+use std::io::{BufRead, Write};
 
 pub(crate) use import::nameless_file;
 pub use import::{IMPORT_BATCH_EDITS_MAX, SPOOL_BYTES_MAX};
@@ -27,7 +28,8 @@ pub use request::{
 use crate::center::Center;
 use crate::error::CentralError;
 
-/// Carries out a verb. Blocks until it is done; `input` is read by `import` alone.
+/// Carries out a verb. Blocks until it is done; `input` is read by `import` and `carry` alone, and `output` is written by `carry` and
+/// `site export`.
 ///
 /// # Errors
 /// What the verb ended with; whether something was done is said by its text.
@@ -35,12 +37,15 @@ pub fn perform(
     center: &Center,
     request: Request,
     input: &mut dyn BufRead,
+    output: &mut dyn Write,
     events: &mut dyn FnMut(Progress),
 ) -> Result<Done, CentralError> {
     match request {
         Request::SiteAdd(site) => sites::add(center, site),
         Request::SiteList => sites::list(center),
         Request::SiteShow { site } => sites::show(center, &site),
+        Request::SiteExport { site } => files::export(center, &site, output, events),
+        Request::CarryIn => files::carry_in(center, input, output, events),
         Request::SiteResume { site, device } => sites::resume(center, &site, device.as_deref()),
         Request::SetAsideList(which) => set_aside::list(center, &which),
         Request::SetAsideDismiss { site, place } => set_aside::dismiss(center, &site, &place),
