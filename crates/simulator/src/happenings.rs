@@ -328,6 +328,7 @@ impl World {
             self.take_over_patients()?;
             self.move_stores()?;
             self.prune_tombstones()?;
+            self.carry_files()?;
             self.judge()?;
             if self.strikes(Fault::Prune) {
                 self.prune()?;

@@ -16,6 +16,7 @@ mod clock;
 pub mod command;
 pub mod device;
 pub mod disk;
+mod files;
 mod forks;
 mod happenings;
 mod homeless;

@@ -67,7 +67,9 @@ impl World {
                 | SectionKind::Page
                 | SectionKind::Refusal
                 | SectionKind::CheckHead
-                | SectionKind::CheckAnswer => {}
+                | SectionKind::CheckAnswer
+                | SectionKind::ExportHead
+                | SectionKind::ExportPage => {}
             }
         }
         Ok(())
@@ -87,7 +89,7 @@ impl World {
     }
 
     /// Rule 5.16: no page leaves a line without its header.
-    fn check_headers(&mut self, index: usize) -> Result<(), Violation> {
+    pub(crate) fn check_headers(&mut self, index: usize) -> Result<(), Violation> {
         let Some(device) = self.devices.get(index) else { return Ok(()) };
         let catalogue = std::sync::Arc::clone(device.catalogue());
         let Some(model) = self.model.devices.get(index) else { return Ok(()) };
