@@ -204,23 +204,21 @@ impl<S: Storage> SyncRunner<'_, S> {
     fn check_imports(&mut self) -> Result<(), AgentError> {
         let mut core = self.recorder.core();
         core.local.confirm()?;
-        let state = core.local.session_state()?;
+        let has_recorded =
+            core.shared.durable().sequence > Sequence::ZERO || core.shared.identity().predecessor.is_some();
         let what = if core.local.reads_anew()? {
             "this device is reading its records anew from central"
-        } else if state.cursors.is_empty()
-            && state.received == Sequence::ZERO
-            && core.shared.durable().sequence > Sequence::ZERO
-        {
-            // Rows that central takes for its own echo, because it has told them to a local copy that is lost, come in no page behind
-            // the export.
-            "this device has edits of which central has not said yet that it received them"
+        } else if has_recorded {
+            // What became of an edit stands here without its position, and comes in no page behind the export: a row that is older would
+            // take its place. And a local copy that was lost is told from a fresh one by the journal alone.
+            "edits were recorded on this device, and what became of them may be newer than the export"
         } else {
             return Ok(());
         };
         Err(AgentError::new(
             "import_not_now",
             format!("{what}, so that an export cannot be taken"),
-            "Sync once, or `outpost carry out` and take the answer; that may bring everything already. Nothing was changed.",
+            "Sync, or `outpost carry out` and take the answer: that brings what is missing. Nothing was changed.",
             Exit::Refused,
         ))
     }
