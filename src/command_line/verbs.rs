@@ -195,9 +195,9 @@ pub(super) const VERBS: &[Verb] = &[
         name: "import",
         arguments: "FILE",
         summary: "store what `outpost-central site export` wrote for this site",
-        help: "For a device that is enrolled and on which nothing was recorded yet, to spare its link. What is here and newer stays. What changed \
-               since, and which stores may be written, comes with the next sync or `carry`. If it is cut, the same command goes on. The file is \
-               encrypted; see `outpost help carry`. Needs a stopped daemon.",
+        help: "For a device that is enrolled and on which nothing was recorded yet, to spare its link. What is here and newer stays. \
+               What changed since, and which stores may be written, comes with the next sync or `carry`. If it is cut, the same command \
+               goes on. The file is encrypted; see `outpost help carry`. Needs a stopped daemon.",
         options: &[PASSPHRASE],
     },
     Verb {

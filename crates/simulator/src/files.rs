@@ -49,10 +49,10 @@ impl World {
         if !self.mix.has(Fault::Carries) {
             return Ok(());
         }
-        for _ in 0..self.random.range(0, 4) {
+        for _ in 0..self.random.range(1, 8) {
             match self.random.below(8) {
-                0..=2 => self.make_request()?,
-                3 | 4 => self.bring_request()?,
+                0 | 1 => self.make_request()?,
+                2..=4 => self.bring_request()?,
                 5 | 6 => self.bring_answer()?,
                 _ => self.bring_export()?,
             }

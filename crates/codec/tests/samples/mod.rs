@@ -50,7 +50,9 @@ fn binding(context: Hash) -> Binding {
 fn signer_of(kind: Kind) -> Ed25519Signer {
     match kind {
         Kind::RequestHead | Kind::Frame | Kind::FramePart | Kind::CheckHead => device(),
-        Kind::ReplyHead | Kind::Page | Kind::Refusal | Kind::CheckAnswer => central(),
+        Kind::ReplyHead | Kind::Page | Kind::Refusal | Kind::CheckAnswer | Kind::ExportHead | Kind::ExportPage => {
+            central()
+        }
     }
 }
 
