@@ -85,7 +85,8 @@ impl<S: Storage> SyncRunner<'_, S> {
         progress: &mut dyn FnMut(&Summary),
     ) -> Result<Report, AgentError> {
         let (start, mut way) = self.awaited(request, *learnt)?;
-        let mut session = Session::carry_in(start, request);
+        let durable = self.recorder.core().shared.durable();
+        let mut session = Session::carry_in(start, request, (durable.sequence, durable.hash));
         let outcome = loop {
             let piece = read_piece(answer)?;
             let input = if piece.is_empty() { Input::ReplyEnd } else { Input::Reply(&piece) };

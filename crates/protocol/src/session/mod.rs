@@ -192,6 +192,8 @@ pub struct Session {
     owes_claims: bool,
     /// Its request and reply are files: one of each, as large as a file may be, and no other request follows.
     is_carried: bool,
+    /// How far the journal goes, and its hash there: central cannot have more of it. The start's head, but for an answer by file.
+    durable: (Sequence, Hash),
     /// Scopes that began anew in this session; once each is how a lane is rebuilt.
     rewound: BTreeSet<ScopeId>,
     summary: Summary,
@@ -283,9 +285,11 @@ impl Session {
     }
 
     /// Goes on with a session whose request went by file and waits for the reply to it. `start` is what it began with, `request` the hash
-    /// of the request's head. It ends with the reply.
-    pub fn carry_in(start: Start, request: Hash) -> Self {
+    /// of the request's head, and `durable` how far the journal goes now, with its hash there: what was recorded since may have come to
+    /// central in a session whose reply was lost. It ends with the reply.
+    pub fn carry_in(start: Start, request: Hash, durable: (Sequence, Hash)) -> Self {
         let mut session = Self::of(start, Dialect::default()).carried();
+        session.durable = durable;
         session.phase = Phase::Exchanging(Box::new(Exchange::of(request)));
         session
     }
@@ -317,6 +321,7 @@ impl Session {
             has_asked: false,
             owes_claims: false,
             is_carried: false,
+            durable: (start.head, start.head_hash),
             rewound: BTreeSet::new(),
             summary: Summary { entries_total: start.head.0.saturating_sub(start.received.0), ..Summary::default() },
             start,

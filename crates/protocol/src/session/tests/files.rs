@@ -111,6 +111,40 @@ fn an_answer_that_is_cut_counts_as_far_as_it_goes() {
     drained(&device, &center);
 }
 
+/// The simulator's find (seed 38000208): the device took itself for one that was set back.
+#[test]
+fn what_came_to_central_in_a_session_whose_reply_was_lost_is_no_surprise_in_an_answer_by_file() {
+    let (mut device, mut center) = (Device::new(&[10, 10]), Center::with_rows(&[5, 5]));
+    let (start, request) = device.carry_out();
+    device.record(10);
+    device.record(10);
+    let (_, later) = device.carry_out();
+    center.exchange_files(&later);
+    device.record(10);
+
+    let answer = center.exchange_files(&request);
+    let outcome = device.carry_in(start, &request, &answer);
+
+    assert_eq!((outcome.failure, device.received), (None, Sequence(4)));
+    assert!(!round(&mut device, &mut center).goes_on);
+    drained(&device, &center);
+}
+
+#[test]
+fn an_answer_by_file_for_more_than_there_is_stops_the_device() {
+    let (mut device, mut center) = (Device::new(&[10, 10]), Center::with_rows(&[5, 5]));
+    let mut other = Device::new(&[10, 10, 10]);
+    let (_, more) = other.carry_out();
+    let (start, request) = device.carry_out();
+    center.exchange_files(&more);
+    let answer = center.exchange_files(&request);
+
+    let outcome = device.carry_in(start, &request, &answer);
+
+    assert!(matches!(outcome.failure, Some(Failure::DeviceSetBack { received: Sequence(3), head: Sequence(2) })));
+    assert!(device.rows.is_empty());
+}
+
 #[test]
 fn a_challenge_by_file_is_not_answered() {
     let mut device = Device::new(&[10, 10]);

@@ -168,7 +168,7 @@ impl Device {
     /// Takes the answer to one.
     pub(super) fn carry_in(&mut self, start: Start, request: &[u8], answer: &[u8]) -> Outcome {
         let (_, hash) = crate::carried::head_of(request).unwrap();
-        let session = Session::carry_in(start, hash);
+        let session = Session::carry_in(start, hash, (self.head(), self.hash_at(self.head())));
         let mut none = |_: &[u8]| panic!("a session by file has one exchange");
         self.drive(session, Some((answer.to_vec(), true)), &mut none, usize::MAX).expect("there is power")
     }
