@@ -1,5 +1,6 @@
 //! By USB stick: edits and records in files, in every order with ordinary syncs.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
@@ -373,7 +374,6 @@ fn nothing_of_a_patient_can_be_read_in_a_file() {
     for name in ["out", "answer"] {
         let bytes = std::fs::read(stick.file(name)).unwrap();
         assert!(!bytes.windows(5).any(|window| window == b"Amina" || window == b"store"), "{name}");
-        use std::os::unix::fs::PermissionsExt as _;
         let mode = std::fs::metadata(stick.file(name)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{name}");
     }
@@ -500,6 +500,5 @@ fn a_device_whose_disk_was_copied_is_not_taken_for_two_because_of_a_file() {
 }
 
 fn private(path: &Path) {
-    use std::os::unix::fs::PermissionsExt as _;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
 }

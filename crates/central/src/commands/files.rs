@@ -48,7 +48,7 @@ pub(super) struct ExportArguments {
 
 #[derive(Args)]
 pub(super) struct PassphraseArguments {
-    /// A file with the passphrase, or - for standard input; else the variable OUTPOST_PASSPHRASE, else the terminal is asked.
+    /// A file with the passphrase, or - for standard input; else the variable `OUTPOST_PASSPHRASE`, else the terminal is asked.
     #[arg(long, value_name = "FILE")]
     passphrase_file: Option<PathBuf>,
 }
@@ -81,7 +81,7 @@ pub(super) fn carry(
         let bytes = reader.verify()?;
         Ok(Opened { reader, bytes, path: file.clone() })
     };
-    let mut source = open().map_err(|error| file_error(&file, error))?;
+    let mut source = open().map_err(|error| file_error(&file, &error))?;
     let mut target = Target::begin(&answer, Kind::Answer, &passphrase)?;
     let form = Form::of(is_json);
     let done = perform(paths, &Request::CarryIn, Some(&mut source), &mut target, form)?;
@@ -140,7 +140,7 @@ struct Opened {
 
 impl Source for Opened {
     fn rewound(&mut self) -> Result<(&mut dyn Read, u64), CentralError> {
-        self.reader.rewind().map_err(|error| file_error(&self.path, error))?;
+        self.reader.rewind().map_err(|error| file_error(&self.path, &error))?;
         Ok((&mut self.reader, self.bytes))
     }
 }
@@ -160,12 +160,12 @@ impl Target {
             let writer = SealedWriter::begin(file, kind, passphrase, Cost::USUAL, entropy::bytes())?;
             Ok(Self { fresh, path: path.to_owned(), writer })
         };
-        begin().map_err(|error| file_error(path, error))
+        begin().map_err(|error| file_error(path, &error))
     }
 
     fn finish(self) -> Result<(), CentralError> {
         let Self { fresh, path, writer } = self;
-        writer.finish().and_then(|_| fresh.finish()).map_err(|error| file_error(&path, error))
+        writer.finish().and_then(|_| fresh.finish()).map_err(|error| file_error(&path, &error))
     }
 }
 
@@ -179,9 +179,9 @@ impl Write for Target {
     }
 }
 
-fn file_error(path: &Path, error: SealedError) -> CentralError {
+fn file_error(path: &Path, error: &SealedError) -> CentralError {
     let (code, advice) = (error.code(), error.advice());
-    let exit = match &error {
+    let exit = match error {
         SealedError::Exists { .. } => return CentralError::new(code, error.to_string(), advice, Exit::Usage),
         SealedError::Io(_) => Exit::Disk,
         _ => Exit::Refused,

@@ -34,7 +34,7 @@ impl Batch<'_> {
             return Err(StoreError::refused("site_is_central", "site 1 is central itself, which has everything"));
         }
         self.job(|batch| {
-            let scopes: Vec<ScopeId> = batch.site(site)?.scopes.iter().cloned().collect();
+            let scopes: Vec<ScopeId> = batch.site(site)?.scopes.clone();
             let from = |scope: &ScopeId| ScopeCursor { scope: scope.clone(), cursor: Cursor::default() };
             let starts: Vec<ScopeCursor> = scopes.iter().map(from).collect();
             // No journal has the number 0.

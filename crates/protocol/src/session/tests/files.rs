@@ -63,7 +63,7 @@ fn what_does_not_fit_a_file_goes_with_the_next_ones_and_pages_come_when_all_is_t
 
 #[test]
 fn a_request_by_file_keeps_to_the_limit_of_one() {
-    let (_, request) = Device::new(&vec![900_000; 8]).carry_out();
+    let (_, request) = Device::new(&[900_000; 8]).carry_out();
 
     assert!(request.len() < limits::REQUEST_BYTES_MAX);
 }

@@ -33,6 +33,9 @@ pub(super) fn scope(number: u8) -> ScopeId {
     ScopeId::new(&[number]).unwrap()
 }
 
+/// What came of a reply, and whether that was all.
+type Replied = (Vec<u8>, bool);
+
 /// A device's tools.
 macro_rules! tools {
     () => {
@@ -176,8 +179,8 @@ impl Device {
     fn drive(
         &mut self,
         mut session: Session,
-        mut reply: Option<(Vec<u8>, bool)>,
-        exchange: &mut dyn FnMut(&[u8]) -> Option<(Vec<u8>, bool)>,
+        mut reply: Option<Replied>,
+        exchange: &mut dyn FnMut(&[u8]) -> Option<Replied>,
         mut steps: usize,
     ) -> Option<Outcome> {
         let mut tools = tools!();
