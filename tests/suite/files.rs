@@ -380,6 +380,23 @@ fn nothing_of_a_patient_can_be_read_in_a_file() {
 }
 
 #[test]
+fn the_passphrase_may_stand_in_a_variable() {
+    let (central, data) = central_with_sites(5, &["north"]);
+    let (agent, stick) = (Agent::initialised(&central, "north"), Stick::new());
+    record(&agent, &data, 5, 1);
+    let with_variable = |arguments: &[&str]| {
+        let mut command = agent.command(arguments);
+        command.env("OUTPOST_PASSPHRASE", PASSPHRASE.trim_end()).output().unwrap()
+    };
+
+    success(&with_variable(&["carry", "out", text(&stick.file("out"))]));
+    stick.answer(&central, "out", "answer");
+    let told = success(&with_variable(&["carry", "in", text(&stick.file("answer"))]));
+
+    assert!(told.starts_with("central has 5 edits more, stored "), "{told}");
+}
+
+#[test]
 fn while_a_daemon_runs_files_are_refused_with_what_to_do() {
     let (central, _) = central_with_sites(5, &["north"]);
     let (mut agent, stick) = (Agent::initialised(&central, "north"), Stick::new());
