@@ -89,7 +89,7 @@ pub(super) fn export(
             Ask::ReadRows(read) => {
                 let rows = center.read(move |reading| answer(reading.export_rows(site, &read)))?;
                 rows_read += rows.as_ref().map_or(0, |rows| rows.rows.len() as u64);
-                if sections.pages.is_multiple_of(PROGRESS_PAGES) {
+                if sections.pages > 0 && sections.pages.is_multiple_of(PROGRESS_PAGES) {
                     events(Progress::Exporting { rows: rows_read, rows_total });
                 }
                 exchange.answer(Answer::Rows(rows), &mut tools);
@@ -164,7 +164,7 @@ impl Carrying<'_> {
                     Ask::Send(bytes) => {
                         self.output.put(&bytes)?;
                         self.check_slot()?;
-                        if self.output.pages.is_multiple_of(PROGRESS_PAGES) {
+                        if self.output.pages > 0 && self.output.pages.is_multiple_of(PROGRESS_PAGES) {
                             events(Progress::Answering { pages: self.output.pages });
                         }
                         continue;
