@@ -49,6 +49,10 @@ impl World {
         if !self.mix.has(Fault::Carries) {
             return Ok(());
         }
+        // A device on which nothing was recorded yet, such as one that was wiped, is what exports are for.
+        if self.fresh_device().is_some() && self.random.chance(500) {
+            self.bring_export()?;
+        }
         for _ in 0..self.random.range(1, 8) {
             match self.random.below(8) {
                 0 | 1 => self.make_request()?,
@@ -74,6 +78,16 @@ impl World {
             .map(|(index, _)| index)
             .collect();
         (!idle.is_empty()).then(|| *self.random.pick(&idle))
+    }
+
+    /// An idle device on which nothing was recorded.
+    fn fresh_device(&self) -> Option<usize> {
+        let is_fresh = |device: &Device| {
+            let live = device.live.as_ref().filter(|live| live.session.is_none() && device.identity.is_enrolled);
+            let is_empty = live.is_some_and(|live| live.recorder.core().shared.durable().sequence.0 == 0);
+            device.role == Role::Active && !device.is_off() && is_empty
+        };
+        (0..self.devices.len()).find(|index| self.devices.get(*index).is_some_and(is_fresh) && !self.is_asleep(*index))
     }
 
     fn make_request(&mut self) -> Result<(), Violation> {
@@ -195,7 +209,8 @@ impl World {
                 Err(error) => return self.central_failed("export", &error.to_string()),
             }
         }
-        let Some(index) = self.idle_device() else { return Ok(()) };
+        let fresh = self.fresh_device();
+        let Some(index) = (if fresh.is_some() { fresh } else { self.idle_device() }) else { return Ok(()) };
         let site = self.devices[index].site;
         let Some(number) = self.sticks.exports.iter().position(|(of, _)| *of == site) else { return Ok(()) };
         let bytes = self.sticks.exports[number].1.clone();
