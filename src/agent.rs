@@ -30,6 +30,7 @@ use proving::{NOT_CENTRAL, ProvingFirst};
 mod agreement;
 mod carrying_over;
 mod enrolling;
+mod files;
 mod opening;
 mod proving;
 mod recovered_file;

@@ -24,6 +24,7 @@ pub mod local_copy;
 pub mod logging;
 pub mod nearest;
 pub mod operations;
+pub mod passphrase;
 pub mod recorder;
 pub mod refusals;
 pub mod service;

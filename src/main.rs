@@ -5,14 +5,17 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use outpost::agent::{Agent, Credentials};
-use outpost::command_line::{self, Command, Invocation, Recover};
+use outpost::command_line::{self, ByFile, Command, FileAction, Invocation, Recover};
 use outpost::commands::{self, Home, Screen};
 use outpost::config::{CentralUrl, Config, Sources};
 use outpost::data_folder::needed_alone;
 use outpost::device::{PASSWORD_VARIABLE, PasswordSource, site_password};
 use outpost::error::AgentError;
 use outpost::exit::Exit;
-use outpost::operations::{Performer, Progress, ReopeningAgent, end_recovery, recovery_plan};
+use outpost::operations::{
+    Performer, Progress, ReopeningAgent, carry_in, carry_out, end_recovery, import, recovery_plan,
+};
+use outpost::passphrase::{PASSPHRASE_VARIABLE, passphrase};
 use outpost::{allocator, diagnosis, file_privacy, logging};
 use protocol::fingerprint::Fingerprint;
 use serde_json::{Value, json};
@@ -112,6 +115,17 @@ impl Home for Device<'_> {
     fn re_pin(&self, fingerprint: Fingerprint) -> Result<Value, AgentError> {
         let pinned = self.agent()?.re_pin(fingerprint)?;
         Ok(json!({ "before": pinned.before.to_string(), "after": pinned.after.to_string() }))
+    }
+
+    fn by_file(&self, what: &ByFile, events: &mut dyn FnMut(Progress)) -> Result<Value, AgentError> {
+        let variable = std::env::var_os(PASSPHRASE_VARIABLE);
+        let passphrase = passphrase(what.passphrase.as_ref(), variable, &mut std::io::stdin().lock())?;
+        let agent = self.agent()?;
+        match what.action {
+            FileAction::CarryOut => carry_out(&agent, &what.file, &passphrase),
+            FileAction::CarryIn => carry_in(&agent, &what.file, &passphrase, events),
+            FileAction::Import => import(&agent, &what.file, &passphrase, events),
+        }
     }
 
     fn confirms(&self, question: &str) -> Result<bool, AgentError> {

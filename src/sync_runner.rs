@@ -1,11 +1,14 @@
 //! Carries out what the session machine asks for: reads the journal, exchanges bytes, stores what comes (architecture, section 4,
 //! step 5). Holds no lock while it waits for the network.
 
+mod files;
+
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use protocol::edge::{Codec, Signer, Verifier};
-use protocol::ids::{ControlNumber, CredentialGeneration, Hash, PublicKey, Sequence, SiteId, Token};
-use protocol::message::FramePartState;
+use protocol::ids::{ControlNumber, CredentialGeneration, Hash, PublicKey, ScopeId, Sequence, SiteId, Token};
+use protocol::message::{Cursor, FramePartState};
 use protocol::session::{Advice, Failure, Input, Link, Outcome, Output, Session, Start, Summary, Tools};
 
 use crate::error::AgentError;
@@ -15,6 +18,7 @@ use crate::journal::storage::Storage;
 use crate::local_copy::{HistoryRefusal, Kind};
 use crate::recorder::{Core, Recorder};
 use crate::refusals;
+pub use files::{CARRY_OVERTAKEN, CarriedOut, Imported};
 
 /// One request to central and its reply, as a stream. Implemented by the transport, and by the simulator.
 pub trait Exchanger {
@@ -99,6 +103,8 @@ pub struct Report {
     pub summary: Summary,
     /// Whether records that stayed here are to go with another session: central said so in this one.
     pub sends_withheld: bool,
+    /// Of an answer by file: whether something is left for another round.
+    pub goes_on: bool,
 }
 
 /// Why a session did not come to its end.
@@ -138,6 +144,38 @@ pub struct SyncRunner<'a, S: Storage> {
     pub salt: [u8; 16],
     /// Bytes of the journal that are kept although central has received them (rule 5.5).
     pub acknowledged_tail_bytes_max: u64,
+}
+
+/// How what is stored came.
+enum Way {
+    /// Over a link.
+    Link,
+    /// By file.
+    File {
+        /// The token that the request showed.
+        shown: Token,
+        /// The cursors that are stored, while an answer that was cut is brought once more, up to where it was.
+        replayed: Option<BTreeMap<ScopeId, Cursor>>,
+    },
+}
+
+impl Way {
+    /// Whether a page that comes after these cursors is stored already.
+    fn is_behind(&mut self, cursors: &BTreeMap<ScopeId, Cursor>) -> bool {
+        let Self::File { replayed, .. } = self else { return false };
+        replayed.take_if(|stored| stored == cursors);
+        replayed.is_some()
+    }
+
+    /// Whether a reply's token may be stored over the one that is here: never an older one over a later one, else central would take
+    /// this device for a copy of itself (rule 5.7).
+    fn takes(&self, token: Token, stored: Token) -> bool {
+        match self {
+            Self::Link => true,
+            Self::File { shown, replayed: None } => stored == *shown,
+            Self::File { shown, replayed: Some(_) } => stored == *shown || stored == token,
+        }
+    }
 }
 
 /// What a session under way needs.
@@ -252,7 +290,7 @@ impl<S: Storage> SyncRunner<'_, S> {
     /// Those of storing. The session is of no use afterwards.
     pub fn take_reply(&mut self, session: &mut Session, bytes: &[u8]) -> Result<Option<Outcome>, AgentError> {
         session.input(Input::Reply(bytes), &mut self.tools());
-        self.store(session)
+        self.store(session, &mut Way::Link)
     }
 
     /// The reply ended as its transport says it should.
@@ -282,7 +320,11 @@ impl<S: Storage> SyncRunner<'_, S> {
         let report = report(outcome, failure);
         let failure = report.failure.as_ref();
         let mut core = self.recorder.core();
-        core.local.remember_sync(now_ms, failure.map(|failure| (failure.code.as_str(), failure.message.as_str())))?;
+        // An answer by file that leaves something for the next one is no sync that ended, and none that failed.
+        if !report.goes_on {
+            core.local
+                .remember_sync(now_ms, failure.map(|failure| (failure.code.as_str(), failure.message.as_str())))?;
+        }
         if let Some(failure) = failure.filter(|failure| refusals::is_of_history(&failure.code)) {
             let journal = core.shared.identity().journal;
             let SessionFailure { code, message, .. } = failure.clone();
@@ -318,13 +360,20 @@ impl<S: Storage> SyncRunner<'_, S> {
     }
 
     /// Stores until the session waits for bytes; its outcome if it is over.
-    fn store(&mut self, session: &mut Session) -> Result<Option<Outcome>, AgentError> {
+    fn store(&mut self, session: &mut Session, way: &mut Way) -> Result<Option<Outcome>, AgentError> {
         while let Some(output) = session.output() {
             match output {
+                Output::StoreReply(reply) if !way.takes(reply.token, self.tokens.token()) => {
+                    return Err(files::overtaken("something came to this device since some of it was taken"));
+                }
                 Output::StoreReply(reply) => {
                     let mut core = self.recorder.core();
                     let journal = core.shared.identity().journal;
-                    let has_claims = core.local.store_reply(journal, &reply)?.has_claims;
+                    let has_claims = match way {
+                        Way::Link => core.local.store_reply(journal, &reply)?.has_claims,
+                        Way::File { replayed: None, .. } => core.local.store_carried_reply(journal, &reply)?.has_claims,
+                        Way::File { replayed: Some(_), .. } => false,
+                    };
                     let claims = if has_claims { Some(core.local.session_state()?.claims) } else { None };
                     let recorded = core.shared.durable().sequence;
                     drop(core);
@@ -349,6 +398,9 @@ impl<S: Storage> SyncRunner<'_, S> {
                 Output::ReadHash { sequence } => {
                     let hash = self.recorder.core().shared.hash_at(sequence)?;
                     session.input(Input::HashRead(hash), &mut self.tools());
+                }
+                Output::StorePage(_) if way.is_behind(session.cursors()) => {
+                    session.input(Input::Stored, &mut self.tools());
                 }
                 Output::StorePage(page) => {
                     self.recorder.hand_back_before(&page)?;
@@ -484,7 +536,7 @@ fn report(outcome: Outcome, cut: Option<ExchangeFailure>) -> Report {
             exit: exit_of(&failure),
         },
     });
-    Report { failure, summary: outcome.summary, sends_withheld: false }
+    Report { failure, summary: outcome.summary, sends_withheld: false, goes_on: outcome.goes_on }
 }
 
 /// What a person may do where that does not follow from the failure's advice.

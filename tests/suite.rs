@@ -30,6 +30,8 @@ mod encryption;
 mod examine;
 #[path = "suite/explain.rs"]
 mod explain;
+#[path = "suite/files.rs"]
+mod files;
 #[path = "suite/forgotten_store.rs"]
 mod forgotten_store;
 #[path = "suite/full_disk.rs"]

@@ -131,6 +131,8 @@ pub enum Command {
     },
     /// Look after refused edits.
     SetAside(SetAside),
+    /// Exchange files with central.
+    ByFile(ByFile),
     /// Look at the way to central.
     Check,
     /// Look at the way to central and at this device.
@@ -164,6 +166,28 @@ pub struct Recover {
     pub is_journaled_anew: bool,
     /// Nobody is asked.
     pub is_confirmed: bool,
+}
+
+/// What to do with a sealed file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ByFile {
+    /// What.
+    pub action: FileAction,
+    /// The file.
+    pub file: PathBuf,
+    /// Where its passphrase is, instead of the variable.
+    pub passphrase: Option<PasswordSource>,
+}
+
+/// What a sealed file is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileAction {
+    /// The edits that wait go into it.
+    CarryOut,
+    /// It is central's answer to them.
+    CarryIn,
+    /// It is what central has for this site.
+    Import,
 }
 
 /// What to record.
@@ -306,6 +330,8 @@ fn command(scanned: &mut Scanned) -> Result<Command, UsageError> {
         "site" => Command::Site,
         "queue" => Command::Queue { limit: limit(scanned)? },
         "set-aside" => Command::SetAside(set_aside(scanned)?),
+        "carry" => Command::ByFile(carry(scanned)?),
+        "import" => Command::ByFile(by_file(FileAction::Import, "import", scanned)?),
         "check" => Command::Check,
         "doctor" => Command::Doctor,
         "verify" if scanned.has("with-central") => Command::VerifyWithCentral,
@@ -322,7 +348,11 @@ fn command(scanned: &mut Scanned) -> Result<Command, UsageError> {
 }
 
 fn password(scanned: &mut Scanned) -> Option<PasswordSource> {
-    scanned.path("password-file").map(|path| match file_or_dash(path) {
+    source(scanned, "password-file")
+}
+
+fn source(scanned: &mut Scanned, option: &'static str) -> Option<PasswordSource> {
+    scanned.path(option).map(|path| match file_or_dash(path) {
         Some(path) => PasswordSource::File(path),
         None => PasswordSource::StandardInput,
     })
@@ -415,6 +445,20 @@ fn set_aside(scanned: &mut Scanned) -> Result<SetAside, UsageError> {
         return together("--exported-to belongs to `set-aside dismiss --all`");
     }
     Ok(action)
+}
+
+fn carry(scanned: &mut Scanned) -> Result<ByFile, UsageError> {
+    let word = scanned.word("carry", "out or in")?;
+    match word.as_str() {
+        "out" => by_file(FileAction::CarryOut, "carry", scanned),
+        "in" => by_file(FileAction::CarryIn, "carry", scanned),
+        _ => Err(UsageError::Argument { name: "the word behind carry", value: word, expected: "out or in".to_owned() }),
+    }
+}
+
+fn by_file(action: FileAction, verb: &'static str, scanned: &mut Scanned) -> Result<ByFile, UsageError> {
+    let file = PathBuf::from(scanned.argument(verb, "FILE")?);
+    Ok(ByFile { action, file, passphrase: source(scanned, "passphrase-file") })
 }
 
 fn set_aside_number(scanned: &mut Scanned) -> Result<u64, UsageError> {

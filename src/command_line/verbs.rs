@@ -46,6 +46,9 @@ const REQUEST_ID: OptionWord =
     with_value("request-id", "TEXT", "a name for this request: repeating it with the same name does no harm");
 const LIMIT: OptionWord = with_value("limit", "COUNT", "print at most COUNT; 100 if it is not given");
 
+const PASSPHRASE: OptionWord =
+    with_value("passphrase-file", "FILE", "read the passphrase from FILE; - reads it from standard input");
+
 pub(super) const VERBS: &[Verb] = &[
     Verb {
         name: "enrol",
@@ -184,6 +187,26 @@ pub(super) const VERBS: &[Verb] = &[
             flag("all", "`retry` and `dismiss`: all of them"),
             with_value("exported-to", "FILE", "`dismiss --all`: the file that `export` wrote them to"),
         ],
+    },
+    Verb {
+        name: "carry",
+        arguments: "out FILE | in FILE",
+        summary: "exchange edits and records with central by USB stick",
+        help: "`out` writes the edits that wait to FILE, a new one. At central, `outpost-central carry in FILE --answer ANSWER` takes them and \
+               writes the answer; `outpost carry in ANSWER` stores it here. The files are encrypted under a passphrase, from \
+               --passphrase-file, else from the environment variable OUTPOST_PASSPHRASE; it is never an argument.\n\
+               Syncs in between do no harm: an answer that is overtaken changes nothing. If it is cut, the same command goes on. Needs a \
+               stopped daemon.",
+        options: &[PASSPHRASE],
+    },
+    Verb {
+        name: "import",
+        arguments: "FILE",
+        summary: "store what `outpost-central site export` wrote for this site",
+        help: "For a device that is enrolled and on which nothing was recorded yet, to spare its link. What is here and newer stays. \
+               What changed since, and which stores may be written, comes with the next sync or `carry`. If it is cut, the same command \
+               goes on. The file is encrypted; see `outpost help carry`. Needs a stopped daemon.",
+        options: &[PASSPHRASE],
     },
     Verb {
         name: "check",

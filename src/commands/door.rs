@@ -61,7 +61,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::command_line::Recover;
+    use crate::command_line::{ByFile, Recover};
     use crate::commands::testing::{Scripted, config};
     use crate::device::PasswordSource;
     use crate::exit::Exit;
@@ -97,6 +97,10 @@ mod tests {
 
         fn re_pin(&self, _: Fingerprint) -> Result<Value, AgentError> {
             unreachable!("nothing here pins")
+        }
+
+        fn by_file(&self, _: &ByFile, _: &mut dyn FnMut(Progress)) -> Result<Value, AgentError> {
+            unreachable!("nothing here takes files")
         }
 
         fn confirms(&self, _: &str) -> Result<bool, AgentError> {

@@ -4,6 +4,7 @@
 mod diagnose;
 mod door;
 mod examine;
+mod files;
 mod get;
 mod list;
 mod progress;
@@ -32,7 +33,7 @@ pub use diagnose::run as print_report;
 pub use screen::Screen;
 
 use crate::clock;
-use crate::command_line::{self, Command, Recover, SetAside};
+use crate::command_line::{self, ByFile, Command, Recover, SetAside};
 use crate::config::Config;
 use crate::device::PasswordSource;
 use crate::diagnosis;
@@ -79,6 +80,12 @@ pub trait Home {
     /// # Errors
     /// Central cannot be reached, or shows another key.
     fn re_pin(&self, fingerprint: Fingerprint) -> Result<Value, AgentError>;
+
+    /// Carries out what a sealed file is for. Returns what `operations` says.
+    ///
+    /// # Errors
+    /// As [`Home::open`]; those of the file and its passphrase.
+    fn by_file(&self, what: &ByFile, events: &mut dyn FnMut(Progress)) -> Result<Value, AgentError>;
 
     /// Asks the person at the terminal; false if they do not say yes, or if there is none.
     ///
@@ -164,6 +171,7 @@ pub fn run(command: &Command, config: &Config, home: &dyn Home, screen: &mut Scr
         Command::SetAside(SetAside::Export { file }) => {
             set_aside_export::run(file.as_deref(), &*door::open(config, home)?, screen)
         }
+        Command::ByFile(what) => files::run(what, home, screen),
         Command::Check => Ok(diagnose::run(&diagnosis::check(config), screen)),
         Command::Doctor => Ok(diagnose::run(&diagnosis::doctor(config), screen)),
         Command::Verify => examine::verify(config, screen),

@@ -73,6 +73,10 @@ fn text(progress: &Progress, elapsed_ms: u64) -> String {
             count(u64::from(*scopes), "scope"),
             count(*differing, "bucket")
         ),
+        Progress::Storing { stored, total: Some(total) } => {
+            format!("storing {} of {}", number(*stored), count(*total, "record"))
+        }
+        Progress::Storing { stored, total: None } => format!("storing {}", count(*stored, "record")),
         Progress::Syncing { sent, sent_total, stored, stored_total, bytes_out, bytes_in } => {
             let what = match stored_total {
                 _ if sent < sent_total => format!("pushing {} of {}", number(*sent), count(*sent_total, "edit")),

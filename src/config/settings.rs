@@ -113,9 +113,15 @@ pub(super) const TABLE_SECTION: &str = "table";
 /// What every environment variable of the agent begins with.
 pub(super) const VARIABLE_PREFIX: &str = "OUTPOST_";
 
-/// Variables that are no settings: read by the command line, by `enrol`, and by a central server on the same machine.
-pub(super) const OTHER_VARIABLES: [&str; 4] =
-    [super::CONFIG_VARIABLE, crate::device::PASSWORD_VARIABLE, "OUTPOST_CENTRAL_DATA", "OUTPOST_CENTRAL_LOG"];
+/// Variables that are no settings: read by the command line, by `enrol`, by verbs with sealed files, and by a central server on the same
+/// machine.
+pub(super) const OTHER_VARIABLES: [&str; 5] = [
+    super::CONFIG_VARIABLE,
+    crate::device::PASSWORD_VARIABLE,
+    crate::passphrase::PASSPHRASE_VARIABLE,
+    "OUTPOST_CENTRAL_DATA",
+    "OUTPOST_CENTRAL_LOG",
+];
 
 impl Setting {
     /// The setting at a path.

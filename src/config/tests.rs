@@ -148,7 +148,10 @@ fn a_wrong_variable_is_an_error_too() {
     ] {
         assert_eq!(message("", &[(name, value)]), expected);
     }
-    assert!(load("", &[("OUTPOST_PASSWORD", "secret"), ("OUTPOST_CONFIG", "/elsewhere")]).is_ok());
+    assert!(
+        load("", &[("OUTPOST_PASSWORD", "secret"), ("OUTPOST_PASSPHRASE", "x"), ("OUTPOST_CONFIG", "/elsewhere")])
+            .is_ok()
+    );
 }
 
 #[test]

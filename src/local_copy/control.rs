@@ -7,6 +7,7 @@ use protocol::message::{Cursor, PagePartState, ReplyHead, ScopeCursor};
 use protocol::row::Row as RecordRow;
 use sql::{Durability, Param, SqlExt};
 
+use super::carrying::Way;
 use super::images::{Image, Key, Rank};
 use super::meta::{BACKED_UP, CONTROL, JUDGED, RECEIVED, SITE_CODE};
 use super::settle::Final;
@@ -99,6 +100,27 @@ impl LocalCopy {
     /// [`LocalCopyError::OtherJournal`] for a reply about another journal; [`LocalCopyError::ControlUnknownFull`]; else those of a
     /// write. Nothing is kept then, and the control rows come again.
     pub fn store_reply(&mut self, journal: JournalId, reply: &ReplyHead) -> Result<StoredReply, LocalCopyError> {
+        self.store_reply_of(journal, reply, Way::Link)
+    }
+
+    /// The same for the head of an answer that came by file: the note of its request says so in the same step.
+    ///
+    /// # Errors
+    /// As [`LocalCopy::store_reply`].
+    pub fn store_carried_reply(
+        &mut self,
+        journal: JournalId,
+        reply: &ReplyHead,
+    ) -> Result<StoredReply, LocalCopyError> {
+        self.store_reply_of(journal, reply, Way::File)
+    }
+
+    fn store_reply_of(
+        &mut self,
+        journal: JournalId,
+        reply: &ReplyHead,
+        way: Way,
+    ) -> Result<StoredReply, LocalCopyError> {
         self.take_as_journal_in_use(journal)?;
         let before = self.progress;
         let after = Progress {
@@ -115,7 +137,10 @@ impl LocalCopy {
         self.forget_waits_behind(reply.received)?;
         // By this reply alone: what a central that was set back has not judged it gives its verdict on anew.
         let until = Final::in_journal(self.journal_number, reply.judged.0);
-        if after == before && !ends_old && !answers && !self.has_judged(until.judged)? && !self.is_after_loss()? {
+        let is_quiet =
+            after == before && !ends_old && !answers && !self.has_judged(until.judged)? && !self.is_after_loss()?;
+        // A quiet reply leaves the note of a carried request: its token alone says that it came.
+        if is_quiet && way == Way::Link {
             return Ok(StoredReply::default());
         }
         self.transaction(Durability::Full, |copy| {
@@ -140,6 +165,7 @@ impl LocalCopy {
                 copy.read_scope_anew(scope)?;
             }
             copy.store_progress(after)?;
+            copy.note_reply(way)?;
             Ok(stored)
         })
     }
@@ -156,7 +182,10 @@ impl LocalCopy {
             return Ok(());
         }
         let after = Progress { received: received.0, ..self.progress };
-        self.transaction(Durability::Full, |copy| copy.store_progress(after))
+        self.transaction(Durability::Full, |copy| {
+            copy.note_reply(Way::Link)?;
+            copy.store_progress(after)
+        })
     }
 
     /// A central that was set back has not received what waited there: it is sent once more, and what becomes of it is told anew.

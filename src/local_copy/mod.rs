@@ -20,6 +20,7 @@
 #![cfg_attr(not(test), deny(clippy::indexing_slicing))]
 
 mod aliases;
+mod carrying;
 mod checksum;
 mod control;
 mod edits;
@@ -53,6 +54,7 @@ use domain::catalogue::Catalogue;
 use protocol::ids::{JournalId, Sequence, SiteId};
 use sql::{Durability, SqlError, SqlErrorKind, SqlExt, check_migrations, migrate};
 
+pub use carrying::CarryNote;
 pub use control::{SessionState, StoredReply};
 pub use edits::Sequences;
 pub use engine::{Engine, seen_at, sync_times_at};

@@ -1,5 +1,6 @@
 //! What the agent can be asked to do: one function behind the command line, the socket and the library.
 
+mod files;
 mod input;
 mod journaling_anew;
 mod lines;
@@ -18,6 +19,7 @@ mod verify;
 use domain::merge::Merged;
 use serde_json::Value;
 
+pub use files::{carry_in, carry_out, import};
 pub use input::{INPUT_BYTES_MAX, INPUT_MEMORY_BYTES_MAX, Input, InputError};
 pub use lines::{LineReader, Lines};
 pub use performer::{Performer, no_events};

@@ -168,6 +168,13 @@ pub enum Progress {
         /// Buckets that differ so far.
         differing: u64,
     },
+    /// Records of a file are being stored.
+    Storing {
+        /// Rows so far.
+        stored: u64,
+        /// Rows in all, if the file says so.
+        total: Option<u64>,
+    },
     /// A session failed and another one follows.
     Waiting {
         /// Stable code of the failure.

@@ -16,6 +16,7 @@ use crate::copy::{self, CopyMark};
 use crate::enrolment::PasswordChecks;
 use crate::entropy;
 use crate::error::CentralError;
+use crate::flights::Flights;
 use crate::folder::{DataFolder, FolderPaths};
 use crate::settings::Settings;
 use crate::store::{
@@ -37,6 +38,7 @@ pub struct Center {
     reader_returned: Condvar,
     keys: Mutex<Keys>,
     checks: PasswordChecks,
+    flights: Arc<Flights>,
     /// Sites of which entries may lack a verdict.
     to_judge: Mutex<BTreeSet<SiteId>>,
     /// `None` for a store in memory. Last, so that the lock goes after everything that writes.
@@ -159,6 +161,7 @@ impl Center {
         Ok(Self {
             copy,
             catalogue: Arc::new(settings.catalogue()?),
+            flights: Arc::new(Flights::new(settings.timeouts.supersede_idle_ms)),
             settings,
             signer,
             writer: Mutex::new(None),
@@ -184,6 +187,11 @@ impl Center {
     /// Central's key.
     pub fn signer(&self) -> &Ed25519Signer {
         &self.signer
+    }
+
+    /// The exchanges in hand, one of each site.
+    pub(crate) fn flights(&self) -> &Arc<Flights> {
+        &self.flights
     }
 
     /// What this central is a copy of; `None` for an original.

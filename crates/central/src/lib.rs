@@ -10,6 +10,7 @@ pub mod copy;
 pub mod enrolment;
 pub mod entropy;
 pub mod error;
+mod flights;
 pub mod folder;
 pub mod hex;
 pub mod janitor;

@@ -38,6 +38,7 @@ fn behind(first: u8, rest: &[u8]) -> Vec<u8> {
 fn main() -> io::Result<()> {
     wire()?;
     machines()?;
+    sticks()?;
     texts()?;
     journal()
 }
@@ -166,6 +167,28 @@ fn exchanges() -> io::Result<()> {
     let large_row: &[u8] = &[0, 0, 1, 255, 255, 0, 0];
     put("exchange", "large_row", &[budget_of_8_kib, sent, begun, &concluded(2), large_row].concat())?;
     put("exchange", "rubbish", b"\x01\x05<html\x00")
+}
+
+/// A byte says what follows: 0 a sealed file, 1 the place of a change, the change, and the content.
+fn sticks() -> io::Result<()> {
+    let document = fs::read_to_string(root().join("docs/sealed-file-format.md"))?;
+    let digits = document.rsplit("```text").next().and_then(|rest| rest.split("```").next()).unwrap_or_default();
+    let digits: Vec<u8> = digits.bytes().filter_map(digit).collect();
+    let file: Vec<u8> = digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect();
+    put("sealed", "document", &behind(0, &file))?;
+    put("sealed", "header", &behind(0, &file[..sealed::HEADER_BYTES]))?;
+    put("sealed", "another_kind", &behind(0, &[&file[..17], &[3][..], &file[18..]].concat()))?;
+    put("sealed", "flipped", &[&[1, 50, 0, 4][..], b"edits of a day"].concat())?;
+    put("sealed", "cut", &[&[1, 60, 0, 0][..], b"edits of a day"].concat())?;
+    let head = golden("export_head")?[HEADER_BYTES..].to_vec();
+    let page = golden("page_zstd")?[HEADER_BYTES..].to_vec();
+    let section = |kind: u8, body: &[u8]| {
+        let length = u16::try_from(body.len()).map_or([0, 0], u16::to_le_bytes);
+        [&[kind][..], &length, body].concat()
+    };
+    put("export", "golden", &[&[40][..], &section(1, &head), &section(0, &page)].concat())?;
+    put("export", "page_before_head", &[&[255][..], &section(0, &page), &section(1, &head)].concat())?;
+    put("export", "two_heads", &[&[9][..], &section(1, &head), &section(1, &head)].concat())
 }
 
 fn texts() -> io::Result<()> {

@@ -28,7 +28,7 @@ pub(crate) fn import(bytes: &[u8]) {
 /// What the verb answers; `None` when nothing was done.
 fn imported(center: &Center, bytes: &[u8]) -> Option<Value> {
     let request = Request::Import { continue_past_refused: true };
-    match perform(center, &Actor::this_user(), request, &mut &*bytes, &mut |_| {}) {
+    match perform(center, &Actor::this_user(), request, &mut &*bytes, &mut std::io::sink(), &mut |_| {}) {
         Ok(done) => {
             assert!(matches!(done.exit, Exit::Ok | Exit::Partial), "{:?}", done.exit);
             Some(done.value)

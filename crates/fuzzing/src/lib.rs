@@ -7,6 +7,7 @@
 mod device;
 mod edges;
 mod exchange;
+mod files;
 mod import;
 mod journal;
 mod lines;
@@ -36,6 +37,8 @@ pub const TARGETS: &[Target] = &[
     Target { name: "reply", run: reply::reply },
     Target { name: "session", run: session::session },
     Target { name: "exchange", run: exchange::exchange },
+    Target { name: "sealed", run: files::sealed },
+    Target { name: "export", run: files::export },
     Target { name: "edits", run: lines::edits },
     Target { name: "import", run: import::import },
     Target { name: "agent_settings", run: settings::agent },

@@ -14,6 +14,7 @@ use alloc::vec::Vec;
 use crate::chain::hash_of;
 use crate::control::Claims;
 use crate::edge::{Codec, Signer, Verifier};
+use crate::export::ExportHead;
 use crate::frame::{self, Frame, FrameError};
 use crate::history::History;
 use crate::ids::{Hash, PublicKey, ScopeId, Sequence, SiteId};
@@ -161,7 +162,19 @@ pub struct Exchange {
     claimed: Option<(SiteId, Hash)>,
     site: Option<KnownSite>,
     request: Option<(Head, Hash)>,
+    way: Way,
     reply: reply::Reply,
+}
+
+/// How what is replied travels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// Over a link that may break.
+    Link,
+    /// In a file, which answers one that came.
+    File,
+    /// In a file that answers nothing: of this site, behind a head with this hash.
+    Export(SiteId, Hash),
 }
 
 struct KnownSite {
@@ -200,8 +213,26 @@ impl Exchange {
             claimed: None,
             site: None,
             request: None,
+            way: Way::Link,
             reply: reply::Reply::default(),
         }
+    }
+
+    /// Waits for a request that comes in a file and is answered in one: with up to [`limits::CARRIED_PAGE_BYTES_MAX`] bytes of pages.
+    pub fn carried() -> Self {
+        Self { way: Way::File, ..Self::new() }
+    }
+
+    /// Exports these scopes from their beginning: a head, then pages as of a reply, which pass for none.
+    pub fn export(head: &ExportHead, scopes: Vec<ScopeId>, tools: &mut Tools<'_>) -> Self {
+        let body = message::encode(head);
+        let mut exchange = Self { way: Way::Export(head.site, hash_of(&body)), ..Self::new() };
+        let binding = Binding { central: tools.signer.public_key(), site: head.site, context: Hash::NONE };
+        exchange.put(Ask::Send(section::seal(Kind::ExportHead, &binding, &body, tools.signer)));
+        exchange
+            .begin_pages(scopes.into_iter().map(|scope| ScopeCursor { scope, cursor: Cursor::default() }).collect());
+        exchange.advance(tools);
+        exchange
     }
 
     /// The next thing to do, or `None` when it is time for an input.

@@ -8,12 +8,14 @@ extern crate alloc;
 extern crate std;
 
 pub mod bytes;
+pub mod carried;
 pub mod chain;
 pub mod check;
 pub mod control;
 pub mod edge;
 pub mod entry;
 pub mod exchange;
+pub mod export;
 pub mod fingerprint;
 pub mod frame;
 pub mod hardware;

@@ -61,6 +61,14 @@ pub const REQUEST_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub const HEAD_BYTES_MAX: usize = 512 * 1024;
 /// Bytes of pages that one reply carries at most.
 pub const REPLY_PAGE_BYTES_MAX: u32 = 1024 * 1024;
+/// Bytes of frames in a request that goes by file: some tens of thousands of edits. The device holds the request in memory; what does not
+/// fit goes with the next file.
+pub const CARRIED_FRAME_BYTES_MAX: u32 = 2 * 1024 * 1024;
+/// Bytes of pages in an answer that goes by file: a country's central data and some years of a store have less. The rest comes with the
+/// next one.
+pub const CARRIED_PAGE_BYTES_MAX: u32 = 1024 * 1024 * 1024;
+/// Largest export head, in bytes.
+pub const EXPORT_HEAD_BYTES_MAX: usize = 128;
 /// Most rows in a page.
 pub const PAGE_ROWS_MAX: usize = 2048;
 /// Most plain bytes of a page: rows up to the target, and one more with its parents.
@@ -103,6 +111,8 @@ const _: () = assert!(GROUP_BYTES_MAX >= ENTRY_BYTES_MAX, "a group holds at leas
 const _: () = assert!(FRAME_PLAIN_BYTES_MAX > ENTRY_BYTES_MAX, "a frame holds any entry");
 const _: () = assert!(SECTION_BYTES_MAX > FRAME_PLAIN_BYTES_MAX, "a section holds any frame");
 const _: () = assert!(REQUEST_BYTES_MAX > HEAD_BYTES_MAX + SECTION_BYTES_MAX + REQUEST_FRAME_BYTES_MAX as usize);
+const _: () = assert!(REQUEST_BYTES_MAX > HEAD_BYTES_MAX + SECTION_BYTES_MAX + CARRIED_FRAME_BYTES_MAX as usize);
+const _: () = assert!(PAGE_PLAIN_BYTES_MAX > SECTION_BYTES_MAX + 4 * 1024, "a page of a file is no part");
 const _: () = assert!(FRAME_TARGET_BYTES_MIN <= FRAME_TARGET_BYTES_MAX);
 const _: () = assert!(
     HEAD_BYTES_MAX

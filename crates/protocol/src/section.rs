@@ -43,6 +43,10 @@ pub enum Kind {
     VerifyQuestion,
     /// Central's answer to that. Context hash: of the question.
     VerifyAnswer,
+    /// What an export of a site holds. Context hash: none.
+    ExportHead,
+    /// A page of an export. Context hash: of the export's head.
+    ExportPage,
 }
 
 impl Kind {
@@ -52,11 +56,12 @@ impl Kind {
             Self::RequestHead => limits::HEAD_BYTES_MAX,
             Self::Frame | Self::FramePart => limits::SECTION_BYTES_MAX,
             Self::ReplyHead => limits::REPLY_HEAD_BYTES_MAX,
-            Self::Page => limits::PAGE_PLAIN_BYTES_MAX,
+            Self::Page | Self::ExportPage => limits::PAGE_PLAIN_BYTES_MAX,
             Self::Refusal => 4 * limits::REASON_BYTES_MAX,
             Self::CheckHead | Self::CheckAnswer => limits::CHECK_BYTES_MAX,
             Self::VerifyQuestion => limits::VERIFY_QUESTION_BYTES_MAX,
             Self::VerifyAnswer => limits::VERIFY_ANSWER_BYTES_MAX,
+            Self::ExportHead => limits::EXPORT_HEAD_BYTES_MAX,
         }
     }
 
@@ -72,6 +77,8 @@ impl Kind {
             Self::CheckAnswer => 8,
             Self::VerifyQuestion => 9,
             Self::VerifyAnswer => 10,
+            Self::ExportHead => 11,
+            Self::ExportPage => 12,
         }
     }
 
@@ -87,6 +94,8 @@ impl Kind {
             8 => Self::CheckAnswer,
             9 => Self::VerifyQuestion,
             10 => Self::VerifyAnswer,
+            11 => Self::ExportHead,
+            12 => Self::ExportPage,
             _ => return None,
         })
     }
@@ -99,7 +108,7 @@ pub struct Binding {
     pub central: PublicKey,
     /// The site that sends or is answered.
     pub site: SiteId,
-    /// Hash of the request head for replies, [`Hash::NONE`] otherwise.
+    /// Hash of the request head for replies, of the export head for its pages, [`Hash::NONE`] otherwise.
     pub context: Hash,
 }
 

@@ -48,6 +48,9 @@ fn every_limit_is_in_the_page_with_its_value() {
         REQUEST_BYTES_MAX,
         HEAD_BYTES_MAX,
         REPLY_PAGE_BYTES_MAX,
+        CARRIED_FRAME_BYTES_MAX,
+        CARRIED_PAGE_BYTES_MAX,
+        EXPORT_HEAD_BYTES_MAX,
         PAGE_ROWS_MAX,
         PAGE_PLAIN_BYTES_MAX,
         CONTROL_BYTES_MAX,
@@ -84,7 +87,7 @@ fn every_kind_of_section_is_in_the_page_with_its_number() {
         .lines()
         .filter_map(|line| line.trim().strip_prefix("Self::")?.strip_suffix(',')?.split_once(" => "))
         .collect();
-    assert_eq!(kinds.len(), 8, "{kinds:?}");
+    assert_eq!(kinds.len(), 10, "{kinds:?}");
 
     let page = wire_format();
     for (name, number) in kinds {

@@ -39,14 +39,14 @@ pub struct Centre {
     signer: Ed25519Signer,
     catalogue: Arc<Catalogue>,
     limits: StoreLimits,
-    judged_groups_max: u64,
+    pub(crate) judged_groups_max: u64,
 }
 
 /// A running server.
 pub struct LiveCentre {
     /// The store with the connection that writes.
     pub store: Store,
-    reader: ReadStore,
+    pub(crate) reader: ReadStore,
     exchanges: BTreeMap<u64, Flight>,
     jobs: VecDeque<Job>,
     to_judge: BTreeSet<SiteId>,
@@ -71,7 +71,7 @@ struct Job {
     what: Work,
 }
 
-enum Work {
+pub(crate) enum Work {
     Begin(Head, Standing, Nonce),
     Frame(SiteId, Frame),
     Part(SiteId, FramePart),
@@ -426,7 +426,7 @@ impl LiveCentre {
     }
 
     /// One exchange in flight for a site; a silent one gives way.
-    fn is_busy(&mut self, connection: u64, site: SiteId, now_ms: u64) -> bool {
+    pub(crate) fn is_busy(&mut self, connection: u64, site: SiteId, now_ms: u64) -> bool {
         let other = self
             .exchanges
             .iter()
@@ -446,7 +446,12 @@ impl LiveCentre {
 }
 
 /// One job inside a commit.
-fn perform(batch: &mut Batch<'_>, reader: &mut ReadStore, work: &Work, groups_max: u64) -> Result<Answer, StoreError> {
+pub(crate) fn perform(
+    batch: &mut Batch<'_>,
+    reader: &mut ReadStore,
+    work: &Work,
+    groups_max: u64,
+) -> Result<Answer, StoreError> {
     Ok(match work {
         Work::Begin(head, standing, nonce) => Answer::Begun(answer(batch.begin(head, *standing, *nonce))?),
         Work::Frame(site, frame) => Answer::Stored(answer(batch.store_frame(*site, frame))?),

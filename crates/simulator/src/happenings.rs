@@ -333,6 +333,7 @@ impl World {
             self.pause_sites()?;
             self.come_and_go()?;
             self.prune_tombstones()?;
+            self.carry_files()?;
             self.judge()?;
             if self.strikes(Fault::Prune) {
                 self.prune()?;

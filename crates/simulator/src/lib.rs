@@ -17,6 +17,7 @@ pub mod command;
 mod deletions;
 pub mod device;
 pub mod disk;
+mod files;
 mod forks;
 mod happenings;
 mod homeless;

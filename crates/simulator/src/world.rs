@@ -14,6 +14,7 @@ use protocol::schedule::Schedule;
 use crate::centre::Centre;
 use crate::deletions::Passing;
 use crate::device::{Device, Role, Settings};
+use crate::files::Sticks;
 use crate::forks::{DeviceBackup, Fork};
 use crate::inspect::Inspector;
 use crate::mix::{Fault, Mix};
@@ -132,6 +133,8 @@ pub struct World {
     pub last_connection: u64,
     /// Copies of old requests, to come late.
     pub old_requests: Vec<Vec<u8>>,
+    /// Sticks under way.
+    pub sticks: Sticks,
     /// What must be so.
     pub model: Model,
     /// What happened.
@@ -223,6 +226,7 @@ impl World {
             connections: BTreeMap::new(),
             last_connection: 0,
             old_requests: Vec::new(),
+            sticks: Sticks::default(),
             model: Model::default(),
             trace: Trace::new(is_printing),
             codec: ZstdCodec::default(),

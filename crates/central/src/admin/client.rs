@@ -1,11 +1,12 @@
 //! A command's end of the admin socket: one blocking request, HTTP/1.0, so that the answer ends with the connection.
 
-use std::io::{BufRead as _, BufReader, ErrorKind, Read, Write as _};
+use std::io::{BufRead as _, BufReader, ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use super::{Event, VERBS_PATH};
 use crate::error::{CentralError, Exit};
+use crate::hex;
 use crate::operations::{Done, Progress, Request};
 
 /// Most bytes of the head of an answer.
@@ -21,6 +22,7 @@ pub fn ask(
     socket: &Path,
     request: &Request,
     input: Option<(&mut dyn Read, u64)>,
+    output: &mut dyn Write,
     events: &mut dyn FnMut(Progress),
 ) -> Result<Option<Done>, CentralError> {
     let stream = match UnixStream::connect(socket) {
@@ -29,7 +31,7 @@ pub fn ask(
         Err(error) => return Err(lost(&format!("{} cannot be reached: {error}", socket.display()))),
     };
     let sent = send(&stream, request, input);
-    match (receive(stream, events), sent) {
+    match (receive(stream, output, events), sent) {
         (Ok(done), _) => Ok(Some(done)),
         // A server that is stopping drops whoever comes late: who only looks may look again, at the folder itself.
         (Err(error), _) if error.code == "server_lost" && request.only_looks() => Ok(None),
@@ -53,7 +55,7 @@ fn send(mut stream: &UnixStream, request: &Request, input: Option<(&mut dyn Read
     Ok(())
 }
 
-fn receive(stream: UnixStream, events: &mut dyn FnMut(Progress)) -> Result<Done, CentralError> {
+fn receive(stream: UnixStream, output: &mut dyn Write, events: &mut dyn FnMut(Progress)) -> Result<Done, CentralError> {
     let mut reader = BufReader::new(stream);
     read_head(&mut reader)?;
     let mut line = String::new();
@@ -65,6 +67,10 @@ fn receive(stream: UnixStream, events: &mut dyn FnMut(Progress)) -> Result<Done,
         }
         match serde_json::from_str(&line).map_err(|error| lost(&format!("the answer cannot be read: {error}")))? {
             Event::Progress(progress) => events(progress),
+            Event::Bytes(digits) => {
+                let bytes = hex::bytes(&digits).ok_or_else(|| lost("the answer has bytes that are none"))?;
+                output.write_all(&bytes).map_err(|error| unwritten(&error))?;
+            }
             Event::Done(done) => return Ok(done),
             Event::Error(error) => return Err(error),
         }
@@ -87,6 +93,11 @@ fn read_head(reader: &mut BufReader<UnixStream>) -> Result<(), CentralError> {
         Ok(_) if response.code == Some(200) => Ok(()),
         _ => Err(lost("what listens on the socket is no outpost-central of this version")),
     }
+}
+
+fn unwritten(error: &std::io::Error) -> CentralError {
+    let advice = "Make room for it and ask again; what was done is done, and is answered again.";
+    CentralError::new("file_unwritten", format!("the file cannot be written: {error}"), advice, Exit::Disk)
 }
 
 fn lost(what: &str) -> CentralError {

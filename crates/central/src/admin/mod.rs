@@ -1,7 +1,8 @@
 //! Verbs through the socket of a running server: HTTP over a Unix socket that only the folder's owner can open.
 //!
-//! `POST /v0/verbs`: the first line is a [`crate::operations::Request`] as JSON, what `import` reads follows. The answer is
-//! NDJSON: `{"progress": ..}` while it runs, then one `{"done": ..}` or `{"error": ..}`. An answer without one of these was cut.
+//! `POST /v0/verbs`: the first line is a [`crate::operations::Request`] as JSON, what `import` or `carry` reads follows. The answer is
+//! NDJSON: `{"progress": ..}` while it runs, `{"bytes": ..}` with what it writes in hexadecimal digits, then one `{"done": ..}` or
+//! `{"error": ..}`. An answer without one of these was cut.
 
 mod client;
 mod server;
@@ -25,6 +26,8 @@ pub const REQUEST_LINE_BYTES_MAX: usize = 128 * 1024;
 #[serde(rename_all = "snake_case")]
 enum Event {
     Progress(Progress),
+    /// What the verb writes, in hexadecimal digits.
+    Bytes(String),
     Done(Done),
     Error(CentralError),
 }

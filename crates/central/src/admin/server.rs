@@ -1,6 +1,6 @@
 //! The server's end of the admin socket.
 
-use std::io::{BufReader, Cursor, Read};
+use std::io::{BufReader, BufWriter, Cursor, Read, Write};
 use std::sync::Arc;
 
 use axum::Router;
@@ -19,10 +19,14 @@ use tokio_stream::wrappers::ReceiverStream;
 use super::{Event, REQUEST_LINE_BYTES_MAX, VERBS_PATH};
 use crate::center::Center;
 use crate::error::{CentralError, Exit};
+use crate::hex;
 use crate::operations::{self, Actor, Request};
 
 /// Pieces of a request's body, and lines of its answer, that wait at most.
 const WAITING_MAX: usize = 8;
+
+/// Bytes that a verb writes before they go to the asker.
+const OUTPUT_BYTES: usize = 64 * 1024;
 
 /// Routes to the verbs.
 pub fn router(center: Arc<Center>) -> Router {
@@ -50,13 +54,13 @@ async fn verbs(
         let send = |event: &Event| {
             let mut line = serde_json::to_string(event).expect("events have text keys alone");
             line.push('\n');
-            // The asker is gone if this fails; what was begun goes on to its end.
-            let _ = lines.blocking_send(Ok(Bytes::from(line)));
+            // The asker is gone if this fails; what was begun goes on to its end, unless it is written for the asker.
+            lines.blocking_send(Ok(Bytes::from(line))).is_ok()
         };
         // Only the folder's owner can open the socket.
         let actor = uid.map_or_else(Actor::this_user, Actor::local);
         let outcome = perform(&center, &actor, input, &send);
-        send(&outcome.map_or_else(Event::Error, Event::Done));
+        let _ = send(&outcome.map_or_else(Event::Error, Event::Done));
     });
     let stream = ReceiverStream::new(receiver);
     ([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(stream)).into_response()
@@ -66,11 +70,35 @@ fn perform(
     center: &Center,
     actor: &Actor,
     input: BodyReader,
-    send: &dyn Fn(&Event),
+    send: &dyn Fn(&Event) -> bool,
 ) -> Result<operations::Done, CentralError> {
     let mut input = BufReader::new(input);
     let request = read_request(&mut input)?;
-    operations::perform(center, actor, request, &mut input, &mut |progress| send(&Event::Progress(progress)))
+    let mut output = BufWriter::with_capacity(OUTPUT_BYTES, ToAsker { send });
+    let done = operations::perform(center, actor, request, &mut input, &mut output, &mut |progress| {
+        let _ = send(&Event::Progress(progress));
+    })?;
+    output.flush().map_err(|error| CentralError::new("file_unwritten", error.to_string(), "", Exit::Failed))?;
+    Ok(done)
+}
+
+/// What a verb writes goes to the asker as it is made.
+struct ToAsker<'a> {
+    send: &'a dyn Fn(&Event) -> bool,
+}
+
+impl Write for ToAsker<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if (self.send)(&Event::Bytes(hex::to_hex(bytes))) {
+            Ok(bytes.len())
+        } else {
+            Err(std::io::Error::new(std::io::ErrorKind::BrokenPipe, "whoever asked is gone"))
+        }
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 fn read_request(input: &mut BufReader<BodyReader>) -> Result<Request, CentralError> {

@@ -109,7 +109,14 @@ impl AdminApi {
         let done = spawn_blocking(move || {
             let actor = api.sessions.actor(&api.center, &token)?;
             let request = route.request(&path, fields)?;
-            let done = operations::perform(&api.center, &actor, request, &mut std::io::empty(), &mut |_| {})?;
+            let done = operations::perform(
+                &api.center,
+                &actor,
+                request,
+                &mut std::io::empty(),
+                &mut std::io::sink(),
+                &mut |_| {},
+            )?;
             Ok::<_, Refused>(done.value)
         });
         Ok(Json(done.await.map_err(|_| stopped())??).into_response())

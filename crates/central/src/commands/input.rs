@@ -6,6 +6,7 @@ use std::path::Path;
 
 use zeroize::Zeroizing;
 
+use super::Source;
 use crate::enrolment::PASSWORD_BYTES_MAX;
 use crate::error::{CentralError, Exit};
 use crate::folder::FolderPaths;
@@ -48,19 +49,14 @@ impl Input {
         file.rewind().map_err(failed)?;
         Ok(Self { file, bytes })
     }
+}
 
-    /// For a request that must announce its length.
-    pub(super) fn with_length(&mut self) -> (&mut dyn Read, u64) {
-        (&mut self.file, self.bytes)
-    }
-
-    /// The whole file, whatever was read of it.
-    pub(super) fn rewound(&mut self) -> Result<impl Read + use<>, CentralError> {
-        let failed = |error: std::io::Error| {
+impl Source for Input {
+    fn rewound(&mut self) -> Result<(&mut dyn Read, u64), CentralError> {
+        self.file.rewind().map_err(|error| {
             CentralError::new("input_unreadable", format!("the input cannot be read: {error}"), "", Exit::Failed)
-        };
-        self.file.rewind().map_err(failed)?;
-        self.file.try_clone().map_err(failed)
+        })?;
+        Ok((&mut self.file, self.bytes))
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod audit;
 mod explain;
+mod files;
 mod forecast;
 mod home_stores;
 mod input;
@@ -11,7 +12,7 @@ mod sites;
 mod stores;
 mod visibility;
 
-use std::io::{BufReader, IsTerminal as _, Write};
+use std::io::{BufReader, IsTerminal as _, Read, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -134,6 +135,9 @@ enum Command {
     },
     /// Records of a table in the order of their ids, one a line.
     Records(RecordsArguments),
+    /// Take what a device carries out by USB stick, and write the answer to it.
+    #[command(subcommand)]
+    Carry(files::CarryCommand),
     /// Who may write a record, or a store's data, who receives it and why, and who has not read it yet.
     Explain {
         /// The table's name; with it alone: a store's id.
@@ -359,6 +363,8 @@ pub fn run(arguments: Arguments, output: &mut dyn Write) -> Result<Exit, Central
         Command::Serve { listen, as_copy } => {
             return serve::serve(paths, listen, as_copy, output).map(|()| Exit::Ok);
         }
+        Command::Carry(command) => return files::carry(&paths, command, is_json, output),
+        Command::Site(sites::SiteCommand::Export(what)) => return files::export(&paths, what, is_json, output),
         Command::Key(command) => return carry_out_key(&paths, command, is_json, output),
         Command::Identity => Request::Identity,
         Command::Site(command) => sites::request(command)?,
@@ -457,6 +463,27 @@ fn carry_out(
     form: show::Form,
     output: &mut dyn Write,
 ) -> Result<Exit, CentralError> {
+    let source = input.as_mut().map(|input| input as &mut dyn Source);
+    // None of these verbs writes anything but its answer.
+    let done = perform(paths, request, source, &mut std::io::sink(), form)?;
+    show::done(request, &done, form, output)?;
+    Ok(done.exit)
+}
+
+/// What a verb reads, from its first byte as often as it is asked for.
+trait Source {
+    /// All of it, and its length in bytes.
+    fn rewound(&mut self) -> Result<(&mut dyn Read, u64), CentralError>;
+}
+
+/// Lets the running server carry out a verb, or else the folder itself. `written` gets what the verb writes beside its answer.
+fn perform(
+    paths: &FolderPaths,
+    request: &Request,
+    mut source: Option<&mut dyn Source>,
+    written: &mut dyn Write,
+    form: show::Form,
+) -> Result<Done, CentralError> {
     check_initialised(paths)?;
     let mut events = |progress: Progress| {
         if form != show::Form::Json {
@@ -464,33 +491,27 @@ fn carry_out(
         }
     };
     let give_up_ms = clock::monotonic_ms() + CHANGING_MS_MAX;
-    let done = loop {
-        let answer = admin::ask(&paths.socket(), request, input.as_mut().map(Input::with_length), &mut events)?;
-        if let Some(done) = answer {
-            break done;
+    loop {
+        let input = source.as_mut().map(|source| source.rewound()).transpose()?;
+        if let Some(done) = admin::ask(&paths.socket(), request, input, written, &mut events)? {
+            return Ok(done);
         }
-        match Center::open(paths.clone()) {
-            Ok(center) => break perform_alone(&center, request.clone(), input, &mut events)?,
+        let center = match Center::open(paths.clone()) {
+            Ok(center) => center,
             // A server that starts or stops has the folder but no socket.
             Err(error) if error.code == "folder_in_use" && clock::monotonic_ms() < give_up_ms => {
                 clock::pause_ms(LOOK_AGAIN_MS);
+                continue;
             }
             Err(error) => return Err(error),
-        }
-    };
-    show::done(request, &done, form, output)?;
-    Ok(done.exit)
-}
-
-fn perform_alone(
-    center: &Center,
-    request: Request,
-    input: Option<Input>,
-    events: &mut dyn FnMut(Progress),
-) -> Result<Done, CentralError> {
-    let actor = Actor::this_user();
-    match input {
-        Some(mut input) => operations::perform(center, &actor, request, &mut BufReader::new(input.rewound()?), events),
-        None => operations::perform(center, &actor, request, &mut std::io::empty(), events),
+        };
+        let actor = Actor::this_user();
+        return match source {
+            Some(source) => {
+                let mut input = BufReader::new(source.rewound()?.0);
+                operations::perform(&center, &actor, request.clone(), &mut input, written, &mut events)
+            }
+            None => operations::perform(&center, &actor, request.clone(), &mut std::io::empty(), written, &mut events),
+        };
     }
 }

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use serde_json::Value;
 
-use super::{audit, explain, forecast, home_stores, people, sites, stores, visibility};
+use super::{audit, explain, files, forecast, home_stores, people, sites, stores, visibility};
 
 use crate::error::{CentralError, Exit};
 use crate::operations::{Done, Progress, Request};
@@ -30,8 +30,17 @@ pub(super) fn progress(progress: &Progress, is_terminal: bool) {
         Progress::Recording { lines, lines_total } => {
             format!("recorded {lines} of {}", count(*lines_total, "line", "lines"))
         }
+        Progress::Taking { edits } => format!("took {}", count(*edits, "edit", "edits")),
+        Progress::Answering { pages } => format!("answered with {}", count(*pages, "page", "pages")),
+        Progress::Exporting { rows, rows_total } => {
+            format!("exported {rows} of {}", count(*rows_total, "record", "records"))
+        }
     };
-    let is_over = matches!(progress, Progress::Recording { lines, lines_total } if lines == lines_total);
+    let is_over = matches!(
+        progress,
+        Progress::Recording { lines: done, lines_total: total } | Progress::Exporting { rows: done, rows_total: total }
+            if done == total
+    );
     let line = match (is_terminal, is_over) {
         (true, false) => format!("\r{text}  "),
         (true, true) => format!("\r{text}  \n"),
@@ -70,6 +79,8 @@ pub(super) fn done(request: &Request, done: &Done, form: Form, output: &mut dyn 
         }
         (Request::SetAsideList(_), false) => set_aside(value),
         (Request::SetAsideDismiss { .. }, false) => format!("dismissed {}\n", plain(&value["dismissed"])),
+        (Request::SiteExport { .. }, false) => files::exported(value),
+        (Request::CarryIn, false) => files::carried(value),
         (Request::SiteResume { .. }, false) => sites::resumed(value),
         (Request::AccountAdd(_), false) => people::account_added(value),
         (Request::AccountList, false) => people::accounts(value),

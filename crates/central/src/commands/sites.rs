@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
-use super::input;
 use super::show::{columns, facts, items, plain, table, warning};
+use super::{files, input};
 use crate::error::CentralError;
 use crate::operations::{Request, SiteToAdd, SiteToEdit};
 use crate::wording::count;
@@ -29,6 +29,8 @@ pub(super) enum SiteCommand {
         /// Its name, or its id.
         site: String,
     },
+    /// Write everything that a site receives to a file, encrypted by a passphrase, for `outpost import` on its device.
+    Export(files::ExportArguments),
     /// Ask a site to compare what it has with what it should have, once its next sync is through, and to mend what differs.
     /// `site show` says what it found.
     Verify {
@@ -129,6 +131,7 @@ pub(super) struct SiteEditArguments {
 /// Those of reading a password.
 pub(super) fn request(command: SiteCommand) -> Result<Request, CentralError> {
     Ok(match command {
+        SiteCommand::Export(_) => unreachable!("it writes a file beside its answer, and is carried out before this"),
         SiteCommand::Add(site) => Request::SiteAdd(SiteToAdd {
             password: input::read_password(&site.password_file)?,
             name: site.name,

@@ -107,6 +107,7 @@ impl Concern {
             | Request::SiteUnpause { site }
             | Request::SiteVerify { site }
             | Request::SiteDelete { site, .. } => of_site(site, What::Site),
+            Request::SiteExport { site } => of_site(site, What::Nothing),
             Request::SetAsideDismiss { site, place } => of_site(site, What::SetAside(place.clone())),
             Request::StoreAdd { store, site, .. } | Request::StoreSetRole { store, site, .. } => {
                 let subject = Subject { site: Some(site.clone()), what: What::Store(store.clone()) };
@@ -149,6 +150,7 @@ impl Concern {
             Request::AccountList
             | Request::TokenList
             | Request::Import { .. }
+            | Request::CarryIn
             | Request::SiteList { .. }
             | Request::SiteShow { .. }
             | Request::SiteCheck { .. }

@@ -9,6 +9,7 @@ mod authorisation;
 mod concern;
 mod explain;
 mod explain_store;
+mod files;
 mod home_stores;
 mod import;
 mod merge;
@@ -25,7 +26,7 @@ mod status;
 mod verify;
 mod visibility;
 
-use std::io::BufRead;
+use std::io::{BufRead, Write};
 
 use acting::Acting;
 pub use actor::Actor;
@@ -40,8 +41,8 @@ pub use request::{
 use crate::center::Center;
 use crate::error::CentralError;
 
-/// Carries out a verb for somebody. Blocks until it is done; `input` is read by `import` alone. What changes something, or was to, leaves
-/// a row of the audit log.
+/// Carries out a verb for somebody. Blocks until it is done; `input` is read by `import` and `carry` alone, and `output` is written by
+/// `carry` and `site export`. What changes something, or was to, leaves a row of the audit log.
 ///
 /// # Errors
 /// What the verb ended with; whether something was done is said by its text. `not_permitted`.
@@ -50,15 +51,16 @@ pub fn perform(
     actor: &Actor,
     request: Request,
     input: &mut dyn BufRead,
+    output: &mut dyn Write,
     events: &mut dyn FnMut(Progress),
 ) -> Result<Done, CentralError> {
     let acting = Acting::new(center, actor, &request);
     // What is only rehearsed changes nothing.
     if request.only_looks() || request.is_dry_run() {
         actor.check_may(&request)?;
-        return carry_out(&acting, request, input, events);
+        return carry_out(&acting, request, input, output, events);
     }
-    let outcome = check(&acting, actor, &request).and_then(|()| carry_out(&acting, request, input, events));
+    let outcome = check(&acting, actor, &request).and_then(|()| carry_out(&acting, request, input, output, events));
     acting.end(&outcome);
     outcome
 }
@@ -74,6 +76,7 @@ fn carry_out(
     center: &Acting<'_>,
     request: Request,
     input: &mut dyn BufRead,
+    output: &mut dyn Write,
     events: &mut dyn FnMut(Progress),
 ) -> Result<Done, CentralError> {
     match request {
@@ -86,6 +89,8 @@ fn carry_out(
         Request::SiteCheck { site } => site_life::check(center, &site),
         Request::SiteDelete { site, is_dry_run } => site_life::delete(center, &site, is_dry_run),
         Request::SiteShow { site } => sites::show(center, &site),
+        Request::SiteExport { site } => files::export(center, &site, output, events),
+        Request::CarryIn => files::carry_in(center, input, output, events),
         Request::SiteResume { site, device } => sites::resume(center, &site, device.as_deref()),
         Request::SetAsideList(which) => set_aside::list(center, &which),
         Request::SetAsideDismiss { site, place } => set_aside::dismiss(center, &site, &place),

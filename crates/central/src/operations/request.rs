@@ -73,6 +73,13 @@ pub enum Request {
         /// Its name, or its id.
         site: String,
     },
+    /// Write what a site is to have, from the beginning. The bytes come before the answer.
+    SiteExport {
+        /// Its name, or its id.
+        site: String,
+    },
+    /// Take a request that came by file: its bytes follow. Those of its answer come before what was done.
+    CarryIn,
     /// Let a site that was stopped go on.
     SiteResume {
         /// Its name, or its id.
@@ -362,6 +369,9 @@ impl Request {
             | Self::SitePause { .. }
             | Self::SiteUnpause { .. }
             | Self::SiteDelete { .. }
+            // Its bytes may have been written by half when the server went away.
+            | Self::SiteExport { .. }
+            | Self::CarryIn
             | Self::SetAsideDismiss { .. }
             | Self::StoreAdd { .. }
             | Self::StoreRemove { .. }
@@ -568,5 +578,22 @@ pub enum Progress {
         lines: u64,
         /// Lines in all.
         lines_total: u64,
+    },
+    /// A device's edits are being taken.
+    Taking {
+        /// Edits so far.
+        edits: u64,
+    },
+    /// The answer to them is being written.
+    Answering {
+        /// Pages so far.
+        pages: u64,
+    },
+    /// A site is being exported.
+    Exporting {
+        /// Rows so far.
+        rows: u64,
+        /// Rows in all, as counted when it began.
+        rows_total: u64,
     },
 }

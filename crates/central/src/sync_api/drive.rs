@@ -11,13 +11,13 @@ use tokio::task::block_in_place;
 
 use super::RETRY_AFTER_OVERLOAD_S;
 use super::body::{BodyError, IncomingBody, body_error};
-use super::flights::{Flights, Slot};
 use super::places::Places;
 use super::reply::{Reply, ReplyError, Start};
 use crate::center::Center;
 use crate::clock;
 use crate::entropy;
 use crate::error::CentralError;
+use crate::flights::Slot;
 use crate::store::{PeerAddress, StoreError, answer};
 use crate::writer::WriteError;
 
@@ -48,7 +48,6 @@ enum DriveError {
 /// See the module.
 pub(super) struct Drive {
     center: Arc<Center>,
-    flights: Arc<Flights>,
     address: Option<PeerAddress>,
     places: Places,
     body: IncomingBody,
@@ -72,7 +71,6 @@ enum Step {
 impl Drive {
     pub(super) fn new(
         center: Arc<Center>,
-        flights: Arc<Flights>,
         address: Option<PeerAddress>,
         places: Places,
         mut body: IncomingBody,
@@ -83,7 +81,6 @@ impl Drive {
         let exchange = Exchange::new();
         Self {
             center,
-            flights,
             address,
             places,
             body,
@@ -196,7 +193,7 @@ impl Drive {
         self.body.take_its_time();
         self.speaker = (standing == Standing::Current).then_some((site, key));
         // A device whose place another one took must not hold that one up: its edits have a slot of their own.
-        let Some(slot) = self.flights.take((site, standing), key).await else {
+        let Some(slot) = self.center.flights().take((site, standing), key).await else {
             let message = format!("another exchange of site {site} is in hand");
             let refusal = Refusal::new("site_busy", &message);
             return Ok(Err(Refusal { retry_after_s: Some(RETRY_AFTER_BUSY_S), ..refusal }));

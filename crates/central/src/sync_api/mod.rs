@@ -10,7 +10,6 @@
 mod body;
 mod check;
 mod drive;
-mod flights;
 mod hello;
 mod listener;
 mod places;
@@ -36,7 +35,6 @@ use crate::enrolment::{self, Enrolment};
 use crate::store::PeerAddress;
 pub(crate) use body::{IncomingBody, body_error};
 pub(crate) use drive::JUDGE_MS_MAX;
-use flights::Flights;
 pub use listener::{PatientListener, Peer};
 use places::Places;
 use reply::{Reply, Start};
@@ -55,7 +53,6 @@ pub struct SyncApi {
     heads: Arc<Semaphore>,
     exchanges: Arc<Semaphore>,
     comparisons: Semaphore,
-    flights: Arc<Flights>,
     enrolment: Enrolment,
 }
 
@@ -69,7 +66,6 @@ impl SyncApi {
             heads: Arc::new(Semaphore::new(center.settings().limits.heads_max)),
             exchanges: Arc::new(Semaphore::new(center.settings().limits.exchanges_max)),
             comparisons: Semaphore::new(verify::QUESTIONS_MAX),
-            flights: Arc::new(Flights::new(center.settings().timeouts.supersede_idle_ms)),
             enrolment: Enrolment::new(Arc::clone(center))?,
             center: Arc::clone(center),
         })
@@ -102,8 +98,8 @@ async fn sync(State(api): State<Arc<SyncApi>>, request: Request) -> Response {
     let (reply, start, pieces) = Reply::new(api.center.settings().timeouts.write_idle_ms);
     let body = IncomingBody::new(request.into_body(), REQUEST_BYTES_MAX, api.center.settings().timeouts.read_idle_ms);
     let places = Places::new(place, Arc::clone(&api.exchanges), &api.center);
-    let (center, flights) = (Arc::clone(&api.center), Arc::clone(&api.flights));
-    answer_of(start, pieces, drive::Drive::new(center, flights, address, places, body, reply).run()).await
+    let center = Arc::clone(&api.center);
+    answer_of(start, pieces, drive::Drive::new(center, address, places, body, reply).run()).await
 }
 
 fn overloaded(center: &Center) -> Response {

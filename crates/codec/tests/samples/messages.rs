@@ -8,6 +8,7 @@ use protocol::control::{
     SiteCode,
 };
 use protocol::edge::{Codec, Compression, Dictionary};
+use protocol::export::ExportHead;
 use protocol::frame::{self, Frame, RefusedBefore, Run};
 use protocol::history::History;
 use protocol::ids::{
@@ -363,6 +364,20 @@ pub(super) fn all() -> Vec<Sample> {
             Kind::Refusal,
             context(),
             version_refusal(),
+        ),
+        message(
+            "export_head",
+            "Head of an export, section",
+            Kind::ExportHead,
+            Hash::NONE,
+            ExportHead {
+                version: 0,
+                site: SITE,
+                id: [0x1d; 16],
+                epoch: Epoch(0x0123_4567_89ab_cdef),
+                position: Position(300),
+                rows: 1_000,
+            },
         ),
         message(
             "check_head",

@@ -50,7 +50,13 @@ fn binding(context: Hash) -> Binding {
 fn signer_of(kind: Kind) -> Ed25519Signer {
     match kind {
         Kind::RequestHead | Kind::Frame | Kind::FramePart | Kind::CheckHead | Kind::VerifyQuestion => device(),
-        Kind::ReplyHead | Kind::Page | Kind::Refusal | Kind::CheckAnswer | Kind::VerifyAnswer => central(),
+        Kind::ReplyHead
+        | Kind::Page
+        | Kind::Refusal
+        | Kind::CheckAnswer
+        | Kind::VerifyAnswer
+        | Kind::ExportHead
+        | Kind::ExportPage => central(),
     }
 }
 

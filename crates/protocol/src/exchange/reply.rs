@@ -4,7 +4,7 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use crate::chain::hash_of;
-use crate::exchange::{Ask, Conclusion, Exchange, ReadRows, Rows, State, Tools};
+use crate::exchange::{Ask, Conclusion, Exchange, ReadRows, Rows, State, Tools, Way};
 use crate::history::History;
 use crate::limits;
 use crate::message::{self, Refusal, ReplyHead, RequestHead, ScopeCursor};
@@ -39,8 +39,7 @@ impl Exchange {
         if let Some((Head::Prelude(prelude), _)) = &self.request {
             return Err(Refusal::of_version(prelude.version, self.versions, conclusion.reply.receipt()));
         }
-        self.state = State::Pages;
-        self.reply.plain_percent = PLAIN_PER_PACKED * 100;
+        self.begin_pages(VecDeque::new());
         let whole = self.whole();
         let is_pushed = whole.is_some_and(|head| conclusion.reply.received >= head.head);
         if is_pushed && self.reply_bytes_max() > 0 {
@@ -58,6 +57,13 @@ impl Exchange {
         }
         self.reply.head = Some(conclusion.reply);
         Ok(())
+    }
+
+    /// Pages of these scopes come next.
+    pub(super) fn begin_pages(&mut self, scopes: VecDeque<ScopeCursor>) {
+        self.state = State::Pages;
+        self.reply.plain_percent = PLAIN_PER_PACKED * 100;
+        self.reply.scopes = scopes;
     }
 
     /// Reads the next rows, or ends the reply.
@@ -114,7 +120,7 @@ impl Exchange {
             dictionary: packed.dictionary,
             plain_bytes: packed.plain_bytes,
         };
-        if packed.bytes.len() > 2 * self.page_bytes() {
+        if packed.bytes.len() > self.part_threshold() {
             if !is_alone && count > 1 {
                 self.reply.rows_max = Some(1);
                 return Ok(());
@@ -213,8 +219,12 @@ impl Exchange {
     }
 
     fn seal_and_send(&mut self, kind: Kind, body: &[u8], tools: &mut Tools<'_>) {
-        let Some((head, context)) = &self.request else { return };
-        let binding = Binding { central: tools.signer.public_key(), site: head.prelude().site, context: *context };
+        let (kind, site, context) = match (self.way, &self.request) {
+            (Way::Export(site, context), _) => (Kind::ExportPage, site, context),
+            (Way::Link | Way::File, Some((head, context))) => (kind, head.prelude().site, *context),
+            (Way::Link | Way::File, None) => return,
+        };
+        let binding = Binding { central: tools.signer.public_key(), site, context };
         let bytes = section::seal(kind, &binding, body, tools.signer);
         self.put(Ask::Send(bytes));
     }
@@ -224,13 +234,29 @@ impl Exchange {
     }
 
     fn page_bytes(&self) -> usize {
-        let asked = self.whole().map_or(0, |head| head.page_bytes);
+        let asked = match self.way {
+            Way::Export(..) => limits::FRAME_TARGET_BYTES_MAX,
+            Way::Link | Way::File => self.whole().map_or(0, |head| head.page_bytes),
+        };
         asked.clamp(limits::FRAME_TARGET_BYTES_MIN, limits::FRAME_TARGET_BYTES_MAX) as usize
+    }
+
+    /// A packed page above this size travels in parts; a file carries any.
+    fn part_threshold(&self) -> usize {
+        match self.way {
+            Way::Link => 2 * self.page_bytes(),
+            Way::File | Way::Export(..) => limits::SECTION_BYTES_MAX,
+        }
     }
 
     fn reply_bytes_max(&self) -> usize {
         let asked = self.whole().map_or(0, |head| head.reply_bytes);
-        asked.min(limits::REPLY_PAGE_BYTES_MAX) as usize
+        let bytes = match self.way {
+            Way::Link => asked.min(limits::REPLY_PAGE_BYTES_MAX),
+            Way::File => asked.min(limits::CARRIED_PAGE_BYTES_MAX),
+            Way::Export(..) => limits::CARRIED_PAGE_BYTES_MAX,
+        };
+        bytes as usize
     }
 }
 

@@ -190,6 +190,10 @@ pub struct Session {
     has_asked: bool,
     /// Central told all grants, and is to be answered which others there are.
     owes_claims: bool,
+    /// Its request and reply are files: one of each, as large as a file may be, and no other request follows.
+    is_carried: bool,
+    /// How far the journal goes, and its hash there: central cannot have more of it. The start's head, but for an answer by file.
+    durable: (Sequence, Hash),
     /// Scopes that began anew in this session; once each is how a lane is rebuilt.
     rewound: BTreeSet<ScopeId>,
     summary: Summary,
@@ -216,6 +220,24 @@ struct Exchange {
     pages: u32,
     last_page: Option<bool>,
     progress: bool,
+}
+
+impl Exchange {
+    /// Waits for the reply to a request of which the head has this hash.
+    fn of(request: Hash) -> Self {
+        Self {
+            request,
+            reader: SectionReader::default(),
+            history: History::default(),
+            reply: None,
+            again: None,
+            apart: None,
+            storing: None,
+            pages: 0,
+            last_page: None,
+            progress: false,
+        }
+    }
 }
 
 /// Why a request without edits comes next; each once in a session.
@@ -248,7 +270,37 @@ impl Session {
 
     /// Begins a session of a program that speaks these versions.
     pub fn begin_in(start: Start, dialect: Dialect, tools: &mut Tools<'_>) -> Self {
-        let mut session = Self {
+        let mut session = Self::of(start, dialect);
+        session.next_request(tools);
+        session
+    }
+
+    /// Begins a session whose request goes by file: asks for the journal as any other, and then for one exchange, whose request may have
+    /// [`limits::CARRIED_FRAME_BYTES_MAX`] bytes of frames. The answer is taken by [`Session::carry_in`].
+    pub fn carry_out(start: Start, tools: &mut Tools<'_>) -> Self {
+        let mut session = Self::of(start, Dialect::default()).carried();
+        session.admitted_bytes = limits::CARRIED_FRAME_BYTES_MAX;
+        session.next_request(tools);
+        session
+    }
+
+    /// Goes on with a session whose request went by file and waits for the reply to it. `start` is what it began with, `request` the hash
+    /// of the request's head, and `durable` how far the journal goes now, with its hash there: what was recorded since may have come to
+    /// central in a session whose reply was lost. It ends with the reply.
+    pub fn carry_in(start: Start, request: Hash, durable: (Sequence, Hash)) -> Self {
+        let mut session = Self::of(start, Dialect::default()).carried();
+        session.durable = durable;
+        session.phase = Phase::Exchanging(Box::new(Exchange::of(request)));
+        session
+    }
+
+    fn carried(mut self) -> Self {
+        (self.is_carried, self.link) = (true, Link::default());
+        self
+    }
+
+    fn of(start: Start, dialect: Dialect) -> Self {
+        Self {
             dialect,
             phase: Phase::Finished,
             outputs: VecDeque::new(),
@@ -268,17 +320,22 @@ impl Session {
             has_answered: false,
             has_asked: false,
             owes_claims: false,
+            is_carried: false,
+            durable: (start.head, start.head_hash),
             rewound: BTreeSet::new(),
             summary: Summary { entries_total: start.head.0.saturating_sub(start.received.0), ..Summary::default() },
             start,
-        };
-        session.next_request(tools);
-        session
+        }
     }
 
     /// The next thing to do, or `None` when it is time for an input.
     pub fn output(&mut self) -> Option<Output> {
         self.outputs.pop_front()
+    }
+
+    /// How far each scope is read by what was stored.
+    pub fn cursors(&self) -> &BTreeMap<ScopeId, Cursor> {
+        &self.cursors
     }
 
     /// How far the session is, for people who watch.
@@ -363,7 +420,11 @@ impl Session {
             heard: self.start.heard,
             claims: self.start.claims.clone(),
             page_bytes: self.link.target_bytes(),
-            reply_bytes: limits::REPLY_PAGE_BYTES_MAX.min(self.link.target_bytes() * 32),
+            reply_bytes: if self.is_carried {
+                limits::CARRIED_PAGE_BYTES_MAX
+            } else {
+                limits::REPLY_PAGE_BYTES_MAX.min(self.link.target_bytes() * 32)
+            },
             counts_rows: self.summary.rows_total.is_none(),
             page_part: self.page_part.clone(),
             recorded: self.recorded,
@@ -378,18 +439,7 @@ impl Session {
         self.summary.requests += 1;
         self.summary.entries_sent += entries;
         self.summary.bytes_out += request.len() as u64;
-        self.phase = Phase::Exchanging(Box::new(Exchange {
-            request: hash_of(&body),
-            reader: SectionReader::default(),
-            history: History::default(),
-            reply: None,
-            again: None,
-            apart: None,
-            storing: None,
-            pages: 0,
-            last_page: None,
-            progress: false,
-        }));
+        self.phase = Phase::Exchanging(Box::new(Exchange::of(hash_of(&body))));
         self.outputs.push_back(Output::Exchange(request));
     }
 
@@ -418,8 +468,9 @@ impl Session {
         let is_pushed = self.received >= self.start.head;
         let progress = exchange.progress;
         self.link.went_through();
-        if is_pushed && is_drained && !self.owes_claims {
-            return self.finish(None);
+        let is_over = is_pushed && is_drained && !self.owes_claims;
+        if is_over || self.is_carried {
+            return self.finish(None, !is_over);
         }
         self.go_on(progress, tools);
     }
@@ -437,13 +488,16 @@ impl Session {
         if failure.blames_link() {
             self.link.failed();
         }
-        self.finish(Some(failure));
+        self.finish(Some(failure), false);
     }
 
-    fn finish(&mut self, failure: Option<Failure>) {
+    fn finish(&mut self, failure: Option<Failure>, goes_on: bool) {
         self.phase = Phase::Finished;
         self.outputs.clear();
-        let outcome = Outcome { failure, summary: self.summary.clone(), frame_part: self.frame_part, link: self.link };
+        // A file says nothing of the link.
+        let link = if self.is_carried { self.start.link } else { self.link };
+        let (summary, frame_part) = (self.summary.clone(), self.frame_part);
+        let outcome = Outcome { failure, goes_on, summary, frame_part, link };
         self.outputs.push_back(Output::Finished(outcome));
     }
 

@@ -39,6 +39,8 @@ pub struct Summary {
 pub struct Outcome {
     /// Why it did not come to its end; `None` when everything was pushed and every lane drained.
     pub failure: Option<Failure>,
+    /// Of a session by file: whether something is left for another one, because an answer ends a session that did not fail.
+    pub goes_on: bool,
     /// What it did.
     pub summary: Summary,
     /// What central last said to have of a frame in parts.

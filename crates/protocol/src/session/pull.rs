@@ -95,6 +95,8 @@ impl Session {
             return self.open_receipt(understood, receipt.clone());
         }
         let again = match refusal.nonce {
+            // Another file would come too late to show who lives, and in the wrong order.
+            _ if self.is_carried => None,
             Some(nonce) if !self.has_answered => Some(Again::Answer(nonce)),
             None if refusal.code == GAP && !self.has_asked => Some(Again::AskHowFar),
             _ => None,

@@ -164,9 +164,9 @@ impl Session {
         }
     }
 
-    /// A sealed frame above this size travels in parts.
+    /// A sealed frame above this size travels in parts; a file carries any.
     fn part_threshold(&self) -> usize {
-        2 * self.link.target_bytes() as usize
+        if self.is_carried { limits::SEALED_FRAME_BYTES_MAX } else { 2 * self.link.target_bytes() as usize }
     }
 }
 

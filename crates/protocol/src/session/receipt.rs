@@ -26,10 +26,11 @@ impl Said {
 impl Session {
     /// That central does not have more of the journal than there is, or another one up to its head.
     pub(super) fn check_head(&self, received: Sequence, hash: Hash) -> Result<(), Failure> {
-        if received > self.start.head {
-            return Err(Failure::DeviceSetBack { received, head: self.start.head });
+        let (head, head_hash) = self.durable;
+        if received > head {
+            return Err(Failure::DeviceSetBack { received, head });
         }
-        if received == self.start.head && hash != self.start.head_hash {
+        if received == head && hash != head_hash {
             return Err(Failure::Forked { sequence: received });
         }
         Ok(())
@@ -39,7 +40,7 @@ impl Session {
     pub(super) fn compare(&mut self, said: Said) -> Result<(), Failure> {
         let (received, hash) = said.received();
         self.check_head(received, hash)?;
-        if received > self.received && received < self.start.head {
+        if received > self.received && received < self.durable.0 {
             let Phase::Exchanging(exchange) = &mut self.phase else { return Ok(()) };
             self.outputs.push_back(Output::ReadHash { sequence: received });
             exchange.storing = Some(Storing::Compared(said));

@@ -2,6 +2,7 @@
 
 mod challenge;
 mod faults;
+mod files;
 mod hostile_central;
 mod hostile_device;
 mod versions;

@@ -34,7 +34,7 @@ impl Session {
         let progress = exchange.progress;
         self.link.went_through();
         if self.received < self.start.head {
-            return self.go_on(progress, tools);
+            return if self.is_carried { self.finish(None, true) } else { self.go_on(progress, tools) };
         }
         let (spoken, entries) = (self.dialect.versions.max, self.summary.entries_received);
         self.fail(Failure::VersionsApart { spoken, understood, entries });

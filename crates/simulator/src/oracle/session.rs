@@ -69,7 +69,9 @@ impl World {
                 | SectionKind::CheckHead
                 | SectionKind::CheckAnswer
                 | SectionKind::VerifyQuestion
-                | SectionKind::VerifyAnswer => {}
+                | SectionKind::VerifyAnswer
+                | SectionKind::ExportHead
+                | SectionKind::ExportPage => {}
             }
         }
         Ok(())
@@ -89,7 +91,7 @@ impl World {
     }
 
     /// Rule 5.16: no page leaves a line without its header.
-    fn check_headers(&mut self, index: usize) -> Result<(), Violation> {
+    pub(crate) fn check_headers(&mut self, index: usize) -> Result<(), Violation> {
         let Some(device) = self.devices.get(index) else { return Ok(()) };
         let catalogue = std::sync::Arc::clone(device.catalogue());
         let Some(model) = self.model.devices.get(index) else { return Ok(()) };

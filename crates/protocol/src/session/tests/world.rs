@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 use crate::chain::{self, genesis};
 use crate::control::{Claim, Claims, Control, ControlRow};
 use crate::exchange::{self, Answer, Ask, Conclusion, PartKept, Received, Rows};
+use crate::export::ExportHead;
 use crate::frame::{Placement, RefusedBefore};
 use crate::ids::{
     ControlNumber, CredentialGeneration, Epoch, Hash, JournalId, Position, RecordId, ScopeId, Sequence, SiteId,
@@ -30,6 +31,16 @@ pub(super) const SITE: SiteId = SiteId(7);
 
 pub(super) fn scope(number: u8) -> ScopeId {
     ScopeId::new(&[number]).unwrap()
+}
+
+/// What came of a reply, and whether that was all.
+type Replied = (Vec<u8>, bool);
+
+/// A device's tools.
+macro_rules! tools {
+    () => {
+        Tools { codec: &mut PlainCodec, signer: &DEVICE, verifier: &CENTRAL }
+    };
 }
 
 /// What is durable on the device.
@@ -129,11 +140,50 @@ impl Device {
     }
 
     /// Runs one session; the power fails before it has carried out more than `steps` of what the session asks for.
-    pub(super) fn sync_until(&mut self, central: &mut Center, cut: &mut Cut, mut steps: usize) -> Option<Outcome> {
-        let mut codec = PlainCodec;
-        let mut tools = Tools { codec: &mut codec, signer: &DEVICE, verifier: &CENTRAL };
-        let mut session = Session::begin_in(self.start(), self.dialect.clone(), &mut tools);
-        let mut reply: Option<(Vec<u8>, bool)> = None;
+    pub(super) fn sync_until(&mut self, central: &mut Center, cut: &mut Cut, steps: usize) -> Option<Outcome> {
+        let session = Session::begin_in(self.start(), self.dialect.clone(), &mut tools!());
+        let mut exchange = |request: &[u8]| {
+            let (sent, is_sent) = cut.take(request);
+            let whole = central.exchange(sent, is_sent);
+            let (got, is_got) = cut.take(&whole);
+            Some((got.to_vec(), is_sent && is_got && !central.has_lost_power))
+        };
+        self.drive(session, None, &mut exchange, steps)
+    }
+
+    /// Makes a request that goes by file, and what is needed to take its answer.
+    pub(super) fn carry_out(&mut self) -> (Start, Vec<u8>) {
+        let start = self.start();
+        let session = Session::carry_out(start.clone(), &mut tools!());
+        let mut request = None;
+        self.drive(
+            session,
+            None,
+            &mut |sent| {
+                request = Some(sent.to_vec());
+                None
+            },
+            usize::MAX,
+        );
+        (start, request.expect("a session asks for an exchange"))
+    }
+
+    /// Takes the answer to one.
+    pub(super) fn carry_in(&mut self, start: Start, request: &[u8], answer: &[u8]) -> Outcome {
+        let (_, hash) = crate::carried::head_of(request).unwrap();
+        let session = Session::carry_in(start, hash, (self.head(), self.hash_at(self.head())));
+        let mut none = |_: &[u8]| panic!("a session by file has one exchange");
+        self.drive(session, Some((answer.to_vec(), true)), &mut none, usize::MAX).expect("there is power")
+    }
+
+    fn drive(
+        &mut self,
+        mut session: Session,
+        mut reply: Option<Replied>,
+        exchange: &mut dyn FnMut(&[u8]) -> Option<Replied>,
+        mut steps: usize,
+    ) -> Option<Outcome> {
+        let mut tools = tools!();
         loop {
             let Some(output) = session.output() else {
                 let (bytes, is_whole) = reply.take().expect("a session always asks for something");
@@ -173,12 +223,7 @@ impl Device {
                     let refused = refused.cloned().collect();
                     session.input(Input::Entries { before: self.hash_at(after), entries, refused }, &mut tools);
                 }
-                Output::Exchange(request) => {
-                    let (sent, is_sent) = cut.take(&request);
-                    let whole = central.exchange(sent, is_sent);
-                    let (got, is_got) = cut.take(&whole);
-                    reply = Some((got.to_vec(), is_sent && is_got && !central.has_lost_power));
-                }
+                Output::Exchange(request) => reply = Some(exchange(&request)?),
                 Output::ReadHash { sequence } => {
                     session.input(Input::HashRead(Some(self.hash_at(sequence))), &mut tools);
                 }
@@ -327,9 +372,27 @@ impl Center {
 
     /// Takes a request that may be cut, and gives the reply (nothing if the request was cut).
     pub(super) fn exchange(&mut self, request: &[u8], is_whole: bool) -> Vec<u8> {
+        self.carry_through(exchange::Exchange::of_versions(self.versions.unwrap_or(Versions::OWN)), request, is_whole)
+    }
+
+    /// The same for one that comes in a file.
+    pub(super) fn exchange_files(&mut self, request: &[u8]) -> Vec<u8> {
+        self.carry_through(exchange::Exchange::carried(), request, true)
+    }
+
+    /// Everything from the beginning, in a file.
+    pub(super) fn export(&mut self, head: &ExportHead) -> Vec<u8> {
         let mut codec = PlainCodec;
         let mut tools = exchange::Tools { codec: &mut codec, signer: &CENTRAL, verifier: &DEVICE };
-        let mut exchange = exchange::Exchange::of_versions(self.versions.unwrap_or(Versions::OWN));
+        let mut exchange = exchange::Exchange::export(head, self.lanes.keys().cloned().collect(), &mut tools);
+        let mut file = Vec::new();
+        self.drain(&mut exchange, &mut file, &mut tools);
+        file
+    }
+
+    fn carry_through(&mut self, mut exchange: exchange::Exchange, request: &[u8], is_whole: bool) -> Vec<u8> {
+        let mut codec = PlainCodec;
+        let mut tools = exchange::Tools { codec: &mut codec, signer: &CENTRAL, verifier: &DEVICE };
         let mut reply = Vec::new();
         self.requests += 1;
         self.has_lost_power = false;

@@ -17,13 +17,13 @@ use crate::clock;
 const GIVE_WAY_MS_MAX: u64 = 2_000;
 
 /// The exchanges of sites whose signature was right.
-pub(super) struct Flights {
+pub(crate) struct Flights {
     sites: Mutex<BTreeMap<Place, Arc<Flight>>>,
     supersede_idle_ms: u64,
 }
 
 /// What has a slot: a site, and beside it the keys that once spoke for it.
-pub(super) type Place = (SiteId, Standing);
+pub(crate) type Place = (SiteId, Standing);
 
 struct Flight {
     key: PublicKey,
@@ -32,7 +32,7 @@ struct Flight {
 }
 
 /// A site's slot; free again when it is dropped.
-pub(super) struct Slot {
+pub(crate) struct Slot {
     flights: Arc<Flights>,
     place: Place,
     flight: Arc<Flight>,
@@ -40,13 +40,13 @@ pub(super) struct Slot {
 }
 
 impl Flights {
-    pub(super) fn new(supersede_idle_ms: u64) -> Self {
+    pub(crate) fn new(supersede_idle_ms: u64) -> Self {
         Self { sites: Mutex::default(), supersede_idle_ms }
     }
 
     /// Takes a slot for an exchange of this key; `None` if another exchange of the same key has it and is not silent, or one of another
     /// retired key.
-    pub(super) async fn take(self: &Arc<Self>, place: Place, key: PublicKey) -> Option<Slot> {
+    pub(crate) async fn take(self: &Arc<Self>, place: Place, key: PublicKey) -> Option<Slot> {
         let before = match self.try_take(place, key) {
             Ok(slot) => return Some(slot),
             Err(flight) => flight,
@@ -84,12 +84,17 @@ impl Flights {
 
 impl Slot {
     /// Bytes came or went.
-    pub(super) fn progress(&self) {
+    pub(crate) fn progress(&self) {
         self.flight.progress_ms.store(clock::monotonic_ms(), Ordering::Release);
     }
 
+    /// Whether another exchange of the site took over, for threads that may wait.
+    pub(crate) fn is_superseded(&self) -> bool {
+        *self.superseded.borrow()
+    }
+
     /// Waits until another exchange of the site takes over.
-    pub(super) fn superseded(&self) -> impl Future<Output = ()> + Send + 'static {
+    pub(crate) fn superseded(&self) -> impl Future<Output = ()> + Send + 'static {
         let mut superseded = self.superseded.clone();
         async move {
             // The sender lives as long as the slot.

@@ -1,0 +1,155 @@
+//! What travels by stick: requests, answers and exports in sealed files (`docs/sealed-file-format.md`). The agent needs its folder for
+//! itself meanwhile.
+
+use std::fs::File;
+use std::io::{BufReader, Read, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::PoisonError;
+
+use codec::Ed25519Verifier;
+use protocol::carried::{LABEL_BYTES, Label};
+use protocol::session::Summary;
+use sealed::{Cost, FreshFile, Kind, Passphrase, SealedError, SealedReader, SealedWriter};
+
+use super::{Agent, DeviceTokens, Line};
+use crate::clock;
+use crate::durable_file::FileError;
+use crate::entropy;
+use crate::error::AgentError;
+use crate::exit::Exit;
+use crate::journal::SledStorage;
+use crate::sync_runner::{CarriedOut, Imported, Learnt, Parties, Report, SyncRunner};
+
+impl Agent {
+    /// Writes a request with the edits that wait to a new file, and notes what it waits for.
+    ///
+    /// # Errors
+    /// `not_enrolled`, `hardware_changed`; `file_exists`; those of the disk and of the journal.
+    pub fn carry_out(&self, path: &Path, passphrase: &Passphrase) -> Result<CarriedOut, AgentError> {
+        // Before the note of an earlier file is given up.
+        let mut file = FreshFile::begin(path).map_err(|error| sealed_error(path, error))?;
+        let out = self.with_runner(|runner, learnt| runner.carry_out(*learnt))?;
+        let parties = self.parties()?;
+        let label = Label { central: parties.central, site: parties.site, context: out.head };
+        let mut write = || -> Result<(), SealedError> {
+            let (kind, salt) = (Kind::Request, entropy::bytes());
+            let mut writer = SealedWriter::begin(file.writer(), kind, passphrase, Cost::USUAL, salt)?;
+            writer.write_all(&label.encode())?;
+            writer.write_all(&out.request)?;
+            writer.finish()?;
+            Ok(())
+        };
+        write().and_then(|()| file.finish()).map_err(|error| sealed_error(path, error))?;
+        Ok(out)
+    }
+
+    /// Takes the answer to what was carried out last.
+    ///
+    /// # Errors
+    /// `carry_overtaken`, `carry_other_site`, `carry_other_central`; those of the file. Nothing was changed then.
+    pub fn carry_in(
+        &self,
+        path: &Path,
+        passphrase: &Passphrase,
+        progress: &mut dyn FnMut(&Summary),
+    ) -> Result<Report, AgentError> {
+        let (label, mut content) = self.open_sealed(path, Kind::Answer, passphrase)?;
+        let now_ms = clock::wall_now().0;
+        self.with_runner(|runner, learnt| runner.carry_in(&mut content, label.context, learnt, now_ms, progress))
+    }
+
+    /// Stores an export of this site.
+    ///
+    /// # Errors
+    /// `import_not_now`, `export_wrong`, `carry_other_site`, `carry_other_central`; those of the file.
+    pub fn import(
+        &self,
+        path: &Path,
+        passphrase: &Passphrase,
+        progress: &mut dyn FnMut(&Imported),
+    ) -> Result<Imported, AgentError> {
+        let (_, mut content) = self.open_sealed(path, Kind::Export, passphrase)?;
+        self.with_runner(|runner, _| runner.import(&mut content, progress))
+    }
+
+    fn parties(&self) -> Result<Parties, AgentError> {
+        let device = self.device();
+        let enrolment = device.enrolment()?;
+        Ok(Parties { site: enrolment.site, central: enrolment.central_key, generation: enrolment.generation })
+    }
+
+    /// Opens a file of a kind, sees to it that all of it is as it was written, and reads its label.
+    fn open_sealed(
+        &self,
+        path: &Path,
+        kind: Kind,
+        passphrase: &Passphrase,
+    ) -> Result<(Label, impl Read + use<>), AgentError> {
+        let parties = self.parties()?;
+        let opened = open(path, kind, passphrase).map_err(|error| sealed_error(path, error))?;
+        let (label, content) = opened;
+        let label = Label::decode(&label).map_err(|error| {
+            let advice = "Check that this is the right file. Nothing was changed.";
+            AgentError::new("sealed_file_form", format!("{}: {error}", path.display()), advice, Exit::Refused)
+        })?;
+        if label.central != parties.central {
+            let message = format!("{} is of another central than this device belongs to", path.display());
+            return Err(AgentError::new("carry_other_central", message, NOTHING_CHANGED, Exit::Refused));
+        }
+        if label.site != parties.site {
+            let message = format!("{} is for site {}, and this is site {}", path.display(), label.site, parties.site);
+            return Err(AgentError::new("carry_other_site", message, NOTHING_CHANGED, Exit::Refused));
+        }
+        Ok((label, content))
+    }
+
+    /// What sessions do, without a way to central.
+    fn with_runner<T>(
+        &self,
+        work: impl FnOnce(&mut SyncRunner<'_, SledStorage>, &mut Learnt) -> Result<T, AgentError>,
+    ) -> Result<T, AgentError> {
+        let recorder = self.recorder()?;
+        self.check_hardware()?;
+        let mut line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
+        let Line { codec, learnt, .. } = &mut *line;
+        let mut runner = SyncRunner {
+            recorder,
+            codec,
+            signer: &self.signer,
+            verifier: &Ed25519Verifier,
+            tokens: &mut DeviceTokens(self),
+            parties: self.parties()?,
+            salt: entropy::bytes(),
+            acknowledged_tail_bytes_max: self.config.limits.acknowledged_tail_bytes_max,
+        };
+        work(&mut runner, learnt)
+    }
+}
+
+const NOTHING_CHANGED: &str = "Check that this is the right file. Nothing was changed.";
+
+type Opened = ([u8; LABEL_BYTES], BufReader<SealedReader<File>>);
+
+fn open(path: &Path, kind: Kind, passphrase: &Passphrase) -> Result<Opened, SealedError> {
+    let mut reader = SealedReader::open(File::open(path)?, kind, passphrase)?;
+    // What was cut must not be stored by half.
+    reader.verify()?;
+    let mut content = BufReader::new(reader);
+    let mut label = [0; LABEL_BYTES];
+    content.read_exact(&mut label)?;
+    Ok((label, content))
+}
+
+/// A sealed file's error, with the file's name.
+fn sealed_error(path: &Path, error: SealedError) -> AgentError {
+    let error = match error {
+        SealedError::Io(source) => {
+            return FileError::Io { action: "read or write", path: PathBuf::from(path), source }.into();
+        }
+        SealedError::Exists { .. } => {
+            return AgentError::new(error.code(), error.to_string(), error.advice(), Exit::Usage);
+        }
+        other => other,
+    };
+    AgentError::new(error.code(), format!("{}: {error}", path.display()), error.advice(), Exit::Refused)
+}

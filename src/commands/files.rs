@@ -1,0 +1,128 @@
+//! `carry` and `import`: sealed files.
+
+use std::fmt::Write as _;
+
+use serde_json::Value;
+
+use super::progress::ProgressLine;
+use super::wording::{self, count};
+use super::{Home, Screen, sync};
+use crate::command_line::{ByFile, FileAction};
+use crate::error::AgentError;
+use crate::exit::Exit;
+
+/// Carries it out and says what came of it.
+pub(super) fn run(what: &ByFile, home: &dyn Home, screen: &mut Screen<'_>) -> Result<Exit, AgentError> {
+    let mut line = ProgressLine::new(screen);
+    let result = home.by_file(what, &mut |progress| line.show(&progress));
+    line.clear();
+    let result = result?;
+    let text = match what.action {
+        FileAction::CarryOut => carried_out,
+        FileAction::CarryIn => carried_in,
+        FileAction::Import => imported,
+    };
+    screen.result(&result, text);
+    Ok(match what.action {
+        FileAction::CarryIn if result["outcome"] != "goes_on" => sync::exit(&result),
+        FileAction::CarryIn if amount(&result, "refused") > 0 => Exit::Partial,
+        FileAction::CarryOut | FileAction::CarryIn | FileAction::Import => Exit::Ok,
+    })
+}
+
+fn amount(result: &Value, name: &str) -> u64 {
+    result[name].as_u64().unwrap_or_default()
+}
+
+fn carried_out(result: &Value) -> String {
+    let (edits, file) = (count(amount(result, "edits"), "edit"), wording::text(&result["file"]));
+    let mut text = format!(
+        "wrote {edits} to {file}\nAt central: outpost-central carry in {file} --answer ANSWER\nThen here: outpost carry in ANSWER\n"
+    );
+    if amount(result, "left") > 0 {
+        let left = count(amount(result, "left"), "edit");
+        let _infallible = writeln!(text, "{left} did not go with it: carry out once more when the answer is taken");
+    }
+    if result["replaces"] == true {
+        text += "The file that was made before is of no use any more, nor is an answer to it.\n";
+    }
+    text
+}
+
+fn carried_in(result: &Value) -> String {
+    let mut text = format!(
+        "central has {} more, stored {}\n",
+        count(amount(result, "sent"), "edit"),
+        count(amount(result, "stored"), "record")
+    );
+    if amount(result, "refused") > 0 {
+        let refused = count(amount(result, "refused"), "edit");
+        let _infallible = writeln!(text, "central refused {refused}; see `outpost set-aside list`");
+    }
+    if result["outcome"] == "goes_on" {
+        text += "There is more: carry out once more, or sync.\n";
+    }
+    let failure = &result["failure"];
+    if !failure.is_null() {
+        let (message, code) = (wording::text(&failure["message"]), wording::text(&failure["code"]));
+        let _infallible = writeln!(text, "{message} [{code}]\n{}", wording::text(&failure["advice"]));
+    }
+    text
+}
+
+fn imported(result: &Value) -> String {
+    let mut text = format!("stored {}", count(amount(result, "stored"), "record"));
+    if amount(result, "passed_over") > 0 {
+        let _infallible =
+            write!(text, "; passed over {} that this device has", count(amount(result, "passed_over"), "record"));
+    }
+    text += "\n";
+    text += if result["is_complete"] == true {
+        "What changed since the export, and which stores may be written, comes with the next sync or `outpost carry`.\n"
+    } else {
+        "The export was not complete; the rest comes with the next sync or `outpost carry`.\n"
+    };
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_to_do_with_the_file_is_said_and_what_did_not_go_with_it() {
+        let text = carried_out(&json!({ "file": "/stick/out", "edits": 2, "left": 1, "replaces": true }));
+
+        assert_eq!(
+            text,
+            "wrote 2 edits to /stick/out\nAt central: outpost-central carry in /stick/out --answer ANSWER\n\
+             Then here: outpost carry in ANSWER\n1 edit did not go with it: carry out once more when the answer is taken\n\
+             The file that was made before is of no use any more, nor is an answer to it.\n"
+        );
+    }
+
+    #[test]
+    fn an_answer_says_what_it_brought_what_was_refused_and_whether_there_is_more() {
+        let failure = json!({ "code": "site_stopped", "message": "Stopped.", "advice": "Ask.", "exit": 5 });
+        let result = json!({ "outcome": "goes_on", "sent": 2, "stored": 3, "refused": 1, "failure": failure });
+
+        assert_eq!(
+            carried_in(&result),
+            "central has 2 edits more, stored 3 records\ncentral refused 1 edit; see `outpost set-aside list`\n\
+             There is more: carry out once more, or sync.\nStopped. [site_stopped]\nAsk.\n"
+        );
+    }
+
+    #[test]
+    fn an_import_says_what_is_still_to_come() {
+        let text = imported(&json!({ "stored": 5, "passed_over": 2, "total": 7, "is_complete": false }));
+
+        assert!(
+            text.starts_with(
+                "stored 5 records; passed over 2 records that this device has\nThe export was not complete;"
+            ),
+            "{text}"
+        );
+    }
+}
