@@ -61,8 +61,8 @@ impl Batch<'_> {
     ///
     /// # Errors
     /// Refused with `unknown_site`, `site_deleted`, `site_disabled`, `site_paused`, `not_enrolled`, `site_stopped`, a challenge,
-    /// `credentials_changed`, `unknown_journal`, `device_retired`, `fork`, `central_set_back`. A challenge, and a stop because one was answered, are kept although the request
-    /// is refused.
+    /// `credentials_changed`, `unknown_journal`, `device_retired`, `fork`, `central_set_back`. A challenge, and a stop because one was
+    /// answered, are kept although the request is refused.
     pub fn begin(&mut self, head: &Head, standing: Standing, nonce: Nonce) -> Result<Received, StoreError> {
         let prelude = &head.prelude();
         self.job(|batch| batch.refuse_barred(prelude.site))?;
