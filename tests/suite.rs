@@ -34,6 +34,8 @@ mod explain;
 mod files;
 #[path = "suite/forgotten_store.rs"]
 mod forgotten_store;
+#[path = "suite/full_life.rs"]
+mod full_life;
 #[path = "suite/full_disk.rs"]
 mod full_disk;
 #[path = "suite/identity.rs"]

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::request::{AuditToList, Done, LIST_LIMIT_DEFAULT, check_limit};
-use super::sites::find;
+use super::sites::find_also_deleted;
 use crate::center::Center;
 use crate::clock;
 use crate::error::CentralError;
@@ -12,7 +12,7 @@ use crate::store::AuditRow;
 pub(super) fn list(center: &Center, which: &AuditToList) -> Result<Done, CentralError> {
     let limit = which.limit.unwrap_or(LIST_LIMIT_DEFAULT);
     check_limit(limit, "number")?;
-    let site = which.site.as_deref().map(|site| find(center, site)).transpose()?.map(|site| site.id);
+    let site = which.site.as_deref().map(|site| find_also_deleted(center, site)).transpose()?.map(|site| site.id);
     let after = which.after;
     let (rows, floors) = center.read(move |reading| {
         reading.at_once(|reading| {
