@@ -74,7 +74,8 @@ impl Performer for ServiceDoor {
             | Request::SetAsideList { .. }
             | Request::SetAsideShow { .. }
             | Request::SetAsideRetry { .. }
-            | Request::SetAsideDismiss { .. } => self.performer.perform(request, input, events),
+            | Request::SetAsideDismiss { .. }
+            | Request::NextNumber(_) => self.performer.perform(request, input, events),
         }
     }
 

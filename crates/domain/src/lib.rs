@@ -15,6 +15,7 @@ pub mod merge;
 pub mod message;
 pub mod new_patient;
 pub mod new_user;
+pub mod number;
 pub mod preference;
 pub mod procurement;
 pub mod scope;

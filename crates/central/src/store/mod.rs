@@ -33,6 +33,7 @@ mod limits;
 mod merging;
 mod mirror;
 mod moves;
+mod number_gaps;
 mod origin;
 mod patients;
 mod prescribers;

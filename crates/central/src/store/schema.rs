@@ -6,7 +6,7 @@
 use sql::Migration;
 
 /// Number of the last migration.
-pub(super) const VERSION: u32 = 21;
+pub(super) const VERSION: u32 = 22;
 
 /// Every step. A released one never changes.
 pub(super) const MIGRATIONS: &[Migration] = &[
@@ -31,7 +31,16 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     Migration { number: 19, name: "prescribers that are one", ddl: PRESCRIBER_ALIASES },
     Migration { number: 20, name: "stores on their way", ddl: STORE_MOVES },
     Migration { number: 21, name: "tombstones that went", ddl: TOMBSTONES },
+    Migration { number: 22, name: "document numbers that may be lost", ddl: NUMBER_GAPS },
 ];
+
+/// See the module `number_gaps`.
+const NUMBER_GAPS: &str = "
+CREATE TABLE number_gap (
+    store {text} PRIMARY KEY,
+    gaps {bigint} NOT NULL
+) {keyed_table};
+";
 
 /// See the module `tombstones`.
 const TOMBSTONES: &str = "

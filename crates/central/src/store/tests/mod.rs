@@ -15,6 +15,7 @@ mod merging;
 mod messages;
 mod mirror;
 mod moves;
+mod number_gaps;
 mod origin;
 mod patients;
 mod prescribers;
