@@ -8,7 +8,7 @@ use crate::random::Random;
 /// Faults with a stream of their own, so that the course of a seed does not hang on them: what central's people do, and what came to the
 /// simulator after its first seeds were known. In how many runs of a thousand there is each, and the stream that draws it, which is
 /// another one than that of forks.
-const OWN_STREAMS: [(Fault, u64, u64); 19] = [
+const OWN_STREAMS: [(Fault, u64, u64); 20] = [
     (Fault::Modes, 500, 0x006d_6f64_6573),
     (Fault::LateStores, 500, 0x006c_6174_6521),
     (Fault::Visibility, 500, 0x0076_6973_6962),
@@ -28,6 +28,7 @@ const OWN_STREAMS: [(Fault, u64, u64); 19] = [
     (Fault::Homeless, 300, 0x0068_6f6d_656c),
     (Fault::Moves, 400, 0x006d_6f76_6573),
     (Fault::Tombstones, 300, 0x0074_6f6d_6273),
+    (Fault::Numbers, 350, 0x006e_756d_6265),
 ];
 /// The stream that draws how wide a wide world is.
 const WIDE_STREAM: u64 = 0x0077_6964_6521;
@@ -197,6 +198,8 @@ faults! {
     Moves = "moves",
     /// Central takes tombstones out of the lanes, so that a site that missed one reads the lane from 0.
     Tombstones = "tombstones",
+    /// Sites give document numbers of their stores and of those that move.
+    Numbers = "numbers",
     /// Up to forty sites with up to five stores each, instead of up to three with up to two.
     Wide = "wide",
 }

@@ -17,6 +17,7 @@ use crate::forks::{DeviceBackup, Fork};
 use crate::inspect::Inspector;
 use crate::mix::{Fault, Mix};
 use crate::model::{DeviceModel, Key, Model, Violation, violation};
+use crate::numbers::Numbers;
 use crate::random::Random;
 use crate::time_line::CentreBackup;
 use crate::trace::Trace;
@@ -113,6 +114,8 @@ pub struct World {
     pub reached_for: BTreeSet<(SiteId, Key)>,
     /// Patients that went to another home at once, so that what their old home had not sent is refused.
     pub hurried: BTreeSet<String>,
+    /// Document numbers that were given.
+    pub numbers: Numbers,
     /// Patients of which a transfer was called off and that have not changed since.
     pub called_off: BTreeSet<String>,
     /// Connections under way.
@@ -203,6 +206,7 @@ impl World {
             doubtful_stores: BTreeSet::new(),
             reached_for: BTreeSet::new(),
             hurried: BTreeSet::new(),
+            numbers: Numbers::default(),
             called_off: BTreeSet::new(),
             connections: BTreeMap::new(),
             last_connection: 0,
