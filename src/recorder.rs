@@ -223,8 +223,8 @@ impl<S: Storage> Recorder<S> {
     /// Gives the next document numbers of a kind: durable when this returns. They stand in [`Recorded::numbers`].
     ///
     /// # Errors
-    /// [`RecordError::Refused`] names the rule, with `store_not_read` and `numbers_not_confirmed` where a number might be one that was given
-    /// before; nothing was given then.
+    /// [`RecordError::Refused`] names the rule, with `store_not_read` and `numbers_not_confirmed` where a number might be one that was
+    /// given before; nothing was given then.
     pub fn next_numbers(&self, wanted: NumbersWanted) -> Result<Recorded, RecordError> {
         self.commit_all(vec![Work::Numbers(wanted)]).pop().unwrap_or(Err(RecordError::QueueFull))
     }

@@ -20,6 +20,7 @@ pub mod preference;
 pub mod procurement;
 pub mod scope;
 pub mod seed_rows;
+pub mod side_by_side;
 pub mod store;
 pub mod visibility;
 pub mod withholding;

@@ -24,7 +24,7 @@ fn drained() -> Recorder<FakeStorage> {
 /// The next numbers, or why there are none.
 fn next(recorder: &Recorder<FakeStorage>, wanted: &NumbersWanted) -> Result<(u64, u64), String> {
     match recorder.next_numbers(wanted.clone()) {
-        Ok(recorded) => Ok(recorded.numbers.map(|run| (run.first, run.last)).unwrap()),
+        Ok(answer) => Ok(answer.numbers.map(|run| (run.first, run.last)).unwrap()),
         Err(RecordError::Refused(refusal)) => Err(refusal.code),
         Err(other) => panic!("{other}"),
     }

@@ -44,12 +44,35 @@ pub enum Request {
     },
     /// Refused edits of a site that nobody has dealt with.
     SetAsideList(SetAsideToList),
+    /// A refused edit beside the record as it is.
+    SetAsideShow {
+        /// The site's name, or its id.
+        site: String,
+        /// Which edit.
+        place: SetAsidePlace,
+    },
     /// Somebody has dealt with a refused edit: it is not shown any more.
     SetAsideDismiss {
         /// The site's name, or its id.
         site: String,
         /// Which edit.
         place: SetAsidePlace,
+    },
+    /// Somebody has dealt with all refused edits of a site that are there, or with the first of them.
+    SetAsideDismissAll {
+        /// The site's name, or its id.
+        site: String,
+        /// The last one; without it all that are there when it begins.
+        #[serde(default)]
+        through: Option<SetAsidePlace>,
+    },
+    /// Record a refused edit, where central may, as its own.
+    SetAsideApply {
+        /// The site's name, or its id.
+        site: String,
+        /// Which edit; without it all that are there when it begins, in their order.
+        #[serde(default)]
+        place: Option<SetAsidePlace>,
     },
     /// Change a site's name, password or code.
     SiteEdit(SiteToEdit),
@@ -206,6 +229,7 @@ impl Request {
             | Self::PreferenceList
             | Self::HomeTransfers(_)
             | Self::SetAsideList(_)
+            | Self::SetAsideShow { .. }
             | Self::Records(_)
             | Self::Explain { .. }
             | Self::Status
@@ -215,6 +239,8 @@ impl Request {
             | Self::SiteResetHardware { .. }
             | Self::SiteResume { .. }
             | Self::SetAsideDismiss { .. }
+            | Self::SetAsideDismissAll { .. }
+            | Self::SetAsideApply { .. }
             | Self::StoreAdd { .. }
             | Self::StoreRemove { .. }
             | Self::StoreCallOff { .. }

@@ -9,8 +9,8 @@
 //! | a device goes on in a journal that does not name the one before (`outpost recover`) | the same |
 //! | a device shows that it lost entries, or that a central of before had told it more | to what it shows |
 //!
-//! A grant tells the count, and numbers are given only under a count that central has told. A store that moves in order keeps its count: what
-//! its old site had given is here before the new one begins.
+//! A grant tells the count, and numbers are given only under a count that central has told. A store that moves in order keeps its count:
+//! what its old site had given is here before the new one begins.
 
 use std::ops::ControlFlow;
 
@@ -49,7 +49,7 @@ impl Batch<'_> {
         Ok(!stores.is_empty())
     }
 
-    /// Of the two devices because of which a site stopped one goes on, and may have been set back: what it had given since it gives no more.
+    /// Of the two devices because of which a site stopped one goes on, and may have been set back: what it had given since may be lost.
     pub(super) fn lose_numbers_at_stop(&mut self, site: SiteId) -> Result<(), StoreError> {
         let loses_numbers = self.lose_numbers_of_site(site)?;
         if loses_numbers && self.site(site)?.is_enrolled { self.tell_grants(site) } else { Ok(()) }
@@ -59,9 +59,8 @@ impl Batch<'_> {
     pub(super) fn answer_number_gaps(&mut self, head: &RequestHead) -> Result<(), StoreError> {
         for shown in &head.claims.number_gaps {
             let Ok(store) = RecordId::new(&shown.store) else { continue };
-            let Some(held) = self.state.holdings.get(&store).copied().filter(|held| held.site == head.site) else {
-                continue;
-            };
+            let holding = self.state.holdings.get(&store).copied();
+            let Some(holding) = holding.filter(|holding| holding.site == head.site) else { continue };
             let is_raised = self.number_gaps(&store)? < shown.gaps.min(NUMBER_GAPS_MAX);
             if is_raised {
                 self.set_number_gaps(&store, shown.gaps)?;
@@ -69,7 +68,7 @@ impl Batch<'_> {
             // A request that comes again is answered by the row that waits already.
             let is_heard = self.control_count(head.site)? == 0;
             if (is_raised || is_heard) && !self.is_moving(&store) {
-                self.tell_grant(head.site, &store, held.ownership)?;
+                self.tell_grant(head.site, &store, holding.ownership)?;
             }
         }
         Ok(())

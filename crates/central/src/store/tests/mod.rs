@@ -23,6 +23,7 @@ mod prescriptions;
 mod procurement;
 mod receiving;
 mod scopes;
+mod set_aside;
 mod sights;
 mod sites;
 mod speed;
