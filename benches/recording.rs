@@ -57,6 +57,7 @@ fn recorder(folder: &Path) -> Recorder<SledStorage> {
         ownership: OwnershipNumber(1),
         is_held: true,
         proof: protocol::ids::GrantProof([0; 16]),
+        number_gaps: 0,
     };
     let (code, content) = Control::Grant(grant).to_parts();
     let reply = ReplyHead {

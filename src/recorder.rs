@@ -27,6 +27,7 @@ use crate::local_copy::{Kind, LocalCopy};
 mod error;
 mod handing_back;
 mod mending;
+mod numbers;
 mod preparing;
 mod verifying;
 mod withheld;
@@ -34,8 +35,10 @@ mod withheld;
 pub use error::{EditRefusal, RecordError};
 pub use mending::cut_incomplete_group;
 pub use verifying::Mended;
+pub use numbers::{NumberRun, NumbersWanted};
 
-use preparing::{Reserved, prepare};
+use numbers::{prepare_numbers, remember_given};
+use preparing::{Prepared, Reserved, prepare};
 
 /// Groups that share one sync at most, so that nobody waits long behind a flood.
 pub const COMMIT_GROUPS_MAX: usize = 256;
@@ -67,6 +70,8 @@ pub struct Recorded {
     pub unchanged: u64,
     /// Whether a call with the same request id had recorded it before.
     pub was_recorded: bool,
+    /// The document numbers that were given, if some were asked for.
+    pub numbers: Option<NumberRun>,
 }
 
 /// The journals and the local copy, in step.
@@ -90,8 +95,36 @@ pub struct Recorder<S: Storage> {
     is_mending: AtomicBool,
 }
 
+/// What is to be recorded.
+enum Work {
+    Group(Group),
+    Numbers(NumbersWanted),
+}
+
+impl Work {
+    fn has_request_id(&self) -> bool {
+        match self {
+            Self::Group(group) => group.request_id.is_some(),
+            Self::Numbers(wanted) => wanted.request_id.is_some(),
+        }
+    }
+
+    fn prepare<S: Storage>(
+        &self,
+        catalogue: &Catalogue,
+        site: SiteId,
+        core: &mut Core<S>,
+        reserved: Reserved,
+    ) -> Result<Prepared, RecordError> {
+        match self {
+            Self::Group(group) => prepare(catalogue, site, core, group, reserved),
+            Self::Numbers(wanted) => prepare_numbers(catalogue, site, core, wanted, reserved),
+        }
+    }
+}
+
 struct Ticket {
-    group: Group,
+    work: Work,
     answer: Mutex<Option<Result<Recorded, RecordError>>>,
 }
 
@@ -101,7 +134,7 @@ impl<S: Storage> Recorder<S> {
     /// # Errors
     /// [`RecordError`] if a journal or the local copy cannot be read or written.
     pub fn new(site: SiteId, catalogue: Arc<Catalogue>, mut core: Core<S>) -> Result<Self, RecordError> {
-        catch_up(&mut core)?;
+        catch_up(&catalogue, &mut core)?;
         while handing_back::sweep_step(&mut core)? {}
         Ok(Self {
             site,
@@ -137,7 +170,7 @@ impl<S: Storage> Recorder<S> {
         // A commit that failed behind its journal's sync left the local copy behind; whoever reads has to see what was recorded.
         let is_behind = |kind, head: Head| core.local.applied_through(kind) < head.sequence;
         if is_behind(Kind::Shared, core.shared.durable()) || is_behind(Kind::Private, core.private.durable()) {
-            match catch_up(&mut core) {
+            match catch_up(&self.catalogue, &mut core) {
                 Ok(()) => self.is_mending.store(false, Ordering::Relaxed),
                 Err(error) => {
                     let _ = core.local.rollback_edits();
@@ -186,8 +219,21 @@ impl<S: Storage> Recorder<S> {
 
     /// Records groups in order, each for itself, with as few syncs as the limits allow. One answer each.
     pub fn record_all(&self, groups: Vec<Group>) -> Vec<Result<Recorded, RecordError>> {
+        self.commit_all(groups.into_iter().map(Work::Group).collect())
+    }
+
+    /// Gives the next document numbers of a kind: durable when this returns. They stand in [`Recorded::numbers`].
+    ///
+    /// # Errors
+    /// [`RecordError::Refused`] names the rule, with `store_not_read` and `numbers_not_confirmed` where a number might be one that was
+    /// given before; nothing was given then.
+    pub fn next_numbers(&self, wanted: NumbersWanted) -> Result<Recorded, RecordError> {
+        self.commit_all(vec![Work::Numbers(wanted)]).pop().unwrap_or(Err(RecordError::QueueFull))
+    }
+
+    fn commit_all(&self, work: Vec<Work>) -> Vec<Result<Recorded, RecordError>> {
         let tickets: Vec<_> =
-            groups.into_iter().map(|group| Arc::new(Ticket { group, answer: Mutex::new(None) })).collect();
+            work.into_iter().map(|work| Arc::new(Ticket { work, answer: Mutex::new(None) })).collect();
         {
             let mut line = self.line();
             if line.queue.len() + tickets.len() > QUEUE_GROUPS_MAX {
@@ -329,18 +375,18 @@ fn try_commit<S: Storage>(
     batch: &[Arc<Ticket>],
 ) -> Result<Vec<Result<Recorded, RecordError>>, RecordError> {
     // A commit that failed behind its journal's sync left the local copy behind.
-    catch_up(core)?;
+    catch_up(catalogue, core)?;
     core.local.begin_edits()?;
     let mut answers = Vec::with_capacity(batch.len());
     let (mut shared, mut private) = (Vec::new(), Vec::new());
     let mut has_new_requests = false;
     for ticket in batch {
         let reserved = Reserved { shared: shared.len() as u64, private: private.len() as u64 };
-        match prepare(catalogue, site, core, &ticket.group, reserved) {
+        match ticket.work.prepare(catalogue, site, core, reserved) {
             Ok(prepared) => {
                 shared.extend(prepared.shared);
                 private.extend(prepared.private);
-                has_new_requests |= ticket.group.request_id.is_some() && !prepared.recorded.was_recorded;
+                has_new_requests |= ticket.work.has_request_id() && !prepared.recorded.was_recorded;
                 answers.push(Ok(prepared.recorded));
             }
             Err(RecordError::Refused(refusal)) => answers.push(Err(RecordError::Refused(refusal))),
@@ -404,7 +450,7 @@ fn note_heads<S: Storage>(core: &mut Core<S>) -> Result<(), RecordError> {
 }
 
 /// Applies journaled entries that the local copy lacks: after a crash between the journal's sync and the commit.
-fn catch_up<S: Storage>(core: &mut Core<S>) -> Result<(), RecordError> {
+fn catch_up<S: Storage>(catalogue: &Catalogue, core: &mut Core<S>) -> Result<(), RecordError> {
     for kind in [Kind::Private, Kind::Shared] {
         loop {
             let journal = if kind == Kind::Shared { &mut core.shared } else { &mut core.private };
@@ -439,6 +485,7 @@ fn catch_up<S: Storage>(core: &mut Core<S>) -> Result<(), RecordError> {
                 if let Some(request_id) = stored.note.request_id {
                     let sequences = (kind == Kind::Shared).then_some((stored.sequence, stored.sequence));
                     core.local.remember_request(request_id, sequences)?;
+                    remember_given(catalogue, &mut core.local, request_id, &entry)?;
                 }
             }
             let (shared, private) = match kind {

@@ -48,6 +48,8 @@ mod merging;
 mod messages;
 #[path = "suite/moves.rs"]
 mod moves;
+#[path = "suite/numbers.rs"]
+mod numbers;
 #[path = "suite/patients.rs"]
 mod patients;
 #[path = "suite/power_cut.rs"]

@@ -40,6 +40,9 @@ pub(super) fn carry_over<P: Places>(
             (Kind::Private, Some(_)) => local.applied_through(Kind::Private),
         };
         let (carried_over, lost) = journal_anew(kind, journal, local, safe, is_history_lost)?;
+        if !lost.is_empty() {
+            local.note_numbers_lost()?;
+        }
         repairs.push(match kind {
             Kind::Shared if is_history_lost && lost.is_empty() => {
                 Repair::HistoryLost { journal: identity.journal, carried_over }

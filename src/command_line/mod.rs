@@ -10,6 +10,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use domain::edit::{Edit, EditOp};
+use domain::number::NUMBERS_MAX;
 use log::LevelFilter;
 use protocol::fingerprint::Fingerprint;
 use protocol::ids::RecordId;
@@ -19,6 +20,7 @@ pub use error::UsageError;
 pub use verbs::help;
 
 use crate::device::PasswordSource;
+use crate::operations::NextNumber;
 use scan::Scanned;
 
 /// Most things that one command prints; who wants more pages through them.
@@ -93,6 +95,8 @@ pub enum Command {
     },
     /// Record edits.
     Record(Record),
+    /// Give document numbers.
+    NextNumber(NextNumber),
     /// Print a record.
     Get {
         /// Its table.
@@ -307,6 +311,14 @@ fn command(scanned: &mut Scanned) -> Result<Command, UsageError> {
         "re-pin" => Command::RePin { fingerprint: fingerprint(scanned, verb)? },
         "initialise" => Command::Initialise { wait_s: scanned.number("wait", WAIT_S_MAX)? },
         "record" => Command::Record(record(scanned)?),
+        "next-number" => Command::NextNumber(NextNumber {
+            store: scanned.word(verb, "STORE KIND")?,
+            kind: scanned.word(verb, "KIND behind STORE")?,
+            count: scanned
+                .number("count", NUMBERS_MAX.into())?
+                .map_or(1, |count| u32::try_from(count).unwrap_or(NUMBERS_MAX)),
+            request_id: request_id(scanned)?,
+        }),
         "get" => Command::Get { table: scanned.word(verb, "TABLE")?, id: id(scanned.word(verb, "ID")?, "ID")? },
         "list" => Command::List {
             table: scanned.word(verb, "TABLE")?,

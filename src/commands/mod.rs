@@ -7,6 +7,7 @@ mod examine;
 mod files;
 mod get;
 mod list;
+mod next_number;
 mod progress;
 mod queue;
 mod record;
@@ -134,6 +135,7 @@ pub fn run(command: &Command, config: &Config, home: &dyn Home, screen: &mut Scr
             screen.result(&result, record::text);
             Ok(record::exit(&result))
         }
+        Command::NextNumber(asked) => next_number::run(asked, &*door::open(config, home)?, screen),
         Command::Get { table, id } => {
             let request = Request::Get { table: table.clone(), id: id.to_string() };
             let result = perform(&*door::open(config, home)?, request, &mut Input::empty(), screen)?;

@@ -68,7 +68,7 @@ fn list_text(page: &Value, now_ms: u64) -> String {
 
 fn show_text(edit: &Value, now_ms: u64) -> String {
     let word = |name: &str| wording::text(&edit[name]);
-    format!(
+    let text = format!(
         "{}: {} of {} {}, sequence {}\nrefused: {} [{}]\nrecorded: {}\ndata: {}\n",
         edit["number"],
         word("operation"),
@@ -79,7 +79,22 @@ fn show_text(edit: &Value, now_ms: u64) -> String {
         word("code"),
         recorded_at(edit, now_ms),
         edit["data"]
-    )
+    );
+    text + &beside(edit)
+}
+
+/// The columns in which the edit differs from the record as it is here.
+fn beside(edit: &Value) -> String {
+    let Some(differs) = edit["differs"].as_array() else { return String::new() };
+    let state = if edit["current"].is_null() { "the record is not here" } else { "the record is here" };
+    if differs.is_empty() {
+        return format!("{state}; the edit would change nothing\n");
+    }
+    let row =
+        |one: &Value| vec![wording::text(&one["column"]), wording::text(&one["current"]), wording::text(&one["edit"])];
+    let head = vec!["COLUMN".to_owned(), "CURRENT".to_owned(), "EDIT".to_owned()];
+    let rows: Vec<_> = std::iter::once(head).chain(differs.iter().map(row)).collect();
+    format!("{state}\n{}", columns(&rows))
 }
 
 /// 0: of an edit that was not here any more when its refusal came nobody knows it.
@@ -116,6 +131,23 @@ mod tests {
             "3: patch of item 4F2A, sequence 41\nrefused: the store is active elsewhere [not_yours]\n\
              recorded: 1970-01-01T00:00:01Z (59 seconds ago)\ndata: {\"price\":3}\n"
         );
+    }
+
+    #[test]
+    fn one_is_shown_beside_the_record_as_it_is() {
+        let mut edit = refused();
+        edit["data"] = json!({ "price": 3 });
+        edit["current"] = json!({ "ID": "4F2A", "price": 2 });
+        edit["differs"] = json!([{ "column": "price", "current": 2, "edit": 3 }]);
+        assert!(
+            show_text(&edit, 60_000)
+                .ends_with("data: {\"price\":3}\nthe record is here\nCOLUMN  CURRENT  EDIT\nprice   2        3\n"),
+            "{}",
+            show_text(&edit, 60_000)
+        );
+        edit["current"] = Value::Null;
+        edit["differs"] = json!([]);
+        assert!(show_text(&edit, 60_000).ends_with("the record is not here; the edit would change nothing\n"));
     }
 
     #[test]

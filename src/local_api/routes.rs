@@ -36,6 +36,7 @@ const VERBS: &[&str] = &[
     "set-aside-show",
     "set-aside-retry",
     "set-aside-dismiss",
+    "next-number",
 ];
 
 /// What one connection may use.
@@ -222,6 +223,7 @@ mod tests {
                 "sync" | "initialise" | "verify" => r#"{"tries_max":4}"#,
                 "queue" | "set-aside-list" => r#"{"after":12345678901,"limit":3}"#,
                 "set-aside-show" => r#"{"number":5}"#,
+                "next-number" => r#"{"store":"S","kind":"customer_invoice_number"}"#,
                 "set-aside-retry" | "set-aside-dismiss" => r#"{"numbers":[1,2]}"#,
                 _ => "",
             };

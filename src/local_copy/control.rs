@@ -46,7 +46,8 @@ pub struct StoredReply {
     pub waiting: u64,
     /// Control rows that this program does not understand; they are kept and shown.
     pub unknown: u64,
-    /// Whether the next request is to show other claims or refusals: all grants of the site were told anew, or there are more to show.
+    /// Whether the next request is to show other claims, refusals or number gaps: all grants of the site were told anew, there are more to
+    /// show, or central knows of fewer gaps.
     pub has_claims: bool,
 }
 
@@ -240,7 +241,10 @@ impl LocalCopy {
                 stored.waiting += 1;
             }
             Ok(Control::Accepted(place)) => self.set_waiting(place, false)?,
-            Ok(Control::Grant(grant)) => self.store_grant(&grant, row.number)?,
+            Ok(Control::Grant(grant)) => {
+                self.store_grant(&grant, row.number)?;
+                stored.has_claims |= !self.number_gaps_to_show()?.is_empty();
+            }
             Ok(Control::GrantsTold(told)) => {
                 self.store_grants_told(told, row.number, judged)?;
                 stored.has_claims = true;

@@ -115,8 +115,9 @@ impl LocalCopy {
     /// What requests show of grants that central did not name.
     pub(super) fn claims(&mut self) -> Result<Claims, LocalCopyError> {
         let told = ControlNumber(self.number(GRANTS_TOLD)?.unwrap_or(0));
+        let number_gaps = self.number_gaps_to_show()?;
         if told == ControlNumber(0) {
-            return Ok(Claims::default());
+            return Ok(Claims { number_gaps, ..Claims::default() });
         }
         let sql = format!(
             "SELECT store, ownership, proof FROM store_grant WHERE state IN ({CLAIMED}, {ASKED_AGAIN})
@@ -127,7 +128,7 @@ impl LocalCopy {
             "SELECT store, ownership, proof FROM store_grant WHERE state = {TOLD_AGAIN} ORDER BY store LIMIT {CLAIMS_MAX}"
         );
         let taken = self.read_claims(&taken)?;
-        Ok(Claims { told, grants: self.read_claims(&sql)?, refused, taken })
+        Ok(Claims { told, grants: self.read_claims(&sql)?, refused, taken, number_gaps })
     }
 
     /// Central gives a store, or takes it away. Inside the open transaction.
@@ -149,8 +150,9 @@ impl LocalCopy {
         if grant.is_held {
             self.sql.execute(
                 "INSERT INTO store_grant (store, ownership, proof, told, state) VALUES (?1, ?2, ?3, ?4, ?5)
-                 ON CONFLICT (store) DO UPDATE SET ownership = excluded.ownership, proof = excluded.proof,
-                     told = excluded.told, state = excluded.state",
+                 ON CONFLICT (store) DO UPDATE SET
+                     is_read = CASE WHEN ownership = excluded.ownership THEN is_read ELSE 0 END,
+                     ownership = excluded.ownership, proof = excluded.proof, told = excluded.told, state = excluded.state",
                 &[
                     store.into(),
                     grant.ownership.0.into(),
@@ -159,6 +161,7 @@ impl LocalCopy {
                     HELD.into(),
                 ],
             )?;
+            self.take_number_gaps(store, grant.number_gaps, before.is_none())?;
             return if before.is_some_and(|state| state != HELD) { self.read_kept_scope(store) } else { Ok(()) };
         }
         match before {

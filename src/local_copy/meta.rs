@@ -108,6 +108,7 @@ impl LocalCopy {
             if is_queue_empty {
                 copy.set_number(DRAINED_MS, now_ms)?;
             }
+            copy.note_stores_read()?;
             copy.begin_sweep_of_absent_scopes()
         })
     }

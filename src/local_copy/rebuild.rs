@@ -149,7 +149,10 @@ impl LocalCopy {
     /// # Errors
     /// Those of a write.
     pub fn begin_after_loss(&mut self) -> Result<(), LocalCopyError> {
-        self.transaction(Durability::Full, |copy| copy.set_number(IS_AFTER_LOSS, 1))
+        self.transaction(Durability::Full, |copy| {
+            copy.note_lost_copy()?;
+            copy.set_number(IS_AFTER_LOSS, 1)
+        })
     }
 
     /// Whether no pages have begun to come since [`LocalCopy::begin_after_loss`].

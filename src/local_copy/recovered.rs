@@ -181,7 +181,7 @@ impl LocalCopy {
         self.transaction(Durability::Full, |copy| {
             copy.set_number(CONTROL, 0)?;
             copy.progress.control = 0;
-            Ok(())
+            copy.lose_numbers()
         })
     }
 }

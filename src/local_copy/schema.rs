@@ -14,10 +14,21 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     Migration { number: 5, name: "refusals of what had waited", ddl: WAITED },
     Migration { number: 6, name: "refusals shown", ddl: SHOWN },
     Migration { number: 7, name: "what stays here", ddl: STAYING },
+    Migration { number: 8, name: "document numbers", ddl: NUMBERS },
 ];
 
 /// The newest schema, for the file's header.
-pub const SCHEMA_VERSION: u32 = 7;
+pub const SCHEMA_VERSION: u32 = 8;
+
+const NUMBERS: &str = "
+-- See the module `numbers`. How many gaps numbers of the store need at least, and how many central told last.
+ALTER TABLE store_grant ADD COLUMN number_gaps {bigint} NOT NULL DEFAULT 0;
+ALTER TABLE store_grant ADD COLUMN number_gaps_told {bigint} NOT NULL DEFAULT 0;
+-- 1 once everything was read that central has of the store under this grant.
+ALTER TABLE store_grant ADD COLUMN is_read {bigint} NOT NULL DEFAULT 0;
+-- The last document number that a request was given.
+ALTER TABLE request ADD COLUMN last_number {bigint};
+";
 
 const STAYING: &str = "
 -- See the module `withheld`: what never left the site is found without looking at everything else.

@@ -4,6 +4,7 @@ mod files;
 mod input;
 mod journaling_anew;
 mod lines;
+mod next_number;
 mod performer;
 mod read;
 mod record;
@@ -28,8 +29,8 @@ pub use record::REFUSED_LISTED_MAX;
 pub use recover::{end_recovery, recovery_plan};
 pub use reopening::ReopeningAgent;
 pub use request::{
-    LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX, Progress, RecordOptions, Request, SET_ASIDE_NUMBERS_MAX, SYNC_TRIES_DEFAULT,
-    SyncOptions,
+    LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX, NextNumber, Progress, RecordOptions, Request, SET_ASIDE_NUMBERS_MAX,
+    SYNC_TRIES_DEFAULT, SyncOptions,
 };
 
 use crate::agent::Agent;
@@ -63,6 +64,7 @@ pub fn perform(
         Request::SetAsideShow { number } => set_aside::show(agent, number),
         Request::SetAsideRetry { numbers } => set_aside::retry(agent, &numbers, events),
         Request::SetAsideDismiss { numbers } => set_aside::dismiss(agent, &numbers),
+        Request::NextNumber(asked) => next_number::next_number(agent, &asked),
     }
 }
 

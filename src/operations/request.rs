@@ -85,6 +85,28 @@ pub enum Request {
         /// Their numbers, 1 to [`SET_ASIDE_NUMBERS_MAX`].
         numbers: Vec<u64>,
     },
+    /// Give the next document numbers of a kind.
+    NextNumber(NextNumber),
+}
+
+/// Which document numbers to give.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NextNumber {
+    /// Of this store.
+    pub store: String,
+    /// Of this kind, such as `customer_invoice_number`.
+    pub kind: String,
+    /// How many, 1 to [`domain::number::NUMBERS_MAX`].
+    #[serde(default = "one")]
+    pub count: u32,
+    /// Makes a repeated call for the same store, kind and count give the same numbers.
+    #[serde(default)]
+    pub request_id: Option<String>,
+}
+
+const fn one() -> u32 {
+    1
 }
 
 /// How to record the lines of the input.

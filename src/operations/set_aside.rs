@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use domain::edit::Edit;
+use domain::side_by_side::{Difference, side_by_side};
 use serde_json::{Value, json};
 
 use super::read::data_json;
@@ -31,7 +33,23 @@ pub(super) fn show(agent: &Agent, number: u64) -> Result<Value, AgentError> {
     let mut value = summary(&entry.about);
     let data = entry.edit.as_ref().and_then(|edit| edit.data.as_deref());
     value["data"] = data.map(data_json).transpose()?.unwrap_or(Value::Null);
+    if let Some(edit) = &entry.edit {
+        let current = current(agent, edit)?;
+        let differences = side_by_side(edit.op, Some(&value["data"]), Some(&current));
+        let line = |one: &Difference| json!({ "column": one.column, "current": one.current, "edit": one.edited });
+        value["differs"] = differences.iter().map(line).collect();
+        value["current"] = current;
+    }
     Ok(value)
+}
+
+/// The record that an edit is about, as it is here; null if it is not.
+fn current(agent: &Agent, edit: &Edit) -> Result<Value, AgentError> {
+    let recorder = agent.recorder()?;
+    let mut core = recorder.core();
+    let Ok(table) = agent.catalogue().table_by_name(&edit.table) else { return Ok(Value::Null) };
+    let found = core.local.get(table, &edit.id)?;
+    Ok(found.map(|record| data_json(&record.data)).transpose()?.unwrap_or(Value::Null))
 }
 
 /// Records refused edits anew, each for itself. One that is refused again stays where it is.

@@ -10,6 +10,8 @@ use super::*;
 use crate::journal::Identity;
 use crate::journal::fake_storage::FakeStorage;
 
+mod numbers;
+
 const STORE: &str = "S1";
 
 fn recorder() -> Recorder<FakeStorage> {
@@ -28,6 +30,7 @@ fn recorder() -> Recorder<FakeStorage> {
         ownership: OwnershipNumber(1),
         is_held: true,
         proof: protocol::ids::GrantProof([0; 16]),
+        number_gaps: 0,
     };
     local.store_reply(shared.identity().journal, &reply(0, &[(1, Control::Grant(grant))])).unwrap();
     Recorder::new(site, catalogue, Core { shared, private, local }).unwrap()

@@ -76,6 +76,7 @@ impl Performer for ServiceDoor {
             | Request::SetAsideShow { .. }
             | Request::SetAsideRetry { .. }
             | Request::SetAsideDismiss { .. }
+            | Request::NextNumber(_)
             | Request::Verify(_) => self.performer.perform(request, input, events),
         }
     }

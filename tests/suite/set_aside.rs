@@ -143,3 +143,47 @@ fn count_of(file: &Path) -> Option<u64> {
     let mut sql = sql::SqliteEngine::open(file, &options.read_only()).ok()?;
     Some(sql.query_integer("SELECT count(*) FROM set_aside", &[]).ok()??.cast_unsigned())
 }
+
+/// A store at central is written by central, at a site by that site alone: what was too late is looked at, and applied where it may be.
+#[test]
+fn what_came_too_late_is_shown_beside_the_record_and_applied_where_central_may() {
+    let store = |id: &str| crate::patients::edit("store", "upsert", id, &json!({"code": id, "store_mode": "store"}));
+    let central = Central::with_data(&(store("A") + &store("B")));
+    central.add_site("north", &["A"]);
+    central.add_site("south", &["B"]);
+    let [north, south] = ["north", "south"].map(|name| Agent::initialised(&central, name));
+    let location =
+        |code: &str| crate::patients::edit("Location", "upsert", "L", &json!({"store_ID": "A", "code": code}));
+    north.record(&location("first"));
+    north.settle();
+    let link = crate::support::link::Link::to(central.address(), crate::support::link::Mood::Down);
+    north.set_url(&link.url());
+    north.record(&location("late"));
+    north.record(&crate::patients::edit("Location", "put", "M", &json!({"store_ID": "A", "code": "new"})));
+    success(&central.run(&["store", "add", "A", "--site", "south", "--at-once"], ""));
+    link.set(crate::support::link::Mood::Good);
+    north.run(&["sync"], "");
+    north.run(&["sync"], "");
+
+    let listed = central.json(&["set-aside", "list", "north"])["set_aside"].clone();
+    let places: Vec<&str> = listed.as_array().unwrap().iter().map(|item| item["place"].as_str().unwrap()).collect();
+    assert_eq!((places.len(), &listed[0]["kind"]), (2, &json!("late")), "{listed}");
+    let shown = central.json(&["set-aside", "show", "north", places[0]]);
+    assert_eq!(shown["differs"], json!([{"column": "code", "current": "first", "edit": "late"}]), "{shown}");
+    assert_eq!((&shown["state"], &shown["store"], &shown["active_at"]), (&json!("here"), &json!("A"), &json!(3)));
+    let text = success(&central.run(&["set-aside", "show", "north", places[0]], ""));
+    assert!(text.contains("of store A, active at site 3") && text.contains("COLUMN"), "{text}");
+    let own = north.ok(&["set-aside", "show", "1"]);
+    assert!(own.contains("the record is"), "{own}");
+
+    let refused = central.run(&["set-aside", "apply", "north", places[0], "--json"], "");
+    assert_eq!(refused.status.code(), Some(5));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("not_store_holder"));
+    success(&central.run(&["store", "remove", "A", "--at-once"], ""));
+    success(&central.run(&["set-aside", "apply", "north", places[0]], ""));
+    assert_eq!(central.records("Location")["L"]["code"], "late");
+    assert_eq!(success(&central.run(&["set-aside", "dismiss", "north", "--all"], "")), "dismissed 1\n");
+    assert_eq!(central.json(&["set-aside", "list", "north"])["set_aside"], json!([]));
+    assert_eq!(success(&central.run(&["set-aside", "apply", "north", "--all"], "")), "applied 0\n");
+    drop(south);
+}

@@ -1,8 +1,8 @@
 //! What an edit makes of a record.
 //!
 //! A put keeps its nulls, so that a record reads back as it was handed over. In a patch null erases the column. What central alone sets
-//! in a patient ([`home_transfer`](crate::home_transfer)), and our settings of a store, stay as they are under a put that does not name
-//! them.
+//! in a patient ([`home_transfer`](crate::home_transfer)), our settings of a store, and what counts the numbers
+//! that were given, stay as they are under a put that does not name them.
 
 use protocol::entry::Operation;
 use protocol::ids::SiteId;

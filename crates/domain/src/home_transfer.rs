@@ -18,6 +18,7 @@ use protocol::row::{ColumnRef, Row, Value};
 
 use crate::catalogue::Table;
 use crate::new_user::MADE_ON_COLUMN;
+use crate::number::keeps_larger;
 use crate::procurement::CHANGES_COLUMN;
 use crate::store::is_setting;
 
@@ -103,11 +104,12 @@ pub fn carried_out(table: &Table, patient: &Row, to: &RecordId) -> Row {
 }
 
 /// A put with the columns that central alone sets, and the settings of a store that are ours, as they were, unless it has them itself: who
-/// writes a record whole need not know them.
+/// writes a record whole need not know them. What counts numbers that were given does not fall.
 #[must_use]
 pub fn with_centrals_columns(put: &Row, before: &Row) -> Row {
     let is_kept = |column: &ColumnRef| (is_centrals(column) || is_setting(column)) && put.value(column).is_none();
-    let kept: Vec<_> = before.columns().iter().filter(|(column, _)| is_kept(column)).cloned().collect();
+    let is_kept = |(column, value): &&(ColumnRef, Value)| is_kept(column) || keeps_larger(column, put, value);
+    let kept: Vec<_> = before.columns().iter().filter(is_kept).cloned().collect();
     if kept.is_empty() { put.clone() } else { put.patched(&row(kept)) }
 }
 

@@ -70,6 +70,9 @@ pub struct Grant {
     pub is_held: bool,
     /// Shows a central that was set back that it gave this grant itself.
     pub proof: GrantProof,
+    /// How often document numbers of the store may have been lost: what is given from now on lies so many gaps
+    /// ([`NUMBER_GAP`](crate::limits::NUMBER_GAP)) behind the first ones.
+    pub number_gaps: u32,
 }
 
 /// Every store that the site holds was told in the rows just before this one: the device may hold others, and a central that was set
@@ -91,7 +94,16 @@ pub struct Claim {
     pub proof: GrantProof,
 }
 
-/// A device's answer to [`GrantsTold`].
+/// A store of which a device knows of more lost document numbers than central has told it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NumberGaps {
+    /// The store's id.
+    pub store: String,
+    /// The count that the device needs before it gives numbers again.
+    pub gaps: u32,
+}
+
+/// A device's answer to [`GrantsTold`], and what else it shows of its grants.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Claims {
     /// Number of the last such row that is durable on the device; 0 if there was none.
@@ -105,6 +117,10 @@ pub struct Claims {
     /// Stores that central told the site to be its own, under numbers that it had taken away before it was set back, at most
     /// [`CLAIMS_MAX`](crate::limits::CLAIMS_MAX). The site writes nothing of these; central answers with a [`Grant`] each.
     pub taken: Vec<Claim>,
+    /// Stores that the site holds and of which it knows more number gaps than it was told last: it lost entries of its journal, or central
+    /// was set back. At most [`CLAIMS_MAX`](crate::limits::CLAIMS_MAX); shown without a [`GrantsTold`] too, and answered with a [`Grant`]
+    /// each.
+    pub number_gaps: Vec<NumberGaps>,
 }
 
 /// An entry that was refused by a central which may not know that any more.
@@ -226,6 +242,7 @@ mod tests {
                 ownership: OwnershipNumber(1),
                 is_held: true,
                 proof: GrantProof([4; 16]),
+                number_gaps: 2,
             }),
             Control::GrantsTold(GrantsTold { grants: 1 }),
             Control::Dropped(Dropped { scope: ScopeId::new(&[1]).unwrap() }),

@@ -358,7 +358,10 @@ impl Exchange {
         if head.whole().is_some_and(|head| head.cursors.len() > limits::SCOPES_MAX) {
             return Err(Refusal::new("too_many_scopes", "the request names more scopes than limits::SCOPES_MAX"));
         }
-        let most = |claims: &Claims| claims.grants.len().max(claims.refused.len()).max(claims.taken.len());
+        let most = |claims: &Claims| {
+            let lists = [claims.grants.len(), claims.refused.len(), claims.taken.len(), claims.number_gaps.len()];
+            lists.into_iter().max().unwrap_or(0)
+        };
         if head.whole().is_some_and(|head| most(&head.claims) > limits::CLAIMS_MAX) {
             let what = "the request claims more grants, or shows more refusals, than limits::CLAIMS_MAX";
             return Err(Refusal::new("too_many_claims", what));

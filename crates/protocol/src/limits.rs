@@ -27,6 +27,15 @@ pub const SCOPES_MAX: usize = 4096;
 /// Most grants that a request head claims at once, and most refusals that it shows: a site has one store or some; one with thousands
 /// claims them in turns.
 pub const CLAIMS_MAX: usize = 64;
+/// Document numbers that are left out where a store goes on without the device that gave the last ones: more than most stores give of
+/// one kind between two syncs, and a step that people see at once. What a device gave beyond that without ever syncing may be given
+/// again.
+pub const NUMBER_GAP: u64 = 1000;
+/// Most number gaps that are counted of a store: as many forced moves and lost devices no store sees, and a million gaps leave numbers
+/// that fit 32 bits.
+pub const NUMBER_GAPS_MAX: u32 = 1_000_000;
+/// Bytes of a count of number gaps in a request head, at most: a store's id with its length, a number.
+const NUMBER_GAPS_BYTES_MAX: usize = RECORD_ID_BYTES_MAX + 1 + 5;
 /// Bytes of a claim, at most: a store's id with its length, a number, a proof.
 const CLAIM_BYTES_MAX: usize = RECORD_ID_BYTES_MAX + 1 + 5 + 16;
 /// Bytes of a refusal in a request head, at most: journal, sequence, code and reason with their lengths.
@@ -117,9 +126,10 @@ const _: () = assert!(FRAME_TARGET_BYTES_MIN <= FRAME_TARGET_BYTES_MAX);
 const _: () = assert!(
     HEAD_BYTES_MAX
         >= SCOPES_MAX * (SCOPE_BYTES_MAX + CURSOR_BYTES_MAX)
-            + CLAIMS_MAX * (2 * CLAIM_BYTES_MAX + REFUSED_BYTES_MAX)
+            + CLAIMS_MAX * (2 * CLAIM_BYTES_MAX + REFUSED_BYTES_MAX + NUMBER_GAPS_BYTES_MAX)
             + 1024,
     "a head holds every cursor, and as many claims as it may"
 );
+const _: () = assert!(NUMBER_GAP * NUMBER_GAPS_MAX as u64 <= u32::MAX as u64, "gaps leave numbers that fit 32 bits");
 const _: () = assert!(CHECK_BYTES_MAX > REASON_BYTES_MAX + CODE_BYTES_MAX + 64);
 const _: () = assert!(REPLY_HEAD_BYTES_MAX > CONTROL_BYTES_MAX + CONTROL_ROW_BYTES_MAX);

@@ -66,6 +66,8 @@ fn every_limit_is_in_the_page_with_its_value() {
         HARDWARE_SOURCES_MAX,
         RETRY_AFTER_S_MAX,
         NUMBER_MAX,
+        NUMBER_GAP,
+        NUMBER_GAPS_MAX,
     ];
     let source = read("src/limits.rs");
     let named: BTreeSet<&str> =

@@ -86,12 +86,14 @@ impl World {
         let Some(device) = self.devices.get(index) else { return };
         let backup = DeviceBackup { image: device.image(), model: self.model.device(index).clone() };
         self.note(format_args!("device {index} is backed up"));
+        self.numbers.note_backup(index, self.now_ms);
         self.backups.insert(index, backup);
     }
 
     fn set_device_back(&mut self, index: usize) {
         let Some(backup) = self.backups.remove(&index) else { return };
         self.note(format_args!("device {index} is set back to its backup"));
+        self.numbers.note_set_back(index);
         self.counts.forks += 1;
         let mut model = backup.model;
         // What central gave the site since it still holds.

@@ -29,6 +29,7 @@ impl World {
         let mut planned = self.with_office(index, Desk::burst).unwrap_or_default();
         planned.extend(self.take_over(index));
         self.record(index, planned)?;
+        self.give_numbers(index)?;
         if self.devices.get(index).is_some_and(crate::device::Device::is_off) {
             // What was acknowledged is in the journal; the local copy's write was the one that the power did not last for.
             self.cut_device_power(index);

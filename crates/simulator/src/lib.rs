@@ -27,6 +27,7 @@ mod mischief;
 pub mod mix;
 pub mod model;
 mod moves;
+mod numbers;
 mod operators;
 mod oracle;
 mod pauses;

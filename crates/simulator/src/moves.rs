@@ -6,6 +6,7 @@ use protocol::ids::{RecordId, SiteId};
 use crate::device::Role;
 use crate::mix::Fault;
 use crate::model::{Key, Violation, violation};
+use crate::numbers::numbered_store_of;
 use crate::visibility::name_of;
 use crate::world::World;
 
@@ -30,6 +31,9 @@ pub(crate) fn is_moved_store(store: &str) -> bool {
 
 /// The store that moves of which a record is; `None` of any other record.
 pub(crate) fn moved_store_of(key: &Key) -> Option<String> {
+    if let Some(store) = numbered_store_of(key) {
+        return Some(store);
+    }
     let rest = key.1.strip_prefix(MOVED_PREFIX).or_else(|| key.1.strip_prefix(FORGED_PREFIX))?;
     let number = rest.split('-').next()?.parse().ok()?;
     Some(moved_store(number))

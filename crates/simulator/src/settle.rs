@@ -65,7 +65,8 @@ impl World {
         }
         self.check_healed()?;
         self.check_moves_ended()?;
-        self.check_central_fold()
+        self.check_central_fold()?;
+        self.check_numbers_at_rest()
     }
 
     /// Rule 5.12: once every site has synced, a central that was set back waits for none.

@@ -3,6 +3,7 @@
 mod moved;
 mod orders;
 mod patients;
+mod taken;
 mod transfers;
 mod users;
 
@@ -11,11 +12,11 @@ use std::collections::BTreeMap;
 use domain::catalogue::{Catalogue, DataType, Table};
 use domain::edit::{Edit, EditOp};
 use domain::json::row_from_json;
+use domain::number::NUMBER_TABLE;
 use outpost::recorder::Group;
 use protocol::entry::{Entry, Operation};
 use protocol::ids::{OwnershipNumber, RecordId, RequestId};
 
-use crate::inspect::RecordRow;
 use crate::mix::{Fault, Mix};
 use crate::model::Expected;
 use crate::random::Random;
@@ -340,28 +341,6 @@ impl Desk {
         Planned { how: How::Forged(vec![entry]), expected }
     }
 
-    /// An edit of one of these records, which are another site's, as if it were of the own store.
-    pub fn take_over(office: &Office<'_>, records: &[RecordRow], random: &mut Random) -> Option<Planned> {
-        let (own, catalogue) = (office.stores.first()?, office.catalogue);
-        let is_document = |record: &&RecordRow| {
-            let table = catalogue.table_by_name(&record.table);
-            table.is_ok_and(|table| table.data_type() == DataType::Store && table.store_column().is_some())
-        };
-        let records: Vec<&RecordRow> = records.iter().filter(is_document).collect();
-        if records.is_empty() {
-            return None;
-        }
-        let record = *random.pick(&records);
-        let column = catalogue.table_by_name(&record.table).ok()?.store_column()?;
-        let mut entry = entry(catalogue, &record.table, &record.id, &format!("{{{column:?}:{own:?}}}"), 1);
-        if random.chance(300)
-            && let Operation::Put(row) = entry.operation
-        {
-            entry.operation = Operation::Patch(row);
-        }
-        Some(Planned { how: How::Forged(vec![entry]), expected: Expected::Refused })
-    }
-
     /// Lines whose header comes later, or an edit of them before that.
     fn line_first(&mut self, office: &Office<'_>, random: &mut Random) -> Vec<Planned> {
         let header = Self::fresh_id(office, random);
@@ -494,7 +473,12 @@ fn free_columns(table: &Table) -> impl Iterator<Item = &str> {
     let parent = table.parent().map(|parent| table.name_of(&parent.column).into_owned());
     let hangs_on = table.hangs_on().map(|(_, column)| column);
     let keys = [table.store_column(), table.name_column(), hangs_on, table.site_column()];
+    // What is given as a number is drawn where numbers are.
+    let is_number = table.name() == NUMBER_TABLE;
     table.columns().filter(move |name| {
+        if is_number && *name == "value" {
+            return false;
+        }
         !keys.contains(&Some(*name)) && parent.as_deref() != Some(*name) && !matches!(*name, "type" | "item" | "mode")
     })
 }

@@ -19,6 +19,7 @@ use crate::forks::{DeviceBackup, Fork};
 use crate::inspect::Inspector;
 use crate::mix::{Fault, Mix};
 use crate::model::{DeviceModel, Key, Model, Violation, violation};
+use crate::numbers::Numbers;
 use crate::random::Random;
 use crate::time_line::CentreBackup;
 use crate::trace::Trace;
@@ -115,6 +116,8 @@ pub struct World {
     pub reached_for: BTreeSet<(SiteId, Key)>,
     /// Patients that went to another home at once, so that what their old home had not sent is refused.
     pub hurried: BTreeSet<String>,
+    /// Document numbers that were given.
+    pub numbers: Numbers,
     /// Patients of which a transfer was called off and that have not changed since.
     pub called_off: BTreeSet<String>,
     /// Sites that are disabled for certain, each with the number of the time that it is.
@@ -217,6 +220,7 @@ impl World {
             doubtful_stores: BTreeSet::new(),
             reached_for: BTreeSet::new(),
             hurried: BTreeSet::new(),
+            numbers: Numbers::default(),
             called_off: BTreeSet::new(),
             disabled: BTreeMap::new(),
             bars: 0,

@@ -117,6 +117,7 @@ impl Bed {
             ownership: OwnershipNumber(1),
             is_held: true,
             proof: protocol::ids::GrantProof([0; 16]),
+            number_gaps: 0,
         };
         self.reply(agent, 0, &[Control::Grant(grant)]);
     }

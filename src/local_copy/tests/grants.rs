@@ -13,7 +13,13 @@ use super::site::*;
 
 fn grant(store: &str, number: u32, is_held: bool) -> Control {
     let (store, ownership) = (store.to_owned(), OwnershipNumber(number));
-    Control::Grant(Grant { store, ownership, is_held, proof: GrantProof([u8::try_from(number).unwrap(); 16]) })
+    Control::Grant(Grant {
+        store,
+        ownership,
+        is_held,
+        proof: GrantProof([u8::try_from(number).unwrap(); 16]),
+        number_gaps: 0,
+    })
 }
 
 fn told(grants: u32) -> Control {

@@ -22,6 +22,7 @@ fn grant(store: &str, is_held: bool) -> Control {
         ownership: OwnershipNumber(4),
         is_held,
         proof: protocol::ids::GrantProof([0; 16]),
+        number_gaps: 0,
     })
 }
 

@@ -68,6 +68,7 @@ impl Site {
             ownership: OwnershipNumber(1),
             is_held: true,
             proof: protocol::ids::GrantProof([0; 16]),
+            number_gaps: 0,
         };
         site.reply(0, &[Control::Grant(grant)]);
         site

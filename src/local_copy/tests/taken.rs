@@ -9,7 +9,7 @@ use super::site::*;
 
 fn grant(number: u32, is_held: bool) -> Control {
     let (store, ownership) = (STORE.to_owned(), OwnershipNumber(number));
-    Control::Grant(Grant { store, ownership, is_held, proof: GrantProof([1; 16]) })
+    Control::Grant(Grant { store, ownership, is_held, proof: GrantProof([1; 16]), number_gaps: 0 })
 }
 
 fn told() -> Control {

@@ -322,6 +322,7 @@ fn control_rows_that_came_before_are_not_carried_out_again() {
                 ownership: OwnershipNumber(3),
                 is_held: true,
                 proof: protocol::ids::GrantProof([0; 16]),
+                number_gaps: 0,
             })],
         );
         longer.control.insert(0, head.control[0].clone());
@@ -374,6 +375,7 @@ fn a_grant_that_is_taken_away_is_gone() {
                 ownership: OwnershipNumber(2),
                 is_held: false,
                 proof: protocol::ids::GrantProof([0; 16]),
+                number_gaps: 0,
             })],
         );
 

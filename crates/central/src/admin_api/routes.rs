@@ -42,7 +42,8 @@ pub(super) struct Route {
 
 /// Verbs that the API does not have: files, records and central's key stay with the command line, and the code with central's machine.
 #[cfg(test)]
-const VERBS_ELSEWHERE: [&str; 4] = ["import", "records", "authorisation-code-set", "authorisation-code-clear"];
+const VERBS_ELSEWHERE: [&str; 6] =
+    ["import", "records", "site-export", "carry-in", "authorisation-code-set", "authorisation-code-clear"];
 
 impl Route {
     /// Whether its fields stand in the query.

@@ -133,6 +133,27 @@ pub(super) const ROUTES: &[Route] = &[
     ),
     route(
         Method::DELETE,
+        "/sites/{site}/set-aside",
+        "set-aside-dismiss-all",
+        "Somebody has dealt with all refused edits of a site, or with the first of them.",
+        &[may("through", Kind::Text, "The last one; all that are there when it begins if it is left out.")],
+    ),
+    route(
+        Method::POST,
+        "/sites/{site}/set-aside/apply",
+        "set-aside-apply",
+        "Record refused edits, where central may, as its own.",
+        &[may("place", Kind::Text, "Which one; all that are there when it begins if it is left out.")],
+    ),
+    route(
+        Method::GET,
+        "/sites/{site}/set-aside/{place}",
+        "set-aside-show",
+        "A refused edit beside the record as it is.",
+        &[],
+    ),
+    route(
+        Method::DELETE,
         "/sites/{site}/set-aside/{place}",
         "set-aside-dismiss",
         "Somebody has dealt with a refused edit: it is not shown any more.",

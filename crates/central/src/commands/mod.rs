@@ -211,12 +211,37 @@ struct KeyFileArguments {
 enum SetAsideCommand {
     /// Refused edits of a site, in the order of its journals.
     List(SetAsideArguments),
+    /// One refused edit, and the record as it is beside it.
+    Show {
+        /// The site's name, or its id.
+        site: String,
+        /// JOURNAL:SEQUENCE, as the list shows it.
+        place: String,
+    },
+    /// Record a refused edit as central's own, where central may write it: it goes over what is there.
+    Apply {
+        /// The site's name, or its id.
+        site: String,
+        /// JOURNAL:SEQUENCE, as the list shows it.
+        #[arg(required_unless_present = "all")]
+        place: Option<String>,
+        /// All that are there, in their order; those that central may not write stay.
+        #[arg(long, conflicts_with = "place")]
+        all: bool,
+    },
     /// Do not show a refused edit any more: somebody has dealt with it.
     Dismiss {
         /// The site's name, or its id.
         site: String,
         /// JOURNAL:SEQUENCE, as the list shows it.
-        place: String,
+        #[arg(required_unless_present_any = ["all", "through"])]
+        place: Option<String>,
+        /// All that are there. Export them first: set-aside list SITE --edits.
+        #[arg(long, conflicts_with_all = ["place", "through"])]
+        all: bool,
+        /// The first ones, up to this place.
+        #[arg(long, value_name = "PLACE", conflicts_with = "place")]
+        through: Option<String>,
     },
 }
 
@@ -374,8 +399,17 @@ pub fn run(arguments: Arguments, output: &mut dyn Write) -> Result<Exit, Central
             let form = if edits && !is_json { show::Form::Edits } else { show::Form::of(is_json) };
             return carry_out(&paths, &request, None, form, output);
         }
-        Command::SetAside(SetAsideCommand::Dismiss { site, place }) => {
+        Command::SetAside(SetAsideCommand::Show { site, place }) => {
+            Request::SetAsideShow { site, place: SetAsidePlace(place) }
+        }
+        Command::SetAside(SetAsideCommand::Apply { site, place, all: _ }) => {
+            Request::SetAsideApply { site, place: place.map(SetAsidePlace) }
+        }
+        Command::SetAside(SetAsideCommand::Dismiss { site, place: Some(place), .. }) => {
             Request::SetAsideDismiss { site, place: SetAsidePlace(place) }
+        }
+        Command::SetAside(SetAsideCommand::Dismiss { site, place: None, all: _, through }) => {
+            Request::SetAsideDismissAll { site, through: through.map(SetAsidePlace) }
         }
         Command::Store(command) => stores::request(command),
         Command::Mirror(MirrorCommand::Enable { primary }) => Request::MirrorEnable { primary },

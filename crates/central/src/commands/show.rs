@@ -78,6 +78,9 @@ pub(super) fn done(request: &Request, done: &Done, form: Form, output: &mut dyn 
             items(value, "set_aside").iter().map(|item| format!("{}\n", item["edit"])).collect::<Vec<_>>().concat()
         }
         (Request::SetAsideList(_), false) => set_aside(value),
+        (Request::SetAsideShow { .. }, false) => set_aside_one(value),
+        (Request::SetAsideApply { .. }, false) => applied(value),
+        (Request::SetAsideDismissAll { .. }, false) => format!("dismissed {}\n", value["dismissed_count"]),
         (Request::SetAsideDismiss { .. }, false) => format!("dismissed {}\n", plain(&value["dismissed"])),
         (Request::SiteExport { .. }, false) => files::exported(value),
         (Request::CarryIn, false) => files::carried(value),
@@ -206,9 +209,49 @@ fn merged(value: &Value) -> String {
 }
 
 fn set_aside(value: &Value) -> String {
-    let head = ["PLACE", "TABLE", "ID", "CODE", "RECEIVED", "REASON"];
-    let keys = ["place", "table", "id", "code", "received", "reason"];
+    let head = ["PLACE", "KIND", "TABLE", "ID", "CODE", "RECEIVED", "REASON"];
+    let keys = ["place", "kind", "table", "id", "code", "received", "reason"];
     table(&head, items(value, "set_aside").iter().map(|item| columns(item, &keys)))
+}
+
+/// A refused edit, and under it the columns in which it differs from the record as it is.
+fn set_aside_one(value: &Value) -> String {
+    let word = |key: &str| plain(&value[key]);
+    let store = match (&value["store"], &value["active_at"]) {
+        (Value::Null, _) => String::new(),
+        (_, site) => format!(", of store {}, active at site {site}", word("store")),
+    };
+    let head = format!(
+        "{} {}: {} of {} {}\n{} [{}]\nreceived: {}\nthe record is {}{store}\n",
+        word("kind"),
+        word("place"),
+        plain(&value["edit"]["op"]),
+        word("table"),
+        word("id"),
+        word("reason"),
+        word("code"),
+        word("received"),
+        word("state"),
+    );
+    let differs = items(value, "differs");
+    if differs.is_empty() {
+        return head + "the edit would change nothing\n";
+    }
+    head + &table(
+        &["COLUMN", "CURRENT", "EDIT"],
+        differs.iter().map(|one| columns(one, &["column", "current", "edit"])),
+    )
+}
+
+/// What was applied, and what stays and why.
+fn applied(value: &Value) -> String {
+    let stays = items(value, "stay").iter();
+    let stays = stays.map(|item| {
+        format!("stays: {}: {} [{}]\n", plain(&item["place"]), plain(&item["reason"]), plain(&item["code"]))
+    });
+    let more = value["stay_count"].as_u64().unwrap_or_default().saturating_sub(items(value, "stay").len() as u64);
+    let more = if more > 0 { format!("and {more} more stay\n") } else { String::new() };
+    format!("applied {}\n{}{more}", value["applied"], stays.collect::<String>())
 }
 
 fn import(value: &Value) -> String {

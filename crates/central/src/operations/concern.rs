@@ -107,8 +107,10 @@ impl Concern {
             | Request::SiteUnpause { site }
             | Request::SiteVerify { site }
             | Request::SiteDelete { site, .. } => of_site(site, What::Site),
-            Request::SiteExport { site } => of_site(site, What::Nothing),
-            Request::SetAsideDismiss { site, place } => of_site(site, What::SetAside(place.clone())),
+            Request::SiteExport { site }
+            | Request::SetAsideDismissAll { site, .. }
+            | Request::SetAsideApply { site, place: None } => of_site(site, What::Nothing),
+            Request::SetAsideDismiss { site, place } | Request::SetAsideApply { site, place: Some(place) } => of_site(site, What::SetAside(place.clone())),
             Request::StoreAdd { store, site, .. } | Request::StoreSetRole { store, site, .. } => {
                 let subject = Subject { site: Some(site.clone()), what: What::Store(store.clone()) };
                 Self { subject, ..of_store(store) }
@@ -155,6 +157,7 @@ impl Concern {
             | Request::SiteShow { .. }
             | Request::SiteCheck { .. }
             | Request::SetAsideList(_)
+            | Request::SetAsideShow { .. }
             | Request::StoreMoves
             | Request::StoreList
             | Request::StoreShow { .. }

@@ -90,12 +90,35 @@ pub enum Request {
     },
     /// Refused edits of a site that nobody has dealt with.
     SetAsideList(SetAsideToList),
+    /// A refused edit beside the record as it is.
+    SetAsideShow {
+        /// The site's name, or its id.
+        site: String,
+        /// Which edit.
+        place: SetAsidePlace,
+    },
     /// Somebody has dealt with a refused edit: it is not shown any more.
     SetAsideDismiss {
         /// The site's name, or its id.
         site: String,
         /// Which edit.
         place: SetAsidePlace,
+    },
+    /// Somebody has dealt with all refused edits of a site that are there, or with the first of them.
+    SetAsideDismissAll {
+        /// The site's name, or its id.
+        site: String,
+        /// The last one; without it all that are there when it begins.
+        #[serde(default)]
+        through: Option<SetAsidePlace>,
+    },
+    /// Record a refused edit, where central may, as its own.
+    SetAsideApply {
+        /// The site's name, or its id.
+        site: String,
+        /// Which edit; without it all that are there when it begins, in their order.
+        #[serde(default)]
+        place: Option<SetAsidePlace>,
     },
     /// Change a site's name, password or code.
     SiteEdit(SiteToEdit),
@@ -319,13 +342,19 @@ impl Request {
     /// Who may ask for it: whoever may look, or only an administrator.
     pub fn role(&self) -> AccountRole {
         // Refused edits hold what was written, of patients too.
-        let is_for_few = matches!(self, Self::AccountList | Self::TokenList | Self::SetAsideList(_));
+        let is_for_few = matches!(
+            self,
+            Self::AccountList | Self::TokenList | Self::SetAsideList(_) | Self::SetAsideShow { .. }
+        );
         if self.only_looks() && !is_for_few { AccountRole::Viewer } else { AccountRole::Administrator }
     }
 
     /// Whether it takes more than one commit, so that the audit log says when it began.
     pub(super) fn is_long(&self) -> bool {
-        matches!(self, Self::Import { .. })
+        matches!(
+            self,
+            Self::Import { .. } | Self::SetAsideDismissAll { .. } | Self::SetAsideApply { place: None, .. }
+        )
     }
 
     /// Whether the verb changes nothing, so that asking twice does no harm.
@@ -342,6 +371,7 @@ impl Request {
             | Self::PreferenceList
             | Self::HomeTransfers(_)
             | Self::SetAsideList(_)
+            | Self::SetAsideShow { .. }
             | Self::Records(_)
             | Self::Explain { .. }
             | Self::AccountList
@@ -373,6 +403,8 @@ impl Request {
             | Self::SiteExport { .. }
             | Self::CarryIn
             | Self::SetAsideDismiss { .. }
+            | Self::SetAsideDismissAll { .. }
+            | Self::SetAsideApply { .. }
             | Self::StoreAdd { .. }
             | Self::StoreRemove { .. }
             | Self::StoreCallOff { .. }

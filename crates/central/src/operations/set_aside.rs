@@ -1,6 +1,8 @@
 //! Edits that central refused and that nobody has dealt with: looked at, taken out as lines to record again, and dismissed.
 
+use domain::edit::EditOp;
 use domain::json::row_to_json;
+use domain::side_by_side::side_by_side;
 use protocol::entry::{Entry, Operation};
 use protocol::ids::{JournalId, Sequence, SiteId};
 use serde_json::{Value, json};
@@ -14,6 +16,13 @@ use crate::error::{CentralError, Exit};
 use crate::hex;
 use crate::store::{Reading, SetAside, StoreError};
 
+/// Edits that one commit lets go of: some tens of milliseconds.
+const DISMISS_STEP_MAX: u32 = 1000;
+/// Edits that are read at once to be applied, each in a commit of its own.
+const APPLY_STEP_MAX: u32 = 100;
+/// Edits that stay that an answer lists; the rest is counted.
+const STAYING_LISTED_MAX: usize = 100;
+
 pub(super) fn list(center: &Center, which: &SetAsideToList) -> Result<Done, CentralError> {
     check_limit(which.limit, "place")?;
     let site = find_also_deleted(center, &which.site)?.id;
@@ -25,12 +34,154 @@ pub(super) fn list(center: &Center, which: &SetAsideToList) -> Result<Done, Cent
     Ok(Done::ok(json!({ "set_aside": items, "next": next })))
 }
 
+/// One of them, and the record as it is, column by column.
+pub(super) fn show(center: &Center, site: &str, which: &SetAsidePlace) -> Result<Done, CentralError> {
+    let site = find_also_deleted(center, site)?.id;
+    let at = place(which)?;
+    let Some(item) = center.read(move |reading| reading.set_aside_at(site, at))? else {
+        return Err(missing(site, which));
+    };
+    let mut shown = item_json(center, &item);
+    let edit = shown["edit"].clone();
+    let current = match (edit["table"].as_str().map(str::to_owned), item.record.as_ref()) {
+        (Some(table), Some((_, id))) => {
+            let id = protocol::ids::RecordId::new(id).map_err(|_| missing(site, which))?;
+            center.read(move |reading| reading.record(&table, &id))?
+        }
+        _ => None,
+    };
+    let store = current.as_ref().and_then(|record| record.store.clone());
+    let data = current.as_ref().and_then(|record| record.data.as_deref());
+    let data: Option<Value> = data.and_then(|data| serde_json::from_str(data).ok());
+    shown["state"] = match (&current, &data) {
+        (None, _) => "unknown",
+        (Some(_), None) => "deleted",
+        (Some(_), Some(_)) => "here",
+    }
+    .into();
+    shown["store"] = store.as_ref().map(ToString::to_string).into();
+    shown["active_at"] = match store {
+        Some(store) => Value::from(center.read(move |reading| reading.holder(&store))?.0),
+        None => Value::Null,
+    };
+    let op = match edit["op"].as_str() {
+        Some("patch") => EditOp::Patch,
+        Some("delete") => EditOp::Delete,
+        _ => EditOp::Put,
+    };
+    let differences = side_by_side(op, edit.get("data"), data.as_ref());
+    let line = |one: &domain::side_by_side::Difference| json!({ "column": one.column, "current": one.current, "edit": one.edited });
+    shown["differs"] = differences.iter().map(line).collect();
+    shown["current"] = data.unwrap_or(Value::Null);
+    Ok(Done::ok(shown))
+}
+
+/// Records one as central's own edit.
+pub(super) fn apply(center: &Acting<'_>, site: &str, which: &SetAsidePlace) -> Result<Done, CentralError> {
+    let site = find_also_deleted(center, site)?.id;
+    let at = place(which)?;
+    center.write(move |batch| batch.apply_set_aside(site, at))?;
+    tracing::info!(site = site.0, place = which.0, "a refused edit was applied");
+    Ok(Done::ok(json!({ "site": site.0, "applied": 1, "stay_count": 0, "stay": [] })))
+}
+
+/// Records those that are there when it begins, each for itself and in their order; what central may not write stays. If it is cut, the
+/// same command goes on.
+pub(super) fn apply_all(center: &Acting<'_>, site: &str) -> Result<Done, CentralError> {
+    // One row of the audit log for all of them.
+    let center: &Center = center;
+    let site = find_also_deleted(center, site)?.id;
+    let last = center.read(move |reading| reading.set_aside_last(site))?;
+    let (mut after, mut applied, mut stay_count, mut stay) = (None, 0_u64, 0_u64, Vec::new());
+    while let Some(end) = last {
+        let step = center.read(move |reading| reading.set_aside(site, after, APPLY_STEP_MAX))?;
+        for item in &step {
+            let at = (item.journal, item.sequence);
+            match center.write(move |batch| told(batch.apply_set_aside(site, at)))? {
+                Ok(()) => applied += 1,
+                // Somebody else has dealt with it meanwhile.
+                Err((code, _)) if code == "set_aside_missing" => {}
+                Err((code, reason)) => {
+                    stay_count += 1;
+                    if stay.len() < STAYING_LISTED_MAX {
+                        stay.push(json!({ "place": place_text(item), "code": code, "reason": reason }));
+                    }
+                }
+            }
+            after = Some(at);
+            if at == end {
+                break;
+            }
+        }
+        if step.is_empty() || after == Some(end) {
+            break;
+        }
+    }
+    tracing::info!(site = site.0, applied, stay_count, "refused edits were applied");
+    let exit = match (applied, stay_count) {
+        (_, 0) => Exit::Ok,
+        (0, _) => Exit::Refused,
+        _ => Exit::Partial,
+    };
+    let value = json!({ "site": site.0, "applied": applied, "stay_count": stay_count, "stay": stay });
+    Ok(Done { value, exit })
+}
+
+/// A refusal as a value, code and reason, so that it ends no command that goes on to the next.
+fn told(outcome: Result<(), StoreError>) -> Result<Result<(), (String, String)>, StoreError> {
+    match outcome {
+        Ok(()) => Ok(Ok(())),
+        Err(StoreError::Refused(refusal)) => Ok(Err((refusal.code, refusal.message))),
+        Err(error) => Err(error),
+    }
+}
+
+/// Lets go of all that are there when it begins, or of the first ones. If it is cut, the same command goes on.
+pub(super) fn dismiss_all(center: &Acting<'_>, site: &str, through: Option<&SetAsidePlace>) -> Result<Done, CentralError> {
+    // One row of the audit log for all of them.
+    let center: &Center = center;
+    let site = find_also_deleted(center, site)?.id;
+    let last = match through {
+        Some(which) => {
+            let at = place(which)?;
+            if center.read(move |reading| reading.set_aside_at(site, at))?.is_none() {
+                return Err(missing(site, which));
+            }
+            Some(at)
+        }
+        None => center.read(move |reading| reading.set_aside_last(site))?,
+    };
+    let mut dismissed = 0;
+    if let Some(last) = last {
+        loop {
+            let step = center.write(move |batch| batch.dismiss_through(site, last, DISMISS_STEP_MAX))?;
+            dismissed += step;
+            if step < u64::from(DISMISS_STEP_MAX) {
+                break;
+            }
+        }
+    }
+    tracing::info!(site = site.0, dismissed, "refused edits were dismissed");
+    Ok(Done::ok(json!({ "site": site.0, "dismissed_count": dismissed })))
+}
+
+fn missing(site: SiteId, which: &SetAsidePlace) -> CentralError {
+    let message = format!("site {site} has no refused edit at {}", which.0);
+    CentralError::refused("set_aside_missing", message, "`set-aside list SITE` shows their places.")
+}
+
+/// What a refused edit is: late, if whoever sent it was not the one any more who might; else refused by a rule.
+fn kind(code: &str) -> &'static str {
+    // A device itself refuses what it knows not to be its store's.
+    const LATE: [&str; 3] = ["device_retired", "ownership_number", "not_store_holder"];
+    if LATE.contains(&code) { "late" } else { "refused" }
+}
+
 pub(super) fn dismiss(center: &Acting<'_>, site: &str, which: &SetAsidePlace) -> Result<Done, CentralError> {
     let site = find_also_deleted(center, site)?.id;
     let (journal, sequence) = place(which)?;
     if !center.write(move |batch| batch.dismiss(site, journal, sequence))? {
-        let message = format!("site {site} has no refused edit at {}", which.0);
-        return Err(CentralError::refused("set_aside_missing", message, "`set-aside list SITE` shows their places."));
+        return Err(missing(site, which));
     }
     tracing::info!(site = site.0, %journal, sequence = sequence.0, "a refused edit was dismissed");
     Ok(Done::ok(json!({ "site": site.0, "dismissed": which.0 })))
@@ -71,6 +222,7 @@ fn item_json(center: &Center, item: &SetAside) -> Value {
         "site": site,
         "table": item.record.as_ref().map(|(table, _)| table),
         "id": item.record.as_ref().map(|(_, id)| id),
+        "kind": kind(&item.code),
         "code": item.code,
         "reason": item.reason,
         "received": clock::date_text(item.received_ms),

@@ -144,6 +144,9 @@ impl Batch<'_> {
                     enrolled.replaced = Some(old);
                 }
             }
+            // It begins a journal that says nothing of the one before. A reset has counted what is lost already.
+            let loses_numbers =
+                bound.key.is_some() && active != Some(device.journal) && batch.lose_numbers_of_site(site)?;
             batch.bind(site, device, bound.key == Some(device.key))?;
             batch.note_said(site, device.kind, bound.generation)?;
             let is_free = bound.key.is_none();
@@ -152,6 +155,8 @@ impl Batch<'_> {
             // The same device still has what it had read, also under another journal after damage.
             if !is_back && bound.key != Some(device.key) {
                 batch.forget_device(site)?;
+            } else if is_back || loses_numbers {
+                batch.tell_grants(site)?;
             }
             if had_device {
                 batch.forget_what_was_read(site)?;
@@ -214,6 +219,9 @@ impl Batch<'_> {
                 return Err(StoreError::refused("unknown_site", "central is bound to no device"));
             }
             batch.live_site(site)?;
+            if batch.bound(site)?.key.is_some() {
+                batch.lose_numbers_of_site(site)?;
+            }
             batch.free_of_device(site, RetiredReason::Reset)
         })
     }

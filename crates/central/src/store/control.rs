@@ -74,7 +74,8 @@ impl Batch<'_> {
         number: OwnershipNumber,
     ) -> Result<(), StoreError> {
         let proof = self.grant_proof(site, store, number);
-        let grant = Grant { store: store.as_str().to_owned(), ownership: number, is_held: true, proof };
+        let number_gaps = self.number_gaps(store)?;
+        let grant = Grant { store: store.as_str().to_owned(), ownership: number, is_held: true, proof, number_gaps };
         self.put(site, &Control::Grant(grant))
     }
 
@@ -86,7 +87,8 @@ impl Batch<'_> {
         number: OwnershipNumber,
     ) -> Result<(), StoreError> {
         let store = store.as_str().to_owned();
-        let grant = Grant { store, ownership: number, is_held: false, proof: GrantProof([0; 16]) };
+        let (is_held, proof) = (false, GrantProof([0; 16]));
+        let grant = Grant { store, ownership: number, is_held, proof, number_gaps: 0 };
         self.put(site, &Control::Grant(grant))
     }
 

@@ -103,7 +103,7 @@ impl Batch<'_> {
     }
 
     /// Whether the edit changed anything, or why it is refused.
-    fn import_one(&mut self, edit: &Edit) -> Result<Result<bool, Reason>, StoreError> {
+    pub(super) fn import_one(&mut self, edit: &Edit) -> Result<Result<bool, Reason>, StoreError> {
         let table = match self.catalogue.table_by_name(&edit.table) {
             Ok(table) => table,
             Err(error) => return Ok(Err(Reason::new(error.code(), &error.to_string()))),

@@ -193,7 +193,11 @@ impl Batch<'_> {
         self.tell_declined(from, store, held.ownership)?;
         let (phase, asked_ms) = (MovePhase::Draining, self.now_ms);
         self.set_move(StoreMove { store: store.clone(), from, to: site, phase, asked_ms })?;
-        if is_at_once || self.has_nobody_to_drain(from)? {
+        let has_nobody = self.has_nobody_to_drain(from)?;
+        if is_at_once && !has_nobody {
+            self.lose_numbers_of(store)?;
+        }
+        if is_at_once || has_nobody {
             return self.hand_over(store, site);
         }
         Ok(Moved::UnderWay { phase, site: from })
@@ -212,8 +216,12 @@ impl Batch<'_> {
                     self.refuse_claimed_by_other(&store, site)?;
                     self.set_move(StoreMove { to: site, phase: MovePhase::Draining, ..moving.clone() })?;
                 }
-                if is_at_once || self.has_nobody_to_drain(moving.from)? {
+                let has_nobody = self.has_nobody_to_drain(moving.from)?;
+                if is_at_once || has_nobody {
                     self.refuse_while_healing(&format!("store {store} cannot go to site {site} yet"))?;
+                    if !has_nobody {
+                        self.lose_numbers_of(&store)?;
+                    }
                     return self.hand_over(&store, site);
                 }
                 Ok(Moved::UnderWay { phase: MovePhase::Draining, site: moving.from })

@@ -90,6 +90,7 @@ impl Batch<'_> {
                     batch.tell_forgotten_grants(head.site)?;
                 }
                 batch.compare_grants(head)?;
+                batch.answer_number_gaps(head)?;
                 batch.keep_cursors(head.site, &head.cursors)?;
                 if head.heard.is_some() {
                     batch.echo_nothing_up_to(head.site, head.head)?;

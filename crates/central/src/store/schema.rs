@@ -6,7 +6,7 @@
 use sql::Migration;
 
 /// Number of the last migration.
-pub(super) const VERSION: u32 = 25;
+pub(super) const VERSION: u32 = 26;
 
 /// Every step. A released one never changes.
 pub(super) const MIGRATIONS: &[Migration] = &[
@@ -35,6 +35,7 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     Migration { number: 23, name: "the life of a site", ddl: SITE_LIFE },
     Migration { number: 24, name: "the audit log", ddl: AUDIT },
     Migration { number: 25, name: "people", ddl: PEOPLE },
+    Migration { number: 26, name: "document numbers that may be lost", ddl: NUMBER_GAPS },
 ];
 
 /// See the module `verifying`. `outcome`: a `protocol::verify::Outcome`.
@@ -114,6 +115,14 @@ CREATE TABLE audit (
 CREATE INDEX audit_refusal ON audit (is_refusal, number);
 INSERT INTO counter (name, value) VALUES
     ('audit_last', 0), ('audit_changes', 0), ('audit_refusals', 0), ('audit_changes_floor', 0), ('audit_refusals_floor', 0);
+";
+
+/// See the module `number_gaps`.
+const NUMBER_GAPS: &str = "
+CREATE TABLE number_gap (
+    store {text} PRIMARY KEY,
+    gaps {bigint} NOT NULL
+) {keyed_table};
 ";
 
 /// See the module `tombstones`.

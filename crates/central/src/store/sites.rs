@@ -137,7 +137,7 @@ impl Batch<'_> {
             .collect()
     }
 
-    fn tell_grants(&mut self, site: SiteId) -> Result<(), StoreError> {
+    pub(super) fn tell_grants(&mut self, site: SiteId) -> Result<(), StoreError> {
         for (store, ownership) in self.grants_of(site) {
             self.tell_grant(site, &store, ownership)?;
         }

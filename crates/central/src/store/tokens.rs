@@ -172,6 +172,7 @@ impl Batch<'_> {
         self.job(|batch| {
             let stop = batch.stop_for(site)?;
             batch.forget_tokens(site)?;
+            batch.lose_numbers_at_stop(site)?;
             Ok(stop)
         })
     }
@@ -201,6 +202,7 @@ impl Batch<'_> {
                 "UPDATE contact SET token_used = ?2, tokens_given = ?3, tokens_rejected = ?4 WHERE site = ?1",
                 &[site.0.into(), used.as_deref().into(), (&given).into(), (&rejected).into()],
             )?;
+            batch.lose_numbers_at_stop(site)?;
             Ok(stop)
         })
     }

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use protocol::chain::Predecessor;
 use protocol::control::{
-    Claim, Claims, Control, ControlRow, EntryPlace, Grant, GrantsTold, Image, Refused, ShownRefusal,
+    Claim, Claims, Control, ControlRow, EntryPlace, Grant, GrantsTold, Image, NumberGaps, Refused, ShownRefusal,
 };
 use protocol::entry::{Entry, Operation};
 use protocol::ids::{
@@ -105,8 +105,12 @@ pub(crate) fn request_head() -> impl Strategy<Value = RequestHead> {
         prop::collection::vec(claim.clone(), 0..4),
         prop::collection::vec(refused, 0..3),
         prop::collection::vec(claim, 0..3),
+        prop::collection::vec((".{0,40}", any::<u32>()).prop_map(|(store, gaps)| NumberGaps { store, gaps }), 0..3),
     )
-        .prop_map(|(told, grants, refused, taken)| Claims { told: ControlNumber(told), grants, refused, taken });
+        .prop_map(|(told, grants, refused, taken, number_gaps)| {
+            let told = ControlNumber(told);
+            Claims { told, grants, refused, taken, number_gaps }
+        });
     (ids, numbers, cursors, prop::option::of(part), prop::option::of(cursor()), claims).prop_map(
         |(
             (site, token, journal, predecessor),
@@ -159,10 +163,12 @@ pub(crate) fn control() -> impl Strategy<Value = Control> {
         reason,
         image,
     });
-    let grant =
-        (".{1,20}", any::<u32>(), any::<bool>(), any::<[u8; 16]>()).prop_map(|(store, ownership, is_held, proof)| {
-            Grant { store, ownership: OwnershipNumber(ownership), is_held, proof: GrantProof(proof) }
-        });
+    let grant = (".{1,20}", any::<[u32; 2]>(), any::<bool>(), any::<[u8; 16]>()).prop_map(
+        |(store, numbers, is_held, proof)| {
+            let [ownership, number_gaps] = numbers;
+            Grant { store, ownership: OwnershipNumber(ownership), is_held, proof: GrantProof(proof), number_gaps }
+        },
+    );
     prop_oneof![
         refused.prop_map(Control::Refused),
         place().prop_map(Control::Waiting),

@@ -4,8 +4,8 @@ use codec::ZstdCodec;
 use protocol::chain::{self, Predecessor, genesis, hash_of};
 use protocol::check::{self, CheckAnswer};
 use protocol::control::{
-    Claim, Claims, Control, ControlRow, Dropped, EntryPlace, Grant, GrantsTold, Image, ReadAnew, Refused, ShownRefusal,
-    SiteCode,
+    Claim, Claims, Control, ControlRow, Dropped, EntryPlace, Grant, GrantsTold, Image, NumberGaps, ReadAnew, Refused,
+    ShownRefusal, SiteCode,
 };
 use protocol::edge::{Codec, Compression, Dictionary};
 use protocol::export::ExportHead;
@@ -60,6 +60,7 @@ fn request_head() -> RequestHead {
                 reason: "its header was deleted".to_owned(),
             }],
             taken: vec![Claim { store: "T".to_owned(), ownership: OwnershipNumber(3), proof: GrantProof([0xd1; 16]) }],
+            number_gaps: vec![NumberGaps { store: "S".to_owned(), gaps: 2 }],
         },
         page_bytes: 32_768,
         reply_bytes: 1_048_576,
@@ -117,8 +118,13 @@ fn controls() -> Vec<(&'static str, &'static str, Control)> {
         })
     };
     let here = Image::Here { position: Position(300), row: records::row().to_bytes() };
-    let grant =
-        Grant { store: "S".to_owned(), ownership: OwnershipNumber(1), is_held: true, proof: GrantProof([0xd0; 16]) };
+    let grant = Grant {
+        store: "S".to_owned(),
+        ownership: OwnershipNumber(1),
+        is_held: true,
+        proof: GrantProof([0xd0; 16]),
+        number_gaps: 2,
+    };
     vec![
         ("control_refused", "Control row 1: refused, with central's image", refused(here)),
         ("control_refused_not_here", "Control row 1: refused, the record is not here", refused(Image::NotHere)),

@@ -248,7 +248,7 @@ impl Device {
                     });
                 }
             }
-            Control::Grant(Grant { store, ownership, is_held, proof }) => {
+            Control::Grant(Grant { store, ownership, is_held, proof, .. }) => {
                 self.claims.grants.retain(|claim| claim.store != *store);
                 self.claims.taken.retain(|taken| taken.store != *store);
                 let before = self.grants.remove(store);

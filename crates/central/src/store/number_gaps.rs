@@ -1,0 +1,99 @@
+//! How often document numbers of a store may have been lost (`domain::number`): a device gave some, and whoever goes on with the store does
+//! not hear of them.
+//!
+//! | what happens | the count rises |
+//! | --- | --- |
+//! | a store is handed over and its site is not waited for | of that store |
+//! | a device is freed, or another one takes its place without a reset | of each store of its site, and of each that it claimed in vain |
+//! | a site that stopped because of a second device, or one that was set back, goes on | the same |
+//! | a device goes on in a journal that does not name the one before (`outpost recover`) | the same |
+//! | a device shows that it lost entries, or that a central of before had told it more | to what it shows |
+//!
+//! A grant tells the count, and numbers are given only under a count that central has told. A store that moves in order keeps its count:
+//! what its old site had given is here before the new one begins.
+
+use std::ops::ControlFlow;
+
+use domain::json::row_from_json;
+use domain::number::{NUMBER_TABLE, gaps_of};
+use protocol::ids::{RecordId, SiteId};
+use protocol::limits::NUMBER_GAPS_MAX;
+use protocol::message::RequestHead;
+use sql::SqlExt;
+
+use super::batch::Batch;
+use super::error::StoreError;
+use super::text;
+
+impl Batch<'_> {
+    /// The count of a store.
+    pub(super) fn number_gaps(&mut self, store: &RecordId) -> Result<u32, StoreError> {
+        let sql = "SELECT gaps FROM number_gap WHERE store = ?1";
+        let found = self.sql.query_one(sql, &[store.as_str().into()], |row| text::small(row, 0))?;
+        Ok(found.unwrap_or(0))
+    }
+
+    /// Numbers of a store may have been lost.
+    pub(super) fn lose_numbers_of(&mut self, store: &RecordId) -> Result<(), StoreError> {
+        // A central that was set back may know a lower count than the records that sites handed back to it.
+        let known = self.number_gaps(store)?.max(self.number_gaps_in_records(store)?);
+        self.set_number_gaps(store, known.saturating_add(1))
+    }
+
+    /// Numbers may have been lost of every store that a site holds, or claimed in vain. Whether there are any.
+    pub(super) fn lose_numbers_of_site(&mut self, site: SiteId) -> Result<bool, StoreError> {
+        let mut stores: Vec<RecordId> = self.state.stores_of(site).cloned().collect();
+        let claims = self.reading().declined_claims(None)?;
+        stores.extend(claims.into_iter().filter(|claim| claim.site == site).map(|claim| claim.store));
+        stores.iter().try_for_each(|store| self.lose_numbers_of(store))?;
+        Ok(!stores.is_empty())
+    }
+
+    /// Of the two devices because of which a site stopped one goes on, and may have been set back: what it had given since may be lost.
+    pub(super) fn lose_numbers_at_stop(&mut self, site: SiteId) -> Result<(), StoreError> {
+        let loses_numbers = self.lose_numbers_of_site(site)?;
+        if loses_numbers && self.site(site)?.is_enrolled { self.tell_grants(site) } else { Ok(()) }
+    }
+
+    /// A device shows that it needs a higher count than it was told: it is raised, and told.
+    pub(super) fn answer_number_gaps(&mut self, head: &RequestHead) -> Result<(), StoreError> {
+        for shown in &head.claims.number_gaps {
+            let Ok(store) = RecordId::new(&shown.store) else { continue };
+            let holding = self.state.holdings.get(&store).copied();
+            let Some(holding) = holding.filter(|holding| holding.site == head.site) else { continue };
+            let is_raised = self.number_gaps(&store)? < shown.gaps.min(NUMBER_GAPS_MAX);
+            if is_raised {
+                self.set_number_gaps(&store, shown.gaps)?;
+            }
+            // A request that comes again is answered by the row that waits already.
+            let is_heard = self.control_count(head.site)? == 0;
+            if (is_raised || is_heard) && !self.is_moving(&store) {
+                self.tell_grant(head.site, &store, holding.ownership)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn set_number_gaps(&mut self, store: &RecordId, gaps: u32) -> Result<(), StoreError> {
+        self.sql.execute(
+            "INSERT INTO number_gap (store, gaps) VALUES (?1, ?2)
+             ON CONFLICT (store) DO UPDATE SET gaps = excluded.gaps",
+            &[store.as_str().into(), gaps.min(NUMBER_GAPS_MAX).into()],
+        )?;
+        Ok(())
+    }
+
+    /// The highest count that a number record of the store includes. Looks at the number records of all stores: some thousands, and seldom.
+    fn number_gaps_in_records(&mut self, store: &RecordId) -> Result<u32, StoreError> {
+        let Ok(table) = self.catalogue.table_by_name(NUMBER_TABLE) else { return Ok(0) };
+        let mut highest = 0;
+        let sql = "SELECT id, data FROM record WHERE table_name = ?1 AND store = ?2 AND data IS NOT NULL";
+        self.sql.query(sql, &[NUMBER_TABLE.into(), store.as_str().into()], &mut |row| {
+            let read = RecordId::new(row.text(0)?).ok().zip(row.optional_text(1)?);
+            let read = read.and_then(|(id, data)| row_from_json(table, &id, data).ok());
+            highest = highest.max(read.map_or(0, |row| gaps_of(&row)));
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(highest)
+    }
+}

@@ -1,0 +1,103 @@
+//! What people do about refused edits: one looked at, applied as central's own edit, and many let go of.
+
+use domain::edit::{Edit, EditOp};
+use domain::json::row_to_json;
+use protocol::entry::{Entry, Operation};
+use protocol::ids::{JournalId, RecordId, Sequence, SiteId};
+use sql::SqlExt;
+
+use super::batch::Batch;
+use super::error::StoreError;
+use super::reading::Reading;
+use super::status::SetAside;
+
+/// Where a refused edit stands.
+pub type SetAsidePlace = (JournalId, Sequence);
+
+impl Reading<'_> {
+    /// One refused edit of a site; `None` if none stands there, or somebody has dealt with it.
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`].
+    pub fn set_aside_at(&mut self, site: SiteId, place: SetAsidePlace) -> Result<Option<SetAside>, StoreError> {
+        let (journal, sequence) = place;
+        let Some(before) = sequence.0.checked_sub(1) else { return Ok(None) };
+        let found = self.set_aside(site, Some((journal, Sequence(before))), 1)?;
+        Ok(found.into_iter().find(|item| (item.journal, item.sequence) == place))
+    }
+
+    /// The site that a store is active at.
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`].
+    pub fn holder(&mut self, store: &RecordId) -> Result<SiteId, StoreError> {
+        Ok(self.holder_of(store)?.map_or(SiteId::CENTRAL, |(site, _)| site))
+    }
+
+    /// The last refused edit of a site.
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`].
+    pub fn set_aside_last(&mut self, site: SiteId) -> Result<Option<SetAsidePlace>, StoreError> {
+        let sql = "SELECT journal.id, entry.sequence FROM journal JOIN entry ON entry.journal = journal.number
+             WHERE journal.site = ?1 AND entry.verdict = 2 ORDER BY journal.number DESC, entry.sequence DESC LIMIT 1";
+        let read = |row: &dyn sql::Row| Ok((super::text::journal_id(row, 0)?, Sequence(row.unsigned(1)?)));
+        Ok(self.sql.query_one(sql, &[site.0.into()], read)?)
+    }
+}
+
+impl Batch<'_> {
+    /// Records a refused edit as central's own, and shows it no more: both or neither, so that it is applied once. The judge is the one
+    /// that every edit of central's passes: what belongs to a store that is active at a site central does not write.
+    ///
+    /// # Errors
+    /// Refused with `set_aside_missing`, `set_aside_unreadable`, or as the judge says; then it stays where it is.
+    pub fn apply_set_aside(&mut self, site: SiteId, place: SetAsidePlace) -> Result<(), StoreError> {
+        self.job(|batch| {
+            let Some(found) = batch.reading().set_aside_at(site, place)? else {
+                let what = format!("site {site} has no refused edit at {}:{}", place.0, place.1);
+                return Err(StoreError::refused("set_aside_missing", &what));
+            };
+            let Some(edit) = batch.edit_of(&found.bytes) else {
+                let what = format!("the edit at {}:{} cannot be read by this version", place.0, place.1);
+                return Err(StoreError::refused("set_aside_unreadable", &what));
+            };
+            batch.import_one(&edit)?.map_err(|reason| StoreError::refused(&reason.code, &reason.text))?;
+            batch.dismiss(site, place.0, place.1)?;
+            Ok(())
+        })
+    }
+
+    /// Shows the first refused edits of a site no more, up to one of them, at most so many; how many.
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`].
+    pub fn dismiss_through(&mut self, site: SiteId, last: SetAsidePlace, count_max: u32) -> Result<u64, StoreError> {
+        self.job(|batch| {
+            let Some(end) = batch.stored_journal(site, last.0)?.map(|journal| (journal.number, last.1)) else {
+                return Ok(0);
+            };
+            let mut dismissed = 0;
+            for item in batch.reading().set_aside(site, None, count_max)? {
+                let number = batch.stored_journal(site, item.journal)?.map(|journal| journal.number);
+                if number.is_none_or(|number| (number, item.sequence) > end) {
+                    break;
+                }
+                dismissed += u64::from(batch.dismiss(site, item.journal, item.sequence)?);
+            }
+            Ok(dismissed)
+        })
+    }
+
+    fn edit_of(&self, bytes: &[u8]) -> Option<Edit> {
+        let entry = Entry::decode(bytes).ok()?;
+        let table = self.catalogue.table(&entry.table)?;
+        let (op, row) = match &entry.operation {
+            Operation::Put(row) => (EditOp::Put, Some(row)),
+            Operation::Patch(row) => (EditOp::Patch, Some(row)),
+            Operation::Delete => (EditOp::Delete, None),
+        };
+        let data = row.map(|row| row_to_json(table, &entry.record, row));
+        Some(Edit { table: table.name().to_owned(), op, id: entry.record, data })
+    }
+}

@@ -1,0 +1,204 @@
+//! Document numbers: devices give them while everything else goes on, and no number of a store and kind is ever given twice.
+//!
+//! Left out is what nobody can know: of two devices that go on from one disk both give the same, and one that was set back gives again what
+//! it had given since its backup and nobody heard of. Only numbers that were given so may come again.
+
+use std::collections::BTreeMap;
+
+use domain::number::{NUMBER_TABLE, id_of, name_of};
+use outpost::recorder::{NumberRun, NumbersWanted};
+use protocol::ids::{RecordId, RequestId};
+use protocol::limits::NUMBER_GAP;
+
+use crate::device::Role;
+use crate::mix::Fault;
+use crate::model::{Expected, Key, Violation, violation};
+use crate::moves::{MOVED, is_moved_store, moved_store};
+use crate::world::World;
+
+/// Kinds of numbers.
+const KINDS: [&str; 2] = ["customer_invoice_number", "requisition_serial_number"];
+/// Numbers that are given at once, at most.
+const COUNT_MAX: u64 = 3;
+
+/// A number that was given.
+#[derive(Debug, Clone, Copy)]
+struct Given {
+    device: usize,
+    at_ms: u64,
+    /// Whether another device, or the same one after it was set back, may give it as well.
+    is_forked: bool,
+}
+
+/// The numbers that were given, by store and kind.
+#[derive(Debug, Clone, Default)]
+pub struct Numbers {
+    given: BTreeMap<(String, &'static str), BTreeMap<u64, Given>>,
+    /// When a backup of a device was made.
+    backed_up_ms: BTreeMap<usize, u64>,
+}
+
+impl Numbers {
+    /// A device is backed up.
+    pub(crate) fn note_backup(&mut self, device: usize, now_ms: u64) {
+        self.backed_up_ms.insert(device, now_ms);
+    }
+
+    /// It is set back: what it gave since may be given again.
+    pub(crate) fn note_set_back(&mut self, device: usize) {
+        let since_ms = self.backed_up_ms.get(&device).copied().unwrap_or(0);
+        let all = self.given.values_mut().flat_map(BTreeMap::values_mut);
+        all.filter(|given| given.device == device && given.at_ms >= since_ms).for_each(|given| given.is_forked = true);
+    }
+
+    /// Takes numbers over; else the first that had been given before.
+    fn give(&mut self, of: &(String, &'static str), run: NumberRun, given: Given) -> Result<(), (u64, Given)> {
+        let known = self.given.entry(of.clone()).or_default();
+        for number in run.first..=run.last {
+            match known.get_mut(&number) {
+                Some(before) if !before.is_forked => return Err((number, *before)),
+                Some(before) => *before = given,
+                None => drop(known.insert(number, given)),
+            }
+        }
+        Ok(())
+    }
+
+    /// The highest that was given.
+    fn last(&self, of: &(String, &'static str)) -> u64 {
+        self.given.get(of).and_then(|given| given.last_key_value()).map_or(0, |(last, _)| *last)
+    }
+}
+
+/// The store that moves of which a record of numbers is; `None` of any other.
+pub(crate) fn numbered_store_of(key: &Key) -> Option<String> {
+    if key.0 != NUMBER_TABLE {
+        return None;
+    }
+    let is_of = |store: &String| {
+        let store = RecordId::new(store).expect("it is short");
+        KINDS.iter().any(|kind| id_of(&name_of(kind, &store)).as_str() == key.1)
+    };
+    (0..MOVED).map(moved_store).find(is_of)
+}
+
+impl World {
+    /// People at a site number their documents.
+    pub(crate) fn give_numbers(&mut self, index: usize) -> Result<(), Violation> {
+        if !self.mix.has(Fault::Numbers) {
+            return Ok(());
+        }
+        for _ in 0..self.random.below(4) {
+            let mut stores = self.model.device(index).stores.clone();
+            if self.mix.has(Fault::Moves) {
+                stores.extend((0..MOVED).map(moved_store));
+            }
+            let store = self.random.pick(&stores).clone();
+            let kind = *self.random.pick(&KINDS);
+            let count = u32::try_from(self.random.range(1, COUNT_MAX)).unwrap_or(1);
+            let request_id = self.random.chance(300).then(|| RequestId(self.random.bytes()));
+            if self.devices.get(index).is_none_or(|device| device.live.is_none()) {
+                return Ok(());
+            }
+            let asked = Asked { store, kind, count, request_id };
+            self.give(index, &asked)?;
+            if request_id.is_some() && self.random.chance(500) {
+                self.give(index, &asked)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a number was given.
+    fn give(&mut self, index: usize, asked: &Asked) -> Result<bool, Violation> {
+        let Some(device) = self.devices.get_mut(index).filter(|device| device.live.is_some()) else { return Ok(false) };
+        self.model.device(index).attempted_groups += 1;
+        let wanted = NumbersWanted {
+            store: RecordId::new(&asked.store).expect("it is short"),
+            kind: asked.kind.to_owned(),
+            count: asked.count,
+            request_id: asked.request_id,
+            recorded_at_ms: 0,
+        };
+        let recorded = match device.live().recorder.next_numbers(wanted) {
+            Ok(recorded) => recorded,
+            Err(error) if World::is_refusal(&error) => {
+                self.note(format_args!("device {index} gives no number of {}: {error}", asked.store));
+                return self.note_journaled(index, &[], true).map(|()| false);
+            }
+            Err(error) => return self.recording_failed(index, &error.into()).map(|()| false),
+        };
+        let Some(run) = recorded.numbers else { return violation("numbers", "numbers were given, and not said") };
+        self.note(format_args!("device {index} gives {}-{} of {} {}", run.first, run.last, asked.store, asked.kind));
+        if recorded.was_recorded {
+            return Ok(true);
+        }
+        self.counts.edits += recorded.edits;
+        let last = recorded.sequences.map_or(0, |(_, last)| last.0);
+        let log = self.model.device(index).log();
+        log.acknowledged = log.acknowledged.max(last);
+        // Of a store that may be elsewhere nobody can say beforehand.
+        let expected = if is_moved_store(&asked.store) { Expected::Either } else { Expected::Accepted };
+        let groups: Vec<_> =
+            recorded.sequences.map(|(first, last)| (last.0 + 1 - first.0, expected)).into_iter().collect();
+        self.note_journaled(index, &groups, true)?;
+        self.check_numbers(index, asked, run)?;
+        Ok(true)
+    }
+
+    fn check_numbers(&mut self, index: usize, asked: &Asked, run: NumberRun) -> Result<(), Violation> {
+        if run.last + 1 - run.first != u64::from(asked.count) {
+            return violation("numbers", format!("{} were asked for, {run:?} were given", asked.count));
+        }
+        let of = (asked.store.clone(), asked.kind);
+        let last = self.numbers.last(&of);
+        // What was given and not acknowledged, because a disk failed or the power went, leaves small gaps.
+        if !self.may_lose_numbers(&asked.store) && run.first > last + NUMBER_GAP {
+            return violation("numbers", format!("{of:?} goes from {last} to {} although nothing was lost", run.first));
+        }
+        let site = self.devices[index].site;
+        let given = Given { device: index, at_ms: self.now_ms, is_forked: self.forks.contains_key(&site) };
+        match self.numbers.give(&of, run, given) {
+            Ok(()) => Ok(()),
+            Err((number, before)) => {
+                violation("numbers", format!("device {index} gives {number} of {of:?} again, after {before:?}"))
+            }
+        }
+    }
+
+    /// Whether anything in this run may lose what was given in a store.
+    fn may_lose_numbers(&self, store: &str) -> bool {
+        let faults = [Fault::Wipe, Fault::DeviceDamage, Fault::CentralSetBack];
+        self.counts.forks > 0 || self.hurried.contains(store) || faults.into_iter().any(|fault| self.mix.has(fault))
+    }
+
+    /// Everything is drained: each site gives numbers of its stores, and none that was given.
+    pub(crate) fn check_numbers_at_rest(&mut self) -> Result<(), Violation> {
+        if !self.mix.has(Fault::Numbers) {
+            return Ok(());
+        }
+        for index in self.speakers() {
+            if self.devices[index].role != Role::Active {
+                continue;
+            }
+            let grants = self.devices[index].live().recorder.core().local.grants();
+            let grants = grants.or_else(|error| violation("6", format!("device {index}: {error}")))?;
+            for (store, _) in grants.into_iter().filter(|(store, _)| store != domain::authority::CENTRAL_DATA) {
+                let asked = Asked { store, kind: KINDS[0], count: 1, request_id: None };
+                // Where a store keeps its data on its site the last number may have gone with the local copy.
+                if !self.give(index, &asked)? && !self.mix.has(Fault::Withholding) {
+                    return violation("10", format!("device {index} gives no number of {} at rest", asked.store));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What somebody asks for.
+struct Asked {
+    store: String,
+    kind: &'static str,
+    count: u32,
+    request_id: Option<RequestId>,
+}
