@@ -34,8 +34,8 @@ mod withheld;
 
 pub use error::{EditRefusal, RecordError};
 pub use mending::cut_incomplete_group;
-pub use verifying::Mended;
 pub use numbers::{NumberRun, NumbersWanted};
+pub use verifying::Mended;
 
 use numbers::{prepare_numbers, remember_given};
 use preparing::{Prepared, Reserved, prepare};

@@ -34,10 +34,10 @@ mod explain;
 mod files;
 #[path = "suite/forgotten_store.rs"]
 mod forgotten_store;
-#[path = "suite/full_life.rs"]
-mod full_life;
 #[path = "suite/full_disk.rs"]
 mod full_disk;
+#[path = "suite/full_life.rs"]
+mod full_life;
 #[path = "suite/identity.rs"]
 mod identity;
 #[path = "suite/kills.rs"]

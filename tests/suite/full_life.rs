@@ -21,7 +21,8 @@ fn writes(agent: &Agent) -> Vec<Value> {
 
 /// Whether a store is writable at one of the devices at most; where.
 fn writer<'a>(devices: &[(&'a str, &Agent)], store: &str) -> Option<&'a str> {
-    let at: Vec<&str> = devices.iter().filter(|(_, agent)| writes(agent).contains(&json!(store))).map(|(name, _)| *name).collect();
+    let at: Vec<&str> =
+        devices.iter().filter(|(_, agent)| writes(agent).contains(&json!(store))).map(|(name, _)| *name).collect();
     assert!(at.len() <= 1, "{store} is writable at {at:?}");
     at.first().copied()
 }

@@ -14,15 +14,13 @@ use outpost::journal::fake_storage::FakeStorage;
 use outpost::local_copy::{APPLICATION_ID, Kind, LocalCopy, LocalCopyError, SCHEMA_VERSION};
 use outpost::recorder::Recorder;
 use outpost::service::plan::Plan;
-use outpost::sync_runner::{
-    CarriedOut, ExchangeFailure, Imported, Learnt, Next, Parties, Report, SyncRunner, TokenStore,
-};
-use outpost::verifying::{Asker, Comparison};
-use protocol::ids::{ControlNumber, CredentialGeneration, Hash, JournalId, PublicKey, Sequence, SiteId, Token};
+use outpost::sync_runner::{ExchangeFailure, Learnt, Next, Parties, Report, SyncRunner, TokenStore};
+use protocol::ids::{ControlNumber, CredentialGeneration, JournalId, PublicKey, Sequence, SiteId, Token};
 use protocol::schedule::Schedule;
 use protocol::session::Session;
-use protocol::verify::Outcome;
 use sql::{Options, SqliteEngine};
+
+mod beside;
 
 use crate::disk::{Disk, DiskImage};
 use crate::random::Random;
@@ -361,29 +359,6 @@ impl Device {
         self.go_on(codec, wall_ms)
     }
 
-    /// Compares with central what it has, once, and mends what differs.
-    ///
-    /// # Errors
-    /// Those of the comparison.
-    pub fn verify(&mut self, codec: &mut ZstdCodec, asker: &mut dyn Asker) -> Result<Outcome, AgentError> {
-        let live = self.live.as_mut().expect("only a running agent compares");
-        let (mut count, salt) = (0_u64, self.sessions);
-        let mut comparison = Comparison {
-            recorder: &live.recorder,
-            catalogue: &self.settings.catalogue,
-            codec,
-            signer: &self.signer,
-            parties: Parties { site: self.site, central: self.settings.central, generation: CredentialGeneration(1) },
-            token: self.identity.token,
-            salt: &mut || {
-                count += 1;
-                (salt << 16 | count).to_le_bytes()
-            },
-            gained: None,
-        };
-        comparison.run(asker, &mut |_| true)
-    }
-
     /// Bytes of a reply came.
     ///
     /// # Errors
@@ -421,45 +396,6 @@ impl Device {
         underway.failure = failure;
         self.live_mut().session = Some(underway);
         self.go_on(codec, wall_ms)
-    }
-
-    /// Makes a request that goes by file.
-    ///
-    /// # Errors
-    /// If the device fails.
-    pub fn carry_out(&mut self, codec: &mut ZstdCodec) -> Result<CarriedOut, AgentError> {
-        self.sessions += 1;
-        self.salt = *b"simulated carry ";
-        self.salt.iter_mut().zip(self.sessions.to_le_bytes()).for_each(|(salt, byte)| *salt ^= byte);
-        let learnt = self.live().learnt;
-        self.with_runner(codec, |runner, _| runner.carry_out(learnt))
-    }
-
-    /// Takes the answer to one.
-    ///
-    /// # Errors
-    /// If it is overtaken, or the device fails.
-    pub fn carry_in(
-        &mut self,
-        codec: &mut ZstdCodec,
-        mut answer: &[u8],
-        request: Hash,
-        wall_ms: u64,
-    ) -> Result<Report, AgentError> {
-        // A device and its copy may both take it, which is one exchange: neither of them is told from the other by it.
-        let tokens = self.identity.tokens;
-        let report = self
-            .with_runner(codec, |runner, learnt| runner.carry_in(&mut answer, request, learnt, wall_ms, &mut |_| {}));
-        self.identity.tokens = tokens;
-        report
-    }
-
-    /// Stores an export.
-    ///
-    /// # Errors
-    /// If it may not be taken, or the device fails.
-    pub fn import(&mut self, codec: &mut ZstdCodec, mut export: &[u8]) -> Result<Imported, AgentError> {
-        self.with_runner(codec, |runner, _| runner.import(&mut export, &mut |_| {}))
     }
 
     fn go_on(&mut self, codec: &mut ZstdCodec, wall_ms: u64) -> Result<Step, AgentError> {

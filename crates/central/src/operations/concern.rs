@@ -110,7 +110,9 @@ impl Concern {
             Request::SiteExport { site }
             | Request::SetAsideDismissAll { site, .. }
             | Request::SetAsideApply { site, place: None } => of_site(site, What::Nothing),
-            Request::SetAsideDismiss { site, place } | Request::SetAsideApply { site, place: Some(place) } => of_site(site, What::SetAside(place.clone())),
+            Request::SetAsideDismiss { site, place } | Request::SetAsideApply { site, place: Some(place) } => {
+                of_site(site, What::SetAside(place.clone()))
+            }
             Request::StoreAdd { store, site, .. } | Request::StoreSetRole { store, site, .. } => {
                 let subject = Subject { site: Some(site.clone()), what: What::Store(store.clone()) };
                 Self { subject, ..of_store(store) }

@@ -342,19 +342,14 @@ impl Request {
     /// Who may ask for it: whoever may look, or only an administrator.
     pub fn role(&self) -> AccountRole {
         // Refused edits hold what was written, of patients too.
-        let is_for_few = matches!(
-            self,
-            Self::AccountList | Self::TokenList | Self::SetAsideList(_) | Self::SetAsideShow { .. }
-        );
+        let is_for_few =
+            matches!(self, Self::AccountList | Self::TokenList | Self::SetAsideList(_) | Self::SetAsideShow { .. });
         if self.only_looks() && !is_for_few { AccountRole::Viewer } else { AccountRole::Administrator }
     }
 
     /// Whether it takes more than one commit, so that the audit log says when it began.
     pub(super) fn is_long(&self) -> bool {
-        matches!(
-            self,
-            Self::Import { .. } | Self::SetAsideDismissAll { .. } | Self::SetAsideApply { place: None, .. }
-        )
+        matches!(self, Self::Import { .. } | Self::SetAsideDismissAll { .. } | Self::SetAsideApply { place: None, .. })
     }
 
     /// Whether the verb changes nothing, so that asking twice does no harm.

@@ -137,7 +137,11 @@ fn told(outcome: Result<(), StoreError>) -> Result<Result<(), (String, String)>,
 }
 
 /// Lets go of all that are there when it begins, or of the first ones. If it is cut, the same command goes on.
-pub(super) fn dismiss_all(center: &Acting<'_>, site: &str, through: Option<&SetAsidePlace>) -> Result<Done, CentralError> {
+pub(super) fn dismiss_all(
+    center: &Acting<'_>,
+    site: &str,
+    through: Option<&SetAsidePlace>,
+) -> Result<Done, CentralError> {
     // One row of the audit log for all of them.
     let center: &Center = center;
     let site = find_also_deleted(center, site)?.id;

@@ -65,7 +65,8 @@ fn a_reset_counts_once_and_the_next_device_is_told(world: &mut World) {
     world.job(|batch| batch.reset_hardware(one.site));
     world.job(|batch| batch.reset_hardware(one.site));
     let journal = JournalId([51; 16]);
-    let other = EnrollingDevice { key: PublicKey([51; 32]), journal, kind: SiteKind::Standalone, hardware: hardware("CU") };
+    let other =
+        EnrollingDevice { key: PublicKey([51; 32]), journal, kind: SiteKind::Standalone, hardware: hardware("CU") };
     world.job(|batch| batch.enrol(one.site, &other));
     let mut next = Device::new(one.site, journal);
     settle(world, &mut next);
