@@ -12,6 +12,7 @@
 mod support;
 
 use std::process::Stdio;
+use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -59,15 +60,22 @@ fn initialise(central: &Central, name: &str, stores: &[&str], mood: Mood) -> Mea
     link.set(mood);
     let (before, begin) = (link.bytes(), Instant::now());
     let mut child = agent.command(&["initialise", "--json"]).stdout(Stdio::piped()).spawn().unwrap();
-    let mut peak_kib = 0;
-    while child.try_wait().unwrap().is_none() {
-        peak_kib = peak_kib.max(high_water_kib(child.id()).unwrap_or(0));
-        std::thread::sleep(LOOK);
-    }
+    // Ends with the process, which closes its end.
+    let output = child.stdout.take().unwrap();
+    let (sender, printed) = channel();
+    let reader = std::thread::spawn(move || sender.send(std::io::read_to_string(output).unwrap()));
+    let (id, mut peak_kib) = (child.id(), 0);
+    let output = loop {
+        peak_kib = peak_kib.max(high_water_kib(id).unwrap_or(0));
+        match printed.recv_timeout(LOOK) {
+            Ok(output) => break output,
+            Err(error) => assert_eq!(error, RecvTimeoutError::Timeout),
+        }
+    };
     let (time, after) = (begin.elapsed(), link.bytes());
-    let output = child.wait_with_output().unwrap();
-    assert!(output.status.success(), "{name}: {output:?}");
-    let result: Value = serde_json::from_slice(&output.stdout).unwrap();
+    reader.join().unwrap().unwrap();
+    assert!(child.wait().unwrap().success(), "{name}: {output}");
+    let result: Value = serde_json::from_str(&output).unwrap();
     let (records, requests) = (result["stored"].as_u64().unwrap(), result["requests"].as_u64().unwrap());
     println!(
         "{name}: {records} records in {time:.2?} and {requests} requests, {} bytes up and {} down ({:.1} a record), peak memory {} KiB",

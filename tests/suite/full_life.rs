@@ -59,7 +59,8 @@ fn a_site_lives_from_its_making_to_its_end_and_nothing_is_lost_or_writable_twice
         lines += &edit("store", "upsert", store, &json!({"code": store, "store_mode": "store"}));
     }
     for item in 0..1500 {
-        let data = json!({"item_name": format!("Medicine {item}, tablets of {} mg", item * 7 % 500), "code": format!("{item:05}")});
+        let name = format!("Medicine {item}, tablets of {} mg", item * 7 % 500);
+        let data = json!({"item_name": name, "code": format!("{item:05}")});
         lines += &edit("item", "upsert", &format!("item-{item}"), &data);
     }
     let central = Central::with_data(&lines);

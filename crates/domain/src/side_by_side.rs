@@ -39,8 +39,8 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn check(op: EditOp, edit: Value, current: Value, expected: &[(&str, Value, Value)]) {
-        let found = side_by_side(op, Some(&edit), Some(&current));
+    fn check(op: EditOp, edit: &Value, current: &Value, expected: &[(&str, Value, Value)]) {
+        let found = side_by_side(op, Some(edit), Some(current));
         let found: Vec<_> = found.into_iter().map(|one| (one.column, one.current, one.edited)).collect();
         let expected: Vec<_> =
             expected.iter().map(|(name, one, other)| ((*name).to_owned(), one.clone(), other.clone())).collect();
@@ -50,19 +50,14 @@ mod tests {
     #[test]
     fn only_what_differs_is_shown_and_what_a_patch_leaves_out_does_not() {
         let current = json!({"ID": "A", "code": "old", "note": "n", "price": 3});
-        check(
-            EditOp::Patch,
-            json!({"code": "new", "price": 3}),
-            current.clone(),
-            &[("code", json!("old"), json!("new"))],
-        );
+        check(EditOp::Patch, &json!({"code": "new", "price": 3}), &current, &[("code", json!("old"), json!("new"))]);
         check(
             EditOp::Put,
-            json!({"ID": "A", "code": "new", "price": 3}),
-            current.clone(),
+            &json!({"ID": "A", "code": "new", "price": 3}),
+            &current,
             &[("code", json!("old"), json!("new")), ("note", json!("n"), Value::Null)],
         );
-        check(EditOp::Put, json!({"ID": "A"}), Value::Null, &[("ID", Value::Null, json!("A"))]);
-        check(EditOp::Delete, Value::Null, json!({"ID": "A"}), &[("ID", json!("A"), Value::Null)]);
+        check(EditOp::Put, &json!({"ID": "A"}), &Value::Null, &[("ID", Value::Null, json!("A"))]);
+        check(EditOp::Delete, &Value::Null, &json!({"ID": "A"}), &[("ID", json!("A"), Value::Null)]);
     }
 }

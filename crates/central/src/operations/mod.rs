@@ -7,6 +7,7 @@ mod api_tokens;
 mod audit;
 mod authorisation;
 mod concern;
+mod effect;
 mod explain;
 mod explain_store;
 mod files;
