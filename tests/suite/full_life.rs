@@ -1,6 +1,6 @@
-//! A site from its making to its end, with real processes: made, enrolled, initialised over a link that breaks, worked with, its store moved
-//! away while it is offline and brought back, its device replaced, and deleted. Nothing is lost, nothing is writable in two places, and the
-//! audit log tells the story.
+//! A site from its making to its end, with real processes: made, enrolled, initialised over a link that breaks, worked with, its store
+//! moved away while it is offline and brought back, its device replaced, and deleted. Nothing is lost, nothing is writable in two places,
+//! and the audit log tells the story.
 
 use std::collections::BTreeSet;
 
