@@ -8,6 +8,7 @@
 //! | asked again | no | central was set back once more, and may not know that it declined: the claim is shown to it anew |
 //! | frozen | no | central takes the store away, to give it to another site; what is here of it is still received |
 //! | taken | no | it has gone to another site |
+//! | not told | no | this device was set back since, and central has not told it again: another site may have been given the store |
 //! | told again | no | central was set back to before it took the store away, and has told the same grant again; requests show that |
 //!
 //! What is here of a store that is claimed or forgotten may be nowhere else: its scope, which does not come any more, is kept as it is
@@ -34,12 +35,13 @@ const ASKED_AGAIN: i64 = 3;
 const FROZEN: i64 = 4;
 const TAKEN: i64 = 5;
 const TOLD_AGAIN: i64 = 6;
+const NOT_TOLD: i64 = 7;
 
 /// The grants under which a store may be written.
 pub(super) const MAY_BE_WRITTEN: &str = "state IN (0, 1)";
 
 /// The grants of stores of which something may be here that no other site has.
-pub(super) const IS_OF_THIS_SITE: &str = "state <> 5";
+pub(super) const IS_OF_THIS_SITE: &str = "state NOT IN (5, 7)";
 
 /// Name of the number of the last row that said that all grants were told.
 const GRANTS_TOLD: &str = "grants_told";
@@ -194,6 +196,13 @@ impl LocalCopy {
         Ok(())
     }
 
+    /// What central told since an unknown time is not here: it tells again which stores this site may write. Inside the open transaction.
+    pub(super) fn forget_grants_until_told(&mut self) -> Result<(), LocalCopyError> {
+        let sql = "UPDATE store_grant SET state = ?1 WHERE state = ?2";
+        self.sql.execute(sql, &[NOT_TOLD.into(), HELD.into()])?;
+        Ok(())
+    }
+
     fn set_grant_state(&mut self, store: &str, state: i64) -> Result<(), LocalCopyError> {
         let sql = "UPDATE store_grant SET state = ?2 WHERE store = ?1";
         self.sql.execute(sql, &[store.into(), state.into()])?;
@@ -245,8 +254,16 @@ impl LocalCopy {
     ) -> Result<(), LocalCopyError> {
         let first = row.0.saturating_sub(u64::from(told.grants));
         self.sql.execute(
-            "UPDATE store_grant SET state = CASE state WHEN ?3 THEN ?2 ELSE ?5 END WHERE told < ?1 AND state IN (?3, ?4)",
-            &[Param::unsigned(first)?, CLAIMED.into(), HELD.into(), FORGOTTEN.into(), ASKED_AGAIN.into()],
+            "UPDATE store_grant SET state = CASE state WHEN ?3 THEN ?2 ELSE ?5 END
+             WHERE told < ?1 AND state IN (?3, ?4, ?6)",
+            &[
+                Param::unsigned(first)?,
+                CLAIMED.into(),
+                HELD.into(),
+                FORGOTTEN.into(),
+                ASKED_AGAIN.into(),
+                NOT_TOLD.into(),
+            ],
         )?;
         self.set_number(JUDGED_AT_GRANTS, judged.0)?;
         let tellings = self.grant_tellings()? + 1;

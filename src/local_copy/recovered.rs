@@ -181,6 +181,7 @@ impl LocalCopy {
         self.transaction(Durability::Full, |copy| {
             copy.set_number(CONTROL, 0)?;
             copy.progress.control = 0;
+            copy.forget_grants_until_told()?;
             copy.lose_numbers()
         })
     }

@@ -8,7 +8,7 @@ use protocol::control::{Control, Dropped, Grant, GrantsTold, Image};
 use protocol::ids::{ControlNumber, GrantProof, OwnershipNumber, Sequence};
 use protocol::limits::CLAIMS_MAX;
 
-use super::super::{ForgottenStore, StoreRole};
+use super::super::{ForgottenStore, Kind, StoreRole};
 use super::site::*;
 
 fn grant(store: &str, number: u32, is_held: bool) -> Control {
@@ -417,5 +417,28 @@ fn what_another_store_shared_is_not_handed_back_to_a_central_that_was_set_back()
 
         while site.copy.sweep_step().unwrap() {}
         assert!(site.view("transact", "T").is_none() && site.view("trans_line", "L").is_none());
+    });
+}
+
+/// Found by the simulator (seed 40000002): a device that was put back to a backup of before its store moved away went on recording in it.
+#[test]
+fn a_device_that_was_set_back_writes_no_store_before_central_has_told_it_again() {
+    on_both(|site| {
+        site.reply(0, &[grant(STORE, 1, true), grant("T", 1, true)]);
+        assert!(may_write(site, "before"));
+
+        site.journal.clear();
+        site.journal_id = protocol::ids::JournalId([9; 16]);
+        site.copy.use_journal(Kind::Shared, site.journal_id).unwrap();
+        site.copy.begin_after_set_back().unwrap();
+        assert!(!may_write(site, "not told yet"));
+
+        site.reply(0, &[grant("T", 1, true)]);
+        site.reopen();
+        let held: Vec<_> = site.copy.grants().unwrap().into_iter().map(|(store, _)| store).collect();
+        assert_eq!(held, ["T"], "the other one has gone to another site");
+
+        site.reply(0, &[grant(STORE, 3, true)]);
+        assert!(may_write(site, "come back"));
     });
 }
