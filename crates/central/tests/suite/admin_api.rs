@@ -137,7 +137,8 @@ fn every_looking_path_answers_and_a_viewer_changes_nothing() {
             assert_eq!(viewer.refused(&method, &path, &body), (403, "not_permitted".to_owned()), "{method} {path}");
             let reply = send(address, &method, &path, "Content-Type: application/json\r\n", &body.to_string());
             assert_eq!(told(&reply), (401, "token_missing".to_owned()), "{method} {path}");
-            if method == "GET" {
+            // There is no refused edit to look at.
+            if method == "GET" && !path.ends_with("/set-aside/p") {
                 administrator.json(&method, &path, &Value::Null);
             }
         }
