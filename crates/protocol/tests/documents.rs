@@ -61,6 +61,9 @@ fn every_limit_is_in_the_page_with_its_value() {
         WAITING_ENTRIES_MAX,
         REASON_BYTES_MAX,
         CHECK_BYTES_MAX,
+        VERIFY_QUESTION_BYTES_MAX,
+        VERIFY_LEFT_ALONE_MAX,
+        VERIFY_ANSWER_BYTES_MAX,
         CODE_BYTES_MAX,
         RETIRED_KEYS_MAX,
         HARDWARE_SOURCES_MAX,
@@ -89,7 +92,7 @@ fn every_kind_of_section_is_in_the_page_with_its_number() {
         .lines()
         .filter_map(|line| line.trim().strip_prefix("Self::")?.strip_suffix(',')?.split_once(" => "))
         .collect();
-    assert_eq!(kinds.len(), 10, "{kinds:?}");
+    assert_eq!(kinds.len(), 12, "{kinds:?}");
 
     let page = wire_format();
     for (name, number) in kinds {
@@ -103,10 +106,11 @@ fn every_control_code_and_every_code_of_a_refusal_is_in_the_page() {
     let source = read("src/control.rs");
     let codes: Vec<_> = source
         .lines()
-        .filter_map(|line| line.trim().strip_suffix("?),")?.split_once(" => Self::"))
-        .map(|(code, name)| (code, name.split('(').next().unwrap_or_default()))
+        .filter_map(|line| line.trim().split_once(" => Self::"))
+        .filter(|(code, _)| code.parse::<u16>().is_ok())
+        .map(|(code, name)| (code, name.split(['(', ',']).next().unwrap_or_default()))
         .collect();
-    assert_eq!(codes.len(), 7, "{codes:?}");
+    assert_eq!(codes.len(), 10, "{codes:?}");
     for (code, name) in codes {
         assert!(
             page.contains(&format!("| {code} | `{name}` |")),
