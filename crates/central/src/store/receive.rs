@@ -23,6 +23,8 @@ use super::state::{Journal, insert_journal};
 use super::{text, unsigned};
 use crate::wording::count;
 
+/// Scopes that a site is told at once to let go of because it shows them and does not receive them; more follow with the next request.
+const STRAY_SCOPES_TOLD_MAX: usize = 64;
 /// Most bytes of a sealed frame that comes in parts.
 const PARTS_BYTES_MAX: usize = limits::SECTION_BYTES_MAX + section::HEADER_BYTES;
 
@@ -423,7 +425,19 @@ impl Batch<'_> {
         }
         let is_new = before != kept;
         self.site(site)?.cursors = kept;
+        let is_stray = |shown: &&ScopeCursor| !scopes.contains(&shown.scope) && !drops.contains_key(&shown.scope);
+        let stray: Vec<_> = reported.iter().filter(is_stray).take(STRAY_SCOPES_TOLD_MAX).collect();
+        self.take_stray_scopes(site, &stray)?;
         if is_new { self.follow_gained(site) } else { Ok(()) }
+    }
+
+    /// A device that shows a scope which its site does not receive was never told to let go of it: it came by an export that was older than
+    /// the change, or a device that was set back has it still. One that was forgotten by a central that was set back is the device's to claim.
+    fn take_stray_scopes(&mut self, site: SiteId, stray: &[&ScopeCursor]) -> Result<(), StoreError> {
+        if stray.is_empty() || self.is_healing()? {
+            return Ok(());
+        }
+        stray.iter().try_for_each(|shown| self.take_scope(site, shown.scope.clone()))
     }
 }
 

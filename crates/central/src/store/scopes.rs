@@ -71,7 +71,7 @@ impl Batch<'_> {
     }
 
     /// Tells a site to let go of a scope.
-    fn take_scope(&mut self, site: SiteId, scope: ScopeId) -> Result<(), StoreError> {
+    pub(super) fn take_scope(&mut self, site: SiteId, scope: ScopeId) -> Result<(), StoreError> {
         let control = self.tell_dropped(site, &scope)?;
         self.forget_cursor(site, scope, control)
     }

@@ -1,6 +1,7 @@
 //! What a site receives as its stores become dispensaries, and cease to be (`domain.md`, "Central, dispensary").
 
 use domain::scope::Scope;
+use protocol::control::Control;
 use protocol::message::Cursor;
 
 use super::*;
@@ -12,6 +13,7 @@ contract!(
     a_scope_that_comes_back_before_the_site_heard_of_its_loss_is_read_from_0,
     what_a_site_receives_is_the_same_after_a_restart,
     a_new_device_is_told_of_no_loss_of_before,
+    a_device_that_shows_a_scope_which_its_site_does_not_receive_lets_go_of_it,
 );
 
 fn set_mode(world: &mut World, store: &str, mode: &str) {
@@ -138,4 +140,25 @@ fn a_new_device_is_told_of_no_loss_of_before(world: &mut World) {
     settle(world, &mut next);
 
     assert!(has(&next, "A1"));
+}
+
+/// Found by the simulator (seed 40000183): an export that was older than a store's move brought the store's scope, and nobody ever took it.
+fn a_device_that_shows_a_scope_which_its_site_does_not_receive_lets_go_of_it(world: &mut World) {
+    let mut warehouse = world.device(&["W"]);
+    set_mode(world, "W", "store");
+    abbreviation(world, "A1");
+    settle(world, &mut warehouse);
+    let everywhere = warehouse.cursors[&Scope::AllSites.to_id()];
+    warehouse.cursors.insert(Scope::DispensarySites.to_id(), everywhere);
+
+    settle(world, &mut warehouse);
+    settle(world, &mut warehouse);
+
+    let dropped = |device: &Device| {
+        let is_drop = |control: &&Control| matches!(control, Control::Dropped(_));
+        device.controls.iter().filter(is_drop).count()
+    };
+    assert_eq!((dropped(&warehouse), warehouse.cursors.contains_key(&Scope::DispensarySites.to_id())), (1, false));
+    settle(world, &mut warehouse);
+    assert_eq!(dropped(&warehouse), 1, "once");
 }
