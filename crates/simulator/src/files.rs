@@ -212,6 +212,10 @@ impl World {
         let fresh = self.fresh_device();
         let Some(index) = (if fresh.is_some() { fresh } else { self.idle_device() }) else { return Ok(()) };
         let site = self.devices[index].site;
+        // It would tell a device what its copy has done, which no session does: the site stops before that.
+        if self.actives(site).len() > 1 {
+            return Ok(());
+        }
         let Some(number) = self.sticks.exports.iter().position(|(of, _)| *of == site) else { return Ok(()) };
         let bytes = self.sticks.exports[number].1.clone();
         if self.random.chance(600) {
