@@ -9,12 +9,12 @@ use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::chain::hash_of;
 use crate::edge::{Signer, Verifier};
-use crate::exchange::{SiteKeys, Standing, message_refusal, proved};
+use crate::exchange::{SiteKeys, Standing, message_refusal};
 use crate::ids::{ControlNumber, CredentialGeneration, Hash, JournalId, PublicKey, Sequence, SiteId, Token};
 use crate::message::{self, MessageError, Refusal, RequestHead};
-use crate::section::{self, Binding, Kind, Sealed, SectionError, SectionReader};
+use crate::question::{self, SealedQuestion, only_section};
+use crate::section::{Binding, Kind, SectionError};
 
 /// What central says of a device.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,10 +67,7 @@ pub fn head(site: SiteId, journal: JournalId, generation: CredentialGeneration, 
 
 /// Makes the question of a device, and says what the answer will be bound to.
 pub fn ask(head: &RequestHead, central: PublicKey, signer: &dyn Signer) -> (Vec<u8>, Binding) {
-    let body = message::encode(head);
-    let binding = Binding { central, site: head.site, context: Hash::NONE };
-    let question = section::seal(Kind::CheckHead, &binding, &body, signer);
-    (question, Binding { context: hash_of(&body), ..binding })
+    question::ask(Kind::CheckHead, head.site, &message::encode(head), central, signer)
 }
 
 /// Reads an answer.
@@ -85,10 +82,7 @@ pub fn read_answer(bytes: &[u8], binding: &Binding, verifier: &dyn Verifier) -> 
 
 /// A question at central. Nothing of it is proved before it is opened.
 #[derive(Debug)]
-pub struct Question {
-    sealed: Sealed,
-    site: SiteId,
-}
+pub struct Question(SealedQuestion);
 
 impl Question {
     /// Reads a question.
@@ -96,14 +90,12 @@ impl Question {
     /// # Errors
     /// [`CheckError`]: it is none.
     pub fn read(bytes: &[u8]) -> Result<Self, CheckError> {
-        let sealed = only_section(bytes, Kind::CheckHead)?;
-        let site = message::claimed_site(sealed.unchecked_body())?;
-        Ok(Self { sealed, site })
+        SealedQuestion::read(bytes, Kind::CheckHead).map(Self)
     }
 
     /// The site that it claims to be from: it finds the keys.
     pub fn site(&self) -> SiteId {
-        self.site
+        self.0.site()
     }
 
     /// The head, and how the key that signed it stands to its site.
@@ -116,17 +108,14 @@ impl Question {
         central: PublicKey,
         verifier: &dyn Verifier,
     ) -> Result<(RequestHead, Standing), Refusal> {
-        let binding = Binding { central, site: self.site, context: Hash::NONE };
-        let (_, standing, body) = proved(&self.sealed, &binding, keys, verifier)?;
+        let (standing, body) = self.0.open(keys, central, verifier)?;
         let head = message::decode(body).map_err(|error| message_refusal(&error))?;
         Ok((head, standing))
     }
 
     /// Signs the answer.
     pub fn answer(&self, answer: &CheckAnswer, signer: &dyn Signer) -> Vec<u8> {
-        let context = hash_of(self.sealed.unchecked_body());
-        let binding = Binding { central: signer.public_key(), site: self.site, context };
-        section::seal(Kind::CheckAnswer, &binding, &message::encode(answer), signer)
+        self.0.answer(Kind::CheckAnswer, &message::encode(answer), signer)
     }
 }
 
@@ -167,18 +156,10 @@ impl fmt::Display for CheckError {
 
 impl core::error::Error for CheckError {}
 
-pub(crate) fn only_section(bytes: &[u8], kind: Kind) -> Result<Sealed, CheckError> {
-    let mut reader = SectionReader::default();
-    reader.feed(bytes);
-    match reader.next_section()? {
-        Some(sealed) if sealed.kind() == kind && !reader.holds_rest() => Ok(sealed),
-        Some(_) | None => Err(CheckError::NotOneSection),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::section::{SectionReader, seal};
     use crate::testing::TestKey;
 
     const CENTRAL: TestKey = TestKey(9);
@@ -225,7 +206,7 @@ mod tests {
     fn a_question_is_no_head_of_an_exchange_and_that_is_no_question() {
         let (mut question, _) = ask(&asked(), central(), &DEVICE);
         let binding = Binding { central: central(), site: SiteId(3), context: Hash::NONE };
-        let mut request = section::seal(Kind::RequestHead, &binding, &message::encode(&asked()), &DEVICE);
+        let mut request = seal(Kind::RequestHead, &binding, &message::encode(&asked()), &DEVICE);
         assert_eq!(Question::read(&request).unwrap_err(), CheckError::NotOneSection);
 
         // The first byte is the kind, and the signature is over it.

@@ -24,6 +24,7 @@ pub mod ids;
 pub mod limits;
 pub mod message;
 pub mod page;
+mod question;
 pub mod row;
 pub mod schedule;
 pub mod section;

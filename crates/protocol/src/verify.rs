@@ -12,16 +12,16 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::chain::hash_of;
-use crate::check::{CheckError, only_section};
+use crate::check::CheckError;
 use crate::edge::{Codec, CodecError, Compression, Dictionary, Signer, Verifier};
-use crate::exchange::{SiteKeys, Standing, message_refusal, proved};
+use crate::exchange::{SiteKeys, Standing, message_refusal};
 use crate::frame::FrameError;
 use crate::history::History;
-use crate::ids::{Hash, Position, PublicKey, RecordId, SiteId, TableRef};
+use crate::ids::{Position, PublicKey, RecordId, SiteId, TableRef};
 use crate::message::{self, Refusal, RequestHead, ScopeCursor};
 use crate::page::{self, PageRow};
-use crate::section::{self, Binding, Kind, Sealed};
+use crate::question::{self, SealedQuestion, only_section};
+use crate::section::{Binding, Kind};
 
 /// Buckets of a scope: one level, so that of a hundred thousand records some four hundred travel where one differs.
 pub const BUCKETS: usize = 256;
@@ -241,11 +241,8 @@ pub struct Question {
 }
 
 /// Signs a question of a device, and says what the answer will be bound to.
-pub fn ask(question: &Question, central: PublicKey, signer: &dyn Signer) -> (Vec<u8>, Binding) {
-    let body = message::encode(question);
-    let binding = Binding { central, site: question.head.site, context: Hash::NONE };
-    let sealed = section::seal(Kind::VerifyQuestion, &binding, &body, signer);
-    (sealed, Binding { context: hash_of(&body), ..binding })
+pub fn ask(asked: &Question, central: PublicKey, signer: &dyn Signer) -> (Vec<u8>, Binding) {
+    question::ask(Kind::VerifyQuestion, asked.head.site, &message::encode(asked), central, signer)
 }
 
 /// Reads an answer.
@@ -262,10 +259,7 @@ pub fn read_answer(bytes: &[u8], binding: &Binding, verifier: &dyn Verifier) -> 
 
 /// A question at central. Nothing of it is proved before it is opened.
 #[derive(Debug)]
-pub struct Asked {
-    sealed: Sealed,
-    site: SiteId,
-}
+pub struct Asked(SealedQuestion);
 
 impl Asked {
     /// Reads a question.
@@ -273,14 +267,12 @@ impl Asked {
     /// # Errors
     /// [`CheckError`]: it is none.
     pub fn read(bytes: &[u8]) -> Result<Self, CheckError> {
-        let sealed = only_section(bytes, Kind::VerifyQuestion)?;
-        let site = message::claimed_site(sealed.unchecked_body())?;
-        Ok(Self { sealed, site })
+        SealedQuestion::read(bytes, Kind::VerifyQuestion).map(Self)
     }
 
     /// The site that it claims to be from: it finds the keys.
     pub fn site(&self) -> SiteId {
-        self.site
+        self.0.site()
     }
 
     /// The question, and how the key that signed it stands to its site.
@@ -293,8 +285,7 @@ impl Asked {
         central: PublicKey,
         verifier: &dyn Verifier,
     ) -> Result<(Question, Standing), Refusal> {
-        let binding = Binding { central, site: self.site, context: Hash::NONE };
-        let (_, standing, body) = proved(&self.sealed, &binding, keys, verifier)?;
+        let (standing, body) = self.0.open(keys, central, verifier)?;
         let question: Question = message::decode(body).map_err(|error| message_refusal(&error))?;
         let is_wrong = match &question.ask {
             Ask::Compare { digests, .. } => !digests.is_whole(),
@@ -312,9 +303,7 @@ impl Asked {
 
     /// Signs the answer.
     pub fn answer(&self, answer: &Answer, signer: &dyn Signer) -> Vec<u8> {
-        let context = hash_of(self.sealed.unchecked_body());
-        let binding = Binding { central: signer.public_key(), site: self.site, context };
-        section::seal(Kind::VerifyAnswer, &binding, &message::encode(&(message::VERSION, answer)), signer)
+        self.0.answer(Kind::VerifyAnswer, &message::encode(&(message::VERSION, answer)), signer)
     }
 }
 
@@ -332,8 +321,9 @@ fn first_half(hash: &[u8; 32]) -> [u8; 16] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::{CredentialGeneration, JournalId, ScopeId};
+    use crate::ids::{CredentialGeneration, Hash, JournalId, ScopeId};
     use crate::message::Cursor;
+    use crate::section::HEADER_BYTES;
     use crate::testing::{PlainCodec, TestKey};
 
     const CENTRAL: TestKey = TestKey(9);
@@ -440,7 +430,7 @@ mod tests {
 
         let (bytes, _) = ask(&question(Ask::Compare { at, digests }), CENTRAL.public_key(), &DEVICE);
 
-        assert!(bytes.len() <= section::HEADER_BYTES + Kind::VerifyQuestion.body_bytes_max() / 2 + 4096);
+        assert!(bytes.len() <= HEADER_BYTES + Kind::VerifyQuestion.body_bytes_max() / 2 + 4096);
         assert!(Asked::read(&bytes).is_ok());
     }
 }

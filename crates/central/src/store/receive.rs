@@ -431,8 +431,8 @@ impl Batch<'_> {
         if is_new { self.follow_gained(site) } else { Ok(()) }
     }
 
-    /// A device that shows a scope which its site does not receive was never told to let go of it: it came by an export that was older than
-    /// the change, or a device that was set back has it still. One that was forgotten by a central that was set back is the device's to claim.
+    /// A device that shows a scope which its site does not receive was never told to let go of it: it came by an export that was older
+    /// than the change, or a device that was set back has it still. What a central that was set back has forgotten is the device's to claim.
     fn take_stray_scopes(&mut self, site: SiteId, stray: &[&ScopeCursor]) -> Result<(), StoreError> {
         if stray.is_empty() || self.is_healing()? {
             return Ok(());

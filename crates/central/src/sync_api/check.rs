@@ -3,36 +3,18 @@
 
 use std::sync::Arc;
 
-use axum::http::StatusCode;
 use codec::Ed25519Verifier;
-use protocol::check::{CheckAnswer, CheckError, Question};
+use protocol::check::{CheckAnswer, Question};
 use protocol::edge::Signer as _;
 use protocol::limits::CHECK_BYTES_MAX;
 use protocol::section::HEADER_BYTES;
 
+use super::question::QuestionError;
 use crate::center::Center;
 use crate::clock;
-use crate::writer::WriteError;
 
 /// Largest question, in bytes.
 pub(super) const REQUEST_BYTES_MAX: usize = HEADER_BYTES + CHECK_BYTES_MAX;
-
-/// A question that gets no signed answer.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum QuestionError {
-    #[error("{0}")]
-    NoQuestion(CheckError),
-    #[error("central's store failed; its log says more")]
-    Store(WriteError),
-}
-
-/// Status and stable code.
-pub(super) fn status_of(error: &QuestionError) -> (StatusCode, &'static str) {
-    match error {
-        QuestionError::NoQuestion(_) => (StatusCode::BAD_REQUEST, "bad_section"),
-        QuestionError::Store(_) => (StatusCode::INTERNAL_SERVER_ERROR, "store_failed"),
-    }
-}
 
 /// The signed answer to a question.
 pub(super) async fn answer(center: Arc<Center>, question: Vec<u8>) -> Result<Vec<u8>, QuestionError> {

@@ -13,6 +13,7 @@ mod drive;
 mod hello;
 mod listener;
 mod places;
+mod question;
 mod reply;
 mod tls;
 mod verify;
@@ -182,7 +183,7 @@ async fn check(State(api): State<Arc<SyncApi>>, request: Request) -> Response {
     };
     // Only once all of it is here: whoever sends slowly keeps nobody away.
     let Ok(_permit) = api.exchanges.try_acquire() else { return overloaded(&api.center) };
-    answer_question(check::answer(Arc::clone(&api.center), bytes).await, check::status_of)
+    answer_question(check::answer(Arc::clone(&api.center), bytes).await)
 }
 
 async fn verify(State(api): State<Arc<SyncApi>>, request: Request) -> Response {
@@ -194,7 +195,7 @@ async fn verify(State(api): State<Arc<SyncApi>>, request: Request) -> Response {
         let message = format!("central compares for {} other sites; come again", verify::QUESTIONS_MAX);
         return error_response(StatusCode::SERVICE_UNAVAILABLE, "overloaded", &message, Some(RETRY_AFTER_OVERLOAD_S));
     };
-    answer_question(verify::answer_question(Arc::clone(&api.center), bytes).await, verify::status_of)
+    answer_question(verify::answer_question(Arc::clone(&api.center), bytes).await)
 }
 
 async fn whole_body(api: &SyncApi, request: Request, bytes_max: usize) -> Result<Vec<u8>, Box<Response>> {
@@ -206,14 +207,11 @@ async fn whole_body(api: &SyncApi, request: Request, bytes_max: usize) -> Result
 }
 
 /// A signed answer as it is, or why there is none.
-fn answer_question<E: std::fmt::Display>(
-    answer: Result<Vec<u8>, E>,
-    status_of: impl FnOnce(&E) -> (StatusCode, &'static str),
-) -> Response {
+fn answer_question(answer: Result<Vec<u8>, question::QuestionError>) -> Response {
     match answer {
         Ok(answer) => ([(header::CONTENT_TYPE, CONTENT_TYPE)], answer).into_response(),
         Err(error) => {
-            let (status, code) = status_of(&error);
+            let (status, code) = error.status();
             error_response(status, code, &error.to_string(), None)
         }
     }

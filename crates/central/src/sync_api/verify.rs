@@ -3,15 +3,14 @@
 
 use std::sync::Arc;
 
-use axum::http::StatusCode;
 use codec::{Ed25519Verifier, ZstdCodec};
-use protocol::check::CheckError;
 use protocol::edge::Signer as _;
 use protocol::exchange::Standing;
 use protocol::limits::VERIFY_QUESTION_BYTES_MAX;
 use protocol::section::HEADER_BYTES;
 use protocol::verify::{Answer, Ask, Asked, Question};
 
+use super::question::QuestionError;
 use crate::center::Center;
 use crate::store::answer;
 use crate::writer::WriteError;
@@ -20,23 +19,6 @@ use crate::writer::WriteError;
 pub(super) const REQUEST_BYTES_MAX: usize = HEADER_BYTES + VERIFY_QUESTION_BYTES_MAX;
 /// Questions that are answered at once: each reads a scope from end to end, which is not to take the disk from exchanges.
 pub(super) const QUESTIONS_MAX: usize = 2;
-
-/// A question that gets no signed answer.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum QuestionError {
-    #[error("{0}")]
-    NoQuestion(CheckError),
-    #[error("central's store failed; its log says more")]
-    Store(WriteError),
-}
-
-/// Status and stable code.
-pub(super) fn status_of(error: &QuestionError) -> (StatusCode, &'static str) {
-    match error {
-        QuestionError::NoQuestion(_) => (StatusCode::BAD_REQUEST, "bad_section"),
-        QuestionError::Store(_) => (StatusCode::INTERNAL_SERVER_ERROR, "store_failed"),
-    }
-}
 
 /// The signed answer to a question.
 pub(super) async fn answer_question(center: Arc<Center>, question: Vec<u8>) -> Result<Vec<u8>, QuestionError> {

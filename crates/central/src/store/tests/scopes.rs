@@ -87,7 +87,7 @@ fn a_second_dispensary_of_a_site_changes_nothing_and_neither_does_the_loss_of_on
     assert_eq!(settle(world, &mut device), 1);
 
     assert!(has(&device, "A1"));
-    let told = |control: &protocol::control::Control| matches!(control, protocol::control::Control::Dropped(_));
+    let told = |control: &Control| matches!(control, Control::Dropped(_));
     assert!(!device.controls.iter().any(told));
 }
 

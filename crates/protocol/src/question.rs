@@ -1,0 +1,78 @@
+//! Questions that a device asks beside its exchanges: one signed section there, one back, bound to it.
+
+use crate::chain::hash_of;
+use crate::check::CheckError;
+use crate::edge::{Signer, Verifier};
+use crate::exchange::{SiteKeys, Standing, proved};
+use crate::ids::{Hash, PublicKey, SiteId};
+use crate::message::{self, Refusal};
+use crate::section::{self, Binding, Kind, Sealed, SectionReader};
+
+/// Signs a question, and says what its answer will be bound to.
+pub(crate) fn ask(
+    kind: Kind,
+    site: SiteId,
+    body: &[u8],
+    central: PublicKey,
+    signer: &dyn Signer,
+) -> (alloc::vec::Vec<u8>, Binding) {
+    let binding = Binding { central, site, context: Hash::NONE };
+    let question = section::seal(kind, &binding, body, signer);
+    (question, Binding { context: hash_of(body), ..binding })
+}
+
+/// A question at central. Nothing of it is proved before it is opened.
+#[derive(Debug)]
+pub(crate) struct SealedQuestion {
+    sealed: Sealed,
+    site: SiteId,
+}
+
+impl SealedQuestion {
+    /// Reads a question of a kind; its body begins as a request head does.
+    ///
+    /// # Errors
+    /// [`CheckError`]: it is none.
+    pub(crate) fn read(bytes: &[u8], kind: Kind) -> Result<Self, CheckError> {
+        let sealed = only_section(bytes, kind)?;
+        let site = message::claimed_site(sealed.unchecked_body())?;
+        Ok(Self { sealed, site })
+    }
+
+    /// The site that it claims to be from: it finds the keys.
+    pub(crate) fn site(&self) -> SiteId {
+        self.site
+    }
+
+    /// The body, and how the key that signed it stands to its site.
+    ///
+    /// # Errors
+    /// Refused with `not_enrolled`.
+    pub(crate) fn open(
+        &self,
+        keys: &SiteKeys,
+        central: PublicKey,
+        verifier: &dyn Verifier,
+    ) -> Result<(Standing, &[u8]), Refusal> {
+        let binding = Binding { central, site: self.site, context: Hash::NONE };
+        let (_, standing, body) = proved(&self.sealed, &binding, keys, verifier)?;
+        Ok((standing, body))
+    }
+
+    /// Signs the answer.
+    pub(crate) fn answer(&self, kind: Kind, body: &[u8], signer: &dyn Signer) -> alloc::vec::Vec<u8> {
+        let context = hash_of(self.sealed.unchecked_body());
+        let binding = Binding { central: signer.public_key(), site: self.site, context };
+        section::seal(kind, &binding, body, signer)
+    }
+}
+
+/// Bytes that are one whole section of a kind.
+pub(crate) fn only_section(bytes: &[u8], kind: Kind) -> Result<Sealed, CheckError> {
+    let mut reader = SectionReader::default();
+    reader.feed(bytes);
+    match reader.next_section()? {
+        Some(sealed) if sealed.kind() == kind && !reader.holds_rest() => Ok(sealed),
+        Some(_) | None => Err(CheckError::NotOneSection),
+    }
+}
