@@ -432,7 +432,7 @@ impl Batch<'_> {
     }
 
     /// A device that shows a scope which its site does not receive was never told to let go of it: it came by an export that was older
-    /// than the change, or a device that was set back has it still. What a central that was set back has forgotten is the device's to claim.
+    /// than the change, or a device that was set back has it still. What a central that was set back forgot is for the device to claim.
     fn take_stray_scopes(&mut self, site: SiteId, stray: &[&ScopeCursor]) -> Result<(), StoreError> {
         if stray.is_empty() || self.is_healing()? {
             return Ok(());
