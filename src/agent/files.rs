@@ -2,7 +2,7 @@
 //! itself meanwhile.
 
 use std::fs::File;
-use std::io::{BufReader, Read, Write as _};
+use std::io::{BufReader, ErrorKind, Read, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::PoisonError;
 
@@ -143,6 +143,11 @@ fn open(path: &Path, kind: Kind, passphrase: &Passphrase) -> Result<Opened, Seal
 /// A sealed file's error, with the file's name.
 fn sealed_error(path: &Path, error: SealedError) -> AgentError {
     let error = match error {
+        SealedError::Io(source) if source.kind() == ErrorKind::NotFound => {
+            let advice = "Check the file's name. Nothing was changed.";
+            let message = format!("there is no file {}", path.display());
+            return AgentError::new("file_unreadable", message, advice, Exit::Usage);
+        }
         SealedError::Io(source) => {
             return FileError::Io { action: "read or write", path: PathBuf::from(path), source }.into();
         }

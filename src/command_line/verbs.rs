@@ -121,9 +121,10 @@ pub(super) const VERBS: &[Verb] = &[
         name: "next-number",
         arguments: "STORE KIND",
         summary: "give the next document number of a store; it is on disk before it answers",
-        help: "Prints the number, such as that of the next invoice. The same number is never given twice: also not after the device was \
-               initialised anew, lost or replaced, or when the store has moved. Where the store goes on without a device that may have \
-               given more, the numbers go on 1000 higher. Only for a store that is active here.\n\
+        help: "Prints the number, such as that of the next invoice. The same number is not given twice: also not after the device was \
+               initialised anew, or when the store has moved in order. Where the store goes on without a device that may have given \
+               more, the numbers go on 1000 higher, which is enough for 1000 that it had not sent. The same --request-id with the same \
+               kind and count gives the same number. Only for a store that is active here.\n\
                KIND is any name, as in mSupply's table number: outpost next-number 9286A3A206564493F2D1F6AACBC4E1A9 \
                customer_invoice_number",
         options: &[with_value("count", "COUNT", "give so many in a row, a line each; at most 1000"), REQUEST_ID],

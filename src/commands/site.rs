@@ -23,7 +23,7 @@ pub(super) fn text(site: &Value, now_ms: u64) -> String {
         ("code", or_dash(&site["code"])),
         ("type", wording::text(&site["type"])),
         ("central", wording::text(&site["central"])),
-        ("central's key", wording::text(&site["central_fingerprint"])),
+        ("fingerprint", wording::text(&site["central_fingerprint"])),
         ("device", wording::text(&site["device"])),
         ("bound to", format!("{sources} ({}{since})", wording::text(&binding["strength"]))),
     ]

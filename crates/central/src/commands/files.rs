@@ -122,13 +122,16 @@ pub(super) fn exported(value: &Value) -> String {
 /// What came of a device's file.
 pub(super) fn carried(value: &Value) -> String {
     let edits = count(value["edits"].as_u64().unwrap_or_default(), "edit", "edits");
-    let taken = format!("site {}: {edits} in the file\n", value["site"]);
-    let refused = &value["refused"];
+    let (site, refused) = (&value["site"], &value["refused"]);
     if refused.is_null() {
-        return format!("{taken}the answer is written; on the device: outpost carry in ANSWER\n");
+        return format!(
+            "site {site}: {edits} in the file\nthe answer is written; on the device: outpost carry in ANSWER\n"
+        );
     }
     let (message, code) = (show::plain(&refused["message"]), show::plain(&refused["code"]));
-    format!("{taken}refused: {message} [{code}]\nThe answer says so to the device.\n")
+    format!(
+        "site {site}: refused: {message} [{code}]\nWhat the file holds was not taken, and its device has it still. The answer says so to it.\n"
+    )
 }
 
 /// A device's file, open.

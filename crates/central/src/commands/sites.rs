@@ -298,7 +298,11 @@ pub(super) fn deleted(value: &Value) -> String {
 
 /// The same of one that was only asked about.
 pub(super) fn would_be_deleted(value: &Value) -> String {
-    format!("nothing was done; {} would be deleted, and with it this would happen:\n{}", named(value), left(value))
+    format!(
+        "nothing was done; {} would be deleted: its id is never given again, its name is free\n{}",
+        named(value),
+        left(value)
+    )
 }
 
 fn left(value: &Value) -> String {

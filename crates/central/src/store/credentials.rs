@@ -18,7 +18,7 @@ use super::batch::Batch;
 use super::error::StoreError;
 use super::limits::CREDENTIALS_KEPT_MAX;
 use super::reading::Reading;
-use super::sites::{check_name_and_code, check_name_is_free};
+use super::sites::{check_name_and_code, check_name_is_free, check_name_is_plain};
 use super::text;
 
 /// One pair of name and password that a site has or had.
@@ -73,6 +73,10 @@ impl Batch<'_> {
             let new_name = edit.name.as_ref().unwrap_or(&name);
             let new_code = edit.code.as_ref().unwrap_or(&code);
             check_name_and_code(new_name, new_code)?;
+            // One of before may stay.
+            if *new_name != name {
+                check_name_is_plain(new_name)?;
+            }
             check_name_is_free(batch.sql, new_name, Some(site))?;
             if *new_code != code {
                 batch.sql.execute("UPDATE site SET code = ?2 WHERE id = ?1", &[site.0.into(), new_code.into()])?;

@@ -395,6 +395,7 @@ impl Batch<'_> {
             let verdict = if is_settled { DISMISSED } else { REFUSED };
             self.set_verdict(group.journal, *sequence, Some(verdict), Some(reason))?;
             self.tell_refused(group.entry_place(*sequence), key.as_ref(), reason)?;
+            self.note_late_numbers(bytes, reason)?;
             if let Some(key) = key.filter(|_| self.state.waiting > 0) {
                 changes.push(Change { site: group.site, key, is_gone: false, is_cancelled: false });
             }

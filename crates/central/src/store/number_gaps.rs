@@ -7,6 +7,7 @@
 //! | a device is freed, or another one takes its place without a reset | of each store of its site, and of each that it claimed in vain |
 //! | a site that stopped because of a second device, or one that was set back, goes on | the same |
 //! | a device goes on in a journal that does not name the one before (`outpost recover`) | the same |
+//! | a number comes too late, which a device gave of a store that it did not hold any more, and it is above what is given next | as far as it takes |
 //! | a device shows that it lost entries, or that a central of before had told it more | to what it shows |
 //!
 //! A grant tells the count, and numbers are given only under a count that central has told. A store that moves in order keeps its count:
@@ -15,14 +16,18 @@
 use std::ops::ControlFlow;
 
 use domain::json::row_from_json;
-use domain::number::{NUMBER_TABLE, gaps_of};
+use domain::judge::RefusalCode;
+use domain::number::{NUMBER_TABLE, gaps_of, last_of};
+use protocol::entry::{Entry, Operation};
 use protocol::ids::{RecordId, SiteId};
-use protocol::limits::NUMBER_GAPS_MAX;
+use protocol::limits::{NUMBER_GAP, NUMBER_GAPS_MAX};
 use protocol::message::RequestHead;
 use sql::SqlExt;
 
 use super::batch::Batch;
 use super::error::StoreError;
+use super::judging::Reason;
+use super::receive::decode;
 use super::text;
 
 impl Batch<'_> {
@@ -72,6 +77,40 @@ impl Batch<'_> {
             }
         }
         Ok(())
+    }
+
+    /// An edit is refused, because the site did not hold the store any more: a number that it gave is not given once more.
+    pub(super) fn note_late_numbers(&mut self, entry: &[u8], reason: &Reason) -> Result<(), StoreError> {
+        let is_late =
+            [RefusalCode::NotStoreHolder, RefusalCode::OwnershipNumber].iter().any(|code| code.as_str() == reason.code);
+        let Some(Entry { table, record, operation: Operation::Put(late), .. }) = decode(entry).filter(|_| is_late)
+        else {
+            return Ok(());
+        };
+        let Ok(numbers) = self.catalogue.table_by_name(NUMBER_TABLE) else { return Ok(()) };
+        if *numbers.reference() != table {
+            return Ok(());
+        }
+        let (Some(given), Some(Ok(store))) = (last_of(numbers, &late), numbers.store_of(&record, &late)) else {
+            return Ok(());
+        };
+        let sql = "SELECT data FROM record WHERE table_name = ?1 AND id = ?2 AND data IS NOT NULL";
+        let found = self
+            .sql
+            .query_one(sql, &[NUMBER_TABLE.into(), record.as_str().into()], |row| Ok(row.text(0)?.to_owned()))?;
+        let row = found.and_then(|data| row_from_json(numbers, &record, &data).ok());
+        let (last, included) = row.map_or((0, 0), |row| (last_of(numbers, &row).unwrap_or(0), gaps_of(&row)));
+        let gaps = self.number_gaps(&store)?;
+        let left_out = u64::from(gaps.saturating_sub(included)) * NUMBER_GAP;
+        let Some(missing) = given.checked_sub(last.saturating_add(left_out)).filter(|missing| *missing > 0) else {
+            return Ok(());
+        };
+        let more = u32::try_from(missing.div_ceil(NUMBER_GAP)).unwrap_or(NUMBER_GAPS_MAX);
+        self.set_number_gaps(&store, gaps.saturating_add(more))?;
+        let Some(holding) = self.state.holdings.get(&store).copied() else { return Ok(()) };
+        let is_told =
+            holding.site != SiteId::CENTRAL && !self.is_moving(&store) && self.site(holding.site)?.is_enrolled;
+        if is_told { self.tell_grant(holding.site, &store, holding.ownership) } else { Ok(()) }
     }
 
     fn set_number_gaps(&mut self, store: &RecordId, gaps: u32) -> Result<(), StoreError> {

@@ -48,6 +48,7 @@ impl Batch<'_> {
     pub fn add_site(&mut self, new: &NewSite) -> Result<SiteId, StoreError> {
         self.job(|batch| {
             check_name_and_code(&new.name, &new.code)?;
+            check_name_is_plain(&new.name)?;
             check_name_is_free(batch.sql, &new.name, None)?;
             // A site that is deleted keeps its row, so the largest id was the last that was given.
             let last = batch.sql.query_integer("SELECT max(id) FROM site", &[])?.unwrap_or(0);
@@ -253,6 +254,17 @@ pub(super) fn check_name_and_code(name: &str, code: &str) -> Result<(), StoreErr
     if name.is_empty() || is_wrong(name) || is_wrong(code) {
         let what = format!(
             "a site's name has 1 to {SITE_NAME_BYTES_MAX} bytes and its code at most as many, without control characters"
+        );
+        return Err(StoreError::refused("site_name", &what));
+    }
+    Ok(())
+}
+
+/// That a name is no other site's id, and reads as what it is.
+pub(super) fn check_name_is_plain(name: &str) -> Result<(), StoreError> {
+    if name.parse::<u32>().is_ok() || name.trim() != name {
+        let what = format!(
+            "the name {name:?} could be taken for a site's id, or begins or ends with a blank; choose another one"
         );
         return Err(StoreError::refused("site_name", &what));
     }

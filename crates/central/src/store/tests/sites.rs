@@ -61,7 +61,9 @@ fn a_site_is_found_by_its_name_and_ids_rise(world: &mut World) {
 fn a_taken_or_wrong_name_is_refused(world: &mut World) {
     add(world, "north", SiteKind::Standalone, &[]).unwrap();
 
-    for (name, expected) in [("north", "site_name_taken"), ("", "site_name"), ("a\0b", "site_name")] {
+    // Digits could be the id of another site, and a blank is not seen.
+    let wrong = [("", "site_name"), ("a\0b", "site_name"), ("3", "site_name"), (" north", "site_name")];
+    for (name, expected) in [("north", "site_name_taken")].into_iter().chain(wrong) {
         assert_eq!(code(add(world, name, SiteKind::Standalone, &[])), expected);
     }
     assert_eq!(code(add(world, &"x".repeat(SITE_NAME_BYTES_MAX + 1), SiteKind::Standalone, &[])), "site_name");
