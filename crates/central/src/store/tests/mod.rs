@@ -161,7 +161,7 @@ impl World {
             self.write(&[&format!(r#"upsert store {store} {{"code":"{store}"}}"#)]);
         }
         let new = NewSite {
-            name: format!("site of {}", stores.join(" and ")),
+            name: format!("site of {}", stores.join(" and ")).trim_end().to_owned(),
             code: String::new(),
             kind: SiteKind::Standalone,
             password_hash: "hash".to_owned(),
