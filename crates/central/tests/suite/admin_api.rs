@@ -134,7 +134,8 @@ fn every_looking_path_answers_and_a_viewer_changes_nothing() {
             }
             changes += 1;
             // Fields of a DELETE stand in the query, and this one must be there.
-            let path = if method == "DELETE" { path.replace("/set-aside", "/set-aside?through=p") } else { path.clone() };
+            let path =
+                if method == "DELETE" { path.replace("/set-aside", "/set-aside?through=p") } else { path.clone() };
             let path = path.replace("?through=p/p", "/p");
             let body = sample(&operation["requestBody"]);
             assert_eq!(viewer.refused(&method, &path, &body), (403, "not_permitted".to_owned()), "{method} {path}");
