@@ -67,7 +67,8 @@ impl Connection {
 pub(crate) fn get(address: SocketAddr, path: &str) -> Option<HttpReply> {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(DEADLINE)).unwrap();
-    write!(stream, "GET {path} HTTP/1.0\r\n\r\n").unwrap();
+    // At once; and a server that wants another protocol may close before it has taken all of it.
+    let _ = stream.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes());
     Connection { stream }.reply()
 }
 
