@@ -8,7 +8,7 @@
 //! | asked again | no | central was set back once more, and may not know that it declined: the claim is shown to it anew |
 //! | frozen | no | central takes the store away, to give it to another site; what is here of it is still received |
 //! | taken | no | it has gone to another site |
-//! | not told | no | this device was set back since, and central has not told it again: another site may have been given the store |
+//! | not told | yes | this device was set back since, and no session has gone through that would have told it again: then it is taken |
 //! | told again | no | central was set back to before it took the store away, and has told the same grant again; requests show that |
 //!
 //! What is here of a store that is claimed or forgotten may be nowhere else: its scope, which does not come any more, is kept as it is
@@ -38,10 +38,10 @@ const TOLD_AGAIN: i64 = 6;
 const NOT_TOLD: i64 = 7;
 
 /// The grants under which a store may be written.
-pub(super) const MAY_BE_WRITTEN: &str = "state IN (0, 1)";
+pub(super) const MAY_BE_WRITTEN: &str = "state IN (0, 1, 7)";
 
 /// The grants of stores of which something may be here that no other site has.
-pub(super) const IS_OF_THIS_SITE: &str = "state NOT IN (5, 7)";
+pub(super) const IS_OF_THIS_SITE: &str = "state <> 5";
 
 /// Name of the number of the last row that said that all grants were told.
 const GRANTS_TOLD: &str = "grants_told";
@@ -78,7 +78,7 @@ impl LocalCopy {
     /// The stores of which this site hands back what a central that was set back has lost: those that it writes, and those that are being
     /// taken away from it.
     pub(super) fn grants_to_hand_back(&mut self) -> Result<Vec<(String, OwnershipNumber)>, LocalCopyError> {
-        self.grants_where(&format!("state IN ({HELD}, {CLAIMED}, {FROZEN}, {TOLD_AGAIN})"))
+        self.grants_where(&format!("state IN ({HELD}, {CLAIMED}, {FROZEN}, {TOLD_AGAIN}, {NOT_TOLD})"))
     }
 
     /// The stores that are being taken away from this site: it writes them no more, and no other site does yet.
@@ -196,7 +196,16 @@ impl LocalCopy {
         Ok(())
     }
 
-    /// What central told since an unknown time is not here: it tells again which stores this site may write. Inside the open transaction.
+    /// A session went through, in which central told every grant that this site has: what it did not tell went to another site while this
+    /// device was set back. Inside the open transaction.
+    pub(super) fn take_grants_not_told(&mut self) -> Result<(), LocalCopyError> {
+        let sql = "UPDATE store_grant SET state = ?1 WHERE state = ?2";
+        self.sql.execute(sql, &[TAKEN.into(), NOT_TOLD.into()])?;
+        Ok(())
+    }
+
+    /// What central told since an unknown time is not here: it tells again which stores this site may write. Until then people go on, as
+    /// before: what is recorded in a store that is another site's by now is set aside. Inside the open transaction.
     pub(super) fn forget_grants_until_told(&mut self) -> Result<(), LocalCopyError> {
         let sql = "UPDATE store_grant SET state = ?1 WHERE state = ?2";
         self.sql.execute(sql, &[NOT_TOLD.into(), HELD.into()])?;
@@ -254,7 +263,7 @@ impl LocalCopy {
     ) -> Result<(), LocalCopyError> {
         let first = row.0.saturating_sub(u64::from(told.grants));
         self.sql.execute(
-            "UPDATE store_grant SET state = CASE state WHEN ?3 THEN ?2 ELSE ?5 END
+            "UPDATE store_grant SET state = CASE WHEN state IN (?3, ?6) THEN ?2 ELSE ?5 END
              WHERE told < ?1 AND state IN (?3, ?4, ?6)",
             &[
                 Param::unsigned(first)?,

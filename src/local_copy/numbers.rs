@@ -168,6 +168,7 @@ impl LocalCopy {
         if self.progress.judged < self.progress.received {
             return Ok(());
         }
+        self.take_grants_not_told()?;
         self.sql.execute("UPDATE store_grant SET is_read = 1 WHERE is_read = 0", &[])?;
         if self.number(NUMBERS_LOST)? == Some(1) && self.number_gaps_to_show()?.is_empty() {
             self.set_number(NUMBERS_LOST, 0)?;
