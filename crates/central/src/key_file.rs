@@ -1,45 +1,24 @@
 //! Central's secret key in a file of its own, encrypted by a passphrase, so that it can lie with the backups (`docs/key-file.md`).
 //! Pure: bytes in, bytes out.
 
-use argon2::{Algorithm, Argon2, Params, Version};
+use argon2::Params;
 use chacha20poly1305::aead::{Aead as _, Payload};
 use chacha20poly1305::{KeyInit as _, XChaCha20Poly1305, XNonce};
+pub use sealed::{Cost, MEMORY_KIB_MAX, PASSPHRASE_BYTES_MAX, PASSPHRASE_BYTES_MIN, ROUNDS_MAX};
 use zeroize::Zeroizing;
 
 use crate::error::{CentralError, Exit};
 
 /// Bytes of the secret key: the seed of an ed25519 key.
 pub const SEED_BYTES: usize = 32;
-/// Shortest passphrase, in bytes. Whoever has the file may try passphrases for years.
-pub const PASSPHRASE_BYTES_MIN: usize = 12;
-/// Longest passphrase, in bytes.
-pub const PASSPHRASE_BYTES_MAX: usize = 1024;
 /// Bytes of a whole file; there is no other length.
 pub const KEY_FILE_BYTES: usize = HEADER_BYTES + SEED_BYTES + TAG_BYTES;
-/// Most memory that a file may ask Argon2id to use, in KiB: a file from elsewhere must not exhaust the machine.
-pub const MEMORY_KIB_MAX: u32 = 256 * 1024;
-/// Most rounds that a file may ask for.
-pub const ROUNDS_MAX: u32 = 16;
 
 const MAGIC: &[u8; 22] = b"outpost-central-key-0\n";
 const SALT_BYTES: usize = 16;
 const NONCE_BYTES: usize = 24;
 const TAG_BYTES: usize = 16;
 const HEADER_BYTES: usize = MAGIC.len() + 4 + 4 + SALT_BYTES + NONCE_BYTES;
-
-/// How much a guess of the passphrase costs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Cost {
-    /// Memory, in KiB.
-    pub memory_kib: u32,
-    /// Passes over it.
-    pub rounds: u32,
-}
-
-impl Cost {
-    /// What new files use: RFC 9106, section 4, second recommendation, on one lane. A tenth of a second on a server.
-    pub const USUAL: Self = Self { memory_kib: 64 * 1024, rounds: 3 };
-}
 
 /// Random bytes that no other file has.
 #[derive(Debug, Clone, Copy)]
@@ -137,10 +116,7 @@ fn cipher(passphrase: &str, cost: Cost, salt: &[u8]) -> Result<XChaCha20Poly1305
         let message = format!("the passphrase cannot be used: {error}");
         CentralError::new("key_file_limit", message, "Free some memory and try again.", Exit::Failed)
     };
-    let params = Params::new(cost.memory_kib, cost.rounds, 1, Some(SEED_BYTES)).map_err(failed)?;
-    let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
-    let mut key = Zeroizing::new([0_u8; SEED_BYTES]);
-    argon2.hash_password_into(passphrase.as_bytes(), salt, key.as_mut_slice()).map_err(failed)?;
+    let key = cost.key(passphrase.as_bytes(), salt).map_err(failed)?;
     Ok(XChaCha20Poly1305::new(&(*key).into()))
 }
 

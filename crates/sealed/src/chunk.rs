@@ -3,9 +3,7 @@
 //! The nonce is the chunk's number and whether it is the last one. No nonce comes twice under a key, because the key comes from the file's
 //! own salt; each tag covers the header.
 
-use argon2::{Algorithm, Argon2, Params, Version};
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, Tag, UnboundKey};
-use zeroize::Zeroizing;
 
 use crate::TAG_BYTES;
 use crate::error::SealedError;
@@ -29,10 +27,7 @@ impl Chunks {
     pub(crate) fn of(header: &Header, passphrase: &Passphrase) -> Result<Self, SealedError> {
         let memory_kib = header.cost.memory_kib;
         let failed = |_: argon2::Error| SealedError::Memory { memory_kib };
-        let params = Params::new(memory_kib, header.cost.rounds, 1, Some(32)).map_err(failed)?;
-        let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
-        let mut key = Zeroizing::new([0_u8; 32]);
-        argon2.hash_password_into(passphrase.as_bytes(), &header.salt, key.as_mut_slice()).map_err(failed)?;
+        let key = header.cost.key(passphrase.as_bytes(), &header.salt).map_err(failed)?;
         let key = UnboundKey::new(&CHACHA20_POLY1305, key.as_slice()).expect("the key has the cipher's 32 bytes");
         Ok(Self { key: LessSafeKey::new(key), header: header.encode(), number: 0, is_over: false })
     }

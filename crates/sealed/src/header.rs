@@ -1,5 +1,8 @@
 //! The first bytes of a file, which are not encrypted and are covered by each chunk's tag.
 
+use argon2::{Algorithm, Argon2, Params, Version};
+use zeroize::Zeroizing;
+
 use crate::error::SealedError;
 
 /// The digit is the version.
@@ -76,6 +79,18 @@ impl Cost {
     /// What files are written with: RFC 9106, section 4, second recommendation, on one lane. A tenth of a second on a server, some seconds
     /// on a small tablet.
     pub const USUAL: Self = Self { memory_kib: 64 * 1024, rounds: 3 };
+
+    /// The key that Argon2id makes of a passphrase; takes as long and as much memory as the cost says.
+    ///
+    /// # Errors
+    /// Argon2id refuses the cost, the passphrase's length or the salt's, or there is no memory for it.
+    pub fn key(self, passphrase: &[u8], salt: &[u8]) -> Result<Zeroizing<[u8; 32]>, argon2::Error> {
+        let mut key = Zeroizing::new([0_u8; 32]);
+        let params = Params::new(self.memory_kib, self.rounds, 1, Some(key.len()))?;
+        let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+        argon2.hash_password_into(passphrase, salt, key.as_mut_slice())?;
+        Ok(key)
+    }
 }
 
 /// See the module.
