@@ -28,6 +28,7 @@ mod error;
 mod handing_back;
 mod mending;
 mod numbers;
+mod owed;
 mod preparing;
 mod verifying;
 mod withheld;
@@ -35,6 +36,7 @@ mod withheld;
 pub use error::{EditRefusal, RecordError};
 pub use mending::cut_incomplete_group;
 pub use numbers::{NumberRun, NumbersWanted};
+pub use owed::OwedLook;
 pub use verifying::Mended;
 
 use numbers::{prepare_numbers, remember_given};
@@ -207,6 +209,15 @@ impl<S: Storage> Recorder<S> {
     /// Those of the journal and of the local copy; the step comes again.
     pub fn send_withheld_step(&self) -> Result<Option<usize>, RecordError> {
         withheld::send_step(&self.catalogue, self.site, &mut self.core())
+    }
+
+    /// One bounded step of answering what this site owes, behind a number (rule 5.14); `None` once all was looked at. The lock is given
+    /// back between the steps, so that edits go on.
+    ///
+    /// # Errors
+    /// Those of the journal and of the local copy; what was not answered comes again.
+    pub fn answer_owed_step(&self, after: i64, now_ms: u64) -> Result<Option<OwedLook>, RecordError> {
+        owed::answer_step(&self.catalogue, self.site, &mut self.core(), after, now_ms)
     }
 
     /// Records a group: durable when this returns.

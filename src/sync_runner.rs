@@ -101,8 +101,9 @@ pub struct Report {
     pub failure: Option<SessionFailure>,
     /// What it did.
     pub summary: Summary,
-    /// Whether records that stayed here are to go with another session: central said so in this one.
-    pub sends_withheld: bool,
+    /// Whether something was journaled at its end that is to go with another session: records that stayed here, and answers that this
+    /// site owed.
+    pub has_more_to_send: bool,
     /// Of an answer by file: whether something is left for another round.
     pub goes_on: bool,
 }
@@ -343,7 +344,7 @@ impl<S: Storage> SyncRunner<'_, S> {
         drop(core);
         // The lock is given back between the steps, so that edits go on.
         while self.recorder.sweep_step()? {}
-        Ok(Report { sends_withheld: self.send_withheld()?, ..report })
+        Ok(Report { has_more_to_send: self.send_withheld()? | self.answer_owed(now_ms)?, ..report })
     }
 
     /// Journals what stayed here and is to go after all; whether there was anything.
@@ -353,6 +354,15 @@ impl<S: Storage> SyncRunner<'_, S> {
             has_sent |= sent > 0;
         }
         Ok(has_sent)
+    }
+
+    /// Journals the answers that this site owes; whether there were any.
+    fn answer_owed(&self, now_ms: u64) -> Result<bool, AgentError> {
+        let (mut after, mut has_answered) = (0, false);
+        while let Some(look) = self.recorder.answer_owed_step(after, now_ms)? {
+            (after, has_answered) = (look.last, has_answered || look.answered > 0);
+        }
+        Ok(has_answered)
     }
 
     fn tools(&mut self) -> Tools<'_> {
@@ -536,7 +546,7 @@ fn report(outcome: Outcome, cut: Option<ExchangeFailure>) -> Report {
             exit: exit_of(&failure),
         },
     });
-    Report { failure, summary: outcome.summary, sends_withheld: false, goes_on: outcome.goes_on }
+    Report { failure, summary: outcome.summary, has_more_to_send: false, goes_on: outcome.goes_on }
 }
 
 /// What a person may do where that does not follow from the failure's advice.

@@ -148,12 +148,6 @@ impl LocalCopy {
         Ok(false)
     }
 
-    /// Rule 5.14: what this site owes in answer to a record is noted in the page's transaction. No table asks for an answer yet.
-    #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "the place where transfers write into `owed`")]
-    fn note_owed(&mut self, _key: &Key, _image: &Image) -> Result<(), LocalCopyError> {
-        Ok(())
-    }
-
     fn store_cursor(&mut self, number: i64, scope: &ScopeId, cursor: Cursor) -> Result<(), LocalCopyError> {
         self.sql.execute(
             "UPDATE scope SET epoch = ?2, position = ?3, began = ?4, checksum = ?5 WHERE number = ?1",

@@ -43,7 +43,7 @@ pub fn carry_in(
     let refused = core.local.set_aside_count()?.saturating_sub(refused_before);
     let unjudged = core.local.queue_view()?.unjudged;
     drop(core);
-    let goes_on = report.goes_on || report.sends_withheld;
+    let goes_on = report.goes_on || report.has_more_to_send;
     let outcome = if report.failure.is_some() {
         "failed"
     } else if goes_on {

@@ -99,7 +99,7 @@ fn run_sessions(
         let has_progress = report.summary.entries_received > 0 || report.summary.rows_stored > 0;
         totals.add(&report);
         let Some(mut failure) = report.failure else {
-            if report.sends_withheld {
+            if report.has_more_to_send {
                 continue;
             }
             return Ok((totals, None));

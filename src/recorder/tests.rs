@@ -11,6 +11,7 @@ use crate::journal::Identity;
 use crate::journal::fake_storage::FakeStorage;
 
 mod numbers;
+mod owed;
 
 const STORE: &str = "S1";
 

@@ -18,6 +18,7 @@ pub mod new_user;
 pub mod number;
 pub mod preference;
 pub mod procurement;
+pub mod proposal;
 pub mod scope;
 pub mod seed_rows;
 pub mod side_by_side;
