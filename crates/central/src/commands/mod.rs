@@ -218,14 +218,15 @@ enum SetAsideCommand {
         /// JOURNAL:SEQUENCE, as the list shows it.
         place: String,
     },
-    /// Record a refused edit as central's own, where central may write it: it goes over what is there.
+    /// Record a refused edit as central's own, where central may write it: it goes over what is there. What belongs to a store at a site
+    /// is asked of that site, which records it, or declines if it has changed the record since.
     Apply {
         /// The site's name, or its id.
         site: String,
         /// JOURNAL:SEQUENCE, as the list shows it.
         #[arg(required_unless_present = "all")]
         place: Option<String>,
-        /// All that are there, in their order; those that central may not write stay.
+        /// All that are there, in their order; what neither central may write nor a site can be asked for stays.
         #[arg(long, conflicts_with = "place")]
         all: bool,
     },

@@ -209,9 +209,16 @@ fn merged(value: &Value) -> String {
 }
 
 fn set_aside(value: &Value) -> String {
-    let head = ["PLACE", "KIND", "TABLE", "ID", "CODE", "RECEIVED", "REASON"];
-    let keys = ["place", "kind", "table", "id", "code", "received", "reason"];
-    table(&head, items(value, "set_aside").iter().map(|item| columns(item, &keys)))
+    let head = ["PLACE", "KIND", "PROPOSAL", "TABLE", "ID", "CODE", "RECEIVED", "REASON"];
+    let keys = ["place", "kind", "proposal_state", "table", "id", "code", "received", "reason"];
+    table(
+        &head,
+        items(value, "set_aside").iter().map(|item| {
+            let mut item = item.clone();
+            item["proposal_state"] = item["proposal"]["state"].clone();
+            columns(&item, &keys)
+        }),
+    )
 }
 
 /// A refused edit, and under it the columns in which it differs from the record as it is.
@@ -233,6 +240,21 @@ fn set_aside_one(value: &Value) -> String {
         word("received"),
         word("state"),
     );
+    let proposal = match value["proposal"]["state"].as_str() {
+        None => String::new(),
+        Some("open") => format!(
+            "asked of the site of store {} since {}: no answer yet\n",
+            plain(&value["proposal"]["store"]),
+            plain(&value["proposal"]["since"])
+        ),
+        Some(_) => format!(
+            "declined by the site of store {}: {} [{}]\n",
+            plain(&value["proposal"]["store"]),
+            plain(&value["proposal"]["reason"]),
+            plain(&value["proposal"]["code"])
+        ),
+    };
+    let head = head + &proposal;
     let differs = items(value, "differs");
     if differs.is_empty() {
         return head + "the edit would change nothing\n";
@@ -251,7 +273,17 @@ fn applied(value: &Value) -> String {
     });
     let more = value["stay_count"].as_u64().unwrap_or_default().saturating_sub(items(value, "stay").len() as u64);
     let more = if more > 0 { format!("and {more} more stay\n") } else { String::new() };
-    format!("applied {}\n{}{more}", value["applied"], stays.collect::<String>())
+    let proposed = match (value["proposed"].as_u64(), &value["asked_site"]) {
+        (None | Some(0), _) => String::new(),
+        (Some(_), Value::Number(site)) => {
+            format!(
+                "site {site} is asked to record it: it holds store {}, and answers after its next sync\n",
+                plain(&value["store"])
+            )
+        }
+        (Some(count), _) => format!("asked of the sites that hold their stores {count}\n"),
+    };
+    format!("applied {}\n{proposed}{}{more}", value["applied"], stays.collect::<String>())
 }
 
 fn import(value: &Value) -> String {

@@ -14,7 +14,7 @@ use crate::center::Center;
 use crate::clock;
 use crate::error::{CentralError, Exit};
 use crate::hex;
-use crate::store::{Reading, SetAside, StoreError};
+use crate::store::{AppliedSetAside, Proposed, Reading, SetAside, StoreError};
 
 /// Edits that one commit lets go of: some tens of milliseconds.
 const DISMISS_STEP_MAX: u32 = 1000;
@@ -30,7 +30,13 @@ pub(super) fn list(center: &Center, which: &SetAsideToList) -> Result<Done, Cent
     let limit = which.limit;
     let found = center.read(move |reading| reading.set_aside(site, after, limit))?;
     let next = found.last().filter(|_| found.len() == limit as usize).map(place_text);
-    let items: Vec<Value> = found.iter().map(|item| item_json(center, item)).collect();
+    let mut items = Vec::with_capacity(found.len());
+    for item in &found {
+        let at = (item.journal, item.sequence);
+        let mut shown = item_json(center, item);
+        shown["proposal"] = proposal_json(center.read(move |reading| reading.proposed(at))?.as_ref());
+        items.push(shown);
+    }
     Ok(Done::ok(json!({ "set_aside": items, "next": next })))
 }
 
@@ -42,6 +48,7 @@ pub(super) fn show(center: &Center, site: &str, which: &SetAsidePlace) -> Result
         return Err(missing(site, which));
     };
     let mut shown = item_json(center, &item);
+    shown["proposal"] = proposal_json(center.read(move |reading| reading.proposed(at))?.as_ref());
     let edit = shown["edit"].clone();
     let current = match (edit["table"].as_str().map(str::to_owned), item.record.as_ref()) {
         (Some(table), Some((_, id))) => {
@@ -76,29 +83,38 @@ pub(super) fn show(center: &Center, site: &str, which: &SetAsidePlace) -> Result
     Ok(Done::ok(shown))
 }
 
-/// Records one as central's own edit.
+/// Records one as central's own edit, or asks the site that holds its store to.
 pub(super) fn apply(center: &Acting<'_>, site: &str, which: &SetAsidePlace) -> Result<Done, CentralError> {
     let site = find_also_deleted(center, site)?.id;
     let at = place(which)?;
-    center.write(move |batch| batch.apply_set_aside(site, at))?;
-    tracing::info!(site = site.0, place = which.0, "a refused edit was applied");
-    Ok(Done::ok(json!({ "site": site.0, "applied": 1, "stay_count": 0, "stay": [] })))
+    let applied = center.write(move |batch| batch.apply_set_aside(site, at))?;
+    let (recorded, proposed, store, asked) = match &applied {
+        AppliedSetAside::Recorded => (1, 0, None, None),
+        AppliedSetAside::Proposed { store, site } => (0, 1, Some(store.as_str()), Some(site.0)),
+    };
+    tracing::info!(site = site.0, place = which.0, asked, "a refused edit was applied");
+    Ok(Done::ok(json!({
+        "site": site.0, "applied": recorded, "proposed": proposed, "store": store, "asked_site": asked,
+        "stay_count": 0, "stay": [],
+    })))
 }
 
-/// Records those that are there when it begins, each for itself and in their order; what central may not write stays. If it is cut, the
-/// same command goes on.
+/// Applies those that are there when it begins, each for itself and in their order; what neither central may write nor a site can be asked
+/// for stays. If it is cut, the same command goes on.
 pub(super) fn apply_all(center: &Acting<'_>, site: &str) -> Result<Done, CentralError> {
     // One row of the audit log for all of them.
     let center: &Center = center;
     let site = find_also_deleted(center, site)?.id;
     let last = center.read(move |reading| reading.set_aside_last(site))?;
-    let (mut after, mut applied, mut stay_count, mut stay) = (None, 0_u64, 0_u64, Vec::new());
+    let (mut after, mut applied, mut proposed) = (None, 0_u64, 0_u64);
+    let (mut stay_count, mut stay) = (0_u64, Vec::new());
     while let Some(end) = last {
         let step = center.read(move |reading| reading.set_aside(site, after, APPLY_STEP_MAX))?;
         for item in &step {
             let at = (item.journal, item.sequence);
             match center.write(move |batch| told(batch.apply_set_aside(site, at)))? {
-                Ok(()) => applied += 1,
+                Ok(AppliedSetAside::Recorded) => applied += 1,
+                Ok(AppliedSetAside::Proposed { .. }) => proposed += 1,
                 // Somebody else has dealt with it meanwhile.
                 Err((code, _)) if code == "set_aside_missing" => {}
                 Err((code, reason)) => {
@@ -117,20 +133,21 @@ pub(super) fn apply_all(center: &Acting<'_>, site: &str) -> Result<Done, Central
             break;
         }
     }
-    tracing::info!(site = site.0, applied, stay_count, "refused edits were applied");
-    let exit = match (applied, stay_count) {
+    tracing::info!(site = site.0, applied, proposed, stay_count, "refused edits were applied");
+    let exit = match (applied + proposed, stay_count) {
         (_, 0) => Exit::Ok,
         (0, _) => Exit::Refused,
         _ => Exit::Partial,
     };
-    let value = json!({ "site": site.0, "applied": applied, "stay_count": stay_count, "stay": stay });
+    let value =
+        json!({ "site": site.0, "applied": applied, "proposed": proposed, "stay_count": stay_count, "stay": stay });
     Ok(Done { value, exit })
 }
 
 /// A refusal as a value, code and reason, so that it ends no command that goes on to the next.
-fn told(outcome: Result<(), StoreError>) -> Result<Result<(), (String, String)>, StoreError> {
+fn told<T>(outcome: Result<T, StoreError>) -> Result<Result<T, (String, String)>, StoreError> {
     match outcome {
-        Ok(()) => Ok(Ok(())),
+        Ok(value) => Ok(Ok(value)),
         Err(StoreError::Refused(refusal)) => Ok(Err((refusal.code, refusal.message))),
         Err(error) => Err(error),
     }
@@ -231,6 +248,20 @@ fn item_json(center: &Center, item: &SetAside) -> Value {
         "reason": item.reason,
         "received": clock::date_text(item.received_ms),
         "edit": edit_json(center, &item.bytes),
+    })
+}
+
+/// Of whom an edit was asked, and what became of that; null where nobody was.
+fn proposal_json(proposed: Option<&Proposed>) -> Value {
+    let Some(proposed) = proposed else { return Value::Null };
+    let declined = proposed.declined.as_ref();
+    json!({
+        "state": if declined.is_some() { "declined" } else { "open" },
+        "store": proposed.store.as_str(),
+        "message": proposed.message.as_str(),
+        "since": clock::date_text(proposed.since_ms),
+        "code": declined.map(|declined| &declined.code),
+        "reason": declined.map(|declined| &declined.reason),
     })
 }
 

@@ -356,6 +356,7 @@ impl Batch<'_> {
                 };
                 let written = self.write_record(author, &key, &applied, number)?;
                 numbers.insert(key.clone(), Some(written));
+                self.settle_proposal(group.site, &key, applied.row.as_ref())?;
             }
             if self.state.waiting > 0 {
                 changes.push(Change { site: group.site, key, is_gone, is_cancelled: applied.cancels_waiting });

@@ -46,6 +46,7 @@ impl Batch<'_> {
             else {
                 return Ok(false);
             };
+            batch.withdraw_proposal(number, sequence)?;
             // Above the floor the entry's hash is still needed to tell a duplicate from a fork: it is only not shown any more.
             let sql = if sequence.0 <= floor {
                 "DELETE FROM entry WHERE journal = ?1 AND sequence = ?2 AND verdict = 2"

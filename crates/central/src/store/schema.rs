@@ -6,7 +6,7 @@
 use sql::Migration;
 
 /// Number of the last migration.
-pub(super) const VERSION: u32 = 26;
+pub(super) const VERSION: u32 = 27;
 
 /// Every step. A released one never changes.
 pub(super) const MIGRATIONS: &[Migration] = &[
@@ -36,6 +36,7 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     Migration { number: 24, name: "the audit log", ddl: AUDIT },
     Migration { number: 25, name: "people", ddl: PEOPLE },
     Migration { number: 26, name: "document numbers that may be lost", ddl: NUMBER_GAPS },
+    Migration { number: 27, name: "proposals", ddl: PROPOSALS },
 ];
 
 /// See the module `verifying`. `outcome`: a `protocol::verify::Outcome`.
@@ -122,6 +123,21 @@ const NUMBER_GAPS: &str = "
 CREATE TABLE number_gap (
     store {text} PRIMARY KEY,
     gaps {bigint} NOT NULL
+) {keyed_table};
+";
+
+/// See the module `proposals`. `code`: of one that its site declined.
+const PROPOSALS: &str = "
+CREATE TABLE proposal (
+    message {text} PRIMARY KEY,
+    journal {bigint} NOT NULL,
+    sequence {bigint} NOT NULL,
+    attempt {bigint} NOT NULL,
+    store {text} NOT NULL,
+    since_ms {bigint} NOT NULL,
+    code {text},
+    reason {text},
+    UNIQUE (journal, sequence)
 ) {keyed_table};
 ";
 

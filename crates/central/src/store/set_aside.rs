@@ -2,6 +2,7 @@
 
 use domain::edit::{Edit, EditOp};
 use domain::json::row_to_json;
+use domain::judge::RefusalCode;
 use protocol::entry::{Entry, Operation};
 use protocol::ids::{JournalId, RecordId, Sequence, SiteId};
 use sql::SqlExt;
@@ -13,6 +14,23 @@ use super::status::SetAside;
 
 /// Where a refused edit stands.
 pub type SetAsidePlace = (JournalId, Sequence);
+
+/// Central may not make the edit, and a site may.
+const ASKS_ITS_SITE: [RefusalCode; 2] = [RefusalCode::NotStoreHolder, RefusalCode::NotHomeSite];
+
+/// What became of a refused edit that was applied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AppliedSetAside {
+    /// It is recorded as central's own edit.
+    Recorded,
+    /// The site that holds the store is asked to make it.
+    Proposed {
+        /// The store.
+        store: RecordId,
+        /// The site.
+        site: SiteId,
+    },
+}
 
 impl Reading<'_> {
     /// One refused edit of a site; `None` if none stands there, or somebody has dealt with it.
@@ -47,12 +65,12 @@ impl Reading<'_> {
 }
 
 impl Batch<'_> {
-    /// Records a refused edit as central's own, and shows it no more: both or neither, so that it is applied once. The judge is the one
-    /// that every edit of central's passes: what belongs to a store that is active at a site central does not write.
+    /// Records a refused edit as central's own, and shows it no more: both or neither, so that it is applied once. What belongs to a store
+    /// that is active at a site that site alone writes: it is asked to (module `proposals`), and the edit stays until it has answered.
     ///
     /// # Errors
-    /// Refused with `set_aside_missing`, `set_aside_unreadable`, or as the judge says; then it stays where it is.
-    pub fn apply_set_aside(&mut self, site: SiteId, place: SetAsidePlace) -> Result<(), StoreError> {
+    /// Refused with `set_aside_missing`, `set_aside_unreadable`, `proposal_open`, or as the judge says; then it stays where it is.
+    pub fn apply_set_aside(&mut self, site: SiteId, place: SetAsidePlace) -> Result<AppliedSetAside, StoreError> {
         self.job(|batch| {
             let Some(found) = batch.reading().set_aside_at(site, place)? else {
                 let what = format!("site {site} has no refused edit at {}:{}", place.0, place.1);
@@ -62,9 +80,17 @@ impl Batch<'_> {
                 let what = format!("the edit at {}:{} cannot be read by this version", place.0, place.1);
                 return Err(StoreError::refused("set_aside_unreadable", &what));
             };
-            batch.import_one(&edit)?.map_err(|reason| StoreError::refused(&reason.code, &reason.text))?;
-            batch.dismiss(site, place.0, place.1)?;
-            Ok(())
+            match batch.import_one(&edit)? {
+                Ok(_) => {
+                    batch.dismiss(site, place.0, place.1)?;
+                    Ok(AppliedSetAside::Recorded)
+                }
+                Err(reason) if ASKS_ITS_SITE.iter().any(|code| code.as_str() == reason.code) => {
+                    let (store, site) = batch.propose(site, place, &edit, &reason)?;
+                    Ok(AppliedSetAside::Proposed { store, site })
+                }
+                Err(reason) => Err(StoreError::refused(&reason.code, &reason.text)),
+            }
         })
     }
 

@@ -25,6 +25,7 @@ mod people;
 mod prescribers;
 mod prescriptions;
 mod procurement;
+mod proposals;
 mod receiving;
 mod rehearsal;
 mod scopes;

@@ -2,11 +2,7 @@
 
 use super::*;
 
-contract!(
-    what_central_may_write_is_applied_once_and_shown_no_more,
-    what_belongs_to_a_store_of_a_site_stays_in_set_aside,
-    edits_are_let_go_of_up_to_a_place_and_no_further,
-);
+contract!(what_central_may_write_is_applied_once_and_shown_no_more, edits_are_let_go_of_up_to_a_place_and_no_further,);
 
 /// A site whose edits of central data were refused, and one of its store that was in order.
 fn with_refused(world: &mut World, lines: &[&str]) -> Device {
@@ -43,21 +39,6 @@ fn what_central_may_write_is_applied_once_and_shown_no_more(world: &mut World) {
     world.job(|batch| batch.apply_set_aside(device.site, second));
     assert!(world.data("item", "J").contains(r#""code":"x""#));
     assert_eq!(world.store.reading().set_aside_last(device.site).unwrap(), None);
-}
-
-fn what_belongs_to_a_store_of_a_site_stays_in_set_aside(world: &mut World) {
-    let other = world.device(&["B"]);
-    let device = with_refused(world, &[r#"put Location L {"store_ID":"B","code":"1"}"#]);
-    let [place] = places(world, &device)[..] else { panic!("one is refused") };
-
-    assert_eq!(code(world.try_job(|batch| batch.apply_set_aside(device.site, place))), "not_store_holder");
-    assert_eq!(world.store.reading().holder(&id("B")).unwrap(), other.site);
-    assert_eq!((places(world, &device), world.data("Location", "L")), (vec![place], "unknown".to_owned()));
-
-    // The store comes to central, which may write it then.
-    world.job(|batch| batch.move_store(&id("B"), CENTRAL, true));
-    world.job(|batch| batch.apply_set_aside(device.site, place));
-    assert!(world.data("Location", "L").contains(r#""code":"1""#));
 }
 
 fn edits_are_let_go_of_up_to_a_place_and_no_further(world: &mut World) {
