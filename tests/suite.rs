@@ -56,6 +56,8 @@ mod patients;
 mod power_cut;
 #[path = "suite/procurement.rs"]
 mod procurement;
+#[path = "suite/proposals.rs"]
+mod proposals;
 #[path = "suite/proxies.rs"]
 mod proxies;
 #[path = "suite/put_back.rs"]

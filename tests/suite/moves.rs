@@ -15,7 +15,7 @@ fn store(id: &str, mode: &str) -> String {
 }
 
 /// Central with a store at each of two sites, of which the first has recorded something.
-fn north_and_south() -> (Central, [Agent; 2]) {
+pub fn north_and_south() -> (Central, [Agent; 2]) {
     let central = Central::with_data(&(store("A", "store") + &store("B", "store")));
     central.add_site("north", &["A"]);
     central.add_site("south", &["B"]);
@@ -27,12 +27,12 @@ fn north_and_south() -> (Central, [Agent; 2]) {
 }
 
 /// What a verb prints for people.
-fn told(central: &Central, arguments: &[&str]) -> String {
+pub fn told(central: &Central, arguments: &[&str]) -> String {
     success(&central.run(arguments, ""))
 }
 
 /// The code with which central refuses a verb.
-fn refused(central: &Central, arguments: &[&str]) -> String {
+pub fn refused(central: &Central, arguments: &[&str]) -> String {
     let output = central.run(&[arguments, &["--json"]].concat(), "");
     let error = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(5), "{arguments:?}: {error}");
@@ -41,7 +41,7 @@ fn refused(central: &Central, arguments: &[&str]) -> String {
 }
 
 /// Stores on their way: where from, where to, how far, and who is waited for.
-fn moves(central: &Central) -> Vec<Value> {
+pub fn moves(central: &Central) -> Vec<Value> {
     let moves = central.json(&["store", "moves"])["moves"].clone();
     let fields = ["store", "from", "to", "phase", "waits_for_site"];
     moves.as_array().unwrap().iter().map(|moving| fields.iter().map(|field| moving[*field].clone()).collect()).collect()
@@ -71,7 +71,7 @@ fn sync(agent: &Agent) {
 }
 
 /// Lets each of the devices sync in turn until something is so.
-fn sync_until(what: &str, agents: &[&Agent], mut holds: impl FnMut() -> bool) {
+pub fn sync_until(what: &str, agents: &[&Agent], mut holds: impl FnMut() -> bool) {
     wait_until(what, || {
         let is_so = holds();
         if !is_so {

@@ -332,6 +332,7 @@ impl World {
             self.take_over_patients()?;
             self.move_stores()?;
             self.pause_sites()?;
+            self.propose()?;
             self.come_and_go()?;
             self.prune_tombstones()?;
             self.carry_files()?;

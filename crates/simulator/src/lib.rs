@@ -32,6 +32,7 @@ mod operators;
 mod oracle;
 mod pauses;
 mod procurement;
+mod proposals;
 mod pruning;
 pub mod random;
 pub mod run;

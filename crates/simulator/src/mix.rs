@@ -8,7 +8,7 @@ use crate::random::Random;
 /// Faults with a stream of their own, so that the course of a seed does not hang on them: what central's people do, and what came to the
 /// simulator after its first seeds were known. In how many runs of a thousand there is each, and the stream that draws it, which is
 /// another one than that of forks.
-const OWN_STREAMS: [(Fault, u64, u64); 24] = [
+const OWN_STREAMS: [(Fault, u64, u64); 25] = [
     (Fault::Modes, 500, 0x006d_6f64_6573),
     (Fault::LateStores, 500, 0x006c_6174_6521),
     (Fault::Visibility, 500, 0x0076_6973_6962),
@@ -33,6 +33,7 @@ const OWN_STREAMS: [(Fault, u64, u64); 24] = [
     (Fault::Deletions, 300, 0x0064_656c_6574),
     (Fault::Carries, 400, 0x0063_6172_7279),
     (Fault::Numbers, 350, 0x006e_756d_6265),
+    (Fault::Proposals, 400, 0x0070_726f_706f),
 ];
 /// The stream that draws how wide a wide world is.
 const WIDE_STREAM: u64 = 0x0077_6964_6521;
@@ -213,6 +214,8 @@ faults! {
     Carries = "carries",
     /// Sites give document numbers of their stores and of those that move.
     Numbers = "numbers",
+    /// Central's people apply refused edits of stores that sites hold, and dismiss some of them.
+    Proposals = "proposals",
     /// Up to forty sites with up to five stores each, instead of up to three with up to two.
     Wide = "wide",
 }

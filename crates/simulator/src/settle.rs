@@ -30,6 +30,8 @@ const HOME_SESSIONS: u64 = 2;
 /// Sessions that a store takes beside that to get to another site: its old site hears of it, and says that it has; its new site reads it,
 /// says that it has, and hears that it writes it.
 const MOVE_SESSIONS: u64 = 3;
+/// Sessions that a proposal takes beside that: its site reads it, and sends the answer.
+const PROPOSAL_SESSIONS: u64 = 2;
 /// How often a session that failed because of a fork is tried again at once, when somebody has seen to it.
 const TRIES_MAX: u32 = 8;
 /// Requests of one session, at most: more is a session that does not end.
@@ -45,7 +47,8 @@ impl World {
         let forks = if self.counts.forks > 0 { FORK_SESSIONS } else { 0 };
         let transfers = if self.mix.has(Fault::HomeTransfers) { HOME_SESSIONS } else { 0 };
         let moves = if self.mix.has(Fault::Moves) { MOVE_SESSIONS } else { 0 };
-        let rounds = SESSIONS_MAX + forks + transfers + moves;
+        let proposals = if self.mix.has(Fault::Proposals) { PROPOSAL_SESSIONS } else { 0 };
+        let rounds = SESSIONS_MAX + forks + transfers + moves + proposals;
         for round in 1..=rounds {
             for index in 0..self.devices.len() {
                 self.sync_calmly(index, round < rounds, TRIES_MAX)?;
@@ -66,6 +69,7 @@ impl World {
         self.check_healed()?;
         self.check_moves_ended()?;
         self.check_central_fold()?;
+        self.check_proposals_at_rest()?;
         self.check_numbers_at_rest()
     }
 

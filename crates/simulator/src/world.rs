@@ -118,6 +118,8 @@ pub struct World {
     pub hurried: BTreeSet<String>,
     /// Document numbers that were given.
     pub numbers: Numbers,
+    /// Messages by which central asked a site for an edit.
+    pub proposed: BTreeSet<String>,
     /// Patients of which a transfer was called off and that have not changed since.
     pub called_off: BTreeSet<String>,
     /// Sites that are disabled for certain, each with the number of the time that it is.
@@ -221,6 +223,7 @@ impl World {
             reached_for: BTreeSet::new(),
             hurried: BTreeSet::new(),
             numbers: Numbers::default(),
+            proposed: BTreeSet::new(),
             called_off: BTreeSet::new(),
             disabled: BTreeMap::new(),
             bars: 0,
