@@ -56,6 +56,7 @@ fn list_text(page: &Value, now_ms: u64) -> String {
     let cells = |edit: &Value| {
         vec![
             edit["number"].to_string(),
+            wording::text(&edit["kind"]),
             wording::text(&edit["operation"]),
             wording::text(&edit["table"]),
             wording::text(&edit["id"]),
@@ -109,7 +110,7 @@ mod tests {
     use serde_json::json;
 
     fn refused() -> Value {
-        json!({ "number": 3, "sequence": 41, "table": "item", "id": "4F2A", "operation": "patch", "code": "not_yours",
+        json!({ "number": 3, "sequence": 41, "table": "item", "id": "4F2A", "operation": "patch", "kind": "late", "code": "not_yours",
             "reason": "the store is active elsewhere", "recorded_at_ms": 1000 })
     }
 
@@ -117,7 +118,7 @@ mod tests {
     fn refused_edits_are_listed_with_their_reasons() {
         assert_eq!(
             list_text(&json!({ "refused": [refused()], "next": null }), 60_000),
-            "3  patch  item  4F2A  the store is active elsewhere [not_yours]  1970-01-01T00:00:01Z (59 seconds ago)\n"
+            "3  late  patch  item  4F2A  the store is active elsewhere [not_yours]  1970-01-01T00:00:01Z (59 seconds ago)\n"
         );
     }
 

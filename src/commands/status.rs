@@ -20,7 +20,7 @@ pub(super) fn text(status: &Value, now_ms: u64) -> String {
         row("waiting", format!("{} at central, for their headers", count(amount("waiting"), "edit")));
     }
     if amount("set_aside") > 0 {
-        row("set aside", set_aside(amount("set_aside"), status["set_aside_max"].as_u64()));
+        row("set aside", set_aside(status));
     }
     if amount("withheld_records") > 0 {
         let records = count(amount("withheld_records"), "record");
@@ -122,14 +122,20 @@ fn queue(pending: &Value, now_ms: u64) -> String {
 }
 
 /// What is set aside, and what to do about it.
-fn set_aside(edits: u64, edits_max: Option<u64>) -> String {
-    let refused = format!("{} refused", count(edits, "edit"));
+/// What is refused, and how near that is to what is kept: told from four fifths on.
+fn set_aside(status: &Value) -> String {
+    let amount = |name: &str| status[name].as_u64().unwrap_or_default();
+    let refused = format!("{} refused", count(amount("set_aside"), "edit"));
     let advice = "see `outpost set-aside list`, then retry them, or export and dismiss them";
-    match edits_max {
-        Some(most) if edits >= most => {
-            format!("{refused}, the limit is {}: no edits are taken until there are fewer; {advice}", number(most))
-        }
-        Some(_) | None => format!("{refused}; {advice}"),
+    let limits = [("set_aside", "set_aside_max"), ("set_aside_bytes", "set_aside_bytes_max")];
+    // An agent of before names no limit in bytes.
+    let fifths_of = |value, limit| status[limit].as_u64().map(|limit| amount(value).saturating_mul(5) / limit.max(1));
+    let fifths = limits.into_iter().filter_map(|(value, limit)| fifths_of(value, limit)).max();
+    let limit = format!("the limit is {} or {}", number(amount("set_aside_max")), bytes(amount("set_aside_bytes_max")));
+    match fifths {
+        Some(5..) => format!("{refused}, {limit}: no edits are taken until there are fewer; {advice}"),
+        Some(4) => format!("{refused}, {limit}, and then no edits are taken; {advice}"),
+        _ => format!("{refused}; {advice}"),
     }
 }
 
@@ -239,10 +245,17 @@ mod tests {
 
     #[test]
     fn a_full_set_aside_says_that_edits_are_not_taken() {
-        let full = "10,000 edits refused, the limit is 10,000: no edits are taken until there are fewer; see ";
+        let told = |edits: u64, bytes: u64| {
+            set_aside(
+                &json!({ "set_aside": edits, "set_aside_max": 10_000, "set_aside_bytes": bytes, "set_aside_bytes_max": 1000 }),
+            )
+        };
+        let full = "the limit is 10,000 or 1.0 kB: no edits are taken until there are fewer; see ";
 
-        assert!(set_aside(10_000, Some(10_000)).starts_with(full));
-        assert!(set_aside(9_999, Some(10_000)).starts_with("9,999 edits refused; see "));
+        assert!(told(10_000, 5).starts_with(&format!("10,000 edits refused, {full}")));
+        assert!(told(7, 1000).starts_with(&format!("7 edits refused, {full}")));
+        assert!(told(8_000, 5).contains("1.0 kB, and then no edits are taken; see "), "{}", told(8_000, 5));
+        assert!(told(7_999, 799).starts_with("7,999 edits refused; see "));
     }
 
     #[test]

@@ -58,6 +58,7 @@ impl LocalCopy {
     /// Those of a write.
     pub fn rollback_edits(&mut self) -> Result<(), LocalCopyError> {
         self.applying = self.applied;
+        self.set_aside_bytes = None;
         Ok(self.sql.rollback()?)
     }
 

@@ -32,10 +32,12 @@ pub enum LocalCopyError {
         /// The one that the reply is for.
         found: JournalId,
     },
-    /// Refused edits have piled up; see [`limits::SET_ASIDE_MAX`].
+    /// Refused edits have piled up; see [`limits::SET_ASIDE_MAX`] and [`limits::SET_ASIDE_BYTES_MAX`].
     SetAsideFull {
         /// How many there are.
         count: u64,
+        /// Their bytes.
+        bytes: u64,
     },
     /// Control rows that this program does not understand have piled up; see [`limits::CONTROL_UNKNOWN_MAX`].
     ControlUnknownFull,
@@ -132,10 +134,12 @@ impl fmt::Display for LocalCopyError {
             Self::OtherJournal { expected, found } => {
                 write!(formatter, "a reply is for journal {found}, this site writes {expected}")
             }
-            Self::SetAsideFull { count } => write!(
+            Self::SetAsideFull { count, bytes } => write!(
                 formatter,
-                "{count} refused edits are set aside, the limit is {}: new edits are not taken until there are fewer",
-                limits::SET_ASIDE_MAX
+                "{count} refused edits are set aside, in {bytes} bytes, the limits are {} and {}: new edits are not taken until there are \
+                 fewer",
+                limits::SET_ASIDE_MAX,
+                limits::SET_ASIDE_BYTES_MAX
             ),
             Self::ControlUnknownFull => write!(
                 formatter,

@@ -6,6 +6,9 @@ pub const REQUESTS_KEPT_MAX: u64 = 262_144;
 /// Refused edits that are set aside. Above it no new edits are taken; refusals of edits that are on their way are still stored,
 /// so there are never more than this and the edits in the queue. Nobody looks through more by hand.
 pub const SET_ASIDE_MAX: u64 = 10_000;
+/// Bytes of refused edits that are set aside, as they were recorded. Above it no new edits are taken either; what is on its way still finds
+/// room, so the journal's limit bounds the rest. Ten thousand edits of a usual size take a tenth of it.
+pub const SET_ASIDE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Refusals that stay known of entries which nobody can send again, the newest: a central that is set back to a backup may have
 /// received these entries and not judged them. About 400 bytes each.
 pub const REFUSALS_KEPT_MAX: u64 = 1024;

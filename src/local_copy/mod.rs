@@ -145,6 +145,8 @@ pub struct LocalCopy {
     is_confirmed: bool,
     /// Whether the disk refused something: what was committed before without a sync may be called synced and not be on the disk.
     has_failed: bool,
+    /// Bytes of what is set aside; `None` where they have to be added up.
+    set_aside_bytes: Option<u64>,
 }
 
 impl LocalCopy {
@@ -168,6 +170,7 @@ impl LocalCopy {
             has_unsynced: true,
             is_confirmed: false,
             has_failed: false,
+            set_aside_bytes: None,
         };
         copy.load()?;
         copy.rename_tables_that_became_known()?;
@@ -259,6 +262,7 @@ impl LocalCopy {
             self.note_failure(error);
             // The first error is the one to tell. Should the rollback fail too, the engine refuses the next begin.
             let _ = self.sql.rollback();
+            self.set_aside_bytes = None;
             (self.journal_number, self.applied, self.progress) = before;
         } else {
             self.has_unsynced = durability == Durability::Process;

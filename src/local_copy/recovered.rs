@@ -143,6 +143,7 @@ impl LocalCopy {
         let table = self.catalogue.table_or_stand_in(&entry.table);
         let request_id = super::set_aside::retry_request_id(name, recovered.sequence);
         let number = self.set_aside_next()?;
+        self.set_aside_bytes = None;
         self.sql.execute(
             "INSERT INTO set_aside
                  (number, journal_id, sequence, table_name, id, operation, entry, code, reason, recorded_at_ms,

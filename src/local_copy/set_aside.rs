@@ -105,6 +105,20 @@ impl LocalCopy {
         Ok(count.unwrap_or(0).cast_unsigned())
     }
 
+    /// Bytes of all of them. Added up where something has changed since, so that recording does not wait for it each time.
+    ///
+    /// # Errors
+    /// Those of a read.
+    pub fn set_aside_bytes(&mut self) -> Result<u64, LocalCopyError> {
+        if let Some(known) = self.set_aside_bytes {
+            return Ok(known);
+        }
+        let bytes = self.sql.query_integer("SELECT coalesce(sum(length(entry)), 0) FROM set_aside", &[])?;
+        let bytes = bytes.unwrap_or(0).cast_unsigned();
+        self.set_aside_bytes = Some(bytes);
+        Ok(bytes)
+    }
+
     /// The highest number of a refused edit that is here; 0 if there is none.
     ///
     /// # Errors
@@ -136,6 +150,7 @@ impl LocalCopy {
     /// Those of a write; then all are still there.
     pub fn set_aside_remove(&mut self, numbers: &[u64]) -> Result<u64, LocalCopyError> {
         self.transaction(Durability::Full, |copy| {
+            copy.set_aside_bytes = None;
             let mut removed = 0;
             for number in numbers {
                 let sql = "DELETE FROM set_aside WHERE number = ?1";
@@ -167,8 +182,8 @@ impl LocalCopy {
     /// # Errors
     /// [`LocalCopyError::SetAsideFull`].
     pub fn check_room(&mut self, request: Option<RequestId>) -> Result<(), LocalCopyError> {
-        let count = self.set_aside_count()?;
-        if count < limits::SET_ASIDE_MAX {
+        let (count, bytes) = (self.set_aside_count()?, self.set_aside_bytes()?);
+        if count < limits::SET_ASIDE_MAX && bytes < limits::SET_ASIDE_BYTES_MAX {
             return Ok(());
         }
         if let Some(request) = request {
@@ -177,12 +192,13 @@ impl LocalCopy {
                 return Ok(());
             }
         }
-        Err(LocalCopyError::SetAsideFull { count })
+        Err(LocalCopyError::SetAsideFull { count, bytes })
     }
 
     /// Copies a pending entry to set-aside with the verdict.
     pub(super) fn set_aside_pending(&mut self, journal: u64, refused: &Refused) -> Result<(), LocalCopyError> {
         let number = self.set_aside_next()?;
+        self.set_aside_bytes = None;
         self.sql.execute(
             "INSERT INTO set_aside
                  (number, journal_id, sequence, table_name, id, operation, entry, code, reason, recorded_at_ms,

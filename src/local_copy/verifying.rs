@@ -270,9 +270,9 @@ impl LocalCopy {
         if versions.is_empty() {
             return Ok(());
         }
-        let count = self.set_aside_count()?;
-        if count + versions.len() as u64 > limits::SET_ASIDE_MAX {
-            return Err(LocalCopyError::SetAsideFull { count });
+        let (count, bytes) = (self.set_aside_count()?, self.set_aside_bytes()?);
+        if count + versions.len() as u64 > limits::SET_ASIDE_MAX || bytes >= limits::SET_ASIDE_BYTES_MAX {
+            return Err(LocalCopyError::SetAsideFull { count, bytes });
         }
         self.transaction(Durability::Full, |copy| {
             for version in versions {

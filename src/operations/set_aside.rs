@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use domain::edit::Edit;
+use domain::judge::is_late;
 use domain::side_by_side::{Difference, side_by_side};
 use serde_json::{Value, json};
 
@@ -178,6 +179,7 @@ fn summary(about: &SetAside) -> Value {
         "id": about.id,
         "operation": about.operation,
         "op": about.operation,
+        "kind": if is_late(&about.code) { "late" } else { "refused" },
         "code": about.code,
         "reason": about.reason,
         "recorded_at_ms": about.recorded_at_ms,

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::agent::Agent;
 use crate::error::AgentError;
 use crate::journal::{Journal, Storage};
-use crate::local_copy::limits::SET_ASIDE_MAX;
+use crate::local_copy::limits::{SET_ASIDE_BYTES_MAX, SET_ASIDE_MAX};
 
 /// Stores that are not active here which the status names, of each role at most.
 const STORES_NAMED_MAX: u32 = 5;
@@ -80,6 +80,8 @@ pub(super) fn status(agent: &Agent) -> Result<Value, AgentError> {
         "set_aside": core.local.set_aside_count()?,
         "withheld_records": core.local.withheld_count()?,
         "set_aside_max": SET_ASIDE_MAX,
+        "set_aside_bytes": core.local.set_aside_bytes()?,
+        "set_aside_bytes_max": SET_ASIDE_BYTES_MAX,
         "recovery": recovery,
         "owed": owed,
         "control_unknown": control_unknown,

@@ -363,7 +363,11 @@ fn open_store(
     catalogue: &Arc<Catalogue>,
     token_secret: [u8; 32],
 ) -> Result<Store, CentralError> {
-    let limits = StoreLimits { audit_rows_max: u64::from(settings.log.audit_rows_max), ..StoreLimits::default() };
+    let limits = StoreLimits {
+        audit_rows_max: u64::from(settings.log.audit_rows_max),
+        set_aside_bytes_max: settings.log.set_aside_bytes_max,
+        ..StoreLimits::default()
+    };
     let chance = StartEntropy { epoch: Epoch(entropy::number()), journal: JournalId(entropy::bytes()), token_secret };
     Ok(Store::open(engine, Arc::clone(catalogue), limits, chance, clock::wall_ms())?)
 }

@@ -7,7 +7,7 @@ use domain::catalogue::{Catalogue, DeclaredTable};
 use serde::Deserialize;
 
 use crate::error::{CentralError, Exit};
-use crate::store::{AUDIT_ROWS_DEFAULT, ENTRY_LOG_DAYS_DEFAULT, TOMBSTONE_DAYS_DEFAULT};
+use crate::store::{AUDIT_ROWS_DEFAULT, ENTRY_LOG_DAYS_DEFAULT, SET_ASIDE_BYTES_DEFAULT, TOMBSTONE_DAYS_DEFAULT};
 
 /// The file that `init` writes; a test holds it against the defaults.
 pub const SETTINGS_TEXT: &str = include_str!("central.toml");
@@ -47,6 +47,8 @@ pub struct LogSettings {
     pub tombstone_days: u32,
     /// Changes that the audit log holds, and beside them a tenth as many refusals.
     pub audit_rows_max: u32,
+    /// Bytes of refused edits of one site that are kept beyond `entry_log_days`.
+    pub set_aside_bytes_max: u64,
 }
 
 /// Limits of what runs at once.
@@ -125,6 +127,7 @@ impl Default for LogSettings {
             entry_log_days: ENTRY_LOG_DAYS_DEFAULT,
             tombstone_days: TOMBSTONE_DAYS_DEFAULT,
             audit_rows_max: AUDIT_ROWS_DEFAULT,
+            set_aside_bytes_max: SET_ASIDE_BYTES_DEFAULT,
         }
     }
 }
@@ -202,6 +205,7 @@ impl Settings {
         in_range("log.entry_log_days", u64::from(self.log.entry_log_days), 1, 36_500)?;
         in_range("log.tombstone_days", u64::from(self.log.tombstone_days), 1, 36_500)?;
         in_range("log.audit_rows_max", u64::from(self.log.audit_rows_max), 10, 10_000_000)?;
+        in_range("log.set_aside_bytes_max", self.log.set_aside_bytes_max, 65_536, 1 << 40)?;
         in_range("limits.exchanges_max", limits.exchanges_max as u64, 1, 10_000)?;
         in_range("limits.heads_max", limits.heads_max as u64, 1, 100_000)?;
         in_range("limits.connections_max", limits.connections_max as u64, 1, 100_000)?;
@@ -269,6 +273,7 @@ mod tests {
             "entry_log_days",
             "tombstone_days",
             "audit_rows_max",
+            "set_aside_bytes_max",
             "exchanges_max",
             "heads_max",
             "connections_max",

@@ -36,7 +36,7 @@ use protocol::ids::{OwnershipNumber, RecordId, SiteId, TableRef};
 use protocol::limits;
 use protocol::row::{ColumnRef, Row, Value};
 
-pub use refusal::{Refusal, RefusalCode};
+pub use refusal::{LATE_CODES, Refusal, RefusalCode, is_late};
 
 use crate::apply::apply;
 use crate::authority::{Authority, CENTRAL_DATA};

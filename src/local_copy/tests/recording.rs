@@ -5,7 +5,7 @@ use protocol::control::Image;
 use protocol::ids::{Hash, JournalId, RequestId, Sequence};
 use protocol::session::PartToStore;
 
-use super::super::limits::{REQUESTS_KEPT_MAX, SET_ASIDE_MAX};
+use super::super::limits::{REQUESTS_KEPT_MAX, SET_ASIDE_BYTES_MAX, SET_ASIDE_MAX};
 use super::super::{Kind, LocalCopyError, RecordState};
 use super::site::*;
 use crate::error::Explained;
@@ -233,6 +233,34 @@ fn new_edits_are_not_taken_while_set_aside_is_full() {
     assert_eq!(site.copy.set_aside_remove(&[1]).unwrap(), 1);
     assert_eq!(site.copy.set_aside_remove(&[1]).unwrap(), 0);
     site.copy.check_room(None).unwrap();
+}
+
+#[test]
+fn new_edits_are_not_taken_while_set_aside_is_full_in_bytes() {
+    let mut site = Site::in_memory();
+    site.put("P", "{}");
+    let refused = site.refused(1, Image::NotHere);
+    site.reply(1, &[refused]);
+    let bytes = site.copy.set_aside_bytes().unwrap();
+    assert!(bytes > 0 && bytes < 200, "{bytes}");
+    site.copy.check_room(None).unwrap();
+
+    site.copy.set_aside_bytes = Some(SET_ASIDE_BYTES_MAX - 1);
+    site.copy.check_room(None).unwrap();
+    site.copy.set_aside_bytes = Some(SET_ASIDE_BYTES_MAX);
+    let full = site.copy.check_room(None).unwrap_err();
+
+    assert_eq!(full.code(), "set_aside_full");
+    let first = site.copy.set_aside_show(1).unwrap().unwrap();
+    site.copy.check_room(Some(first.about.retry_request_id())).unwrap();
+    // Whatever goes, they are added up anew.
+    assert_eq!(site.copy.set_aside_remove(&[1]).unwrap(), 1);
+    assert_eq!(site.copy.set_aside_bytes().unwrap(), 0);
+    site.copy.check_room(None).unwrap();
+    site.put("P", "{}");
+    let refused = site.refused(2, Image::NotHere);
+    site.reply(2, &[refused]);
+    assert_eq!(site.copy.set_aside_bytes().unwrap(), bytes);
 }
 
 #[test]

@@ -25,6 +25,8 @@ pub(super) enum Kind {
     Texts,
     Number,
     Switch,
+    /// One of these words.
+    OneOf(&'static [&'static str]),
 }
 
 /// One method of a path.
@@ -111,7 +113,7 @@ impl Route {
             let value = match kind {
                 Some(Kind::Number) => text.parse::<u64>().ok().map(Value::from),
                 Some(Kind::Switch) => text.parse::<bool>().ok().map(Value::from),
-                Some(Kind::Text | Kind::Texts) | None => Some(Value::from(text.clone())),
+                Some(Kind::Text | Kind::Texts | Kind::OneOf(_)) | None => Some(Value::from(text.clone())),
             };
             let value =
                 value.ok_or_else(|| malformed(&format!("{name}={text} is neither a number nor true or false")))?;
@@ -128,6 +130,7 @@ impl Kind {
             Self::Texts => json!(["x"]),
             Self::Number => json!(1),
             Self::Switch => json!(true),
+            Self::OneOf(words) => json!(words.first()),
         }
     }
 
@@ -138,6 +141,7 @@ impl Kind {
             Self::Texts => json!({ "type": "array", "items": { "type": "string" } }),
             Self::Number => json!({ "type": "integer", "minimum": 0 }),
             Self::Switch => json!({ "type": "boolean" }),
+            Self::OneOf(words) => json!({ "type": "string", "enum": words }),
         }
     }
 }

@@ -14,6 +14,11 @@ const fn may(name: &'static str, kind: Kind, about: &'static str) -> Field {
 
 const AFTER: Field = may("after", Kind::Text, "Only what comes behind this one, which an answer names as next.");
 const LIMIT: Field = may("limit", Kind::Number, "How many, 1 to 1000; 100 if it is left out.");
+const KIND: Field = may(
+    "kind",
+    Kind::OneOf(&["late", "refused", "waiting"]),
+    "Only those that came too late, that a rule refused, or that wait for their header; the first two if it is left out.",
+);
 const AT_ONCE: Field =
     may("is_at_once", Kind::Switch, "Without waiting for what a site has not sent: that is set aside.");
 const DRY_RUN: Field = may("is_dry_run", Kind::Switch, "Only say what would come to which site; nothing is changed.");
@@ -128,8 +133,8 @@ pub(super) const ROUTES: &[Route] = &[
         Method::GET,
         "/sites/{site}/set-aside",
         "set-aside-list",
-        "Refused edits of a site that nobody has dealt with.",
-        &[AFTER, LIMIT],
+        "Refused edits of a site that nobody has dealt with, or those that wait for their headers.",
+        &[KIND, AFTER, LIMIT],
     ),
     route(
         Method::DELETE,

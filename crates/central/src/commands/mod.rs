@@ -26,7 +26,7 @@ use crate::error::{CentralError, Exit};
 use crate::folder::{FolderPaths, check_initialised};
 use crate::keys;
 use crate::operations::{
-    self, Actor, AuditToList, Done, LIST_LIMIT_DEFAULT, Progress, RecordsToList, Request, SetAsidePlace,
+    self, Actor, AuditToList, Done, LIST_LIMIT_DEFAULT, Progress, RecordsToList, Request, SetAsideKind, SetAsidePlace,
     SetAsideToList, VisibilityToList,
 };
 use crate::serve;
@@ -250,6 +250,9 @@ enum SetAsideCommand {
 struct SetAsideArguments {
     /// The site's name, or its id.
     site: String,
+    /// Only those that came too late, that a rule refused, or that wait for their header; without it the first two.
+    #[arg(long)]
+    kind: Option<SetAsideKind>,
     /// Begin behind this place.
     #[arg(long, value_name = "PLACE")]
     after: Option<String>,
@@ -395,8 +398,8 @@ pub fn run(arguments: Arguments, output: &mut dyn Write) -> Result<Exit, Central
         Command::Identity => Request::Identity,
         Command::Site(command) => sites::request(command)?,
         Command::SetAside(SetAsideCommand::List(which)) => {
-            let SetAsideArguments { site, after, limit, edits } = which;
-            let request = Request::SetAsideList(SetAsideToList { site, after: after.map(SetAsidePlace), limit });
+            let SetAsideArguments { site, kind, after, limit, edits } = which;
+            let request = Request::SetAsideList(SetAsideToList { site, kind, after: after.map(SetAsidePlace), limit });
             let form = if edits && !is_json { show::Form::Edits } else { show::Form::of(is_json) };
             return carry_out(&paths, &request, None, form, output);
         }

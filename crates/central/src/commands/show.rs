@@ -320,6 +320,8 @@ fn status(value: &Value) -> String {
         ("entries in the log", "log_entries"),
         ("entries waiting for headers", "waiting_entries"),
         ("entries set aside", "set_aside"),
+        ("of these too late", "set_aside_late"),
+        ("bytes set aside", "set_aside_bytes"),
         ("database bytes", "database_bytes"),
     ]
     .into_iter()
@@ -365,6 +367,7 @@ fn status(value: &Value) -> String {
     lines.extend(items(value, "claims").iter().map(claim));
     lines.extend(stores::moves_in_status(value));
     lines.extend(sites::held_up_in_status(value));
+    lines.extend(sites::set_aside_in_status(value));
     for site in items(value, "sites").iter().filter(|site| !site["stopped"].is_null()) {
         let (name, since, reason) = (plain(&site["name"]), plain(&site["stopped"]), plain(&site["stop_reason"]));
         lines.push(format!(

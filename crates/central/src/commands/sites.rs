@@ -380,6 +380,28 @@ pub(super) fn held_up_in_status(value: &Value) -> Vec<String> {
         .collect()
 }
 
+/// Sites of which much is set aside, or of which some went for want of room, as lines of the status.
+pub(super) fn set_aside_in_status(value: &Value) -> Vec<String> {
+    let line = |site: &Value| {
+        let (id, name) = (&site["id"], plain(&site["name"]));
+        let nearly_full = (site["set_aside_is_nearly_full"] == true).then(|| {
+            format!(
+                "SET ASIDE of site {id} {name} is nearly full: {} bytes of {}; `set-aside list {id}`\n",
+                site["set_aside_bytes"], site["set_aside_bytes_max"]
+            )
+        });
+        let dropped = site["set_aside_dropped"].as_u64().filter(|dropped| *dropped > 0).map(|dropped| {
+            format!(
+                "DROPPED {} of site {id} {name} for want of room, the last at {}; `audit --site {id}`\n",
+                count(dropped, "old refused edit", "old refused edits"),
+                plain(&site["set_aside_dropped_last"])
+            )
+        });
+        [nearly_full, dropped].into_iter().flatten().collect::<Vec<_>>()
+    };
+    items(value, "sites").iter().flat_map(line).collect()
+}
+
 fn named(value: &Value) -> String {
     format!("site {} {}", value["id"], plain(&value["name"]))
 }

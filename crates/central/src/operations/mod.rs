@@ -36,7 +36,7 @@ pub(crate) use import::nameless_file;
 pub use import::{IMPORT_BATCH_EDITS_MAX, SPOOL_BYTES_MAX};
 pub use request::{
     AccountToAdd, AccountToEdit, AuditToList, Done, LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX, Progress, RecordsToList,
-    Request, SetAsidePlace, SetAsideToList, SiteToAdd, SiteToEdit, TransfersToList, VisibilityToList,
+    Request, SetAsideKind, SetAsidePlace, SetAsideToList, SiteToAdd, SiteToEdit, TransfersToList, VisibilityToList,
 };
 
 use crate::center::Center;

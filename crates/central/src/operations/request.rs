@@ -424,12 +424,27 @@ pub struct AuditToList {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SetAsidePlace(pub String);
 
+/// What an edit is that central keeps and has not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum SetAsideKind {
+    /// Whoever sent it was not the one any more who might.
+    Late,
+    /// A rule refused it.
+    Refused,
+    /// It waits for its header.
+    Waiting,
+}
+
 /// Which refused edits.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SetAsideToList {
     /// The site's name, or its id.
     pub site: String,
+    /// Only those of this kind; without it those that were refused or came too late.
+    #[serde(default)]
+    pub kind: Option<SetAsideKind>,
     /// Begin behind this one.
     #[serde(default)]
     pub after: Option<SetAsidePlace>,

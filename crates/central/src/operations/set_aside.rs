@@ -2,19 +2,20 @@
 
 use domain::edit::EditOp;
 use domain::json::row_to_json;
+use domain::judge::is_late;
 use domain::side_by_side::side_by_side;
 use protocol::entry::{Entry, Operation};
 use protocol::ids::{JournalId, Sequence, SiteId};
 use serde_json::{Value, json};
 
 use super::acting::Acting;
-use super::request::{Done, SetAsidePlace, SetAsideToList, check_limit};
+use super::request::{Done, SetAsideKind, SetAsidePlace, SetAsideToList, check_limit};
 use super::sites::find_also_deleted;
 use crate::center::Center;
 use crate::clock;
 use crate::error::{CentralError, Exit};
 use crate::hex;
-use crate::store::{AppliedSetAside, Proposed, Reading, SetAside, StoreError};
+use crate::store::{AppliedSetAside, Proposed, Reading, SetAside, SetAsideSize, StoreError, WaitingEdit};
 
 /// Edits that one commit lets go of: some tens of milliseconds.
 const DISMISS_STEP_MAX: u32 = 1000;
@@ -28,7 +29,13 @@ pub(super) fn list(center: &Center, which: &SetAsideToList) -> Result<Done, Cent
     let site = find_also_deleted(center, &which.site)?.id;
     let after = which.after.as_ref().map(place).transpose()?;
     let limit = which.limit;
-    let found = center.read(move |reading| reading.set_aside(site, after, limit))?;
+    let is_late = match which.kind {
+        None => None,
+        Some(SetAsideKind::Late) => Some(true),
+        Some(SetAsideKind::Refused) => Some(false),
+        Some(SetAsideKind::Waiting) => return list_waiting(center, site, after, limit),
+    };
+    let found = center.read(move |reading| reading.set_aside_of(site, is_late, after, limit))?;
     let next = found.last().filter(|_| found.len() == limit as usize).map(place_text);
     let mut items = Vec::with_capacity(found.len());
     for item in &found {
@@ -38,6 +45,48 @@ pub(super) fn list(center: &Center, which: &SetAsideToList) -> Result<Done, Cent
         items.push(shown);
     }
     Ok(Done::ok(json!({ "set_aside": items, "next": next })))
+}
+
+/// Those that wait: they are judged as soon as their header is there, and so nobody applies or dismisses them.
+fn list_waiting(
+    center: &Center,
+    site: SiteId,
+    after: Option<(JournalId, Sequence)>,
+    limit: u32,
+) -> Result<Done, CentralError> {
+    let found = center.read(move |reading| reading.waiting_edits(site, after, limit))?;
+    let place_of = |edit: &WaitingEdit| format!("{}:{}", edit.place.0, edit.place.1);
+    let next = found.last().filter(|_| found.len() == limit as usize).map(place_of);
+    let item = |edit: &WaitingEdit| {
+        json!({
+            "place": place_of(edit),
+            "site": site.0,
+            "table": edit.record.as_ref().map(|(table, _)| table),
+            "id": edit.record.as_ref().map(|(_, id)| id),
+            "kind": SetAsideKind::Waiting,
+            "code": Value::Null,
+            "reason": format!("waits for {} {}", edit.waits_for.0, edit.waits_for.1),
+            "waits_for": { "table": edit.waits_for.0, "id": edit.waits_for.1 },
+            "received": clock::date_text(edit.received_ms),
+            "edit": edit_json(center, &edit.bytes),
+        })
+    };
+    let items: Vec<Value> = found.iter().map(item).collect();
+    Ok(Done::ok(json!({ "set_aside": items, "next": next })))
+}
+
+/// Adds to a site as it is shown what lies there of it by kinds, and how near that is to the limit.
+pub(super) fn add_size(shown: &mut Value, size: &SetAsideSize, waiting: u64, bytes_max: u64) {
+    shown["waiting_entries"] = waiting.into();
+    shown["set_aside"] = size.entries.into();
+    shown["set_aside_late"] = size.late.into();
+    shown["set_aside_refused"] = (size.entries - size.late).into();
+    shown["set_aside_bytes"] = size.bytes.into();
+    shown["set_aside_bytes_max"] = bytes_max.into();
+    shown["set_aside_is_nearly_full"] = size.is_nearly_full(bytes_max).into();
+    shown["set_aside_dropped"] = size.dropped_entries.into();
+    shown["set_aside_dropped_bytes"] = size.dropped_bytes.into();
+    shown["set_aside_dropped_last"] = size.dropped_ms.map(clock::date_text).into();
 }
 
 /// One of them, and the record as it is, column by column.
@@ -192,10 +241,8 @@ fn missing(site: SiteId, which: &SetAsidePlace) -> CentralError {
 }
 
 /// What a refused edit is: late, if whoever sent it was not the one any more who might; else refused by a rule.
-fn kind(code: &str) -> &'static str {
-    // A device itself refuses what it knows not to be its store's.
-    const LATE: [&str; 3] = ["device_retired", "ownership_number", "not_store_holder"];
-    if LATE.contains(&code) { "late" } else { "refused" }
+fn kind(code: &str) -> SetAsideKind {
+    if is_late(code) { SetAsideKind::Late } else { SetAsideKind::Refused }
 }
 
 pub(super) fn dismiss(center: &Acting<'_>, site: &str, which: &SetAsidePlace) -> Result<Done, CentralError> {

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::acting::Acting;
 use super::rehearsal;
 use super::request::Done;
+use super::set_aside::add_size;
 use super::sites::{find, find_also_deleted, site_json, sync_state};
 use crate::center::Center;
 use crate::clock;
@@ -100,8 +101,8 @@ pub(super) fn check(center: &Center, site: &str) -> Result<Done, CentralError> {
     shown["rows_waiting"] = status.rows_waiting.into();
     shown["control_rows_waiting"] = status.control_rows.into();
     shown["unjudged_entries"] = status.unjudged_entries.into();
-    shown["waiting_entries"] = status.waiting_entries.into();
-    shown["set_aside"] = status.set_aside_entries.into();
+    let bytes_max = center.settings().log.set_aside_bytes_max;
+    add_size(&mut shown, &status.set_aside, status.waiting_entries, bytes_max);
     let exit = if obstacles.is_empty() { Exit::Ok } else { Exit::Refused };
     Ok(Done { value: shown, exit })
 }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::acting::Acting;
 use super::rehearsal;
 use super::request::{Done, SiteToAdd, SiteToEdit};
+use super::set_aside::add_size;
 use crate::center::Center;
 use crate::clock;
 use crate::enrolment::salt::NameSalt;
@@ -95,6 +96,7 @@ pub(super) fn reset_hardware(center: &Acting<'_>, site: &str) -> Result<Done, Ce
 }
 
 pub(super) fn list(center: &Center, is_with_deleted: bool) -> Result<Done, CentralError> {
+    let bytes_max = center.settings().log.set_aside_bytes_max;
     let sites = center.read(move |reading| {
         reading.at_once(|reading| {
             let mut sites = all(reading)?;
@@ -102,7 +104,7 @@ pub(super) fn list(center: &Center, is_with_deleted: bool) -> Result<Done, Centr
                 sites.extend(reading.deleted_sites()?);
                 sites.sort_by_key(|site| site.id);
             }
-            sites.iter().map(|site| with_stores(reading, site)).collect::<Result<Vec<_>, StoreError>>()
+            sites.iter().map(|site| with_stores(reading, site, bytes_max)).collect::<Result<Vec<_>, StoreError>>()
         })
     })?;
     Ok(Done::ok(json!({ "sites": sites })))
@@ -110,7 +112,8 @@ pub(super) fn list(center: &Center, is_with_deleted: bool) -> Result<Done, Centr
 
 pub(super) fn show(center: &Center, site: &str) -> Result<Done, CentralError> {
     let site = find_also_deleted(center, site)?;
-    Ok(Done::ok(center.read(move |reading| with_stores(reading, &site))?))
+    let bytes_max = center.settings().log.set_aside_bytes_max;
+    Ok(Done::ok(center.read(move |reading| with_stores(reading, &site, bytes_max))?))
 }
 
 pub(super) fn resume(center: &Acting<'_>, site: &str, device: Option<&str>) -> Result<Done, CentralError> {
@@ -245,9 +248,11 @@ pub(super) fn sync_state(site: &SiteRow, now_ms: u64) -> &'static str {
     }
 }
 
-fn with_stores(reading: &mut Reading<'_>, site: &SiteRow) -> Result<Value, StoreError> {
+fn with_stores(reading: &mut Reading<'_>, site: &SiteRow, set_aside_bytes_max: u64) -> Result<Value, StoreError> {
     let stores = reading.stores_of(site.id)?;
     let mut shown = site_json(site, clock::wall_ms());
+    let (waiting, size) = (reading.waiting_count(site.id)?, reading.set_aside_size(site.id)?);
+    add_size(&mut shown, &size, waiting, set_aside_bytes_max);
     shown["retired_keys"] = reading.retired_keys(site.id)?.len().into();
     shown["stop_devices"] = reading.stop_devices(site.id)?.iter().map(stop_device_json).collect();
     for (name, value) in super::verify::shown(reading, site.id)? {

@@ -7,6 +7,7 @@ use super::acting::Acting;
 use super::mirror::mirror_json;
 use super::moves::move_with_state;
 use super::request::Done;
+use super::set_aside::add_size;
 use super::sites::{all, site_json};
 use crate::center::Center;
 use crate::clock;
@@ -53,10 +54,13 @@ pub(super) fn status(center: &Center) -> Result<Done, CentralError> {
         "records": status.records,
         "records_by_table": tables,
         "waiting_entries": status.waiting_entries,
-        "set_aside": status.set_aside_entries,
+        "set_aside": status.set_aside.entries,
+        "set_aside_late": status.set_aside.late,
+        "set_aside_bytes": status.set_aside.bytes,
+        "set_aside_dropped": status.set_aside.dropped_entries,
         "log_entries": status.log_entries,
         "database_bytes": database_bytes(center),
-        "sites": sites.iter().map(site_status_json).collect::<Vec<_>>(),
+        "sites": sites.iter().map(|site| site_status_json(center, site)).collect::<Vec<_>>(),
     })))
 }
 
@@ -104,15 +108,15 @@ fn copy_json(center: &Center) -> Value {
         .map_or(Value::Null, |copy| json!({ "fingerprint": copy.original, "made": clock::date_text(copy.made_ms) }))
 }
 
-fn site_status_json(status: &SiteStatus) -> Value {
+fn site_status_json(center: &Center, status: &SiteStatus) -> Value {
     let mut shown = site_json(&status.site, clock::wall_ms());
     // Central pulls from nobody.
     let is_central = status.site.id == SiteId::CENTRAL;
     shown["rows_waiting"] = if is_central { Value::Null } else { status.rows_waiting.into() };
     shown["control_rows_waiting"] = status.control_rows.into();
     shown["unjudged_entries"] = status.unjudged_entries.into();
-    shown["waiting_entries"] = status.waiting_entries.into();
-    shown["set_aside"] = status.set_aside_entries.into();
+    let bytes_max = center.settings().log.set_aside_bytes_max;
+    add_size(&mut shown, &status.set_aside, status.waiting_entries, bytes_max);
     shown
 }
 

@@ -91,7 +91,7 @@ impl Batch<'_> {
             batch.forget_what_it_received(site)?;
             batch.mark_deleted(site, &name)?;
             let unsent_entries = head.saturating_sub(received);
-            let set_aside_entries = batch.reading().set_aside_entries(site)?;
+            let set_aside_entries = batch.reading().set_aside_size(site)?.entries;
             Ok(DeletedSite { name, device, judged_groups, refused_waiting, unsent_entries, set_aside_entries })
         })
     }

@@ -393,8 +393,11 @@ impl Batch<'_> {
             });
             // A record that is handed back is a group of its own.
             let is_settled = group.entries.len() == 1 && reason.code == RefusalCode::AlreadyHere.as_str();
-            let verdict = if is_settled { DISMISSED } else { REFUSED };
-            self.set_verdict(group.journal, *sequence, Some(verdict), Some(reason))?;
+            if is_settled {
+                self.set_verdict(group.journal, *sequence, Some(DISMISSED), Some(reason))?;
+            } else {
+                self.set_aside_entry(group.site, (group.journal, *sequence), bytes, reason)?;
+            }
             self.tell_refused(group.entry_place(*sequence), key.as_ref(), reason)?;
             self.note_late_numbers(bytes, reason)?;
             if let Some(key) = key.filter(|_| self.state.waiting > 0) {

@@ -30,6 +30,9 @@ pub const IMPORT_REFUSALS_TOLD_MAX: usize = 1000;
 pub const CREDENTIALS_KEPT_MAX: usize = 8;
 /// Rows of the audit log unless the configuration says otherwise: ten years of a busy office, some 50 MB.
 pub const AUDIT_ROWS_DEFAULT: u32 = 100_000;
+/// Bytes of refused edits of one site that are kept beyond the age of the log unless the configuration says otherwise: those of an
+/// edit of 500 bytes a minute for three months. A hundred sites whose set-aside is full take as much as a small database.
+pub const SET_ASIDE_BYTES_DEFAULT: u64 = 64 * 1024 * 1024;
 /// Longest text of one column of the audit log, in bytes; of a longer one only its length is kept.
 pub const AUDIT_TEXT_BYTES_MAX: usize = 16 * 1024;
 /// Longest name or code of a site, in bytes.
@@ -50,6 +53,9 @@ pub struct StoreLimits {
     pub control_rows_max: u64,
     /// Refused entries of one journal that are kept beyond the age of the log; above it the oldest go with the rest.
     pub set_aside_entries_max: u64,
+    /// Bytes of refused entries of one site that are kept beyond the age of the log; above it the oldest go with the rest, and what a
+    /// retired device brings is not taken.
+    pub set_aside_bytes_max: u64,
     /// Rows that are back-filled for a site in one exchange after what it sees has changed: what is left comes with the next one.
     pub backfill_step_rows_max: u64,
     /// Changes in the audit log, and beside them a tenth as many refusals; above it the oldest go.
@@ -65,6 +71,7 @@ impl Default for StoreLimits {
             control_bytes_max: limits::CONTROL_BYTES_MAX,
             control_rows_max: 100_000,
             set_aside_entries_max: 10_000,
+            set_aside_bytes_max: SET_ASIDE_BYTES_DEFAULT,
             backfill_step_rows_max: BACKFILL_STEP_ROWS,
             audit_rows_max: u64::from(AUDIT_ROWS_DEFAULT),
         }

@@ -56,6 +56,7 @@ mod roles;
 mod schema;
 mod scopes;
 mod set_aside;
+mod set_aside_size;
 mod sights;
 mod sites;
 mod state;
@@ -97,8 +98,8 @@ pub use kept::{ENTRIES_NAMED_MAX, KeptEntries, KeptEntry};
 pub use kept_of_store::REFUSED_READ_MAX;
 pub use limits::{
     AUDIT_ROWS_DEFAULT, AUDIT_TEXT_BYTES_MAX, BACKFILL_STEP_ROWS, CREDENTIALS_KEPT_MAX, CURSOR_AGE_MAX,
-    ENTRY_LOG_DAYS_DEFAULT, IMPORT_REFUSALS_TOLD_MAX, LOOKED_AT_MAX, SITE_NAME_BYTES_MAX, STORES_MAX, StoreLimits,
-    TOMBSTONE_DAYS_DEFAULT, sqlite_options,
+    ENTRY_LOG_DAYS_DEFAULT, IMPORT_REFUSALS_TOLD_MAX, LOOKED_AT_MAX, SET_ASIDE_BYTES_DEFAULT, SITE_NAME_BYTES_MAX,
+    STORES_MAX, StoreLimits, TOMBSTONE_DAYS_DEFAULT, sqlite_options,
 };
 pub use merging::{MERGES_NAMED_MAX, Merge, MergedRecord};
 pub use mirror::{Mirror, MirrorPhase};
@@ -110,7 +111,8 @@ pub use proposals::Proposed;
 pub use reading::{Reading, RecordRow, SiteKind, SiteRow, StoreRow};
 pub use rehearsal::{Flow, Forecast, SIGHTS_COUNTED_MAX, SiteForecast};
 pub use roles::Role;
-pub use set_aside::{AppliedSetAside, SetAsidePlace};
+pub use set_aside::{AppliedSetAside, SetAsidePlace, WaitingEdit};
+pub use set_aside_size::SetAsideSize;
 pub use sights::{SIGHTS_NAMED_MAX, Sight, SightReason};
 pub use sites::NewSite;
 use state::State;

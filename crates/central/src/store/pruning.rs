@@ -13,8 +13,7 @@ use super::{text, unsigned};
 
 impl Batch<'_> {
     /// Takes at most `entries_max` judged entries that came before a time out of the log, and says how many it took: when it
-    /// is fewer, nothing is left to take. What waits stays, and what its device may send again; what was refused stays until it
-    /// is dismissed, or until a journal has more of it than [`super::StoreLimits::set_aside_entries_max`].
+    /// is fewer, nothing is left to take. What waits stays, and what its device may send again; what was refused stays XX
     ///
     /// # Errors
     /// [`StoreError::Sql`].
@@ -26,8 +25,11 @@ impl Batch<'_> {
                     pruned += batch.prune_journal(site, journal, before_ms, entries_max - pruned)?;
                 }
                 if pruned < entries_max {
-                    pruned += batch.prune_set_aside(journal, before_ms, entries_max - pruned)?;
+                    pruned += batch.prune_set_aside_of_journal(site, journal, before_ms, entries_max - pruned)?;
                 }
+            }
+            if pruned < entries_max {
+                pruned += batch.prune_set_aside_of_sites(before_ms, entries_max - pruned)?;
             }
             Ok(pruned)
         })
@@ -47,6 +49,7 @@ impl Batch<'_> {
                 return Ok(false);
             };
             batch.withdraw_proposal(number, sequence)?;
+            batch.leave_set_aside(site, number, sequence)?;
             // Above the floor the entry's hash is still needed to tell a duplicate from a fork: it is only not shown any more.
             let sql = if sequence.0 <= floor {
                 "DELETE FROM entry WHERE journal = ?1 AND sequence = ?2 AND verdict = 2"
@@ -111,22 +114,6 @@ impl Batch<'_> {
             cached.floor = journal.floor;
         }
         Ok(passed)
-    }
-
-    /// Beyond the limit the oldest refused entries of a journal go too.
-    fn prune_set_aside(&mut self, number: i64, before_ms: u64, entries_max: u64) -> Result<u64, StoreError> {
-        let sql = "SELECT count(*) FROM entry WHERE journal = ?1 AND verdict = 2";
-        let count = self.sql.query_one(sql, &[number.into()], |row| row.unsigned(0))?.unwrap_or(0);
-        let excess = count.saturating_sub(self.limits.set_aside_entries_max).min(entries_max);
-        if excess == 0 {
-            return Ok(0);
-        }
-        Ok(self.sql.execute(
-            "DELETE FROM entry WHERE journal = ?1 AND verdict = 2 AND received_ms < ?2
-                AND sequence <= (SELECT floor FROM journal WHERE number = ?1)
-                AND sequence IN (SELECT sequence FROM entry WHERE journal = ?1 AND verdict = 2 ORDER BY sequence LIMIT ?3)",
-            &[number.into(), unsigned(before_ms), unsigned(excess)],
-        )?)
     }
 
     /// A journal as it is now, also if it is busy.

@@ -10,7 +10,7 @@ use sql::SqlExt;
 
 use super::batch::Batch;
 use super::error::StoreError;
-use super::judging::{REFUSED, Reason};
+use super::judging::Reason;
 use super::reading::Reading;
 use super::receive::{Chain, PartsOf};
 use super::state::{JOURNAL_COLUMNS, Journal};
@@ -66,7 +66,10 @@ impl Batch<'_> {
         frame: &Frame,
     ) -> Result<Received, StoreError> {
         let aside = self.reading().set_aside_count(&journal)?;
-        let room = usize::try_from(self.limits.set_aside_entries_max.saturating_sub(aside)).unwrap_or(usize::MAX);
+        let lies = self.reading().set_aside_size(site)?.bytes;
+        let mut bytes_left = self.limits.set_aside_bytes_max.saturating_sub(lies);
+        let room = self.limits.set_aside_entries_max.saturating_sub(aside);
+        let room = if bytes_left == 0 { 0 } else { usize::try_from(room).unwrap_or(usize::MAX) };
         // What was cut off for want of room leaves a gap, and the reason for it is told.
         let is_behind = frame.first > journal.received.next();
         if frame.last() <= journal.floor {
@@ -74,17 +77,22 @@ impl Batch<'_> {
             return Ok(Received { sequence: journal.received, hash: journal.received_hash });
         }
         let entries = match self.place(site, &journal, frame) {
-            Err(_) if is_behind && room == 0 => return Err(set_aside_full(&journal, aside)),
+            Err(_) if is_behind && room == 0 => return Err(set_aside_full(&journal, aside, lies)),
             Err(error) => return Err(error),
             Ok(Chain::Known) => &[][..],
-            Ok(Chain::Extends(_)) if room == 0 => return Err(set_aside_full(&journal, aside)),
+            Ok(Chain::Extends(_)) if room == 0 => return Err(set_aside_full(&journal, aside, lies)),
             Ok(Chain::Extends(entries)) => entries.get(..room).unwrap_or(entries),
         };
         let reason = Reason::new(RETIRED, "it came from a device, or in a journal, whose place another one took");
         for (bytes, after) in entries {
+            // The one that passes the limit is still taken, so that what is cut off finds no room at all.
+            if bytes_left == 0 {
+                break;
+            }
+            bytes_left = bytes_left.saturating_sub(bytes.len() as u64);
             (journal.received, journal.received_hash) = (journal.received.next(), *after);
             self.append_entry(journal.number, journal.received, *after, bytes)?;
-            self.set_verdict(journal.number, journal.received, Some(REFUSED), Some(&reason))?;
+            self.set_aside_entry(site, (journal.number, journal.received), bytes, &reason)?;
         }
         journal.write(self.sql)?;
         Ok(Received { sequence: journal.received, hash: journal.received_hash })
@@ -117,10 +125,10 @@ impl Batch<'_> {
     }
 }
 
-fn set_aside_full(journal: &Journal, aside: u64) -> StoreError {
+fn set_aside_full(journal: &Journal, aside: u64, bytes: u64) -> StoreError {
     let what = format!(
-        "journal {} is closed, and {} in set-aside, as many as are kept: an administrator exports and dismisses them at central \
-         (outpost-central set-aside), and then the rest comes",
+        "journal {} is closed, and {} in set-aside (the whole site has {bytes} bytes there): as much as is kept. An administrator exports \
+         and dismisses them at central (outpost-central set-aside), and then the rest comes",
         journal.id,
         count(aside, "of its edits is", "of its edits are")
     );

@@ -6,7 +6,7 @@
 use sql::Migration;
 
 /// Number of the last migration.
-pub(super) const VERSION: u32 = 27;
+pub(super) const VERSION: u32 = 28;
 
 /// Every step. A released one never changes.
 pub(super) const MIGRATIONS: &[Migration] = &[
@@ -36,8 +36,27 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     Migration { number: 24, name: "the audit log", ddl: AUDIT },
     Migration { number: 25, name: "people", ddl: PEOPLE },
     Migration { number: 26, name: "document numbers that may be lost", ddl: NUMBER_GAPS },
-    Migration { number: 27, name: "proposals", ddl: PROPOSALS },
+    Migration { number: 27, name: "how much is set aside", ddl: SET_ASIDE_SIZE },
+    Migration { number: 28, name: "proposals", ddl: PROPOSALS },
 ];
+
+/// See the module `set_aside_size`. `dropped_ms`: when the last went for want of room.
+const SET_ASIDE_SIZE: &str = "
+CREATE TABLE set_aside_size (
+    site {bigint} PRIMARY KEY,
+    entries {bigint} NOT NULL,
+    late {bigint} NOT NULL,
+    bytes {bigint} NOT NULL,
+    dropped_entries {bigint} NOT NULL,
+    dropped_bytes {bigint} NOT NULL,
+    dropped_ms {bigint}
+) {table};
+INSERT INTO set_aside_size (site, entries, late, bytes, dropped_entries, dropped_bytes)
+    SELECT journal.site, count(*),
+        sum(CASE WHEN entry.code IN ('device_retired', 'ownership_number', 'not_store_holder') THEN 1 ELSE 0 END),
+        sum(length(entry.bytes)), 0, 0
+    FROM entry JOIN journal ON journal.number = entry.journal WHERE entry.verdict = 2 GROUP BY journal.site;
+";
 
 /// See the module `verifying`. `outcome`: a `protocol::verify::Outcome`.
 const VERIFIED: &str = "

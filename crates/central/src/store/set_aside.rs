@@ -1,5 +1,7 @@
 //! What people do about refused edits: one looked at, applied as central's own edit, and many let go of.
 
+use std::ops::ControlFlow;
+
 use domain::edit::{Edit, EditOp};
 use domain::json::row_to_json;
 use domain::judge::RefusalCode;
@@ -32,7 +34,69 @@ pub enum AppliedSetAside {
     },
 }
 
+/// An edit that waits for its header, or behind one that does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WaitingEdit {
+    /// Where it stands.
+    pub place: SetAsidePlace,
+    /// Its table and record, if it could be read.
+    pub record: Option<(String, String)>,
+    /// Table and id of the record that its group waits for.
+    pub waits_for: (String, String),
+    /// When it came, in milliseconds since 1970: it waits since then.
+    pub received_ms: u64,
+    /// The entry as it came.
+    pub bytes: Vec<u8>,
+}
+
 impl Reading<'_> {
+    /// A place in a site's log as the number of its journal and the sequence, to go on behind it.
+    pub(super) fn place_in_log(
+        &mut self,
+        site: SiteId,
+        place: Option<SetAsidePlace>,
+    ) -> Result<(i64, Sequence), StoreError> {
+        let Some((id, sequence)) = place else { return Ok((0, Sequence::ZERO)) };
+        let sql = "SELECT number FROM journal WHERE site = ?1 AND id = ?2";
+        let number = self.sql.query_integer(sql, &[site.0.into(), (&id.0).into()])?;
+        Ok((number.unwrap_or(0), sequence))
+    }
+
+    /// Edits of a site that wait for headers, in the order of its journals; `limit` of those behind a place.
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`].
+    pub fn waiting_edits(
+        &mut self,
+        site: SiteId,
+        after: Option<SetAsidePlace>,
+        limit: u32,
+    ) -> Result<Vec<WaitingEdit>, StoreError> {
+        let (journal, sequence) = self.place_in_log(site, after)?;
+        let mut found = Vec::new();
+        self.sql.query(
+            "SELECT journal.id, waiting.sequence, entry.table_name, entry.record, waiting.for_table, waiting.for_record,
+                entry.received_ms, entry.bytes
+             FROM waiting JOIN journal ON journal.number = waiting.journal
+                JOIN entry ON entry.journal = waiting.journal AND entry.sequence = waiting.sequence
+             WHERE waiting.site = ?1 AND (waiting.journal > ?2 OR (waiting.journal = ?2 AND waiting.sequence > ?3))
+             ORDER BY waiting.journal, waiting.sequence LIMIT ?4",
+            &[site.0.into(), journal.into(), sql::Param::unsigned(sequence.0)?, limit.into()],
+            &mut |row| {
+                let record = row.optional_text(2)?.map(str::to_owned).zip(row.optional_text(3)?.map(str::to_owned));
+                found.push(WaitingEdit {
+                    place: (super::text::journal_id(row, 0)?, Sequence(row.unsigned(1)?)),
+                    record,
+                    waits_for: (row.text(4)?.to_owned(), row.text(5)?.to_owned()),
+                    received_ms: row.unsigned(6)?,
+                    bytes: row.blob(7)?.to_vec(),
+                });
+                Ok(ControlFlow::Continue(()))
+            },
+        )?;
+        Ok(found)
+    }
+
     /// One refused edit of a site; `None` if none stands there, or somebody has dealt with it.
     ///
     /// # Errors

@@ -10,6 +10,7 @@ use domain::scope::Scope;
 
 use super::error::StoreError;
 use super::reading::{Reading, SiteRow};
+use super::set_aside_size::{SetAsideSize, late_codes};
 use super::{text, unsigned};
 
 /// Central as a whole.
@@ -26,7 +27,7 @@ pub struct Status {
     /// Entries that wait for headers.
     pub waiting_entries: u64,
     /// Refused entries that nobody has dismissed.
-    pub set_aside_entries: u64,
+    pub set_aside: SetAsideSize,
     /// Entries in the log.
     pub log_entries: u64,
 }
@@ -45,7 +46,7 @@ pub struct SiteStatus {
     /// Its entries that wait for headers.
     pub waiting_entries: u64,
     /// Its refused entries that nobody has dismissed.
-    pub set_aside_entries: u64,
+    pub set_aside: SetAsideSize,
 }
 
 /// A refused entry.
@@ -82,8 +83,7 @@ impl Reading<'_> {
             sites: self.count("SELECT count(*) FROM site WHERE id > ?1 AND deleted_ms IS NULL", SiteId::CENTRAL)?,
             records: self.count("SELECT count(*) FROM record WHERE data IS NOT NULL AND ?1 > 0", SiteId::CENTRAL)?,
             waiting_entries: self.count("SELECT count(*) FROM waiting WHERE ?1 > 0", SiteId::CENTRAL)?,
-            set_aside_entries: self
-                .count("SELECT count(*) FROM entry WHERE verdict = 2 AND ?1 > 0", SiteId::CENTRAL)?,
+            set_aside: self.set_aside_size_of_all()?,
             log_entries: self.count("SELECT count(*) FROM entry WHERE ?1 > 0", SiteId::CENTRAL)?,
         })
     }
@@ -104,17 +104,18 @@ impl Reading<'_> {
                 "SELECT CAST(coalesce(sum(coalesce(closed_at, received) - judged), 0) AS bigint) FROM journal WHERE site = ?1",
                 site,
             )?,
-            waiting_entries: self.count("SELECT count(*) FROM waiting WHERE site = ?1", site)?,
-            set_aside_entries: self.set_aside_entries(site)?,
+            waiting_entries: self.waiting_count(site)?,
+            set_aside: self.set_aside_size(site)?,
             site: row,
         }))
     }
 
-    /// How many refused entries of a site nobody has dismissed.
-    pub(super) fn set_aside_entries(&mut self, site: SiteId) -> Result<u64, StoreError> {
-        let sql = "SELECT count(*) FROM entry JOIN journal ON journal.number = entry.journal
-            WHERE journal.site = ?1 AND entry.verdict = 2";
-        self.count(sql, site)
+    /// Entries of a site that wait for headers.
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`].
+    pub fn waiting_count(&mut self, site: SiteId) -> Result<u64, StoreError> {
+        self.count("SELECT count(*) FROM waiting WHERE site = ?1", site)
     }
 
     /// Refused entries of a site, in the order of its journals; `limit` of those behind an entry.
@@ -127,22 +128,36 @@ impl Reading<'_> {
         after: Option<(JournalId, Sequence)>,
         limit: u32,
     ) -> Result<Vec<SetAside>, StoreError> {
-        let (after_journal, after_sequence) = match after {
-            Some((id, sequence)) => {
-                let sql = "SELECT number FROM journal WHERE site = ?1 AND id = ?2";
-                let number = self.sql.query_integer(sql, &[site.0.into(), (&id.0).into()])?;
-                (number.unwrap_or(0), sequence)
-            }
-            None => (0, Sequence::ZERO),
+        self.set_aside_of(site, None, after, limit)
+    }
+
+    /// The same, only of those that came too late (`Some(true)`), or that a rule refused (`Some(false)`).
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`].
+    pub fn set_aside_of(
+        &mut self,
+        site: SiteId,
+        is_late: Option<bool>,
+        after: Option<(JournalId, Sequence)>,
+        limit: u32,
+    ) -> Result<Vec<SetAside>, StoreError> {
+        let of_kind = match is_late {
+            None => String::new(),
+            Some(true) => format!("AND entry.code IN ({})", late_codes()),
+            Some(false) => format!("AND coalesce(entry.code, '') NOT IN ({})", late_codes()),
         };
+        let (after_journal, after_sequence) = self.place_in_log(site, after)?;
         let mut found = Vec::new();
         self.sql.query(
-            "SELECT journal.id, entry.sequence, entry.table_name, entry.record, entry.code, entry.reason, entry.received_ms,
-                entry.bytes
-             FROM journal JOIN entry ON entry.journal = journal.number
-             WHERE journal.site = ?1 AND entry.verdict = 2
-                AND (journal.number > ?2 OR (journal.number = ?2 AND entry.sequence > ?3))
-             ORDER BY journal.number, entry.sequence LIMIT ?4",
+            &format!(
+                "SELECT journal.id, entry.sequence, entry.table_name, entry.record, entry.code, entry.reason, entry.received_ms,
+                    entry.bytes
+                 FROM journal JOIN entry ON entry.journal = journal.number
+                 WHERE journal.site = ?1 AND entry.verdict = 2 {of_kind}
+                    AND (journal.number > ?2 OR (journal.number = ?2 AND entry.sequence > ?3))
+                 ORDER BY journal.number, entry.sequence LIMIT ?4"
+            ),
             &[site.0.into(), after_journal.into(), sql::Param::unsigned(after_sequence.0)?, limit.into()],
             &mut |row| {
                 let record = match (row.optional_text(2)?, row.optional_text(3)?) {

@@ -109,6 +109,16 @@ fn what_comes_in_a_closed_journal_is_set_aside_to_be_looked_at_taken_out_and_dis
     let edits = folder.text(&["set-aside", "list", "clinic", "--edits"]);
     let first: serde_json::Value = serde_json::from_str(edits.lines().next().unwrap()).unwrap();
     assert_eq!((first["op"].as_str(), first["data"]["store_ID"].as_str()), (Some("put"), Some("S1")));
+    let of_kind = |kind: &str| folder.json(&["set-aside", "list", "clinic", "--kind", kind], "")["set_aside"].clone();
+    assert_eq!(of_kind("late").as_array(), Some(items));
+    assert_eq!((of_kind("refused"), of_kind("waiting")), (serde_json::json!([]), serde_json::json!([])));
+    let shown = folder.json(&["site", "show", "clinic"], "");
+    assert_eq!(
+        (&shown["set_aside"], &shown["set_aside_late"], &shown["waiting_entries"]),
+        (&2.into(), &2.into(), &0.into())
+    );
+    assert_eq!((&shown["set_aside_is_nearly_full"], &shown["set_aside_dropped"]), (&false.into(), &0.into()));
+    assert!(shown["set_aside_bytes"].as_u64() > Some(0));
     let place = items[0]["place"].as_str().unwrap();
     folder.json(&["set-aside", "dismiss", "clinic", place], "");
     assert_eq!(folder.failure(&["set-aside", "dismiss", "clinic", place], ""), (5, "set_aside_missing".to_owned()));

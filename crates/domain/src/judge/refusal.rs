@@ -21,7 +21,7 @@ macro_rules! refusal_codes {
             pub const ALL: &'static [RefusalCode] = &[$(RefusalCode::$name,)*];
 
             /// The stable code.
-            pub fn as_str(self) -> &'static str {
+            pub const fn as_str(self) -> &'static str {
                 match self {
                     $(Self::$name => $text,)*
                 }
@@ -155,6 +155,17 @@ impl fmt::Display for Refusal {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{} ({})", self.reason, self.code.as_str())
     }
+}
+
+/// Codes of edits that came too late: whoever sent them was not the one any more who might. The first is central's own, of what a device
+/// brings whose place another one took.
+pub const LATE_CODES: [&str; 3] =
+    ["device_retired", RefusalCode::OwnershipNumber.as_str(), RefusalCode::NotStoreHolder.as_str()];
+
+/// Whether an edit that was refused with this code came too late; else a rule refused it. A device itself refuses what it knows not to be
+/// its store's, so one that central refuses for that was recorded before the device knew.
+pub fn is_late(code: &str) -> bool {
+    LATE_CODES.contains(&code)
 }
 
 pub(super) fn unknown_table(catalogue: &Catalogue, side: Side, entry: &Entry) -> Refusal {

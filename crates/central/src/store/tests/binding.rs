@@ -218,7 +218,7 @@ fn a_journal_into_which_something_came_after_its_close_is_not_taken_back(world: 
     assert_eq!(code(world.try_job(|batch| batch.enrol(site, &repaired))), "journal_retired");
 
     assert_eq!(key_of(world, site), None);
-    assert_eq!(world.status(&device).set_aside_entries, 1);
+    assert_eq!(world.status(&device).set_aside.entries, 1);
 }
 
 fn an_exchange_that_was_begun_before_the_place_was_taken_writes_nothing_more(world: &mut World) {

@@ -113,7 +113,7 @@ fn the_device_of_a_deleted_site_is_refused_and_nothing_of_it_is_applied(world: &
         assert_eq!(answer.refusal.unwrap().code, "site_deleted");
     }
     assert_eq!(world.data("transact", "T1"), "unknown");
-    assert_eq!(world.status(&device).set_aside_entries, 0, "what it has not sent it keeps");
+    assert_eq!(world.status(&device).set_aside.entries, 0, "what it has not sent it keeps");
 }
 
 fn no_device_enrols_for_a_deleted_site_and_nobody_changes_it(world: &mut World) {

@@ -46,7 +46,7 @@ fn a_group_is_refused_whole_and_leaves_nothing(world: &mut World) {
     assert_eq!((reply.received.0, reply.judged.0), (3, 3));
     assert_eq!(world.data("transact", "T1"), "unknown");
     assert_eq!(world.store.position(), before);
-    assert_eq!(world.status(&device).set_aside_entries, 3);
+    assert_eq!(world.status(&device).set_aside.entries, 3);
 }
 
 /// A site hands back what a central that was set back may have lost, and it has it all the same.
@@ -62,7 +62,7 @@ fn what_is_put_as_it_is_here_is_refused_and_needs_nobody(world: &mut World) {
 
     let expected = [(1, "already_here"), (2, "central_data"), (3, "group_refused"), (4, "already_here")];
     assert_eq!(told(&device), expected);
-    assert_eq!(world.status(&device).set_aside_entries, 3, "a group is kept whole");
+    assert_eq!(world.status(&device).set_aside.entries, 3, "a group is kept whole");
     assert_eq!(world.store.position(), before);
 }
 

@@ -88,6 +88,7 @@ pub(super) const LIMITS: StoreLimits = StoreLimits {
     control_bytes_max: 65_536,
     control_rows_max: 1000,
     set_aside_entries_max: 2,
+    set_aside_bytes_max: 1 << 20,
     backfill_step_rows_max: BACKFILL_STEP_ROWS,
     audit_rows_max: 20,
 };

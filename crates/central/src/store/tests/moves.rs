@@ -169,7 +169,7 @@ fn a_move_at_once_leaves_what_was_not_sent_to_set_aside_and_it_stays_there_when_
 
     assert_eq!((holder(world, "A"), number_of(&one, "A")), ((one.site, 3), Some(3)));
     assert!(world.data("Location", "L").contains("two") && one.data("Location", "L").contains("two"));
-    assert_eq!(world.status(&one).set_aside_entries, 1);
+    assert_eq!(world.status(&one).set_aside.entries, 1);
     assert_eq!(refused(world, &mut two, r#"patch#2 Location L {"code":"late too"}"#), ["not_store_holder"]);
 }
 

@@ -398,7 +398,7 @@ fn pruning_keeps_what_is_not_judged_what_waits_and_what_was_refused(world: &mut 
     let journal = device.journal;
     assert!(world.job(|batch| batch.dismiss(device.site, journal, Sequence(6))));
     assert!(!world.job(|batch| batch.dismiss(device.site, journal, Sequence(6))));
-    assert_eq!(world.status(&device).set_aside_entries, 1);
+    assert_eq!(world.status(&device).set_aside.entries, 1);
     assert_eq!(world.status(&device).waiting_entries, 1);
     device.record(&[&put(9)]);
     device.push(world);

@@ -275,7 +275,7 @@ fn a_retired_device_changes_no_record_and_tells_the_new_one_nothing(world: &mut 
 
     let after = world.status(&new);
     assert_eq!((after.control_rows, after.unjudged_entries, after.rows_waiting), (before.control_rows, 0, 0));
-    assert_eq!(after.set_aside_entries, 2);
+    assert_eq!(after.set_aside.entries, 2);
     assert!(new.told.is_empty());
     assert_eq!(exchange(world, &mut new), Ok(()));
     // With the retired key nothing but the closed journals is open.

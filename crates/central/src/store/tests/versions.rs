@@ -110,5 +110,5 @@ fn what_a_retired_device_of_another_version_still_has_goes_to_set_aside(world: &
     assert_eq!(code(push(world, &mut old)), "device_retired");
 
     assert_eq!(world.data("transact", "T1"), "unknown");
-    assert_eq!(world.status(&old).set_aside_entries, 1);
+    assert_eq!(world.status(&old).set_aside.entries, 1);
 }
