@@ -1,13 +1,11 @@
 //! Links on initiating halves, and requests that are finalised with their response.
 
-use protocol::ids::RecordId;
-
 use super::{Answering, Owed, Owing, Site, What, edit};
 use crate::edit::EditOp;
 use crate::transfers::fields::{Columns, Fields};
 use crate::transfers::ids::request_id;
 use crate::transfers::kinds::Kind;
-use crate::transfers::records::{INVOICES, Look, REQUISITIONS, Read};
+use crate::transfers::records::{INVOICES, Look, NAMES, REQUISITIONS, Read, STORES};
 
 /// What Open mSupply says of a request whose response is finalised; mSupply's own status is the same as of one that was sent.
 const FINALISED: &str = "FINALISED";
@@ -42,7 +40,7 @@ pub(super) fn link_requisition<V: Site>(
     link(look, REQUISITIONS, column, half, &request, answers)?;
     let is_over = half.row.is("status", "fn") && !request.is("om_status", FINALISED);
     let Some(grant) = look.grant_of(&request)?.filter(|_| is_over) else { return Ok(()) };
-    if is_linked_elsewhere(look, REQUISITIONS, column, half, &request)? {
+    if gives_way(look, REQUISITIONS, column, half, &request)? {
         return Ok(());
     }
     let table = look.table(REQUISITIONS);
@@ -75,7 +73,7 @@ fn link<V: Site>(
         return Ok(());
     }
     let Some(grant) = look.grant_of(source)? else { return Ok(()) };
-    if is_linked_elsewhere(look, name, column, half, source)? {
+    if gives_way(look, name, column, half, source)? {
         return Ok(());
     }
     let table = look.table(name);
@@ -86,19 +84,37 @@ fn link<V: Site>(
     Ok(())
 }
 
-/// Whether an initiating half has another one that says the same: then that was there first. A link that was copied with its record is
-/// not answered, and gives way.
-fn is_linked_elsewhere<V: Site>(
+/// Whether a half is not to be linked: it is of a store to which the other one is not addressed any more, or another half of that store
+/// was there first. A link that was copied with its record is confirmed by nobody, and gives way.
+fn gives_way<V: Site>(
     look: &mut Look<'_, V>,
     name: &'static str,
     column: &'static str,
     half: &Answering<'_>,
     source: &Fields<'_>,
 ) -> Read<bool, V> {
+    if !is_addressed(look, half, source)? {
+        return Ok(true);
+    }
     let Some(other) = source.id(column).filter(|other| *other != half.id) else { return Ok(false) };
-    let back = |row: Fields<'_>| -> Option<RecordId> { row.id(column) };
+    // A note of goods confirms no link, so the first stays.
     if half.key.kind == Kind::Goods {
         return Ok(true);
     }
-    Ok(look.here(name, &other)?.and_then(back).as_ref() == Some(&half.key.source))
+    let Some(other) = look.here(name, &other)? else { return Ok(false) };
+    let is_of_store = other.id("store_ID").as_ref() == Some(&half.key.receiver);
+    Ok(is_of_store && other.id(column).as_ref() == Some(&half.key.source))
+}
+
+/// Whether the initiating half is addressed to the store of a half. Where the store's record is not here nobody can tell, and it counts.
+pub(super) fn is_addressed<V: Site>(
+    look: &mut Look<'_, V>,
+    half: &Answering<'_>,
+    source: &Fields<'_>,
+) -> Read<bool, V> {
+    let store = look.here(STORES, &half.key.receiver)?;
+    let (Some(name), Some(addressee)) = (store.and_then(|store| store.id("name_ID")), source.id("name_ID")) else {
+        return Ok(true);
+    };
+    Ok(look.resolved(NAMES, &name)? == look.resolved(NAMES, &addressee)?)
 }

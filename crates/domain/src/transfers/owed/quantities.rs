@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use protocol::ids::RecordId;
 
+use super::links::is_addressed;
 use super::{Answering, Owed, Owing, Site, What, edit};
 use crate::edit::EditOp;
 use crate::transfers::fields::{Columns, Fields, number};
@@ -22,7 +23,7 @@ pub(super) fn approved<V: Site>(look: &mut Look<'_, V>, half: &Answering<'_>, an
     let is_authorised = AUTHORISED.iter().any(|word| half.row.is("authorisationStatus", word));
     let request = look.here(REQUISITIONS, &half.key.source)?.filter(|_| is_authorised);
     let Some(request) = request.filter(|request| request.is("type", "request")) else { return Ok(()) };
-    if look.grant_of(&request)?.is_none() {
+    if look.grant_of(&request)?.is_none() || !is_addressed(look, half, &request)? {
         return Ok(());
     }
     let (table, lines) = (look.table(REQUISITIONS), look.table(REQUISITION_LINES));

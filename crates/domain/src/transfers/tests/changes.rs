@@ -100,6 +100,13 @@ fn an_invoice_for_another_store_leaves_the_first_and_comes_to_the_second() {
     assert_eq!(proposed.last().map(String::as_str), Some("delete transact"));
     assert_eq!(second.key.receiver, id("C"));
     assert_ne!(second.id, id(&half));
+
+    world.held.insert("A");
+    world.pay("transact", &half);
+    let second = world.make("transact", "S");
+    world.pay("transact", &second);
+    assert_eq!(world.column("transact", "S", "linked_transaction_id"), format!("{second:?}"));
+    assert!(world.owed("transact", &half).is_empty(), "the first is none of this invoice's any more");
 }
 
 #[test]

@@ -64,6 +64,41 @@ fn each_kind_is_numbered_from_a_sequence_of_its_own() {
 }
 
 #[test]
+fn a_site_that_holds_both_stores_owes_all_of_it_alone() {
+    let mut world = with_stock();
+    let half = world.make("transact", "S");
+    world.held = ["A", "B"].into();
+
+    assert_eq!(world.pay("transact", &half), ["number", "link"]);
+    assert!(world.owed("transact", &half).is_empty() && world.owed("transact", "S").is_empty());
+}
+
+#[test]
+fn a_clinic_asks_the_district_supplies_and_the_clinic_receives() {
+    let mut world = with_request();
+    let response = world.make("requisition", "Q");
+    assert_eq!(settle(&mut world, "B", &[("requisition", &response)]), ["number"]);
+    assert_eq!(settle(&mut world, "A", &[("requisition", &response)]), ["link"]);
+
+    let invoice = r#""store_ID":"B","name_ID":"NA","type":"ci","status":"fn","invoice_num":3"#;
+    world.put("transact", "CI", &format!(r#"{{{invoice},"requisition_ID":"{response}"}}"#));
+    world.put(
+        "trans_line",
+        "CL",
+        r#"{"transaction_ID":"CI","item_ID":"I","type":"stock_out","pack_size":1,"quantity":40}"#,
+    );
+    let received = world.make("transact", "CI");
+    assert_eq!(settle(&mut world, "A", &[("transact", &received)]), ["number"]);
+    assert_eq!(settle(&mut world, "B", &[("transact", &received)]), ["link"]);
+    world.patch("requisition", &response, r#"{"status":"fn"}"#);
+    assert_eq!(settle(&mut world, "A", &[("requisition", &response)]), ["finalised"]);
+
+    assert_eq!(world.column("transact", &received, "requisition_ID"), r#""Q""#);
+    assert_eq!(world.column("transact", &received, "store_ID"), r#""A""#);
+    assert_eq!(world.column("requisition", "Q", "om_status"), r#""FINALISED""#);
+}
+
+#[test]
 fn a_half_of_a_store_that_is_elsewhere_is_not_numbered_here() {
     let mut world = with_stock();
     let half = world.make("transact", "S");
