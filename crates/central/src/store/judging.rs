@@ -189,6 +189,7 @@ impl Batch<'_> {
             self.settle(changes)?;
         } else {
             self.judge_and_settle(&group)?;
+            self.follow_transfers()?;
         }
         journal.judged = last.0;
         journal.is_changed = true;

@@ -6,7 +6,7 @@
 use sql::Migration;
 
 /// Number of the last migration.
-pub(super) const VERSION: u32 = 28;
+pub(super) const VERSION: u32 = 30;
 
 /// Every step. A released one never changes.
 pub(super) const MIGRATIONS: &[Migration] = &[
@@ -38,6 +38,8 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     Migration { number: 26, name: "document numbers that may be lost", ddl: NUMBER_GAPS },
     Migration { number: 27, name: "how much is set aside", ddl: SET_ASIDE_SIZE },
     Migration { number: 28, name: "proposals", ddl: PROPOSALS },
+    Migration { number: 29, name: "what refers to what", ddl: super::references::DDL },
+    Migration { number: 30, name: "transfers", ddl: super::transfers::DDL },
 ];
 
 /// See the module `set_aside_size`. `dropped_ms`: when the last went for want of room.

@@ -220,7 +220,7 @@ impl Batch<'_> {
         if self.is_here(STORE_TABLE, store)? {
             self.write_site_column(store, site)?;
         }
-        Ok(())
+        if site == SiteId::CENTRAL { self.wake_transfers_of(store) } else { Ok(()) }
     }
 
     /// Central alone fills the column that says which site holds a store.

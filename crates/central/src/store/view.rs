@@ -11,7 +11,7 @@ use sql::SqlExt;
 
 use super::batch::Batch;
 use super::error::StoreError;
-use super::moves::MovePhase;
+use super::moves::{MovePhase, StoreMove};
 use super::records::Key;
 use super::unsigned;
 
@@ -33,11 +33,26 @@ pub(super) struct GroupView<'v, 'a> {
     cancelled: BTreeSet<Key>,
     /// Number of each record that was read; `None` for one that is not stored.
     numbers: BTreeMap<Key, Option<i64>>,
+    /// Whether a store that its new site is reading counts as that site's.
+    shows_stores_on_their_way: bool,
 }
 
 impl<'v, 'a> GroupView<'v, 'a> {
     pub(super) fn new(batch: &'v mut Batch<'a>, place: GroupPlace, gone: &'v BTreeSet<Key>) -> Self {
-        Self { batch, place, gone, earlier: BTreeMap::new(), cancelled: BTreeSet::new(), numbers: BTreeMap::new() }
+        Self {
+            batch,
+            place,
+            gone,
+            earlier: BTreeMap::new(),
+            cancelled: BTreeSet::new(),
+            numbers: BTreeMap::new(),
+            shows_stores_on_their_way: false,
+        }
+    }
+
+    /// The same for what central writes for a store's site, also while that is reading the store.
+    pub(super) fn with_stores_on_their_way(self) -> Self {
+        Self { shows_stores_on_their_way: true, ..self }
     }
 
     /// Shows a record to the group's later entries as this.
@@ -76,7 +91,8 @@ impl View for GroupView<'_, '_> {
     }
 
     fn holding(&mut self, store: &RecordId) -> Result<Option<Holding>, StoreError> {
-        if self.batch.state.moves.get(store).is_some_and(|moving| moving.phase == MovePhase::Filling) {
+        let is_filling = |moving: &StoreMove| moving.phase == MovePhase::Filling;
+        if !self.shows_stores_on_their_way && self.batch.state.moves.get(store).is_some_and(is_filling) {
             // Of the site that is to have it older edits may be on their way, from when it had the store before.
             return Ok(None);
         }

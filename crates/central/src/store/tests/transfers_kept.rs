@@ -1,0 +1,272 @@
+//! Transfers: at most one half ever, what a half waits for, and what follows from later changes.
+
+use domain::transfers::kinds::Kind;
+
+use super::transfers::{INVOICE, LINE, half, line_of, messages_to, says, two_stores};
+use super::*;
+
+contract!(
+    a_half_that_was_deleted_is_never_made_again,
+    the_same_invoice_finalised_once_more_brings_no_second_half,
+    a_half_that_its_site_made_is_taken_for_the_half,
+    a_half_waits_for_what_it_needs_and_is_made_when_that_is_written,
+    what_cannot_be_told_yet_is_told_when_the_store_of_the_name_comes,
+    a_merged_name_counts_as_the_one_that_stays,
+    a_merge_that_brings_what_was_waited_for_is_found_by_looking_again,
+    a_site_that_makes_its_own_halves_gets_none_and_both_are_routed,
+    the_flag_is_that_of_the_moment_when_the_transfer_began,
+    a_change_afterwards_is_proposed_to_the_owner_and_only_once,
+    a_change_afterwards_of_a_half_of_central_is_made_there,
+    an_invoice_that_is_taken_back_has_its_half_proposed_for_deletion,
+    central_that_was_set_back_makes_no_half_before_its_site_has_reported,
+    an_import_that_is_undone_leaves_nothing,
+);
+
+fn count(world: &mut World, table: &str) -> usize {
+    world.store.reading().records(table, Merged::Listed, None, 100).unwrap().len()
+}
+
+fn a_half_that_was_deleted_is_never_made_again(world: &mut World) {
+    let (mut one, mut two) = two_stores(world);
+    one.record(&[INVOICE, LINE]);
+    one.sync(world);
+    let other = half(Kind::Stock, "I", "B");
+    settle(world, &mut two);
+    two.record(&[&format!("delete trans_line {}", line_of(&other, "L")), &format!("delete transact {other}")]);
+    two.sync(world);
+    settle(world, &mut one);
+    assert!(!has(&one, "transact", &other) && !has(&one, "trans_line", &line_of(&other, "L")), "it goes there too");
+
+    for status in ["nw", "fn", "cn", "fn"] {
+        one.record(&[&format!(r#"patch transact I {{"status":"{status}"}}"#)]);
+        one.sync(world);
+    }
+    // Nor when the other one goes, and comes back.
+    one.record(&["delete trans_line L", "delete transact I"]);
+    one.record(&[INVOICE]);
+    one.sync(world);
+
+    assert_eq!((world.data("transact", &other), count(world, "transact")), ("deleted".to_owned(), 1));
+}
+
+fn the_same_invoice_finalised_once_more_brings_no_second_half(world: &mut World) {
+    let (mut one, mut two) = two_stores(world);
+    one.record(&[INVOICE]);
+    one.sync(world);
+    let other = half(Kind::Stock, "I", "B");
+    settle(world, &mut two);
+    two.record(&[&format!(r#"patch transact {other} {{"invoice_num":5,"hold":false}}"#)]);
+    two.sync(world);
+
+    one.record(&[r#"patch transact I {"status":"nw"}"#]);
+    one.record(&[r#"patch transact I {"status":"fn"}"#]);
+    one.sync(world);
+
+    assert_eq!(count(world, "transact"), 2);
+    says(world, "transact", &other, &[r#""invoice_num":5"#]);
+}
+
+fn a_half_that_its_site_made_is_taken_for_the_half(world: &mut World) {
+    let mut device = world.device(&["A", "B"]);
+    for store in ["A", "B"] {
+        world.write(&[
+            &format!(r#"put name N{store} {{"name":"{store}","type":"store"}}"#),
+            &format!(r#"patch store {store} {{"name_ID":"N{store}"}}"#),
+        ]);
+    }
+    settle(world, &mut device);
+
+    device.record(&[
+        INVOICE,
+        LINE,
+        r#"put transact J {"store_ID":"B","name_ID":"NA","type":"si","status":"nw","linked_transaction_id":"I"}"#,
+    ]);
+    settle(world, &mut device);
+
+    assert_eq!(count(world, "transact"), 2);
+    assert_eq!(world.data("transact", &half(Kind::Stock, "I", "B")), "unknown");
+    // Where the site does not make it, central does.
+    device.record(&[&INVOICE.replace(" I ", " K ")]);
+    device.sync(world);
+    assert!(has(&device, "transact", &half(Kind::Stock, "K", "B")));
+}
+
+fn a_half_waits_for_what_it_needs_and_is_made_when_that_is_written(world: &mut World) {
+    let (mut one, _) = two_stores(world);
+    one.record(&[&INVOICE.replace(r#""comment""#, r#""requisition_ID":"R","comment""#), LINE]);
+    one.sync(world);
+    let other = half(Kind::Stock, "I", "B");
+    assert_eq!(world.data("transact", &other), "unknown");
+
+    one.record(&[r#"put requisition R {"store_ID":"A","name_ID":"NB","type":"response","status":"fn","linked_requisition_id":"Q"}"#]);
+    one.sync(world);
+
+    says(world, "transact", &other, &[r#""requisition_ID":"Q""#]);
+    assert!(has(&one, "trans_line", &line_of(&other, "L")));
+}
+
+fn what_cannot_be_told_yet_is_told_when_the_store_of_the_name_comes(world: &mut World) {
+    let (mut one, _) = two_stores(world);
+    world.write(&[r#"put name ND {"name":"D","type":"store"}"#]);
+    one.record(&[&INVOICE.replace("NB", "ND")]);
+    one.sync(world);
+    assert_eq!(count(world, "transact"), 1);
+
+    world.write(&[r#"upsert store D {"code":"D","name_ID":"ND"}"#]);
+
+    says(world, "transact", &half(Kind::Stock, "I", "D"), &[r#""store_ID":"D""#]);
+}
+
+fn a_merged_name_counts_as_the_one_that_stays(world: &mut World) {
+    let (mut one, _) = two_stores(world);
+    world.write(&[
+        r#"put name OLD {"name":"once B","type":"facility"}"#,
+        r#"put outpost_name_merge OLD {"into_ID":"NB"}"#,
+    ]);
+
+    one.record(&[&INVOICE.replace("NB", "OLD")]);
+    one.sync(world);
+
+    assert!(has(&one, "transact", &half(Kind::Stock, "I", "B")));
+}
+
+fn a_merge_that_brings_what_was_waited_for_is_found_by_looking_again(world: &mut World) {
+    let (mut one, _) = two_stores(world);
+    one.record(&[&INVOICE.replace(r#""comment""#, r#""requisition_ID":"R","comment""#)]);
+    one.sync(world);
+    let other = half(Kind::Stock, "I", "B");
+    assert!(!world.job(|batch| batch.retry_transfers_step(10)), "it was tried just now");
+    world.now_ms += 120_000;
+    assert!(!world.job(|batch| batch.retry_transfers_step(10)));
+    assert_eq!(world.data("transact", &other), "unknown", "nothing has come");
+
+    one.record(&[r#"patch transact I {"requisition_ID":""}"#]);
+    one.sync(world);
+
+    says(world, "transact", &other, &[r#""store_ID":"B""#]);
+}
+
+fn a_site_that_makes_its_own_halves_gets_none_and_both_are_routed(world: &mut World) {
+    let (mut one, mut two) = two_stores(world);
+    assert!(world.job(|batch| batch.set_makes_own_halves(two.site, true)));
+    assert!(!world.job(|batch| batch.set_makes_own_halves(two.site, true)), "it is so already");
+    assert_eq!(code(world.try_job(|batch| batch.set_makes_own_halves(CENTRAL, true))), "is_central");
+    one.record(&[INVOICE, LINE]);
+    one.sync(world);
+    assert_eq!(count(world, "transact"), 1);
+
+    two.sync(world);
+    assert!(has(&two, "transact", "I") && has(&two, "trans_line", "L"));
+    two.record(&[
+        r#"put transact J {"store_ID":"B","name_ID":"NA","type":"si","invoice_num":9,"status":"nw","linked_transaction_id":"I"}"#,
+        r#"put trans_line JL {"transaction_ID":"J","item_ID":"item","type":"stock_in"}"#,
+    ]);
+    two.sync(world);
+    one.sync(world);
+
+    assert!(has(&one, "transact", "J") && has(&one, "trans_line", "JL"));
+    assert_eq!(count(world, "transact"), 2);
+    // Nothing is proposed to a site that follows by itself.
+    one.record(&[r#"patch transact I {"comment":"another"}"#]);
+    one.sync(world);
+    assert_eq!(messages_to(world, "B"), 0);
+}
+
+fn the_flag_is_that_of_the_moment_when_the_transfer_began(world: &mut World) {
+    let (mut one, two) = two_stores(world);
+    world.job(|batch| batch.set_makes_own_halves(two.site, true));
+    one.record(&[INVOICE]);
+    one.sync(world);
+    world.job(|batch| batch.set_makes_own_halves(two.site, false));
+
+    one.record(&[r#"patch transact I {"comment":"y"}"#]);
+    one.record(&[&INVOICE.replace(" I ", " J ")]);
+    one.sync(world);
+
+    assert_eq!(world.data("transact", &half(Kind::Stock, "I", "B")), "unknown");
+    assert!(has(&one, "transact", &half(Kind::Stock, "J", "B")));
+}
+
+fn a_change_afterwards_is_proposed_to_the_owner_and_only_once(world: &mut World) {
+    let (mut one, mut two) = two_stores(world);
+    one.record(&[INVOICE, LINE]);
+    one.sync(world);
+    let other = half(Kind::Stock, "I", "B");
+    let before = world.data("transact", &other);
+
+    one.record(&[r#"patch transact I {"comment":"another"}"#]);
+    one.record(&[r#"put trans_line L2 {"transaction_ID":"I","item_ID":"item","type":"stock_out","quantity":1}"#]);
+    one.sync(world);
+    assert_eq!(world.data("transact", &other), before, "central changes no half");
+    assert_eq!(messages_to(world, "B"), 2);
+    settle(world, &mut two);
+    let asked = two.base.keys().filter(|(table, _)| Catalogue::embedded().table_name(table) == "message").count();
+    assert_eq!(asked, 2);
+
+    // Once somebody works on it, it stands.
+    two.record(&[&format!(r#"patch transact {other} {{"hold":false,"invoice_num":1}}"#)]);
+    two.sync(world);
+    one.record(&[r#"patch transact I {"comment":"a third"}"#]);
+    one.sync(world);
+    assert_eq!(messages_to(world, "B"), 2);
+}
+
+fn a_change_afterwards_of_a_half_of_central_is_made_there(world: &mut World) {
+    let (mut one, _) = two_stores(world);
+    one.record(&[&INVOICE.replace("NB", "NC"), LINE]);
+    one.sync(world);
+    let other = half(Kind::Stock, "I", "C");
+
+    one.record(&[r#"patch trans_line L {"quantity":4}"#]);
+    one.sync(world);
+
+    says(world, "trans_line", &line_of(&other, "L"), &[r#""quantity":4"#]);
+    assert!(one.data("trans_line", &line_of(&other, "L")).contains(r#""quantity":4"#));
+}
+
+fn an_invoice_that_is_taken_back_has_its_half_proposed_for_deletion(world: &mut World) {
+    let (mut one, _) = two_stores(world);
+    one.record(&[INVOICE, LINE]);
+    one.sync(world);
+
+    one.record(&[r#"patch transact I {"om_status":"CANCELLED"}"#]);
+    one.sync(world);
+
+    assert_eq!(messages_to(world, "B"), 2, "the line and the header");
+    assert!(has(&one, "transact", &half(Kind::Stock, "I", "B")), "nobody else deletes it");
+}
+
+fn central_that_was_set_back_makes_no_half_before_its_site_has_reported(world: &mut World) {
+    let (mut one, mut two) = two_stores(world);
+    // Two has read what this central never wrote.
+    two.cursors.values_mut().for_each(|cursor| cursor.epoch = Epoch(7));
+    assert_eq!(two.try_begin(world).unwrap_err().code(), "central_set_back");
+    two.cursors.clear();
+    one.record(&[INVOICE, LINE]);
+    one.sync(world);
+    let other = half(Kind::Stock, "I", "B");
+    assert_eq!(world.data("transact", &other), "unknown");
+
+    // It hands its half back, as its user left it.
+    two.record(&[&format!(
+        r#"put transact {other} {{"store_ID":"B","name_ID":"NA","type":"si","status":"cn","invoice_num":8,"linked_transaction_id":"I"}}"#
+    )]);
+    for _ in 0..3 {
+        two.sync(world);
+    }
+    world.now_ms += 120_000;
+    world.job(|batch| batch.retry_transfers_step(10));
+
+    says(world, "transact", &other, &[r#""invoice_num":8"#]);
+    assert_eq!(count(world, "transact"), 2);
+}
+
+fn an_import_that_is_undone_leaves_nothing(world: &mut World) {
+    let (_, _) = two_stores(world);
+    let lines = [&INVOICE.replace("\"A\"", "\"C\"")[..], "put nothing N {}"];
+
+    assert!(!world.import(ImportMode::AllOrNothing, &lines).is_kept);
+    world.write(&[r#"put name X {"name":"x"}"#]);
+
+    assert_eq!(count(world, "transact"), 0);
+}
