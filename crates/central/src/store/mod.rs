@@ -120,6 +120,9 @@ pub use sites::NewSite;
 use state::State;
 pub use status::{SetAside, SiteStatus, Status};
 pub use tokens::{Stop, TWO_DEVICES};
+pub use transfers::{
+    Stage, TRANSFER_STUCK_DAYS, TransferFilter, TransferHalf, TransferRow, TransferWait, TransfersFound,
+};
 pub use verifying::Verified;
 pub use visibility::VisibilityRow;
 

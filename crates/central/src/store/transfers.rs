@@ -14,6 +14,7 @@
 //! waited for it. A transfer that has to wait for something is looked at again when that is written, and now and then.
 
 mod following;
+mod listing;
 mod making;
 mod proposing;
 mod routing;
@@ -35,6 +36,8 @@ use super::batch::Batch;
 use super::error::StoreError;
 use super::records::Key;
 use super::{text, unsigned};
+
+pub use listing::{TRANSFER_STUCK_DAYS, TransferFilter, TransferHalf, TransferRow, TransferWait, TransfersFound};
 
 /// Tables of halves.
 const HEADERS: [&str; 4] = [INVOICES, REQUISITIONS, ORDERS, GOODS];

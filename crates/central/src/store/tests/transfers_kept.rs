@@ -12,7 +12,7 @@ contract!(
     a_half_waits_for_what_it_needs_and_is_made_when_that_is_written,
     what_cannot_be_told_yet_is_told_when_the_store_of_the_name_comes,
     a_merged_name_counts_as_the_one_that_stays,
-    a_merge_that_brings_what_was_waited_for_is_found_by_looking_again,
+    a_half_that_waits_is_looked_at_again_now_and_then_and_when_the_other_one_is_edited,
     a_site_that_makes_its_own_halves_gets_none_and_both_are_routed,
     the_flag_is_that_of_the_moment_when_the_transfer_began,
     a_change_afterwards_is_proposed_to_the_owner_and_only_once,
@@ -120,17 +120,19 @@ fn what_cannot_be_told_yet_is_told_when_the_store_of_the_name_comes(world: &mut 
 fn a_merged_name_counts_as_the_one_that_stays(world: &mut World) {
     let (mut one, _) = two_stores(world);
     world.write(&[
-        r#"put name OLD {"name":"once B","type":"facility"}"#,
-        r#"put outpost_name_merge OLD {"into_ID":"NB"}"#,
+        r#"put name OLD {"name":"once D","type":"facility"}"#,
+        r#"put name ND {"name":"D","type":"facility"}"#,
+        r#"put outpost_name_merge OLD {"into_ID":"ND"}"#,
+        r#"upsert store D {"code":"D","name_ID":"ND"}"#,
     ]);
 
     one.record(&[&INVOICE.replace("NB", "OLD")]);
     one.sync(world);
 
-    assert!(has(&one, "transact", &half(Kind::Stock, "I", "B")));
+    assert!(has(&one, "transact", &half(Kind::Stock, "I", "D")));
 }
 
-fn a_merge_that_brings_what_was_waited_for_is_found_by_looking_again(world: &mut World) {
+fn a_half_that_waits_is_looked_at_again_now_and_then_and_when_the_other_one_is_edited(world: &mut World) {
     let (mut one, _) = two_stores(world);
     one.record(&[&INVOICE.replace(r#""comment""#, r#""requisition_ID":"R","comment""#)]);
     one.sync(world);

@@ -174,11 +174,13 @@ impl Batch<'_> {
                 self.set_transfer_waits(untold.number, Some(awaited_place(&awaited)), None)
             }
             (Standing::Initiates(initiating), untold) => {
-                let was_untold = untold.is_some();
+                // One that waits may need less by now.
+                let waits = self.transfer_by_key(&initiating.key)?.is_some_and(|transfer| transfer.half.is_none());
+                let has_begun = counted.has_begun || untold.is_some() || waits;
                 if let Some(untold) = untold {
                     self.forget_transfer(untold.number)?;
                 }
-                if counted.has_begun || was_untold { self.begin_transfer(&initiating) } else { Ok(()) }
+                if has_begun { self.begin_transfer(&initiating) } else { Ok(()) }
             }
             (Standing::No, Some(untold)) => self.forget_transfer(untold.number),
             (Standing::Waits(_) | Standing::No, None) => Ok(()),
