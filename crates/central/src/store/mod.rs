@@ -101,7 +101,7 @@ pub use kept_of_store::REFUSED_READ_MAX;
 pub use limits::{
     AUDIT_ROWS_DEFAULT, AUDIT_TEXT_BYTES_MAX, BACKFILL_STEP_ROWS, CREDENTIALS_KEPT_MAX, CURSOR_AGE_MAX,
     ENTRY_LOG_DAYS_DEFAULT, IMPORT_REFUSALS_TOLD_MAX, LOOKED_AT_MAX, SET_ASIDE_BYTES_DEFAULT, SITE_NAME_BYTES_MAX,
-    STORES_MAX, StoreLimits, TOMBSTONE_DAYS_DEFAULT, sqlite_options,
+    STORE_SCOPES_MAX, StoreLimits, TOMBSTONE_DAYS_DEFAULT, sqlite_options,
 };
 pub use merging::{MERGES_NAMED_MAX, Merge, MergedRecord};
 pub use mirror::{Mirror, MirrorPhase};

@@ -105,6 +105,30 @@ pub fn consequences<V: Records>(
     Ok(found)
 }
 
+/// The deletion of a half whose initiating half starts its transfer no more, as long as the half is untouched: what an earlier proposal did
+/// not come to, because the owner had given the half its number meanwhile. Lines come first.
+///
+/// # Errors
+/// The view's own.
+pub fn withdrawn<V: Records>(catalogue: &Catalogue, view: &mut V, key: &TransferKey) -> Result<Consequences, V::Error> {
+    let mut look = Look { catalogue, view };
+    let mut found = Consequences::default();
+    if let Err(stop) = withdraw_untouched(&mut look, key, &mut found) {
+        found.awaited = Some(stop.awaited()?);
+    }
+    Ok(found)
+}
+
+fn withdraw_untouched<V: Records>(look: &mut Look<'_, V>, key: &TransferKey, found: &mut Consequences) -> Read<(), V> {
+    let half = key.half_id();
+    let Some(current) = look.here(key.kind.half_table(), &half)? else { return Ok(()) };
+    if is_untouched(look, key, &half, &current)? {
+        return withdraw(look, key, &half, &current, found);
+    }
+    found.stand.push(key.clone());
+    Ok(())
+}
+
 struct Edited<'e, 'a> {
     id: &'e RecordId,
     before: Option<Fields<'a>>,

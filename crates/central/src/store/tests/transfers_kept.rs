@@ -11,7 +11,7 @@ contract!(
     a_half_that_its_site_made_is_taken_for_the_half,
     a_half_waits_for_what_it_needs_and_is_made_when_that_is_written,
     what_cannot_be_told_yet_is_told_when_the_store_of_the_name_comes,
-    a_merged_name_counts_as_the_one_that_stays,
+    a_merged_item_counts_as_the_one_that_stays,
     a_half_that_waits_is_looked_at_again_now_and_then_and_when_the_other_one_is_edited,
     a_site_that_makes_its_own_halves_gets_none_and_both_are_routed,
     the_flag_is_that_of_the_moment_when_the_transfer_began,
@@ -19,7 +19,9 @@ contract!(
     a_change_afterwards_of_a_half_of_central_is_made_there,
     an_invoice_that_is_taken_back_has_its_half_proposed_for_deletion,
     central_that_was_set_back_makes_no_half_before_its_site_has_reported,
+    a_half_that_was_numbered_before_it_heard_is_proposed_for_deletion_once_more,
     an_import_that_is_undone_leaves_nothing,
+    what_each_transfer_waits_for_is_listed_and_stuck_ones_stand_out,
 );
 
 fn count(world: &mut World, table: &str) -> usize {
@@ -117,19 +119,20 @@ fn what_cannot_be_told_yet_is_told_when_the_store_of_the_name_comes(world: &mut 
     says(world, "transact", &half(Kind::Stock, "I", "D"), &[r#""store_ID":"D""#]);
 }
 
-fn a_merged_name_counts_as_the_one_that_stays(world: &mut World) {
+fn a_merged_item_counts_as_the_one_that_stays(world: &mut World) {
     let (mut one, _) = two_stores(world);
     world.write(&[
-        r#"put name OLD {"name":"once D","type":"facility"}"#,
-        r#"put name ND {"name":"D","type":"facility"}"#,
-        r#"put outpost_name_merge OLD {"into_ID":"ND"}"#,
-        r#"upsert store D {"code":"D","name_ID":"ND"}"#,
+        r#"put item old {"item_name":"old","default_pack_size":1}"#,
+        r#"put item item {"item_name":"item","default_pack_size":1}"#,
+        r#"put item_store_join J {"item_ID":"old","store_ID":"B","default_price":2}"#,
+        r#"put outpost_item_merge old {"into_ID":"item"}"#,
     ]);
 
-    one.record(&[&INVOICE.replace("NB", "OLD")]);
+    one.record(&[INVOICE, LINE]);
     one.sync(world);
 
-    assert!(has(&one, "transact", &half(Kind::Stock, "I", "D")));
+    let line = line_of(&half(Kind::Stock, "I", "B"), "L");
+    says(world, "trans_line", &line, &[r#""sell_price":20"#]);
 }
 
 fn a_half_that_waits_is_looked_at_again_now_and_then_and_when_the_other_one_is_edited(world: &mut World) {
@@ -261,6 +264,68 @@ fn central_that_was_set_back_makes_no_half_before_its_site_has_reported(world: &
 
     says(world, "transact", &other, &[r#""invoice_num":8"#]);
     assert_eq!(count(world, "transact"), 2);
+}
+
+fn a_half_that_was_numbered_before_it_heard_is_proposed_for_deletion_once_more(world: &mut World) {
+    let (mut one, mut two) = two_stores(world);
+    one.record(&[INVOICE]);
+    one.sync(world);
+    let other = half(Kind::Stock, "I", "B");
+    settle(world, &mut two);
+    two.record(&[&format!(r#"patch transact {other} {{"invoice_num":3}}"#)]);
+    one.record(&["delete transact I"]);
+    one.sync(world);
+    assert_eq!(messages_to(world, "B"), 1);
+
+    two.sync(world);
+    assert_eq!(messages_to(world, "B"), 2, "what was asked of the half without a number it declines");
+    two.record(&[&format!(r#"patch transact {other} {{"hold":false}}"#)]);
+    two.sync(world);
+    assert_eq!(messages_to(world, "B"), 2, "it stands");
+}
+
+/// Number, stage, what it waits for, and whether it is stuck.
+fn listed(world: &mut World, filter: &TransferFilter) -> Vec<(i64, Stage, TransferWait, bool)> {
+    let filter = TransferFilter { limit: 100, ..filter.clone() };
+    let found = world.store.reading().transfers(&filter, world.now_ms).unwrap();
+    found.into_iter().map(|transfer| (transfer.number, transfer.stage, transfer.waits, transfer.is_stuck)).collect()
+}
+
+fn what_each_transfer_waits_for_is_listed_and_stuck_ones_stand_out(world: &mut World) {
+    let (mut one, mut two) = two_stores(world);
+    one.record(&[INVOICE]);
+    one.record(&[r#"put transact W {"store_ID":"A","name_ID":"NC","type":"ci","status":"fn","requisition_ID":"R"}"#]);
+    one.sync(world);
+    let all = TransferFilter::default();
+    let waits = TransferWait::Record { table: "requisition".to_owned(), id: id("R"), reason: None };
+    let waiting = (2, Stage::Input, waits, true);
+    let expected = [(1, Stage::Number, TransferWait::Queue(two.site), false), waiting.clone()];
+    assert_eq!(listed(world, &all), expected);
+
+    settle(world, &mut two);
+    assert_eq!(listed(world, &all)[0].2, TransferWait::Number(two.site));
+    let other = half(Kind::Stock, "I", "B");
+    two.record(&[&format!(r#"patch transact {other} {{"invoice_num":3}}"#)]);
+    two.sync(world);
+    assert_eq!(listed(world, &all)[0], (1, Stage::Link, TransferWait::Queue(one.site), false));
+    settle(world, &mut one);
+    assert_eq!(listed(world, &all)[0].2, TransferWait::Link(one.site));
+    let day_ms = 24 * 60 * 60 * 1000;
+    world.now_ms += TRANSFER_STUCK_DAYS * day_ms + 1;
+    assert!(listed(world, &all)[0].3);
+    let counts = world.store.reading().transfer_counts(world.now_ms).unwrap();
+    assert_eq!(counts, TransfersFound { open: 2, stuck: 2 });
+
+    one.record(&[&format!(r#"patch transact I {{"linked_transaction_id":"{other}"}}"#)]);
+    one.sync(world);
+    assert_eq!(listed(world, &all)[0], (1, Stage::Done, TransferWait::Nothing, false));
+    let stuck = TransferFilter { is_stuck_only: true, ..all.clone() };
+    assert_eq!(listed(world, &stuck), [waiting]);
+    let numbers = |world: &mut World, filter| -> Vec<i64> { listed(world, &filter).iter().map(|row| row.0).collect() };
+    assert_eq!(numbers(world, TransferFilter { site: Some(two.site), ..all.clone() }), [1]);
+    assert_eq!(numbers(world, TransferFilter { site: Some(CENTRAL), ..all.clone() }), [2]);
+    assert_eq!(numbers(world, TransferFilter { store: Some(id("B")), ..all.clone() }), [1]);
+    assert_eq!(numbers(world, TransferFilter { after: 1, ..all }), [2]);
 }
 
 fn an_import_that_is_undone_leaves_nothing(world: &mut World) {

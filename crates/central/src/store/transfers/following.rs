@@ -75,6 +75,15 @@ impl Batch<'_> {
         self.wake(condition, &[store.as_str().into(), Stage::Done.number().into()])
     }
 
+    /// A site has reported since central was set back: it has handed back what halves it had.
+    pub(in crate::store) fn wake_transfers_to(&mut self, site: SiteId) -> Result<(), StoreError> {
+        if self.state.transfers.waiting == 0 {
+            return Ok(());
+        }
+        let condition = "waits_for IS NOT NULL AND receiver IN (SELECT store FROM store_site WHERE site = ?1)";
+        self.wake(condition, &[site.0.into()])
+    }
+
     /// Looks again at some transfers that wait. Whether there may be more.
     ///
     /// # Errors
@@ -150,6 +159,9 @@ impl Batch<'_> {
         }
         for transfer in self.transfers_of(table.name(), &key.1)? {
             self.bring_up_to_date_transfer(&transfer)?;
+            if transfer.half.as_ref() == Some(&key.1) {
+                self.propose_withdrawal(&transfer)?;
+            }
         }
         Ok(())
     }
@@ -284,7 +296,7 @@ impl Batch<'_> {
     }
 
     /// A record that is here, by its table's name.
-    fn row_by_name(&mut self, name: &str, id: &RecordId) -> Result<Option<Named>, StoreError> {
+    pub(super) fn row_by_name(&mut self, name: &str, id: &RecordId) -> Result<Option<Named>, StoreError> {
         let table = text::table(self.catalogue, name);
         let stored = self.read_record(&(table.reference().clone(), id.clone()))?;
         Ok(stored.and_then(|stored| stored.row).map(|row| (table.clone(), table.canonical(row))))

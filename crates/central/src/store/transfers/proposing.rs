@@ -5,10 +5,12 @@ use domain::edit::{Edit, EditOp};
 use domain::json::row_to_json;
 use domain::message::Status;
 use domain::proposal::{MESSAGE_TABLE, expectation, transfer_proposal_id};
-use domain::transfers::changes::{Change, Proposal, consequences};
+use domain::transfers::changes::{Change, Proposal, consequences, withdrawn};
+use domain::transfers::kinds::{Standing, standing};
 use protocol::ids::SiteId;
 use protocol::row::Row;
 
+use super::Transfer;
 use super::view::TransferView;
 use crate::store::batch::Batch;
 use crate::store::error::StoreError;
@@ -33,13 +35,34 @@ impl Batch<'_> {
                 "what follows for the other half cannot be told before {awaited} is here; look at both halves"
             );
         }
-        for proposal in &found.proposals {
-            self.propose_change(proposal)?;
-        }
-        Ok(())
+        found.proposals.iter().try_for_each(|proposal| self.propose_change(proposal, ATTEMPTS_MAX))
     }
 
-    fn propose_change(&mut self, proposal: &Proposal) -> Result<(), StoreError> {
+    /// Proposes the deletion of a half that its source has left, as the half is now: what was proposed before its site had numbered it that
+    /// site has declined.
+    pub(super) fn propose_withdrawal(&mut self, transfer: &Transfer) -> Result<(), StoreError> {
+        let Some(key) = transfer.key.as_ref().filter(|key| transfer.half.as_ref() == Some(&key.half_id())) else {
+            return Ok(());
+        };
+        let catalogue = self.catalogue;
+        let source = self.row_by_name(&transfer.source_table, &transfer.source)?;
+        if let Some((table, row)) = &source {
+            let now = standing(catalogue, &mut TransferView(self), table, &transfer.source, Some(row))?;
+            let is_left = match now {
+                Standing::No => true,
+                Standing::Waits(_) => false,
+                Standing::Initiates(initiating) => initiating.key != *key,
+            };
+            if !is_left {
+                return Ok(());
+            }
+        }
+        let found = withdrawn(catalogue, &mut TransferView(self), key)?;
+        // Of the half as it is it is asked once.
+        found.proposals.iter().try_for_each(|proposal| self.propose_change(proposal, 1))
+    }
+
+    fn propose_change(&mut self, proposal: &Proposal, attempts_max: u32) -> Result<(), StoreError> {
         let transfer = self.transfer_by_key(&proposal.key)?;
         // The site that makes its halves itself follows the other one itself.
         if transfer.is_some_and(|transfer| transfer.is_routed_only) {
@@ -61,7 +84,7 @@ impl Batch<'_> {
         let expected = expectation(table, &edit, current.as_ref());
         let messages = catalogue.table_by_name(MESSAGE_TABLE);
         let messages = messages.map_err(|error| StoreError::Damaged(error.to_string()))?;
-        for attempt in 0..ATTEMPTS_MAX {
+        for attempt in 0..attempts_max {
             let id = transfer_proposal_id(&proposal.key, &edit, expected.as_deref(), attempt);
             let message: Key = (messages.reference().clone(), id.clone());
             let Some(known) = self.read_record(&message)? else {
@@ -79,10 +102,10 @@ impl Batch<'_> {
                 return Ok(());
             }
         }
-        tracing::warn!(
+        tracing::info!(
             table = table.name(),
             record = proposal.id.as_str(),
-            "the same was proposed {ATTEMPTS_MAX} times and is not proposed any more; look at both halves"
+            "the same was proposed {attempts_max} times and is not proposed any more; look at both halves"
         );
         Ok(())
     }
