@@ -45,8 +45,8 @@ const GAINED: u8 = 5;
 
 impl Scope {
     /// What a site receives: what goes everywhere, what dispensaries need if it holds one, what it sees, all of the stores that it holds or
-    /// collects, and what other stores have with those that it holds. `gained`: the site, if ever what it sees has changed. That comes before what it sees: whoever shows a cursor of
-    /// the latter has then read the former.
+    /// collects, and what other stores have with those that it holds. `gained`: the site, if ever what it sees has changed. That comes
+    /// before what it sees: whoever shows a cursor of the latter has then read the former.
     pub fn of_site(
         held: impl IntoIterator<Item = RecordId>,
         collected: impl IntoIterator<Item = RecordId>,

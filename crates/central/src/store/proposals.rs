@@ -30,6 +30,21 @@ use super::set_aside::SetAsidePlace;
 use super::view::{GroupPlace, GroupView};
 use super::{text, unsigned};
 
+/// `code`: of one that its site declined.
+pub(super) const DDL: &str = "
+CREATE TABLE proposal (
+    message {text} PRIMARY KEY,
+    journal {bigint} NOT NULL,
+    sequence {bigint} NOT NULL,
+    attempt {bigint} NOT NULL,
+    store {text} NOT NULL,
+    since_ms {bigint} NOT NULL,
+    code {text},
+    reason {text},
+    UNIQUE (journal, sequence)
+) {keyed_table};
+";
+
 /// A refused edit that a site was asked to make.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Proposed {
@@ -143,8 +158,8 @@ impl Batch<'_> {
             return Ok(());
         };
         let is_answered =
-            |row: &&Row| is_proposal(messages, row) && Status::of(messages, row) == Some(Status::Processed);
-        if row.filter(is_answered).is_none() {
+            |row: &Row| is_proposal(messages, row) && Status::of(messages, row) == Some(Status::Processed);
+        if !row.is_some_and(is_answered) {
             return Ok(());
         }
         let sql = "SELECT journal.site, journal.id, proposal.sequence, proposal.store, proposal.journal

@@ -22,8 +22,7 @@ pub(super) const LOG_ABOUT: &str = "record_ID";
 pub(super) const NUMBER_NAME: &str = "name";
 /// The column with the item of what a store says of one.
 pub(super) const ITEM: &str = "item_ID";
-/// Longest value that is noted, in bytes: the name of a sequence, which has a kind of 64 and a store's id of 64 in it. Nothing that is longer
-/// is an id.
+/// Longest value that is noted, in bytes: the name of a sequence, which has a kind of 64 and a store's id of 64 in it. No id is longer.
 const VALUE_BYTES_MAX: usize = 160;
 
 /// What is noted beside [`REFERENCES`].

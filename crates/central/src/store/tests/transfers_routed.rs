@@ -2,6 +2,7 @@
 
 use domain::scope::Scope;
 use domain::transfers::kinds::Kind;
+use protocol::control::Control;
 
 use super::transfers::{INVOICE, LINE, half, line_of, log_of, two_stores};
 use super::*;
@@ -171,7 +172,7 @@ fn a_store_that_moves_takes_what_others_have_with_it_along(world: &mut World) {
     let partners = Scope::StorePartners(id("B")).to_id();
     assert!(three.scopes.iter().any(|scope| scope.scope == partners));
     assert!(!two.scopes.iter().any(|scope| scope.scope == partners));
-    let dropped = |control: &protocol::control::Control| matches!(control, protocol::control::Control::Dropped(dropped) if dropped.scope == partners);
+    let dropped = |control: &Control| matches!(control, Control::Dropped(dropped) if dropped.scope == partners);
     assert!(two.controls.iter().any(dropped));
     // Finalised once more at another site it brings nothing.
     one.record(&[r#"patch transact I {"status":"nw"}"#]);

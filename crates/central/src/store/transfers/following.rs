@@ -241,7 +241,10 @@ impl Batch<'_> {
 
     /// A record that answers a transfer whose half was not known: its site made it.
     fn note_answer(&mut self, table: &Table, id: &RecordId, row: &Row) -> Result<(), StoreError> {
-        let is = |column: &str, word: &str| matches!(row.value(&table.column_ref(column)), Some(Value::Text(text)) if text.eq_ignore_ascii_case(word));
+        let is = |column: &str, word: &str| match row.value(&table.column_ref(column)) {
+            Some(Value::Text(text)) => text.eq_ignore_ascii_case(word),
+            _ => false,
+        };
         let (kind, link) = match table.name() {
             INVOICES if is("type", "si") => (Kind::Stock, "linked_transaction_id"),
             INVOICES if is("type", "cc") => (Kind::Return, "linked_transaction_id"),

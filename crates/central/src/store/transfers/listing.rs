@@ -12,8 +12,8 @@ use crate::store::error::StoreError;
 use crate::store::reading::Reading;
 use crate::store::{text, unsigned};
 
-/// Days at one stage after which a transfer counts as stuck: a site that is in step comes within a day, and one without a link for a weekend
-/// is no reason to look.
+/// Days at one stage after which a transfer counts as stuck: a site that is in step comes within a day, and one that was without a link for a
+/// weekend is no reason to look.
 pub const TRANSFER_STUCK_DAYS: u64 = 4;
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
@@ -140,7 +140,7 @@ impl Reading<'_> {
             found.push(Transfer::read(row)?);
             Ok(std::ops::ControlFlow::Continue(()))
         })?;
-        found.into_iter().map(|transfer| self.transfer_row(transfer, stuck_ms)).collect()
+        found.into_iter().map(|transfer| self.transfer_row(&transfer, stuck_ms)).collect()
     }
 
     /// How many transfers are open, and stuck.
@@ -165,7 +165,7 @@ impl Reading<'_> {
         Ok(self.sql.query_integer(sql, &[])?.is_some())
     }
 
-    fn transfer_row(&mut self, transfer: Transfer, stuck_ms: u64) -> Result<TransferRow, StoreError> {
+    fn transfer_row(&mut self, transfer: &Transfer, stuck_ms: u64) -> Result<TransferRow, StoreError> {
         let source = self.transfer_half(&transfer.source_table, &transfer.source, &transfer.sender)?;
         let receiver = transfer.key.as_ref().map(|key| key.receiver.clone());
         let kind = transfer.key.as_ref().map(|key| key.kind);
@@ -173,7 +173,7 @@ impl Reading<'_> {
             (Some(half), Some(key)) => Some(self.transfer_half(key.kind.half_table(), half, &key.receiver)?),
             _ => None,
         };
-        let waits = self.transfer_waits(&transfer, &source, half.as_ref())?;
+        let waits = self.transfer_waits(transfer, &source, half.as_ref())?;
         let is_stuck = transfer.stage == Stage::Input || transfer.stage < Stage::Done && transfer.stage_ms < stuck_ms;
         Ok(TransferRow {
             number: transfer.number,

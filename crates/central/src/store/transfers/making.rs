@@ -8,7 +8,7 @@ use domain::transfers::half::{Due, Half, due};
 use domain::transfers::kinds::Initiating;
 use domain::transfers::records::{INDICATOR_VALUES, Moment};
 use protocol::entry::{Entry, Operation};
-use protocol::ids::{OwnershipNumber, Sequence, SiteId};
+use protocol::ids::{OwnershipNumber, RecordId, Sequence, SiteId};
 use sql::SqlExt;
 
 use super::view::TransferView;
@@ -19,6 +19,9 @@ use crate::store::error::StoreError;
 use crate::store::judging::{Reason, found_after};
 use crate::store::records::Key;
 use crate::store::view::{GroupPlace, GroupView};
+
+/// The records of a half, to be written.
+type JudgedHalf = Vec<(Key, Entry, Applied)>;
 
 impl Batch<'_> {
     /// What central's clock says, for people.
@@ -31,13 +34,12 @@ impl Batch<'_> {
     /// A record has come to start a transfer: its row is noted, and the half made if it can be.
     pub(super) fn begin_transfer(&mut self, initiating: &Initiating) -> Result<(), StoreError> {
         let key = &initiating.key;
-        let transfer = match self.transfer_by_key(key)? {
-            Some(transfer) => transfer,
-            None => {
-                let is_routed_only = self.makes_own_halves(self.state.holdings.holder(&key.receiver))?;
-                let source = (key.kind.source_table(), &key.source);
-                self.insert_transfer(Some(key), source, &initiating.sender, is_routed_only)?
-            }
+        let transfer = if let Some(transfer) = self.transfer_by_key(key)? {
+            transfer
+        } else {
+            let is_routed_only = self.makes_own_halves(self.state.holdings.holder(&key.receiver))?;
+            let source = (key.kind.source_table(), &key.source);
+            self.insert_transfer(Some(key), source, &initiating.sender, is_routed_only)?
         };
         // Once there was a half there is never another one.
         if transfer.half.is_none() { self.make_half(&transfer, initiating) } else { Ok(()) }
@@ -76,11 +78,7 @@ impl Batch<'_> {
     }
 
     /// What is to be written of a half: that whose id was never known here (rule 5.14), judged as if its store's site had recorded it.
-    fn judge_half(
-        &mut self,
-        half: &Half,
-        holder: SiteId,
-    ) -> Result<Result<Vec<(Key, Entry, Applied)>, Reason>, StoreError> {
+    fn judge_half(&mut self, half: &Half, holder: SiteId) -> Result<Result<JudgedHalf, Reason>, StoreError> {
         let (catalogue, gone) = (self.catalogue, BTreeSet::new());
         let place = GroupPlace { journal: i64::MAX, first: Sequence(0) };
         let mut view = GroupView::new(self, place, &gone).with_stores_on_their_way();
@@ -109,11 +107,7 @@ impl Batch<'_> {
         Ok(Ok(judged))
     }
 
-    fn write_half(
-        &mut self,
-        judged: Vec<(Key, Entry, Applied)>,
-        sender: &protocol::ids::RecordId,
-    ) -> Result<(), StoreError> {
+    fn write_half(&mut self, judged: JudgedHalf, sender: &RecordId) -> Result<(), StoreError> {
         let partners = Scope::StorePartners(sender.clone());
         for (key, entry, applied) in judged {
             self.write_judged(key.clone(), &entry, &applied, None)?;

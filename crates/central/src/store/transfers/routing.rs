@@ -1,5 +1,5 @@
-//! The lanes of partners ([`Scope::StorePartners`]): in that of a store stand the halves that other stores have of its transfers, with their
-//! lines, the log entries about them, and what was made along with them.
+//! The lanes of partners ([`Scope::StorePartners`]): in that of a store stand the halves that other stores have of its transfers, with
+//! their lines, the log entries about them, and what was made along with them.
 //!
 //! A half enters the lane when its transfer begins, or when it is made, and stays whatever becomes of it: what is written later goes there
 //! with its other lanes, a deletion as a tombstone. Only one that is addressed to another store leaves. A line stands where its header
