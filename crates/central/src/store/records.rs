@@ -123,6 +123,7 @@ impl Batch<'_> {
             applied.parent.as_ref().map(|(_, id)| id.as_str()).into(),
         ];
         let [checksum, data, store, at, parent_table, parent_id] = columns;
+        let is_new = number.is_none();
         let (number, lanes) = if let Some(number) = number {
             self.sql.execute(
                 "UPDATE record SET data = ?2, store = ?3, position = ?4, parent_table = ?5, parent_id = ?6, checksum = ?7
@@ -149,7 +150,7 @@ impl Batch<'_> {
             )?;
             (number, Vec::new())
         };
-        self.note_references(number, &table, was.as_ref(), applied.row.as_ref())?;
+        self.note_references((number, is_new), &table, was.as_ref(), applied.row.as_ref())?;
         // Before the lanes: who comes to see the patient by this is given the record by its common lane, and only what is there already
         // has to be back-filled.
         self.follow_home(&table, &key.1, applied)?;

@@ -41,10 +41,10 @@ CREATE INDEX record_parent ON record (parent_id) WHERE parent_id IS NOT NULL;
 ";
 
 impl Batch<'_> {
-    /// Notes what a record holds. `before`: as it was, where somebody has read that.
+    /// Notes what a record holds. `before`: as it was, where somebody has read that; `is_new`: nothing was noted of it.
     pub(super) fn note_references(
         &mut self,
-        number: i64,
+        (number, is_new): (i64, bool),
         table: &Table,
         before: Option<&Row>,
         after: Option<&Row>,
@@ -58,7 +58,7 @@ impl Batch<'_> {
                 let sql = "INSERT INTO record_reference (record, column_name, value) VALUES (?1, ?2, ?3)
                     ON CONFLICT (record, column_name) DO UPDATE SET value = excluded.value";
                 self.sql.execute(sql, &[number.into(), column.into(), value.into()])?;
-            } else {
+            } else if !is_new {
                 let sql = "DELETE FROM record_reference WHERE record = ?1 AND column_name = ?2";
                 self.sql.execute(sql, &[number.into(), column.into()])?;
             }
@@ -119,7 +119,7 @@ impl Batch<'_> {
             self.each_record(table.name(), "", |batch, table, id, row, _| {
                 let key = (table.reference().clone(), id.clone());
                 let Some(stored) = batch.read_record(&key)? else { return Ok(()) };
-                batch.note_references(stored.number, table, None, Some(row))
+                batch.note_references((stored.number, true), table, None, Some(row))
             })?;
         }
         Ok(())
