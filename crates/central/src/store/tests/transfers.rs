@@ -50,7 +50,10 @@ pub(super) fn two_stores(world: &mut World) -> (Device, Device) {
 
 pub(super) const INVOICE: &str =
     r#"put transact I {"store_ID":"A","name_ID":"NB","type":"ci","status":"fn","invoice_num":17,"comment":"x"}"#;
-pub(super) const LINE: &str = r#"put trans_line L {"transaction_ID":"I","item_ID":"item","type":"stock_out","quantity":3,"pack_size":10,"batch":"b"}"#;
+pub(super) const LINE: &str = concat!(
+    r#"put trans_line L {"transaction_ID":"I","item_ID":"M","type":"stock_out","#,
+    r#""quantity":3,"pack_size":10,"batch":"b"}"#
+);
 const PLACEHOLDER: &str =
     r#"put trans_line P {"transaction_ID":"I","item_ID":"item","type":"placeholder","quantity":1}"#;
 

@@ -123,9 +123,9 @@ fn a_merged_item_counts_as_the_one_that_stays(world: &mut World) {
     let (mut one, _) = two_stores(world);
     world.write(&[
         r#"put item old {"item_name":"old","default_pack_size":1}"#,
-        r#"put item item {"item_name":"item","default_pack_size":1}"#,
+        r#"put item M {"item_name":"M","default_pack_size":1}"#,
         r#"put item_store_join J {"item_ID":"old","store_ID":"B","default_price":2}"#,
-        r#"put outpost_item_merge old {"into_ID":"item"}"#,
+        r#"put outpost_item_merge old {"into_ID":"M"}"#,
     ]);
 
     one.record(&[INVOICE, LINE]);

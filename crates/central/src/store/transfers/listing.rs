@@ -12,8 +12,8 @@ use crate::store::error::StoreError;
 use crate::store::reading::Reading;
 use crate::store::{text, unsigned};
 
-/// Days at one stage after which a transfer counts as stuck: a site that is in step comes within a day, and one that was without a link for a
-/// weekend is no reason to look.
+/// Days at one stage after which a transfer counts as stuck: a site that is in step comes within a day, and one that was without a link for
+/// a long weekend is no reason to look.
 pub const TRANSFER_STUCK_DAYS: u64 = 4;
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
