@@ -46,6 +46,7 @@ const LINES: [&str; 4] = [INVOICE_LINES, REQUISITION_LINES, ORDER_LINES, GOODS_L
 
 /// `kind` and `receiver` are empty while it cannot be told yet whether, and with whom, the source starts a transfer. `waits_table` and
 /// `waits_for`: the record that has to come first; for the store of a name the table is [`STORE_OF_NAME`]. `stage`: a [`Stage`].
+/// `transfer_proposal`: the last message by which something was proposed of a record.
 pub(super) const DDL: &str = "
 CREATE TABLE transfer (
     number {bigint} PRIMARY KEY,
@@ -73,6 +74,12 @@ CREATE INDEX transfer_sender ON transfer (sender);
 CREATE INDEX transfer_receiver ON transfer (receiver);
 CREATE INDEX transfer_waits ON transfer (waits_for) WHERE waits_for IS NOT NULL;
 CREATE INDEX transfer_open ON transfer (stage, stage_ms) WHERE stage < 4;
+CREATE TABLE transfer_proposal (
+    table_name {text} NOT NULL,
+    record {text} NOT NULL,
+    message {text} NOT NULL,
+    PRIMARY KEY (table_name, record)
+) {keyed_table};
 ALTER TABLE site ADD COLUMN makes_own_halves {bigint} NOT NULL DEFAULT 0;
 ";
 

@@ -19,6 +19,8 @@ contract!(
     a_change_afterwards_of_a_half_of_central_is_made_there,
     an_invoice_that_is_taken_back_has_its_half_proposed_for_deletion,
     central_that_was_set_back_makes_no_half_before_its_site_has_reported,
+    what_is_edited_again_before_an_answer_is_asked_as_one,
+    a_half_whose_source_counts_again_is_not_asked_to_go,
     a_half_that_was_numbered_before_it_heard_is_proposed_for_deletion_once_more,
     an_import_that_is_undone_leaves_nothing,
     what_each_transfer_waits_for_is_listed_and_stuck_ones_stand_out,
@@ -266,6 +268,58 @@ fn central_that_was_set_back_makes_no_half_before_its_site_has_reported(world: &
     assert_eq!(count(world, "transact"), 2);
 }
 
+/// The edits that store B is asked to make, in the order of their messages' ids.
+fn asked(world: &mut World) -> Vec<String> {
+    let catalogue = Catalogue::embedded();
+    let messages = catalogue.table_by_name("message").unwrap();
+    let found = world.store.reading().records("message", Merged::Listed, None, 100).unwrap();
+    let mut asked: Vec<String> = found
+        .iter()
+        .map(|row| domain::json::row_from_json(messages, &row.id, row.data.as_ref().unwrap()).unwrap())
+        .map(|row| domain::proposal::Proposal::of(messages, &messages.canonical(row)).unwrap().edit)
+        .map(|edit| format!("{} {} {}", edit.op.as_str(), edit.table, edit.data.unwrap_or_default()))
+        .collect();
+    asked.sort();
+    asked
+}
+
+fn what_is_edited_again_before_an_answer_is_asked_as_one(world: &mut World) {
+    let (mut one, _) = two_stores(world);
+    one.record(&[INVOICE]);
+    one.sync(world);
+    for (comment, quantity) in [("a", 1), ("b", 2)] {
+        one.record(&[
+            &format!(r#"patch transact I {{"comment":"{comment}"}}"#),
+            &format!(
+                r#"put trans_line L {{"transaction_ID":"I","item_ID":"M","type":"stock_out","quantity":{quantity}}}"#
+            ),
+        ]);
+        one.sync(world);
+    }
+
+    let edits = asked(world);
+    assert_eq!(edits.len(), 2, "{edits:?}");
+    assert!(edits[0].contains("Stock transfer (b)"), "{edits:?}");
+    assert!(edits[1].starts_with("put trans_line") && edits[1].contains(r#""quantity":2"#), "{edits:?}");
+    one.record(&["delete trans_line L"]);
+    one.sync(world);
+    assert_eq!(asked(world).len(), 1, "what was never there has not to go");
+}
+
+fn a_half_whose_source_counts_again_is_not_asked_to_go(world: &mut World) {
+    let (mut one, _) = two_stores(world);
+    one.record(&[INVOICE, LINE]);
+    one.sync(world);
+    one.record(&[r#"patch transact I {"status":"nw"}"#]);
+    one.sync(world);
+    assert_eq!(asked(world).len(), 2);
+
+    one.record(&[r#"patch transact I {"status":"fn"}"#]);
+    one.sync(world);
+
+    assert_eq!(asked(world), [""; 0]);
+}
+
 fn a_half_that_was_numbered_before_it_heard_is_proposed_for_deletion_once_more(world: &mut World) {
     let (mut one, mut two) = two_stores(world);
     one.record(&[INVOICE]);
@@ -278,10 +332,11 @@ fn a_half_that_was_numbered_before_it_heard_is_proposed_for_deletion_once_more(w
     assert_eq!(messages_to(world, "B"), 1);
 
     two.sync(world);
-    assert_eq!(messages_to(world, "B"), 2, "what was asked of the half without a number it declines");
+    assert_eq!(messages_to(world, "B"), 1, "what was asked of the half without a number is asked of it with one");
+    assert_eq!(asked(world), ["delete transact "]);
     two.record(&[&format!(r#"patch transact {other} {{"hold":false}}"#)]);
     two.sync(world);
-    assert_eq!(messages_to(world, "B"), 2, "it stands");
+    assert_eq!(messages_to(world, "B"), 1, "it stands");
 }
 
 /// Number, stage, what it waits for, and whether it is stuck.

@@ -192,7 +192,14 @@ impl Batch<'_> {
                 if let Some(untold) = untold {
                     self.forget_transfer(untold.number)?;
                 }
-                if has_begun { self.begin_transfer(&initiating) } else { Ok(()) }
+                if has_begun {
+                    self.begin_transfer(&initiating)?;
+                }
+                let half = self.transfer_by_key(&initiating.key)?.and_then(|transfer| transfer.half);
+                match half.filter(|_| counted.has_begun) {
+                    Some(half) => self.take_back_deletions(&initiating.key, &half),
+                    None => Ok(()),
+                }
             }
             (Standing::No, Some(untold)) => self.forget_transfer(untold.number),
             (Standing::Waits(_) | Standing::No, None) => Ok(()),
