@@ -46,6 +46,7 @@ mod settle;
 #[cfg(test)]
 mod tests;
 mod time_line;
+mod transfers;
 mod verifying;
 mod view;
 mod withheld;
@@ -65,7 +66,7 @@ pub use grants::ForgottenStore;
 pub use inspect::FoundRecord;
 pub use meta::{HistoryRefusal, LogHealth, SyncTimes};
 pub use numbers::NumberStanding;
-pub use owed::Owed;
+pub use owed::{Owed, OwedKind};
 pub use read::{Listing, QueueEntry, QueueState, QueueView, RecordState, RecordView, TableCount, UnknownControl};
 pub use recovered::{RECOVERED, RecoveredEntry, is_recovered_request_id, recovered_name, recovered_request_id};
 pub use roles::{StoreHere, StoreRole};
@@ -147,6 +148,8 @@ pub struct LocalCopy {
     has_failed: bool,
     /// Bytes of what is set aside; `None` where they have to be added up.
     set_aside_bytes: Option<u64>,
+    /// The first of what is to be answered at once ([`LocalCopy::owe_at_once`]).
+    owed_from: Option<i64>,
 }
 
 impl LocalCopy {
@@ -171,6 +174,7 @@ impl LocalCopy {
             is_confirmed: false,
             has_failed: false,
             set_aside_bytes: None,
+            owed_from: None,
         };
         copy.load()?;
         copy.rename_tables_that_became_known()?;

@@ -310,7 +310,9 @@ impl LocalCopy {
                 let store = copy.store_of_row(&key, &columns, Some(&of))?;
                 copy.join(&key, numbers)?;
                 let image = Image { row: Some(columns), store, position: row.position };
-                copy.replace_image(&key, &image, Rank::Newer)?;
+                if copy.replace_image(&key, &image, Rank::Newer)? {
+                    copy.note_owed(&key, &image)?;
+                }
             }
             for (table, id) in &found.gone {
                 let key = copy.key_by_name(table, id)?;

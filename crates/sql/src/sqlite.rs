@@ -568,8 +568,10 @@ fn translate(error: &rusqlite::Error, sql: &str) -> SqlError {
     let (kind, number, text) = match error {
         rusqlite::Error::SqliteFailure(code, message) => {
             let text = message.clone().unwrap_or_else(|| code.to_string());
-            // The one damage of the header that SQLite gives no code of its own: a schema format above 4, and there is none.
-            let kind = if text == "unsupported file format" { SqlErrorKind::Corrupt } else { kind_of(*code) };
+            // Damage that SQLite gives no code of its own: of the header, a schema format above 4, and there is none; of a text with
+            // an index on what it says as JSON, which was JSON when it was written.
+            let is_damage = matches!(text.as_str(), "unsupported file format" | "malformed JSON");
+            let kind = if is_damage { SqlErrorKind::Corrupt } else { kind_of(*code) };
             (kind, Some(code.extended_code), text)
         }
         rusqlite::Error::SqlInputError { error, msg, .. } => (kind_of(*error), Some(error.extended_code), msg.clone()),
