@@ -176,7 +176,11 @@ impl LocalCopy {
             Some(CLAIMED | FORGOTTEN | ASKED_AGAIN) if store != CENTRAL_DATA => {
                 self.set_grant_state(store, FORGOTTEN)?;
             }
-            Some(HELD) if store != CENTRAL_DATA => self.set_grant_state(store, FROZEN)?,
+            Some(HELD) if store != CENTRAL_DATA => {
+                self.set_grant_state(store, FROZEN)?;
+                // What another store of this site has with it goes to another site from now on.
+                self.owe_look_at_withheld()?;
+            }
             // It may have been dropped before it was told again.
             Some(TOLD_AGAIN) => {
                 let is_received = self.receives_scope_of(store)?;

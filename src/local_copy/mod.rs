@@ -159,7 +159,11 @@ impl LocalCopy {
     /// [`LocalCopyError::Damaged`] for what this program never writes; else those of the engine.
     pub fn new(mut sql: Box<dyn Engine>, site: SiteId, catalogue: Arc<Catalogue>) -> Result<Self, LocalCopyError> {
         if check_migrations(&mut *sql, schema::MIGRATIONS).is_err() {
-            migrate(&mut *sql, schema::MIGRATIONS)?;
+            migrate(&mut *sql, schema::MIGRATIONS).map_err(|error| match error.kind {
+                // Steps that do not read as those of any version of this program: nobody else writes the file.
+                SqlErrorKind::Other => LocalCopyError::damaged(error.message),
+                _ => error.into(),
+            })?;
         }
         let mut copy = Self {
             sql,

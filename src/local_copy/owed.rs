@@ -11,9 +11,7 @@ use std::ops::ControlFlow;
 
 use domain::catalogue::Table;
 use domain::proposal::{MESSAGE_TABLE, asked_store};
-use domain::transfers::records::{
-    GOODS, GOODS_LINES, INVOICES, ORDER_LINES, ORDERS, REQUISITION_LINES, REQUISITIONS,
-};
+use domain::transfers::records::{GOODS, GOODS_LINES, INVOICES, ORDER_LINES, ORDERS, REQUISITION_LINES, REQUISITIONS};
 use protocol::ids::RecordId;
 use protocol::row::{Row, Value};
 use sql::SqlExt;

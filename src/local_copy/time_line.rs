@@ -167,8 +167,9 @@ impl LocalCopy {
                 continue;
             }
             let own = self.own_number(&key, &image, &grants)?;
-            // Central takes a store's data from its own site alone, which hands back what it has of it.
-            if own.is_none() && self.is_of_other_store(&key, &image)? {
+            // Central takes a store's data from its own site alone, which hands back what it has of it. What came because another store has
+            // it with one of this site's is never this site's, also where its header is gone already.
+            if own.is_none() && (sweep.is_of_partners || self.is_of_other_store(&key, &image)?) {
                 continue;
             }
             let ownership = own.unwrap_or(OwnershipNumber(0));

@@ -41,10 +41,11 @@ fn query(table: &str, column: &str) -> String {
 }
 
 impl LocalCopy {
-    /// The records that hold an id in a column of text, one of `domain::transfers::records::REFERENCES`.
+    /// The records that hold an id in a column of text, one of `domain::transfers::records::REFERENCES`. Inside the open transaction of
+    /// edits, because an index may have to be made first.
     ///
     /// # Errors
-    /// Those of a read.
+    /// Those of a read, and of a write.
     pub fn referring(
         &mut self,
         table: &TableRef,
@@ -65,12 +66,7 @@ impl LocalCopy {
     }
 
     /// Whether there is one.
-    pub(super) fn is_referred_to(
-        &mut self,
-        table: &str,
-        column: &str,
-        id: &RecordId,
-    ) -> Result<bool, LocalCopyError> {
+    pub(super) fn is_referred_to(&mut self, table: &str, column: &str, id: &RecordId) -> Result<bool, LocalCopyError> {
         let catalogue = self.catalogue.clone();
         let Ok(table) = catalogue.table_by_name(table) else { return Ok(false) };
         Ok(!self.ids_referring(table, column, id, 1)?.is_empty())
@@ -160,6 +156,7 @@ impl LocalCopy {
     /// How a look-up is carried out, in the engine's words.
     #[cfg(test)]
     pub(super) fn plan_of_referring(&mut self, table: &str, column: &str) -> String {
+        self.begin_edits().unwrap();
         self.index(table, column).unwrap();
         let mut plan = String::new();
         let sql = format!("EXPLAIN QUERY PLAN {}", query(table, column));
@@ -169,6 +166,7 @@ impl LocalCopy {
                 Ok(ControlFlow::Continue(()))
             })
             .unwrap();
+        self.rollback_edits().unwrap();
         plan
     }
 }

@@ -8,7 +8,9 @@ use domain::judge::{Applied, Found, View};
 use domain::transfers::changes::{Change, Proposal, consequences};
 use domain::transfers::half::{Due, due};
 use domain::transfers::kinds::{Standing, counted, standing};
-use domain::transfers::records::{GOODS, INVOICE_LINES, INVOICES, ORDER_LINES, ORDERS, REQUISITION_LINES, REQUISITIONS};
+use domain::transfers::records::{
+    GOODS, INVOICE_LINES, INVOICES, ORDER_LINES, ORDERS, REQUISITION_LINES, REQUISITIONS,
+};
 use protocol::entry::{Entry, Operation};
 use protocol::ids::{RecordId, TableRef};
 

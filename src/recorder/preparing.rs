@@ -90,7 +90,9 @@ fn apply_group<S: Storage>(
             added.push(half.edits, Some(half.index));
             added.check_count(asked)?;
         }
-        let Some(edit) = group.edits.get(index).or_else(|| added.edits.get(index.checked_sub(asked)?)) else { continue };
+        let Some(edit) = group.edits.get(index).or_else(|| added.edits.get(index.checked_sub(asked)?)) else {
+            continue;
+        };
         let of_half = added.of_half(index, asked);
         let refused = |refusal: EditRefusal| match of_half {
             Some(asked) => refusal.of_other_half(asked),

@@ -242,7 +242,11 @@ fn look_at<S: Storage>(
         for edits in owed.edits.chunks(GROUP_ENTRIES_MAX) {
             let group = Group { edits: edits.to_vec(), request_id: owed.request_id, recorded_at_ms: now_ms };
             if round.take(catalogue, site, core, &group)? {
-                log::info!("what is owed for a transfer is recorded what={} record={}", owed.what.as_str(), table.name());
+                log::info!(
+                    "what is owed for a transfer is recorded what={} record={}",
+                    owed.what.as_str(),
+                    table.name()
+                );
             }
         }
     }
@@ -250,12 +254,7 @@ fn look_at<S: Storage>(
 }
 
 /// Whether the number of a half is certain to be new; `edits` begin with the record of its sequence.
-fn may_number(
-    catalogue: &Catalogue,
-    site: SiteId,
-    local: &mut LocalCopy,
-    edits: &[Edit],
-) -> Result<(), RecordError> {
+fn may_number(catalogue: &Catalogue, site: SiteId, local: &mut LocalCopy, edits: &[Edit]) -> Result<(), RecordError> {
     let table = catalogue.table_by_name(NUMBER_TABLE).map_err(|error| EditRefusal::unknown_table(0, &error))?;
     let Some(edit) = edits.iter().find(|edit| edit.table == NUMBER_TABLE) else { return Ok(()) };
     let (id, data) = (&edit.id, edit.data.as_deref().unwrap_or_default());

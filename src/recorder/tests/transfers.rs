@@ -146,10 +146,12 @@ fn incoming(half: &str) -> Edit {
 fn a_half_that_comes_gets_the_stores_next_number_and_the_log_entry_in_one_group() {
     let recorder = site(1);
     let half = half_of(Of::Stock, "CI", "S1");
-    receive_in(&recorder, &store_scope("S1"), 20, &[
-        put("number", "N", r#"{"name":"supplier_invoice_number_for_store_S1","value":41}"#),
-        incoming(&half),
-    ]);
+    receive_in(
+        &recorder,
+        &store_scope("S1"),
+        20,
+        &[put("number", "N", r#"{"name":"supplier_invoice_number_for_store_S1","value":41}"#), incoming(&half)],
+    );
     assert_eq!(owed(&recorder), 1);
 
     assert_eq!(answer(&recorder), 1);
@@ -236,17 +238,35 @@ fn the_site_of_the_initiating_half_writes_the_link_whichever_comes_first() {
 
 /// A request of S1 to S9, and the response that came of it.
 fn with_response(recorder: &Recorder<FakeStorage>, response: &str, said: &str) {
-    receive_in(recorder, &store_scope("S1"), 20, &[
-        put("requisition", "Q", r#"{"store_ID":"S1","name_ID":"N9","type":"request","status":"fn","serial_number":2}"#),
-        put("requisition_line", "QL", r#"{"requisition_ID":"Q","item_ID":"I","approved_quantity":9}"#),
-    ]);
+    receive_in(
+        recorder,
+        &store_scope("S1"),
+        20,
+        &[
+            put(
+                "requisition",
+                "Q",
+                r#"{"store_ID":"S1","name_ID":"N9","type":"request","status":"fn","serial_number":2}"#,
+            ),
+            put("requisition_line", "QL", r#"{"requisition_ID":"Q","item_ID":"I","approved_quantity":9}"#),
+        ],
+    );
     let data = format!(
         r#"{{"store_ID":"S9","name_ID":"N1","type":"response","serial_number":5,"linked_requisition_id":"Q",{said}}}"#
     );
-    receive_in(recorder, &partners("S1"), 30, &[
-        put("requisition", response, &data),
-        put("requisition_line", "RL", &format!(r#"{{"requisition_ID":"{response}","item_ID":"I","approved_quantity":4}}"#)),
-    ]);
+    receive_in(
+        recorder,
+        &partners("S1"),
+        30,
+        &[
+            put("requisition", response, &data),
+            put(
+                "requisition_line",
+                "RL",
+                &format!(r#"{{"requisition_ID":"{response}","item_ID":"I","approved_quantity":4}}"#),
+            ),
+        ],
+    );
 }
 
 #[test]
@@ -270,30 +290,49 @@ fn a_response_is_linked_and_what_it_approves_and_finalises_is_written_to_its_req
 fn goods_received_are_numbered_and_the_order_says_at_once_what_came() {
     let recorder = site(1);
     let goods = half_of(Of::Goods, "CI", "S1");
-    receive_in(&recorder, &store_scope("S1"), 20, &[
-        put("purchase_order", "O", r#"{"store_ID":"S1","name_ID":"N9","status":"cn","serial_number":4}"#),
-        put(
-            "purchase_order_line",
-            "OL",
-            r#"{"store_ID":"S1","purchase_order_ID":"O","item_ID":"I","quan_rec_to_date":0}"#,
-        ),
-    ]);
-    assert_eq!(owed(&recorder), 0);
-    receive_in(&recorder, &partners("S1"), 30, &[put(
-        "transact",
-        "CI",
-        r#"{"store_ID":"S9","name_ID":"N1","type":"ci","status":"fn","original_PO_ID":"O","invoice_num":3}"#,
-    )]);
-    receive_in(&recorder, &store_scope("S1"), 40, &[
-        put("Goods_received", &goods, r#"{"store_ID":"S1","purchase_order_ID":"O","status":"nw","serial_number":-1}"#),
-        put(
-            "Goods_received_line",
-            "GL",
-            &format!(
-                r#"{{"goods_received_ID":"{goods}","item_ID":"I","order_line_ID":"OL","pack_received":20,"quantity_received":3}}"#
+    receive_in(
+        &recorder,
+        &store_scope("S1"),
+        20,
+        &[
+            put("purchase_order", "O", r#"{"store_ID":"S1","name_ID":"N9","status":"cn","serial_number":4}"#),
+            put(
+                "purchase_order_line",
+                "OL",
+                r#"{"store_ID":"S1","purchase_order_ID":"O","item_ID":"I","quan_rec_to_date":0}"#,
             ),
-        ),
-    ]);
+        ],
+    );
+    assert_eq!(owed(&recorder), 0);
+    receive_in(
+        &recorder,
+        &partners("S1"),
+        30,
+        &[put(
+            "transact",
+            "CI",
+            r#"{"store_ID":"S9","name_ID":"N1","type":"ci","status":"fn","original_PO_ID":"O","invoice_num":3}"#,
+        )],
+    );
+    receive_in(
+        &recorder,
+        &store_scope("S1"),
+        40,
+        &[
+            put(
+                "Goods_received",
+                &goods,
+                r#"{"store_ID":"S1","purchase_order_ID":"O","status":"nw","serial_number":-1}"#,
+            ),
+            put(
+                "Goods_received_line",
+                "GL",
+                &format!(
+                    r#"{{"goods_received_ID":"{goods}","item_ID":"I","order_line_ID":"OL","pack_received":20,"quantity_received":3}}"#
+                ),
+            ),
+        ],
+    );
 
     assert!(answer(&recorder) > 0);
     assert_eq!(column(&recorder, "Goods_received", &goods, "serial_number"), "1");
@@ -312,15 +351,29 @@ fn goods_received_are_numbered_and_the_order_says_at_once_what_came() {
 fn the_link_to_goods_received_is_written_by_the_store_that_supplied() {
     let recorder = site(1);
     let goods = half_of(Of::Goods, "CI", "S9");
-    receive_in(&recorder, &partners("S1"), 20, &[
-        put("purchase_order", "O", r#"{"store_ID":"S9","name_ID":"N1","status":"cn"}"#),
-        put("Goods_received", &goods, r#"{"store_ID":"S9","purchase_order_ID":"O","status":"nw","serial_number":6}"#),
-    ]);
-    receive_in(&recorder, &store_scope("S1"), 30, &[put(
-        "transact",
-        "CI",
-        r#"{"store_ID":"S1","name_ID":"N9","type":"ci","status":"fn","original_PO_ID":"O","invoice_num":3}"#,
-    )]);
+    receive_in(
+        &recorder,
+        &partners("S1"),
+        20,
+        &[
+            put("purchase_order", "O", r#"{"store_ID":"S9","name_ID":"N1","status":"cn"}"#),
+            put(
+                "Goods_received",
+                &goods,
+                r#"{"store_ID":"S9","purchase_order_ID":"O","status":"nw","serial_number":6}"#,
+            ),
+        ],
+    );
+    receive_in(
+        &recorder,
+        &store_scope("S1"),
+        30,
+        &[put(
+            "transact",
+            "CI",
+            r#"{"store_ID":"S1","name_ID":"N9","type":"ci","status":"fn","original_PO_ID":"O","invoice_num":3}"#,
+        )],
+    );
 
     answer(&recorder);
 
@@ -346,10 +399,12 @@ fn no_number_is_given_before_everything_of_the_store_was_read_and_it_is_given_th
 fn a_sequence_that_holds_no_number_is_left_until_it_is_mended() {
     let recorder = site(1);
     let half = half_of(Of::Stock, "CI", "S1");
-    receive_in(&recorder, &store_scope("S1"), 20, &[
-        put("number", "N", r#"{"name":"supplier_invoice_number_for_store_S1","value":"A-7"}"#),
-        incoming(&half),
-    ]);
+    receive_in(
+        &recorder,
+        &store_scope("S1"),
+        20,
+        &[put("number", "N", r#"{"name":"supplier_invoice_number_for_store_S1","value":"A-7"}"#), incoming(&half)],
+    );
     assert_eq!((answer(&recorder), owed(&recorder), journaled(&recorder)), (0, 1, 0));
 
     recorder.record(group(vec![patch("number", "N", r#"{"value":12}"#)])).unwrap();
@@ -445,9 +500,7 @@ fn an_edit_of_the_initiating_half_changes_the_other_one_in_its_group_while_that_
     let late = line_id(&id(&half), &id("L3")).to_string();
 
     let new = r#"{"transaction_ID":"CI","item_ID":"I","type":"stock_out","pack_size":1,"quantity":2}"#;
-    recorder
-        .record(group(vec![patch("trans_line", "L1", r#"{"quantity":8}"#), put("trans_line", "L3", new)]))
-        .unwrap();
+    recorder.record(group(vec![patch("trans_line", "L1", r#"{"quantity":8}"#), put("trans_line", "L3", new)])).unwrap();
     assert_eq!(column(&recorder, "trans_line", &line, "quantity"), "8");
     assert_eq!(column(&recorder, "trans_line", &late, "quantity"), "2");
     assert_eq!(groups(&recorder).last().unwrap().len(), 4);
@@ -482,7 +535,8 @@ fn a_half_that_was_withdrawn_is_not_made_again() {
 #[test]
 fn a_half_for_which_something_is_not_here_is_made_when_that_comes() {
     let recorder = site(2);
-    let header = r#"{"store_ID":"S1","name_ID":"N2","type":"ci","status":"fn","invoice_num":3,"linked_transaction_id":"GONE"}"#;
+    let header =
+        r#"{"store_ID":"S1","name_ID":"N2","type":"ci","status":"fn","invoice_num":3,"linked_transaction_id":"GONE"}"#;
     recorder.record(group(vec![put("transact", "CI", header)])).unwrap();
     let half = half_of(Of::Stock, "CI", "S2");
     assert_eq!((journaled(&recorder), answer(&recorder), owed(&recorder)), (1, 0, 1));
@@ -523,21 +577,16 @@ fn requests_and_orders_between_own_stores_run_through_without_a_sync() {
     assert_eq!(column(&recorder, "requisition", "Q", "om_status"), "FINALISED");
 
     let order = r#"{"store_ID":"S1","name_ID":"N2","status":"cn","serial_number":5}"#;
-    let ordered = r#"{"store_ID":"S1","purchase_order_ID":"O","item_ID":"I","packsize_ordered":10,"quan_adjusted_order":50}"#;
-    recorder
-        .record(group(vec![put("purchase_order", "O", order), put("purchase_order_line", "OL", ordered)]))
-        .unwrap();
+    let ordered =
+        r#"{"store_ID":"S1","purchase_order_ID":"O","item_ID":"I","packsize_ordered":10,"quan_adjusted_order":50}"#;
+    recorder.record(group(vec![put("purchase_order", "O", order), put("purchase_order_line", "OL", ordered)])).unwrap();
     let invoice = half_of(Of::Order, "O", "S2");
     assert_eq!(column(&recorder, "transact", &invoice, "original_PO_ID"), "O");
     assert_eq!(column(&recorder, "transact", &invoice, "invoice_num"), "1");
-    let supplied = format!(
-        r#"{{"transaction_ID":"{invoice}","item_ID":"I","type":"stock_out","pack_size":10,"quantity":5}}"#
-    );
+    let supplied =
+        format!(r#"{{"transaction_ID":"{invoice}","item_ID":"I","type":"stock_out","pack_size":10,"quantity":5}}"#);
     recorder
-        .record(group(vec![
-            put("trans_line", "SL", &supplied),
-            patch("transact", &invoice, r#"{"status":"fn"}"#),
-        ]))
+        .record(group(vec![put("trans_line", "SL", &supplied), patch("transact", &invoice, r#"{"status":"fn"}"#)]))
         .unwrap();
     let goods = half_of(Of::Goods, &invoice, "S1");
     assert_eq!(column(&recorder, "Goods_received", &goods, "serial_number"), "1");
