@@ -108,14 +108,19 @@ impl Case<'_> {
     /// synced anywhere").
     fn goes_to_a_store<V: View>(&self, view: &mut V, withheld: Withheld, row: &Row) -> Result<bool, V::Error> {
         match self.table.name() {
-            GOODS => match self.record_in(view, ORDER_TABLE, row, "purchase_order_ID")? {
-                Some((orders, order, _)) => self.is_to_a_store(view, withheld, orders, &order),
-                None => Ok(false),
-            },
+            GOODS => {
+                let order = self.record_in(view, ORDER_TABLE, row, "purchase_order_ID")?;
+                match (order.row(), self.catalogue.table_by_name(ORDER_TABLE)) {
+                    (Some(order), Ok(orders)) => {
+                        self.is_to_a_store(view, withheld, orders, &orders.canonical(order.clone()))
+                    }
+                    _ => Ok(false),
+                }
+            }
             LOG => {
                 let own = self.table.id_in(row, "store_ID").ok();
                 for about in TRANSFERS {
-                    let Some((_, _, store)) = self.record_in(view, about, row, "record_ID")? else { continue };
+                    let Found::Here { store, .. } = self.record_in(view, about, row, "record_ID")? else { continue };
                     let Some(other) = store.filter(|store| Some(store) != own.as_ref()) else { return Ok(false) };
                     return Ok(view.holding(&other)?.is_none_or(|held| held.site != self.author));
                 }
@@ -126,21 +131,12 @@ impl Case<'_> {
         }
     }
 
-    /// The record that a column names, with its table and its store, if it is here.
-    fn record_in<V: View>(
-        &self,
-        view: &mut V,
-        table: &str,
-        row: &Row,
-        column: &str,
-    ) -> Result<Option<(&Table, Row, Option<RecordId>)>, V::Error> {
-        let (Ok(table), Ok(id)) = (self.catalogue.table_by_name(table), self.table.id_in(row, column)) else {
-            return Ok(None);
-        };
-        Ok(match view.record(table.reference(), &id)? {
-            Found::Here { row, store } => Some((table, table.canonical(row), store)),
-            Found::Unknown | Found::Deleted { .. } => None,
-        })
+    /// The record of a table that a column names.
+    fn record_in<V: View>(&self, view: &mut V, table: &str, row: &Row, column: &str) -> Result<Found, V::Error> {
+        match (self.catalogue.table_by_name(table), self.table.id_in(row, column)) {
+            (Ok(table), Ok(id)) => view.record(table.reference(), &id),
+            _ => Ok(Found::Unknown),
+        }
     }
 
     /// Whether the name of a record is a store's, or was merged into one.
