@@ -679,3 +679,65 @@ fn a_deleted_line_of_the_initiating_half_takes_the_others_with_it() {
     assert_eq!(column(&recorder, "trans_line", &line, "quantity"), "-");
     assert_eq!(column(&recorder, "transact", &half, "store_ID"), "S2");
 }
+
+#[test]
+fn under_centralised_procurement_the_primary_writes_what_was_received_and_the_store_does_not() {
+    for is_primary in [true, false] {
+        let recorder = site(1);
+        receive_in(&recorder, &Scope::AllSites, 100, &[put(
+            "preference",
+            "outpost_centralised_procurement",
+            r#"{"value":true}"#,
+        )]);
+        let (store, scope) = if is_primary { ("S9", Scope::Visible) } else { ("S1", store_scope("S1")) };
+        if is_primary {
+            grant(&recorder, 7, domain::authority::CENTRAL_DATA, 1, true);
+        }
+        let said = format!(r#"{{"store_ID":"{store}","name_ID":"N2","status":"cn","outpost_ordered_by":"primary"}}"#);
+        let ordered = format!(r#"{{"store_ID":"{store}","purchase_order_ID":"O","item_ID":"I","quan_rec_to_date":0}}"#);
+        receive_in(&recorder, &scope, 110, &[
+            put("purchase_order", "O", &said),
+            put("purchase_order_line", "OL", &ordered),
+            put("Goods_received", "G", &format!(r#"{{"store_ID":"{store}","purchase_order_ID":"O","serial_number":4}}"#)),
+            put(
+                "Goods_received_line",
+                "GL",
+                r#"{"goods_received_ID":"G","order_line_ID":"OL","pack_received":10,"quantity_received":3}"#,
+            ),
+        ]);
+
+        answer(&recorder);
+
+        let received = column(&recorder, "purchase_order_line", "OL", "quan_rec_to_date");
+        assert_eq!(received, if is_primary { "30" } else { "0" });
+        assert_eq!((owed(&recorder), answer(&recorder)), (0, 0));
+    }
+}
+
+/// Seed 001, "Store F": what it has with a store of the same site "is not synced anywhere"; the other store's half is that one's data.
+#[test]
+fn of_a_store_that_keeps_its_data_the_half_stays_and_that_of_the_other_store_goes() {
+    let says = |keeps: bool| if keeps { r#","outpost_withholds_data":true"# } else { "" };
+    for sender_keeps in [true, false] {
+        let recorder = site(2);
+        receive_in(&recorder, &Scope::AllSites, 100, &[
+            put("store", "S1", &format!(r#"{{"name_ID":"N1"{}}}"#, says(sender_keeps))),
+            put("store", "S2", &format!(r#"{{"name_ID":"N2"{}}}"#, says(!sender_keeps))),
+        ]);
+        draft(&recorder);
+        finalise(&recorder);
+        let half = half_of(Of::Stock, "CI", "S2");
+
+        assert_eq!(column(&recorder, "transact", &half, "invoice_num"), "1");
+        assert_eq!(column(&recorder, "transact", "CI", "linked_transaction_id"), half);
+        let state = |record: &str| {
+            let catalogue = Catalogue::embedded();
+            let table = catalogue.table_by_name("transact").unwrap();
+            recorder.core().local.get(table, &id(record)).unwrap().unwrap().state.as_str()
+        };
+        let (kept, goes) = if sender_keeps { ("CI", half.as_str()) } else { (half.as_str(), "CI") };
+        assert_eq!((state(kept), state(goes)), ("local", "pending"));
+        assert_eq!((owed(&recorder), answer(&recorder)), (0, 0));
+        groups(&recorder);
+    }
+}
