@@ -72,7 +72,7 @@ pub use recovered::{RECOVERED, RecoveredEntry, is_recovered_request_id, recovere
 pub use roles::{StoreHere, StoreRole};
 pub use schema::{APPLICATION_ID, SCHEMA_VERSION};
 pub use set_aside::{SetAside, SetAsideEntry};
-pub use time_line::LostRecord;
+pub use time_line::{LostRecord, headers_first};
 pub use verifying::{DIFFERED, Differences, MemberPlace};
 pub use withheld::LEFT;
 

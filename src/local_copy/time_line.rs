@@ -49,6 +49,11 @@ pub struct LostRecord {
     pub depth: usize,
 }
 
+/// Sorts records so that lines come behind their headers.
+pub fn headers_first(records: &mut [LostRecord]) {
+    records.sort_by(|one, other| (one.depth, &one.id).cmp(&(other.depth, &other.id)));
+}
+
 impl LostRecord {
     /// The edit that puts it whole, as a group of its own.
     pub fn into_entry(self) -> Entry {
@@ -175,7 +180,7 @@ impl LocalCopy {
             let ownership = own.unwrap_or(OwnershipNumber(0));
             lost.extend(self.lost_record(&key, image.row.as_ref().map(at_rest), ownership));
         }
-        lost.sort_by_key(|record| record.depth);
+        headers_first(&mut lost);
         Ok(lost)
     }
 
@@ -217,7 +222,7 @@ impl LocalCopy {
                 outranked.extend(whole);
             }
         }
-        outranked.sort_by_key(|record| record.depth);
+        headers_first(&mut outranked);
         Ok(outranked)
     }
 

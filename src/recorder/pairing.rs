@@ -69,15 +69,15 @@ impl Pairing {
         let found = View::record(local, &entry.table, &entry.record)?;
         let (before, after) = (found.row(), applied.row.as_ref());
         let record = (table, &entry.record);
-        let mut view = Transferring { catalogue, local };
+        let mut view = Transferring::new(catalogue, local);
         if is_header {
-            let counted = counted(catalogue, &mut view, record, before, after)?;
+            let counted = view.ask(|view| counted(catalogue, view, record, before, after))?;
             if counted.has_begun {
                 let begun = Begun { table: entry.table.clone(), record: entry.record.clone(), index };
                 self.begun.push(begun);
             }
         }
-        let follows = consequences(catalogue, &mut view, &moment(now_ms), record, before, after)?;
+        let follows = view.ask(|view| consequences(catalogue, view, &moment(now_ms), record, before, after))?;
         let mut edits = Vec::new();
         for proposal in follows.proposals {
             // Of another site's store central proposes it.
@@ -106,8 +106,8 @@ impl Pairing {
             if !matches!(found, Found::Here { .. }) {
                 continue;
             }
-            let mut view = Transferring { catalogue, local };
-            let initiating = match standing(catalogue, &mut view, of, &record, found.row())? {
+            let mut view = Transferring::new(catalogue, local);
+            let initiating = match view.ask(|view| standing(catalogue, view, of, &record, found.row()))? {
                 Standing::No => continue,
                 Standing::Waits(_) => {
                     local.owe_at_once(OwedKind::Half, of.name(), &record)?;
@@ -118,7 +118,7 @@ impl Pairing {
             if !view.between_own(&initiating)? {
                 continue;
             }
-            match due(catalogue, &mut view, &initiating, &moment(now_ms))? {
+            match view.ask(|view| due(catalogue, view, &initiating, &moment(now_ms)))? {
                 Due::Exists(_) => {}
                 Due::Waits(_) => local.owe_at_once(OwedKind::Half, of.name(), &record)?,
                 Due::Make(half) => {

@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
+use protocol::few::sort_few;
 use protocol::ids::TableRef;
 use protocol::limits;
 
@@ -132,7 +133,7 @@ impl Catalogue {
             .map(|table| (distance(&wanted, &table.name().to_lowercase()), table.name()))
             .filter(|(distance, _)| *distance <= allowed)
             .collect();
-        near.sort_unstable();
+        sort_few(&mut near, |one, other| one < other);
         UnknownTable {
             name,
             nearest: near.into_iter().take(SUGGESTIONS_MAX).map(|(_, name)| name.to_owned()).collect(),

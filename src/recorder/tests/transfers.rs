@@ -684,27 +684,37 @@ fn a_deleted_line_of_the_initiating_half_takes_the_others_with_it() {
 fn under_centralised_procurement_the_primary_writes_what_was_received_and_the_store_does_not() {
     for is_primary in [true, false] {
         let recorder = site(1);
-        receive_in(&recorder, &Scope::AllSites, 100, &[put(
-            "preference",
-            "outpost_centralised_procurement",
-            r#"{"value":true}"#,
-        )]);
+        receive_in(
+            &recorder,
+            &Scope::AllSites,
+            100,
+            &[put("preference", "outpost_centralised_procurement", r#"{"value":true}"#)],
+        );
         let (store, scope) = if is_primary { ("S9", Scope::Visible) } else { ("S1", store_scope("S1")) };
         if is_primary {
             grant(&recorder, 7, domain::authority::CENTRAL_DATA, 1, true);
         }
         let said = format!(r#"{{"store_ID":"{store}","name_ID":"N2","status":"cn","outpost_ordered_by":"primary"}}"#);
         let ordered = format!(r#"{{"store_ID":"{store}","purchase_order_ID":"O","item_ID":"I","quan_rec_to_date":0}}"#);
-        receive_in(&recorder, &scope, 110, &[
-            put("purchase_order", "O", &said),
-            put("purchase_order_line", "OL", &ordered),
-            put("Goods_received", "G", &format!(r#"{{"store_ID":"{store}","purchase_order_ID":"O","serial_number":4}}"#)),
-            put(
-                "Goods_received_line",
-                "GL",
-                r#"{"goods_received_ID":"G","order_line_ID":"OL","pack_received":10,"quantity_received":3}"#,
-            ),
-        ]);
+        receive_in(
+            &recorder,
+            &scope,
+            110,
+            &[
+                put("purchase_order", "O", &said),
+                put("purchase_order_line", "OL", &ordered),
+                put(
+                    "Goods_received",
+                    "G",
+                    &format!(r#"{{"store_ID":"{store}","purchase_order_ID":"O","serial_number":4}}"#),
+                ),
+                put(
+                    "Goods_received_line",
+                    "GL",
+                    r#"{"goods_received_ID":"G","order_line_ID":"OL","pack_received":10,"quantity_received":3}"#,
+                ),
+            ],
+        );
 
         answer(&recorder);
 
@@ -720,10 +730,15 @@ fn of_a_store_that_keeps_its_data_the_half_stays_and_that_of_the_other_store_goe
     let says = |keeps: bool| if keeps { r#","outpost_withholds_data":true"# } else { "" };
     for sender_keeps in [true, false] {
         let recorder = site(2);
-        receive_in(&recorder, &Scope::AllSites, 100, &[
-            put("store", "S1", &format!(r#"{{"name_ID":"N1"{}}}"#, says(sender_keeps))),
-            put("store", "S2", &format!(r#"{{"name_ID":"N2"{}}}"#, says(!sender_keeps))),
-        ]);
+        receive_in(
+            &recorder,
+            &Scope::AllSites,
+            100,
+            &[
+                put("store", "S1", &format!(r#"{{"name_ID":"N1"{}}}"#, says(sender_keeps))),
+                put("store", "S2", &format!(r#"{{"name_ID":"N2"{}}}"#, says(!sender_keeps))),
+            ],
+        );
         draft(&recorder);
         finalise(&recorder);
         let half = half_of(Of::Stock, "CI", "S2");
