@@ -1,6 +1,5 @@
 //! Reading scopes again from 0, and letting go of what did not come again: mark and sweep (rule 5.18).
 
-use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use domain::catalogue::Catalogue;
@@ -221,7 +220,7 @@ impl LocalCopy {
         }
         let of_stores = |stores: Vec<String>| {
             let scopes = stores.iter().filter_map(|store| RecordId::new(store).ok()).map(Scope::Store);
-            scopes.map(|scope| scope.to_id().as_bytes().to_vec()).collect::<BTreeSet<_>>()
+            scopes.map(|scope| scope.to_id().as_bytes().to_vec()).collect::<Vec<_>>()
         };
         let forgotten = of_stores(self.forgotten_stores()?.into_iter().map(|forgotten| forgotten.store).collect());
         let held = of_stores(self.grants_to_hand_back()?.into_iter().map(|(store, _)| store).collect());

@@ -1,4 +1,5 @@
-//! What the rules of transfers look up beside records themselves (`domain::transfers`): who refers to a record, by indexes that hold few rows.
+//! What the rules of transfers look up beside records themselves (`domain::transfers`): who refers to a record, by indexes that hold few
+//! rows.
 //!
 //! | columns | index |
 //! | --- | --- |

@@ -101,8 +101,8 @@ pub(super) fn queue(agent: &Agent, after: u64, limit: u32) -> Result<Value, Agen
     Ok(json!({ "edits": edits, "next": next }))
 }
 
-/// A record with its own data; of a merged one also what it stands for, of a document its kind, and of what another store's site writes that
-/// store.
+/// A record with its own data; of a merged one also what it stands for, of a document its kind, and of what another store's site writes
+/// that store.
 fn record_json(agent: &Agent, local: &mut LocalCopy, table: &Table, record: &RecordView) -> Result<Value, AgentError> {
     let data = data_json(&record.data)?;
     let kind = kind_of(table.name(), &data, agent.config().device_kind);

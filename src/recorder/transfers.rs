@@ -1,5 +1,5 @@
-//! What this site owes for transfers (`domain::transfers`): numbers with their log entries, links, and what follows from the other half; and
-//! halves for which something was not here when their initiating half began to count.
+//! What this site owes for transfers (`domain::transfers`): numbers with their log entries, links, and what follows from the other half;
+//! and halves for which something was not here when their initiating half began to count.
 
 use domain::authority::central_data;
 use domain::catalogue::Catalogue;

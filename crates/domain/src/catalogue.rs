@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
-use protocol::few::sort_few;
+use protocol::few::{gathered, sort_few};
 use protocol::ids::TableRef;
 use protocol::limits;
 
@@ -36,14 +36,12 @@ impl Catalogue {
     }
 
     fn from_tables(mut tables: Vec<Table>) -> Self {
-        tables.sort_by(|left, right| left.reference().cmp(right.reference()));
-        let numbers_by_name = tables
-            .iter()
-            .filter_map(|table| match table.reference() {
-                TableRef::Known(number) => Some((table.name().to_owned(), *number)),
-                TableRef::Named(_) => None,
-            })
-            .collect();
+        // They are written down in that order.
+        sort_few(&mut tables, |one, other| one.reference() < other.reference());
+        let numbers_by_name = gathered(tables.iter().filter_map(|table| match table.reference() {
+            TableRef::Known(number) => Some((table.name().to_owned(), *number)),
+            TableRef::Named(_) => None,
+        }));
         Self { numbered: tables.into_iter().map(Arc::new).collect(), declared: BTreeMap::new(), numbers_by_name }
     }
 

@@ -1,4 +1,4 @@
-//! Sorting few things in little code.
+//! Sorting and collecting few things in little code.
 
 /// Sorts a few items, stably: dozens, or what is nearly in order. The standard library's sort is for any number, and takes some five
 /// kilobytes of a program for each type that it sorts, which a device has to carry.
@@ -12,6 +12,13 @@ pub fn sort_few<T>(items: &mut [T], is_before: impl Fn(&T, &T) -> bool) {
             at -= 1;
         }
     }
+}
+
+/// Collects a few items one by one. To collect a map or a set of the standard library's sorts them first, which is the same code again.
+pub fn gathered<T, C: Default + Extend<T>>(items: impl IntoIterator<Item = T>) -> C {
+    let mut gathered = C::default();
+    gathered.extend(items);
+    gathered
 }
 
 #[cfg(test)]

@@ -379,8 +379,8 @@ fn date(text: &str) -> Option<[u8; 3]> {
     Some([high, middle, low])
 }
 
-/// One sort of columns for all rows.
-fn sort_columns(columns: &mut [(ColumnRef, Value)]) {
+/// Sorts columns as a row has them: one sort for all rows.
+pub fn sort_columns(columns: &mut [(ColumnRef, Value)]) {
     columns.sort_by(|left, right| left.0.cmp(&right.0));
 }
 

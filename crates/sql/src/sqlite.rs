@@ -568,9 +568,8 @@ fn translate(error: &rusqlite::Error, sql: &str) -> SqlError {
     let (kind, number, text) = match error {
         rusqlite::Error::SqliteFailure(code, message) => {
             let text = message.clone().unwrap_or_else(|| code.to_string());
-            // Damage that SQLite gives no code of its own: of the header, a schema format above 4, and there is none; of a text with
-            // an index on what it says as JSON, which was JSON when it was written.
-            let is_damage = matches!(text.as_str(), "unsupported file format" | "malformed JSON");
+            // Damage that SQLite has no code for: a schema format above 4 in the header; an indexed text that was JSON once.
+            let is_damage = ["unsupported file format", "malformed JSON"].contains(&text.as_str());
             let kind = if is_damage { SqlErrorKind::Corrupt } else { kind_of(*code) };
             (kind, Some(code.extended_code), text)
         }

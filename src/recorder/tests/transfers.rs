@@ -1,8 +1,8 @@
-//! Transfers: what this site writes in answer to halves that came, and the halves that it makes itself.
+//! Transfers: what this site writes in answer to halves that came.
 
 use domain::json::row_from_json;
 use domain::scope::Scope;
-use domain::transfers::ids::{TransferKey, line_id, log_id};
+use domain::transfers::ids::{TransferKey, log_id};
 use domain::transfers::kinds::Kind as Of;
 use protocol::message::Cursor;
 use protocol::page::PageRow;
@@ -12,20 +12,20 @@ use super::*;
 /// A store that may be this site's too, and one that never is.
 const SECOND: &str = "S2";
 
-fn id(text: &str) -> RecordId {
+pub(super) fn id(text: &str) -> RecordId {
     RecordId::new(text).unwrap()
 }
 
-fn patch(table: &str, record: &str, data: &str) -> Edit {
+pub(super) fn patch(table: &str, record: &str, data: &str) -> Edit {
     Edit { op: domain::edit::EditOp::Patch, ..put(table, record, data) }
 }
 
-fn delete(table: &str, record: &str) -> Edit {
+pub(super) fn delete(table: &str, record: &str) -> Edit {
     Edit { op: domain::edit::EditOp::Delete, data: None, ..put(table, record, "") }
 }
 
 /// A page of these records, each at a position above those before.
-fn receive_in(recorder: &Recorder<FakeStorage>, scope: &Scope, first: u64, edits: &[Edit]) {
+pub(super) fn receive_in(recorder: &Recorder<FakeStorage>, scope: &Scope, first: u64, edits: &[Edit]) {
     let catalogue = Catalogue::embedded();
     let mut rows = Vec::new();
     for (edit, position) in edits.iter().zip(first..) {
@@ -41,11 +41,11 @@ fn receive_in(recorder: &Recorder<FakeStorage>, scope: &Scope, first: u64, edits
     while recorder.sweep_step().unwrap() {}
 }
 
-fn store_scope(store: &str) -> Scope {
+pub(super) fn store_scope(store: &str) -> Scope {
     Scope::Store(id(store))
 }
 
-fn partners(store: &str) -> Scope {
+pub(super) fn partners(store: &str) -> Scope {
     Scope::StorePartners(id(store))
 }
 
@@ -60,7 +60,7 @@ fn world(recorder: &Recorder<FakeStorage>) {
     recorder.core().local.remember_sync(1, None).unwrap();
 }
 
-fn grant(recorder: &Recorder<FakeStorage>, row: u64, store: &str, ownership: u32, is_held: bool) {
+pub(super) fn grant(recorder: &Recorder<FakeStorage>, row: u64, store: &str, ownership: u32, is_held: bool) {
     let grant = Grant {
         store: store.to_owned(),
         ownership: OwnershipNumber(ownership),
@@ -74,7 +74,7 @@ fn grant(recorder: &Recorder<FakeStorage>, row: u64, store: &str, ownership: u32
 }
 
 /// A site that holds S1, or S1 and S2, and has read everything.
-fn site(stores: usize) -> Recorder<FakeStorage> {
+pub(super) fn site(stores: usize) -> Recorder<FakeStorage> {
     let recorder = recorder();
     world(&recorder);
     if stores > 1 {
@@ -85,7 +85,7 @@ fn site(stores: usize) -> Recorder<FakeStorage> {
 }
 
 /// What a session's end does; how many answers were journaled.
-fn answer(recorder: &Recorder<FakeStorage>) -> usize {
+pub(super) fn answer(recorder: &Recorder<FakeStorage>) -> usize {
     let (mut after, mut answered) = (0, 0);
     while let Some(look) = recorder.answer_owed_step(after, 1000).unwrap() {
         (after, answered) = (look.last, answered + look.answered);
@@ -93,15 +93,15 @@ fn answer(recorder: &Recorder<FakeStorage>) -> usize {
     answered
 }
 
-fn owed(recorder: &Recorder<FakeStorage>) -> u64 {
+pub(super) fn owed(recorder: &Recorder<FakeStorage>) -> u64 {
     recorder.core().local.kept_counts().unwrap().1
 }
 
-fn journaled(recorder: &Recorder<FakeStorage>) -> u64 {
+pub(super) fn journaled(recorder: &Recorder<FakeStorage>) -> u64 {
     recorder.core().shared.durable().sequence.0
 }
 
-fn column(recorder: &Recorder<FakeStorage>, table: &str, record: &str, column: &str) -> String {
+pub(super) fn column(recorder: &Recorder<FakeStorage>, table: &str, record: &str, column: &str) -> String {
     let catalogue = Catalogue::embedded();
     let table = catalogue.table_by_name(table).unwrap();
     let Some(view) = recorder.core().local.get(table, &id(record)).unwrap() else { return "-".to_owned() };
@@ -112,12 +112,12 @@ fn column(recorder: &Recorder<FakeStorage>, table: &str, record: &str, column: &
     }
 }
 
-fn half_of(kind: Of, source: &str, receiver: &str) -> String {
+pub(super) fn half_of(kind: Of, source: &str, receiver: &str) -> String {
     TransferKey { kind, source: id(source), receiver: id(receiver) }.half_id().to_string()
 }
 
 /// Everything that was journaled: the records of each group.
-fn groups(recorder: &Recorder<FakeStorage>) -> Vec<Vec<String>> {
+pub(super) fn groups(recorder: &Recorder<FakeStorage>) -> Vec<Vec<String>> {
     let catalogue = Catalogue::embedded();
     let (mut groups, mut open) = (Vec::new(), Vec::new());
     recorder
@@ -441,203 +441,6 @@ fn a_store_that_was_taken_away_owes_nothing_here() {
     assert_eq!((answer(&recorder), owed(&recorder), journaled(&recorder)), (0, 0, 0));
 }
 
-/// An invoice of S1 to S2 with a line and a placeholder, as it is recorded while it is a draft.
-fn draft(recorder: &Recorder<FakeStorage>) {
-    let header = r#"{"store_ID":"S1","name_ID":"N2","type":"ci","status":"nw","invoice_num":3,"their_ref":"r"}"#;
-    let line = r#"{"transaction_ID":"CI","item_ID":"I","type":"stock_out","pack_size":1,"quantity":7,"sell_price":2}"#;
-    let none = r#"{"transaction_ID":"CI","item_ID":"I","type":"placeholder","quantity":1}"#;
-    recorder
-        .record(group(vec![
-            put("transact", "CI", header),
-            put("trans_line", "L1", line),
-            put("trans_line", "L2", none),
-        ]))
-        .unwrap();
-}
-
-fn finalise(recorder: &Recorder<FakeStorage>) {
-    recorder.record(group(vec![patch("transact", "CI", r#"{"status":"fn"}"#)])).unwrap();
-}
-
-#[test]
-fn a_site_with_both_stores_makes_the_half_in_the_group_that_finalises_and_answers_at_once() {
-    let recorder = site(2);
-    draft(&recorder);
-    assert_eq!(groups(&recorder).len(), 1);
-    let half = half_of(Of::Stock, "CI", "S2");
-    let line = line_id(&id(&half), &id("L1")).to_string();
-
-    finalise(&recorder);
-
-    assert_eq!(groups(&recorder)[1], ["transact", "transact", "trans_line"], "atomic, and without the placeholder");
-    assert_eq!(column(&recorder, "transact", &half, "store_ID"), "S2");
-    assert_eq!(column(&recorder, "transact", &half, "hold"), "true");
-    assert_eq!(column(&recorder, "trans_line", &line, "quantity"), "7");
-    assert_eq!(column(&recorder, "transact", &half, "invoice_num"), "1", "without a sync");
-    assert_eq!(column(&recorder, "om_activity_log", log_id(&id(&half)).as_str(), "record_ID"), "CI");
-    assert_eq!(column(&recorder, "transact", "CI", "linked_transaction_id"), half);
-    assert_eq!((owed(&recorder), answer(&recorder)), (0, 0));
-}
-
-#[test]
-fn a_draft_to_another_store_and_a_store_that_is_elsewhere_make_no_half_here() {
-    for (stores, name) in [(1, "N2"), (2, "N9")] {
-        let recorder = site(stores);
-        let header = format!(r#"{{"store_ID":"S1","name_ID":"{name}","type":"ci","status":"fn","invoice_num":3}}"#);
-        recorder.record(group(vec![put("transact", "CI", &header)])).unwrap();
-
-        assert_eq!((journaled(&recorder), owed(&recorder)), (1, 0), "{name}");
-    }
-}
-
-#[test]
-fn an_edit_of_the_initiating_half_changes_the_other_one_in_its_group_while_that_is_untouched() {
-    let recorder = site(2);
-    draft(&recorder);
-    finalise(&recorder);
-    let half = half_of(Of::Stock, "CI", "S2");
-    let line = line_id(&id(&half), &id("L1")).to_string();
-    let late = line_id(&id(&half), &id("L3")).to_string();
-
-    let new = r#"{"transaction_ID":"CI","item_ID":"I","type":"stock_out","pack_size":1,"quantity":2}"#;
-    recorder.record(group(vec![patch("trans_line", "L1", r#"{"quantity":8}"#), put("trans_line", "L3", new)])).unwrap();
-    assert_eq!(column(&recorder, "trans_line", &line, "quantity"), "8");
-    assert_eq!(column(&recorder, "trans_line", &late, "quantity"), "2");
-    assert_eq!(groups(&recorder).last().unwrap().len(), 4);
-
-    recorder.record(group(vec![patch("transact", &half, r#"{"hold":false}"#)])).unwrap();
-    recorder.record(group(vec![patch("trans_line", "L1", r#"{"quantity":9}"#)])).unwrap();
-    assert_eq!(column(&recorder, "trans_line", &line, "quantity"), "8", "somebody works on it");
-}
-
-#[test]
-fn a_half_that_was_withdrawn_is_not_made_again() {
-    let recorder = site(2);
-    draft(&recorder);
-    finalise(&recorder);
-    let half = half_of(Of::Stock, "CI", "S2");
-
-    recorder.record(group(vec![patch("transact", "CI", r#"{"is_cancellation":true}"#)])).unwrap();
-    assert_eq!(column(&recorder, "transact", &half, "store_ID"), "-");
-    // Central has everything: of the deleted half nothing is left here.
-    let head = journaled(&recorder);
-    {
-        let mut core = recorder.core();
-        let journal = core.shared.identity().journal;
-        core.local.store_reply(journal, &reply(head, &[])).unwrap();
-    }
-    recorder.record(group(vec![patch("transact", "CI", r#"{"is_cancellation":false}"#)])).unwrap();
-
-    assert_eq!(column(&recorder, "transact", &half, "store_ID"), "-");
-    assert_eq!((owed(&recorder), answer(&recorder)), (0, 0));
-}
-
-#[test]
-fn a_half_for_which_something_is_not_here_is_made_when_that_comes() {
-    let recorder = site(2);
-    let header =
-        r#"{"store_ID":"S1","name_ID":"N2","type":"ci","status":"fn","invoice_num":3,"linked_transaction_id":"GONE"}"#;
-    recorder.record(group(vec![put("transact", "CI", header)])).unwrap();
-    let half = half_of(Of::Stock, "CI", "S2");
-    assert_eq!((journaled(&recorder), answer(&recorder), owed(&recorder)), (1, 0, 1));
-
-    let other = r#"{"store_ID":"S9","name_ID":"N1","type":"si","status":"fn","invoice_num":1}"#;
-    receive_in(&recorder, &partners("S1"), 30, &[put("transact", "GONE", other)]);
-
-    assert!(answer(&recorder) > 0);
-    assert_eq!(column(&recorder, "transact", &half, "invoice_num"), "1");
-    assert_eq!((owed(&recorder), answer(&recorder)), (0, 0));
-}
-
-#[test]
-fn a_half_that_would_make_the_group_too_large_refuses_it_and_says_what_to_do() {
-    let recorder = site(2);
-    let line = r#"{"transaction_ID":"CI","item_ID":"I","type":"stock_out","pack_size":1,"quantity":7}"#;
-    let header = r#"{"store_ID":"S1","name_ID":"N2","type":"ci","status":"fn","invoice_num":3}"#;
-    let mut edits = vec![put("transact", "CI", header)];
-    edits.extend((0..limits::GROUP_ENTRIES_MAX / 2).map(|number| put("trans_line", &format!("L{number}"), line)));
-
-    let Err(RecordError::Refused(refusal)) = recorder.record(group(edits)) else { panic!("it was recorded") };
-
-    assert_eq!((refusal.index, refusal.code.as_str()), (0, "group_too_large"));
-    assert!(refusal.message.contains("other half") && refusal.message.contains("4096"), "{}", refusal.message);
-    assert_eq!(journaled(&recorder), 0);
-}
-
-#[test]
-fn requests_and_orders_between_own_stores_run_through_without_a_sync() {
-    let recorder = site(2);
-    let request = r#"{"store_ID":"S1","name_ID":"N2","type":"request","status":"fn","serial_number":2}"#;
-    let line = r#"{"requisition_ID":"Q","item_ID":"I","Cust_stock_order":30}"#;
-    recorder.record(group(vec![put("requisition", "Q", request), put("requisition_line", "QL", line)])).unwrap();
-    let response = half_of(Of::Requisition, "Q", "S2");
-    assert_eq!(column(&recorder, "requisition", &response, "serial_number"), "1");
-    assert_eq!(column(&recorder, "requisition", "Q", "linked_requisition_id"), response);
-    recorder.record(group(vec![patch("requisition", &response, r#"{"status":"fn"}"#)])).unwrap();
-    assert_eq!(column(&recorder, "requisition", "Q", "om_status"), "FINALISED");
-
-    let order = r#"{"store_ID":"S1","name_ID":"N2","status":"cn","serial_number":5}"#;
-    let ordered =
-        r#"{"store_ID":"S1","purchase_order_ID":"O","item_ID":"I","packsize_ordered":10,"quan_adjusted_order":50}"#;
-    recorder.record(group(vec![put("purchase_order", "O", order), put("purchase_order_line", "OL", ordered)])).unwrap();
-    let invoice = half_of(Of::Order, "O", "S2");
-    assert_eq!(column(&recorder, "transact", &invoice, "original_PO_ID"), "O");
-    assert_eq!(column(&recorder, "transact", &invoice, "invoice_num"), "1");
-    let supplied =
-        format!(r#"{{"transaction_ID":"{invoice}","item_ID":"I","type":"stock_out","pack_size":10,"quantity":5}}"#);
-    recorder
-        .record(group(vec![put("trans_line", "SL", &supplied), patch("transact", &invoice, r#"{"status":"fn"}"#)]))
-        .unwrap();
-    let goods = half_of(Of::Goods, &invoice, "S1");
-    assert_eq!(column(&recorder, "Goods_received", &goods, "serial_number"), "1");
-    assert_eq!(column(&recorder, "transact", &invoice, "goods_received_ID"), goods);
-    assert_eq!(column(&recorder, "purchase_order_line", "OL", "quan_rec_to_date"), "50");
-    assert_eq!((owed(&recorder), answer(&recorder)), (0, 0));
-}
-
-#[test]
-fn a_local_copy_that_is_lost_behind_the_journal_answers_nothing_twice_and_leaves_nothing_out() {
-    let recorder = site(2);
-    draft(&recorder);
-    finalise(&recorder);
-    let half = half_of(Of::Stock, "CI", "S2");
-    let before = groups(&recorder);
-    for kept in 1..=before.len() {
-        // The journal of a crash behind so many groups, and a local copy that has nothing of them.
-        let crashed = site(2);
-        let drafts = first_groups(&recorder, kept);
-        {
-            let mut core = crashed.core();
-            core.shared.append(&drafts).unwrap();
-            core.shared.sync().unwrap();
-        }
-        answer(&crashed);
-        if kept == 1 {
-            finalise(&crashed);
-        }
-
-        assert_eq!(column(&crashed, "transact", &half, "invoice_num"), "1", "{kept}");
-        assert_eq!(column(&crashed, "transact", "CI", "linked_transaction_id"), half, "{kept}");
-        assert_eq!(groups(&crashed), before, "{kept}");
-        assert_eq!((owed(&crashed), answer(&crashed)), (0, 0), "{kept}");
-    }
-}
-
-fn first_groups(recorder: &Recorder<FakeStorage>, count: usize) -> Vec<Draft> {
-    let (mut drafts, mut ends) = (Vec::new(), 0);
-    let mut core = recorder.core();
-    let read = core.shared.read(Sequence::ZERO, &mut |stored| {
-        if ends < count {
-            let is_group_end = Entry::decode(&stored.entry).unwrap().is_group_end;
-            ends += usize::from(is_group_end);
-            drafts.push(Draft { entry: stored.entry, is_group_end, note: stored.note });
-        }
-        std::ops::ControlFlow::Continue(())
-    });
-    read.unwrap();
-    drafts
-}
-
 #[test]
 fn a_central_that_was_set_back_gets_the_number_again_and_no_other() {
     let recorder = site(1);
@@ -664,20 +467,6 @@ fn number_record(recorder: &Recorder<FakeStorage>) -> String {
     let mut core = recorder.core();
     let found = core.local.number_record(&id("S1"), "supplier_invoice_number_for_store_S1").unwrap();
     found.unwrap().0.to_string()
-}
-
-#[test]
-fn a_deleted_line_of_the_initiating_half_takes_the_others_with_it() {
-    let recorder = site(2);
-    draft(&recorder);
-    finalise(&recorder);
-    let half = half_of(Of::Stock, "CI", "S2");
-    let line = line_id(&id(&half), &id("L1")).to_string();
-
-    recorder.record(group(vec![delete("trans_line", "L1")])).unwrap();
-
-    assert_eq!(column(&recorder, "trans_line", &line, "quantity"), "-");
-    assert_eq!(column(&recorder, "transact", &half, "store_ID"), "S2");
 }
 
 #[test]
@@ -721,38 +510,5 @@ fn under_centralised_procurement_the_primary_writes_what_was_received_and_the_st
         let received = column(&recorder, "purchase_order_line", "OL", "quan_rec_to_date");
         assert_eq!(received, if is_primary { "30" } else { "0" });
         assert_eq!((owed(&recorder), answer(&recorder)), (0, 0));
-    }
-}
-
-/// Seed 001, "Store F": what it has with a store of the same site "is not synced anywhere"; the other store's half is that one's data.
-#[test]
-fn of_a_store_that_keeps_its_data_the_half_stays_and_that_of_the_other_store_goes() {
-    let says = |keeps: bool| if keeps { r#","outpost_withholds_data":true"# } else { "" };
-    for sender_keeps in [true, false] {
-        let recorder = site(2);
-        receive_in(
-            &recorder,
-            &Scope::AllSites,
-            100,
-            &[
-                put("store", "S1", &format!(r#"{{"name_ID":"N1"{}}}"#, says(sender_keeps))),
-                put("store", "S2", &format!(r#"{{"name_ID":"N2"{}}}"#, says(!sender_keeps))),
-            ],
-        );
-        draft(&recorder);
-        finalise(&recorder);
-        let half = half_of(Of::Stock, "CI", "S2");
-
-        assert_eq!(column(&recorder, "transact", &half, "invoice_num"), "1");
-        assert_eq!(column(&recorder, "transact", "CI", "linked_transaction_id"), half);
-        let state = |record: &str| {
-            let catalogue = Catalogue::embedded();
-            let table = catalogue.table_by_name("transact").unwrap();
-            recorder.core().local.get(table, &id(record)).unwrap().unwrap().state.as_str()
-        };
-        let (kept, goes) = if sender_keeps { ("CI", half.as_str()) } else { (half.as_str(), "CI") };
-        assert_eq!((state(kept), state(goes)), ("local", "pending"));
-        assert_eq!((owed(&recorder), answer(&recorder)), (0, 0));
-        groups(&recorder);
     }
 }
