@@ -570,8 +570,7 @@ fn translate(error: &rusqlite::Error, sql: &str) -> SqlError {
             let text = message.clone().unwrap_or_else(|| code.to_string());
             // Damage that SQLite has no code for: a schema format above 4 in the header; an indexed text that was JSON once.
             let is_damage = ["unsupported file format", "malformed JSON"].contains(&text.as_str());
-            let kind = if is_damage { SqlErrorKind::Corrupt } else { kind_of(*code) };
-            (kind, Some(code.extended_code), text)
+            (if is_damage { SqlErrorKind::Corrupt } else { kind_of(*code) }, Some(code.extended_code), text)
         }
         rusqlite::Error::SqlInputError { error, msg, .. } => (kind_of(*error), Some(error.extended_code), msg.clone()),
         other => (SqlErrorKind::Other, None, other.to_string()),
