@@ -165,7 +165,8 @@ struct Round {
 }
 
 impl Round {
-    /// Applies a group to the open transaction, unless a rule refuses it: then it is kept, and this is `false`.
+    /// Applies a group to the open transaction, unless a rule refuses it: then it is kept. Whether something is to be journaled: not if it
+    /// was before.
     fn take<S: Storage>(
         &mut self,
         catalogue: &Catalogue,
@@ -178,7 +179,7 @@ impl Round {
             Ok(prepared) => {
                 self.shared.extend(prepared.shared);
                 self.private.extend(prepared.private);
-                Ok(true)
+                Ok(!prepared.recorded.was_recorded)
             }
             Err(RecordError::Refused(refusal)) => {
                 self.kept = Some(Kept::of(refusal));
@@ -250,8 +251,8 @@ fn look_at<S: Storage>(
     let Ok(table) = catalogue.table_by_name(&owed.table) else { return Ok(round) };
     let mut view = Transferring::new(catalogue, &mut core.local);
     for owing in view.ask(|view| owed::owed(catalogue, view, &moment(now_ms), table, &owed.record))? {
-        let owed = match owing {
-            Owing::Edits(owed) => owed,
+        let answer = match owing {
+            Owing::Edits(answer) => answer,
             Owing::NoNumber { name, problem, .. } => {
                 if let RecordError::Refused(refusal) = of_problem(&name, problem) {
                     round.kept = Some(Kept::of(refusal));
@@ -259,21 +260,22 @@ fn look_at<S: Storage>(
                 continue;
             }
         };
-        if owed.what == What::Number
-            && let Err(error) = may_number(catalogue, site, &mut core.local, &owed.edits)
+        if answer.what == What::Number
+            && let Err(error) = may_number(catalogue, site, &mut core.local, &answer.edits)
         {
             let RecordError::Refused(refusal) = error else { return Err(error) };
             round.kept = Some(Kept::of(refusal));
             continue;
         }
         // What has no request id is patches of lines, of which any part may go first.
-        for edits in owed.edits.chunks(GROUP_ENTRIES_MAX) {
-            let group = Group { edits: edits.to_vec(), request_id: owed.request_id, recorded_at_ms: now_ms };
+        for edits in answer.edits.chunks(GROUP_ENTRIES_MAX) {
+            let group = Group { edits: edits.to_vec(), request_id: answer.request_id, recorded_at_ms: now_ms };
             if round.take(catalogue, site, core, &group)? {
                 log::info!(
-                    "what is owed for a transfer is recorded what={} record={}",
-                    owed.what.as_str(),
-                    table.name()
+                    "what is owed for a transfer is recorded what={} table={} record={}",
+                    answer.what.as_str(),
+                    owed.table,
+                    owed.record
                 );
             }
         }
