@@ -12,6 +12,8 @@ use crate::journal::fake_storage::FakeStorage;
 
 mod numbers;
 mod owed;
+mod pairing;
+mod transfers;
 
 const STORE: &str = "S1";
 

@@ -1,4 +1,5 @@
-//! Reading the columns of a record, and writing those of a new one.
+//! Reading the columns of a record, and writing those of a new one. Called some hundred times, so nothing of it is inlined: a device has to
+//! carry it.
 
 use protocol::ids::RecordId;
 use protocol::row::{ColumnRef, Row, Value};
@@ -17,11 +18,13 @@ impl<'a> Fields<'a> {
         Self { table, row }
     }
 
+    #[inline(never)]
     pub(super) fn value(&self, column: &str) -> Option<&Value> {
         self.row.value(&self.table.column_ref(column)).filter(|value| **value != Value::Null)
     }
 
     /// Text; what is none, or not there, is empty.
+    #[inline(never)]
     pub(super) fn text(&self, column: &str) -> &str {
         match self.value(column) {
             Some(Value::Text(text)) => text,
@@ -30,16 +33,19 @@ impl<'a> Fields<'a> {
     }
 
     /// Whether a column holds one of mSupply's words. Real data has `FN` beside `fn`.
+    #[inline(never)]
     pub(super) fn is(&self, column: &str, word: &str) -> bool {
         self.text(column).eq_ignore_ascii_case(word)
     }
 
     /// An id; `None` where the column holds none.
+    #[inline(never)]
     pub(super) fn id(&self, column: &str) -> Option<RecordId> {
         self.table.id_in(&self.row, column).ok()
     }
 
     /// A number; 0 where the column holds none.
+    #[inline(never)]
     pub(super) fn number(&self, column: &str) -> f64 {
         self.value(column).and_then(number_of).unwrap_or(0.0)
     }
@@ -52,6 +58,7 @@ impl<'a> Fields<'a> {
         }
     }
 
+    #[inline(never)]
     pub(super) fn flag(&self, column: &str) -> bool {
         self.value(column) == Some(&Value::Bool(true))
     }
@@ -107,49 +114,59 @@ impl<'a> Columns<'a> {
         Self { table, columns: Vec::new() }
     }
 
+    #[inline(never)]
     pub(super) fn set(mut self, column: &str, value: Value) -> Self {
         self.columns.push((self.table.column_ref(column), value));
         self
     }
 
+    #[inline(never)]
     pub(super) fn text(self, column: &str, text: &str) -> Self {
         self.set(column, Value::Text(text.to_owned()))
     }
 
     /// An id, or the empty text by which mSupply says that there is none.
+    #[inline(never)]
     pub(super) fn id(self, column: &str, id: Option<&RecordId>) -> Self {
         self.text(column, id.map_or("", RecordId::as_str))
     }
 
+    #[inline(never)]
     pub(super) fn whole(self, column: &str, number: i64) -> Self {
         self.set(column, Value::Number(number.to_string()))
     }
 
+    #[inline(never)]
     pub(super) fn flag(self, column: &str, is_so: bool) -> Self {
         self.set(column, Value::Bool(is_so))
     }
 
     /// A key that Open mSupply wants to be there, and that holds nothing.
+    #[inline(never)]
     pub(super) fn nothing(self, columns: &[&str]) -> Self {
         columns.iter().fold(self, |made, column| made.set(column, Value::Null))
     }
 
     /// The same for columns of texts and ids.
+    #[inline(never)]
     pub(super) fn empty(self, columns: &[&str]) -> Self {
         columns.iter().fold(self, |made, column| made.text(column, ""))
     }
 
     /// The same for columns of numbers.
+    #[inline(never)]
     pub(super) fn zero(self, columns: &[&str]) -> Self {
         columns.iter().fold(self, |made, column| made.whole(column, 0))
     }
 
     /// Columns as another record has them; what it does not have is left out.
+    #[inline(never)]
     pub(super) fn copied(self, from: &Fields<'_>, columns: &[&str]) -> Self {
         columns.iter().fold(self, |made, column| made.copied_to(column, from, column))
     }
 
     /// A column as another record has one of another name.
+    #[inline(never)]
     pub(super) fn copied_to(self, column: &str, from: &Fields<'_>, source: &str) -> Self {
         match from.value(source) {
             Some(value) => self.set(column, value.clone()),
@@ -167,6 +184,7 @@ impl<'a> Columns<'a> {
         self.set(column, Value::Json(serde_json::Value::Object(object).to_string()))
     }
 
+    #[inline(never)]
     pub(super) fn row(self) -> Row {
         Row::new(self.columns).expect("each column of a mapping is given once, with a name of the catalogue")
     }

@@ -251,8 +251,13 @@ impl<'a, V: Records> Look<'a, V> {
         id: &RecordId,
     ) -> Read<Vec<(RecordId, Fields<'a>)>, V> {
         let table = self.table(name);
-        let mut found = self.view.referring(table.reference(), column, id).map_err(Stop::View)?;
-        found.sort_by(|left, right| left.0.cmp(&right.0));
-        Ok(found.into_iter().map(|(id, row)| (id, Fields::new(table, table.canonical(row)))).collect())
+        let found = self.view.referring(table.reference(), column, id).map_err(Stop::View)?;
+        let mut in_order: Vec<(RecordId, Fields<'a>)> = Vec::with_capacity(found.len());
+        for (id, row) in found {
+            // Views have them nearly in order.
+            let at = in_order.partition_point(|(before, _)| *before < id);
+            in_order.insert(at, (id, Fields::new(table, table.canonical(row))));
+        }
+        Ok(in_order)
     }
 }

@@ -1,5 +1,6 @@
 //! The customer invoice that answered an order becomes goods received in the store that ordered (section 3.6 of the reference).
 
+use protocol::few::sort_few;
 use protocol::ids::RecordId;
 use protocol::row::Row;
 
@@ -48,7 +49,8 @@ impl OrderLines {
             let (pack_size, number) = (line.number("packsize_ordered"), line.number("line_number"));
             lines.push(OrderLine { id, item, pack_size, number });
         }
-        lines.sort_by(|left, right| left.number.total_cmp(&right.number).then_with(|| left.id.cmp(&right.id)));
+        // They come by their ids.
+        sort_few(&mut lines, |one, other| one.number.total_cmp(&other.number).is_lt());
         Ok(Self(lines))
     }
 

@@ -1,7 +1,5 @@
 //! What was approved of a request, and what was received of an order.
 
-use std::collections::BTreeMap;
-
 use protocol::ids::RecordId;
 
 use super::links::is_addressed;
@@ -33,15 +31,15 @@ pub(super) fn approved<V: Site>(look: &mut Look<'_, V>, half: &Answering<'_>, an
         let patch = Columns::of(table).text("authorisationStatus", said).row();
         edits.push(edit(table, EditOp::Patch, &half.key.source, &patch));
     }
-    let mut by_item = BTreeMap::new();
+    let mut by_item = Sums::default();
     for (_, line) in look.referring(REQUISITION_LINES, "requisition_ID", &half.id)? {
         if let Some(item) = item_of(look, &line)? {
-            by_item.insert(item, line.number("approved_quantity"));
+            *by_item.of(item) = line.number("approved_quantity");
         }
     }
     for (id, line) in look.referring(REQUISITION_LINES, "requisition_ID", &half.key.source)? {
         let Some(item) = item_of(look, &line)? else { continue };
-        let Some(quantity) = by_item.get(&item).map(|quantity| number(*quantity)) else { continue };
+        let Some(quantity) = by_item.get(&item).map(number) else { continue };
         if number(line.number("approved_quantity")) != quantity {
             let patch = Columns::of(lines).set("approved_quantity", quantity).row();
             edits.push(edit(lines, EditOp::Patch, &id, &patch));
@@ -59,25 +57,48 @@ pub(super) fn received<V: Site>(look: &mut Look<'_, V>, order: &RecordId, answer
     if notes.is_empty() || !look.view.writes_order(order, &header.row).map_err(Stop::View)? {
         return Ok(());
     }
-    let mut by_line: BTreeMap<RecordId, f64> = BTreeMap::new();
+    let mut by_line = Sums::default();
     for (note, _) in notes {
         for (_, line) in look.referring(GOODS_LINES, "goods_received_ID", &note)? {
             let units = line.number("pack_received") * line.number("quantity_received");
             if let Some(of) = line.id("order_line_ID") {
-                *by_line.entry(of).or_default() += units;
+                *by_line.of(of) += units;
             }
         }
     }
     let table = look.table(ORDER_LINES);
     let mut edits = Vec::new();
     for (id, line) in look.referring(ORDER_LINES, "purchase_order_ID", order)? {
-        let units = number(by_line.get(&id).copied().unwrap_or(0.0));
+        let units = number(by_line.get(&id).unwrap_or(0.0));
         if number(line.number(RECEIVED)) != units {
             edits.push(edit(table, EditOp::Patch, &id, &Columns::of(table).set(RECEIVED, units).row()));
         }
     }
     answer(What::Received, edits, answers);
     Ok(())
+}
+
+/// Numbers of records, in the order of their ids.
+#[derive(Default)]
+struct Sums(Vec<(RecordId, f64)>);
+
+impl Sums {
+    fn place(&self, id: &RecordId) -> Result<usize, usize> {
+        self.0.binary_search_by(|(of, _)| of.cmp(id))
+    }
+
+    fn get(&self, id: &RecordId) -> Option<f64> {
+        Some(self.0.get(self.place(id).ok()?)?.1)
+    }
+
+    /// That of a record, 0 if it had none.
+    fn of(&mut self, id: RecordId) -> &mut f64 {
+        let at = self.place(&id).unwrap_or_else(|at| {
+            self.0.insert(at, (id, 0.0));
+            at
+        });
+        &mut self.0.get_mut(at).expect("it was found there, or put there").1
+    }
 }
 
 fn item_of<V: Site>(look: &mut Look<'_, V>, line: &Fields<'_>) -> Read<Option<RecordId>, V> {
