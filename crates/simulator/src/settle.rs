@@ -148,7 +148,7 @@ impl World {
 
     /// One session over a link that does nothing wrong. It may give up only if `may_stall`, and only while central judges so
     /// little at once that the journals of a wiped device keep it waiting.
-    fn sync_calmly(&mut self, index: usize, may_stall: bool, tries: u32) -> Result<(), Violation> {
+    pub(crate) fn sync_calmly(&mut self, index: usize, may_stall: bool, tries: u32) -> Result<(), Violation> {
         if self.devices.get(index).is_none_or(|device| device.role == Role::Gone) {
             return Ok(());
         }
