@@ -34,6 +34,7 @@ mod sites;
 mod speed;
 mod tokens;
 mod tombstones;
+mod unreadable;
 mod users;
 mod verifying;
 mod versions;
