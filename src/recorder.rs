@@ -14,7 +14,7 @@ use domain::catalogue::Catalogue;
 use domain::edit::Edit;
 use domain::judge::View;
 use protocol::entry::Entry;
-use protocol::ids::{RequestId, Sequence, SiteId};
+use protocol::ids::{JournalId, RequestId, Sequence, SiteId};
 use protocol::limits;
 use protocol::session::Page;
 
@@ -22,7 +22,7 @@ use crate::error::AgentError;
 use crate::exit::Exit;
 use crate::journal::storage::Storage;
 use crate::journal::{Draft, Head, Journal};
-use crate::local_copy::{Kind, LocalCopy};
+use crate::local_copy::{Kind, LocalCopy, LocalCopyError};
 
 mod error;
 mod handing_back;
@@ -183,6 +183,22 @@ impl<S: Storage> Recorder<S> {
             }
         }
         core
+    }
+
+    /// Stores what central told, and says how far the journal goes now. Both under the lock that a commit holds from the check whether an
+    /// edit may be made until it is durable, so whatever was recorded without knowing of a row that takes a store away is at or below
+    /// that (`docs/decisions/freeze-answer.md`).
+    ///
+    /// # Errors
+    /// Those of `store`.
+    pub fn store_told<T>(
+        &self,
+        store: impl FnOnce(&mut LocalCopy, JournalId) -> Result<T, LocalCopyError>,
+    ) -> Result<(T, Sequence), LocalCopyError> {
+        let mut core = self.core();
+        let journal = core.shared.identity().journal;
+        let stored = store(&mut core.local, journal)?;
+        Ok((stored, core.shared.durable().sequence))
     }
 
     /// One bounded step of letting go of what did not come again in a scope that was read anew; whether there is more to do. The

@@ -23,7 +23,7 @@ const AT_ONCE: Field =
     may("is_at_once", Kind::Switch, "Without waiting for what a site has not sent: that is set aside.");
 const DRY_RUN: Field = may("is_dry_run", Kind::Switch, "Only say what would come to which site; nothing is changed.");
 const ROLE: Field = must("role", Kind::Text, "viewer or administrator.");
-const PASSWORD: Field = must("password", Kind::Text, "1 to 1024 bytes; kept as a hash alone.");
+const PASSWORD: Field = must("password", Kind::Text, "8 characters or more, 1024 bytes at most; kept as a hash alone.");
 
 const fn route(
     method: Method,

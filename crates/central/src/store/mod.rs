@@ -65,6 +65,7 @@ mod text;
 mod time_line;
 mod tokens;
 mod tombstones;
+mod unreadable;
 mod verifying;
 mod view;
 mod visibility;
@@ -118,6 +119,7 @@ pub use sites::NewSite;
 use state::State;
 pub use status::{SetAside, SiteStatus, Status};
 pub use tokens::{Stop, TWO_DEVICES};
+pub use unreadable::{UNREADABLE_NAMED_MAX, UnreadableRecord, UnreadableRecords};
 pub use verifying::Verified;
 pub use visibility::VisibilityRow;
 

@@ -35,6 +35,7 @@ mod sites;
 mod speed;
 mod tokens;
 mod tombstones;
+mod unreadable;
 mod users;
 mod verifying;
 mod versions;
