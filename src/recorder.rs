@@ -245,20 +245,20 @@ impl<S: Storage> Recorder<S> {
     }
 
     /// Checks numbered groups as if they were recorded one after the other, and leaves nothing behind. Calls `refused` with the
-    /// number of each that would be refused.
+    /// number of each that would be refused. `next` may look at the local copy as it would be then.
     ///
     /// # Errors
     /// [`RecordError`] if the local copy fails, or what `next` gives.
     pub fn check_all(
         &self,
-        mut next: impl FnMut() -> Result<Option<(u64, Group)>, AgentError>,
+        mut next: impl FnMut(&mut LocalCopy) -> Result<Option<(u64, Group)>, AgentError>,
         mut refused: impl FnMut(u64, EditRefusal),
     ) -> Result<(), RecordError> {
         let mut core = self.core();
         core.local.begin_edits()?;
         let mut reserved = Reserved::default();
         let result = loop {
-            let (number, group) = match next() {
+            let (number, group) = match next(&mut core.local) {
                 Ok(Some(numbered)) => numbered,
                 Ok(None) => break Ok(()),
                 Err(error) => break Err(error.into()),

@@ -1,13 +1,17 @@
-//! `carry` and `import`: sealed files.
+//! `carry`, `import`, `backup` and `restore`: sealed files.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 use serde_json::Value;
 
 use super::progress::ProgressLine;
 use super::wording::{self, count};
-use super::{Home, Screen, sync};
+use super::{Home, Screen, door, sync};
+use crate::clock;
 use crate::command_line::{ByFile, FileAction};
+use crate::config::Config;
+use crate::device::PasswordSource;
 use crate::error::AgentError;
 use crate::exit::Exit;
 
@@ -21,13 +25,31 @@ pub(super) fn run(what: &ByFile, home: &dyn Home, screen: &mut Screen<'_>) -> Re
         FileAction::CarryOut => carried_out,
         FileAction::CarryIn => carried_in,
         FileAction::Import => imported,
+        FileAction::Restore { .. } => restored,
     };
     screen.result(&result, text);
     Ok(match what.action {
         FileAction::CarryIn if result["outcome"] != "goes_on" => sync::exit(&result),
         FileAction::CarryIn if amount(&result, "refused") > 0 => Exit::Partial,
-        FileAction::CarryOut | FileAction::CarryIn | FileAction::Import => Exit::Ok,
+        FileAction::Restore { .. } if amount(&result, "set_aside") + amount(&result, "left") > 0 => Exit::Partial,
+        FileAction::CarryOut | FileAction::CarryIn | FileAction::Import | FileAction::Restore { .. } => Exit::Ok,
     })
+}
+
+/// Writes a backup, beside a daemon if one runs.
+pub(super) fn back_up(
+    file: &Path,
+    passphrase: Option<&PasswordSource>,
+    config: &Config,
+    home: &dyn Home,
+    screen: &mut Screen<'_>,
+) -> Result<Exit, AgentError> {
+    let door = door::open(config, home)?;
+    let mut line = ProgressLine::new(screen);
+    let result = home.back_up(file, passphrase, &*door, &mut |progress| line.show(&progress));
+    line.clear();
+    screen.result(&result?, backed_up);
+    Ok(Exit::Ok)
 }
 
 fn amount(result: &Value, name: &str) -> u64 {
@@ -82,6 +104,61 @@ fn imported(result: &Value) -> String {
     } else {
         "The export was not complete; the rest comes with the next sync or `outpost carry`.\n"
     };
+    text
+}
+
+fn backed_up(result: &Value) -> String {
+    let amount = |name: &str| amount(result, name);
+    let mut text = format!("wrote to {}:\n", wording::text(&result["file"]));
+    for (name, noun, what) in [
+        ("unsent", "edit", "that central has not judged"),
+        ("waiting", "edit", "that waits at central for a header"),
+        ("staying", "record", "that never leaves this site"),
+        ("refused", "refused edit", "in set-aside"),
+    ] {
+        let what = if amount(name) == 1 { what.to_owned() } else { in_plural(what) };
+        let _infallible = writeln!(text, "  {} {what}", count(amount(name), noun));
+    }
+    if amount("refused_at_central") > 0 {
+        let edits = count(amount("refused_at_central"), "refused edit");
+        let _infallible = writeln!(text, "{edits} not among them: central alone has the data");
+    }
+    text += "Everything else is at central. It is no copy of this device: its key is not in it, and it cannot make a second device.\n\
+             Keep the passphrase: without it nobody can read the file. On a device that takes this one's place: outpost restore FILE\n";
+    text
+}
+
+fn in_plural(what: &str) -> String {
+    what.replace("waits", "wait").replace("leaves", "leave")
+}
+
+fn restored(result: &Value) -> String {
+    let amount = |name: &str| amount(result, name);
+    let made = wording::moment(amount("made_at_ms"), clock::wall_now().0);
+    let (intro, is_dry_run) = match result["dry_run"] == true {
+        true => ("nothing was done; a restore of the backup", true),
+        false => ("restored the backup", false),
+    };
+    let mut text = format!("{intro} of {made}:\n");
+    let mut line = |number: u64, what: &str| {
+        if number > 0 {
+            let _infallible = writeln!(text, "  {}: {what}", wording::number(number));
+        }
+    };
+    line(amount("recorded"), if is_dry_run { "would be recorded" } else { "recorded" });
+    line(amount("already"), "here already, or dealt with before");
+    for (code, edits) in result["reasons"].as_object().into_iter().flatten() {
+        let done = if is_dry_run { "would be set aside" } else { "set aside" };
+        line(edits.as_u64().unwrap_or_default(), &format!("{done} [{code}]"));
+    }
+    line(amount("refused_before"), "refused before, in set-aside again");
+    line(amount("left"), "in the backup alone: set-aside has no room, or this program does not know the table");
+    if amount("set_aside") > 0 {
+        text += "`outpost set-aside list` has the reasons.\n";
+    }
+    if !is_dry_run && amount("recorded") > 0 {
+        text += "Run `outpost sync`: what is central's goes there now.\n";
+    }
     text
 }
 

@@ -13,6 +13,7 @@ use crate::agent::Agent;
 use crate::clock;
 use crate::error::AgentError;
 use crate::exit::Exit;
+use crate::local_copy::LocalCopy;
 use crate::recorder::{EditRefusal, Group, RecordError, Recorded};
 
 /// Refused lines that an answer lists; the rest is counted.
@@ -123,7 +124,7 @@ fn check(
     let lines_total = lines.count();
     let mut reader = lines.reader()?;
     let bad_lines = std::cell::RefCell::new(RecordResult::default());
-    let next = || loop {
+    let next = |_: &mut LocalCopy| loop {
         let Some((line, text)) = reader.next_line()? else { return Ok(None) };
         if line % PROGRESS_LINES == 0 {
             events(Progress::Checking { lines: line });
