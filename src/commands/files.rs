@@ -135,10 +135,8 @@ fn in_plural(what: &str) -> String {
 fn restored(result: &Value) -> String {
     let amount = |name: &str| amount(result, name);
     let made = wording::moment(amount("made_at_ms"), clock::wall_now().0);
-    let (intro, is_dry_run) = match result["dry_run"] == true {
-        true => ("nothing was done; a restore of the backup", true),
-        false => ("restored the backup", false),
-    };
+    let is_dry_run = result["dry_run"] == true;
+    let intro = if is_dry_run { "nothing was done; a restore of the backup" } else { "restored the backup" };
     let mut text = format!("{intro} of {made}:\n");
     let mut line = |number: u64, what: &str| {
         if number > 0 {
@@ -189,6 +187,38 @@ mod tests {
             "central has 2 edits more, stored 3 records\ncentral refused 1 edit; see `outpost set-aside list`\n\
              There is more: carry out once more, or sync.\nStopped. [site_stopped]\nAsk.\n"
         );
+    }
+
+    #[test]
+    fn a_backup_says_what_it_holds_and_what_it_is_not() {
+        let text = backed_up(&json!({ "file": "/stick/b", "unsent": 2, "waiting": 1, "staying": 1, "refused": 0,
+            "refused_at_central": 3 }));
+
+        assert!(
+            text.starts_with(
+                "wrote to /stick/b:\n  2 edits that central has not judged\n  1 edit that waits at central for a header\n  \
+                 1 record that never leaves this site\n  0 refused edits in set-aside\n3 refused edits not among them: central"
+            ),
+            "{text}"
+        );
+        assert!(text.contains("It is no copy of this device"), "{text}");
+    }
+
+    #[test]
+    fn a_restore_says_what_became_of_each_edit_and_one_that_was_tried_what_would() {
+        let result = |is_dry_run: bool| {
+            json!({ "dry_run": is_dry_run, "made_at_ms": 0, "recorded": 2, "already": 1, "set_aside": 3,
+                "reasons": { "restored_changed": 3 }, "refused_before": 0, "left": 0 })
+        };
+
+        let (done, tried) = (restored(&result(false)), restored(&result(true)));
+
+        assert!(done.starts_with("restored the backup of 1970-01-01T00:00:00Z ("), "{done}");
+        let counts = "  2: recorded\n  1: here already, or dealt with before\n  3: set aside [restored_changed]\n\
+                      `outpost set-aside list` has the reasons.\nRun `outpost sync`";
+        assert!(done.contains(counts), "{done}");
+        assert!(tried.starts_with("nothing was done; a restore of the backup of "), "{tried}");
+        assert!(tried.contains("  2: would be recorded\n") && !tried.contains("outpost sync"), "{tried}");
     }
 
     #[test]

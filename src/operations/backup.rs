@@ -71,13 +71,11 @@ pub fn backup(
 fn label_of(site: &Value) -> Result<Label, AgentError> {
     let id = site["id"].as_u64().and_then(|id| u32::try_from(id).ok());
     let key = site["central_key"].as_str().and_then(hex::array);
-    match (id, key) {
-        (Some(id), Some(key)) => Ok(Label { central: PublicKey(key), site: SiteId(id), context: Hash([0; 32]) }),
-        _ => {
-            let advice = "There is nothing to keep before `outpost enrol`.";
-            Err(AgentError::new("not_enrolled", "this data folder belongs to no site yet", advice, Exit::Config))
-        }
-    }
+    let (Some(id), Some(key)) = (id, key) else {
+        let advice = "There is nothing to keep before `outpost enrol`.";
+        return Err(AgentError::new("not_enrolled", "this data folder belongs to no site yet", advice, Exit::Config));
+    };
+    Ok(Label { central: PublicKey(key), site: SiteId(id), context: Hash([0; 32]) })
 }
 
 /// The local copy, which stands still from now on and has everything that the status knows of.

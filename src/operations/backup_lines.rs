@@ -197,3 +197,47 @@ fn digests_of(text: &Value) -> Option<[ImageDigest; 3]> {
     let (last, _) = rest.split_first_chunk::<16>()?;
     Some([*before, *after, *last].map(ImageDigest))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::edit::EditOp;
+
+    fn edit(id: &str) -> Edit {
+        let data = Some(format!("{{\"ID\":\"{id}\",\"price\":12.30}}"));
+        Edit { table: "item".to_owned(), op: EditOp::Patch, id: RecordId::new(id).unwrap(), data }
+    }
+
+    #[test]
+    fn a_group_comes_back_and_a_head_that_does_not_fit_its_edits_is_not_understood() {
+        let [before, after, last] = [0, 1, 2].map(|byte| ImageDigest([byte; 16]));
+        let edits = ["a", "b"].map(|id| UnsentEdit { edit: edit(id), before, after, last });
+        let group = UnsentGroup {
+            journal: JournalId([7; 16]),
+            sequence: Sequence(12),
+            recorded_at_ms: 5,
+            stores: ["S".to_owned()].into(),
+            edits: edits.to_vec(),
+        };
+
+        let text = unsent_lines(&group);
+
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!((lines.len(), lines[3]), (4, ""));
+        let read = [lines[1], lines[2]].map(|line| Edit::parse(line).unwrap());
+        assert_eq!(read, ["a", "b"].map(edit));
+        let head: Value = serde_json::from_str(lines[0]).unwrap();
+        let (journal, sequence, recorded_at_ms) = (group.journal, group.sequence, 5);
+        let (stores, images) = (vec![RecordId::new("S").unwrap()], vec![[before, after, last]; 2]);
+        assert_eq!(kept_of(&head, 2), Some(Kept::Unsent { journal, sequence, recorded_at_ms, stores, images }));
+        assert_eq!(kept_of(&head, 3), None);
+        for name in ["group", "journal", "sequence", "images", "stores"] {
+            let mut other = head.clone();
+            other[name] = json!("something else");
+            assert_eq!(kept_of(&other, 2), None, "{name}");
+        }
+        let staying = staying_lines(&edit("a"));
+        let head: Value = serde_json::from_str(staying.lines().next().unwrap()).unwrap();
+        assert_eq!((kept_of(&head, 1), kept_of(&head, 2)), (Some(Kept::Staying), None));
+    }
+}

@@ -267,8 +267,15 @@ impl Restoring<'_> {
         let fate = fate_of(&mut self.agent.recorder()?.core().local, &group, number, self.received)?;
         match fate {
             Fate::Already => self.tally.already += group.edits.len() as u64,
-            Fate::SetAside((code, reason)) => self.set_aside(&group, code, reason)?,
-            Fate::PutBack => self.put_back(&group)?,
+            Fate::SetAside((code, reason)) => {
+                // What is refused of those before it stands before it.
+                self.record()?;
+                self.set_aside(&group, code, reason)?;
+            }
+            Fate::PutBack => {
+                self.record()?;
+                self.put_back(&group)?;
+            }
             Fate::Record => {
                 self.bytes += group.edits.iter().filter_map(|edit| edit.data.as_ref()).map(String::len).sum::<usize>();
                 self.batch.push(group);
@@ -283,8 +290,11 @@ impl Restoring<'_> {
 
     /// Records what waits for it. What is refused is set aside, whole groups.
     fn record(&mut self) -> Result<(), AgentError> {
-        self.bytes = 0;
         let batch = std::mem::take(&mut self.batch);
+        self.bytes = 0;
+        if batch.is_empty() {
+            return Ok(());
+        }
         let answers = self.agent.recorder()?.record_all(batch.iter().map(as_recorded).collect());
         for (group, answer) in batch.iter().zip(answers) {
             match answer {
