@@ -224,10 +224,10 @@ pub(super) const VERBS: &[Verb] = &[
         name: "backup",
         arguments: "FILE",
         summary: "write what central may not have to a file, for a device that takes this one's place",
-        help: "Writes to FILE, a new one: records that never leave this site (local data, and what its stores keep here), edits that central has \
-               not judged, and refused edits in set-aside. Everything else comes from central. It is no copy of this device: its key is not in it, \
-               and it cannot make a second device. A daemon may run. The file is encrypted; see `outpost help carry` for the passphrase. Without \
-               the passphrase nobody can read it any more.",
+        help: "Writes to FILE, a new one: records that never leave this site (local data, and what its stores keep here), edits that \
+               central has not judged, and refused edits in set-aside. Everything else comes from central. It is no copy of this \
+               device: its key is not in it, and it cannot make a second device. A daemon may run. The file is encrypted; see \
+               `outpost help carry` for the passphrase, without which nobody can read it.",
         options: &[PASSPHRASE],
     },
     Verb {

@@ -44,7 +44,7 @@ const CHANGED: Reason =
     ("restored_changed", "the record was changed since the backup was made, and is not as this edit expects it");
 const RECEIVED: Reason = (
     "restored_received",
-    "central has had later edits of the same device, and this one did not last: it refused it, or it was changed back",
+    "central has had later edits of the same device, and so this one: it refused it, or the record was changed back",
 );
 const MOVED: Reason = ("not_store_holder", "the store of the record is not active here any more");
 const DIFFERS: Reason = ("restored_differs", "the record is here, and differs from the one in the backup");
