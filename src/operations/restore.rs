@@ -55,8 +55,8 @@ type Reason = (&'static str, &'static str);
 /// `{"dry_run","made_at_ms","recorded","already","set_aside","reasons","refused_before","left"}`.
 ///
 /// # Errors
-/// `restore_not_now`, `backup_wrong`, `carry_other_site`, `carry_other_central`; those of the file: nothing was done then. Those of recording and
-/// of the disk: the same call goes on.
+/// `restore_not_now`, `backup_wrong`, `carry_other_site`, `carry_other_central`; those of the file: nothing was done then. Those of
+/// recording and of the disk: the same call goes on.
 pub fn restore(
     agent: &Agent,
     file: &Path,
