@@ -74,6 +74,9 @@ pub struct Recorded {
     pub numbers: Option<NumberRun>,
 }
 
+/// A group and its number, as [`Recorder::check_all`] is given them; `None` behind the last.
+pub type NextGroup = Result<Option<(u64, Group)>, AgentError>;
+
 /// The journals and the local copy, in step.
 pub struct Core<S: Storage> {
     /// What goes to central.
@@ -251,8 +254,8 @@ impl<S: Storage> Recorder<S> {
     /// [`RecordError`] if the local copy fails, or what `next` gives.
     pub fn check_all(
         &self,
-        mut next: impl FnMut(&mut LocalCopy) -> Result<Option<(u64, Group)>, AgentError>,
-        mut refused: impl FnMut(u64, EditRefusal),
+        next: &mut dyn FnMut(&mut LocalCopy) -> NextGroup,
+        refused: &mut dyn FnMut(u64, EditRefusal),
     ) -> Result<(), RecordError> {
         let mut core = self.core();
         core.local.begin_edits()?;

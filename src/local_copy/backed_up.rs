@@ -1,7 +1,6 @@
 //! What a backup of this device holds (`docs/sealed-file-format.md`, "Content of a backup"): what central may not have. And what tells,
 //! when it is restored, whether a record was changed since.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
 use domain::edit::Edit;
@@ -20,7 +19,8 @@ use super::{LocalCopy, LocalCopyError, SetAsideEntry, checksum};
 /// Pending entries that are read at once, and their bytes, beyond which a page ends.
 const PAGE_ENTRIES: usize = 256;
 const PAGE_BYTES: usize = 1024 * 1024;
-/// Bytes of records that are kept while the edits of several are walked through in turn. Beyond it they are walked through again.
+/// Records, and bytes of them, that are kept while the edits of several are walked through in turn. Beyond it they are walked through again.
+const WALKED_RECORDS_MAX: usize = 64;
 const WALKED_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// Refused edits that are looked up at once.
 const REFUSED_PAGE: u32 = 64;
@@ -70,7 +70,7 @@ pub struct UnsentGroup {
     /// When, in milliseconds since 1970.
     pub recorded_at_ms: u64,
     /// The stores that their records belong to.
-    pub stores: BTreeSet<String>,
+    pub stores: Vec<String>,
     /// They.
     pub edits: Vec<UnsentEdit>,
 }
@@ -98,26 +98,25 @@ struct Pending {
     recorded_at_ms: u64,
 }
 
-/// Records as they are behind the edits that were walked through, while there is room.
+/// Records as they are behind the edits that were walked through, the last few, while there is room.
 #[derive(Default)]
 struct Walked {
-    images: BTreeMap<(String, String), (Image, usize)>,
-    bytes: usize,
+    images: Vec<(Key, Image, usize)>,
 }
 
 impl Walked {
-    fn take(&mut self, name: &(String, String)) -> Option<Image> {
-        let (image, bytes) = self.images.remove(name)?;
-        self.bytes -= bytes;
-        Some(image)
+    fn take(&mut self, key: &Key) -> Option<Image> {
+        let is_it = |(known, ..): &(Key, Image, usize)| known.id == key.id && known.table.name() == key.table.name();
+        let at = self.images.iter().position(is_it)?;
+        Some(self.images.swap_remove(at).1)
     }
 
-    fn keep(&mut self, name: (String, String), image: Image, bytes: usize) {
-        if self.bytes + bytes > WALKED_BYTES_MAX {
-            *self = Self::default();
+    fn keep(&mut self, key: Key, image: Image, bytes: usize) {
+        let held: usize = self.images.iter().map(|(.., bytes)| bytes).sum();
+        if held + bytes > WALKED_BYTES_MAX || self.images.len() >= WALKED_RECORDS_MAX {
+            self.images.clear();
         }
-        self.bytes += bytes;
-        self.images.insert(name, (image, bytes));
+        self.images.push((key, image, bytes));
     }
 }
 
@@ -174,10 +173,12 @@ impl LocalCopy {
                     journal: pending.journal_id,
                     sequence: Sequence(pending.sequence),
                     recorded_at_ms: pending.recorded_at_ms,
-                    stores: BTreeSet::new(),
+                    stores: Vec::new(),
                     edits: Vec::new(),
                 });
-                group.stores.extend(pending.store.clone());
+                if let Some(store) = pending.store.as_ref().filter(|store| !group.stores.contains(store)) {
+                    group.stores.push(store.clone());
+                }
                 let is_group_end = pending.entry.is_group_end;
                 group.edits.push(self.unsent_edit(pending, &mut walked)?);
                 if is_group_end {
@@ -224,8 +225,7 @@ impl LocalCopy {
 
     fn unsent_edit(&mut self, pending: Pending, walked: &mut Walked) -> Result<UnsentEdit, LocalCopyError> {
         let key = self.key(&pending.entry.table, &pending.entry.record);
-        let name = (key.table.name().to_owned(), key.id.as_str().to_owned());
-        let mut image = match walked.take(&name) {
+        let mut image = match walked.take(&key) {
             Some(image) => image,
             None => self.image_before(&key, (pending.journal, pending.sequence))?,
         };
@@ -235,8 +235,8 @@ impl LocalCopy {
         Step::of(&key, pending.entry, pending.store.as_deref())?.put_on(&mut image);
         let after = ImageDigest::of(&key, image.row.as_ref());
         let held = image.row.as_ref().map_or(0, |row| row_to_json(&key.table, &key.id, row).len());
-        walked.keep(name, image, held.max(bytes));
         let last = self.digest_of(&key)?;
+        walked.keep(key, image, held.max(bytes));
         Ok(UnsentEdit { edit, before, after, last })
     }
 
@@ -268,11 +268,17 @@ impl LocalCopy {
             names.push(row.text(0)?.to_owned());
             Ok(ControlFlow::Continue(()))
         })?;
-        names.sort_by_key(|name| match self.catalogue.table_by_name(name) {
-            Ok(table) => (table.merges().is_some(), self.depth_of(table.reference()), name.clone()),
-            Err(_) => (true, usize::MAX, name.clone()),
-        });
-        Ok(names)
+        let depth = |name: &str| match self.catalogue.table_by_name(name) {
+            Ok(table) => (table.merges().is_some(), self.depth_of(table.reference())),
+            Err(_) => (true, usize::MAX),
+        };
+        let mut tables: Vec<(bool, usize, String)> = Vec::with_capacity(names.len());
+        for name in names {
+            let (is_merge, depth) = depth(&name);
+            tables.push((is_merge, depth, name));
+        }
+        tables.sort();
+        Ok(tables.into_iter().map(|(_, _, name)| name).collect())
     }
 
     /// Hands out the refused edits whose data is here, in the order of their numbers.

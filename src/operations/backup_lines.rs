@@ -9,7 +9,7 @@ use crate::agent::{OpenBackup, line_of};
 use crate::error::AgentError;
 use crate::exit::Exit;
 use crate::hex;
-use crate::local_copy::{ImageDigest, KeptCounts, SetAsideEntry, UnsentEdit, UnsentGroup};
+use crate::local_copy::{ImageDigest, KeptCounts, SetAsideEntry, UnsentGroup};
 
 /// Hexadecimal digits of three digests.
 const IMAGES_DIGITS: usize = 3 * 2 * 16;
@@ -52,20 +52,28 @@ pub(super) enum Kept {
 pub(super) fn about_line(about: &About) -> String {
     let KeptCounts { unsent, waiting, staying, refused, refused_at_central: _ } = about.counts;
     let made_at_ms = about.made_at_ms;
-    let line = json!({ "made_at_ms": made_at_ms, "unsent": unsent, "waiting": waiting, "staying": staying, "refused": refused });
-    format!("{line}\n")
+    format!(
+        "{{\"made_at_ms\":{made_at_ms},\"unsent\":{unsent},\"waiting\":{waiting},\"staying\":{staying},\"refused\":{refused}}}\n"
+    )
 }
 
 pub(super) fn unsent_lines(group: &UnsentGroup) -> String {
-    let images: Vec<String> = group
-        .edits
-        .iter()
-        .map(|one| [one.before, one.after, one.last].iter().map(|digest| hex::text(&digest.0)).collect())
-        .collect();
-    let head = json!({ "group": "unsent", "journal": group.journal.to_string(), "sequence": group.sequence.0,
-        "recorded_at_ms": group.recorded_at_ms, "stores": group.stores, "images": images });
-    let edits: String = group.edits.iter().map(|UnsentEdit { edit, .. }| line_of(edit)).collect();
-    format!("{head}\n{edits}\n")
+    let mut images: Vec<String> = Vec::with_capacity(group.edits.len());
+    for one in &group.edits {
+        images.push([one.before, one.after, one.last].map(|digest| hex::text(&digest.0)).concat());
+    }
+    let head = head_of("unsent", group.journal, group.sequence, group.recorded_at_ms);
+    let mut lines = format!("{head},\"stores\":{},\"images\":{}}}\n", json!(group.stores), json!(images));
+    group.edits.iter().for_each(|one| lines += &line_of(&one.edit));
+    lines + "\n"
+}
+
+/// The fields of a head that two kinds have, without its end.
+fn head_of(kind: &str, journal: JournalId, sequence: Sequence, recorded_at_ms: u64) -> String {
+    let sequence = sequence.0;
+    format!(
+        "{{\"group\":\"{kind}\",\"journal\":\"{journal}\",\"sequence\":{sequence},\"recorded_at_ms\":{recorded_at_ms}"
+    )
 }
 
 pub(super) fn staying_lines(edit: &Edit) -> String {
@@ -74,8 +82,8 @@ pub(super) fn staying_lines(edit: &Edit) -> String {
 
 /// Nothing of one whose data is not here.
 pub(super) fn refused_lines(SetAsideEntry { about, edit }: &SetAsideEntry) -> String {
-    let head = json!({ "group": "refused", "journal": about.journal.to_string(), "sequence": about.sequence.0,
-        "recorded_at_ms": about.recorded_at_ms, "code": about.code, "reason": about.reason });
+    let head = head_of("refused", about.journal, about.sequence, about.recorded_at_ms);
+    let head = format!("{head},\"code\":{},\"reason\":{}}}", json!(about.code), json!(about.reason));
     edit.as_ref().map_or_else(String::new, |edit| format!("{head}\n{}\n", line_of(edit)))
 }
 
@@ -201,6 +209,7 @@ fn digests_of(text: &Value) -> Option<[ImageDigest; 3]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::local_copy::UnsentEdit;
     use domain::edit::EditOp;
 
     fn edit(id: &str) -> Edit {
@@ -216,7 +225,7 @@ mod tests {
             journal: JournalId([7; 16]),
             sequence: Sequence(12),
             recorded_at_ms: 5,
-            stores: ["S".to_owned()].into(),
+            stores: vec!["S".to_owned()],
             edits: edits.to_vec(),
         };
 

@@ -14,7 +14,6 @@
 //! request id, which is remembered with what was recorded, or set aside.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use domain::edit::Edit;
@@ -22,7 +21,7 @@ use domain::judge::View as _;
 use protocol::chain::hash_of;
 use protocol::ids::{JournalId, RequestId, Sequence};
 use sealed::Passphrase;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::Progress;
 use super::backup_lines::{BackupLines, Kept, KeptGroup};
@@ -32,7 +31,7 @@ use crate::error::AgentError;
 use crate::exit::Exit;
 use crate::local_copy::limits::SET_ASIDE_MAX;
 use crate::local_copy::{ImageDigest, LocalCopy, RestoredGroup, retry_request_id};
-use crate::recorder::{Group, RecordError};
+use crate::recorder::{EditRefusal, Group, RecordError};
 
 /// Edits that are recorded at once, so that they share a sync, and bytes of their data from which on they are.
 const BATCH_EDITS: usize = 200;
@@ -183,9 +182,11 @@ fn fate_of(local: &mut LocalCopy, group: &KeptGroup, number: u64, received: u64)
 
 /// Whether each record is here as it was before its first edit of the group.
 fn begins_as_here(group: &KeptGroup, here: &[ImageDigest], images: &[[ImageDigest; 3]]) -> bool {
-    let mut seen = BTreeSet::new();
-    let mut each = group.edits.iter().zip(here).zip(images);
-    each.all(|((edit, here), [before, ..])| !seen.insert((&edit.table, edit.id.as_str())) || here == before)
+    let edits = &group.edits;
+    let is_first =
+        |at: usize, edit: &Edit| !edits.iter().take(at).any(|one| one.id == edit.id && one.table == edit.table);
+    let mut each = edits.iter().zip(here).zip(images).enumerate();
+    each.all(|(at, ((edit, here), [before, ..]))| here == before || !is_first(at, edit))
 }
 
 /// Under which a group counts as restored, whichever backup of the device it comes from.
@@ -346,7 +347,7 @@ impl Restoring<'_> {
 fn rehearse(agent: &Agent, mut lines: BackupLines, received: u64) -> Result<Tally, AgentError> {
     let tally = RefCell::new(Tally::default());
     let (mut number, mut groups) = (0, 0);
-    let next = |local: &mut LocalCopy| {
+    let mut next = |local: &mut LocalCopy| {
         while let Some(group) = lines.next_group()? {
             number += u64::from(matches!(group.what, Kept::Unsent { .. }));
             let edits = group.edits.len() as u64;
@@ -366,12 +367,13 @@ fn rehearse(agent: &Agent, mut lines: BackupLines, received: u64) -> Result<Tall
         Ok(None)
     };
     // Each is checked as soon as it was given, so that the last one is the one that is refused.
-    agent.recorder()?.check_all(next, |_, refusal| {
+    let mut refused = |_, refusal: EditRefusal| {
         let tally = &mut *tally.borrow_mut();
         let edits = tally.checked;
         tally.recorded -= edits;
         tally.set_aside(edits, &refusal.code);
-    })?;
+    };
+    agent.recorder()?.check_all(&mut next, &mut refused)?;
     let mut tally = tally.into_inner();
     // Those that would find no room.
     let count = agent.recorder()?.core().local.set_aside_count()?;
@@ -387,7 +389,7 @@ struct Tally {
     already: u64,
     set_aside: u64,
     /// By their codes.
-    reasons: BTreeMap<String, u64>,
+    reasons: Map<String, Value>,
     refused_before: u64,
     /// Neither recorded nor set aside: they are in the backup alone.
     left: u64,
@@ -398,6 +400,7 @@ struct Tally {
 impl Tally {
     fn set_aside(&mut self, edits: u64, code: &str) {
         self.set_aside += edits;
-        *self.reasons.entry(code.to_owned()).or_default() += edits;
+        let before = self.reasons.get(code).and_then(Value::as_u64).unwrap_or_default();
+        self.reasons.insert(code.to_owned(), (before + edits).into());
     }
 }
