@@ -76,6 +76,9 @@ pub struct Recorded {
     pub numbers: Option<NumberRun>,
 }
 
+/// A group and its number, as [`Recorder::check_all`] is given them; `None` behind the last.
+pub type NextGroup = Result<Option<(u64, Group)>, AgentError>;
+
 /// The journals and the local copy, in step.
 pub struct Core<S: Storage> {
     /// What goes to central.
@@ -272,20 +275,20 @@ impl<S: Storage> Recorder<S> {
     }
 
     /// Checks numbered groups as if they were recorded one after the other, and leaves nothing behind. Calls `refused` with the
-    /// number of each that would be refused.
+    /// number of each that would be refused. `next` may look at the local copy as it would be then.
     ///
     /// # Errors
     /// [`RecordError`] if the local copy fails, or what `next` gives.
     pub fn check_all(
         &self,
-        mut next: impl FnMut() -> Result<Option<(u64, Group)>, AgentError>,
-        mut refused: impl FnMut(u64, EditRefusal),
+        next: &mut dyn FnMut(&mut LocalCopy) -> NextGroup,
+        refused: &mut dyn FnMut(u64, EditRefusal),
     ) -> Result<(), RecordError> {
         let mut core = self.core();
         core.local.begin_edits()?;
         let mut reserved = Reserved::default();
         let result = loop {
-            let (number, group) = match next() {
+            let (number, group) = match next(&mut core.local) {
                 Ok(Some(numbered)) => numbered,
                 Ok(None) => break Ok(()),
                 Err(error) => break Err(error.into()),

@@ -20,6 +20,7 @@
 #![cfg_attr(not(test), deny(clippy::indexing_slicing))]
 
 mod aliases;
+mod backed_up;
 mod carrying;
 mod checksum;
 mod control;
@@ -56,6 +57,7 @@ use domain::catalogue::Catalogue;
 use protocol::ids::{JournalId, Sequence, SiteId};
 use sql::{Durability, SqlError, SqlErrorKind, SqlExt, check_migrations, migrate};
 
+pub use backed_up::{ImageDigest, KeptCounts, UnsentEdit, UnsentGroup};
 pub use carrying::CarryNote;
 pub use control::{SessionState, StoredReply};
 pub use edits::Sequences;
@@ -67,10 +69,12 @@ pub use meta::{HistoryRefusal, LogHealth, SyncTimes};
 pub use numbers::NumberStanding;
 pub use owed::Owed;
 pub use read::{Listing, QueueEntry, QueueState, QueueView, RecordState, RecordView, TableCount, UnknownControl};
-pub use recovered::{RECOVERED, RecoveredEntry, is_recovered_request_id, recovered_name, recovered_request_id};
+pub use recovered::{
+    RECOVERED, RecoveredEntry, RestoredGroup, is_recovered_request_id, recovered_name, recovered_request_id,
+};
 pub use roles::{StoreHere, StoreRole};
 pub use schema::{APPLICATION_ID, SCHEMA_VERSION};
-pub use set_aside::{SetAside, SetAsideEntry};
+pub use set_aside::{SetAside, SetAsideEntry, retry_request_id};
 pub use time_line::LostRecord;
 pub use verifying::{DIFFERED, Differences, MemberPlace};
 pub use withheld::LEFT;

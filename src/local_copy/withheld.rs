@@ -141,7 +141,8 @@ impl LocalCopy {
         tables.into_iter().map(|(_, _, name)| name).collect()
     }
 
-    fn staying_behind(&mut self, table: &str, after: &str) -> Result<Vec<Entry>, LocalCopyError> {
+    /// The next records of a table that stay here, as edits that put them whole.
+    pub(super) fn staying_behind(&mut self, table: &str, after: &str) -> Result<Vec<Entry>, LocalCopyError> {
         let mut ids = Vec::new();
         let sql = format!(
             "SELECT id FROM record WHERE table_name = ?1 AND id > ?2 AND state = 3 ORDER BY id LIMIT {STEP_RECORDS}"
