@@ -19,7 +19,7 @@ use super::{LocalCopy, LocalCopyError, SetAsideEntry, checksum};
 /// Pending entries that are read at once, and their bytes, beyond which a page ends.
 const PAGE_ENTRIES: usize = 256;
 const PAGE_BYTES: usize = 1024 * 1024;
-/// Records, and bytes of them, that are kept while the edits of several are walked through in turn. Beyond it they are walked through again.
+/// Records, and bytes of them, that are kept while the edits of several are walked through in turn. Beyond it they are walked again.
 const WALKED_RECORDS_MAX: usize = 64;
 const WALKED_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// Refused edits that are looked up at once.
