@@ -412,7 +412,7 @@ impl<S: Storage> SyncRunner<'_, S> {
                 }
                 Output::StorePage(page) => {
                     self.recorder.hand_back_before(&page)?;
-                    let (_, recorded) = self.recorder.store_told(|local, _| local.store_page(&page))?;
+                    let ((), recorded) = self.recorder.store_told(|local, _| local.store_page(&page))?;
                     session.input(Input::Recorded(recorded), &mut self.tools());
                     // The lock is given back between the steps, so that edits go on.
                     while page.is_drained && self.recorder.sweep_step()? {}

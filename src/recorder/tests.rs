@@ -459,7 +459,7 @@ fn nothing_is_recorded_in_a_store_that_was_taken_away_behind_what_the_next_head_
             let mut last = Sequence::ZERO;
             for number in 0_u32.. {
                 match recorder.record(group(vec![stock(&format!("L{writer}-{number}"), STORE)])) {
-                    Ok(recorded) => last = recorded.sequences.unwrap().1,
+                    Ok(done) => last = done.sequences.unwrap().1,
                     Err(RecordError::Refused(refusal)) => return (last, refusal.code),
                     Err(error) => panic!("{error}"),
                 }

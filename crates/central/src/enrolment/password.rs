@@ -10,7 +10,8 @@ use crate::settings::PasswordSettings;
 
 /// Longest password, in bytes: longer than anybody types, short enough not to be a burden.
 pub const PASSWORD_BYTES_MAX: usize = 1024;
-/// Fewest characters of a password that somebody sets: with fewer, whoever reads the database finds it by trying (NIST SP 800-63B, 5.1.1.2).
+/// Fewest characters of a password that somebody sets: with fewer, whoever reads the database finds it by trying (NIST SP 800-63B,
+/// 5.1.1.2).
 /// A site or account that has a shorter one goes on with it.
 pub const PASSWORD_CHARACTERS_MIN: usize = 8;
 /// Bytes of a salt, as the format recommends.

@@ -251,8 +251,8 @@ pub(super) fn sync_state(site: &SiteRow, now_ms: u64) -> &'static str {
 fn with_stores(reading: &mut Reading<'_>, site: &SiteRow, set_aside_bytes_max: u64) -> Result<Value, StoreError> {
     let stores = reading.stores_of(site.id)?;
     let mut shown = site_json(site, clock::wall_ms());
-    let (waiting, size) = (reading.waiting_count(site.id)?, reading.set_aside_size(site.id)?);
-    add_size(&mut shown, &size, waiting, set_aside_bytes_max);
+    let (waiting, aside) = (reading.waiting_count(site.id)?, reading.set_aside_size(site.id)?);
+    add_size(&mut shown, &aside, waiting, set_aside_bytes_max);
     shown["retired_keys"] = reading.retired_keys(site.id)?.len().into();
     shown["stop_devices"] = reading.stop_devices(site.id)?.iter().map(stop_device_json).collect();
     for (name, value) in super::verify::shown(reading, site.id)? {

@@ -8,7 +8,7 @@ use super::request::Done;
 use super::sites::find;
 use crate::clock;
 use crate::error::CentralError;
-use crate::store::{Reading, StoreError, UnreadableRecord};
+use crate::store::{Reading, StoreError, UnreadableRecord, UnreadableRecords};
 
 /// The site is asked with its next sync.
 pub(super) fn ask(center: &Acting<'_>, site: &str) -> Result<Done, CentralError> {
@@ -16,7 +16,7 @@ pub(super) fn ask(center: &Acting<'_>, site: &str) -> Result<Done, CentralError>
     let id = site.id;
     center.write(move |batch| batch.ask_to_verify(id))?;
     tracing::info!(site = id.0, "a site was asked to verify what it has");
-    let unreadable = center.read(|reading| reading.unreadable_records())?;
+    let unreadable = center.read(unreadable)?;
     if unreadable.count > 0 {
         tracing::error!(records = unreadable.count, "central cannot read some of its records");
     }
@@ -26,6 +26,10 @@ pub(super) fn ask(center: &Acting<'_>, site: &str) -> Result<Done, CentralError>
         "unreadable_count": unreadable.count,
         "unreadable": unreadable.named.iter().map(|record| unreadable_json(record, id)).collect::<Vec<_>>(),
     })))
+}
+
+fn unreadable(reading: &mut Reading<'_>) -> Result<UnreadableRecords, StoreError> {
+    reading.unreadable_records()
 }
 
 /// A record that central cannot read, and how it is mended.

@@ -1,5 +1,6 @@
 //! How much of a site lies in set-aside: kept as running totals in one row a site, written in the commits that change them, so that
-//! nobody has to count. The migration that made the rows names the codes of late edits too. The same row says for ever what went for want of room.
+//! nobody has to count. The migration that made the rows names the codes of late edits too. The same row says for ever what went for want
+//! of room.
 
 use std::ops::ControlFlow;
 

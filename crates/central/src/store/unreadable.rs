@@ -193,10 +193,7 @@ impl Reading<'_> {
             let mut named = Vec::new();
             let sql = "SELECT number, table_name, id, store, data, position, checksum FROM record ORDER BY number";
             reading.sql.query(sql, &[], &mut |row| {
-                let fault = match fault_of(catalogue, row) {
-                    None => return Ok(ControlFlow::Continue(())),
-                    Some(fault) => fault,
-                };
+                let Some(fault) = fault_of(catalogue, row) else { return Ok(ControlFlow::Continue(())) };
                 found.count += 1;
                 if named.len() < UNREADABLE_NAMED_MAX {
                     let text = |column| row.text(column).unwrap_or("?").to_owned();

@@ -74,12 +74,12 @@ fn edits_are_let_go_of_up_to_a_place_and_no_further(world: &mut World) {
 
 /// What the running totals say, after they were held against the log itself.
 fn size(world: &mut World, site: SiteId) -> SetAsideSize {
-    let size = world.store.reading().set_aside_size(site).unwrap();
+    let told = world.store.reading().set_aside_size(site).unwrap();
     let listed = world.store.reading().set_aside(site, None, 1000).unwrap();
     let bytes: usize = listed.iter().map(|item| item.bytes.len()).sum();
     let late = listed.iter().filter(|item| is_late(&item.code)).count();
-    assert_eq!((size.entries, size.late, size.bytes), (listed.len() as u64, late as u64, bytes as u64));
-    size
+    assert_eq!((told.entries, told.late, told.bytes), (listed.len() as u64, late as u64, bytes as u64));
+    told
 }
 
 fn what_lies_there_is_known_without_counting_whatever_comes_and_goes(world: &mut World) {
