@@ -36,15 +36,15 @@ impl World {
             Ok(found) => found,
             Err(error) => return self.central_failed("set-aside", &error.to_string()),
         };
-        let places: Vec<SetAsidePlace> = found
-            .iter()
+        let refused: Vec<(SetAsidePlace, Option<Key>)> = found
+            .into_iter()
             .filter(|item| ASKED_FOR.contains(&item.code.as_str()))
-            .map(|item| (item.journal, item.sequence))
+            .map(|item| ((item.journal, item.sequence), item.record))
             .collect();
-        if places.is_empty() {
+        if refused.is_empty() {
             return Ok(());
         }
-        let place = *self.random.pick(&places);
+        let (place, key) = self.random.pick(&refused).clone();
         if self.random.chance(DISMISS_PERMILLE) {
             return match live.store.batch(wall_ms, |batch| batch.dismiss(site, place.0, place.1)) {
                 Ok(Ok(_)) => {
@@ -62,6 +62,7 @@ impl World {
             Ok(Ok(AppliedSetAside::Proposed { store, site: asked })) => {
                 self.note(format_args!("{}:{} of site {site} is asked of site {asked}, for {store}", place.0, place.1));
                 self.note_proposed(place)?;
+                self.asked_for.extend(key);
                 self.after_commit()
             }
             Ok(Err(error @ StoreError::Refused(_))) => {

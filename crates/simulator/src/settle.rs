@@ -520,6 +520,8 @@ impl World {
             if let Some(site) = self.devices.get(index).map(|device| device.site) {
                 keys.retain(|key| !self.reached_for.contains(&(site, key.clone())));
             }
+            // What central asked another site for is that one's.
+            keys.retain(|key| !self.asked_for.contains(key));
             // Orders are written by others too, and so is what moves.
             for key in keys.into_iter().filter(|key| !Orders::is_order(key) && moved_store_of(key).is_none()) {
                 let is_store_data =
