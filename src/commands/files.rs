@@ -151,6 +151,9 @@ fn restored(result: &Value) -> String {
     }
     line(amount("refused_before"), "refused before, in set-aside again");
     line(amount("left"), "in the backup alone: set-aside has no room, or this program does not know the table");
+    if text.ends_with(":\n") {
+        text += "  nothing: it holds no edits\n";
+    }
     if amount("set_aside") > 0 {
         text += "`outpost set-aside list` has the reasons.\n";
     }
