@@ -151,6 +151,8 @@ pub struct LocalCopy {
     has_failed: bool,
     /// Bytes of what is set aside; `None` where they have to be added up.
     set_aside_bytes: Option<u64>,
+    /// Whether stores that are being taken away count as held: while what stayed here is journaled to go.
+    hands_over: bool,
 }
 
 impl LocalCopy {
@@ -175,6 +177,7 @@ impl LocalCopy {
             is_confirmed: false,
             has_failed: false,
             set_aside_bytes: None,
+            hands_over: false,
         };
         copy.load()?;
         copy.rename_tables_that_became_known()?;

@@ -1,8 +1,9 @@
 //! Store data that stays on this site (`domain::withholding`), and what of it is to go after all.
 //!
 //! It reads like local data: state 3, no base, no scope. When it goes, its base is what it was, so that it stays all the same if central
-//! refuses it. Once a store's record comes that may say otherwise, or a header goes, all of it is looked at, headers first; what the judge
-//! does not keep any more is journaled whole. How far that is stands in `meta`, so that it goes on after a crash.
+//! refuses it. Once a store's record comes that may say otherwise, a header goes, or a store is given that could not be written, all of it
+//! is looked at, headers first; what the judge does not keep any more is journaled whole, also while its store is taken away: it was recorded
+//! before. How far that is stands in `meta`, so that it goes on after a crash.
 
 use std::ops::ControlFlow;
 
@@ -116,6 +117,12 @@ impl LocalCopy {
             }
         }
         Ok(Some(Vec::new()))
+    }
+
+    /// Whether the judge is asked for what was recorded before a store was taken away: that goes, as what was journaled then does, while
+    /// nothing new is recorded there.
+    pub fn hand_over(&mut self, hands_over: bool) {
+        self.hands_over = hands_over;
     }
 
     /// Within the transaction of edits: these were looked at; none: all were.

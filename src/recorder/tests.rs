@@ -10,6 +10,7 @@ use super::*;
 use crate::journal::Identity;
 use crate::journal::fake_storage::FakeStorage;
 
+mod kept_for_now;
 mod numbers;
 mod owed;
 
