@@ -43,8 +43,9 @@ mod tests;
 mod verifying;
 
 pub use agreement::device_of;
+pub use files::{OpenBackup, write_sealed};
 pub use opening::{Places, Repair, open_recorder};
-pub use recovered_file::{RECOVERED_FILES_MAX, RecoveredGroup, RecoveredReader};
+pub use recovered_file::{RECOVERED_FILES_MAX, RecoveredGroup, RecoveredReader, line_of};
 pub use recovering::RecoveryPlan;
 pub use recovering::give_up_journal;
 pub use recovery_note::{RecoveryNote, RecoveryStep};

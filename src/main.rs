@@ -1,6 +1,7 @@
 //! The agent's program: words to a command, the command to an exit code.
 
 use std::io::{IsTerminal as _, Write as _};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -13,11 +14,12 @@ use outpost::device::{PASSWORD_VARIABLE, PasswordSource, site_password};
 use outpost::error::AgentError;
 use outpost::exit::Exit;
 use outpost::operations::{
-    Performer, Progress, ReopeningAgent, carry_in, carry_out, end_recovery, import, recovery_plan,
+    Performer, Progress, ReopeningAgent, backup, carry_in, carry_out, end_recovery, import, recovery_plan, restore,
 };
 use outpost::passphrase::{PASSPHRASE_VARIABLE, passphrase};
 use outpost::{allocator, diagnosis, file_privacy, logging};
 use protocol::fingerprint::Fingerprint;
+use sealed::Passphrase;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
@@ -118,14 +120,24 @@ impl Home for Device<'_> {
     }
 
     fn by_file(&self, what: &ByFile, events: &mut dyn FnMut(Progress)) -> Result<Value, AgentError> {
-        let variable = std::env::var_os(PASSPHRASE_VARIABLE);
-        let passphrase = passphrase(what.passphrase.as_ref(), variable, &mut std::io::stdin().lock())?;
+        let passphrase = passphrase_of(what.passphrase.as_ref())?;
         let agent = self.agent()?;
         match what.action {
             FileAction::CarryOut => carry_out(&agent, &what.file, &passphrase),
             FileAction::CarryIn => carry_in(&agent, &what.file, &passphrase, events),
             FileAction::Import => import(&agent, &what.file, &passphrase, events),
+            FileAction::Restore { is_dry_run } => restore(&agent, &what.file, &passphrase, is_dry_run, events),
         }
+    }
+
+    fn back_up(
+        &self,
+        file: &Path,
+        passphrase: Option<&PasswordSource>,
+        door: &dyn Performer,
+        events: &mut dyn FnMut(Progress),
+    ) -> Result<Value, AgentError> {
+        backup(door, self.config, file, &passphrase_of(passphrase)?, events)
     }
 
     fn confirms(&self, question: &str) -> Result<bool, AgentError> {
@@ -159,6 +171,12 @@ impl Device<'_> {
         let variable = std::env::var_os(PASSWORD_VARIABLE);
         Ok(site_password(source, variable, self.config.password_file.as_deref(), &mut std::io::stdin().lock())?)
     }
+}
+
+/// The passphrase of a sealed file, from where the command line or the environment says.
+fn passphrase_of(source: Option<&PasswordSource>) -> Result<Passphrase, AgentError> {
+    let variable = std::env::var_os(PASSPHRASE_VARIABLE);
+    passphrase(source, variable, &mut std::io::stdin().lock())
 }
 
 fn print(text: &str) -> Exit {

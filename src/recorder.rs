@@ -14,7 +14,7 @@ use domain::catalogue::Catalogue;
 use domain::edit::Edit;
 use domain::judge::View;
 use protocol::entry::Entry;
-use protocol::ids::{RequestId, Sequence, SiteId};
+use protocol::ids::{JournalId, RequestId, Sequence, SiteId};
 use protocol::limits;
 use protocol::session::Page;
 
@@ -22,7 +22,7 @@ use crate::error::AgentError;
 use crate::exit::Exit;
 use crate::journal::storage::Storage;
 use crate::journal::{Draft, Head, Journal};
-use crate::local_copy::{Kind, LocalCopy};
+use crate::local_copy::{Kind, LocalCopy, LocalCopyError};
 
 mod error;
 mod handing_back;
@@ -77,6 +77,9 @@ pub struct Recorded {
     /// The document numbers that were given, if some were asked for.
     pub numbers: Option<NumberRun>,
 }
+
+/// A group and its number, as [`Recorder::check_all`] is given them; `None` behind the last.
+pub type NextGroup = Result<Option<(u64, Group)>, AgentError>;
 
 /// The journals and the local copy, in step.
 pub struct Core<S: Storage> {
@@ -187,6 +190,22 @@ impl<S: Storage> Recorder<S> {
         core
     }
 
+    /// Stores what central told, and says how far the journal goes now. Both under the lock that a commit holds from the check whether an
+    /// edit may be made until it is durable, so whatever was recorded without knowing of a row that takes a store away is at or below
+    /// that (`docs/decisions/freeze-answer.md`).
+    ///
+    /// # Errors
+    /// Those of `store`.
+    pub fn store_told<T>(
+        &self,
+        store: impl FnOnce(&mut LocalCopy, JournalId) -> Result<T, LocalCopyError>,
+    ) -> Result<(T, Sequence), LocalCopyError> {
+        let mut core = self.core();
+        let journal = core.shared.identity().journal;
+        let stored = store(&mut core.local, journal)?;
+        Ok((stored, core.shared.durable().sequence))
+    }
+
     /// One bounded step of letting go of what did not come again in a scope that was read anew; whether there is more to do. The
     /// lock is given back between the steps, so that edits go on.
     ///
@@ -258,20 +277,20 @@ impl<S: Storage> Recorder<S> {
     }
 
     /// Checks numbered groups as if they were recorded one after the other, and leaves nothing behind. Calls `refused` with the
-    /// number of each that would be refused.
+    /// number of each that would be refused. `next` may look at the local copy as it would be then.
     ///
     /// # Errors
     /// [`RecordError`] if the local copy fails, or what `next` gives.
     pub fn check_all(
         &self,
-        mut next: impl FnMut() -> Result<Option<(u64, Group)>, AgentError>,
-        mut refused: impl FnMut(u64, EditRefusal),
+        next: &mut dyn FnMut(&mut LocalCopy) -> NextGroup,
+        refused: &mut dyn FnMut(u64, EditRefusal),
     ) -> Result<(), RecordError> {
         let mut core = self.core();
         core.local.begin_edits()?;
         let mut reserved = Reserved::default();
         let result = loop {
-            let (number, group) = match next() {
+            let (number, group) = match next(&mut core.local) {
                 Ok(Some(numbered)) => numbered,
                 Ok(None) => break Ok(()),
                 Err(error) => break Err(error.into()),

@@ -377,16 +377,14 @@ impl<S: Storage> SyncRunner<'_, S> {
                     return Err(files::overtaken("something came to this device since some of it was taken"));
                 }
                 Output::StoreReply(reply) => {
-                    let mut core = self.recorder.core();
-                    let journal = core.shared.identity().journal;
-                    let has_claims = match way {
-                        Way::Link => core.local.store_reply(journal, &reply)?.has_claims,
-                        Way::File { replayed: None, .. } => core.local.store_carried_reply(journal, &reply)?.has_claims,
-                        Way::File { replayed: Some(_), .. } => false,
-                    };
-                    let claims = if has_claims { Some(core.local.session_state()?.claims) } else { None };
-                    let recorded = core.shared.durable().sequence;
-                    drop(core);
+                    let (claims, recorded) = self.recorder.store_told(|local, journal| {
+                        let has_claims = match way {
+                            Way::Link => local.store_reply(journal, &reply)?.has_claims,
+                            Way::File { replayed: None, .. } => local.store_carried_reply(journal, &reply)?.has_claims,
+                            Way::File { replayed: Some(_), .. } => false,
+                        };
+                        Ok(if has_claims { Some(local.session_state()?.claims) } else { None })
+                    })?;
                     session.input(Input::Recorded(recorded), &mut self.tools());
                     if let Some(claims) = claims {
                         session.input(Input::Claims(claims), &mut self.tools());
@@ -414,10 +412,7 @@ impl<S: Storage> SyncRunner<'_, S> {
                 }
                 Output::StorePage(page) => {
                     self.recorder.hand_back_before(&page)?;
-                    let mut core = self.recorder.core();
-                    core.local.store_page(&page)?;
-                    let recorded = core.shared.durable().sequence;
-                    drop(core);
+                    let ((), recorded) = self.recorder.store_told(|local, _| local.store_page(&page))?;
                     session.input(Input::Recorded(recorded), &mut self.tools());
                     // The lock is given back between the steps, so that edits go on.
                     while page.is_drained && self.recorder.sweep_step()? {}

@@ -10,6 +10,8 @@ mod support;
 
 #[path = "suite/adversary.rs"]
 mod adversary;
+#[path = "suite/backup.rs"]
+mod backup;
 #[path = "suite/bad_input.rs"]
 mod bad_input;
 #[path = "suite/bad_link.rs"]

@@ -1,8 +1,8 @@
-//! What travels by stick: requests, answers and exports in sealed files (`docs/sealed-file-format.md`). The agent needs its folder for
-//! itself meanwhile.
+//! Sealed files (`docs/sealed-file-format.md`): requests, answers and exports, which travel by stick, and backups. Who reads one into the
+//! agent needs its folder alone meanwhile.
 
 use std::fs::File;
-use std::io::{BufReader, ErrorKind, Read, Write as _};
+use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::PoisonError;
 
@@ -72,6 +72,15 @@ impl Agent {
         self.with_runner(|runner, _| runner.import(&mut content, progress))
     }
 
+    /// Opens a backup of this site's, from its beginning.
+    ///
+    /// # Errors
+    /// `carry_other_site`, `carry_other_central`; those of the file. Nothing was changed then.
+    pub fn open_backup(&self, path: &Path, passphrase: &Passphrase) -> Result<OpenBackup, AgentError> {
+        let (_, content) = self.open_sealed(path, Kind::Backup, passphrase)?;
+        Ok(OpenBackup { path: path.to_path_buf(), content })
+    }
+
     fn parties(&self) -> Result<Parties, AgentError> {
         let device = self.device();
         let enrolment = device.enrolment()?;
@@ -79,12 +88,7 @@ impl Agent {
     }
 
     /// Opens a file of a kind, sees to it that all of it is as it was written, and reads its label.
-    fn open_sealed(
-        &self,
-        path: &Path,
-        kind: Kind,
-        passphrase: &Passphrase,
-    ) -> Result<(Label, impl Read + use<>), AgentError> {
+    fn open_sealed(&self, path: &Path, kind: Kind, passphrase: &Passphrase) -> Result<(Label, Content), AgentError> {
         let parties = self.parties()?;
         let opened = open(path, kind, passphrase).map_err(|error| sealed_error(path, error))?;
         let (label, content) = opened;
@@ -128,7 +132,64 @@ impl Agent {
 
 const NOTHING_CHANGED: &str = "Check that this is the right file. Nothing was changed.";
 
-type Opened = ([u8; LABEL_BYTES], BufReader<SealedReader<File>>);
+type Content = BufReader<SealedReader<File>>;
+type Opened = ([u8; LABEL_BYTES], Content);
+
+/// The lines of a backup that was found to be whole.
+pub struct OpenBackup {
+    path: PathBuf,
+    content: Content,
+}
+
+impl OpenBackup {
+    /// The next line, with its line feed; empty at the end. At most so many bytes are read: a longer one comes without its line feed.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub fn next_line(&mut self, bytes_max: u64) -> Result<Vec<u8>, AgentError> {
+        let mut line = Vec::new();
+        let read = (&mut self.content).take(bytes_max).read_until(b'\n', &mut line);
+        read.map_err(|error| sealed_error(&self.path, SealedError::Io(error)))?;
+        Ok(line)
+    }
+
+    /// Begins again with the first line.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub fn rewind(self) -> Result<Self, AgentError> {
+        let Self { path, content } = self;
+        let mut reader = content.into_inner();
+        let rewound = reader.rewind().and_then(|()| {
+            let mut content = BufReader::new(reader);
+            content.read_exact(&mut [0; LABEL_BYTES])?;
+            Ok(content)
+        });
+        let content = rewound.map_err(|error| sealed_error(&path, error))?;
+        Ok(Self { path, content })
+    }
+}
+
+/// Writes a new sealed file: it is there whole, or not at all. What `content` writes goes behind the label.
+///
+/// # Errors
+/// `file_exists`; those of the disk and of `content`. No file is there then.
+pub fn write_sealed<T>(
+    path: &Path,
+    (kind, label): (Kind, &Label),
+    passphrase: &Passphrase,
+    content: impl FnOnce(&mut dyn FnMut(&[u8]) -> Result<(), AgentError>) -> Result<T, AgentError>,
+) -> Result<T, AgentError> {
+    let failed = |error| sealed_error(path, error);
+    let mut file = FreshFile::begin(path).map_err(failed)?;
+    let begun = SealedWriter::begin(file.writer(), kind, passphrase, Cost::USUAL, entropy::bytes());
+    let mut writer = begun.map_err(failed)?;
+    let mut write = |bytes: &[u8]| writer.write_all(bytes).map_err(|error| failed(SealedError::Io(error)));
+    write(&label.encode())?;
+    let written = content(&mut write)?;
+    writer.finish().map(|_| ()).and_then(|()| file.finish()).map_err(failed)?;
+    Ok(written)
+}
 
 fn open(path: &Path, kind: Kind, passphrase: &Passphrase) -> Result<Opened, SealedError> {
     let mut reader = SealedReader::open(File::open(path)?, kind, passphrase)?;

@@ -168,7 +168,8 @@ impl RecoveredReader {
     }
 }
 
-fn line_of(edit: &Edit) -> String {
+/// The edit as a line that `record --file` takes, with its line feed.
+pub fn line_of(edit: &Edit) -> String {
     let mut line =
         format!("{{\"table\":{},\"op\":\"{}\",\"id\":{}", json!(edit.table), edit.op.as_str(), json!(edit.id.as_str()));
     if let Some(data) = &edit.data {

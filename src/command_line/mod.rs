@@ -135,8 +135,15 @@ pub enum Command {
     },
     /// Look after refused edits.
     SetAside(SetAside),
-    /// Exchange files with central.
+    /// Exchange files with central, or restore a backup.
     ByFile(ByFile),
+    /// Write a backup.
+    Backup {
+        /// To this file.
+        file: PathBuf,
+        /// Where its passphrase is, instead of the variable.
+        passphrase: Option<PasswordSource>,
+    },
     /// Look at the way to central.
     Check,
     /// Look at the way to central and at this device.
@@ -192,6 +199,11 @@ pub enum FileAction {
     CarryIn,
     /// It is what central has for this site.
     Import,
+    /// What it holds of a backup is recorded anew.
+    Restore {
+        /// Only said, not done.
+        is_dry_run: bool,
+    },
 }
 
 /// What to record.
@@ -344,6 +356,14 @@ fn command(scanned: &mut Scanned) -> Result<Command, UsageError> {
         "set-aside" => Command::SetAside(set_aside(scanned)?),
         "carry" => Command::ByFile(carry(scanned)?),
         "import" => Command::ByFile(by_file(FileAction::Import, "import", scanned)?),
+        "backup" => Command::Backup {
+            file: PathBuf::from(scanned.argument(verb, "FILE")?),
+            passphrase: source(scanned, "passphrase-file"),
+        },
+        "restore" => {
+            let is_dry_run = scanned.has("dry-run");
+            Command::ByFile(by_file(FileAction::Restore { is_dry_run }, "restore", scanned)?)
+        }
         "check" => Command::Check,
         "doctor" => Command::Doctor,
         "verify" if scanned.has("with-central") => Command::VerifyWithCentral,

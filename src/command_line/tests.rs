@@ -42,6 +42,18 @@ fn each_verb_is_understood() {
         ("initialise", Command::Initialise { wait_s: None }),
         ("recover", Command::Recover(Recover::default())),
         (
+            "backup stick --passphrase-file -",
+            Command::Backup { file: PathBuf::from("stick"), passphrase: Some(PasswordSource::StandardInput) },
+        ),
+        (
+            "restore --dry-run stick",
+            Command::ByFile(ByFile {
+                action: FileAction::Restore { is_dry_run: true },
+                file: PathBuf::from("stick"),
+                passphrase: None,
+            }),
+        ),
+        (
             "recover --yes --journal-anew --name Clinic --password-file secret",
             Command::Recover(Recover {
                 name: Some("Clinic".to_owned()),

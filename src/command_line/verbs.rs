@@ -221,6 +221,25 @@ pub(super) const VERBS: &[Verb] = &[
         options: &[PASSPHRASE],
     },
     Verb {
+        name: "backup",
+        arguments: "FILE",
+        summary: "write what central may not have to a file, for a device that takes this one's place",
+        help: "Writes to FILE, a new one: records that never leave this site (local data, and what its stores keep here), edits that \
+               central has not judged, and refused edits in set-aside. Everything else comes from central. It is no copy of this \
+               device: its key is not in it, and it cannot make a second device. A daemon may run. The file is encrypted; see \
+               `outpost help carry` for the passphrase, without which nobody can read it.",
+        options: &[PASSPHRASE],
+    },
+    Verb {
+        name: "restore",
+        arguments: "FILE",
+        summary: "record again what `outpost backup` kept of this site's last device",
+        help: "For a device of the same site that is enrolled and initialised. What is here already is passed over, and nothing goes over a record \
+               that was changed since the backup was made: such edits, and those that may not be recorded any more, are set aside with the \
+               reason. Run `outpost sync` behind it. Repeated, or cut and repeated, it records nothing twice. Needs a stopped daemon.",
+        options: &[PASSPHRASE, flag("dry-run", "say what would be recorded and what set aside, and do nothing")],
+    },
+    Verb {
         name: "check",
         arguments: "",
         summary: "check the connection: settings, address, encryption, clock, central",

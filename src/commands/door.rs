@@ -56,6 +56,7 @@ fn daemon(config: &Config) -> Result<Option<Arc<dyn Performer>>, AgentError> {
 #[cfg(test)]
 mod tests {
     use std::cell::RefCell;
+    use std::path::Path;
 
     use protocol::fingerprint::Fingerprint;
     use serde_json::{Value, json};
@@ -100,6 +101,16 @@ mod tests {
         }
 
         fn by_file(&self, _: &ByFile, _: &mut dyn FnMut(Progress)) -> Result<Value, AgentError> {
+            unreachable!("nothing here takes files")
+        }
+
+        fn back_up(
+            &self,
+            _: &Path,
+            _: Option<&PasswordSource>,
+            _: &dyn Performer,
+            _: &mut dyn FnMut(Progress),
+        ) -> Result<Value, AgentError> {
             unreachable!("nothing here takes files")
         }
 

@@ -25,6 +25,7 @@ mod testing;
 mod verify;
 mod wording;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use protocol::fingerprint::Fingerprint;
@@ -87,6 +88,18 @@ pub trait Home {
     /// # Errors
     /// As [`Home::open`]; those of the file and its passphrase.
     fn by_file(&self, what: &ByFile, events: &mut dyn FnMut(Progress)) -> Result<Value, AgentError>;
+
+    /// Writes a backup, for which the door is asked how far everything is. Returns what `operations` says.
+    ///
+    /// # Errors
+    /// Those of the passphrase, of the file and of the door.
+    fn back_up(
+        &self,
+        file: &Path,
+        passphrase: Option<&PasswordSource>,
+        door: &dyn Performer,
+        events: &mut dyn FnMut(Progress),
+    ) -> Result<Value, AgentError>;
 
     /// Asks the person at the terminal; false if they do not say yes, or if there is none.
     ///
@@ -174,6 +187,7 @@ pub fn run(command: &Command, config: &Config, home: &dyn Home, screen: &mut Scr
             set_aside_export::run(file.as_deref(), &*door::open(config, home)?, screen)
         }
         Command::ByFile(what) => files::run(what, home, screen),
+        Command::Backup { file, passphrase } => files::back_up(file, passphrase.as_ref(), config, home, screen),
         Command::Check => Ok(diagnose::run(&diagnosis::check(config), screen)),
         Command::Doctor => Ok(diagnose::run(&diagnosis::doctor(config), screen)),
         Command::Verify => examine::verify(config, screen),

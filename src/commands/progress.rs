@@ -73,6 +73,9 @@ fn text(progress: &Progress, elapsed_ms: u64) -> String {
             count(u64::from(*scopes), "scope"),
             count(*differing, "bucket")
         ),
+        Progress::BackingUp { done, total } => {
+            format!("writing {} of {}", number(*done), number(*total))
+        }
         Progress::Storing { stored, total: Some(total) } => {
             format!("storing {} of {}", number(*stored), count(*total, "record"))
         }

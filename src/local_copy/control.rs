@@ -327,6 +327,8 @@ impl LocalCopy {
                 let store = self.store_of_row(key, &row, None)?;
                 let is_member = self.is_member(key)?;
                 let image = Image { row: Some(row), store, position: *position };
+                // An answer of which central would have none is owed again.
+                self.note_owed(key, &image)?;
                 if self.replace_image(key, &image, Rank::Position)? && !is_member {
                     self.join_scopes_of_image(key, image.store.as_ref())?;
                 }

@@ -77,6 +77,15 @@ impl LocalCopy {
         Self::new(Box::new(engine), site, catalogue)
     }
 
+    /// The local copy at `path`, only to be read, also while its agent runs.
+    ///
+    /// # Errors
+    /// As for [`sync_times_at`].
+    pub fn open_read_only(path: &Path, site: SiteId, catalogue: Arc<Catalogue>) -> Result<Self, LocalCopyError> {
+        let engine = SqliteEngine::open(path, &Options::new(APPLICATION_ID, SCHEMA_VERSION).read_only())?;
+        Self::new(Box::new(engine), site, catalogue)
+    }
+
     /// An empty local copy that is gone when it is dropped.
     ///
     /// # Errors

@@ -40,6 +40,9 @@ const NOT_TOLD: i64 = 7;
 /// The grants under which a store may be written.
 pub(super) const MAY_BE_WRITTEN: &str = "state IN (0, 1, 7)";
 
+/// Those, and the grants of stores that are being taken away: what is here of them is this site's to send still.
+pub(super) const IS_HANDED_BACK: &str = "state IN (0, 1, 4, 6, 7)";
+
 /// The grants of stores of which something may be here that no other site has.
 pub(super) const IS_OF_THIS_SITE: &str = "state <> 5";
 
@@ -78,7 +81,7 @@ impl LocalCopy {
     /// The stores of which this site hands back what a central that was set back has lost: those that it writes, and those that are being
     /// taken away from it.
     pub(super) fn grants_to_hand_back(&mut self) -> Result<Vec<(String, OwnershipNumber)>, LocalCopyError> {
-        self.grants_where(&format!("state IN ({HELD}, {CLAIMED}, {FROZEN}, {TOLD_AGAIN}, {NOT_TOLD})"))
+        self.grants_where(IS_HANDED_BACK)
     }
 
     /// The stores that are being taken away from this site: it writes them no more, and no other site does yet.
@@ -169,7 +172,12 @@ impl LocalCopy {
             if is_new {
                 self.owe_look_at_transfers()?;
             }
-            return if before.is_some_and(|state| state != HELD) { self.read_kept_scope(store) } else { Ok(()) };
+            if before.is_some_and(|state| state != HELD) {
+                // What could not go meanwhile, because the store might not be written.
+                self.owe_look_at_withheld()?;
+                self.read_kept_scope(store)?;
+            }
+            return Ok(());
         }
         match before {
             // Of central data nothing is kept: what central does not take is handed back like any record.

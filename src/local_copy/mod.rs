@@ -20,6 +20,7 @@
 #![cfg_attr(not(test), deny(clippy::indexing_slicing))]
 
 mod aliases;
+mod backed_up;
 mod carrying;
 mod checksum;
 mod control;
@@ -57,6 +58,7 @@ use domain::catalogue::Catalogue;
 use protocol::ids::{JournalId, Sequence, SiteId};
 use sql::{Durability, SqlError, SqlErrorKind, SqlExt, check_migrations, migrate};
 
+pub use backed_up::{ImageDigest, KeptCounts, UnsentEdit, UnsentGroup};
 pub use carrying::CarryNote;
 pub use control::{SessionState, StoredReply};
 pub use edits::Sequences;
@@ -68,10 +70,12 @@ pub use meta::{HistoryRefusal, LogHealth, SyncTimes};
 pub use numbers::NumberStanding;
 pub use owed::{Owed, OwedKind};
 pub use read::{Listing, QueueEntry, QueueState, QueueView, RecordState, RecordView, TableCount, UnknownControl};
-pub use recovered::{RECOVERED, RecoveredEntry, is_recovered_request_id, recovered_name, recovered_request_id};
+pub use recovered::{
+    RECOVERED, RecoveredEntry, RestoredGroup, is_recovered_request_id, recovered_name, recovered_request_id,
+};
 pub use roles::{StoreHere, StoreRole};
 pub use schema::{APPLICATION_ID, SCHEMA_VERSION};
-pub use set_aside::{SetAside, SetAsideEntry};
+pub use set_aside::{SetAside, SetAsideEntry, retry_request_id};
 pub use time_line::{LostRecord, headers_first};
 pub use verifying::{DIFFERED, Differences, MemberPlace};
 pub use withheld::LEFT;
@@ -150,6 +154,8 @@ pub struct LocalCopy {
     set_aside_bytes: Option<u64>,
     /// The first of what is to be answered at once ([`LocalCopy::owe_at_once`]).
     owed_from: Option<i64>,
+    /// Whether stores that are being taken away count as held: while what stayed here is journaled to go.
+    hands_over: bool,
 }
 
 impl LocalCopy {
@@ -179,6 +185,7 @@ impl LocalCopy {
             has_failed: false,
             set_aside_bytes: None,
             owed_from: None,
+            hands_over: false,
         };
         copy.load()?;
         copy.rename_tables_that_became_known()?;

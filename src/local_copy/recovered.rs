@@ -30,6 +30,23 @@ pub struct RecoveredEntry {
     pub recorded_at_ms: u64,
 }
 
+/// Edits of a backup that are set aside instead of being recorded.
+#[derive(Debug)]
+pub struct RestoredGroup<'a> {
+    /// Name and place of the first of them in the list of what is set aside; the others follow.
+    pub place: (JournalId, Sequence),
+    /// They.
+    pub edits: &'a [Edit],
+    /// When they were recorded, in milliseconds since 1970.
+    pub recorded_at_ms: u64,
+    /// Code of the rule.
+    pub code: &'a str,
+    /// One sentence.
+    pub reason: &'a str,
+    /// Under which they count as restored: once somebody has let them go, they do not come again.
+    pub request_id: RequestId,
+}
+
 /// The name under which entries of a journal that is given up are set aside. Not the journal's own id: central has other entries
 /// under the same numbers, and their refusals have a place of their own.
 pub fn recovered_name(before: JournalId, after: JournalId) -> JournalId {
@@ -120,6 +137,26 @@ impl LocalCopy {
         Ok(true)
     }
 
+    /// Sets edits of a backup aside, durably. False if the catalogue does not know one of them: then none is set aside.
+    ///
+    /// # Errors
+    /// Those of a write; then none is set aside.
+    pub fn set_aside_restored(&mut self, group: &RestoredGroup<'_>) -> Result<bool, LocalCopyError> {
+        let Some(entries) = group.edits.iter().map(|edit| self.entry_of(edit)).collect::<Option<Vec<_>>>() else {
+            return Ok(false);
+        };
+        let ((name, mut sequence), recorded_at_ms) = (group.place, group.recorded_at_ms);
+        self.transaction(Durability::Full, |copy| {
+            for entry in &entries {
+                let restored = RecoveredEntry { sequence, entry: entry.encode(), recorded_at_ms };
+                copy.set_aside_one(name, &restored, entry, (group.code, group.reason))?;
+                sequence = sequence.next();
+            }
+            copy.remember_request(group.request_id, None)
+        })?;
+        Ok(true)
+    }
+
     fn entry_of(&self, edit: &Edit) -> Option<Entry> {
         let table = self.catalogue.table_by_name(&edit.table).ok()?;
         let row = || row_from_json(table, &edit.id, edit.data.as_deref()?).ok();
@@ -149,7 +186,9 @@ impl LocalCopy {
                  (number, journal_id, sequence, table_name, id, operation, entry, code, reason, recorded_at_ms,
                   retry_request_id)
              VALUES (?11, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
-             ON CONFLICT (journal_id, sequence) DO NOTHING",
+             ON CONFLICT (journal_id, sequence) DO UPDATE SET
+                 table_name = excluded.table_name, id = excluded.id, operation = excluded.operation, entry = excluded.entry
+             WHERE set_aside.entry IS NULL",
             &[
                 (&name.0).into(),
                 Param::unsigned(recovered.sequence.0)?,

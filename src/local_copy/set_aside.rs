@@ -53,7 +53,8 @@ impl SetAside {
     }
 }
 
-pub(super) fn retry_request_id(journal: JournalId, sequence: Sequence) -> RequestId {
+/// See [`SetAside::retry_request_id`].
+pub fn retry_request_id(journal: JournalId, sequence: Sequence) -> RequestId {
     let mut text = b"set-aside".to_vec();
     text.extend_from_slice(&journal.0);
     text.extend_from_slice(&sequence.0.to_be_bytes());

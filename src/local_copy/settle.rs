@@ -212,6 +212,22 @@ impl LocalCopy {
         Ok(walk)
     }
 
+    /// The record before one of its pending entries, of this journal's number and this sequence: central's image, which of one that had
+    /// stayed here is none, with the entries before on top.
+    pub(super) fn image_before(&mut self, key: &Key, place: (u64, u64)) -> Result<Image, LocalCopyError> {
+        let base = if self.falls_back_to_staying(key)? { Some(Image::NOT_HERE) } else { self.base(key)? };
+        let Some(mut image) = base else {
+            self.refuse_pending_without_base(key)?;
+            return Ok(Image::NOT_HERE);
+        };
+        self.visit_pending(key, &mut |journal, sequence, _, step| {
+            if (journal, sequence) < place {
+                step.put_on(&mut image);
+            }
+        })?;
+        Ok(image)
+    }
+
     fn visit_pending(&mut self, key: &Key, visit: &mut dyn FnMut(u64, u64, bool, Step)) -> Result<(), LocalCopyError> {
         let mut broken = None;
         self.sql.query(
@@ -239,7 +255,7 @@ impl LocalCopy {
 }
 
 /// One pending entry, ready to be put on an image.
-struct Step {
+pub(super) struct Step {
     operation: Operation,
     store: Option<RecordId>,
     /// What of the operation counts where the record is here: set for records that a site only makes and others change, messages and the
@@ -259,7 +275,7 @@ enum IfHere {
 }
 
 impl Step {
-    fn of(key: &Key, entry: Entry, store: Option<&str>) -> Result<Self, LocalCopyError> {
+    pub(super) fn of(key: &Key, entry: Entry, store: Option<&str>) -> Result<Self, LocalCopyError> {
         let operation = canonical(key, entry.operation);
         let store = store.map(RecordId::new).transpose().map_err(LocalCopyError::damaged)?;
         let if_here = match &operation {
@@ -276,7 +292,7 @@ impl Step {
         Ok(Self { operation, store, if_here, is_of_patient })
     }
 
-    fn put_on(&self, image: &mut Image) {
+    pub(super) fn put_on(&self, image: &mut Image) {
         let operation = match &self.if_here {
             IfHere::Nothing if image.row.is_some() => return,
             IfHere::Only(change) if image.row.is_some() => change,

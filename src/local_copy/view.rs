@@ -8,7 +8,7 @@ use protocol::ids::{OwnershipNumber, RecordId, SiteId, TableRef};
 use protocol::row::Row;
 use sql::SqlExt;
 
-use super::grants::MAY_BE_WRITTEN;
+use super::grants::{IS_HANDED_BACK, MAY_BE_WRITTEN};
 use super::{LocalCopy, LocalCopyError};
 
 /// The column of a store's record that names it.
@@ -61,7 +61,8 @@ impl View for LocalCopy {
     }
 
     fn holding(&mut self, store: &RecordId) -> Result<Option<Holding>, LocalCopyError> {
-        let sql = format!("SELECT ownership FROM store_grant WHERE store = ?1 AND {MAY_BE_WRITTEN}");
+        let state = if self.hands_over { IS_HANDED_BACK } else { MAY_BE_WRITTEN };
+        let sql = format!("SELECT ownership FROM store_grant WHERE store = ?1 AND {state}");
         let number = self.sql.query_one(&sql, &[store.as_str().into()], |row| row.unsigned(0))?;
         let Some(number) = number else { return Ok(None) };
         let number = u32::try_from(number).map_err(LocalCopyError::damaged)?;

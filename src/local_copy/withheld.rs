@@ -1,8 +1,9 @@
 //! Store data that stays on this site (`domain::withholding`), and what of it is to go after all.
 //!
 //! It reads like local data: state 3, no base, no scope. When it goes, its base is what it was, so that it stays all the same if central
-//! refuses it. Once a store's record comes that may say otherwise, or a header goes, all of it is looked at, headers first; what the judge
-//! does not keep any more is journaled whole. How far that is stands in `meta`, so that it goes on after a crash.
+//! refuses it. Once a store's record comes that may say otherwise, a header goes, or a store is given that could not be written, all of it
+//! is looked at, headers first; what the judge does not keep any more is journaled whole, also while its store is taken away: it was recorded
+//! before. How far that is stands in `meta`, so that it goes on after a crash.
 
 use std::ops::ControlFlow;
 
@@ -119,6 +120,12 @@ impl LocalCopy {
         Ok(Some(Vec::new()))
     }
 
+    /// Whether the judge is asked for what was recorded before a store was taken away: that goes, as what was journaled then does, while
+    /// nothing new is recorded there.
+    pub fn hand_over(&mut self, hands_over: bool) {
+        self.hands_over = hands_over;
+    }
+
     /// Within the transaction of edits: these were looked at; none: all were.
     ///
     /// # Errors
@@ -142,7 +149,8 @@ impl LocalCopy {
         tables.into_iter().map(|(_, _, name)| name).collect()
     }
 
-    fn staying_behind(&mut self, table: &str, after: &str) -> Result<Vec<Entry>, LocalCopyError> {
+    /// The next records of a table that stay here, as edits that put them whole.
+    pub(super) fn staying_behind(&mut self, table: &str, after: &str) -> Result<Vec<Entry>, LocalCopyError> {
         let mut ids = Vec::new();
         let sql = format!(
             "SELECT id FROM record WHERE table_name = ?1 AND id > ?2 AND state = 3 ORDER BY id LIMIT {STEP_RECORDS}"

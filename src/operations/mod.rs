@@ -1,5 +1,7 @@
 //! What the agent can be asked to do: one function behind the command line, the socket and the library.
 
+mod backup;
+mod backup_lines;
 mod files;
 mod input;
 mod journaling_anew;
@@ -11,6 +13,7 @@ mod record;
 mod recover;
 mod reopening;
 mod request;
+mod restore;
 mod set_aside;
 mod site;
 mod status;
@@ -20,6 +23,7 @@ mod verify;
 use domain::merge::Merged;
 use serde_json::Value;
 
+pub use backup::backup;
 pub use files::{carry_in, carry_out, import};
 pub use input::{INPUT_BYTES_MAX, INPUT_MEMORY_BYTES_MAX, Input, InputError};
 pub use lines::{LineReader, Lines};
@@ -32,6 +36,7 @@ pub use request::{
     LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX, NextNumber, Progress, RecordOptions, Request, SET_ASIDE_NUMBERS_MAX,
     SYNC_TRIES_DEFAULT, SyncOptions,
 };
+pub use restore::restore;
 
 use crate::agent::Agent;
 use crate::error::AgentError;

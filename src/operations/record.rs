@@ -14,6 +14,7 @@ use crate::agent::Agent;
 use crate::clock;
 use crate::error::AgentError;
 use crate::exit::Exit;
+use crate::local_copy::LocalCopy;
 use crate::recorder::{EditRefusal, Group, RecordError, Recorded};
 
 /// Refused lines that an answer lists; the rest is counted.
@@ -124,7 +125,7 @@ fn check(
     let lines_total = lines.count();
     let mut reader = lines.reader()?;
     let bad_lines = std::cell::RefCell::new(RecordResult::default());
-    let next = || loop {
+    let mut next = |_: &mut LocalCopy| loop {
         let Some((line, text)) = reader.next_line()? else { return Ok(None) };
         if line % PROGRESS_LINES == 0 {
             events(Progress::Checking { lines: line });
@@ -137,7 +138,7 @@ fn check(
             Err(refusal) => bad_lines.borrow_mut().refuse(line, &refusal),
         }
     };
-    agent.recorder()?.check_all(next, |line, refusal| {
+    agent.recorder()?.check_all(&mut next, &mut |line, refusal| {
         bad_lines.borrow_mut().refuse(line, &refusal);
     })?;
     let mut bad_lines = bad_lines.into_inner();

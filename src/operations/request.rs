@@ -190,6 +190,13 @@ pub enum Progress {
         /// Buckets that differ so far.
         differing: u64,
     },
+    /// A backup is being written.
+    BackingUp {
+        /// Edits and records so far.
+        done: u64,
+        /// In all.
+        total: u64,
+    },
     /// Records of a file are being stored.
     Storing {
         /// Rows so far.

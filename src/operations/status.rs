@@ -111,6 +111,7 @@ fn journal<S: Storage>(journal: &Journal<S>) -> Value {
     let fill = journal.fill();
     json!({
         "id": journal.identity().journal.to_string(),
+        "head": journal.durable().sequence.0,
         "bytes": fill.bytes,
         "bytes_max": fill.limit_bytes,
         "percent": fill.percent(),

@@ -6,9 +6,9 @@
 
 use domain::catalogue::Catalogue;
 use domain::judge::{Found, RefusalCode, View};
-use domain::proposal::{Declined, MESSAGE_TABLE, Proposal, asked_store, processed};
+use domain::proposal::{Declined, MESSAGE_TABLE, Proposal, REFUSED_BY_CENTRAL, asked_store, processed};
 use protocol::chain::hash_of;
-use protocol::ids::{RecordId, RequestId, SiteId};
+use protocol::ids::{OwnershipNumber, RecordId, RequestId, SiteId};
 use protocol::row::Row;
 
 use super::preparing::{Prepared, Reserved, prepare};
@@ -144,10 +144,10 @@ fn find_answer<S: Storage>(
     let Some(row) = row_of(&mut core.local, MESSAGE_TABLE, message, catalogue)? else { return Ok(Answer::Ended) };
     let Some(store) = asked_store(messages, &row) else { return Ok(Answer::Ended) };
     // It goes with the store to whoever gets that.
-    if core.local.holding(&store)?.is_none() {
-        return Ok(Answer::Later);
-    }
-    let declined = match make(catalogue, site, core, message, &row, now_ms)? {
+    let Some(holding) = core.local.holding(&store)? else { return Ok(Answer::Later) };
+    let ownership = holding.ownership;
+    let asked = Asked { message, ownership, now_ms };
+    let declined = match make(catalogue, site, core, asked, &row)? {
         Ok(answer) => return Ok(answer),
         Err(declined) => declined,
     };
@@ -157,7 +157,7 @@ fn find_answer<S: Storage>(
         declined.reason
     );
     let edits = vec![declined.message(message, &store), processed(message)];
-    let group = Group { edits, request_id: Some(request_id(message, "declined")), recorded_at_ms: now_ms };
+    let group = Group { edits, request_id: Some(asked.request_id("declined")), recorded_at_ms: now_ms };
     Ok(Answer::Give(prepare(catalogue, site, core, &group, Reserved::default())?))
 }
 
@@ -166,10 +166,10 @@ fn make<S: Storage>(
     catalogue: &Catalogue,
     site: SiteId,
     core: &mut Core<S>,
-    message: &RecordId,
+    asked: Asked<'_>,
     row: &Row,
-    now_ms: u64,
 ) -> Result<Result<Answer, Declined>, RecordError> {
+    let Asked { message, now_ms, .. } = asked;
     let messages = catalogue.table_by_name(MESSAGE_TABLE).map_err(|error| EditRefusal::unknown_table(0, &error))?;
     let proposal = match Proposal::of(messages, row) {
         Ok(proposal) => proposal,
@@ -183,8 +183,13 @@ fn make<S: Storage>(
         }
     }
     let edits = vec![edit.clone(), processed(message)];
-    let group = Group { edits, request_id: Some(request_id(message, "taken")), recorded_at_ms: now_ms };
+    let group = Group { edits, request_id: Some(asked.request_id("made")), recorded_at_ms: now_ms };
     match prepare(catalogue, site, core, &group, Reserved::default()) {
+        // Under this grant it was made before, and the message is new all the same.
+        Ok(prepared) if prepared.recorded.was_recorded => {
+            let reason = format!("{} {} was written as proposed, and central refused that", edit.table, edit.id);
+            Ok(Err(Declined { code: REFUSED_BY_CENTRAL.to_owned(), reason }))
+        }
         Ok(prepared) => {
             log::info!(
                 "a proposal of central's is made as this site's own edit message={message} table={}",
@@ -214,9 +219,21 @@ fn row_of(
     })
 }
 
-fn request_id(message: &RecordId, answer: &str) -> RequestId {
-    let hash = hash_of(format!("{MESSAGE_TABLE}\0{message}\0{answer}").as_bytes());
-    let mut id = [0; 16];
-    id.copy_from_slice(&hash.0[..16]);
-    RequestId(id)
+/// A proposal to this site, while it holds the store.
+#[derive(Clone, Copy)]
+struct Asked<'a> {
+    message: &'a RecordId,
+    ownership: OwnershipNumber,
+    now_ms: u64,
+}
+
+impl Asked<'_> {
+    /// One for each answer and grant: what was refused because the store was gone is answered anew when it is back.
+    fn request_id(&self, answer: &str) -> RequestId {
+        let Self { message, ownership, .. } = self;
+        let hash = hash_of(format!("{MESSAGE_TABLE}\0{message}\0{answer}\0{}", ownership.0).as_bytes());
+        let mut id = [0; 16];
+        id.copy_from_slice(&hash.0[..16]);
+        RequestId(id)
+    }
 }

@@ -10,6 +10,7 @@ use super::*;
 use crate::journal::Identity;
 use crate::journal::fake_storage::FakeStorage;
 
+mod kept_for_now;
 mod numbers;
 mod owed;
 mod pairing;
@@ -448,4 +449,51 @@ fn lines_that_are_left_of_a_deleted_header_go_with_one_that_is_made_again() {
 
     assert_eq!(look_at_withheld(&recorder), 1);
     assert_eq!(recorder.core().local.withheld_count().unwrap(), 0);
+}
+
+/// Two threads record without a break while central takes the store away. The next head says how far the journal went when the row was
+/// durable; central gives the store to another site once it has everything up to there.
+#[test]
+fn nothing_is_recorded_in_a_store_that_was_taken_away_behind_what_the_next_head_says() {
+    const BEFORE: u64 = 12;
+    for _ in 0..8 {
+        let recorder = recorder();
+        let record_until_refused = |writer: u32| {
+            let mut last = Sequence::ZERO;
+            for number in 0_u32.. {
+                match recorder.record(group(vec![stock(&format!("L{writer}-{number}"), STORE)])) {
+                    Ok(done) => last = done.sequences.unwrap().1,
+                    Err(RecordError::Refused(refusal)) => return (last, refusal.code),
+                    Err(error) => panic!("{error}"),
+                }
+            }
+            unreachable!("numbers end after the store was taken away")
+        };
+        let (said, ends) = std::thread::scope(|scope| {
+            let writers = [1, 2].map(|writer| scope.spawn(move || record_until_refused(writer)));
+            while recorder.core().shared.durable().sequence < Sequence(BEFORE) {
+                std::thread::yield_now();
+            }
+            let taken = Grant {
+                store: STORE.to_owned(),
+                ownership: OwnershipNumber(1),
+                is_held: false,
+                proof: protocol::ids::GrantProof([0; 16]),
+                number_gaps: 0,
+            };
+            let told = reply(0, &[(2, Control::Grant(taken))]);
+            let (_, said) = recorder.store_told(|local, journal| local.store_reply(journal, &told)).unwrap();
+            (said, writers.map(|writer| writer.join().unwrap()))
+        });
+
+        assert!(said >= Sequence(BEFORE));
+        for (last, code) in &ends {
+            assert!(*last <= said, "{last} was recorded behind {said}");
+            assert_eq!(code, "not_store_holder");
+        }
+        // What the head of a session shows comes from the same lock: the row is in its cursor, and all that was recorded in its head.
+        let mut core = recorder.core();
+        assert_eq!(core.local.session_state().unwrap().control, ControlNumber(2));
+        assert_eq!(core.shared.durable().sequence, said);
+    }
 }

@@ -63,7 +63,9 @@ pub(super) fn send_step<S: Storage>(
     }
     let Some(entries) = core.local.next_withheld()? else { return Ok(None) };
     core.local.begin_edits()?;
+    core.local.hand_over(true);
     let sent = journal_what_goes(catalogue, site, core, entries);
+    core.local.hand_over(false);
     if sent.is_err() {
         let _ = core.local.rollback_edits();
     }

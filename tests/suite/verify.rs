@@ -190,3 +190,53 @@ fn a_site_without_a_device_and_central_itself_cannot_be_asked() {
         assert!(error.contains(code), "{site}: {error}");
     }
 }
+
+#[test]
+fn what_central_cannot_read_is_named_holds_up_nobody_and_is_sent_again_by_whoever_writes_it() {
+    let (mut central, clinic) = site();
+    change_central(
+        &mut central,
+        &[
+            "UPDATE record SET data = replace(data, '5', '7') WHERE id = 'first'",
+            "UPDATE record SET store = 'elsewhere' WHERE id = 'second'",
+            "UPDATE record SET data = '{', checksum = NULL WHERE id = 'unit-1'",
+        ],
+    );
+    clinic.set_url(&central.url());
+
+    // An edit of such a record is refused, and what comes behind it counts.
+    clinic.record(&stock("A", "first", 8));
+    clinic.record(&stock("A", "third", 9));
+    assert_eq!(clinic.run(&["sync"], "").status.code(), Some(3));
+    let aside = clinic.json(&["set-aside", "list"])["refused"].clone();
+    let aside: Vec<_> = aside.as_array().unwrap().iter().map(|one| (&one["code"], &one["id"])).collect();
+    assert_eq!(aside, [(&json!("record_unreadable"), &json!("first"))]);
+    assert_eq!(data(&clinic.records("item_line"), "first")["quantity"], 5, "what it had before stays");
+    let third = central.json(&["records", "item_line", "--id", "third"]);
+    assert_eq!(third["records"][0]["data"]["quantity"], 9, "{third}");
+
+    let asked = central.json(&["site", "verify", "clinic"]);
+    let named = asked["unreadable"].as_array().unwrap().iter();
+    let named: Vec<_> = named.map(|one| (&one["id"], &one["store"], &one["site"])).collect();
+    let (first, second, unit) = (json!("first"), json!("second"), json!("unit-1"));
+    let expected =
+        [(&unit, &Value::Null, &json!(1)), (&first, &json!("A"), &json!(2)), (&second, &json!("A"), &json!(2))];
+    assert_eq!((&asked["unreadable_count"], named), (&json!(3), expected.to_vec()));
+    let told = success(&central.run(&["site", "verify", "clinic"], ""));
+    assert!(told.contains("UNREADABLE item_line second of store A: "), "{told}");
+    assert!(told.contains("To mend it: the site sends it again with its next sync\n"), "{told}");
+
+    // The site sends its own again; central's own comes with a file.
+    clinic.ok(&["sync"]);
+    success(&central.run(&["import", "-"], &edit("unit", "put", "unit-1", &json!({"units": "box of 1"}))));
+    clinic.settle();
+    clinic.ok(&["set-aside", "retry", "--all"]);
+    clinic.settle();
+
+    assert_eq!(clinic.records("item_line"), central.records("item_line"));
+    assert_eq!(clinic.records("unit"), central.records("unit"));
+    assert_eq!(data(&central.records("item_line"), "first")["quantity"], 8);
+    assert_eq!(central.json(&["site", "verify", "clinic"])["unreadable_count"], 0);
+    assert_eq!(clinic.json(&["verify", "--with-central"])["outcome"], "whole");
+    assert_eq!(clinic.json(&["status"])["set_aside"], 0);
+}

@@ -113,7 +113,7 @@ fn transactions_stay_in_dispensaries_alone_and_a_wrong_order_says_so() {
     for (arguments, code, words) in [
         (vec!["--store", "W"], 5, "not_a_dispensary"),
         (vec!["--store", "nowhere"], 5, "unknown_store"),
-        (vec![], 2, "store_missing"),
+        (vec![], 2, "preference_needs_store"),
     ] {
         let told = refused(&central, &[&set[..], &arguments].concat());
         assert!(told.0 == Some(code) && told.1.contains(words), "{told:?}");

@@ -111,6 +111,12 @@ impl From<StoreError> for CentralError {
         match error {
             StoreError::Refused(refusal) => refusal.into(),
             StoreError::Sql(error) => error.into(),
+            StoreError::Unreadable(_) => Self::new(
+                error.code(),
+                error.to_string(),
+                "`site verify SITE` names every such record, and who can send it again.",
+                Exit::Disk,
+            ),
             StoreError::Damaged(what) => Self::new(
                 "store_damaged",
                 format!("central's store is damaged: {what}"),

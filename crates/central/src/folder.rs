@@ -115,7 +115,7 @@ impl DataFolder {
     /// Takes the lock of a folder that `init` made.
     ///
     /// # Errors
-    /// `not_initialised`, `key_missing`, `folder_in_use`, `store_missing`, `folder_failed`.
+    /// `not_initialised`, `key_missing`, `folder_in_use`, `database_missing`, `folder_failed`.
     pub fn open(paths: FolderPaths) -> Result<Self, CentralError> {
         check_initialised(&paths)?;
         Self::with_store(paths)
@@ -139,7 +139,7 @@ impl DataFolder {
             let message = format!("the store {} is gone or empty", folder.paths.store().display());
             let advice = "Restore the whole folder from a backup. An empty store is not made in its place, because the sites \
                           would take it for a central that was set back.";
-            return Err(CentralError::new("store_missing", message, advice, Exit::Disk));
+            return Err(CentralError::new("database_missing", message, advice, Exit::Disk));
         }
         Ok(folder)
     }
@@ -321,6 +321,6 @@ mod tests {
         assert_eq!(DataFolder::open(paths.clone()).unwrap().signer().unwrap_err().code, "key_damaged");
 
         fs::remove_file(paths.store()).unwrap();
-        assert_eq!(DataFolder::open(paths).unwrap_err().code, "store_missing");
+        assert_eq!(DataFolder::open(paths).unwrap_err().code, "database_missing");
     }
 }

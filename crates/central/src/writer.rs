@@ -264,6 +264,7 @@ fn copy_of(error: &StoreError) -> StoreError {
     match error {
         StoreError::Refused(refusal) => StoreError::Refused(refusal.clone()),
         StoreError::Sql(error) => StoreError::Sql(error.clone()),
+        StoreError::Unreadable(record) => StoreError::Unreadable(record.clone()),
         StoreError::Damaged(what) => StoreError::Damaged(what.clone()),
     }
 }

@@ -35,6 +35,8 @@ pub const DECLINED_TYPE: &str = "outpost_proposal_declined";
 pub const PROPOSAL_VERSION: u32 = 1;
 /// The code of a proposal whose record is another one than central saw.
 pub const CHANGED_SINCE: &str = "changed_since";
+/// The code of a proposal that the site made and central refused then.
+pub const REFUSED_BY_CENTRAL: &str = "refused_by_central";
 /// The code of a proposal that this version cannot read.
 pub const UNREADABLE: &str = "proposal_unreadable";
 
@@ -53,7 +55,7 @@ pub struct Proposal {
 /// Why a site did not do it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Declined {
-    /// Stable code: one of a refused edit, [`CHANGED_SINCE`] or [`UNREADABLE`].
+    /// Stable code: one of a refused edit, [`CHANGED_SINCE`], [`REFUSED_BY_CENTRAL`] or [`UNREADABLE`].
     pub code: String,
     /// A sentence for people.
     pub reason: String,

@@ -30,7 +30,7 @@ pub enum Image {
     Here {
         /// Position of the image; one with a higher position is not replaced.
         position: Position,
-        /// A packed [`crate::row::Row`].
+        /// A packed [`crate::row::Row`]; empty if central cannot read its own, and then what the device has stays.
         row: Vec<u8>,
     },
 }

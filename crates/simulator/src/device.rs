@@ -462,8 +462,9 @@ impl TokenStore for Identity {
     }
 
     fn store_token(&mut self, token: Token) -> Result<(), AgentError> {
+        // An answer by file that is brought again brings the token that is here.
+        self.tokens += u64::from(self.token != token);
         self.token = token;
-        self.tokens += 1;
         Ok(())
     }
 

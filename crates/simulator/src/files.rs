@@ -33,6 +33,21 @@ struct Carried {
     device: usize,
     request: Hash,
     bytes: Vec<u8>,
+    /// Whether its device was set back since.
+    is_gone: bool,
+}
+
+impl Sticks {
+    /// A device was set back: what it had made before is of a history that is gone, and may come all the same.
+    pub(crate) fn note_set_back(&mut self, index: usize) {
+        self.requests.iter_mut().filter(|carried| carried.device == index).for_each(|carried| carried.is_gone = true);
+    }
+
+    /// Requests of histories that are gone, or of devices that speak for no site, come no more: a central that is set back would know
+    /// their tokens again, and whoever restores it sees to that first.
+    pub(crate) fn forget_gone(&mut self, speakers: &[usize]) {
+        self.requests.retain(|carried| !carried.is_gone && speakers.contains(&carried.device));
+    }
 }
 
 /// What came of a request by file.
@@ -90,14 +105,14 @@ impl World {
         (0..self.devices.len()).find(|index| self.devices.get(*index).is_some_and(is_fresh) && !self.is_asleep(*index))
     }
 
-    fn make_request(&mut self) -> Result<(), Violation> {
+    pub(crate) fn make_request(&mut self) -> Result<(), Violation> {
         let Some(index) = self.idle_device() else { return Ok(()) };
         let Some(device) = self.devices.get_mut(index) else { return Ok(()) };
         match device.carry_out(&mut self.codec) {
             Ok(out) => {
                 self.check_request(index, &out.request)?;
                 self.note(format_args!("device {index} carries out {} B, {} edits", out.request.len(), out.edits));
-                let carried = Carried { device: index, request: out.head, bytes: out.request };
+                let carried = Carried { device: index, request: out.head, bytes: out.request, is_gone: false };
                 keep(&mut self.sticks.requests, carried);
                 Ok(())
             }
@@ -105,7 +120,7 @@ impl World {
         }
     }
 
-    fn bring_request(&mut self) -> Result<(), Violation> {
+    pub(crate) fn bring_request(&mut self) -> Result<(), Violation> {
         if self.sticks.requests.is_empty() || self.centre.live.is_none() {
             return Ok(());
         }

@@ -1,6 +1,9 @@
 //! Two devices where one should be, and disks that were put back: what happens to a site, and what its administrator does about it
 //! (rules 5.7, 5.8 and 5.12).
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 
 use central::store::{EnrollingDevice, SiteKind};
@@ -32,6 +35,8 @@ pub struct Fork {
     tokens: BTreeMap<usize, u64>,
     /// Whether its administrator was told.
     is_told: bool,
+    /// Whether the device that is left has given its journal up. What it sent before may still stop the site; its history is one.
+    has_recovered: bool,
 }
 
 impl World {
@@ -104,6 +109,7 @@ impl World {
         device.put_back(&backup.image, &mut self.random);
         let site = device.site;
         self.asleep_until_ms[index] = 0;
+        self.sticks.note_set_back(index);
         self.begin_fork(site);
         self.device_down(index);
     }
@@ -222,7 +228,8 @@ impl World {
     /// From now on a site may have two histories.
     fn begin_fork(&mut self, site: SiteId) {
         let tokens = self.tokens_of(site);
-        self.forks.entry(site).or_default().tokens = tokens;
+        let fork = self.forks.entry(site).or_default();
+        (fork.tokens, fork.has_recovered) = (tokens, false);
     }
 
     fn tokens_of(&self, site: SiteId) -> BTreeMap<usize, u64> {
@@ -343,7 +350,10 @@ impl World {
         model.begin_journal(journal);
         model.forget_central();
         model.has_forgotten = true;
-        self.forks.remove(&site);
+        self.count_tokens_anew(site);
+        if let Some(fork) = self.forks.get_mut(&site) {
+            fork.has_recovered = true;
+        }
         self.open_device(index)?;
         let Some(live) = self.devices.get(index).and_then(|device| device.live.as_ref()) else { return Ok(()) };
         let begun = live.recorder.core().local.begin_after_set_back();
@@ -398,11 +408,13 @@ impl World {
             }
             return Ok(matches!(code, "site_stopped" | "set_aside_full") || self.is_told_retired(index, code));
         }
-        if !self.forks.contains_key(&site) || !(OF_FORKS.contains(&code) || code == "not_enrolled") {
+        let Some(fork) = self.forks.get(&site).filter(|_| OF_FORKS.contains(&code) || code == "not_enrolled") else {
             return Ok(false);
-        }
+        };
         if code == "site_stopped" || code == "challenge" || self.actives(site).len() > 1 {
             self.tell_administrator(site);
+        } else if fork.has_recovered {
+            return Ok(false);
         } else {
             self.recover_device(index)?;
         }
@@ -416,10 +428,15 @@ impl World {
         code == "device_retired" || is_elsewhere && matches!(code, "fork" | "device_set_back")
     }
 
-    /// A device has everything both ways: if it is the only one of its site that is left, its history is the site's.
+    /// A device has everything both ways: if it is the only one of its site that is left, its history is the site's. Not before it has
+    /// shown central a token that was given since: until then what was sent before, such as a file, is as good as what it sends.
     pub(crate) fn end_fork(&mut self, index: usize) {
-        let site = self.devices[index].site;
-        if self.actives(site).len() == 1 {
+        let device = &self.devices[index];
+        let (site, stored) = (device.site, device.identity.tokens);
+        let Some(fork) = self.forks.get(&site) else { return };
+        // Whoever has stored two has shown the first one.
+        let has_shown = stored.saturating_sub(fork.tokens.get(&index).copied().unwrap_or(0)) >= 2;
+        if has_shown && self.actives(site).len() == 1 {
             self.forks.remove(&site);
         }
     }

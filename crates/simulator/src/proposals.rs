@@ -1,9 +1,9 @@
 //! Proposals: central's people apply refused edits of stores that other sites hold, and dismiss some of them meanwhile. Each is answered,
 //! once, by whoever holds the store when it is answered.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use central::store::{AppliedSetAside, SetAsidePlace, StoreError};
+use central::store::{AppliedSetAside, Proposed, SetAsidePlace, StoreError};
 use domain::proposal::MESSAGE_TABLE;
 use protocol::ids::SiteId;
 
@@ -36,15 +36,15 @@ impl World {
             Ok(found) => found,
             Err(error) => return self.central_failed("set-aside", &error.to_string()),
         };
-        let places: Vec<SetAsidePlace> = found
-            .iter()
+        let refused: Vec<(SetAsidePlace, Option<Key>)> = found
+            .into_iter()
             .filter(|item| ASKED_FOR.contains(&item.code.as_str()))
-            .map(|item| (item.journal, item.sequence))
+            .map(|item| ((item.journal, item.sequence), item.record))
             .collect();
-        if places.is_empty() {
+        if refused.is_empty() {
             return Ok(());
         }
-        let place = *self.random.pick(&places);
+        let (place, key) = self.random.pick(&refused).clone();
         if self.random.chance(DISMISS_PERMILLE) {
             return match live.store.batch(wall_ms, |batch| batch.dismiss(site, place.0, place.1)) {
                 Ok(Ok(_)) => {
@@ -62,6 +62,7 @@ impl World {
             Ok(Ok(AppliedSetAside::Proposed { store, site: asked })) => {
                 self.note(format_args!("{}:{} of site {site} is asked of site {asked}, for {store}", place.0, place.1));
                 self.note_proposed(place)?;
+                self.asked_for.extend(key);
                 self.after_commit()
             }
             Ok(Err(error @ StoreError::Refused(_))) => {
@@ -90,6 +91,9 @@ impl World {
         }
         let failed = |error: sql::SqlError| violation("10", format!("central's store cannot be read: {error}"));
         let holders = self.inspector.holders().or_else(|error| failed(error).map(|()| BTreeMap::new()))?;
+        // One that is on its way still has a site that waits for something else.
+        let moves = self.inspector.moves().or_else(|error| failed(error).map(|()| Vec::new()))?;
+        let moving: BTreeSet<String> = moves.into_iter().map(|(store, ..)| store).collect();
         let sites: Vec<SiteId> = self.model.devices.iter().map(|device| device.site).collect();
         let Some(live) = &mut self.centre.live else { return Ok(()) };
         for site in sites {
@@ -99,17 +103,31 @@ impl World {
                 let place = (item.journal, item.sequence);
                 let Some(proposed) = reading.proposed(place).map_err(|error| unreadable(&error))? else { continue };
                 let holder = holders.get(proposed.store.as_str()).copied().unwrap_or(SiteId::CENTRAL);
-                if proposed.declined.is_none() && holder != SiteId::CENTRAL {
+                let is_moving = moving.contains(proposed.store.as_str());
+                if proposed.declined.is_none() && holder != SiteId::CENTRAL && !is_moving {
                     let (journal, sequence) = place;
+                    let at_site = self.standing_at(holder, &proposed)?;
                     let what = format!(
-                        "{journal}:{sequence} was asked of site {holder}, and is not answered at rest (message {})",
-                        proposed.message
+                        "{journal}:{sequence} was asked of site {holder}, and is not answered at rest: {at_site}"
                     );
                     return violation("10", what);
                 }
             }
         }
         self.check_answered_once()
+    }
+
+    /// What the site that was asked has of it.
+    fn standing_at(&self, site: SiteId, proposed: &Proposed) -> Result<String, Violation> {
+        let mut said = format!("message {} to store {}", proposed.message, proposed.store);
+        for index in self.speakers().into_iter().filter(|index| self.devices[*index].site == site) {
+            let key = (MESSAGE_TABLE.to_owned(), proposed.message.to_string());
+            let shown = self.shown(index, &key)?;
+            let mut core = self.devices[index].live().recorder.core();
+            let (grants, owed) = (core.local.grants(), core.local.kept_counts().map(|(_, owed)| owed));
+            said += &format!("; device {index} shows {shown:?}, owes {owed:?}, and holds {grants:?}");
+        }
+        Ok(said)
     }
 
     /// Of the answers to one proposal central accepts one. A central that was set back judges anew, and two devices of a site may each have

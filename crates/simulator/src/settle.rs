@@ -148,7 +148,7 @@ impl World {
 
     /// One session over a link that does nothing wrong. It may give up only if `may_stall`, and only while central judges so
     /// little at once that the journals of a wiped device keep it waiting.
-    fn sync_calmly(&mut self, index: usize, may_stall: bool, tries: u32) -> Result<(), Violation> {
+    pub(crate) fn sync_calmly(&mut self, index: usize, may_stall: bool, tries: u32) -> Result<(), Violation> {
         if self.devices.get(index).is_none_or(|device| device.role == Role::Gone) {
             return Ok(());
         }
@@ -520,6 +520,8 @@ impl World {
             if let Some(site) = self.devices.get(index).map(|device| device.site) {
                 keys.retain(|key| !self.reached_for.contains(&(site, key.clone())));
             }
+            // What central asked another site for is that one's.
+            keys.retain(|key| !self.asked_for.contains(key));
             // Orders are written by others too, and so is what moves.
             for key in keys.into_iter().filter(|key| !Orders::is_order(key) && moved_store_of(key).is_none()) {
                 let is_store_data =

@@ -72,6 +72,8 @@ impl World {
                 self.destroy(index);
             }
         }
+        let speakers = self.speakers();
+        self.sticks.forget_gone(&speakers);
         self.old_requests.clear();
         self.backups.clear();
         self.disabled.clear();

@@ -120,6 +120,8 @@ pub struct World {
     pub numbers: Numbers,
     /// Messages by which central asked a site for an edit.
     pub proposed: BTreeSet<String>,
+    /// Records of which central asked another site than the one whose edit it was.
+    pub asked_for: BTreeSet<Key>,
     /// Patients of which a transfer was called off and that have not changed since.
     pub called_off: BTreeSet<String>,
     /// Sites that are disabled for certain, each with the number of the time that it is.
@@ -224,6 +226,7 @@ impl World {
             hurried: BTreeSet::new(),
             numbers: Numbers::default(),
             proposed: BTreeSet::new(),
+            asked_for: BTreeSet::new(),
             called_off: BTreeSet::new(),
             disabled: BTreeMap::new(),
             bars: 0,

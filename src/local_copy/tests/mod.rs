@@ -1,5 +1,6 @@
 //! What must hold, each by the number of its rule; on disk and in memory.
 
+mod backed_up;
 mod failing;
 mod grants;
 mod merging;

@@ -1,8 +1,9 @@
 //! After the device was set back: what only it has is set aside, and nothing that central said is taken for known.
 
 use domain::edit::EditOp;
-use protocol::control::{Control, Image, Refused};
+use protocol::control::{Control, Dropped, Image, Refused};
 use protocol::ids::{ControlNumber, JournalId, Sequence};
+use protocol::message::ReplyHead;
 
 use super::super::{
     Kind, RECOVERED, RecordState, RecoveredEntry, is_recovered_request_id, recovered_name, recovered_request_id,
@@ -104,6 +105,30 @@ fn verdicts_that_were_told_and_forgotten_are_read_off_the_images() {
     });
 }
 
+/// The simulator's find: a copy that was set back kept the record for ever, in no scope.
+#[test]
+fn a_record_that_was_swept_under_an_edit_goes_with_the_edit_whose_verdict_was_told_to_a_copy_before() {
+    on_both(|site| {
+        site.page(vec![image("moved", 1, r#"{"comment":"c1"}"#)]);
+        site.copy.use_journal(Kind::Shared, AFTER).unwrap();
+        site.copy.begin_after_set_back().unwrap();
+        (site.journal_id, site.journal) = (AFTER, Vec::new());
+        site.delete("moved");
+        // The store went elsewhere meanwhile: its scope does not come any more.
+        let dropped = [Control::Dropped(Dropped { scope: store_scope() })];
+        let head = ReplyHead { has_pages: false, ..site.reply_head(0, &dropped) };
+        site.copy.store_reply(AFTER, &head).unwrap();
+        while site.copy.sweep_step().unwrap() {}
+        assert_eq!((site.count("membership"), site.count("base")), (0, 1));
+
+        let head = ReplyHead { has_pages: false, ..site.reply_head(1, &[]) };
+        site.copy.store_reply(AFTER, &head).unwrap();
+
+        assert_eq!(site.shown("moved"), "-");
+        assert_eq!((site.count("pending"), site.count("base"), site.count("record")), (0, 0, 0));
+    });
+}
+
 /// The simulator's find: the first of two refused edits was taken for accepted, because central had told its verdict to the copy that
 /// was lost.
 #[test]
@@ -202,7 +227,7 @@ fn an_entry_that_central_had_received_does_not_cover_what_another_device_made_of
         (site.journal_id, site.journal) = (AFTER, Vec::new());
 
         // Central had the old journal still to judge when it sent the pages.
-        let head = protocol::message::ReplyHead { has_more_control: true, has_pages: true, ..site.reply_head(0, &[]) };
+        let head = ReplyHead { has_more_control: true, has_pages: true, ..site.reply_head(0, &[]) };
         site.copy.store_reply(AFTER, &head).unwrap();
         let page = site.page_of(&store_scope(), vec![image("P", 9, r#"{"comment":"the clone's"}"#)], true);
         site.store_page(&page).unwrap();

@@ -4,6 +4,7 @@ use domain::edit::EditOp;
 use domain::json::row_from_json;
 use domain::proposal::{Proposal, declined_id, expectation};
 use domain::scope::Scope;
+use protocol::control::{Image, Refused};
 use protocol::message::Cursor;
 use protocol::page::PageRow;
 
@@ -159,4 +160,37 @@ fn a_proposal_that_comes_again_to_a_lost_local_copy_is_not_made_twice() {
     receive(&recorder, STORE, vec![image(&proposal(STORE), 3)]);
     assert_eq!((owed(&recorder), answer(&recorder), owed(&recorder)), (1, 0, 0));
     assert_eq!(journaled(&recorder), 2);
+}
+
+#[test]
+fn a_proposal_that_was_made_and_refused_at_central_is_declined() {
+    let recorder = recorder();
+    receive(&recorder, STORE, vec![image(&stock("I", STORE), 1), image(&proposal(STORE), 2)]);
+    assert_eq!(answer(&recorder), 1);
+    let refusal = |sequence: u64, edit: &Edit, position: u64| {
+        let row = image(edit, position);
+        let image = Image::Here { position: row.position, row: row.row.unwrap().to_bytes() };
+        let journal = recorder.core().shared.identity().journal;
+        Control::Refused(Refused {
+            journal,
+            sequence: Sequence(sequence),
+            code: "bad_value".to_owned(),
+            reason: "no".to_owned(),
+            image,
+        })
+    };
+    let refusals = [(2, refusal(1, &stock("I", STORE), 1)), (3, refusal(2, &proposal(STORE), 2))];
+    {
+        let mut core = recorder.core();
+        let journal = core.shared.identity().journal;
+        core.local.store_reply(journal, &reply(2, &refusals)).unwrap();
+    }
+    assert_eq!(owed(&recorder), 1);
+
+    assert_eq!(answer(&recorder), 1);
+
+    assert!(data(&recorder, "item_line", "I").contains("\"quantity\":1"));
+    let told = data(&recorder, "message", declined_id(&id("M")).as_str());
+    assert!(told.contains("refused_by_central"), "{told}");
+    assert_eq!((owed(&recorder), answer(&recorder)), (0, 0));
 }

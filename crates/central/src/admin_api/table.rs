@@ -28,7 +28,7 @@ const OWN_HALVES: Field = may(
     "It makes the receiving halves of transfers itself; central only routes them.",
 );
 const ROLE: Field = must("role", Kind::Text, "viewer or administrator.");
-const PASSWORD: Field = must("password", Kind::Text, "1 to 1024 bytes; kept as a hash alone.");
+const PASSWORD: Field = must("password", Kind::Text, "8 characters or more, 1024 bytes at most; kept as a hash alone.");
 
 const fn route(
     method: Method,

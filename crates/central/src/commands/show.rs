@@ -118,9 +118,7 @@ pub(super) fn done(request: &Request, done: &Done, form: Form, output: &mut dyn 
         (Request::SiteUnpause { .. }, false) => sites::unpaused(value),
         (Request::SiteCheck { .. }, false) => sites::checked(value),
         (Request::SiteDelete { .. }, false) => sites::deleted(value),
-        (Request::SiteVerify { .. }, false) => {
-            format!("site {} is asked to verify what it has with its next sync\n", value["id"])
-        }
+        (Request::SiteVerify { .. }, false) => sites::asked_to_verify(value),
         (Request::StoreAdd { .. } | Request::StoreRemove { .. } | Request::StoreCallOff { .. }, false) => {
             stores::moved(value)
         }

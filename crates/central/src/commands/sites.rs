@@ -410,6 +410,25 @@ pub(super) fn set_aside_in_status(value: &Value) -> Vec<String> {
     items(value, "sites").iter().flat_map(line).collect()
 }
 
+/// A site that is to compare, and what central itself cannot read.
+pub(super) fn asked_to_verify(value: &Value) -> String {
+    let asked = format!("site {} is asked to verify what it has with its next sync\n", value["id"]);
+    let Some(unreadable) = value["unreadable_count"].as_u64().filter(|count| *count > 0) else { return asked };
+    let named = items(value, "unreadable");
+    let line = |record: &Value| {
+        let store =
+            if record["store"].is_null() { String::new() } else { format!(" of store {}", plain(&record["store"])) };
+        let (table, id, fault) = (plain(&record["table"]), plain(&record["id"]), plain(&record["fault"]));
+        format!("UNREADABLE {table} {id}{store}: {fault}. To mend it: {}\n", plain(&record["mend"]))
+    };
+    let lines: String = named.iter().map(line).collect();
+    let more = match unreadable - named.len() as u64 {
+        0 => String::new(),
+        more => format!("and {more} more\n"),
+    };
+    format!("{asked}central cannot read {} itself:\n{lines}{more}", count(unreadable, "record", "records"))
+}
+
 fn named(value: &Value) -> String {
     format!("site {} {}", value["id"], plain(&value["name"]))
 }

@@ -27,7 +27,7 @@ use crate::store::{EnrollingDevice, SITE_NAME_BYTES_MAX, SiteKind, SiteRow};
 use crate::writer::WriteError;
 pub(crate) use checks::{Checked, PasswordChecks};
 use password::is_password_in;
-pub use password::{PASSWORD_BYTES_MAX, hash_password, is_password};
+pub use password::{PASSWORD_BYTES_MAX, PASSWORD_CHARACTERS_MIN, hash_new_password, hash_password, is_password};
 pub(crate) use queue::Queue;
 pub use queue::{DELAYED_MAX, DELAYED_PER_ADDRESS_MAX, WAITING_MAX, WAITING_PER_ADDRESS_MAX};
 use salt::NameSalt;

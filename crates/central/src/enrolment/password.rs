@@ -10,10 +10,30 @@ use crate::settings::PasswordSettings;
 
 /// Longest password, in bytes: longer than anybody types, short enough not to be a burden.
 pub const PASSWORD_BYTES_MAX: usize = 1024;
+/// Fewest characters of a password that somebody sets: with fewer, whoever reads the database finds it by trying (NIST SP 800-63B,
+/// 5.1.1.2).
+/// A site or account that has a shorter one goes on with it.
+pub const PASSWORD_CHARACTERS_MIN: usize = 8;
 /// Bytes of a salt, as the format recommends.
 const SALT_BYTES: usize = 16;
 
-/// The hash to keep of a new password.
+/// The hash to keep of a new password of a site or an account.
+///
+/// # Errors
+/// `password_length`, `password_too_short`; else those of [`hash_password`].
+pub fn hash_new_password(settings: PasswordSettings, password: &str) -> Result<String, CentralError> {
+    let characters = password.chars().count();
+    if (1..PASSWORD_CHARACTERS_MIN).contains(&characters) {
+        let message = format!(
+            "the password has {characters} of the {PASSWORD_CHARACTERS_MIN} characters that it must have at least"
+        );
+        let advice = "Choose a longer one: several words are easy to type. Nothing was changed.";
+        return Err(CentralError::refused("password_too_short", message, advice));
+    }
+    hash_password(settings, password)
+}
+
+/// The hash to keep of a secret, whoever set it.
 ///
 /// # Errors
 /// `password_length`; `password_settings` if Argon2 does not take the settings.
@@ -86,6 +106,19 @@ mod tests {
             assert!(!is_password_in(&mut memory, &quick, "costly") && !is_password_in(&mut memory, &costly, "quick"));
         }
         assert_eq!(memory.len() * Block::SIZE, 128 * 1024);
+    }
+
+    #[test]
+    fn a_new_password_of_few_characters_is_refused_and_what_has_one_goes_on() {
+        for (password, code) in
+            [("", "password_length"), ("1234567", "password_too_short"), ("ééééééé", "password_too_short")]
+        {
+            assert_eq!(hash_new_password(QUICK, password).unwrap_err().code, code, "{password}");
+        }
+        for password in ["12345678", "éééééééé"] {
+            assert!(is_password(&hash_new_password(QUICK, password).unwrap(), password));
+        }
+        assert!(is_password(&hash_password(QUICK, "short").unwrap(), "short"));
     }
 
     #[test]

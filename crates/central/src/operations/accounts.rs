@@ -6,7 +6,7 @@ use super::acting::Acting;
 use super::request::{AccountToAdd, AccountToEdit, Done};
 use crate::center::Center;
 use crate::clock;
-use crate::enrolment::hash_password;
+use crate::enrolment::hash_new_password;
 use crate::error::{CentralError, Exit};
 use crate::store::{Account, AccountEdit, AccountRole, Reading, StoreError};
 
@@ -16,7 +16,7 @@ const NO_ADMINISTRATOR: &str = "no account is an administrator any more; the com
 
 pub(super) fn add(center: &Acting<'_>, account: &AccountToAdd) -> Result<Done, CentralError> {
     let role = role(&account.role)?;
-    let hash = hash_password(center.settings().passwords, &account.password)?;
+    let hash = hash_new_password(center.settings().passwords, &account.password)?;
     let name = account.name.clone();
     center.write(move |batch| batch.add_account(&name, role, &hash))?;
     tracing::info!(account = account.name, role = role.as_str(), "an account was added");
@@ -25,7 +25,7 @@ pub(super) fn add(center: &Acting<'_>, account: &AccountToAdd) -> Result<Done, C
 
 pub(super) fn edit(center: &Acting<'_>, account: &AccountToEdit) -> Result<Done, CentralError> {
     let role = account.role.as_deref().map(role).transpose()?;
-    let hash = account.password.as_deref().map(|password| hash_password(center.settings().passwords, password));
+    let hash = account.password.as_deref().map(|password| hash_new_password(center.settings().passwords, password));
     let edit = AccountEdit { role, password_hash: hash.transpose()?, is_disabled: None };
     change(center, &account.name, edit)
 }

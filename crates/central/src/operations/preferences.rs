@@ -43,7 +43,7 @@ fn set_of_store(
     let name = preference.as_str();
     let Some(store) = store else {
         let message = format!("{name} is a preference of each store, and none was given");
-        return Err(CentralError::new("store_missing", message, "Say which: --store ID.", Exit::Usage));
+        return Err(CentralError::new("preference_needs_store", message, "Say which: --store ID.", Exit::Usage));
     };
     let id = record_id(store)?;
     let asked = id.clone();

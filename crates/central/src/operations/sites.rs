@@ -12,7 +12,7 @@ use super::set_aside::add_size;
 use crate::center::Center;
 use crate::clock;
 use crate::enrolment::salt::NameSalt;
-use crate::enrolment::{hash_password, is_password};
+use crate::enrolment::{hash_new_password, is_password};
 use crate::error::{CentralError, Exit};
 use crate::store::{
     NewSite, Pause, Reading, SeenDevice, SiteEdit, SiteKind, SiteRow, StopDevice, StoreError, StoreRow,
@@ -31,7 +31,7 @@ pub(super) fn add(center: &Acting<'_>, site: SiteToAdd) -> Result<Done, CentralE
         CentralError::new("site_type", message, "Give --type standalone or --type mobile.", Exit::Usage)
     })?;
     let stores = site.stores.iter().map(|store| record_id(store)).collect::<Result<_, _>>()?;
-    let password_hash = hash_password(center.settings().passwords, &site.password)?;
+    let password_hash = hash_new_password(center.settings().passwords, &site.password)?;
     let salt = NameSalt::of_central(center)?.of(&site.name);
     let mut new = NewSite { name: site.name.clone(), code: site.code, kind, password_hash, salt, stores };
     if site.is_dry_run {
@@ -71,7 +71,7 @@ pub(super) fn edit(center: &Acting<'_>, edit: SiteToEdit) -> Result<Done, Centra
         .map(|earlier| earlier.generation)
         .max_by_key(|generation| (*generation == site.generation, *generation));
     let password_hash = match &edit.password {
-        Some(password) if restored.is_none() => Some(hash_password(center.settings().passwords, password)?),
+        Some(password) if restored.is_none() => Some(hash_new_password(center.settings().passwords, password)?),
         _ => None,
     };
     let change = SiteEdit { seen: site.generation, name: edit.name, code: edit.code, password_hash, restored };

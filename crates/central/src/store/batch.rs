@@ -48,6 +48,22 @@ impl Batch<'_> {
         outcome
     }
 
+    /// Runs a job that judges. Where a record cannot be read that what is accepted leads to, it is run again with each group for itself, so
+    /// that only the group is refused which needs it.
+    pub(super) fn judging_job<T>(
+        &mut self,
+        mut work: impl FnMut(&mut Self) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        match self.job(&mut work) {
+            Err(StoreError::Unreadable(_)) => {}
+            done => return done,
+        }
+        self.state.is_careful = true;
+        let done = self.job(work);
+        self.state.is_careful = false;
+        done
+    }
+
     /// A site that is there.
     pub(super) fn site(&mut self, site: SiteId) -> Result<&mut SiteState, StoreError> {
         if !self.state.sites.contains_key(&site) {
@@ -75,7 +91,7 @@ impl Batch<'_> {
     }
 
     /// Writes what was only counted in memory.
-    fn write_state(&mut self) -> Result<(), StoreError> {
+    pub(super) fn write_state(&mut self) -> Result<(), StoreError> {
         if self.state.position != self.state.position_stored {
             self.sql
                 .execute("UPDATE counter SET value = ?1 WHERE name = 'position'", &[unsigned(self.state.position)])?;

@@ -45,7 +45,7 @@ impl Batch<'_> {
         if let Some(journal) = self.job(|batch| batch.closed_journal(prelude.site, prelude.journal))? {
             return self.conclude_retired(&prelude, &journal);
         }
-        self.job(|batch| {
+        self.judging_job(|batch| {
             let site = prelude.site;
             batch.judge_site(site, goes_on)?;
             let journal = batch.active_journal(site)?.clone();
@@ -141,7 +141,7 @@ impl Batch<'_> {
     /// # Errors
     /// [`StoreError::Sql`]; refused with `unknown_site`.
     pub fn judge(&mut self, site: SiteId, goes_on: &mut dyn FnMut() -> bool) -> Result<Judged, StoreError> {
-        self.job(|batch| {
+        self.judging_job(|batch| {
             let judged = batch.judge_site(site, goes_on)?;
             batch.follow_draining_without_device(site)?;
             Ok(judged)

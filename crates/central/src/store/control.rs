@@ -160,8 +160,20 @@ impl Batch<'_> {
 
     /// What the site shows instead of a refused edit.
     fn image(&mut self, site: SiteId, key: &Key) -> Result<Image, StoreError> {
-        let Some(stored) = self.read_record(key)? else { return Ok(Image::NotHere) };
-        let Some(row) = stored.row else { return Ok(Image::NotHere) };
+        let (number, here) = match self.read_record(key) {
+            // No row: what cannot be read here stays as it is there, since the site may be the only one that still has it.
+            Err(StoreError::Unreadable(_)) => {
+                let Some(number) = self.number_of(key)? else { return Ok(Image::NotHere) };
+                (number, Image::Here { position: Position::ZERO, row: Vec::new() })
+            }
+            read => {
+                let Some((stored, row)) = read?.and_then(|mut stored| stored.row.take().map(|row| (stored, row)))
+                else {
+                    return Ok(Image::NotHere);
+                };
+                (stored.number, Image::Here { position: Position(stored.position), row: row.to_bytes() })
+            }
+        };
         let state = self.site(site)?;
         // A store that the site is about to read it cannot tell from one that it is not to have; the page brings the record.
         let is_unread = |scope: &&ScopeId| {
@@ -169,7 +181,7 @@ impl Batch<'_> {
                 && !state.cursors.contains_key(*scope)
         };
         let scopes: Vec<ScopeId> = state.scopes.iter().filter(|scope| !is_unread(scope)).cloned().collect();
-        let lanes = self.lanes_of(stored.number)?;
+        let lanes = self.lanes_of(number)?;
         let mut is_in_scope = false;
         for lane in lanes.iter().filter(|lane| !lane.is_tombstone) {
             let is_read = scopes.iter().any(|scope| self.state.scopes.get(scope) == Some(&lane.scope));
@@ -179,11 +191,7 @@ impl Batch<'_> {
                     None => true,
                 };
         }
-        Ok(if is_in_scope {
-            Image::Here { position: Position(stored.position), row: row.to_bytes() }
-        } else {
-            Image::NotHere
-        })
+        Ok(if is_in_scope { here } else { Image::NotHere })
     }
 
     /// Forgets the rows that a site has made durable. A site that is ahead and shows more than it was known to have heard may have heard

@@ -3,6 +3,8 @@
 use protocol::message::Refusal;
 use sql::SqlError;
 
+use super::records::Key;
+
 /// A failed call. Nothing that the call wrote is kept.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -12,6 +14,9 @@ pub enum StoreError {
     /// The database failed.
     #[error(transparent)]
     Sql(#[from] SqlError),
+    /// The row of one record cannot be read: the record, and its table's name. Boxed, since it is rare.
+    #[error("central cannot read its row of {} {}; `outpost-central site verify` says how it is mended", .0.1, .0.0.1)]
+    Unreadable(Box<(Key, String)>),
     /// The database holds what this program never writes.
     #[error("central's store is damaged: {0}; restore it from a backup")]
     Damaged(String),
@@ -23,6 +28,7 @@ impl StoreError {
         match self {
             Self::Refused(refusal) => &refusal.code,
             Self::Sql(error) => error.code(),
+            Self::Unreadable(_) => super::unreadable::UNREADABLE,
             Self::Damaged(_) => "store_damaged",
         }
     }

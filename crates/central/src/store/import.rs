@@ -6,7 +6,7 @@ use domain::apply::{normalise_import, operation_for};
 use domain::catalogue::Table;
 use domain::edit::{Edit, EditOp};
 use domain::json;
-use domain::judge::{Applied, Effect, Side, Verdict, judge};
+use domain::judge::{Applied, Effect, Side, Verdict};
 use domain::procurement::complete;
 use protocol::chain;
 use protocol::entry::{Entry, Operation};
@@ -19,6 +19,7 @@ use super::error::StoreError;
 use super::judging::Reason;
 use super::limits::IMPORT_REFUSALS_TOLD_MAX;
 use super::records::{Author, Key};
+use super::unreadable;
 use super::view::{GroupPlace, GroupView};
 use super::waiting::Change;
 
@@ -135,7 +136,11 @@ impl Batch<'_> {
             Err(reason) => return Ok(Err(reason)),
         };
         let current = match edit.op {
-            EditOp::Upsert => self.read_record(&key)?.and_then(|stored| stored.row),
+            EditOp::Upsert => match self.read_record(&key) {
+                // All of it takes the place of what cannot be read.
+                Err(StoreError::Unreadable(_)) => None,
+                stored => stored?.and_then(|stored| stored.row),
+            },
             EditOp::Put | EditOp::Patch | EditOp::Delete => None,
         };
         match operation_for(edit.op, current.as_ref(), row) {
@@ -176,8 +181,18 @@ impl Batch<'_> {
         let mut view = GroupView::new(self, place, &gone);
         // As on a device what cannot be accepted now is refused at once: whoever imports is there to hear it. The number that
         // the entry carries is the one that central holds the store under.
-        complete(catalogue, &mut view, &mut entry)?;
-        let applied = match judge(catalogue, &mut view, Side::Device, site, &entry)? {
+        match complete(catalogue, &mut view, &mut entry) {
+            // Who writes the order is judged by what takes its place.
+            Err(StoreError::Unreadable(_)) => {}
+            completed => completed?,
+        }
+        let judged = match view.judge(Side::Device, site, &entry, &key) {
+            Err(StoreError::Unreadable(failed)) => {
+                return Ok(Err(unreadable::reason(&failed.0, &failed.1, Some(&key))));
+            }
+            judged => judged?,
+        };
+        let applied = match judged {
             Verdict::Accept(applied) => applied,
             Verdict::Refuse(refusal) => return Ok(Err(Reason::new(refusal.code.as_str(), &refusal.reason))),
             Verdict::Wait { .. } => {

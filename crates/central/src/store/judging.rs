@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
-use domain::judge::{Applied, Effect, Found, RefusalCode, Side, Verdict, judge};
+use domain::judge::{Applied, Effect, Found, RefusalCode, Side, Verdict};
 use protocol::entry::{Entry, Operation};
 use protocol::ids::{JournalId, Sequence, SiteId};
 use sql::{SqlError, SqlExt};
@@ -15,9 +15,9 @@ use super::error::StoreError;
 use super::receive::decode;
 use super::records::{Author, Key};
 use super::state::{JOURNAL_COLUMNS, Journal};
-use super::unsigned;
 use super::view::{GroupPlace, GroupView};
 use super::waiting::Change;
+use super::{unreadable, unsigned};
 
 /// Most entries that are read from the log at once. A longer group is read again with room for all of it.
 const ENTRIES_READ_MAX: usize = 1024;
@@ -188,12 +188,32 @@ impl Batch<'_> {
             self.refuse_group(&group, Some(culprit), &reason, &mut changes)?;
             self.settle(changes)?;
         } else {
-            self.judge_and_settle(&group)?;
+            self.judge_with_care(&group, journal)?;
             self.follow_transfers()?;
         }
         journal.judged = last.0;
         journal.is_changed = true;
         Ok(())
+    }
+
+    /// Judges a group and writes it; one that leads to a record which cannot be read is refused, if that is being looked for.
+    fn judge_with_care(&mut self, group: &Group, journal: &Journal) -> Result<(), StoreError> {
+        if !self.state.is_careful {
+            return self.judge_and_settle(group);
+        }
+        // What is undone is read anew from what was written.
+        self.write_state()?;
+        let failed = match self.job(|batch| batch.judge_and_settle(group)) {
+            Err(StoreError::Unreadable(failed)) => failed,
+            done => return done,
+        };
+        if let Some(active) = self.site(group.site)?.journal.as_mut().filter(|active| active.number == journal.number) {
+            active.judged = journal.judged;
+        }
+        let reason = unreadable::reason(&failed.0, &failed.1, None);
+        let mut changes = Vec::new();
+        self.refuse_group(group, None, &reason, &mut changes)?;
+        self.settle(changes)
     }
 
     /// Which entry of a group was refused, and why, before central was set back: its site was told, and may have acted on it.
@@ -290,7 +310,14 @@ impl Batch<'_> {
                 view.put(key, Found::Deleted { store: None });
                 continue;
             }
-            match judge(catalogue, &mut view, Side::Central, group.site, &entry)? {
+            let verdict = match view.judge(Side::Central, group.site, &entry, &key) {
+                Err(StoreError::Unreadable(failed)) => {
+                    let reason = unreadable::reason(&failed.0, &failed.1, Some(&key));
+                    return Ok((GroupVerdict::Refused { sequence: *sequence, reason }, Numbers::new()));
+                }
+                judged => judged?,
+            };
+            match verdict {
                 Verdict::Accept(applied) => {
                     let is_gone = is_delete(&entry) && applied.effect == Effect::Nothing;
                     if applied.cancels_waiting {

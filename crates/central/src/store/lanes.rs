@@ -34,10 +34,10 @@ struct Reader {
 /// One row of the lane with its record.
 #[derive(Debug, Clone)]
 pub(super) struct Found {
-    position: u64,
+    pub(super) position: u64,
     number: i64,
-    table: String,
-    id: RecordId,
+    pub(super) table: String,
+    pub(super) id: RecordId,
     /// `None` for a tombstone.
     data: Option<String>,
     parent: Option<(String, String)>,

@@ -67,6 +67,7 @@ mod time_line;
 mod tokens;
 mod tombstones;
 mod transfers;
+mod unreadable;
 mod verifying;
 mod view;
 mod visibility;
@@ -123,6 +124,7 @@ pub use tokens::{Stop, TWO_DEVICES};
 pub use transfers::{
     Stage, TRANSFER_STUCK_DAYS, TransferFilter, TransferHalf, TransferRow, TransferWait, TransfersFound,
 };
+pub use unreadable::{UNREADABLE_NAMED_MAX, UnreadableRecord, UnreadableRecords};
 pub use verifying::Verified;
 pub use visibility::VisibilityRow;
 

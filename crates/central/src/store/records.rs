@@ -69,31 +69,44 @@ pub(super) struct Author {
 
 impl Batch<'_> {
     /// The record, deleted ones too.
+    ///
+    /// # Errors
+    /// [`StoreError::Unreadable`] if its row is not what was written.
     pub(super) fn read_record(&mut self, key: &Key) -> Result<Option<Stored>, StoreError> {
         let Some(table) = self.catalogue.table(&key.0) else { return Ok(None) };
         let found = self.sql.query_one(
             "SELECT number, position, store, data, checksum FROM record WHERE table_name = ?1 AND id = ?2",
             &[table.name().into(), key.1.as_str().into()],
+            // What is wrong with the row is no failure of the statement, after which the transaction could not go on.
             |row| {
-                let stored = (row.optional_text(2)?, row.optional_text(3)?, row.unsigned(1)?);
-                check_record(row.optional_integer(4)?, table.name(), key.1.as_str(), stored)?;
-                let row_of = |data| json::row_from_json(table, &key.1, data);
-                let read = row.optional_text(3)?.map(row_of).transpose();
-                Ok((row.integer(0)?, row.unsigned(1)?, text::optional_record_id(row, 2)?, read))
+                let read = || {
+                    let stored = (row.optional_text(2)?, row.optional_text(3)?, row.unsigned(1)?);
+                    check_record(row.optional_integer(4)?, table.name(), key.1.as_str(), stored)?;
+                    let row_of = |data| json::row_from_json(table, &key.1, data);
+                    let read = row.optional_text(3)?.map(row_of).transpose();
+                    Ok::<_, SqlError>((row.integer(0)?, row.unsigned(1)?, text::optional_record_id(row, 2)?, read))
+                };
+                Ok(read())
             },
         )?;
-        let Some((number, position, store, row)) = found else { return Ok(None) };
-        let row = row.map_err(|error| damaged_record(table, &key.1, &error))?;
-        Ok(Some(Stored { number, position, store, row }))
+        match found {
+            None => Ok(None),
+            Some(Ok((number, position, store, Ok(row)))) => Ok(Some(Stored { number, position, store, row })),
+            Some(Ok((.., Err(_))) | Err(_)) => Err(self.unreadable(key)),
+        }
     }
 
     /// Whether a record is there (`Some(true)`) or was deleted, and its store.
     pub(super) fn read_store_of(&mut self, key: &Key) -> Result<Option<(bool, Option<RecordId>)>, StoreError> {
-        Ok(self.sql.query_one(
+        let found = self.sql.query_one(
             "SELECT data IS NOT NULL, store FROM record WHERE table_name = ?1 AND id = ?2",
             &[(&self.catalogue.table_name(&key.0)).into(), key.1.as_str().into()],
-            |row| Ok((row.integer(0)? != 0, text::optional_record_id(row, 1)?)),
-        )?)
+            |row| {
+                let read = || Ok::<_, SqlError>((row.integer(0)? != 0, text::optional_record_id(row, 1)?));
+                Ok(read())
+            },
+        )?;
+        found.transpose().map_err(|_| self.unreadable(key))
     }
 
     /// Writes a record as the judge says, at the next position, into its lanes. `number` is that of the record if it is stored;

@@ -61,6 +61,8 @@ pub(super) struct State {
     pub(super) has_new_layout: bool,
     /// Entries that wait for headers, of all sites.
     pub(super) waiting: u64,
+    /// Set while entries are judged once more, because something that could not be read undid the first try: each group for itself.
+    pub(super) is_careful: bool,
     /// What has changed, while a change is only rehearsed.
     pub(super) rehearsal: Option<Rehearsal>,
     /// Sites that have not reported since central was set back; `None` where it has to be counted.
@@ -315,6 +317,7 @@ impl State {
             touched: BTreeSet::new(),
             has_new_layout: false,
             waiting,
+            is_careful: false,
             rehearsal: None,
             unreported_sites: None,
         })
@@ -326,7 +329,7 @@ impl State {
         if self.has_new_layout {
             let loaded = Self::load(sql)?;
             // What earlier jobs of the batch changed may still be undone with it.
-            *self = Self { has_new_layout: true, ..loaded };
+            *self = Self { has_new_layout: true, is_careful: self.is_careful, ..loaded };
             return Ok(());
         }
         self.position = position(sql)?;

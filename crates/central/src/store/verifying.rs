@@ -5,11 +5,16 @@
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
+use domain::authority::Authority;
+use domain::catalogue::{DataType, Table};
+use domain::preference::Preference;
+use domain::procurement::is_of_orders;
 use domain::scope::Scope;
+use domain::visibility::VisibleKey;
 use protocol::control::Control;
 use protocol::edge::Codec;
 use protocol::exchange::Standing;
-use protocol::ids::{JournalId, Position, SiteId};
+use protocol::ids::{JournalId, Position, RecordId, ScopeId, SiteId};
 use protocol::limits;
 use protocol::message::{Refusal, RequestHead, ScopeCursor};
 use protocol::verify::{Answer, Ask, Digests, Outcome, Question, RecordHash, RowsFound};
@@ -169,9 +174,12 @@ impl Reading<'_> {
             let Some(scope) = reading.scope_to_verify(at)? else { return Ok(digests) };
             let sql = format!("{LANE_COLUMNS} WHERE lane.scope = ?1 AND lane.position > ?2 AND lane.is_tombstone = 0");
             reading.sql.query(&sql, &[scope.into(), 0.into(), site.0.into()], &mut |row| {
-                if is_for_site(row)?
-                    && let Some(data) = row.optional_text(5)?
-                {
+                if !is_for_site(row)? {
+                    return Ok(ControlFlow::Continue(()));
+                }
+                // What cannot be read is no record of anybody's, so that its bucket is looked at.
+                let data = if is_damaged(row) { Some("") } else { row.optional_text(5)? };
+                if let Some(data) = data {
                     digests.add(row.text(2)?, row.text(3)?, data);
                 }
                 Ok(ControlFlow::Continue(()))
@@ -181,7 +189,7 @@ impl Reading<'_> {
     }
 
     /// The records of some buckets of a scope above a position, at most an answer's worth. What the site is to have with its next sync,
-    /// or central cannot read, is only named.
+    /// or central cannot read, is only named; of the latter what the site writes itself is not even that, so that the site sends it again.
     fn rows_of_buckets(
         &mut self,
         (site, journal): (SiteId, JournalId),
@@ -195,7 +203,7 @@ impl Reading<'_> {
             let own = reading.journal_number(site, journal)?;
             let buckets: BTreeSet<u8> = buckets.iter().copied().collect();
             let (catalogue, mut json_bytes, mut last) = (reading.catalogue, 0, after);
-            let mut rows = Vec::new();
+            let (mut rows, mut damaged) = (Vec::new(), Vec::new());
             let sql = format!("{LANE_COLUMNS} WHERE lane.scope = ?1 AND lane.position > ?2 ORDER BY lane.position");
             let key: [Param<'_>; 3] = [scope.into(), Param::unsigned(after.0)?, site.0.into()];
             reading.sql.query(&sql, &key, &mut |row| {
@@ -204,7 +212,7 @@ impl Reading<'_> {
                 }
                 let is_full = json_bytes > JSON_PER_PACKED * ROWS_BYTES_MAX
                     || rows.len() >= limits::PAGE_ROWS_MAX
-                    || found.left_alone.len() >= limits::VERIFY_LEFT_ALONE_MAX;
+                    || found.left_alone.len() + damaged.len() >= limits::VERIFY_LEFT_ALONE_MAX;
                 if is_full {
                     found.through = Some(last);
                     return Ok(ControlFlow::Break(()));
@@ -213,9 +221,11 @@ impl Reading<'_> {
                 let (echo, is_tombstone) = (row.optional_integer(8)?, row.integer(4)? != 0);
                 let is_echo = echo.is_some() && echo == own && last > at.cursor.began;
                 let is_to_come = last > at.cursor.number && !is_echo;
-                if is_to_come || !is_tombstone && is_damaged(row)? {
+                if is_to_come {
                     let table = text::table(catalogue, row.text(2)?).reference().clone();
                     found.left_alone.push((table, text::record_id(row, 3)?));
+                } else if !is_tombstone && is_damaged(row) {
+                    damaged.push((text::table(catalogue, row.text(2)?), text::record_id(row, 3)?));
                 } else if !is_tombstone {
                     json_bytes += row.optional_text(5)?.map_or(0, str::len);
                     rows.push(read_found(row)?);
@@ -224,7 +234,15 @@ impl Reading<'_> {
             })?;
             let (mut bytes, mut last) = (0, after);
             for row in &rows {
-                let ready = reading.ready(row)?;
+                let ready = match reading.ready(row) {
+                    // Its checksum is right, or there is none, and its data is no record.
+                    Err(StoreError::Damaged(_)) => {
+                        damaged.push((text::table(reading.catalogue, &row.table), row.id.clone()));
+                        last = Position(row.position);
+                        continue;
+                    }
+                    ready => ready?,
+                };
                 bytes += ready.bytes;
                 if !found.rows.is_empty() && bytes > limits::PAGE_PLAIN_BYTES_MAX {
                     found.through = Some(last);
@@ -233,7 +251,34 @@ impl Reading<'_> {
                 last = ready.row.position;
                 found.rows.push(ready.row);
             }
+            for (table, id) in damaged {
+                if !reading.is_writer(site, &at.scope, &table, &id)? {
+                    found.left_alone.push((table.reference().clone(), id));
+                }
+            }
             Ok(found)
+        })
+    }
+
+    /// Whether a site writes a record of a scope of which nothing but table and id is known. One that lets go of what it does not write
+    /// would lose it here, so in doubt it does not.
+    fn is_writer(&mut self, site: SiteId, scope: &ScopeId, table: &Table, id: &RecordId) -> Result<bool, StoreError> {
+        Ok(match Scope::from_id(scope) {
+            Scope::Store(store) => {
+                let may_be_another_s =
+                    is_of_orders(table) && self.is_preference_on(Preference::CentralisedProcurement)?;
+                self.holder(&store)? == site && table.data_type() == DataType::Store && !may_be_another_s
+            }
+            Scope::Visible if table.has_home_stores() => {
+                let key = VisibleKey::of_home(table, id).to_text();
+                let sql = "SELECT store FROM home_store WHERE visible_key = ?1";
+                let home = self.sql.query_one(sql, &[(&key).into()], |row| text::record_id(row, 0))?;
+                home.map(|home| self.holder(&home)).transpose()? == Some(site)
+            }
+            Scope::AllSites | Scope::DispensarySites => {
+                matches!(self.mirror()?.authority(), Authority::Primary(primary) if primary.site == site)
+            }
+            Scope::Visible | Scope::StorePartners(_) | Scope::Gained(_) | Scope::Unknown(_) => false,
         })
     }
 
@@ -252,7 +297,10 @@ fn is_for_site(row: &dyn Row) -> Result<bool, sql::SqlError> {
 }
 
 /// Whether the record that a row of [`LANE_COLUMNS`] shows is not what was written.
-fn is_damaged(row: &dyn Row) -> Result<bool, sql::SqlError> {
-    let content = (row.optional_text(9)?, row.optional_text(5)?, row.unsigned(10)?);
-    Ok(check_record(row.optional_integer(11)?, row.text(2)?, row.text(3)?, content).is_err())
+fn is_damaged(row: &dyn Row) -> bool {
+    let check = || {
+        let content = (row.optional_text(9)?, row.optional_text(5)?, row.unsigned(10)?);
+        check_record(row.optional_integer(11)?, row.text(2)?, row.text(3)?, content)
+    };
+    check().is_err()
 }

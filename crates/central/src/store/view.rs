@@ -4,8 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::authority::Authority;
-use domain::judge::{Found, Header, Holding, View};
+use domain::judge::{Found, Header, Holding, Side, Verdict, View, judge};
 use domain::store::STORE_TABLE;
+use protocol::entry::Entry;
 use protocol::ids::{OwnershipNumber, RecordId, Sequence, SiteId, TableRef};
 use sql::SqlExt;
 
@@ -13,7 +14,7 @@ use super::batch::Batch;
 use super::error::StoreError;
 use super::moves::{MovePhase, StoreMove};
 use super::records::Key;
-use super::unsigned;
+use super::{unreadable, unsigned};
 
 /// Place of a group among those of its site: journal by number, then its first sequence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,6 +36,8 @@ pub(super) struct GroupView<'v, 'a> {
     numbers: BTreeMap<Key, Option<i64>>,
     /// Whether a store that its new site is reading counts as that site's.
     shows_stores_on_their_way: bool,
+    /// What a record that cannot be read is shown as, while a whole row for it is judged.
+    stand_in: Option<(Key, Found)>,
 }
 
 impl<'v, 'a> GroupView<'v, 'a> {
@@ -47,6 +50,7 @@ impl<'v, 'a> GroupView<'v, 'a> {
             cancelled: BTreeSet::new(),
             numbers: BTreeMap::new(),
             shows_stores_on_their_way: false,
+            stand_in: None,
         }
     }
 
@@ -65,6 +69,34 @@ impl<'v, 'a> GroupView<'v, 'a> {
         self.cancelled.insert(key);
     }
 
+    /// Judges an entry. A whole row for a record that cannot be read may take its place ([`super::unreadable`]).
+    ///
+    /// # Errors
+    /// [`StoreError::Unreadable`] where something else has to be read that cannot be; else [`StoreError::Sql`].
+    pub(super) fn judge(
+        &mut self,
+        side: Side,
+        author: SiteId,
+        entry: &Entry,
+        own: &Key,
+    ) -> Result<Verdict, StoreError> {
+        let catalogue = self.batch.catalogue;
+        let failed = match judge(catalogue, self, side, author, entry) {
+            Err(StoreError::Unreadable(failed)) => failed,
+            judged => return judged,
+        };
+        let standing = match unreadable::put_of(entry).filter(|_| failed.0 == *own).zip(self.batch.number_of(own)?) {
+            Some((row, number)) => self.batch.standing_of(own, number)?.map(|standing| (standing, row, number)),
+            None => None,
+        };
+        let Some((standing, row, number)) = standing else { return Err(StoreError::Unreadable(failed)) };
+        self.numbers.insert(own.clone(), Some(number));
+        self.stand_in = Some((own.clone(), standing.with(row.clone())));
+        let judged = judge(catalogue, self, side, author, entry);
+        self.stand_in = None;
+        Ok(unreadable::replaces(&standing, own, judged?))
+    }
+
     pub(super) fn into_numbers(self) -> BTreeMap<Key, Option<i64>> {
         self.numbers
     }
@@ -76,6 +108,11 @@ impl View for GroupView<'_, '_> {
     fn record(&mut self, table: &TableRef, id: &RecordId) -> Result<Found, StoreError> {
         let key = (table.clone(), id.clone());
         if let Some(found) = self.earlier.get(&key) {
+            return Ok(found.clone());
+        }
+        if let Some((stands, found)) = &self.stand_in
+            && *stands == key
+        {
             return Ok(found.clone());
         }
         let stored = self.batch.read_record(&key)?;

@@ -185,7 +185,7 @@ fn somebody_signs_in_until_they_sign_out_get_another_password_or_are_disabled() 
     let first = sign_in(address, "ann", PASSWORD);
     assert_eq!((first.status, first.json()["role"].clone()), (200, json!("administrator")));
     let ann = signed_in(PASSWORD);
-    ann.json("POST", "/sites", &json!({ "name": "n", "kind": "standalone", "password": "p" }));
+    ann.json("POST", "/sites", &json!({ "name": "n", "kind": "standalone", "password": "long enough" }));
     ann.json("DELETE", "/sessions", &Value::Null);
     assert_eq!(ann.refused("GET", "/status", &Value::Null), (401, "wrong_token".to_owned()));
 
@@ -193,14 +193,14 @@ fn somebody_signs_in_until_they_sign_out_get_another_password_or_are_disabled() 
     folder.json(&["account", "edit", "ann", "--role", "viewer"], "");
     assert_eq!(ann.refused("PATCH", "/sites/n", &json!({ "code": "c" })), (403, "not_permitted".to_owned()));
     ann.json("GET", "/status", &Value::Null);
-    folder.json(&["account", "edit", "ann", "--password-file", "-"], "another");
+    folder.json(&["account", "edit", "ann", "--password-file", "-"], "another one");
     assert_eq!(ann.refused("GET", "/status", &Value::Null), (401, "wrong_token".to_owned()));
-    let ann = signed_in("another");
+    let ann = signed_in("another one");
     folder.json(&["account", "disable", "ann"], "");
     assert_eq!(ann.refused("GET", "/status", &Value::Null), (401, "wrong_token".to_owned()));
     assert_eq!(told(&sign_in(address, "ann", "another")), (401, "wrong_credentials".to_owned()));
     folder.json(&["account", "enable", "ann"], "");
-    let ann = signed_in("another");
+    let ann = signed_in("another one");
     folder.json(&["account", "remove", "ann"], "");
     assert_eq!(ann.refused("GET", "/status", &Value::Null), (401, "wrong_token".to_owned()));
     let row = folder.json(&["audit", "--site", "n"], "")["audit"][0].clone();
@@ -268,7 +268,7 @@ fn rubbish_is_told_what_is_wrong_with_it_and_changes_nothing() {
     for body in ["{", "[]", "7", r#"{"name":"n"}"#, r#"{"name":7,"kind":"mobile","password":"p"}"#, "\u{0}"] {
         assert_eq!(told(&send(address, "POST", "/sites", &json_type, body)), malformed, "{body}");
     }
-    let good = json!({ "name": "n", "kind": "mobile", "password": "p" }).to_string();
+    let good = json!({ "name": "n", "kind": "mobile", "password": "long enough" }).to_string();
     for kind in ["", "Content-Type: text/plain\r\n", "Content-Type: application/x-www-form-urlencoded\r\n"] {
         assert_eq!(told(&send(address, "POST", "/sites", &format!("{bearer}{kind}"), &good)), malformed, "{kind}");
     }
@@ -283,7 +283,7 @@ fn rubbish_is_told_what_is_wrong_with_it_and_changes_nothing() {
     for (path, code) in [("/sites/nobody", "unknown_site"), ("/stores/none", "unknown_store")] {
         assert_eq!(asker.refused("GET", path, &Value::Null), (404, code.to_owned()));
     }
-    let long = json!({ "name": "n", "kind": "mobile", "password": "p", "code": "x".repeat(200_000) });
+    let long = json!({ "name": "n", "kind": "mobile", "password": "long enough", "code": "x".repeat(200_000) });
     assert_eq!(asker.refused("POST", "/sites", &long), (413, "request_too_large".to_owned()));
 
     assert_eq!(folder.json(&["site", "list"], "")["sites"].as_array().unwrap().len(), 1);

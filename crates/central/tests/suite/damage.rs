@@ -86,7 +86,7 @@ fn a_flipped_bit_is_an_error_or_changes_nothing_that_is_read() {
 
 #[test]
 fn a_store_that_is_cut_emptied_or_gone_is_not_replaced_by_an_empty_one() {
-    for (what, expected) in [("cut", "sql_corrupt"), ("emptied", "store_missing"), ("gone", "store_missing")] {
+    for (what, expected) in [("cut", "sql_corrupt"), ("emptied", "database_missing"), ("gone", "database_missing")] {
         let folder = filled();
         let path = store(&folder);
         let length = std::fs::metadata(&path).unwrap().len();

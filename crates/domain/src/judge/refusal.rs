@@ -105,6 +105,8 @@ refusal_codes! {
     PatientOfStore = "patient_of_store",
     /// A value that is not JSON or names no store where it should, or a column that is there twice.
     BadValue = "bad_value",
+    /// Central cannot read its own row of the record, and the entry does not take its place.
+    RecordUnreadable = "record_unreadable",
     /// The record would be above a limit.
     RecordTooLarge = "record_too_large",
     /// Another entry of the group was refused (`details.md`, "Group verdict").

@@ -127,7 +127,11 @@ impl World {
                 let is_by_verdict = reads_anew && model.is_in_journal_in_use(&line_key);
                 // Another site's prescription, or an order, may be taken away again, before its lines: only what comes, comes behind its
                 // header.
-                if is_shared_by_other(device.site, &key.1) || Orders::is_order(&key) || moved_store_of(&key).is_some() {
+                if is_shared_by_other(device.site, &key.1)
+                    || Orders::is_order(&key)
+                    || moved_store_of(&key).is_some()
+                    || self.asked_for.contains(&key)
+                {
                     let is_new = !model.shared_lines.contains(&line.id) && !model.is_other_time_line;
                     // What the site deletes is at central until that is through.
                     let is_deleted_here = model.is_unsettled(&key) || model.by_key.contains_key(&key) && !is_kept;

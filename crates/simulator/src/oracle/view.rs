@@ -104,7 +104,11 @@ impl World {
     fn is_site_data(&self, index: usize, key: &Key) -> bool {
         let Some(device) = self.devices.get(index) else { return false };
         // Of another site, which shares it, of who writes orders by then, or of a store that may be elsewhere.
-        if is_shared_by_other(device.site, &key.1) || Orders::is_order(key) || moved_store_of(key).is_some() {
+        if is_shared_by_other(device.site, &key.1)
+            || Orders::is_order(key)
+            || moved_store_of(key).is_some()
+            || self.asked_for.contains(key)
+        {
             return false;
         }
         is_own_user(&key.0, &key.1)

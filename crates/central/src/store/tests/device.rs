@@ -209,6 +209,7 @@ impl Device {
                     let key = (entry.table, entry.record);
                     match &refused.image {
                         Image::NotHere => drop(self.base.remove(&key)),
+                        Image::Here { row, .. } if row.is_empty() => {}
                         Image::Here { position, row } => self.put(key, position.0, Row::decode(row).unwrap()),
                     }
                 }

@@ -38,6 +38,7 @@ mod tombstones;
 mod transfers;
 mod transfers_kept;
 mod transfers_routed;
+mod unreadable;
 mod users;
 mod verifying;
 mod versions;

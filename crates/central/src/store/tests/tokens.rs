@@ -12,6 +12,8 @@ contract!(
     a_late_copy_of_an_old_request_is_asked_and_changes_nothing,
     a_clone_is_caught_at_the_second_exchange_of_either_at_the_latest,
     a_clone_that_edits_is_caught_and_nothing_of_it_is_applied,
+    what_a_device_sent_before_it_was_set_back_is_taken_until_it_shows_a_token_given_since,
+    a_file_of_before_a_set_back_stops_the_site_if_it_shows_a_later_token_than_the_backup,
     a_stopped_site_goes_on_with_whoever_comes_first_and_stops_again_for_the_other,
     a_device_that_proves_its_password_twice_may_lose_its_first_reply,
     a_new_enrolment_starts_the_tokens_anew,
@@ -153,6 +155,38 @@ fn a_clone_that_edits_is_caught_and_nothing_of_it_is_applied(world: &mut World) 
     assert_eq!(codes[3].as_deref(), Some("site_stopped"), "{codes:?}");
     assert_eq!(world.data("transact", "A0"), r#"{"ID":"A0","store_ID":"S1"}"#);
     assert_eq!(world.data("transact", "B0"), "unknown");
+}
+
+/// The simulator's seeds 50000682 and 50000519: a file is a request that comes when its device has long been set back.
+fn what_a_device_sent_before_it_was_set_back_is_taken_until_it_shows_a_token_given_since(world: &mut World) {
+    for (store, exchanges, expected) in [("S1", 1, Ok(())), ("S2", 2, Err("challenge".to_owned()))] {
+        let mut device = world.device(&[store]);
+        exchange(world, &mut device).unwrap();
+        let mut backup = device.clone();
+        put(&mut device, store);
+        let mut file = device;
+
+        for _ in 0..exchanges {
+            exchange(world, &mut backup).unwrap();
+        }
+
+        assert_eq!(whole(world, &mut file, false), expected, "behind {exchanges} exchanges");
+        assert_eq!(world.store.reading().stop_of(file.site).unwrap(), None);
+    }
+}
+
+fn a_file_of_before_a_set_back_stops_the_site_if_it_shows_a_later_token_than_the_backup(world: &mut World) {
+    let mut device = world.device(&["S1"]);
+    exchange(world, &mut device).unwrap();
+    let mut backup = device.clone();
+    exchange(world, &mut device).unwrap();
+    let mut file = device;
+
+    assert_eq!(exchange(world, &mut backup), Ok(()));
+    assert_eq!(whole(world, &mut file, false), Ok(()));
+
+    assert_eq!(exchange(world, &mut backup), Err("site_stopped".to_owned()));
+    assert_eq!(world.store.reading().stop_of(file.site).unwrap().unwrap().code, TWO_DEVICES);
 }
 
 fn a_stopped_site_goes_on_with_whoever_comes_first_and_stops_again_for_the_other(world: &mut World) {
