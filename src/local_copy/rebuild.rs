@@ -173,6 +173,8 @@ impl LocalCopy {
                 let key = self.key_by_name(&table, &id)?;
                 self.drop_final(&key, until)?;
                 self.merge_again(&key)?;
+                // Its scope may be gone by now: the sweep left it for the sake of the entry.
+                self.remove_if_nobodys(&key)?;
             }
         }
         Ok(())
