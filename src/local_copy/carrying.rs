@@ -2,6 +2,7 @@
 //! taken.
 
 use protocol::ids::Sequence;
+use protocol::session::Page;
 use serde::{Deserialize, Serialize};
 use sql::Durability;
 
@@ -67,6 +68,28 @@ impl LocalCopy {
                 self.set_content(NOTE, Some(&content))
             }
         }
+    }
+
+    /// Stores a page of an export; whether it was: one of what is here already, or of another time line than that, is passed over. A
+    /// scope of which something older is here is read anew, as an export does it from the beginning: what went meanwhile, and why, may
+    /// stand in no lane any more. What does not come goes.
+    ///
+    /// # Errors
+    /// As [`LocalCopy::store_page`].
+    pub fn import_page(&mut self, page: &Page) -> Result<bool, LocalCopyError> {
+        let cursors = self.session_state()?.cursors;
+        if let Some(here) = cursors.iter().find(|shown| shown.scope == page.scope).map(|shown| shown.cursor) {
+            if here.epoch != page.cursor.epoch {
+                return Ok(false);
+            }
+            if here.began != page.cursor.began && here.number < page.cursor.began {
+                self.transaction(Durability::Full, |copy| copy.read_scope_anew(&page.scope))?;
+            } else if here.number >= page.cursor.number {
+                return Ok(false);
+            }
+        }
+        self.store_page(page)?;
+        Ok(true)
     }
 
     /// Whether scopes are being read from their beginning again: then what comes otherwise would be taken for that.

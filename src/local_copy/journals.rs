@@ -145,9 +145,10 @@ impl LocalCopy {
 
     /// A record that no scope holds was here for its pending entries alone, such as one that was handed back to a central which had
     /// lost it: without them no page and no sweep would ever come by it.
-    fn remove_if_nobodys(&mut self, key: &Key) -> Result<(), LocalCopyError> {
+    pub(super) fn remove_if_nobodys(&mut self, key: &Key) -> Result<(), LocalCopyError> {
         let has_pending = "SELECT 1 FROM pending WHERE table_name = ?1 AND id = ?2 LIMIT 1";
-        if self.is_member(key)? || self.sql.query_integer(has_pending, &key.params())?.is_some() {
+        let is_held = self.is_member(key)? || self.is_staying(key)?;
+        if is_held || self.sql.query_integer(has_pending, &key.params())?.is_some() {
             return Ok(());
         }
         self.sql.execute("DELETE FROM record WHERE table_name = ?1 AND id = ?2", &key.params())?;

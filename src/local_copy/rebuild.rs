@@ -9,7 +9,7 @@ use protocol::ids::{Position, RecordId, ScopeId, Sequence, TableRef};
 use protocol::message::{self, Cursor};
 use sql::{Durability, SqlExt};
 
-use super::images::{Image, Key, Rank};
+use super::images::{Image, Rank};
 use super::settle::Final;
 use super::{LocalCopy, LocalCopyError, limits};
 
@@ -174,10 +174,8 @@ impl LocalCopy {
                 let key = self.key_by_name(&table, &id)?;
                 self.drop_final(&key, until)?;
                 self.merge_again(&key)?;
-                // A sweep may have left it to its entries.
-                if !self.is_member(&key)? {
-                    self.go(&key)?;
-                }
+                // Its scope may be gone by now: the sweep left it for the sake of the entry.
+                self.remove_if_nobodys(&key)?;
             }
         }
         Ok(())
@@ -289,12 +287,7 @@ impl LocalCopy {
     /// until their verdict.
     fn sweep_member(&mut self, table: &str, id: &str, scope: i64) -> Result<(), LocalCopyError> {
         let key = self.key_by_name(table, id)?;
-        if self.leave(&key, scope)? { Ok(()) } else { self.go(&key) }
-    }
-
-    /// No scope holds the record: it goes, unless entries are pending, or it never left this site.
-    fn go(&mut self, key: &Key) -> Result<(), LocalCopyError> {
-        if self.base(key)?.is_some() || self.is_staying(key)? {
+        if self.leave(&key, scope)? || self.base(&key)?.is_some() {
             return Ok(());
         }
         self.sql.execute("DELETE FROM record WHERE table_name = ?1 AND id = ?2", &key.params())?;

@@ -226,19 +226,12 @@ impl<S: Storage> SyncRunner<'_, S> {
     }
 }
 
-/// Whether it was stored: a page of what is here already, or of another time line than what is here, is passed over.
+/// Whether it was stored.
 fn import_page<S: Storage>(recorder: &crate::recorder::Recorder<S>, page: &Page) -> Result<bool, AgentError> {
-    let mut core = recorder.core();
-    let cursors = core.local.session_state()?.cursors;
-    let here = cursors.iter().find(|shown| shown.scope == page.scope).map(|shown| shown.cursor);
-    let is_ahead = here.is_none_or(|here| here.epoch == page.cursor.epoch && here.number < page.cursor.number);
-    if is_ahead {
-        core.local.store_page(page)?;
-    }
-    drop(core);
+    let is_stored = recorder.core().local.import_page(page)?;
     // The lock is given back between the steps, so that edits go on.
-    while is_ahead && page.is_drained && recorder.sweep_step()? {}
-    Ok(is_ahead)
+    while is_stored && page.is_drained && recorder.sweep_step()? {}
+    Ok(is_stored)
 }
 
 /// Whether a head would be made in the same way now, but for how far the journal goes.

@@ -3,6 +3,7 @@
 
 use serde_json::{Value, json};
 
+use crate::moves::{moves, sync_until};
 use crate::patients::edit;
 use crate::support::agent::Agent;
 use crate::support::central::Central;
@@ -100,6 +101,27 @@ fn a_dispensary_keeps_its_transactions_until_they_are_included_and_then_sends_al
     clinic.record(&edit("transact", "patch", "last", &json!({"comment": "later"})));
     clinic.settle();
     same_records(&central, &clinic, &TABLES);
+}
+
+/// In one session the device hears that it is to send what stayed, and that its store is taken away.
+#[test]
+fn what_stayed_goes_before_its_store_where_somebody_moves_that_as_soon_as_it_may_go() {
+    let (central, [clinic, warehouse]) = clinic_and_warehouse();
+    set(&central, "D", "off");
+    clinic.settle();
+    clinic.record(&(transaction("kept", "name-of-a-ward") + &stock("stock-kept")));
+    clinic.settle();
+    assert_eq!(clinic.json(&["status"])["withheld_records"], 3);
+
+    set(&central, "D", "on");
+    success(&central.run(&["store", "add", "D", "--site", "warehouse"], ""));
+    sync_until("the store has moved", &[&clinic, &warehouse], || moves(&central).is_empty());
+
+    assert_eq!(ids(&central.records("trans_line")), ["kept-1"]);
+    assert_eq!(ids(&central.records("item_line")), ["stock-kept"]);
+    same_records(&central, &warehouse, &TABLES);
+    let status = clinic.json(&["status"]);
+    assert_eq!((&status["withheld_records"], &status["set_aside"]), (&json!(0), &json!(0)), "{status}");
 }
 
 #[test]

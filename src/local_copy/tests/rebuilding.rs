@@ -4,13 +4,16 @@ use domain::edit::EditOp;
 use domain::scope::Scope;
 use domain::visibility::JOIN_TABLE;
 use protocol::control::{Control, Dropped, Image, ReadAnew};
-use protocol::ids::JournalId;
+use protocol::ids::{Epoch, JournalId, Position};
+use protocol::message::Cursor;
+use protocol::page::PageRow;
+use protocol::session::Page;
 
 use super::super::limits::SWEEP_STEP_ROWS;
 use super::super::{Kind, RecordState};
 use super::site::*;
 
-fn drain(site: &mut Site, rows: Vec<protocol::page::PageRow>) {
+fn drain(site: &mut Site, rows: Vec<PageRow>) {
     let page = site.page_of(&store_scope(), rows, true);
     site.store_page(&page).unwrap();
 }
@@ -345,5 +348,29 @@ fn what_has_its_verdict_while_everything_is_read_anew_goes_if_its_store_does_not
         while site.copy.sweep_step().unwrap() {}
 
         assert_eq!((site.shown("B"), site.count("membership")), ("-".to_owned(), 0));
+    });
+}
+
+/// Found by the simulator (seed 70001342): a device took two exports, and kept what its site had ceased to see between them.
+#[test]
+fn a_later_export_lets_go_of_what_went_since_the_earlier_one() {
+    on_both(|site| {
+        let export = |began: u64, number: u64, rows: Vec<PageRow>| {
+            let cursor = Cursor { epoch: Epoch(7), number: Position(number), began: Position(began) };
+            Page { scope: store_scope(), cursor, rows, is_drained: number == began }
+        };
+        let earlier = export(5, 5, vec![image("stays", 1, "{}"), image("goes", 2, "{}")]);
+        let later = [export(9, 3, vec![image("stays", 1, "{}")]), export(9, 9, vec![image("new", 8, "{}")])];
+
+        let mut stored = Vec::new();
+        for page in [&earlier, &later[0], &later[1], &earlier, &later[0], &later[1]] {
+            stored.push(site.copy.import_page(page).unwrap());
+            site.reopen();
+        }
+        sweep(site);
+
+        assert_eq!(stored, [true, true, true, false, false, false], "what is here is passed over");
+        assert_eq!(["stays", "goes", "new"].map(|id| site.shown(id)), ["{}", "-", "{}"]);
+        assert!(!site.copy.is_rebuilding().unwrap());
     });
 }

@@ -19,6 +19,7 @@ contract!(
     rows_come_in_parts_that_are_gone_through_to_the_end,
     a_scope_that_the_site_does_not_receive_is_not_compared,
     what_a_site_has_come_to_see_it_has_to_read_before_it_compares,
+    a_scope_that_was_read_anew_is_compared_once_the_site_has_heard_that_it_is_to_be,
     a_site_is_asked_once_and_what_it_finds_is_kept,
     a_site_that_an_exchange_would_refuse_may_not_compare,
 );
@@ -178,6 +179,22 @@ fn what_a_site_has_come_to_see_it_has_to_read_before_it_compares(world: &mut Wor
 
     let in_time = ask_for(&one);
     assert!(matches!(ask(world, &one, in_time), Ok(Answer::Differing(_))));
+}
+
+/// Found by the simulator (seed 70000153): the control row and the pages came in the reply that ended the session.
+fn a_scope_that_was_read_anew_is_compared_once_the_site_has_heard_that_it_is_to_be(world: &mut World) {
+    let mut one = one(world);
+    world.write(&[r#"patch store A {"name_ID":"nA"}"#]);
+    settle(world, &mut one);
+    assert!(world.job(|batch| batch.resync_store(&id("A"))).1);
+    let ask_for = |one: &Device| Ask::Compare { at: at(one, &Scope::Visible), digests: Digests::default() };
+
+    let of_before = ask_for(&one);
+    assert_eq!(code(ask(world, &one, of_before)), "other_scope");
+    one.sync(world);
+
+    let read_anew = ask_for(&one);
+    assert!(matches!(ask(world, &one, read_anew), Ok(Answer::Differing(_))));
 }
 
 fn a_site_is_asked_once_and_what_it_finds_is_kept(world: &mut World) {
