@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 
 use domain::catalogue::{Catalogue, DeclaredTable};
 use log::LevelFilter;
+use protocol::few::gathered;
 use protocol::schedule::Schedule;
 
 pub use central_url::CentralUrl;
@@ -128,7 +129,7 @@ impl Sources {
     /// The environment of this process, and what its command line gave.
     pub fn of_process(config_file: Option<PathBuf>, data_folder: Option<PathBuf>) -> Self {
         let variables =
-            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value))).collect();
+            gathered(std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value))));
         Self { config_file, data_folder, variables }
     }
 }

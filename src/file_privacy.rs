@@ -1,5 +1,6 @@
 //! That nobody but the user of the agent reads what lies in a data folder: it holds the records of patients.
 
+use protocol::few::sort_few;
 use std::io::ErrorKind;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -74,7 +75,7 @@ pub fn open_to_others(layout: &Layout, files: &[PathBuf]) -> Result<Vec<PathBuf>
     paths.extend(own_entries(layout)?);
     paths.extend(entries(&identity)?);
     paths.extend_from_slice(files);
-    paths.sort();
+    sort_few(&mut paths, |one, other| one < other);
     paths.dedup();
     let mut open = Vec::new();
     for path in paths {

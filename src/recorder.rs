@@ -29,7 +29,9 @@ mod handing_back;
 mod mending;
 mod numbers;
 mod owed;
+mod pairing;
 mod preparing;
+mod transfers;
 mod verifying;
 mod withheld;
 
@@ -347,7 +349,11 @@ impl<S: Storage> Recorder<S> {
             line.queue.drain(..count).collect()
         };
         // A panic is a broken invariant; those who wait must hear of it instead of waiting for ever.
-        let committed = AssertUnwindSafe(|| commit(&self.catalogue, self.site, &mut core, &batch));
+        let committed = AssertUnwindSafe(|| {
+            let answers = commit(&self.catalogue, self.site, &mut core, &batch);
+            owed::answer_at_once(&self.catalogue, self.site, &mut core, recorded_at_ms(&batch));
+            answers
+        });
         let answers = catch_unwind(committed).unwrap_or_else(|_| {
             let _ = core.local.rollback_edits();
             batch.iter().map(|_| Err(RecordError::Device(broken()))).collect()
@@ -360,6 +366,15 @@ impl<S: Storage> Recorder<S> {
     fn line(&self) -> MutexGuard<'_, Line> {
         self.line.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// When the last of some work was handed over.
+fn recorded_at_ms(batch: &[Arc<Ticket>]) -> u64 {
+    let at = |ticket: &Arc<Ticket>| match &ticket.work {
+        Work::Group(group) => group.recorded_at_ms,
+        Work::Numbers(wanted) => wanted.recorded_at_ms,
+    };
+    batch.iter().map(at).max().unwrap_or_default()
 }
 
 fn broken() -> AgentError {
@@ -512,6 +527,7 @@ fn catch_up<S: Storage>(catalogue: &Catalogue, core: &mut Core<S>) -> Result<(),
                     core.local.owe_look_at_withheld()?;
                 }
                 core.local.apply_entry(kind, stored.sequence, &entry, &applied, stored.note.recorded_at_ms)?;
+                pairing::owe_half_of(catalogue, &mut core.local, &entry)?;
                 if let Some(request_id) = stored.note.request_id {
                     let sequences = (kind == Kind::Shared).then_some((stored.sequence, stored.sequence));
                     core.local.remember_request(request_id, sequences)?;

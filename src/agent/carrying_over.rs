@@ -9,7 +9,7 @@ use super::agreement::known_journal;
 use super::opening::{Places, Repair};
 use crate::error::AgentError;
 use crate::journal::{Draft, Journal, Loss, Note, Salvaged, Storage, Stored};
-use crate::local_copy::{Kind, LocalCopy, LostRecord};
+use crate::local_copy::{Kind, LocalCopy, LostRecord, headers_first};
 
 /// Entries that are held and journaled anew in one step; a group may go on beyond it.
 const STEP_ENTRIES: usize = 500;
@@ -155,7 +155,7 @@ impl Step {
             let is_end = stored.is_group_end;
             group.push(stored);
             if is_end {
-                under.sort_by(|one, other| (one.depth, &one.id).cmp(&(other.depth, &other.id)));
+                headers_first(&mut under);
                 under.dedup_by(|one, other| one.id == other.id && one.table == other.table);
                 with_records.extend(under.drain(..).map(|record| as_group(record.into_entry().encode())));
                 with_records.append(&mut group);

@@ -9,7 +9,11 @@ use super::wording;
 /// The record, a column a line.
 pub(super) fn text(record: &Value) -> String {
     let (table, id) = (wording::text(&record["table"]), wording::text(&record["id"]));
-    let mut text = format!("{table} {id}: {}{}\n", state(record), merged(record));
+    let kind = match &record["kind"] {
+        Value::Null => String::new(),
+        kind => format!(" ({})", wording::text(kind)),
+    };
+    let mut text = format!("{table} {id}{kind}: {}{}{}\n", state(record), merged(record), read_only(record));
     for (column, value) in record["data"].as_object().into_iter().flatten() {
         let _infallible = writeln!(text, "  {column}: {}", wording::text(value));
     }
@@ -35,6 +39,14 @@ pub(super) fn merged(record: &Value) -> String {
     }
 }
 
+/// Whose record it is, to be put behind its state, where this site does not write it; empty for others.
+pub(super) fn read_only(record: &Value) -> String {
+    match &record["read_only_of"] {
+        Value::Null => String::new(),
+        store => format!(", of store {}, read only", wording::text(store)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -56,5 +68,13 @@ mod tests {
         let record = json!({ "table": "item", "id": "A", "state": "central", "data": {}, "merged_into": "B" });
 
         assert_eq!(text(&record), "item A: as central has it, merged into B\n");
+    }
+
+    #[test]
+    fn a_document_of_another_store_is_told_with_its_kind_and_its_store() {
+        let record = json!({ "table": "requisition", "id": "R", "state": "central", "data": {},
+            "kind": "customer requisition", "read_only_of": "S2" });
+
+        assert_eq!(text(&record), "requisition R (customer requisition): as central has it, of store S2, read only\n");
     }
 }

@@ -44,9 +44,12 @@ pub(super) fn run(
 
 fn text(page: &Value) -> String {
     let rows = page["records"].as_array().into_iter().flatten();
+    let has_kinds = rows.clone().any(|record| !record["kind"].is_null());
     let cells = |record: &Value| {
-        let state = wording::text(&record["state"]) + &get::merged(record);
-        vec![wording::text(&record["id"]), state, record["data"].to_string()]
+        let state = wording::text(&record["state"]) + &get::merged(record) + &get::read_only(record);
+        let kind = has_kinds.then(|| wording::text(&record["kind"]));
+        let before = [wording::text(&record["id"]), state];
+        before.into_iter().chain(kind).chain([record["data"].to_string()]).collect()
     };
     columns(&rows.map(cells).collect::<Vec<_>>())
 }
@@ -86,6 +89,19 @@ mod tests {
             limit,
         };
         assert_eq!(*performer.asked.lock().unwrap(), [list(None, LIST_LIMIT_MAX), list(Some("bcd"), LIST_LIMIT_MAX)]);
+    }
+
+    #[test]
+    fn documents_have_a_column_with_their_kind() {
+        let mut page = page(&["a", "b"], None);
+        page["records"][0]["kind"] = json!("supplier invoice");
+        page["records"][1]["read_only_of"] = json!("S2");
+
+        assert_eq!(
+            text(&page),
+            "a  central                          supplier invoice  {\"ID\":\"a\",\"n\":1.5}\n\
+             b  central, of store S2, read only                    {\"ID\":\"b\",\"n\":1.5}\n"
+        );
     }
 
     #[test]

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use domain::catalogue::Catalogue;
 use domain::json::row_to_json;
 use protocol::entry::{Entry, Operation};
+use protocol::few::sort_few;
 use protocol::ids::SiteId;
 use serde_json::{Value, json};
 
@@ -56,7 +57,7 @@ fn journals(layout: &Layout) -> Vec<JournalPlace> {
                 other.strip_prefix(&prefix).filter(|name| name.starts_with("before-")).map(str::to_owned)
             })
             .collect();
-        aside.sort_unstable();
+        sort_few(&mut aside, |one, other| one < other);
         places.extend(aside.into_iter().map(|aside| JournalPlace {
             name: format!("{prefix}{aside}"),
             is_private,
@@ -76,7 +77,7 @@ fn local_copies(layout: &Layout) -> Vec<PathBuf> {
         .filter(|name| name.starts_with("local_copy.damaged-") && !name.ends_with("-wal") && !name.ends_with("-shm"))
         .map(|name| layout.root().join(name))
         .collect();
-    aside.sort_unstable();
+    sort_few(&mut aside, |one, other| one < other);
     [current].into_iter().filter(|path| path.exists()).chain(aside).collect()
 }
 

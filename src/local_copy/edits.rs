@@ -59,6 +59,7 @@ impl LocalCopy {
     pub fn rollback_edits(&mut self) -> Result<(), LocalCopyError> {
         self.applying = self.applied;
         self.set_aside_bytes = None;
+        self.owed_from = None;
         Ok(self.sql.rollback()?)
     }
 
@@ -243,6 +244,7 @@ impl LocalCopy {
     ) -> Result<(), LocalCopyError> {
         if kind == Kind::Private {
             self.put_private(key, after, entry.ownership == LEFT)?;
+            self.note_owed_of_own(key, after)?;
             self.applying.set(kind, sequence);
             return Ok(());
         }
@@ -267,6 +269,7 @@ impl LocalCopy {
             ],
         )?;
         self.put_own(key, after)?;
+        self.note_owed_of_own(key, after)?;
         self.applying.set(kind, sequence);
         Ok(())
     }

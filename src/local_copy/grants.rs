@@ -150,8 +150,10 @@ impl LocalCopy {
                 )?;
                 return Ok(());
             }
-            before => before.map(|(state, _)| state),
+            before => before,
         };
+        let is_new = before != Some((HELD, u64::from(grant.ownership.0)));
+        let before = before.map(|(state, _)| state);
         if grant.is_held {
             self.sql.execute(
                 "INSERT INTO store_grant (store, ownership, proof, told, state) VALUES (?1, ?2, ?3, ?4, ?5)
@@ -167,6 +169,9 @@ impl LocalCopy {
                 ],
             )?;
             self.take_number_gaps(store, grant.number_gaps, before.is_none())?;
+            if is_new {
+                self.owe_look_at_transfers()?;
+            }
             if before.is_some_and(|state| state != HELD) {
                 // What could not go meanwhile, because the store might not be written.
                 self.owe_look_at_withheld()?;
@@ -179,7 +184,11 @@ impl LocalCopy {
             Some(CLAIMED | FORGOTTEN | ASKED_AGAIN) if store != CENTRAL_DATA => {
                 self.set_grant_state(store, FORGOTTEN)?;
             }
-            Some(HELD) if store != CENTRAL_DATA => self.set_grant_state(store, FROZEN)?,
+            Some(HELD) if store != CENTRAL_DATA => {
+                self.set_grant_state(store, FROZEN)?;
+                // What another store of this site has with it goes to another site from now on.
+                self.owe_look_at_withheld()?;
+            }
             // It may have been dropped before it was told again.
             Some(TOLD_AGAIN) => {
                 let is_received = self.receives_scope_of(store)?;

@@ -364,10 +364,27 @@ impl LocalCopy {
         let mut scopes = self.own_scopes(key, store)?;
         for scope in &mut scopes {
             if !self.receives(scope)? {
+                // What it has with a store of this site came so, and is noted.
+                if self.is_with_partner(key)? {
+                    return Ok(());
+                }
                 *scope = Scope::Visible;
             }
         }
         self.join_each(key, &scopes)
+    }
+
+    /// Whether a record is here because its store has it with one of this site's.
+    fn is_with_partner(&mut self, key: &Key) -> Result<bool, LocalCopyError> {
+        let mut scopes: Vec<ScopeId> = Vec::new();
+        let sql = "SELECT scope.scope_id FROM membership JOIN scope ON scope.number = membership.scope
+            WHERE membership.table_name = ?1 AND membership.id = ?2 AND scope.rebuild <> ?3";
+        let [table, id] = key.params();
+        self.sql.query(sql, &[table, id, DROPPING.into()], &mut |row| {
+            scopes.extend(ScopeId::new(row.blob(0)?));
+            Ok(std::ops::ControlFlow::Continue(()))
+        })?;
+        Ok(scopes.iter().any(|scope| matches!(Scope::from_id(scope), Scope::StorePartners(_))))
     }
 
     fn join_each(&mut self, key: &Key, scopes: &[Scope]) -> Result<(), LocalCopyError> {

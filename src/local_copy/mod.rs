@@ -47,6 +47,7 @@ mod settle;
 #[cfg(test)]
 mod tests;
 mod time_line;
+mod transfers;
 mod verifying;
 mod view;
 mod withheld;
@@ -67,7 +68,7 @@ pub use grants::ForgottenStore;
 pub use inspect::FoundRecord;
 pub use meta::{HistoryRefusal, LogHealth, SyncTimes};
 pub use numbers::NumberStanding;
-pub use owed::Owed;
+pub use owed::{Owed, OwedKind};
 pub use read::{Listing, QueueEntry, QueueState, QueueView, RecordState, RecordView, TableCount, UnknownControl};
 pub use recovered::{
     RECOVERED, RecoveredEntry, RestoredGroup, is_recovered_request_id, recovered_name, recovered_request_id,
@@ -75,7 +76,7 @@ pub use recovered::{
 pub use roles::{StoreHere, StoreRole};
 pub use schema::{APPLICATION_ID, SCHEMA_VERSION};
 pub use set_aside::{SetAside, SetAsideEntry, retry_request_id};
-pub use time_line::LostRecord;
+pub use time_line::{LostRecord, headers_first};
 pub use verifying::{DIFFERED, Differences, MemberPlace};
 pub use withheld::LEFT;
 
@@ -151,6 +152,8 @@ pub struct LocalCopy {
     has_failed: bool,
     /// Bytes of what is set aside; `None` where they have to be added up.
     set_aside_bytes: Option<u64>,
+    /// The first of what is to be answered at once ([`LocalCopy::owe_at_once`]).
+    owed_from: Option<i64>,
     /// Whether stores that are being taken away count as held: while what stayed here is journaled to go.
     hands_over: bool,
 }
@@ -162,7 +165,11 @@ impl LocalCopy {
     /// [`LocalCopyError::Damaged`] for what this program never writes; else those of the engine.
     pub fn new(mut sql: Box<dyn Engine>, site: SiteId, catalogue: Arc<Catalogue>) -> Result<Self, LocalCopyError> {
         if check_migrations(&mut *sql, schema::MIGRATIONS).is_err() {
-            migrate(&mut *sql, schema::MIGRATIONS)?;
+            migrate(&mut *sql, schema::MIGRATIONS).map_err(|error| match error.kind {
+                // Steps that do not read as those of any version of this program: nobody else writes the file.
+                SqlErrorKind::Other => LocalCopyError::damaged(error.message),
+                _ => error.into(),
+            })?;
         }
         let mut copy = Self {
             sql,
@@ -177,6 +184,7 @@ impl LocalCopy {
             is_confirmed: false,
             has_failed: false,
             set_aside_bytes: None,
+            owed_from: None,
             hands_over: false,
         };
         copy.load()?;

@@ -1,42 +1,180 @@
 //! What this site owes in answer to records that came (rule 5.14): noted in the page's transaction, and kept until the answer is in the
 //! journal. Whether it is owed still is found from the records, so that doing it again after a crash does nothing twice.
+//!
+//! | kind | the record | noted with |
+//! | --- | --- | --- |
+//! | `proposal` | a message of central's | the page that brings it |
+//! | `transfer` | a record that is, or may be answered by, a half of a transfer; of a line its header | the page, this site's own edit, the grant of a store |
+//! | `half` | an initiating half whose other half this site makes, and for which something is not here | the edit that has it count |
 
 use std::ops::ControlFlow;
 
+use domain::catalogue::Table;
 use domain::proposal::{MESSAGE_TABLE, asked_store};
+use domain::transfers::records::{GOODS, GOODS_LINES, INVOICES, ORDER_LINES, ORDERS, REQUISITION_LINES, REQUISITIONS};
 use protocol::ids::RecordId;
+use protocol::row::{Row, Value};
+use sql::SqlExt;
 
 use super::images::{Image, Key};
 use super::{LocalCopy, LocalCopyError};
 
-/// `owed.kind` of a proposal that waits for an answer.
-const PROPOSAL: &str = "proposal";
-
 /// Answers that are looked for at once.
 const OWED_READ_MAX: u32 = 100;
+
+/// What is owed in answer to a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OwedKind {
+    /// That a proposal is made, or declined.
+    Proposal,
+    /// What `domain::transfers::owed` says.
+    Transfer,
+    /// The other half of a transfer.
+    Half,
+}
+
+impl OwedKind {
+    const ALL: [Self; 3] = [Self::Proposal, Self::Transfer, Self::Half];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Proposal => "proposal",
+            Self::Transfer => "transfer",
+            Self::Half => "half",
+        }
+    }
+}
 
 /// An answer that is owed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Owed {
     /// Its number, in the order in which what it answers came.
     pub number: i64,
-    /// The message that proposes an edit.
-    pub message: RecordId,
+    /// What is owed.
+    pub kind: OwedKind,
+    /// The table of what it answers.
+    pub table: String,
+    /// The record that it answers.
+    pub record: RecordId,
 }
 
 impl LocalCopy {
-    /// Within a page's transaction: what this site owes in answer to an image that came.
+    /// Within a transaction: what this site owes in answer to an image that came, or that an edit of its own has made. Whether it was not
+    /// owed before.
     pub(super) fn note_owed(&mut self, key: &Key, image: &Image) -> Result<(), LocalCopyError> {
-        let row = image.row.as_ref().filter(|_| key.table.name() == MESSAGE_TABLE);
-        if row.is_none_or(|row| asked_store(&key.table, row).is_none()) {
-            return Ok(());
+        let Some(row) = &image.row else { return Ok(()) };
+        if key.table.name() == MESSAGE_TABLE {
+            return match asked_store(&key.table, row) {
+                Some(_) => self.owe(OwedKind::Proposal, MESSAGE_TABLE, &key.id).map(|_| ()),
+                None => Ok(()),
+            };
         }
-        self.sql.execute(
-            "INSERT INTO owed (number, kind, table_name, id)
-             SELECT coalesce(max(number), 0) + 1, ?1, ?2, ?3 FROM owed WHERE 1 = 1
+        match self.of_transfer(&key.table, &key.id, row)? {
+            Some((table, header)) => self.owe(OwedKind::Transfer, table, &header).map(|_| ()),
+            None => Ok(()),
+        }
+    }
+
+    /// The same of an edit of this site's own: the recorder answers at once.
+    pub(super) fn note_owed_of_own(&mut self, key: &Key, image: &Image) -> Result<(), LocalCopyError> {
+        let Some(row) = image.row.as_ref().filter(|_| key.table.name() != MESSAGE_TABLE) else { return Ok(()) };
+        if let Some((table, header)) = self.of_transfer(&key.table, &key.id, row)? {
+            self.owe_at_once(OwedKind::Transfer, table, &header)?;
+        }
+        Ok(())
+    }
+
+    /// Within the transaction of edits: what is to be answered behind its commit.
+    ///
+    /// # Errors
+    /// Those of a write.
+    pub fn owe_at_once(&mut self, kind: OwedKind, table: &str, record: &RecordId) -> Result<(), LocalCopyError> {
+        if let Some(number) = self.owe(kind, table, record)? {
+            self.owed_from = Some(self.owed_from.map_or(number, |first| first.min(number)));
+        }
+        Ok(())
+    }
+
+    /// What was to be answered at once since this was asked last: all behind this number.
+    pub fn take_owed_at_once(&mut self) -> Option<i64> {
+        self.owed_from.take().map(|first| first - 1)
+    }
+
+    /// Its number, if it was not owed before.
+    fn owe(&mut self, kind: OwedKind, table: &str, record: &RecordId) -> Result<Option<i64>, LocalCopyError> {
+        let number = self.sql.query_integer("SELECT max(number) FROM owed", &[])?.unwrap_or(0) + 1;
+        let added = self.sql.execute(
+            "INSERT INTO owed (number, kind, table_name, id) VALUES (?1, ?2, ?3, ?4)
              ON CONFLICT (kind, table_name, id) DO NOTHING",
-            &[PROPOSAL.into(), key.table.name().into(), key.id.as_str().into()],
+            &[number.into(), kind.as_str().into(), table.into(), record.as_str().into()],
         )?;
+        Ok((added > 0).then_some(number))
+    }
+
+    /// The half that `domain::transfers::owed` is to be asked about because of a record; `None` where nothing can be owed. Of an initiating
+    /// half something is owed only once the other one is here, and that is noted itself.
+    fn of_transfer(
+        &mut self,
+        table: &Table,
+        id: &RecordId,
+        row: &Row,
+    ) -> Result<Option<(&'static str, RecordId)>, LocalCopyError> {
+        let is = |column: &str, words: &[&str]| match row.value(&table.column_ref(column)) {
+            Some(Value::Text(text)) => words.iter().any(|word| text.eq_ignore_ascii_case(word)),
+            _ => false,
+        };
+        let holds = |column: &str| table.id_in(row, column).is_ok();
+        let is_noted = match table.name() {
+            INVOICES if is("type", &["si", "cc"]) => holds("linked_transaction_id"),
+            INVOICES if holds("original_PO_ID") => is("type", &["ci"]),
+            INVOICES => {
+                let may_have_begun = is("type", &["ci", "sc"]) && is("status", &["fn"]) && !is("mode", &["dispensary"]);
+                may_have_begun && self.is_referred_to(INVOICES, "linked_transaction_id", id)?
+            }
+            REQUISITIONS if is("type", &["response"]) => holds("linked_requisition_id"),
+            REQUISITIONS => self.is_referred_to(REQUISITIONS, "linked_requisition_id", id)?,
+            GOODS => holds("purchase_order_ID"),
+            ORDERS => self.is_referred_to(GOODS, "purchase_order_ID", id)?,
+            REQUISITION_LINES | GOODS_LINES | ORDER_LINES => return self.of_line(table, row),
+            _ => false,
+        };
+        let header = [INVOICES, REQUISITIONS, GOODS, ORDERS].into_iter().find(|name| is_noted && *name == table.name());
+        Ok(header.map(|name| (name, id.clone())))
+    }
+
+    fn of_line(&mut self, table: &Table, row: &Row) -> Result<Option<(&'static str, RecordId)>, LocalCopyError> {
+        let Some(Ok(header)) = table.header_of(row) else { return Ok(None) };
+        Ok(match table.name() {
+            GOODS_LINES => Some((GOODS, header)),
+            ORDER_LINES => self.is_referred_to(GOODS, "purchase_order_ID", &header)?.then_some((ORDERS, header)),
+            // Of either half: the one has the link, the other is referred to.
+            _ => {
+                let sql = "SELECT 1 FROM record WHERE table_name = ?1 AND id = ?2
+                               AND json_extract(data, '$.linked_requisition_id') <> ''";
+                let is_linked = self.sql.query_integer(sql, &[REQUISITIONS.into(), header.as_str().into()])?.is_some();
+                let is_half = is_linked || self.is_referred_to(REQUISITIONS, "linked_requisition_id", &header)?;
+                is_half.then_some((REQUISITIONS, header))
+            }
+        })
+    }
+
+    /// Inside the open transaction: this site was given a store, of which halves of transfers may be here since before.
+    pub(super) fn owe_look_at_transfers(&mut self) -> Result<(), LocalCopyError> {
+        for (table, column) in [
+            (INVOICES, "linked_transaction_id"),
+            (INVOICES, "original_PO_ID"),
+            (REQUISITIONS, "linked_requisition_id"),
+            (GOODS, "purchase_order_ID"),
+        ] {
+            // In the order of the index, which holds nothing else.
+            let sql = format!(
+                "INSERT INTO owed (number, kind, table_name, id)
+                 SELECT (SELECT coalesce(max(number), 0) FROM owed) + row_number() OVER (), ?1, table_name, id FROM record
+                 WHERE table_name = '{table}' AND json_extract(data, '$.{column}') <> ''
+                 ON CONFLICT (kind, table_name, id) DO NOTHING"
+            );
+            self.sql.execute(&sql, &[OwedKind::Transfer.as_str().into()])?;
+        }
         Ok(())
     }
 
@@ -50,15 +188,17 @@ impl LocalCopy {
         }
         let mut owed = Vec::new();
         self.sql.query(
-            "SELECT number, id FROM owed WHERE number > ?1 AND kind = ?2 ORDER BY number LIMIT ?3",
-            &[after.into(), PROPOSAL.into(), OWED_READ_MAX.into()],
+            "SELECT number, kind, table_name, id FROM owed WHERE number > ?1 ORDER BY number LIMIT ?2",
+            &[after.into(), OWED_READ_MAX.into()],
             &mut |row| {
-                owed.push((row.integer(0)?, row.text(1)?.to_owned()));
+                owed.push((row.integer(0)?, row.text(1)?.to_owned(), row.text(2)?.to_owned(), row.text(3)?.to_owned()));
                 Ok(ControlFlow::Continue(()))
             },
         )?;
-        let read = |(number, id): (i64, String)| {
-            Ok(Owed { number, message: RecordId::new(&id).map_err(LocalCopyError::damaged)? })
+        let read = |(number, kind, table, id): (i64, String, String, String)| {
+            let kind = OwedKind::ALL.into_iter().find(|known| known.as_str() == kind);
+            let kind = kind.ok_or_else(|| LocalCopyError::damaged("an answer of an unknown kind is owed"))?;
+            Ok(Owed { number, kind, table, record: RecordId::new(&id).map_err(LocalCopyError::damaged)? })
         };
         owed.into_iter().map(read).collect()
     }
@@ -70,5 +210,14 @@ impl LocalCopy {
     pub fn end_owed(&mut self, number: i64) -> Result<(), LocalCopyError> {
         self.sql.execute("DELETE FROM owed WHERE number = ?1", &[number.into()])?;
         Ok(())
+    }
+
+    /// Within the transaction of edits: why one is not given yet. Whether that is not known already.
+    ///
+    /// # Errors
+    /// Those of a write.
+    pub fn keep_owed(&mut self, number: i64, code: &str) -> Result<bool, LocalCopyError> {
+        let sql = "UPDATE owed SET code = ?2 WHERE number = ?1 AND code IS NOT ?2";
+        Ok(self.sql.execute(sql, &[number.into(), code.into()])? > 0)
     }
 }

@@ -1,6 +1,5 @@
 //! Reading scopes again from 0, and letting go of what did not come again: mark and sweep (rule 5.18).
 
-use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use domain::catalogue::Catalogue;
@@ -41,6 +40,8 @@ pub(super) struct Sweep {
     pub(super) generation: i64,
     /// Whether the site does not receive the scope any more.
     pub(super) is_drop: bool,
+    /// Whether it is what other stores have with a store ([`Scope::StorePartners`]).
+    pub(super) is_of_partners: bool,
     table: String,
     id: String,
 }
@@ -221,7 +222,7 @@ impl LocalCopy {
         }
         let of_stores = |stores: Vec<String>| {
             let scopes = stores.iter().filter_map(|store| RecordId::new(store).ok()).map(Scope::Store);
-            scopes.map(|scope| scope.to_id().as_bytes().to_vec()).collect::<BTreeSet<_>>()
+            scopes.map(|scope| scope.to_id().as_bytes().to_vec()).collect::<Vec<_>>()
         };
         let forgotten = of_stores(self.forgotten_stores()?.into_iter().map(|forgotten| forgotten.store).collect());
         let held = of_stores(self.grants_to_hand_back()?.into_iter().map(|(store, _)| store).collect());
@@ -241,13 +242,15 @@ impl LocalCopy {
     }
 
     pub(super) fn next_sweep(&mut self) -> Result<Option<Sweep>, LocalCopyError> {
-        let sql = "SELECT number, generation, swept_table, swept_id, rebuild FROM scope
+        let sql = "SELECT number, generation, swept_table, swept_id, rebuild, scope_id FROM scope
             WHERE rebuild = ?1 OR rebuild = ?2 ORDER BY number LIMIT 1";
         Ok(self.sql.query_one(sql, &[SWEEPING.into(), DROPPING.into()], |row| {
             Ok(Sweep {
                 scope: row.integer(0)?,
                 generation: row.integer(1)?,
                 is_drop: row.integer(4)? == DROPPING,
+                is_of_partners: ScopeId::new(row.blob(5)?)
+                    .is_some_and(|scope| matches!(Scope::from_id(&scope), Scope::StorePartners(_))),
                 table: row.text(2)?.to_owned(),
                 id: row.text(3)?.to_owned(),
             })

@@ -15,10 +15,33 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     Migration { number: 6, name: "refusals shown", ddl: SHOWN },
     Migration { number: 7, name: "what stays here", ddl: STAYING },
     Migration { number: 8, name: "document numbers", ddl: NUMBERS },
+    Migration { number: 9, name: "transfers", ddl: TRANSFERS },
 ];
 
 /// The newest schema, for the file's header.
-pub const SCHEMA_VERSION: u32 = 8;
+pub const SCHEMA_VERSION: u32 = 9;
+
+const TRANSFERS: &str = "
+-- See the module `transfers`: what refers to a record in the answer to a transfer. Few records do; of others nothing is written.
+CREATE INDEX record_refers_1 ON record (json_extract(data, '$.linked_transaction_id'))
+    WHERE table_name = 'transact' AND json_extract(data, '$.linked_transaction_id') <> '';
+CREATE INDEX record_refers_2 ON record (json_extract(data, '$.original_PO_ID'))
+    WHERE table_name = 'transact' AND json_extract(data, '$.original_PO_ID') <> '';
+CREATE INDEX record_refers_3 ON record (json_extract(data, '$.linked_requisition_id'))
+    WHERE table_name = 'requisition' AND json_extract(data, '$.linked_requisition_id') <> '';
+CREATE INDEX record_refers_4 ON record (json_extract(data, '$.requisition_ID'))
+    WHERE table_name = 'requisition_line' AND json_extract(data, '$.requisition_ID') <> '';
+CREATE INDEX record_refers_5 ON record (json_extract(data, '$.purchase_order_ID'))
+    WHERE table_name = 'purchase_order_line' AND json_extract(data, '$.purchase_order_ID') <> '';
+CREATE INDEX record_refers_6 ON record (json_extract(data, '$.purchase_order_ID'))
+    WHERE table_name = 'Goods_received' AND json_extract(data, '$.purchase_order_ID') <> '';
+CREATE INDEX record_refers_7 ON record (json_extract(data, '$.goods_received_ID'))
+    WHERE table_name = 'Goods_received_line' AND json_extract(data, '$.goods_received_ID') <> '';
+-- The code of why an answer is not given yet; NULL before it was looked at.
+ALTER TABLE owed ADD COLUMN code {text};
+-- Halves of transfers that this site made itself, also of those that were deleted since: none is made twice.
+CREATE TABLE transfer_half (id {text} PRIMARY KEY) {keyed_table};
+";
 
 const NUMBERS: &str = "
 -- See the module `numbers`. How many gaps numbers of the store need at least, and how many central told last.

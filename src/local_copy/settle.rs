@@ -9,6 +9,7 @@ use domain::message::{STATUS_COLUMN, Status};
 use domain::store::NAME_TABLE;
 use domain::visibility::joined_table;
 use protocol::entry::{Entry, Operation};
+use protocol::few::sort_few;
 use protocol::ids::RecordId;
 use protocol::row::Row;
 use sql::{Param, SqlError, SqlExt};
@@ -94,7 +95,7 @@ impl LocalCopy {
                 Ok(ControlFlow::Continue(()))
             },
         )?;
-        batch.sort_unstable();
+        sort_few(&mut batch, |one, other| one < other);
         batch.dedup();
         Ok(Some(batch).filter(|batch| !batch.is_empty()))
     }

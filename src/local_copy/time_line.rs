@@ -49,6 +49,11 @@ pub struct LostRecord {
     pub depth: usize,
 }
 
+/// Sorts records so that lines come behind their headers.
+pub fn headers_first(records: &mut [LostRecord]) {
+    records.sort_by(|one, other| (one.depth, &one.id).cmp(&(other.depth, &other.id)));
+}
+
 impl LostRecord {
     /// The edit that puts it whole, as a group of its own.
     pub fn into_entry(self) -> Entry {
@@ -167,14 +172,15 @@ impl LocalCopy {
                 continue;
             }
             let own = self.own_number(&key, &image, &grants)?;
-            // Central takes a store's data from its own site alone, which hands back what it has of it.
-            if own.is_none() && self.is_of_other_store(&key, &image)? {
+            // Central takes a store's data from its own site alone, which hands back what it has of it. What came because another store has
+            // it with one of this site's is never this site's, also where its header is gone already.
+            if own.is_none() && (sweep.is_of_partners || self.is_of_other_store(&key, &image)?) {
                 continue;
             }
             let ownership = own.unwrap_or(OwnershipNumber(0));
             lost.extend(self.lost_record(&key, image.row.as_ref().map(at_rest), ownership));
         }
-        lost.sort_by_key(|record| record.depth);
+        headers_first(&mut lost);
         Ok(lost)
     }
 
@@ -216,7 +222,7 @@ impl LocalCopy {
                 outranked.extend(whole);
             }
         }
-        outranked.sort_by_key(|record| record.depth);
+        headers_first(&mut outranked);
         Ok(outranked)
     }
 

@@ -24,6 +24,7 @@ use sql::{Durability, Param, SqlExt};
 
 use super::images::{Image, Key, Rank, as_changed, state};
 use super::rebuild::IN_ORDER;
+use super::time_line::headers_first;
 use super::{LocalCopy, LocalCopyError, LostRecord, RecoveredEntry, limits};
 
 /// The code under which a version that gave way is set aside.
@@ -159,7 +160,7 @@ impl LocalCopy {
                 }
             }
         }
-        found.sent_again.sort_by_key(|record| record.depth);
+        headers_first(&mut found.sent_again);
         Ok(found)
     }
 
@@ -208,7 +209,7 @@ impl LocalCopy {
                 Some(here) => self.differs(&key, here, None, &mut found)?,
             }
         }
-        found.sent_again.sort_by_key(|record| record.depth);
+        headers_first(&mut found.sent_again);
         Ok((found, last))
     }
 
@@ -310,7 +311,9 @@ impl LocalCopy {
                 let store = copy.store_of_row(&key, &columns, Some(&of))?;
                 copy.join(&key, numbers)?;
                 let image = Image { row: Some(columns), store, position: row.position };
-                copy.replace_image(&key, &image, Rank::Newer)?;
+                if copy.replace_image(&key, &image, Rank::Newer)? {
+                    copy.note_owed(&key, &image)?;
+                }
             }
             for (table, id) in &found.gone {
                 let key = copy.key_by_name(table, id)?;

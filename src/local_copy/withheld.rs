@@ -9,6 +9,7 @@ use std::ops::ControlFlow;
 
 use domain::catalogue::{DataType, Table};
 use protocol::entry::{Entry, Operation};
+use protocol::few::sort_few;
 use protocol::ids::{OwnershipNumber, RecordId, TableRef};
 use sql::SqlExt;
 
@@ -144,7 +145,7 @@ impl LocalCopy {
         let mut tables: Vec<_> = of_stores
             .map(|table| (table.merges().is_some(), self.depth_of(table.reference()), table.name().to_owned()))
             .collect();
-        tables.sort();
+        sort_few(&mut tables, |one, other| one < other);
         tables.into_iter().map(|(_, _, name)| name).collect()
     }
 

@@ -4,11 +4,13 @@ use domain::authority::CENTRAL_DATA;
 use domain::catalogue::{DataType, Table};
 use domain::merge::Merged;
 use domain::procurement::is_of_orders;
+use domain::transfers::records::{INVOICES, REQUISITIONS};
 use protocol::ids::{RecordId, Sequence};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use crate::agent::Agent;
+use crate::config::DeviceKind;
 use crate::error::AgentError;
 use crate::exit::Exit;
 use crate::local_copy::{LocalCopy, RecordView, StoreRole};
@@ -27,7 +29,7 @@ pub(super) fn get(agent: &Agent, table: &str, id: &str) -> Result<Value, AgentEr
             Exit::Failed,
         )
     })?;
-    record_json(&mut core.local, known, &found)
+    record_json(agent, &mut core.local, known, &found)
 }
 
 pub(super) fn list(
@@ -45,7 +47,7 @@ pub(super) fn list(
     }
     let records = core.local.list(known, store, merged, after, limit)?;
     let next = records.next(|record| record.id.clone());
-    let shown = records.items.iter().map(|record| record_json(&mut core.local, known, record));
+    let shown = records.items.iter().map(|record| record_json(agent, &mut core.local, known, record));
     let records = shown.collect::<Result<Vec<_>, _>>()?;
     Ok(json!({ "records": records, "next": next }))
 }
@@ -99,14 +101,49 @@ pub(super) fn queue(agent: &Agent, after: u64, limit: u32) -> Result<Value, Agen
     Ok(json!({ "edits": edits, "next": next }))
 }
 
-/// A record with its own data; of a merged one also what it stands for.
-fn record_json(local: &mut LocalCopy, table: &Table, record: &RecordView) -> Result<Value, AgentError> {
+/// A record with its own data; of a merged one also what it stands for, of a document its kind, and of what another store's site writes
+/// that store.
+fn record_json(agent: &Agent, local: &mut LocalCopy, table: &Table, record: &RecordView) -> Result<Value, AgentError> {
     let data = data_json(&record.data)?;
+    let kind = kind_of(table.name(), &data, agent.config().device_kind);
     let mut shown = json!({ "table": table.name(), "id": record.id, "state": record.state.as_str(), "data": data });
     if let Some(end) = local.stands_for(table, &record.id)? {
         shown["merged_into"] = end.as_str().into();
     }
+    if let Some(kind) = kind {
+        shown["kind"] = kind.into();
+    }
+    let store = record.store.as_ref().filter(|_| table.data_type() == DataType::Store);
+    if let Some(store) = store.and_then(|store| RecordId::new(store).ok())
+        && local.store_role(&store)? != StoreRole::Active
+    {
+        shown["read_only_of"] = store.as_str().into();
+    }
     Ok(shown)
+}
+
+/// What people call a document, by the type of their site: to a mobile site a requisition of a customer is that (seed 000, "Mobile
+/// requisitions").
+fn kind_of(table: &str, data: &Value, device: DeviceKind) -> Option<&'static str> {
+    let is = |column: &str, word: &str| data[column].as_str().is_some_and(|text| text.eq_ignore_ascii_case(word));
+    let by_type =
+        |words: &[(&str, &'static str)]| words.iter().find(|(word, _)| is("type", word)).map(|(_, kind)| *kind);
+    match (table, device) {
+        (INVOICES, _) if is("mode", "dispensary") && is("type", "ci") => Some("prescription"),
+        (INVOICES, _) => by_type(&[
+            ("ci", "customer invoice"),
+            ("si", "supplier invoice"),
+            ("cc", "customer return"),
+            ("sc", "supplier return"),
+        ]),
+        (REQUISITIONS, DeviceKind::Mobile) => {
+            by_type(&[("response", "customer requisition"), ("request", "supplier requisition")])
+        }
+        (REQUISITIONS, DeviceKind::Standalone) => {
+            by_type(&[("response", "response requisition"), ("request", "request requisition")])
+        }
+        _ => None,
+    }
 }
 
 /// Stored data as a value; numbers keep their text.
@@ -119,4 +156,27 @@ pub(crate) fn data_json(data: &str) -> Result<Value, AgentError> {
 
 pub(super) fn unknown_table(error: &domain::catalogue::UnknownTable) -> AgentError {
     AgentError::new(error.code(), error.to_string(), "", Exit::Usage)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_document_is_called_what_the_type_of_the_site_calls_it() {
+        for (table, data, standalone, mobile) in [
+            ("requisition", json!({ "type": "response" }), "response requisition", "customer requisition"),
+            ("requisition", json!({ "type": "request" }), "request requisition", "supplier requisition"),
+            ("requisition", json!({ "type": "im" }), "-", "-"),
+            ("transact", json!({ "type": "ci" }), "customer invoice", "customer invoice"),
+            ("transact", json!({ "type": "SI" }), "supplier invoice", "supplier invoice"),
+            ("transact", json!({ "type": "cc" }), "customer return", "customer return"),
+            ("transact", json!({ "type": "sc" }), "supplier return", "supplier return"),
+            ("transact", json!({ "type": "ci", "mode": "dispensary" }), "prescription", "prescription"),
+            ("item", json!({ "type": "ci" }), "-", "-"),
+        ] {
+            assert_eq!(kind_of(table, &data, DeviceKind::Standalone).unwrap_or("-"), standalone, "{data}");
+            assert_eq!(kind_of(table, &data, DeviceKind::Mobile).unwrap_or("-"), mobile, "{data}");
+        }
+    }
 }

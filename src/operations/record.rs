@@ -3,6 +3,7 @@
 
 use domain::edit::Edit;
 use protocol::chain::hash_of;
+use protocol::few::sort_few;
 use protocol::ids::{Hash, RequestId};
 use serde::Serialize;
 use serde_json::Value;
@@ -141,7 +142,7 @@ fn check(
         bad_lines.borrow_mut().refuse(line, &refusal);
     })?;
     let mut bad_lines = bad_lines.into_inner();
-    bad_lines.refused.sort_by_key(|refused| refused.line);
+    sort_few(&mut bad_lines.refused, |one, other| one.line < other.line);
     let Some(first) = bad_lines.refused.first() else { return Ok(()) };
     let listed: Vec<String> = bad_lines
         .refused

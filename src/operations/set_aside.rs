@@ -1,5 +1,6 @@
 //! Refused edits: list, show, record them anew, and let them go.
 
+use protocol::few::gathered;
 use std::collections::BTreeSet;
 
 use domain::edit::Edit;
@@ -97,7 +98,7 @@ fn checked_numbers(numbers: &[u64]) -> Result<Vec<u64>, AgentError> {
             Exit::Usage,
         ));
     }
-    Ok(BTreeSet::from_iter(numbers).into_iter().copied().collect())
+    Ok(gathered::<_, BTreeSet<_>>(numbers).into_iter().copied().collect())
 }
 
 /// Goes once through those that are there when it begins: those that are refused again stay behind it, and new ones lie beyond

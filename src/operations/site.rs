@@ -6,6 +6,7 @@ use domain::authority::CENTRAL_DATA;
 use domain::merge::Merged;
 use domain::store::{NAME_TABLE, STORE_TABLE};
 use domain::visibility::{JOIN_NAME_COLUMN, JOIN_STORE_COLUMN, JOIN_TABLE, STORE_NAME_COLUMN};
+use protocol::few::sort_few;
 use protocol::fingerprint::Fingerprint;
 use protocol::ids::RecordId;
 use serde_json::{Value, json};
@@ -156,7 +157,7 @@ fn partners(
         Ok(())
     })?;
     for stores in partners.values_mut() {
-        stores.sort();
+        sort_few(stores, |one, other| one < other);
         stores.dedup();
     }
     Ok(partners)

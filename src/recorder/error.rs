@@ -55,6 +55,16 @@ impl EditRefusal {
         Self { index: 0, code: "group_too_large".to_owned(), message }
     }
 
+    /// Of what would go with an asked edit: the other half of a transfer between two stores of this site.
+    pub(super) fn of_other_half(self, asked: usize) -> Self {
+        let message = format!(
+            "with it goes the other half of the transfer, in the store that is active here too, and that cannot be recorded: {}. Record \
+             lines before the edit that finalises, which is then a group of its own",
+            self.message
+        );
+        Self { index: asked, message, ..self }
+    }
+
     pub(super) fn group_bytes(found: usize) -> Self {
         let message = format!(
             "the group has more than {found} bytes, the limit is {}: record it in several groups",

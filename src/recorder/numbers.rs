@@ -1,18 +1,19 @@
 //! Giving document numbers: the one place that does (`domain::number`). Under the recorder's lock the record of the kind is read as this
 //! site knows it, and put whole with the next value, in a group of its own, so that a number is durable before anybody hears it.
 
-use domain::catalogue::Catalogue;
+use domain::catalogue::{Catalogue, Table};
 use domain::edit::{Edit, EditOp};
 use domain::json::row_to_json;
 use domain::judge::{Side, Verdict, judge};
 use domain::number::{GivenNumbers, NUMBER_TABLE, NUMBER_VALUE_MAX, NumberProblem, last_of, name_of, next_numbers};
 use protocol::entry::{Entry, Operation};
 use protocol::ids::{OwnershipNumber, RecordId, RequestId, SiteId};
+use protocol::row::Row;
 
 use super::preparing::{Prepared, Reserved, prepare};
 use super::{Core, EditRefusal, Group, RecordError, Recorded};
 use crate::journal::storage::Storage;
-use crate::local_copy::{LocalCopy, LocalCopyError};
+use crate::local_copy::{LocalCopy, LocalCopyError, NumberStanding};
 
 /// Which numbers are asked for.
 #[derive(Debug, Clone)]
@@ -97,13 +98,28 @@ fn next(
     let known = local.number_record(store, &name)?;
     let (gaps, is_new) = (standing.map_or(0, |standing| standing.gaps), known.is_none());
     let given = next_numbers(table, &name, known, gaps, wanted.count).map_err(|problem| of_problem(&name, problem))?;
+    let record = (table, &given.id, &given.row);
+    is_certain(catalogue, site, local, record, (store, &wanted.kind), standing, is_new)?;
+    Ok(given)
+}
+
+/// Whether a record of numbers may be written, and nobody can have been given what it gives. `is_new`: there was none before.
+pub(super) fn is_certain(
+    catalogue: &Catalogue,
+    site: SiteId,
+    local: &mut LocalCopy,
+    (table, id, row): (&Table, &RecordId, &Row),
+    (store, kind): (&RecordId, &str),
+    standing: Option<NumberStanding>,
+    is_new: bool,
+) -> Result<(), RecordError> {
     // Before anything else, so that a store that is not this site's is refused as any edit of it is.
     let entry = Entry {
         is_group_end: true,
         ownership: OwnershipNumber(0),
         table: table.reference().clone(),
-        record: given.id.clone(),
-        operation: Operation::Put(given.row.clone()),
+        record: id.clone(),
+        operation: Operation::Put(row.clone()),
     };
     let applied = match judge(catalogue, local, Side::Device, site, &entry)? {
         Verdict::Accept(applied) => applied,
@@ -125,18 +141,20 @@ fn next(
         );
         return Err(refuse("store_not_read", what));
     }
+    let gaps = standing.map_or(0, |standing| standing.gaps);
     if applied.is_private && is_new && (gaps > 0 || local.is_later_copy()?) {
         let what = format!(
-            "store {store} keeps its data on this site, and what was here was lost, the last number of {} with it: record it by hand \
-             first, as value of a record of table {NUMBER_TABLE} whose name is {name}",
-            wanted.kind
+            "store {store} keeps its data on this site, and what was here was lost, the last number of {kind} with it: record it by \
+             hand first, as value of a record of table {NUMBER_TABLE} whose name is {}",
+            name_of(kind, store)
         );
         return Err(refuse("numbers_lost", what));
     }
-    Ok(given)
+    Ok(())
 }
 
-fn of_problem(name: &str, problem: NumberProblem) -> RecordError {
+/// Why no number can be given.
+pub(super) fn of_problem(name: &str, problem: NumberProblem) -> RecordError {
     match problem {
         NumberProblem::Value { id, value } => {
             let what = format!(

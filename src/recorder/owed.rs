@@ -1,4 +1,5 @@
-//! Answers that this site owes: a proposal of central's is made as an edit of this site's own, or declined (`domain::proposal`).
+//! Answers that this site owes: a proposal of central's is made as an edit of this site's own, or declined (`domain::proposal`); of a
+//! transfer it writes what is its own to write ([`transfers`]).
 //!
 //! Under the recorder's lock, so that between the look at the record and the edit nobody writes it. One commit for each, with a request id
 //! that follows from the message: after a crash it is journaled or it is owed still, and never journaled twice.
@@ -11,10 +12,14 @@ use protocol::ids::{OwnershipNumber, RecordId, RequestId, SiteId};
 use protocol::row::Row;
 
 use super::preparing::{Prepared, Reserved, prepare};
+use super::transfers::{self, Look};
 use super::{Core, EditRefusal, Group, RecordError, append_both, commit_local};
 use crate::journal::FillLevel;
 use crate::journal::storage::Storage;
-use crate::local_copy::{LocalCopy, Owed};
+use crate::local_copy::{LocalCopy, Owed, OwedKind};
+
+/// Times that answers which were given at once are looked at for what they bring about themselves.
+const AT_ONCE_STEPS_MAX: usize = 8;
 
 /// How far a look at what is owed came.
 pub struct OwedLook {
@@ -52,14 +57,13 @@ pub(super) fn answer_step<S: Storage>(
     let Some(last) = owed.last().map(|owed| owed.number) else { return Ok(None) };
     let mut answered = 0;
     for owed in owed {
-        core.local.begin_edits()?;
         match answer(catalogue, site, core, &owed, now_ms) {
             Ok(was_given) => answered += usize::from(was_given),
             Err(error) => {
                 let _ = core.local.rollback_edits();
                 // Syncing makes room, and is not to be kept from it.
                 if error.is_for_want_of_room() {
-                    log::warn!("a proposal is to be answered once there is room message={error}");
+                    log::warn!("what this site owes is to be answered once there is room message={error}");
                     return Ok(None);
                 }
                 return Err(error);
@@ -69,7 +73,25 @@ pub(super) fn answer_step<S: Storage>(
     Ok(Some(OwedLook { last, answered }))
 }
 
-/// One of them, within an open transaction that it ends; whether an answer was journaled.
+/// Answers what edits of this site have brought about, right behind their commit. What fails is done when a session ends: the edits are
+/// recorded.
+pub(super) fn answer_at_once<S: Storage>(catalogue: &Catalogue, site: SiteId, core: &mut Core<S>, now_ms: u64) {
+    for _ in 0..AT_ONCE_STEPS_MAX {
+        let Some(mut after) = core.local.take_owed_at_once() else { return };
+        loop {
+            match answer_step(catalogue, site, core, after, now_ms) {
+                Ok(Some(look)) => after = look.last,
+                Ok(None) => break,
+                Err(error) => {
+                    log::warn!("what an edit brings about is to be recorded with the next sync message={error}");
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// One of them; whether an answer was journaled.
 fn answer<S: Storage>(
     catalogue: &Catalogue,
     site: SiteId,
@@ -77,7 +99,22 @@ fn answer<S: Storage>(
     owed: &Owed,
     now_ms: u64,
 ) -> Result<bool, RecordError> {
-    match find_answer(catalogue, site, core, &owed.message, now_ms)? {
+    match owed.kind {
+        OwedKind::Proposal => answer_proposal(catalogue, site, core, owed, now_ms),
+        OwedKind::Transfer => transfers::answer(catalogue, site, core, owed, now_ms, Look::Transfer),
+        OwedKind::Half => transfers::answer(catalogue, site, core, owed, now_ms, Look::Half),
+    }
+}
+
+fn answer_proposal<S: Storage>(
+    catalogue: &Catalogue,
+    site: SiteId,
+    core: &mut Core<S>,
+    owed: &Owed,
+    now_ms: u64,
+) -> Result<bool, RecordError> {
+    core.local.begin_edits()?;
+    match find_answer(catalogue, site, core, &owed.record, now_ms)? {
         Answer::Later => {
             core.local.rollback_edits()?;
             Ok(false)

@@ -14,6 +14,7 @@ use protocol::ids::{OwnershipNumber, Sequence, SiteId};
 use protocol::limits;
 use protocol::row::Row;
 
+use super::pairing::Pairing;
 use super::{Core, EditRefusal, Group, RecordError, Recorded, withheld};
 use crate::journal::storage::Storage;
 use crate::journal::{Draft, Note};
@@ -80,10 +81,23 @@ fn apply_group<S: Storage>(
     let note = Note { request_id: group.request_id, recorded_at_ms: group.recorded_at_ms, completes: None };
     let (mut shared, mut private): (Vec<Draft>, Vec<Draft>) = (Vec::new(), Vec::new());
     let mut recorded = Recorded::default();
-    let (asked, mut added, mut bytes) = (group.edits.len(), Vec::new(), 0);
+    let asked = group.edits.len();
+    let (mut added, mut pairing, mut bytes) = (Added::default(), Pairing::default(), 0);
     for index in 0.. {
         let is_added = index >= asked;
-        let Some(edit) = group.edits.get(index).or_else(|| added.get(index.checked_sub(asked)?)) else { break };
+        if index == asked + added.edits.len() {
+            let Some(half) = pairing.next_half(catalogue, &mut core.local, group.recorded_at_ms)? else { break };
+            added.push(half.edits, Some(half.index));
+            added.check_count(asked)?;
+        }
+        let Some(edit) = group.edits.get(index).or_else(|| added.edits.get(index.checked_sub(asked)?)) else {
+            continue;
+        };
+        let of_half = added.of_half(index, asked);
+        let refused = |refusal: EditRefusal| match of_half {
+            Some(asked) => refusal.of_other_half(asked),
+            None => refusal,
+        };
         let Some(mut entry) = entry_for(catalogue, &mut core.local, edit, index)? else {
             recorded.unchanged += u64::from(!is_added);
             continue;
@@ -97,23 +111,25 @@ fn apply_group<S: Storage>(
         let is_new = edit.table == NAME_TABLE && found == Some(Found::Unknown);
         let applied = match judge(catalogue, &mut core.local, Side::Device, site, &entry)? {
             Verdict::Accept(applied) => applied,
-            // What is made beside a new patient is no reason to refuse it.
-            Verdict::Refuse(_) | Verdict::Wait { .. } if is_added => continue,
-            Verdict::Refuse(refusal) => return Err(EditRefusal::of_rule(index, &refusal).into()),
-            Verdict::Wait { .. } => return Err(EditRefusal::waiting(index).into()),
+            // What is made beside a new patient is no reason to refuse it. A half is whole, or there is none.
+            Verdict::Refuse(_) | Verdict::Wait { .. } if is_added && of_half.is_none() => continue,
+            Verdict::Refuse(refusal) => return Err(refused(EditRefusal::of_rule(index, &refusal)).into()),
+            Verdict::Wait { .. } => return Err(refused(EditRefusal::waiting(index)).into()),
         };
         if let Some(row) = applied.row.as_ref().filter(|_| is_new) {
             let stores = core.local.held_stores()?;
             let shown = visibility_of_new(catalogue, NAME_TABLE, &entry.record, row, &stores);
-            added.extend(shown);
+            added.push(shown, None);
         }
-        if asked + added.len() > limits::GROUP_ENTRIES_MAX {
-            return Err(EditRefusal::group_entries(asked + added.len()).into());
-        }
+        let now_ms = group.recorded_at_ms;
+        let of = of_half.unwrap_or(index);
+        let follows = pairing.before_applying(catalogue, &mut core.local, &entry, &applied, of, now_ms)?;
+        added.push(follows, Some(of));
+        added.check_count(asked)?;
         entry.ownership = applied.ownership;
         let has_left = withheld::make_whole(core, &mut entry, &applied)?;
         // As the journal will have it: what is pending is what is journaled anew where the journal loses an entry.
-        entry.is_group_end = index + 1 == asked + added.len();
+        entry.is_group_end = index + 1 == asked + added.edits.len() && !pairing.may_go_on();
         let (drafts, kind, next) = if applied.is_private {
             (&mut private, Kind::Private, private_next)
         } else {
@@ -124,7 +140,7 @@ fn apply_group<S: Storage>(
         let encoded = entry.encode();
         bytes += encoded.len();
         if bytes > limits::GROUP_BYTES_MAX {
-            return Err(EditRefusal::group_bytes(bytes).into());
+            return Err(refused(EditRefusal::group_bytes(bytes)).into());
         }
         drafts.push(Draft { entry: encoded, is_group_end: entry.is_group_end, note: note.clone() });
         recorded.edits += u64::from(!is_added);
@@ -146,6 +162,37 @@ fn apply_group<S: Storage>(
         }
     }
     Ok(Prepared { shared, private, recorded })
+}
+
+/// What goes with the edits that were asked for.
+#[derive(Default)]
+struct Added {
+    edits: Vec<Edit>,
+    /// Of each the asked edit whose other half it is of, if it is of one.
+    of_halves: Vec<Option<usize>>,
+}
+
+impl Added {
+    fn push(&mut self, edits: Vec<Edit>, of_half: Option<usize>) {
+        self.of_halves.resize(self.of_halves.len() + edits.len(), of_half);
+        self.edits.extend(edits);
+    }
+
+    fn of_half(&self, index: usize, asked: usize) -> Option<usize> {
+        *self.of_halves.get(index.checked_sub(asked)?)?
+    }
+
+    fn check_count(&self, asked: usize) -> Result<(), EditRefusal> {
+        let count = asked + self.edits.len();
+        if count <= limits::GROUP_ENTRIES_MAX {
+            return Ok(());
+        }
+        let refusal = EditRefusal::group_entries(count);
+        Err(match self.of_halves.last() {
+            Some(Some(asked)) => refusal.of_other_half(*asked),
+            Some(None) | None => refusal,
+        })
+    }
 }
 
 /// The next entry of the shared and of the private journal, behind what is reserved.

@@ -13,6 +13,8 @@ use crate::journal::fake_storage::FakeStorage;
 mod kept_for_now;
 mod numbers;
 mod owed;
+mod pairing;
+mod transfers;
 
 const STORE: &str = "S1";
 

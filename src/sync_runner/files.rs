@@ -6,6 +6,7 @@ use std::io::{ErrorKind, Read};
 use protocol::carried::head_of;
 use protocol::chain::hash_of;
 use protocol::export::{ExportError, Import, Step, Tools as ImportTools};
+use protocol::few::gathered;
 use protocol::ids::{Hash, ScopeId, Sequence};
 use protocol::message::{self, Cursor, RequestHead};
 use protocol::session::{Failure, Input, Page, Session, Start, Summary};
@@ -135,7 +136,7 @@ impl<S: Storage> SyncRunner<'_, S> {
             return Err(overtaken("this device goes on in another journal since"));
         }
         let cursors: BTreeMap<ScopeId, Cursor> =
-            state.cursors.iter().map(|shown| (shown.scope.clone(), shown.cursor)).collect();
+            gathered(state.cursors.iter().map(|shown| (shown.scope.clone(), shown.cursor)));
         let way = if note.is_answered {
             Way::File { shown: head.token, replayed: Some(cursors) }
         } else if head.token == self.tokens.token() && shows(&head, note.received, &state) {

@@ -1,5 +1,5 @@
 //! A thread that does what nobody waits for, in bounded steps: judges what exchanges left, puts prescriptions and orders of before where
-//! they are to be seen, and prunes the log of entries and the tombstones.
+//! they are to be seen, looks again at transfers that wait, and prunes the log of entries and the tombstones.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Weak};
@@ -24,6 +24,8 @@ pub const PRUNE_STEP_ENTRIES_MAX: u64 = 2_000;
 const SHARE_STEP_ROWS_MAX: u64 = 2_000;
 /// Orders and lines that come to be seen by the primary in one commit, or cease to be; the last order's are all among them.
 const ORDER_STEP_ROWS_MAX: u64 = 50;
+/// Transfers that are looked at again in one commit: a half has some hundred lines.
+const TRANSFERS_STEP_MAX: u64 = 20;
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
 /// Runs until it is dropped.
@@ -71,7 +73,8 @@ fn work_until_stopped(center: &Weak<Center>, stopped: &Receiver<()>) {
         let worked = judge(&center).and_then(|judges_more| {
             let shares_more = carry_out(&center, Preference::PrescriptionsWhereVisible, SHARE_STEP_ROWS_MAX)?;
             let routes_more = carry_out(&center, Preference::CentralisedProcurement, ORDER_STEP_ROWS_MAX)?;
-            let has_more = shares_more || routes_more || judges_more;
+            let tries_more = try_transfers_again(&center)?;
+            let has_more = shares_more || routes_more || judges_more || tries_more;
             let mut prunes_more = false;
             if now_ms >= prune_at_ms {
                 prunes_more = prune(&center)?;
@@ -118,6 +121,19 @@ fn carry_out(center: &Center, preference: Preference, rows_max: u64) -> Result<b
                 preference,
                 "the janitor cannot see whether a preference is carried out, and looks again: {error}"
             );
+            Ok(false)
+        }
+    }
+}
+
+/// Looks again at some transfers that wait for a record; whether more are to be looked at.
+fn try_transfers_again(center: &Center) -> Result<bool, WriteError> {
+    #[expect(clippy::redundant_closure_for_method_calls, reason = "the method is of one lifetime, the closure of any")]
+    match center.read(|reading| reading.has_waiting_transfers()) {
+        Ok(true) => center.write(move |batch| batch.retry_transfers_step(TRANSFERS_STEP_MAX)),
+        Ok(false) => Ok(false),
+        Err(error) => {
+            tracing::error!("the janitor cannot see whether transfers wait, and looks again: {error}");
             Ok(false)
         }
     }

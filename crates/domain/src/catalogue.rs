@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
+use protocol::few::{gathered, sort_few};
 use protocol::ids::TableRef;
 use protocol::limits;
 
@@ -35,14 +36,12 @@ impl Catalogue {
     }
 
     fn from_tables(mut tables: Vec<Table>) -> Self {
-        tables.sort_by(|left, right| left.reference().cmp(right.reference()));
-        let numbers_by_name = tables
-            .iter()
-            .filter_map(|table| match table.reference() {
-                TableRef::Known(number) => Some((table.name().to_owned(), *number)),
-                TableRef::Named(_) => None,
-            })
-            .collect();
+        // They are written down in that order.
+        sort_few(&mut tables, |one, other| one.reference() < other.reference());
+        let numbers_by_name = gathered(tables.iter().filter_map(|table| match table.reference() {
+            TableRef::Known(number) => Some((table.name().to_owned(), *number)),
+            TableRef::Named(_) => None,
+        }));
         Self { numbered: tables.into_iter().map(Arc::new).collect(), declared: BTreeMap::new(), numbers_by_name }
     }
 
@@ -132,7 +131,7 @@ impl Catalogue {
             .map(|table| (distance(&wanted, &table.name().to_lowercase()), table.name()))
             .filter(|(distance, _)| *distance <= allowed)
             .collect();
-        near.sort_unstable();
+        sort_few(&mut near, |one, other| one < other);
         UnknownTable {
             name,
             nearest: near.into_iter().take(SUGGESTIONS_MAX).map(|(_, name)| name.to_owned()).collect(),

@@ -119,13 +119,14 @@ Rules that hold beside the table:
 - A store may keep data on its site. A dispensary that does not include its transactions in sync (`outpost-central preference
   set include-transactions off --store ID`) keeps transactions, with prescriptions and builds, stock lines and stocktakes; a
   store that is a transfer store on central (`outpost-central store set-role ID --site central transfer`) keeps all its Store
-  data. Transactions, requisitions and purchase orders whose name is a store's (`name` with type `store`) go all the same, of
-  the second kind of store only if that store is not active on the same site; a line goes where its header goes; and what
+  data. Transactions, requisitions and purchase orders whose name is a store's (`name` with type `store`, or merged into one) go all
+  the same, with goods received for such an order and log entries about a record of another site's store; of the second kind of store only
+  if that store is not active on the same site; a line goes where its header goes; and what
   central has already goes on being synced. The store's record says it (`outpost_withholds_transactions`,
   `outpost_withholds_data`), so it holds from when its site has heard of it. What stays has the state `local` on its device, and
   no backup on central. Once it is to go, it goes whole with the next syncs, but for lines whose header was deleted while it
   stayed. A line that central has goes under no header that stays (`header_stays`), and a merge of locations stays as long as one
-  of them does. Not built: that goods received and log entries follow a transfer.
+  of them does.
 - A user (`user`) that a site makes goes to central, and is that site's for good: it alone writes it, and receives it again when its
   device is replaced (`user_of_other_site`). The record says where it was made (`outpost_made_on`), which the device sees to by
   itself (`central_column`). An application that records a user which exists elsewhere as well, out of a data file that its site

@@ -23,5 +23,6 @@ pub mod scope;
 pub mod seed_rows;
 pub mod side_by_side;
 pub mod store;
+pub mod transfers;
 pub mod visibility;
 pub mod withholding;

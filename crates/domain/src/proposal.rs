@@ -23,6 +23,7 @@ use crate::catalogue::Table;
 use crate::edit::{Edit, EditOp};
 use crate::json::{row_from_json, row_to_json};
 use crate::message::{Parties, RECEIVER_COLUMN, SENDER_COLUMN, STATUS_COLUMN, Status};
+use crate::transfers::ids::TransferKey;
 
 /// The table of messages.
 pub const MESSAGE_TABLE: &str = "message";
@@ -166,6 +167,14 @@ pub fn processed(proposal: &RecordId) -> Edit {
 /// The id of the message that proposes a refused edit, for the n-th time: an edit that was declined may be proposed again.
 pub fn proposal_id(journal: JournalId, sequence: Sequence, attempt: u32) -> RecordId {
     derived(&[PROPOSAL_TYPE, &journal.to_string(), &sequence.0.to_string(), &attempt.to_string()])
+}
+
+/// The id of the message that proposes what follows for the other half of a transfer, for the n-th time. The same edit on the same record
+/// is proposed once, until it was answered.
+pub fn transfer_proposal_id(key: &TransferKey, edit: &Edit, expected: Option<&str>, attempt: u32) -> RecordId {
+    let (kind, source, receiver) = (key.kind.as_str(), key.source.as_str(), key.receiver.as_str());
+    let (edit, attempt) = (line(edit), attempt.to_string());
+    derived(&[PROPOSAL_TYPE, "transfer", kind, source, receiver, &edit, expected.unwrap_or_default(), &attempt])
 }
 
 /// The id of the message that says that a proposal was declined.

@@ -5,7 +5,7 @@
 //! | 0 | every site | nothing |
 //! | 1 | every site with an active dispensary store | nothing |
 //! | 2 | all of a store's data, for the site that holds it and for collectors | the store's id |
-//! | 3 | what a store's partners receive: its halves of transfers | the store's id |
+//! | 3 | what other stores have with a store, for the site that holds it: halves of transfers, their lines, the log entries about them | the store's id |
 //! | 4 | what hangs on names and stores; a site is given what it sees (`visibility`) | nothing |
 //! | 5 | what one site has come to see, or sees no more, since it read kind 4 | the site's id, u32 little-endian |
 //!
@@ -25,7 +25,8 @@ pub enum Scope {
     DispensarySites,
     /// All of a store's data: for its site and its collectors.
     Store(RecordId),
-    /// A store as its partners see it.
+    /// What other stores have with a store: both halves of its transfers as far as they are another store's, with their lines and the log
+    /// entries about them. For the site that holds the store.
     StorePartners(RecordId),
     /// What hangs on names and stores, for whoever sees them.
     Visible,
@@ -43,17 +44,20 @@ const VISIBLE: u8 = 4;
 const GAINED: u8 = 5;
 
 impl Scope {
-    /// What a site receives: what goes everywhere, what dispensaries need if it holds one, what it sees, and all of the stores that it
-    /// holds or collects. `gained`: the site, if ever what it sees has changed. That comes before what it sees: whoever shows a cursor of
-    /// the latter has then read the former.
+    /// What a site receives: what goes everywhere, what dispensaries need if it holds one, what it sees, all of the stores that it holds or
+    /// collects, and what other stores have with those that it holds. `gained`: the site, if ever what it sees has changed. That comes
+    /// before what it sees: whoever shows a cursor of the latter has then read the former.
     pub fn of_site(
-        stores: impl IntoIterator<Item = RecordId>,
+        held: impl IntoIterator<Item = RecordId>,
+        collected: impl IntoIterator<Item = RecordId>,
         has_dispensary: bool,
         gained: Option<SiteId>,
     ) -> impl Iterator<Item = Self> {
         let shared = std::iter::once(Self::AllSites).chain(has_dispensary.then_some(Self::DispensarySites));
         let seen = gained.map(Self::Gained).into_iter().chain(std::iter::once(Self::Visible));
-        shared.chain(seen).chain(stores.into_iter().map(Self::Store))
+        let held: Vec<RecordId> = held.into_iter().collect();
+        let partners = held.clone().into_iter().map(Self::StorePartners);
+        shared.chain(seen).chain(held.into_iter().chain(collected).map(Self::Store)).chain(partners)
     }
 
     /// The bytes for the wire.

@@ -1,5 +1,6 @@
 //! A refused edit beside the record as it is: the columns in which the two differ, for a person who has to decide.
 
+use protocol::few::sort_few;
 use serde_json::{Map, Value};
 
 use crate::edit::EditOp;
@@ -24,7 +25,7 @@ pub fn side_by_side(op: EditOp, edit: Option<&Value>, current: Option<&Value>) -
     let is_whole = op != EditOp::Patch;
     let columns = current.keys().filter(|column| is_whole || edit.contains_key(*column)).chain(edit.keys());
     let mut columns: Vec<&String> = columns.collect();
-    columns.sort_unstable();
+    sort_few(&mut columns, |one, other| one < other);
     columns.dedup();
     let value = |data: &Map<String, Value>, column: &str| data.get(column).cloned().unwrap_or(Value::Null);
     let difference = |column: &String| {

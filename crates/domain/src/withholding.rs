@@ -7,8 +7,10 @@
 //! | [`WITHHOLDS_TRANSACTIONS`], and it is a dispensary | transactions with prescriptions and builds, stock lines, stocktakes |
 //! | [`WITHHOLDS_DATA`] | all Store data |
 //!
-//! In each case all but what one store has with another: transactions, requisitions and purchase orders whose name is a store's, with
-//! their lines; of all Store data, if that other store is not active on the same site. A line goes where its header goes. What central
+//! In each case all but what one store has with another: transactions, requisitions and purchase orders whose name is a store's or was
+//! merged into one, goods received for such an order, with their lines, and log entries about a record of another site's store. So both
+//! halves of a transfer go, and what their sites write about them. Of all Store data they do if that other store is not active on the same
+//! site. A line goes where its header goes. What central
 //! has already goes on being synced, so that no copy falls behind unnoticed; so a record either stays whole or goes whole. It goes once its
 //! store, or its name, says so.
 

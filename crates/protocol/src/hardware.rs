@@ -10,6 +10,7 @@ use core::fmt;
 use sha2::{Digest as _, Sha256};
 
 use crate::bytes::{DecodeError, Reader, put_count};
+use crate::few::sort_few;
 use crate::ids::HardwareSalt;
 use crate::limits::HARDWARE_SOURCES_MAX;
 
@@ -193,7 +194,7 @@ impl HardwareId {
         if sources.len() > HARDWARE_SOURCES_MAX {
             return Err(HardwareError::TooMany { found: sources.len() });
         }
-        sources.sort_by_key(|source| source.kind.code());
+        sort_few(&mut sources, |one, other| one.kind.code() < other.kind.code());
         let twice = sources.iter().zip(sources.iter().skip(1)).find(|(one, next)| one.kind.code() == next.kind.code());
         match twice {
             Some((source, _)) => Err(HardwareError::KindTwice(source.kind)),

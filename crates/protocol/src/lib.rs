@@ -16,6 +16,7 @@ pub mod edge;
 pub mod entry;
 pub mod exchange;
 pub mod export;
+pub mod few;
 pub mod fingerprint;
 pub mod frame;
 pub mod hardware;

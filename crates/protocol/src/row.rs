@@ -75,7 +75,7 @@ impl Row {
         if columns.len() > limits::ROW_COLUMNS_MAX {
             return Err(DecodeError::AboveLimit { limit: "ROW_COLUMNS_MAX", found: columns.len() });
         }
-        columns.sort_by(|left, right| left.0.cmp(&right.0));
+        sort_columns(&mut columns);
         if columns.windows(2).any(|pair| matches!(pair, [left, right] if left.0 == right.0)) {
             return Err(DecodeError::Invalid("a column is given twice"));
         }
@@ -224,7 +224,7 @@ impl Row {
                 columns.push((column.clone(), Value::Null));
             }
         }
-        columns.sort_by(|left, right| left.0.cmp(&right.0));
+        sort_columns(&mut columns);
         Row { columns }
     }
 
@@ -377,6 +377,11 @@ fn date(text: &str) -> Option<[u8; 3]> {
     }
     let [_, high, middle, low] = (year << 9 | month << 5 | day).to_be_bytes();
     Some([high, middle, low])
+}
+
+/// Sorts columns as a row has them: one sort for all rows.
+pub fn sort_columns(columns: &mut [(ColumnRef, Value)]) {
+    columns.sort_by(|left, right| left.0.cmp(&right.0));
 }
 
 #[cfg(test)]

@@ -568,9 +568,9 @@ fn translate(error: &rusqlite::Error, sql: &str) -> SqlError {
     let (kind, number, text) = match error {
         rusqlite::Error::SqliteFailure(code, message) => {
             let text = message.clone().unwrap_or_else(|| code.to_string());
-            // The one damage of the header that SQLite gives no code of its own: a schema format above 4, and there is none.
-            let kind = if text == "unsupported file format" { SqlErrorKind::Corrupt } else { kind_of(*code) };
-            (kind, Some(code.extended_code), text)
+            // Damage that SQLite has no code for: a schema format above 4 in the header; an indexed text that was JSON once.
+            let is_damage = ["unsupported file format", "malformed JSON"].contains(&text.as_str());
+            (if is_damage { SqlErrorKind::Corrupt } else { kind_of(*code) }, Some(code.extended_code), text)
         }
         rusqlite::Error::SqlInputError { error, msg, .. } => (kind_of(*error), Some(error.extended_code), msg.clone()),
         other => (SqlErrorKind::Other, None, other.to_string()),

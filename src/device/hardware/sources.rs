@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
+use protocol::few::sort_few;
 use protocol::hardware::HardwareKind;
 use zeroize::Zeroizing;
 
@@ -118,6 +119,6 @@ fn folder(path: &Path) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(path) else { return Vec::new() };
     let mut paths: Vec<PathBuf> =
         entries.take(FOLDER_ENTRIES_MAX).filter_map(|entry| Some(entry.ok()?.path())).collect();
-    paths.sort();
+    sort_few(&mut paths, |one, other| one < other);
     paths
 }

@@ -14,5 +14,6 @@ mod recovering;
 mod set_aside;
 mod site;
 mod taken;
+mod transfers;
 mod users;
 mod verdicts;

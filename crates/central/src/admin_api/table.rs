@@ -22,6 +22,11 @@ const KIND: Field = may(
 const AT_ONCE: Field =
     may("is_at_once", Kind::Switch, "Without waiting for what a site has not sent: that is set aside.");
 const DRY_RUN: Field = may("is_dry_run", Kind::Switch, "Only say what would come to which site; nothing is changed.");
+const OWN_HALVES: Field = may(
+    "makes_own_halves",
+    Kind::Switch,
+    "It makes the receiving halves of transfers itself; central only routes them.",
+);
 const ROLE: Field = must("role", Kind::Text, "viewer or administrator.");
 const PASSWORD: Field = must("password", Kind::Text, "8 characters or more, 1024 bytes at most; kept as a hash alone.");
 
@@ -68,6 +73,7 @@ pub(super) const ROUTES: &[Route] = &[
             PASSWORD,
             may("code", Kind::Text, "Free text."),
             may("stores", Kind::Texts, "Ids of stores that it holds."),
+            OWN_HALVES,
             DRY_RUN,
         ],
     ),
@@ -82,6 +88,7 @@ pub(super) const ROUTES: &[Route] = &[
             may("name", Kind::Text, "Another login."),
             may("code", Kind::Text, "Another code."),
             may("password", Kind::Text, "Another password."),
+            OWN_HALVES,
         ],
     ),
     route(
@@ -214,6 +221,23 @@ pub(super) const ROUTES: &[Route] = &[
         "visibility-list",
         "Which names are visible in which stores.",
         &[may("name", Kind::Text, "Only of this name."), may("store", Kind::Text, "Only in this store."), AFTER, LIMIT],
+    ),
+    route(
+        Method::GET,
+        "/transfers",
+        "transfers",
+        "What goes from one store to another, with both halves, how far it is, and what it waits for.",
+        &[
+            may("site", Kind::Text, "Only those of a store that is active at this site, by its name or id."),
+            may("store", Kind::Text, "Only those of this store."),
+            may(
+                "is_stuck_only",
+                Kind::Switch,
+                "Only those that wait for a record, or have been at one stage for long.",
+            ),
+            may("after", Kind::Number, "Only those behind this number, which an answer names as next."),
+            LIMIT,
+        ],
     ),
     route(Method::PUT, "/visibility/{name}/{store}", "visibility-add", "Make a name visible in a store.", &[]),
     route(Method::DELETE, "/visibility/{name}/{store}", "visibility-remove", "Take that back.", &[]),

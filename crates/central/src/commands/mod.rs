@@ -10,6 +10,7 @@ mod people;
 mod show;
 mod sites;
 mod stores;
+mod transfers;
 mod visibility;
 
 use std::io::{BufReader, IsTerminal as _, Read, Write};
@@ -90,6 +91,8 @@ enum Command {
     /// Give stores to sites, move them, and list them.
     #[command(subcommand)]
     Store(stores::StoreCommand),
+    /// What goes from one store to another: both halves, how far each transfer is, and what it waits for. The oldest first.
+    Transfers(transfers::TransfersArguments),
     /// Make names visible in stores; a store's name and another store then see each other.
     #[command(subcommand)]
     Visibility(VisibilityCommand),
@@ -456,6 +459,7 @@ pub fn run(arguments: Arguments, output: &mut dyn Write) -> Result<Exit, Central
         Command::AuthorisationCode(command) => people::code(command)?,
         Command::Unlock(code) => people::unlock(&code)?,
         Command::Lock => Request::Lock,
+        Command::Transfers(which) => transfers::request(which),
         Command::Audit { site, after, limit } => Request::Audit(AuditToList { site, after, limit }),
         Command::Status => Request::Status,
     };

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use serde_json::Value;
 
-use super::{audit, explain, files, forecast, home_stores, people, sites, stores, visibility};
+use super::{audit, explain, files, forecast, home_stores, people, sites, stores, transfers, visibility};
 
 use crate::error::{CentralError, Exit};
 use crate::operations::{Done, Progress, Request};
@@ -156,6 +156,7 @@ pub(super) fn done(request: &Request, done: &Done, form: Form, output: &mut dyn 
         (Request::VisibilityList(_), false) => visibility::joins(value),
         (Request::MirrorEnable { .. } | Request::MirrorDisable { .. } | Request::MirrorShow, false) => mirror(value),
         (Request::HomeStoreSet { .. }, false) => home_stores::home_store(value),
+        (Request::Transfers(_), false) => transfers::lines(value),
         (Request::HomeTransfers(_), false) => home_stores::transfers(value),
         (Request::Import { .. }, false) => import(value),
         (Request::Explain { id: Some(_), .. }, false) => explain::record(value),
@@ -364,6 +365,7 @@ fn status(value: &Value) -> String {
     }
     lines.extend(items(value, "claims").iter().map(claim));
     lines.extend(stores::moves_in_status(value));
+    lines.extend(transfers::in_status(value));
     lines.extend(sites::held_up_in_status(value));
     lines.extend(sites::set_aside_in_status(value));
     for site in items(value, "sites").iter().filter(|site| !site["stopped"].is_null()) {

@@ -105,6 +105,9 @@ pub(super) struct SiteAddArguments {
     /// A file with the site's password, or - for standard input. A line end behind it does not count.
     #[arg(long, value_name = "FILE")]
     password_file: PathBuf,
+    /// Whether the site makes the receiving halves of transfers to its stores itself, as Open mSupply does; central then only routes them.
+    #[arg(long, default_value = "off", value_parser = ["on", "off"])]
+    makes_own_halves: String,
     /// Only say what would come to which site.
     #[arg(long)]
     dry_run: bool,
@@ -115,7 +118,7 @@ pub(super) struct SiteEditArguments {
     /// The site's name, or its id.
     site: String,
     /// Another login; unique.
-    #[arg(long, required_unless_present_any = ["password_file", "code"])]
+    #[arg(long, required_unless_present_any = ["password_file", "code", "makes_own_halves"])]
     name: Option<String>,
     /// A file with another password, or - for standard input. A line end behind it does not count.
     #[arg(long, value_name = "FILE")]
@@ -123,6 +126,9 @@ pub(super) struct SiteEditArguments {
     /// Another code; free text, which changes nothing else.
     #[arg(long)]
     code: Option<String>,
+    /// Whether the site makes the receiving halves of transfers to its stores itself, for transfers that begin from then on.
+    #[arg(long, value_parser = ["on", "off"])]
+    makes_own_halves: Option<String>,
 }
 
 /// What is asked for.
@@ -139,12 +145,14 @@ pub(super) fn request(command: SiteCommand) -> Result<Request, CentralError> {
             kind: site.kind,
             stores: site.stores,
             is_dry_run: site.dry_run,
+            makes_own_halves: site.makes_own_halves == "on",
         }),
         SiteCommand::Edit(edit) => Request::SiteEdit(SiteToEdit {
             password: edit.password_file.as_deref().map(input::read_password).transpose()?,
             site: edit.site,
             name: edit.name,
             code: edit.code,
+            makes_own_halves: edit.makes_own_halves.map(|word| word == "on"),
         }),
         SiteCommand::ResetHardware { site } => Request::SiteResetHardware { site },
         SiteCommand::Verify { site } => Request::SiteVerify { site },

@@ -167,6 +167,7 @@ impl Concern {
             | Request::VisibilityList(_)
             | Request::MirrorShow
             | Request::HomeTransfers(_)
+            | Request::Transfers(_)
             | Request::Records(_)
             | Request::Explain { .. }
             | Request::Audit(_)

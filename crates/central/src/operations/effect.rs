@@ -42,6 +42,7 @@ impl Request {
             | Self::MirrorShow
             | Self::PreferenceList
             | Self::HomeTransfers(_)
+            | Self::Transfers(_)
             | Self::SetAsideList(_)
             | Self::SetAsideShow { .. }
             | Self::Records(_)

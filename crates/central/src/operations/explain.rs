@@ -228,7 +228,9 @@ fn lane_json(lane: &LaneStanding, data_type: DataType) -> Value {
         Scope::AllSites => "every site receives it".to_owned(),
         Scope::DispensarySites => "sites that hold a dispensary receive it".to_owned(),
         Scope::Store(store) => format!("the site that holds store {store} receives it, and its collectors"),
-        Scope::StorePartners(store) => format!("partners of store {store} will receive it"),
+        Scope::StorePartners(store) => {
+            format!("the site that holds store {store} receives it, as the store's transfers are with it")
+        }
         Scope::Visible => match &lane.visible_key {
             Some(VisibleKey::Name(patient)) if data_type == DataType::Patient => format!(
                 "the home store's site receives it, and sites with a store, active or collector, in which patient {patient} is visible, or \

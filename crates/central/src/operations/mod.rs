@@ -24,6 +24,7 @@ mod set_aside;
 mod site_life;
 mod sites;
 mod status;
+mod transfers;
 mod verify;
 mod visibility;
 
@@ -36,7 +37,8 @@ pub(crate) use import::nameless_file;
 pub use import::{IMPORT_BATCH_EDITS_MAX, SPOOL_BYTES_MAX};
 pub use request::{
     AccountToAdd, AccountToEdit, AuditToList, Done, LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX, Progress, RecordsToList,
-    Request, SetAsideKind, SetAsidePlace, SetAsideToList, SiteToAdd, SiteToEdit, TransfersToList, VisibilityToList,
+    Request, SetAsideKind, SetAsidePlace, SetAsideToList, SiteToAdd, SiteToEdit, StoreTransfersToList, TransfersToList,
+    VisibilityToList,
 };
 
 use crate::center::Center;
@@ -125,6 +127,7 @@ fn carry_out(
         Request::HomeStoreSet { kind, id, store, is_at_once } => {
             home_stores::set(center, kind, &id, &store, is_at_once)
         }
+        Request::Transfers(which) => transfers::list(center, &which),
         Request::HomeTransfers(which) => home_stores::transfers(center, &which),
         Request::Import { continue_past_refused } => import::import(center, continue_past_refused, input, events),
         Request::Merge { table, from, into } => merge::merge(center, &table, &from, &into),

@@ -242,6 +242,8 @@ pub enum Request {
     },
     /// Patients or prescribers that are on their way to another home store.
     HomeTransfers(TransfersToList),
+    /// What goes from one store to another.
+    Transfers(StoreTransfersToList),
     /// Record central data: NDJSON lines follow.
     Import {
         /// Record the good lines and list the refused ones, instead of recording nothing when one is bad.
@@ -345,6 +347,9 @@ pub struct SiteToAdd {
     /// Only say what would come to which site.
     #[serde(default)]
     pub is_dry_run: bool,
+    /// It makes the receiving halves of transfers to its stores itself.
+    #[serde(default)]
+    pub makes_own_halves: bool,
 }
 
 /// Which joins of names and stores.
@@ -360,6 +365,27 @@ pub struct VisibilityToList {
     /// Only those behind the one with this id, by name and store.
     #[serde(default)]
     pub after: Option<String>,
+    /// How many, at most [`LIST_LIMIT_MAX`].
+    #[serde(default)]
+    pub limit: Option<u32>,
+}
+
+/// Which transfers from one store to another.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StoreTransfersToList {
+    /// Only those of a store that is active at this site, by its name or its id.
+    #[serde(default)]
+    pub site: Option<String>,
+    /// Only those of this store.
+    #[serde(default)]
+    pub store: Option<String>,
+    /// Only those that are stuck.
+    #[serde(default)]
+    pub is_stuck_only: bool,
+    /// Only those behind this number.
+    #[serde(default)]
+    pub after: Option<u64>,
     /// How many, at most [`LIST_LIMIT_MAX`].
     #[serde(default)]
     pub limit: Option<u32>,
@@ -468,6 +494,9 @@ pub struct SiteToEdit {
     /// Another password; kept as a hash alone.
     #[serde(default)]
     pub password: Option<String>,
+    /// Whether it makes the receiving halves of transfers to its stores itself.
+    #[serde(default)]
+    pub makes_own_halves: Option<bool>,
 }
 
 /// Which records.

@@ -43,7 +43,14 @@ pub(super) fn add(center: &Acting<'_>, site: SiteToAdd) -> Result<Done, CentralE
         })?;
         return Ok(Done::ok(rehearsal::add_to(json!({ "id": null, "name": site.name }), forecast.as_ref())));
     }
-    let id = center.write(move |batch| batch.add_site(&new))?;
+    let makes_own_halves = site.makes_own_halves;
+    let id = center.write(move |batch| {
+        let id = batch.add_site(&new)?;
+        if makes_own_halves {
+            batch.set_makes_own_halves(id, true)?;
+        }
+        Ok(id)
+    })?;
     tracing::info!(site = id.0, name = site.name, "a site was added");
     Ok(Done::ok(json!({ "id": id.0, "name": site.name })))
 }
@@ -68,7 +75,14 @@ pub(super) fn edit(center: &Acting<'_>, edit: SiteToEdit) -> Result<Done, Centra
         _ => None,
     };
     let change = SiteEdit { seen: site.generation, name: edit.name, code: edit.code, password_hash, restored };
-    let generation = center.write(move |batch| batch.edit_site(id, &change))?;
+    let makes_own_halves = edit.makes_own_halves;
+    let generation = center.write(move |batch| {
+        let generation = batch.edit_site(id, &change)?;
+        if let Some(is_on) = makes_own_halves {
+            batch.set_makes_own_halves(id, is_on)?;
+        }
+        Ok(generation)
+    })?;
     let has_changed = generation != site.generation;
     tracing::info!(site = id.0, generation = generation.0, has_changed, "a site was edited");
     let warning = (has_changed && restored.is_none()).then_some(CREDENTIALS_WARNING);
@@ -232,6 +246,7 @@ pub(super) fn site_json(site: &SiteRow, now_ms: u64) -> Value {
         "ahead": site.ahead_ms.map(clock::date_text),
         "healed": site.healed_ms.map(clock::date_text),
         "stopped": site.stop.as_ref().map(|stop| clock::date_text(stop.since_ms)),
+        "makes_own_halves": site.makes_own_halves,
         "stop_code": site.stop.as_ref().map(|stop| &stop.code),
         "stop_reason": site.stop.as_ref().map(|stop| &stop.reason),
     })

@@ -9,6 +9,7 @@ use super::moves::move_with_state;
 use super::request::Done;
 use super::set_aside::add_size;
 use super::sites::{all, site_json};
+use super::transfers::counts_json;
 use crate::center::Center;
 use crate::clock;
 use crate::error::CentralError;
@@ -16,7 +17,8 @@ use crate::keys;
 use crate::store::{DeclinedClaim, Healing, SiteStatus, StoreError, StoreMove};
 
 pub(super) fn status(center: &Center) -> Result<Done, CentralError> {
-    let (status, healing, claims, moves, mirror, sites, counts, has_code) = center.read(|reading| {
+    let now_ms = clock::wall_ms();
+    let (status, healing, claims, moves, mirror, sites, counts, has_code, transfers) = center.read(move |reading| {
         reading.at_once(|reading| {
             let mut sites = Vec::new();
             for site in all(reading)? {
@@ -31,12 +33,12 @@ pub(super) fn status(center: &Center) -> Result<Done, CentralError> {
                 sites,
                 reading.record_counts()?,
                 reading.authorisation_code()?.is_some(),
+                reading.transfer_counts(now_ms)?,
             ))
         })
     })?;
     let tables: serde_json::Map<String, Value> =
         counts.into_iter().map(|(table, count)| (table, count.into())).collect();
-    let now_ms = clock::wall_ms();
     let move_of = |moving: &StoreMove| {
         let waits_for = sites.iter().map(|status| &status.site).find(|site| site.id == moving.waits_for());
         move_with_state(moving, waits_for, now_ms)
@@ -47,6 +49,7 @@ pub(super) fn status(center: &Center) -> Result<Done, CentralError> {
         "healing": healing.as_ref().map(healing_json),
         "claims": claims.iter().map(claim_json).collect::<Vec<_>>(),
         "moves": moves.iter().map(move_of).collect::<Vec<_>>(),
+        "transfers": counts_json(transfers),
         "mirror": mirror,
         "epoch": format!("{:016x}", status.epoch.0),
         "position": status.position.0,

@@ -30,7 +30,9 @@ impl Batch<'_> {
     /// Those of `work`, and [`StoreError::Sql`].
     pub fn job<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T, StoreError>) -> Result<T, StoreError> {
         self.sql.savepoint("job")?;
+        let transfers = self.state.transfers.clone();
         let outcome = work(self).and_then(|value| {
+            self.follow_transfers()?;
             self.write_state()?;
             self.sql.release("job")?;
             Ok(value)
@@ -39,6 +41,8 @@ impl Batch<'_> {
             // The first error is the one to tell. Should this fail, the transaction counts as failed and cannot commit.
             if self.sql.rollback_to("job").and_then(|()| self.sql.release("job")).is_ok() {
                 self.state.undo(self.sql)?;
+                // What lies around this job is not undone.
+                self.state.transfers = transfers;
             }
         }
         outcome
@@ -123,6 +127,9 @@ impl Batch<'_> {
         )?;
         if let domain::scope::Scope::Gained(site) = scope {
             self.state.gained.insert(number, *site);
+        }
+        if let domain::scope::Scope::StorePartners(store) = scope {
+            self.state.partners.insert(number, store.clone());
         }
         self.state.scopes.insert(id, number);
         self.state.has_new_layout = true;

@@ -176,8 +176,10 @@ impl Batch<'_> {
         };
         let state = self.site(site)?;
         // A store that the site is about to read it cannot tell from one that it is not to have; the page brings the record.
-        let is_unread =
-            |scope: &&ScopeId| matches!(Scope::from_id(scope), Scope::Store(_)) && !state.cursors.contains_key(*scope);
+        let is_unread = |scope: &&ScopeId| {
+            matches!(Scope::from_id(scope), Scope::Store(_) | Scope::StorePartners(_))
+                && !state.cursors.contains_key(*scope)
+        };
         let scopes: Vec<ScopeId> = state.scopes.iter().filter(|scope| !is_unread(scope)).cloned().collect();
         let lanes = self.lanes_of(number)?;
         let mut is_in_scope = false;

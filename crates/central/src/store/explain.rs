@@ -263,11 +263,12 @@ impl Reading<'_> {
                     WHERE scope.id = ?1 AND lane.position = ?4) AND ?2 = ?2"
                 )
             }
-            // Of these only the site knows whose it is; and nobody receives a store as its partners do yet.
-            Scope::Gained(_) | Scope::StorePartners(_) | Scope::Unknown(_) => return Ok(()),
+            Scope::StorePartners(_) => "site.id IN (SELECT site FROM store_site WHERE store = ?2)",
+            // Of these only the site knows whose it is.
+            Scope::Gained(_) | Scope::Unknown(_) => return Ok(()),
         };
         let store = match &standing.scope {
-            Scope::Store(store) => store.as_str(),
+            Scope::Store(store) | Scope::StorePartners(store) => store.as_str(),
             _ => "",
         };
         let sql = format!(

@@ -102,6 +102,7 @@ impl Batch<'_> {
         }
         self.state.unreported_sites = None;
         self.end_healing_if_over()?;
+        self.wake_transfers_to(site)?;
         Ok(true)
     }
 

@@ -189,6 +189,7 @@ impl Batch<'_> {
             self.settle(changes)?;
         } else {
             self.judge_with_care(&group, journal)?;
+            self.follow_transfers()?;
         }
         journal.judged = last.0;
         journal.is_changed = true;

@@ -86,9 +86,10 @@ pub fn sqlite_options() -> sql::Options {
     options
 }
 
-/// Stores of a site, active or collected, at most: the other scopes are for what goes to every site, what dispensaries need, what the
-/// site sees and what it has come to see.
-pub const STORES_MAX: usize = limits::SCOPES_MAX - 4;
+/// Scopes of a site that are of its stores, at most: two of each active one, for its data and for what other stores have with it, and one
+/// of each that is collected. The other scopes are for what goes to every site, what dispensaries need, what the site sees and what it has
+/// come to see.
+pub const STORE_SCOPES_MAX: usize = limits::SCOPES_MAX - 4;
 
 /// [`StoreLimits::backfill_step_rows_max`], unless another is given.
 pub const BACKFILL_STEP_ROWS: u64 = 2_000;

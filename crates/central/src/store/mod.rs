@@ -49,6 +49,7 @@ mod pruning;
 mod reading;
 mod receive;
 mod records;
+mod references;
 mod rehearsal;
 mod rerouting;
 mod retired;
@@ -65,6 +66,7 @@ mod text;
 mod time_line;
 mod tokens;
 mod tombstones;
+mod transfers;
 mod unreadable;
 mod verifying;
 mod view;
@@ -100,7 +102,7 @@ pub use kept_of_store::REFUSED_READ_MAX;
 pub use limits::{
     AUDIT_ROWS_DEFAULT, AUDIT_TEXT_BYTES_MAX, BACKFILL_STEP_ROWS, CREDENTIALS_KEPT_MAX, CURSOR_AGE_MAX,
     ENTRY_LOG_DAYS_DEFAULT, IMPORT_REFUSALS_TOLD_MAX, LOOKED_AT_MAX, SET_ASIDE_BYTES_DEFAULT, SITE_NAME_BYTES_MAX,
-    STORES_MAX, StoreLimits, TOMBSTONE_DAYS_DEFAULT, sqlite_options,
+    STORE_SCOPES_MAX, StoreLimits, TOMBSTONE_DAYS_DEFAULT, sqlite_options,
 };
 pub use merging::{MERGES_NAMED_MAX, Merge, MergedRecord};
 pub use mirror::{Mirror, MirrorPhase};
@@ -119,6 +121,9 @@ pub use sites::NewSite;
 use state::State;
 pub use status::{SetAside, SiteStatus, Status};
 pub use tokens::{Stop, TWO_DEVICES};
+pub use transfers::{
+    Stage, TRANSFER_STUCK_DAYS, TransferFilter, TransferHalf, TransferRow, TransferWait, TransfersFound,
+};
 pub use unreadable::{UNREADABLE_NAMED_MAX, UnreadableRecord, UnreadableRecords};
 pub use verifying::Verified;
 pub use visibility::VisibilityRow;

@@ -30,6 +30,21 @@ use super::set_aside::SetAsidePlace;
 use super::view::{GroupPlace, GroupView};
 use super::{text, unsigned};
 
+/// `code`: of one that its site declined.
+pub(super) const DDL: &str = "
+CREATE TABLE proposal (
+    message {text} PRIMARY KEY,
+    journal {bigint} NOT NULL,
+    sequence {bigint} NOT NULL,
+    attempt {bigint} NOT NULL,
+    store {text} NOT NULL,
+    since_ms {bigint} NOT NULL,
+    code {text},
+    reason {text},
+    UNIQUE (journal, sequence)
+) {keyed_table};
+";
+
 /// A refused edit that a site was asked to make.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Proposed {
@@ -96,8 +111,7 @@ impl Batch<'_> {
         let id = proposal_id(place.0, place.1, attempt);
         let current = current.and_then(|stored| stored.row);
         let expected = expectation(table, edit, current.as_ref());
-        let message = Proposal { edit: edit.clone(), expected }.message(&id, &store);
-        self.import_one(&message)?.map_err(|reason| refused(&reason))?;
+        self.send_proposal(&id, &store, edit, expected)?.map_err(|reason| refused(&reason))?;
         self.sql.execute(
             "INSERT INTO proposal (message, journal, sequence, attempt, store, since_ms)
              SELECT ?1, number, ?3, ?4, ?5, ?6 FROM journal WHERE site = ?7 AND id = ?2",
@@ -112,6 +126,18 @@ impl Batch<'_> {
             ],
         )?;
         Ok((store, holder))
+    }
+
+    /// Sends the site that holds a store a message that asks it to make an edit, or says why that cannot be sent.
+    pub(super) fn send_proposal(
+        &mut self,
+        id: &RecordId,
+        store: &RecordId,
+        edit: &Edit,
+        expected: Option<String>,
+    ) -> Result<Result<(), Reason>, StoreError> {
+        let message = Proposal { edit: edit.clone(), expected }.message(id, store);
+        Ok(self.import_one(&message)?.map(|_| ()))
     }
 
     /// Lets go of the proposal of a refused edit that was dealt with; a site that has not answered is not asked any more.
@@ -132,8 +158,8 @@ impl Batch<'_> {
             return Ok(());
         };
         let is_answered =
-            |row: &&Row| is_proposal(messages, row) && Status::of(messages, row) == Some(Status::Processed);
-        if row.filter(is_answered).is_none() {
+            |row: &Row| is_proposal(messages, row) && Status::of(messages, row) == Some(Status::Processed);
+        if !row.is_some_and(is_answered) {
             return Ok(());
         }
         let sql = "SELECT journal.site, journal.id, proposal.sequence, proposal.store, proposal.journal

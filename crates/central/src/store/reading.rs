@@ -105,6 +105,8 @@ pub struct SiteRow {
     pub version: Option<u8>,
     /// How far the device's journal went at the last exchange that was answered.
     pub journal_head: Option<Sequence>,
+    /// Whether it makes the receiving halves of its stores itself, so that central only routes them.
+    pub makes_own_halves: bool,
     /// Whether a device came with a token that is not known any more, and has yet to answer who it is.
     pub is_challenged: bool,
 }
@@ -148,7 +150,7 @@ const SITE_COLUMNS: &str =
         site_stop.since_ms, site_stop.code, site_stop.reason, site_ahead.noticed_ms,
         site_ahead.healed_ms, site.salt, site.hardware, site.bound_ms, contact.address,
         site_pause.since_ms, site_pause.until_ms, site.deleted_ms, site.reported_kind, site.proved_generation, contact.version,
-        contact.challenge, contact.head
+        contact.challenge, contact.head, site.makes_own_halves
     FROM site LEFT JOIN journal ON journal.site = site.id AND journal.is_active = 1
         LEFT JOIN contact ON contact.site = site.id LEFT JOIN site_stop ON site_stop.site = site.id
         LEFT JOIN site_ahead ON site_ahead.site = site.id LEFT JOIN site_pause ON site_pause.site = site.id";
@@ -434,6 +436,7 @@ fn read_site(row: &dyn Row) -> Result<SiteRow, SqlError> {
         version: row.optional_integer(27)?.and_then(|version| u8::try_from(version).ok()),
         is_challenged: row.optional_blob(28)?.is_some(),
         journal_head: row.optional_unsigned(29)?.map(Sequence),
+        makes_own_halves: row.integer(30)? != 0,
     })
 }
 

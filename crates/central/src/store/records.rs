@@ -121,6 +121,7 @@ impl Batch<'_> {
         let table = self.catalogue.table_or_stand_in(&key.0);
         self.share_header_first(&table, applied)?;
         self.route_order_first(&table, applied)?;
+        let was = self.row_before(&table, key, number)?;
         let position = self.state.next_position().0;
         let data = applied.row.as_ref().map(|row| json::row_to_json(&table, &key.1, row));
         let parent_table = applied.parent.as_ref().map(|(parent, _)| self.catalogue.table_name(parent));
@@ -135,6 +136,7 @@ impl Batch<'_> {
             applied.parent.as_ref().map(|(_, id)| id.as_str()).into(),
         ];
         let [checksum, data, store, at, parent_table, parent_id] = columns;
+        let is_new = number.is_none();
         let (number, lanes) = if let Some(number) = number {
             self.sql.execute(
                 "UPDATE record SET data = ?2, store = ?3, position = ?4, parent_table = ?5, parent_id = ?6, checksum = ?7
@@ -161,6 +163,7 @@ impl Batch<'_> {
             )?;
             (number, Vec::new())
         };
+        self.note_references((number, is_new), &table, was.as_ref(), applied.row.as_ref())?;
         // Before the lanes: who comes to see the patient by this is given the record by its common lane, and only what is there already
         // has to be back-filled.
         self.follow_home(&table, &key.1, applied)?;
@@ -169,8 +172,9 @@ impl Batch<'_> {
         }
         self.follow_prescription(&table, applied.row.as_ref(), applied.store.as_ref())?;
         let shared = self.shared_key(&table, applied, &lanes)?;
+        let partners = self.partner_scopes((&table, &key.1), applied, &lanes)?;
         let mut scopes = Vec::with_capacity(applied.scopes.len());
-        for scope in applied.scopes.iter().chain(shared.as_ref().map(|_| &Scope::Visible)) {
+        for scope in applied.scopes.iter().chain(shared.as_ref().map(|_| &Scope::Visible)).chain(&partners) {
             let scope_number = self.scope_number(scope)?;
             scopes.push(scope_number);
             let before = lanes.iter().find(|lane| lane.scope == scope_number);
@@ -200,7 +204,16 @@ impl Batch<'_> {
             let place = LanePlace { scope: before.scope, position, is_tombstone: true, echo: None };
             self.put_lane_row(number, place, Some(before), before.key().as_ref())?;
         }
+        self.note_written(&table, key, was, applied.row.as_ref(), !partners.is_empty())?;
         Ok(number)
+    }
+
+    /// A record as it was before it is written, where transfers follow what becomes of it.
+    fn row_before(&mut self, table: &Table, key: &Key, number: Option<i64>) -> Result<Option<Row>, StoreError> {
+        if number.is_none() || !self.is_followed(table) {
+            return Ok(None);
+        }
+        Ok(self.read_record(key)?.and_then(|stored| stored.row))
     }
 
     /// Puts a record at the head of one lane, for all who read that: central has something to say of it that is no change of the record.

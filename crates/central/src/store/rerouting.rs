@@ -23,6 +23,8 @@ const IS_ROUTED: &str = "is_routed_by_visibility";
 const ARE_JOINED: &str = "are_merged_names_joined";
 /// Name of the number that is 1 once it is known which prescribers are visible where, and who has prescribed.
 const ARE_PRESCRIBERS_FOUND: &str = "are_prescribers_found";
+/// Name of the number that is 1 once what the records of before hold is noted.
+const ARE_REFERENCES_NOTED: &str = "are_references_noted";
 /// Records that are read together.
 const RECORDS_TOGETHER: usize = 500;
 
@@ -31,7 +33,8 @@ impl Batch<'_> {
     pub(super) fn bring_up_to_date(&mut self) -> Result<(), StoreError> {
         self.once(IS_ROUTED, Self::route_by_visibility)?;
         self.once(ARE_JOINED, Self::join_merged_names)?;
-        self.once(ARE_PRESCRIBERS_FOUND, Self::find_prescribers)
+        self.once(ARE_PRESCRIBERS_FOUND, Self::find_prescribers)?;
+        self.once(ARE_REFERENCES_NOTED, Self::note_all_references)
     }
 
     /// Does something unless it is done, in one commit. `name`: of the number that is 1 from then on.

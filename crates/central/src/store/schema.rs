@@ -6,7 +6,7 @@
 use sql::Migration;
 
 /// Number of the last migration.
-pub(super) const VERSION: u32 = 28;
+pub(super) const VERSION: u32 = 30;
 
 /// Every step. A released one never changes.
 pub(super) const MIGRATIONS: &[Migration] = &[
@@ -37,7 +37,9 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     Migration { number: 25, name: "people", ddl: PEOPLE },
     Migration { number: 26, name: "document numbers that may be lost", ddl: NUMBER_GAPS },
     Migration { number: 27, name: "how much is set aside", ddl: SET_ASIDE_SIZE },
-    Migration { number: 28, name: "proposals", ddl: PROPOSALS },
+    Migration { number: 28, name: "proposals", ddl: super::proposals::DDL },
+    Migration { number: 29, name: "what refers to what", ddl: super::references::DDL },
+    Migration { number: 30, name: "transfers", ddl: super::transfers::DDL },
 ];
 
 /// See the module `set_aside_size`. `dropped_ms`: when the last went for want of room.
@@ -142,21 +144,6 @@ const NUMBER_GAPS: &str = "
 CREATE TABLE number_gap (
     store {text} PRIMARY KEY,
     gaps {bigint} NOT NULL
-) {keyed_table};
-";
-
-/// See the module `proposals`. `code`: of one that its site declined.
-const PROPOSALS: &str = "
-CREATE TABLE proposal (
-    message {text} PRIMARY KEY,
-    journal {bigint} NOT NULL,
-    sequence {bigint} NOT NULL,
-    attempt {bigint} NOT NULL,
-    store {text} NOT NULL,
-    since_ms {bigint} NOT NULL,
-    code {text},
-    reason {text},
-    UNIQUE (journal, sequence)
 ) {keyed_table};
 ";
 

@@ -17,7 +17,7 @@ use super::audit::{AuditEntry, site_actor};
 use super::batch::Batch;
 use super::credentials::Credentials;
 use super::error::StoreError;
-use super::limits::{SITE_NAME_BYTES_MAX, STORES_MAX};
+use super::limits::{SITE_NAME_BYTES_MAX, STORE_SCOPES_MAX};
 use super::moves::StoreMove;
 use super::reading::SiteKind;
 use super::receive::PartsOf;
@@ -157,7 +157,7 @@ impl Batch<'_> {
             let what = format!("site {site} is mobile and has its one store; add another site for store {store}");
             return Err(StoreError::refused("mobile_site_has_store", &what));
         }
-        if site == SiteId::CENTRAL { Ok(()) } else { self.check_scopes(site, coming + 1) }
+        if site == SiteId::CENTRAL { Ok(()) } else { self.check_scopes(site, 2 * (coming + 1)) }
     }
 
     /// How many stores are on their way to a site and not active there yet, but for one.
@@ -168,11 +168,14 @@ impl Batch<'_> {
         coming.filter(|store| self.state.holdings.holder(store) != site).count()
     }
 
-    /// That a site has room for more stores: each is a scope, and some scopes are not of a store.
+    /// That a site has room for more scopes of stores.
     pub(super) fn check_scopes(&mut self, site: SiteId, more: usize) -> Result<(), StoreError> {
-        let count = self.state.stores_on(site).count();
-        if count + more > STORES_MAX {
-            let what = format!("site {site} has {count} stores; at most {STORES_MAX} are possible");
+        let (stores, active) = (self.state.stores_on(site).count(), self.state.stores_of(site).count());
+        if stores + active + more > STORE_SCOPES_MAX {
+            let what = format!(
+                "site {site} has {stores} stores, {active} of them active; at most {STORE_SCOPES_MAX} are possible, where an active one \
+                 counts twice"
+            );
             return Err(StoreError::refused("too_many_stores", &what));
         }
         Ok(())
@@ -220,7 +223,7 @@ impl Batch<'_> {
         if self.is_here(STORE_TABLE, store)? {
             self.write_site_column(store, site)?;
         }
-        Ok(())
+        if site == SiteId::CENTRAL { self.wake_transfers_of(store) } else { Ok(()) }
     }
 
     /// Central alone fills the column that says which site holds a store.

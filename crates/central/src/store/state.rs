@@ -21,6 +21,7 @@ use super::pausing::Pause;
 use super::prescriptions::{ARE_SHARED, SHARED_BEHIND};
 use super::rehearsal::Rehearsal;
 use super::tombstones::load_floors;
+use super::transfers::Following;
 use super::{StartEntropy, text, unsigned};
 
 /// See the module.
@@ -52,6 +53,10 @@ pub(super) struct State {
     pub(super) sites: BTreeMap<SiteId, SiteState>,
     /// Those of them that the open job was given, and so may have changed.
     pub(super) touched: BTreeSet<SiteId>,
+    /// Numbers of the scopes of stores as their partners see them, with the store.
+    pub(super) partners: BTreeMap<i64, RecordId>,
+    /// What transfers have to follow.
+    pub(super) transfers: Following,
     /// Set by the first change of holdings, dispensaries or scopes that is not committed.
     pub(super) has_new_layout: bool,
     /// Entries that wait for headers, of all sites.
@@ -282,6 +287,11 @@ impl State {
             _ => None,
         };
         let gained = scopes.iter().filter_map(own).collect();
+        let of_partners = |(scope, number): (&ScopeId, &i64)| match Scope::from_id(scope) {
+            Scope::StorePartners(store) => Some((*number, store)),
+            _ => None,
+        };
+        let partners = scopes.iter().filter_map(of_partners).collect();
         let waiting = count_waiting(sql)?;
         let counter = "SELECT value FROM counter WHERE name = ?1";
         let are_shared = sql.query_integer(counter, &[ARE_SHARED.into()])?;
@@ -301,6 +311,8 @@ impl State {
             scopes,
             floors: load_floors(sql)?,
             gained,
+            partners,
+            transfers: Following::load(sql)?,
             sites: BTreeMap::new(),
             touched: BTreeSet::new(),
             has_new_layout: false,
@@ -323,6 +335,7 @@ impl State {
         self.position = position(sql)?;
         self.position_stored = self.position;
         self.waiting = count_waiting(sql)?;
+        self.transfers = Following::load(sql)?;
         self.unreported_sites = None;
         self.sites.clear();
         self.touched.clear();
@@ -339,7 +352,9 @@ impl State {
     pub(super) fn scopes_of(&self, site: SiteId) -> Vec<ScopeId> {
         let has_dispensary = self.has_dispensary(site) || self.mirror.fills(site);
         let gained = self.scopes.contains_key(&Scope::Gained(site).to_id()).then_some(site);
-        Scope::of_site(self.stores_on(site).cloned(), has_dispensary, gained).map(|scope| scope.to_id()).collect()
+        Scope::of_site(self.stores_of(site).cloned(), self.collected_by(site).cloned(), has_dispensary, gained)
+            .map(|scope| scope.to_id())
+            .collect()
     }
 
     /// Stores that are active at a site.
@@ -357,7 +372,12 @@ impl State {
 
     /// Stores of which a site has all.
     pub(super) fn stores_on(&self, site: SiteId) -> impl Iterator<Item = &RecordId> {
-        self.stores_of(site).chain(self.collectors.get(&site).into_iter().flatten())
+        self.stores_of(site).chain(self.collected_by(site))
+    }
+
+    /// Stores of which a site has a collector copy.
+    fn collected_by(&self, site: SiteId) -> impl Iterator<Item = &RecordId> {
+        self.collectors.get(&site).into_iter().flatten()
     }
 
     /// Whether a site has a collector copy of a store.

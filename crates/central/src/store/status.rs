@@ -183,11 +183,11 @@ impl Reading<'_> {
     /// Each scope of a site with the cursor that it last reported.
     fn reported_cursors(&mut self, site: SiteId) -> Result<Vec<ScopeCursor>, StoreError> {
         let has_dispensary = self.has_dispensary(site)?;
-        let mut stores: Vec<_> = self.stores_of(site)?.into_iter().map(|(store, _)| store).collect();
-        stores.extend(self.collected_by(site)?);
+        let stores: Vec<_> = self.stores_of(site)?.into_iter().map(|(store, _)| store).collect();
+        let collected = self.collected_by(site)?;
         let gained = self.scope_number(&Scope::Gained(site).to_id())?.map(|_| site);
         let mut cursors = Vec::new();
-        for scope in Scope::of_site(stores, has_dispensary, gained) {
+        for scope in Scope::of_site(stores, collected, has_dispensary, gained) {
             let scope = scope.to_id();
             let cursor = self.sql.query_one(
                 "SELECT epoch, number, began FROM site_cursor WHERE site = ?1 AND scope = ?2",

@@ -12,7 +12,7 @@ use sql::SqlExt;
 
 use super::batch::Batch;
 use super::error::StoreError;
-use super::moves::MovePhase;
+use super::moves::{MovePhase, StoreMove};
 use super::records::Key;
 use super::{unreadable, unsigned};
 
@@ -34,6 +34,8 @@ pub(super) struct GroupView<'v, 'a> {
     cancelled: BTreeSet<Key>,
     /// Number of each record that was read; `None` for one that is not stored.
     numbers: BTreeMap<Key, Option<i64>>,
+    /// Whether a store that its new site is reading counts as that site's.
+    shows_stores_on_their_way: bool,
     /// What a record that cannot be read is shown as, while a whole row for it is judged.
     stand_in: Option<(Key, Found)>,
 }
@@ -47,8 +49,14 @@ impl<'v, 'a> GroupView<'v, 'a> {
             earlier: BTreeMap::new(),
             cancelled: BTreeSet::new(),
             numbers: BTreeMap::new(),
+            shows_stores_on_their_way: false,
             stand_in: None,
         }
+    }
+
+    /// The same for what central writes for a store's site, also while that is reading the store.
+    pub(super) fn with_stores_on_their_way(self) -> Self {
+        Self { shows_stores_on_their_way: true, ..self }
     }
 
     /// Shows a record to the group's later entries as this.
@@ -120,7 +128,8 @@ impl View for GroupView<'_, '_> {
     }
 
     fn holding(&mut self, store: &RecordId) -> Result<Option<Holding>, StoreError> {
-        if self.batch.state.moves.get(store).is_some_and(|moving| moving.phase == MovePhase::Filling) {
+        let is_filling = |moving: &StoreMove| moving.phase == MovePhase::Filling;
+        if !self.shows_stores_on_their_way && self.batch.state.moves.get(store).is_some_and(is_filling) {
             // Of the site that is to have it older edits may be on their way, from when it had the store before.
             return Ok(None);
         }

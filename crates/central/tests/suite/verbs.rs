@@ -176,3 +176,37 @@ fn arguments_that_cannot_be_read_are_an_error_like_any_other_for_a_program() {
     assert!(shown.contains("No device is enrolled for it yet"), "{shown}");
     assert_eq!(folder.json(&["mirror", "disable"], "")["phase"], "at central");
 }
+
+#[test]
+fn transfers_are_listed_with_what_they_wait_for_and_a_site_may_make_its_own_halves() {
+    let folder = Folder::new("");
+    let lines = [
+        r#"{"table":"name","op":"put","id":"NA","data":{"name":"A","type":"store"}}"#,
+        r#"{"table":"name","op":"put","id":"NB","data":{"name":"B","type":"store"}}"#,
+        r#"{"table":"store","op":"put","id":"A","data":{"code":"A","name_ID":"NA"}}"#,
+        r#"{"table":"store","op":"put","id":"B","data":{"code":"B","name_ID":"NB"}}"#,
+        r#"{"table":"transact","op":"put","id":"I","data":{"store_ID":"A","name_ID":"NB","type":"ci","status":"fn","invoice_num":7}}"#,
+        r#"{"table":"transact","op":"put","id":"J","data":{"store_ID":"A","name_ID":"NB","type":"ci","status":"fn","requisition_ID":"R"}}"#,
+    ]
+    .join("\n");
+    let imported = folder.json(&["import", "-"], &lines);
+    assert_eq!(imported["written"], 6);
+
+    let listed = folder.json(&["transfers"], "");
+    let done = &listed["transfers"][0];
+    assert_eq!((&done["kind"], &done["state"], &done["stage"]), (&"stock".into(), &"made".into(), &"done".into()));
+    assert_eq!((&done["initiating"]["document_number"], &done["initiating"]["id"]), (&"7".into(), &"I".into()));
+    assert_eq!((&done["responding"]["document_number"], &done["responding"]["store"]), (&"1".into(), &"B".into()));
+    let text = folder.run(&["transfers", "--store", "B", "--stuck"], "");
+    let text = String::from_utf8(text.stdout).unwrap();
+    assert!(text.contains("requisition R at central") && text.contains("STUCK") && !text.contains("no. 7"), "{text}");
+    assert_eq!(folder.json(&["status"], "")["transfers"]["stuck"], 1);
+    let status = String::from_utf8(folder.run(&["status"], "").stdout).unwrap();
+    assert!(status.contains("STUCK 1 transfer: `transfers --stuck`"), "{status}");
+    assert_eq!(folder.failure(&["transfers", "--site", "nobody"], ""), (5, "unknown_site".to_owned()));
+
+    let id = folder.add_site("open", &["--makes-own-halves", "on"]).to_string();
+    assert_eq!(folder.json(&["site", "show", &id], "")["makes_own_halves"], true);
+    folder.json(&["site", "edit", &id, "--makes-own-halves", "off"], "");
+    assert_eq!(folder.json(&["site", "show", &id], "")["makes_own_halves"], false);
+}

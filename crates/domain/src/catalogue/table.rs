@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use protocol::few::sort_few;
 use protocol::ids::{RecordId, RecordIdError, TableRef};
 use protocol::row::{ColumnRef, Row, Value};
 use serde::Deserialize;
@@ -163,7 +164,7 @@ pub enum KeyError {
 impl Table {
     pub(super) fn new(reference: TableRef, name: String, data_type: DataType, columns: Vec<String>) -> Self {
         let mut by_name: Vec<u16> = (0..=u16::MAX).take(columns.len()).collect();
-        by_name.sort_by(|left, right| columns.get(usize::from(*left)).cmp(&columns.get(usize::from(*right))));
+        sort_few(&mut by_name, |one, other| columns.get(usize::from(*one)) < columns.get(usize::from(*other)));
         Self {
             reference,
             name,

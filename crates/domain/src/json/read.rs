@@ -4,7 +4,7 @@ use std::fmt;
 
 use protocol::ids::RecordId;
 use protocol::limits;
-use protocol::row::{ColumnRef, Row, Value};
+use protocol::row::{ColumnRef, Row, Value, sort_columns};
 use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
@@ -43,7 +43,7 @@ pub fn row_from_json(table: &Table, id: &RecordId, object: &str) -> Result<Row, 
         let value = read_value(raw).map_err(|problem| problem.at(table, &column))?;
         columns.push((column, value));
     }
-    columns.sort_by(|left, right| left.0.cmp(&right.0));
+    sort_columns(&mut columns);
     if let Some((column, _)) = columns.windows(2).find_map(|pair| match pair {
         [left, right] if left.0 == right.0 => Some(left),
         _ => None,

@@ -1,16 +1,21 @@
 //! Whether an edit stays on the device ([`withholding`](crate::withholding)).
 
-use protocol::ids::{RecordId, SiteId, TableRef};
+use protocol::ids::{Position, RecordId, SiteId, TableRef};
 use protocol::row::Row;
 
 use super::{Applied, Case, Found, RefusalCode, Side, Verdict, View};
-use crate::merge::INTO_COLUMN;
+use crate::catalogue::Table;
+use crate::merge::{Alias, INTO_COLUMN, into_of, resolve};
+use crate::procurement::ORDER_TABLE;
 use crate::store::{NAME_TABLE, STORE_TABLE, is_of_store};
+use crate::transfers::records::{GOODS, REQUISITIONS};
 use crate::visibility::TRANSACTION_TABLE;
 use crate::withholding::Withheld;
 
 /// Tables whose records are part of a transfer where their name is a store's (`domain.md`, "Transfers").
-const TRANSFERS: [&str; 3] = [TRANSACTION_TABLE, "requisition", "purchase_order"];
+const TRANSFERS: [&str; 3] = [TRANSACTION_TABLE, REQUISITIONS, ORDER_TABLE];
+/// The table of log entries: one about a record of another site's store is a transfer's.
+const LOG: &str = "om_activity_log";
 
 impl Case<'_> {
     /// Judges further whether an accepted edit of Store data stays on the device. Central takes what comes: a device may not have heard
@@ -98,15 +103,62 @@ impl Case<'_> {
         })
     }
 
-    /// Whether another store has a part in a record: its name is a store's. Of all data that a store keeps, what goes to a store of the
-    /// same site is no exception (seed 001, "Store F": "this data is not synced anywhere").
+    /// Whether another store has a part in a record: its name is a store's, or it is what a transfer brings about, goods received or a log
+    /// entry. Of all data that a store keeps, what goes to a store of the same site is no exception (seed 001, "Store F": "this data is not
+    /// synced anywhere").
     fn goes_to_a_store<V: View>(&self, view: &mut V, withheld: Withheld, row: &Row) -> Result<bool, V::Error> {
-        let Some(column) = self.table.name_column().filter(|_| TRANSFERS.contains(&self.table.name())) else {
-            return Ok(false);
-        };
-        let (Ok(name), Ok(names)) = (self.table.id_in(row, column), self.catalogue.table_by_name(NAME_TABLE)) else {
-            return Ok(false);
-        };
+        match self.table.name() {
+            GOODS => {
+                let order = self.record_in(view, ORDER_TABLE, row, "purchase_order_ID")?;
+                match (order.row(), self.catalogue.table_by_name(ORDER_TABLE)) {
+                    (Some(order), Ok(orders)) => {
+                        self.is_to_a_store(view, withheld, orders, &orders.canonical(order.clone()))
+                    }
+                    _ => Ok(false),
+                }
+            }
+            LOG => {
+                let own = self.table.id_in(row, "store_ID").ok();
+                for about in TRANSFERS {
+                    let Found::Here { store, .. } = self.record_in(view, about, row, "record_ID")? else { continue };
+                    let Some(other) = store.filter(|store| Some(store) != own.as_ref()) else { return Ok(false) };
+                    return Ok(view.holding(&other)?.is_none_or(|held| held.site != self.author));
+                }
+                Ok(false)
+            }
+            name if TRANSFERS.contains(&name) => self.is_to_a_store(view, withheld, self.table, row),
+            _ => Ok(false),
+        }
+    }
+
+    /// The record of a table that a column names.
+    fn record_in<V: View>(&self, view: &mut V, table: &str, row: &Row, column: &str) -> Result<Found, V::Error> {
+        match (self.catalogue.table_by_name(table), self.table.id_in(row, column)) {
+            (Ok(table), Ok(id)) => view.record(table.reference(), &id),
+            _ => Ok(Found::Unknown),
+        }
+    }
+
+    /// Whether the name of a record is a store's, or was merged into one.
+    fn is_to_a_store<V: View>(
+        &self,
+        view: &mut V,
+        withheld: Withheld,
+        table: &Table,
+        row: &Row,
+    ) -> Result<bool, V::Error> {
+        let name = table.name_column().map(|column| table.id_in(row, column));
+        let (Some(Ok(name)), Ok(names)) = (name, self.catalogue.table_by_name(NAME_TABLE)) else { return Ok(false) };
+        let name = resolve(&name, |name| {
+            for merges in self.catalogue.merges_of(names) {
+                if let Found::Here { row, .. } = view.record(merges.reference(), name)?
+                    && let Ok(into) = into_of(merges, &merges.canonical(row))
+                {
+                    return Ok(Some(Alias { into, position: Position::ZERO }));
+                }
+            }
+            Ok(None)
+        })?;
         if withheld == Withheld::Data && view.is_name_of_own_store(&name)? {
             return Ok(false);
         }

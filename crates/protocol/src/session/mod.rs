@@ -29,6 +29,7 @@ use receipt::Said;
 use crate::chain::{Predecessor, hash_of};
 use crate::control::Claims;
 use crate::edge::{Codec, Signer, Verifier};
+use crate::few::gathered;
 use crate::frame::RefusedBefore;
 use crate::history::History;
 use crate::ids::{
@@ -311,7 +312,7 @@ impl Session {
             admitted_bytes: 0,
             frame_part: start.frame_part,
             control: start.control,
-            cursors: start.cursors.iter().map(|each| (each.scope.clone(), each.cursor)).collect(),
+            cursors: gathered(start.cursors.iter().map(|each| (each.scope.clone(), each.cursor))),
             page_part: start.page_part.clone(),
             recorded: start.head,
             stalled_requests: 0,

@@ -313,7 +313,9 @@ impl Device {
             let key = (row.table.clone(), row.record.clone());
             let Some(image) = &row.row else {
                 // A record goes only when no scope holds it (rule 5.18): prescriptions stand in two.
-                if !matches!(Scope::from_id(scope), Scope::Visible | Scope::Gained(_)) || !self.is_of_own_store(&key) {
+                let may_be_shared =
+                    matches!(Scope::from_id(scope), Scope::Visible | Scope::Gained(_) | Scope::StorePartners(_));
+                if !may_be_shared || !self.is_of_own_store(&key) {
                     self.base.remove(&key);
                 }
                 continue;

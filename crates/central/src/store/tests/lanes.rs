@@ -57,7 +57,7 @@ fn central_data_reaches_every_site_and_store_data_its_own(world: &mut World) {
     assert_eq!(one.data("store", "S3"), "not here", "no store there sees it");
     assert_eq!(one.data("transact", "T2"), world.data("transact", "T2"));
     assert_eq!(two.data("transact", "T1"), "not here");
-    assert_eq!(one.scopes.len(), 4);
+    assert_eq!(one.scopes.len(), 6);
 }
 
 fn the_first_read_is_the_snapshot_and_a_quiet_read_changes_nothing(world: &mut World) {

@@ -93,7 +93,7 @@ fn a_store_is_granted_once_and_its_record_says_where_it_is(world: &mut World) {
     assert_eq!(grants, [("S1", 1, true), ("S2", 1, true)]);
     assert!(device.data("store", "S2").contains(r#""sync_id_remote_site":2"#));
     // With a lane of its own for what it has come to see since it enrolled.
-    assert_eq!(device.scopes.len(), 5);
+    assert_eq!(device.scopes.len(), 7);
     let held = world.store.reading().stores_of(site).unwrap();
     assert_eq!(held.iter().map(|held| held.0.as_str()).collect::<Vec<_>>(), ["S1", "S2"]);
 }

@@ -36,7 +36,7 @@ fn a_backlog_of_single_edits_is_stored_judged_and_laid_out() {
     reader.scopes.clone_from(&device.scopes);
     let start = monotonic_ms();
     let mut cursor = protocol::message::Cursor::default();
-    let scope = device.scopes.last().unwrap().scope.clone();
+    let scope = domain::scope::Scope::Store(id("S1")).to_id();
     let mut rows = 0;
     loop {
         let from = protocol::message::ScopeCursor { scope: scope.clone(), cursor };

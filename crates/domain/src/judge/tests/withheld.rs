@@ -105,3 +105,49 @@ fn a_store_that_is_a_transfer_store_on_central_keeps_all_its_data_but_transfers(
     assert!(world.is_private(r#"put outpost_location_merge W {"store_ID":"S1","into_ID":"L2"}"#));
     assert!(!world.is_private(r#"put outpost_location_merge L1 {"store_ID":"S1","into_ID":"L2"}"#));
 }
+
+#[test]
+fn halves_of_transfers_their_lines_and_log_entries_go_whatever_their_store_keeps() {
+    for says in [r#","outpost_withholds_transactions":true"#, r#","outpost_withholds_data":true"#] {
+        let mut world = dispensary(says);
+        world.here("outpost_name_merge", "NOLD", None, r#"{"into_ID":"NS"}"#);
+        world.here("purchase_order", "O", Some("S1"), r#"{"store_ID":"S1","name_ID":"NS","status":"cn"}"#);
+        world.here("transact", "THEIRS", Some("S9"), r#"{"store_ID":"S9","type":"ci","status":"fn"}"#);
+        world.here("transact", "H", Some("S1"), r#"{"store_ID":"S1","type":"si","name_ID":"NS"}"#);
+        for edit in [
+            r#"put transact N {"store_ID":"S1","name_ID":"NS","type":"ci","status":"fn"}"#,
+            r#"put transact N {"store_ID":"S1","name_ID":"NOLD","type":"ci","status":"fn"}"#,
+            r#"put transact N {"store_ID":"S1","name_ID":"NS","type":"si","status":"nw","hold":true}"#,
+            r#"put trans_line N {"transaction_ID":"H"}"#,
+            r#"patch transact H {"invoice_num":7}"#,
+            r#"put Goods_received N {"store_ID":"S1","purchase_order_ID":"O"}"#,
+            r#"put om_activity_log N {"store_ID":"S1","record_ID":"THEIRS","type":"INVOICE_NUMBER_ALLOCATED"}"#,
+        ] {
+            assert!(!world.is_private(edit), "{says}: {edit}");
+        }
+    }
+}
+
+#[test]
+fn a_store_that_keeps_its_data_keeps_log_entries_and_goods_that_are_its_own_affair() {
+    let mut world = dispensary(r#","outpost_withholds_data":true"#);
+    world.here("purchase_order", "O", Some("S1"), r#"{"store_ID":"S1","name_ID":"N1","status":"cn"}"#);
+    world.here("transact", "OURS", Some("S1"), r#"{"store_ID":"S1","type":"ci"}"#);
+    for edit in [
+        r#"put Goods_received N {"store_ID":"S1","purchase_order_ID":"O"}"#,
+        r#"put Goods_received N {"store_ID":"S1"}"#,
+        r#"put om_activity_log N {"store_ID":"S1","record_ID":"OURS"}"#,
+        r#"put om_activity_log N {"store_ID":"S1","record_ID":"nowhere"}"#,
+    ] {
+        assert!(world.is_private(edit), "{edit}");
+    }
+}
+
+#[test]
+fn a_draft_that_stayed_goes_once_it_is_addressed_to_a_store() {
+    let mut world = keeps_transactions();
+    world.stays("transact", "W", r#"{"store_ID":"S1","name_ID":"N1","type":"ci","status":"nw"}"#);
+
+    assert!(world.is_private(r#"patch transact W {"status":"cn"}"#));
+    assert!(!world.is_private(r#"patch transact W {"name_ID":"NS","status":"fn"}"#));
+}

@@ -1,0 +1,237 @@
+//! Transfers: in which lanes both halves stand, and what comes to whom as stores move and invoices go to somebody else.
+
+use domain::scope::Scope;
+use domain::transfers::kinds::Kind;
+use protocol::control::Control;
+
+use super::transfers::{INVOICE, LINE, half, line_of, log_of, two_stores};
+use super::*;
+
+contract!(
+    both_halves_stand_in_the_lanes_of_their_store_and_of_the_others_partners,
+    what_is_written_of_a_half_later_goes_to_the_other_site_too,
+    an_invoice_to_another_store_leaves_the_partner_and_comes_to_the_other,
+    a_line_goes_with_its_header,
+    log_entries_about_a_half_go_to_the_other_site,
+    a_site_that_reads_everything_anew_has_both_halves,
+    a_store_that_moves_takes_what_others_have_with_it_along,
+    a_store_that_comes_to_central_has_what_it_owes_written_there,
+    a_half_is_made_for_a_store_on_its_way,
+    collectors_do_not_receive_what_others_have_with_a_store,
+);
+
+/// The lanes in which a record stands, tombstones with a minus.
+fn lanes(world: &mut World, table: &str, record: &str) -> Vec<String> {
+    let found = world.store.reading().explain(table, &id(record)).unwrap();
+    let mut lanes: Vec<String> =
+        found.lanes.iter().map(|lane| format!("{}{}", if lane.is_tombstone { "-" } else { "" }, lane.scope)).collect();
+    lanes.sort();
+    lanes
+}
+
+fn both_halves_stand_in_the_lanes_of_their_store_and_of_the_others_partners(world: &mut World) {
+    let (mut one, _) = two_stores(world);
+    one.record(&[&INVOICE.replace("fn", "cn"), LINE]);
+    one.sync(world);
+    assert_eq!(lanes(world, "transact", "I"), ["store A"]);
+    one.record(&[r#"patch transact I {"status":"fn"}"#]);
+    one.sync(world);
+
+    let other = half(Kind::Stock, "I", "B");
+    for (table, record) in [("transact", "I"), ("trans_line", "L")] {
+        assert_eq!(lanes(world, table, record), ["partners of store B", "store A"]);
+    }
+    for (table, record) in [("transact", other.clone()), ("trans_line", line_of(&other, "L"))] {
+        assert_eq!(lanes(world, table, &record), ["partners of store A", "store B"]);
+    }
+    // Whatever becomes of it.
+    one.record(&[r#"patch transact I {"status":"nw"}"#, "delete trans_line L"]);
+    one.sync(world);
+    assert_eq!(lanes(world, "transact", "I"), ["partners of store B", "store A"]);
+    assert_eq!(lanes(world, "trans_line", "L"), ["-partners of store B", "-store A"]);
+}
+
+fn what_is_written_of_a_half_later_goes_to_the_other_site_too(world: &mut World) {
+    let (mut one, mut two) = two_stores(world);
+    one.record(&[INVOICE, LINE]);
+    one.sync(world);
+    let other = half(Kind::Stock, "I", "B");
+    settle(world, &mut two);
+
+    two.record(&[
+        &format!(r#"patch transact {other} {{"invoice_num":4}}"#),
+        &format!(r#"put trans_line M {{"transaction_ID":"{other}","item_ID":"item","type":"stock_in"}}"#),
+    ]);
+    two.sync(world);
+    one.record(&[
+        r#"patch transact I {"comment":"y"}"#,
+        r#"put trans_line L2 {"transaction_ID":"I","item_ID":"item","type":"placeholder"}"#,
+    ]);
+    one.sync(world);
+    two.sync(world);
+
+    assert!(one.data("transact", &other).contains(r#""invoice_num":4"#) && has(&one, "trans_line", "M"));
+    assert!(two.data("transact", "I").contains(r#""comment":"y""#) && has(&two, "trans_line", "L2"));
+    // What it wrote itself does not come back to it.
+    assert_eq!((settle(world, &mut one), settle(world, &mut two)), (0, 0));
+}
+
+fn an_invoice_to_another_store_leaves_the_partner_and_comes_to_the_other(world: &mut World) {
+    let (mut one, mut two) = two_stores(world);
+    one.record(&[INVOICE, LINE]);
+    one.sync(world);
+    settle(world, &mut two);
+    assert!(has(&two, "trans_line", "L"));
+
+    one.record(&[r#"patch transact I {"name_ID":"NC"}"#]);
+    one.sync(world);
+    two.sync(world);
+
+    assert_eq!(lanes(world, "transact", "I"), ["-partners of store B", "partners of store C", "store A"]);
+    assert_eq!(lanes(world, "trans_line", "L"), ["-partners of store B", "partners of store C", "store A"]);
+    assert!(!has(&two, "transact", "I") && !has(&two, "trans_line", "L"));
+    assert!(has(&two, "transact", &half(Kind::Stock, "I", "B")), "its own half is its own");
+    assert!(has(&one, "transact", &half(Kind::Stock, "I", "C")));
+
+    one.record(&[r#"patch transact I {"name_ID":"NB"}"#]);
+    one.sync(world);
+    two.sync(world);
+    assert!(has(&two, "transact", "I") && has(&two, "trans_line", "L"));
+}
+
+fn a_line_goes_with_its_header(world: &mut World) {
+    let (mut one, mut two) = two_stores(world);
+    one.record(&[INVOICE, LINE, &INVOICE.replace(" I ", " J ").replace("fn", "nw")]);
+    one.sync(world);
+    settle(world, &mut two);
+
+    one.record(&[r#"patch trans_line L {"transaction_ID":"J"}"#]);
+    one.sync(world);
+    two.sync(world);
+
+    assert_eq!(lanes(world, "trans_line", "L"), ["-partners of store B", "store A"]);
+    assert!(!has(&two, "trans_line", "L"));
+}
+
+fn log_entries_about_a_half_go_to_the_other_site(world: &mut World) {
+    let (mut one, mut two) = two_stores(world);
+    one.record(&[INVOICE, r#"put om_activity_log X {"store_ID":"A","record_ID":"I","type":"INVOICE_STATUS_SHIPPED"}"#]);
+    one.sync(world);
+    settle(world, &mut two);
+    let log = log_of(&half(Kind::Stock, "I", "B"));
+
+    two.record(&[&format!(r#"put om_activity_log {log} {{"store_ID":"B","record_ID":"I"}}"#)]);
+    two.record(&[r#"put om_activity_log Z {"store_ID":"B","record_ID":"another"}"#]);
+    two.sync(world);
+    one.sync(world);
+
+    assert_eq!(lanes(world, "om_activity_log", "X"), ["partners of store B", "store A"]);
+    assert_eq!(lanes(world, "om_activity_log", &log), ["partners of store A", "store B"]);
+    assert_eq!(lanes(world, "om_activity_log", "Z"), ["store B"]);
+    assert!(has(&one, "om_activity_log", &log) && has(&two, "om_activity_log", "X"));
+}
+
+fn a_site_that_reads_everything_anew_has_both_halves(world: &mut World) {
+    let (mut one, mut two) = two_stores(world);
+    one.record(&[INVOICE, LINE]);
+    one.sync(world);
+    settle(world, &mut two);
+
+    for device in [&mut one, &mut two] {
+        device.wipe_copy();
+        device.sync(world);
+        let other = half(Kind::Stock, "I", "B");
+        for (table, record) in [("transact", "I"), ("transact", &other), ("trans_line", "L")] {
+            assert!(has(device, table, record), "{table} {record}");
+        }
+        assert!(has(device, "trans_line", &line_of(&other, "L")));
+    }
+    assert_eq!(world.store.reading().records("transact", Merged::Listed, None, 100).unwrap().len(), 2);
+}
+
+fn a_store_that_moves_takes_what_others_have_with_it_along(world: &mut World) {
+    let (mut one, mut two) = two_stores(world);
+    let mut three = world.device(&[]);
+    one.record(&[INVOICE, LINE]);
+    one.sync(world);
+    settle(world, &mut two);
+    settle(world, &mut three);
+
+    world.job(|batch| batch.move_store(&id("B"), three.site, false));
+    for _ in 0..3 {
+        two.sync(world);
+    }
+    for _ in 0..3 {
+        three.sync(world);
+    }
+
+    let other = half(Kind::Stock, "I", "B");
+    for (table, record) in [("transact", "I"), ("transact", &other), ("trans_line", "L")] {
+        assert!(has(&three, table, record), "{table} {record}");
+    }
+    let partners = Scope::StorePartners(id("B")).to_id();
+    assert!(three.scopes.iter().any(|scope| scope.scope == partners));
+    assert!(!two.scopes.iter().any(|scope| scope.scope == partners));
+    let dropped = |control: &Control| matches!(control, Control::Dropped(dropped) if dropped.scope == partners);
+    assert!(two.controls.iter().any(dropped));
+    // Finalised once more at another site it brings nothing.
+    one.record(&[r#"patch transact I {"status":"nw"}"#]);
+    one.record(&[r#"patch transact I {"status":"fn"}"#]);
+    one.sync(world);
+    assert_eq!(world.store.reading().records("transact", Merged::Listed, None, 100).unwrap().len(), 2);
+}
+
+fn a_store_that_comes_to_central_has_what_it_owes_written_there(world: &mut World) {
+    let (mut one, mut two) = two_stores(world);
+    one.record(&[INVOICE]);
+    one.sync(world);
+    let other = half(Kind::Stock, "I", "B");
+    assert!(world.data("transact", &other).contains(r#""invoice_num":-1"#));
+
+    world.job(|batch| batch.move_store(&id("B"), CENTRAL, false));
+    for _ in 0..3 {
+        two.sync(world);
+    }
+
+    assert!(world.data("transact", &other).contains(r#""invoice_num":1"#));
+    one.sync(world);
+    assert!(has(&one, "om_activity_log", &log_of(&other)));
+}
+
+fn a_half_is_made_for_a_store_on_its_way(world: &mut World) {
+    let (mut one, mut two) = two_stores(world);
+    let mut three = world.device(&[]);
+    settle(world, &mut three);
+    world.job(|batch| batch.move_store(&id("B"), three.site, false));
+    one.record(&[INVOICE, LINE]);
+    one.sync(world);
+    let draining = half(Kind::Stock, "I", "B");
+    assert!(has(&one, "transact", &draining));
+    for _ in 0..2 {
+        two.push(world);
+    }
+    one.record(&[&INVOICE.replace(" I ", " J ")]);
+    one.sync(world);
+    let filling = half(Kind::Stock, "J", "B");
+    assert!(has(&one, "transact", &filling));
+
+    for _ in 0..3 {
+        three.sync(world);
+    }
+    assert!(has(&three, "transact", &draining) && has(&three, "transact", &filling) && has(&three, "transact", "J"));
+}
+
+fn collectors_do_not_receive_what_others_have_with_a_store(world: &mut World) {
+    let (mut one, mut two) = two_stores(world);
+    let mut three = world.device(&["D"]);
+    world.write(&[r#"put name_store_join V {"name_ID":"NB","store_ID":"D"}"#]);
+    settle(world, &mut three);
+    world.job(|batch| batch.set_collector(&id("B"), three.site, true));
+    one.record(&[INVOICE]);
+    one.sync(world);
+    settle(world, &mut two);
+    settle(world, &mut three);
+
+    assert!(has(&three, "transact", &half(Kind::Stock, "I", "B")), "it has all of the store");
+    assert!(!has(&three, "transact", "I"));
+}
