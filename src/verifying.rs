@@ -161,10 +161,12 @@ impl<S: Storage> Comparison<'_, S> {
     }
 
     fn ask(&mut self, asker: &mut dyn Asker, ask: Ask) -> Result<Answer, AgentError> {
-        let journal = self.recorder.core().shared.identity().journal;
+        let core = self.recorder.core();
+        let (journal, control) = (core.shared.identity().journal, core.local.control());
+        drop(core);
         let head = check::head(self.parties.site, journal, self.parties.generation, (self.salt)());
         let cursors = self.gained.iter().cloned().collect();
-        let question = Question { head: RequestHead { token: self.token, cursors, ..head }, ask };
+        let question = Question { head: RequestHead { token: self.token, control, cursors, ..head }, ask };
         let (bytes, binding) = verify::ask(&question, self.parties.central, self.signer);
         match asker.ask(&bytes, &binding)? {
             Answer::Refused(refusal) => {

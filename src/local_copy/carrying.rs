@@ -78,17 +78,17 @@ impl LocalCopy {
     /// As [`LocalCopy::store_page`].
     pub fn import_page(&mut self, page: &Page) -> Result<bool, LocalCopyError> {
         let cursors = self.session_state()?.cursors;
+        let mut begins_anew = false;
         if let Some(here) = cursors.iter().find(|shown| shown.scope == page.scope).map(|shown| shown.cursor) {
             if here.epoch != page.cursor.epoch {
                 return Ok(false);
             }
-            if here.began != page.cursor.began && here.number < page.cursor.began {
-                self.transaction(Durability::Full, |copy| copy.read_scope_anew(&page.scope))?;
-            } else if here.number >= page.cursor.number {
+            begins_anew = here.began != page.cursor.began && here.number < page.cursor.began;
+            if !begins_anew && here.number >= page.cursor.number {
                 return Ok(false);
             }
         }
-        self.store_page(page)?;
+        self.store_page_of(page, begins_anew)?;
         Ok(true)
     }
 

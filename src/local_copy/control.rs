@@ -86,12 +86,17 @@ impl LocalCopy {
             received: Sequence(self.progress.received),
             judged: Sequence(self.progress.judged),
             backed_up: Sequence(self.progress.backed_up),
-            control: ControlNumber(self.progress.control),
+            control: self.control(),
             cursors,
             heard: self.heard()?,
             claims: self.claims()?,
             page_part: self.page_part_state()?,
         })
+    }
+
+    /// The last control row that was heard.
+    pub fn control(&self) -> ControlNumber {
+        ControlNumber(self.progress.control)
     }
 
     /// Stores what a reply's head says, in one durable transaction; nothing is written if it says nothing new. Refused entries go

@@ -23,11 +23,19 @@ impl LocalCopy {
     /// [`LocalCopyError::LogFull`] while some program keeps the write-ahead log growing; else those of a write. Nothing is
     /// kept then, and the page comes again.
     pub fn store_page(&mut self, page: &Page) -> Result<(), LocalCopyError> {
+        self.store_page_of(page, false)
+    }
+
+    /// `begins_anew`: what was read of its scope before it is to come once more.
+    pub(super) fn store_page_of(&mut self, page: &Page, begins_anew: bool) -> Result<(), LocalCopyError> {
         let bytes = self.sql.log_bytes()?;
         if bytes > limits::LOG_BYTES_MAX {
             return Err(LocalCopyError::LogFull { bytes });
         }
         self.transaction(Durability::Full, |copy| {
+            if begins_anew {
+                copy.read_scope_anew(&page.scope)?;
+            }
             let numbers = copy.scope_number(&page.scope)?;
             let scope = Scope::from_id(&page.scope);
             // What a site has come to see it sees: one scope for the records, whichever lane brings them.

@@ -246,6 +246,10 @@ impl World {
                 if !imported.is_complete {
                     return violation("10", format!("an export of site {site} is not complete"));
                 }
+                // One that was set back has what central made of edits that it does not know any more to have recorded.
+                if self.forks.contains_key(&site) {
+                    self.model.device(index).is_complete = false;
+                }
                 self.check_headers(index)?;
                 self.check_view(index, false)
             }

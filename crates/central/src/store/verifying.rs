@@ -55,7 +55,7 @@ impl Batch<'_> {
         match ask {
             Ask::Compare { at, .. } | Ask::Rows { at, .. } => {
                 let site = self.site(head.site)?;
-                // A cursor counts again once the site has heard that the one of before does not: a question may be the first to show it.
+                // A cursor counts again once the site has heard that the one of before does not, which this question may show first.
                 let is_unheard = site.drops.get(&at.scope).is_some_and(|told| *told > head.control.0);
                 if !site.scopes.contains(&at.scope) || is_unheard {
                     let what = "what this site receives has changed since: sync, then verify again";
