@@ -74,6 +74,14 @@ mod site;
 mod sync;
 #[path = "suite/torture.rs"]
 mod torture;
+#[path = "suite/transfers.rs"]
+mod transfers;
+#[path = "suite/transfers_disturbed.rs"]
+mod transfers_disturbed;
+#[path = "suite/transfers_in_the_example.rs"]
+mod transfers_in_the_example;
+#[path = "suite/transfers_ordered.rs"]
+mod transfers_ordered;
 #[path = "suite/users.rs"]
 mod users;
 #[path = "suite/verify.rs"]

@@ -2,6 +2,7 @@
 //! count is right.
 
 mod play;
+mod supply;
 
 use std::path::PathBuf;
 
@@ -12,15 +13,21 @@ use crate::demo::play::{Central, Site, item_line, items, offline_work};
 use crate::link::{Link, Mood};
 use crate::workspace;
 
-/// Runs the demo. `--keep` leaves everything running and prints commands to try.
+/// Runs the demo. `--keep` leaves everything running and prints commands to try; `--story supply` is another story.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
-    let keeps = match arguments {
-        [] => false,
-        [word] if word == "--keep" => true,
-        _ => bail!("the demo knows one option: --keep"),
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let (keeps, supplies) = match arguments[..] {
+        [] => (false, false),
+        ["--keep"] => (true, false),
+        ["--story", "supply"] => (false, true),
+        ["--story", other] => bail!("there is no story `{other}`: give --story supply, or nothing for the main job"),
+        _ => bail!("the demo knows two options: --keep, or --story supply"),
     };
     let programs = workspace::build_programs()?;
     let folder = tempfile::Builder::new().prefix("outpost-demo-").disable_cleanup(keeps).tempdir()?;
+    if supplies {
+        return supply::play(&programs, folder.path());
+    }
     let root = PathBuf::from(folder.path());
 
     say("1. A central server on SQLite, with 300 items and three stores.");

@@ -43,7 +43,11 @@ struct Chore {
 
 /// Every chore there is. A new one is a module and a line here.
 const CHORES: &[Chore] = &[
-    Chore { name: "demo", about: "run the main job in front of you; --keep leaves it running", run: demo::run },
+    Chore {
+        name: "demo",
+        about: "run the main job in front of you; --keep leaves it running; --story supply",
+        run: demo::run,
+    },
     Chore {
         name: "example",
         about: "show the worked example of seed 001: who holds what of stores A to F",

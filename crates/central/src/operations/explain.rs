@@ -247,7 +247,9 @@ fn lane_json(lane: &LaneStanding, data_type: DataType) -> Value {
                 )
             }
             Some(VisibleKey::MadeOn(site)) => format!("site {site} made it, and receives it alone"),
-            Some(VisibleKey::Orders) => "the primary of a mirrored system, which writes it, receives it".to_owned(),
+            Some(VisibleKey::Orders) => {
+                "the primary of a mirrored system, which writes the order, receives it".to_owned()
+            }
             Some(key) => format!("sites that see {key} receive it"),
             None => "sites that see it receive it".to_owned(),
         },

@@ -3,6 +3,9 @@
 //! Beside the lane of their store they stand in the common one, with a key that only the primary sees ([`VisibleKey::Orders`]). Who writes
 //! orders changes in the commit that switches the preference; those of before come into the common lane, or go out of it, in bounded steps,
 //! each of which a crash may follow. An order that is written meanwhile goes at once, and its lines with it.
+//!
+//! Goods received for such an order go the same way, since the primary counts there what was received. The order is confirmed by then, and
+//! does not change hands any more.
 
 use std::ops::ControlFlow;
 
@@ -12,6 +15,7 @@ use domain::preference::Preference;
 use domain::procurement::{ORDER_TABLE, ORDERS_LOCALLY, Procurement, Purchaser, is_of_orders};
 use domain::scope::Scope;
 use domain::store::says;
+use domain::transfers::records::GOODS;
 use domain::visibility::VisibleKey;
 use protocol::ids::RecordId;
 use protocol::row::Row;
@@ -27,6 +31,8 @@ use super::text;
 pub(super) const ORDERS_ROUTED_THROUGH: &str = "orders_routed_through";
 /// What the name of a number begins with that is there for a store whose site keeps procurement; the store's id follows.
 const ORDERS_LOCALLY_OF: &str = "orders_locally ";
+/// Column of goods received with the order that they are for.
+const GOODS_ORDER: &str = "purchase_order_ID";
 /// Records that one step passes by at most, of whatever table.
 const PASSED_BY_MAX: i64 = 50_000;
 
@@ -79,26 +85,57 @@ impl Batch<'_> {
             return Ok(());
         };
         self.put_order(number, true)?;
-        self.put_order_lines(header, true).map(|_| ())
+        self.put_lines(ORDER_TABLE, header, true).map(|_| ())
     }
 
-    /// The lines of an order come into the common lane with it, or go out of it, also where it is deleted and they are left. `lanes`: in
-    /// which the order stood before.
+    /// The lines of an order, or of goods received, come into the common lane with it, or go out of it, also where it is deleted and they
+    /// are left. `lanes`: in which the header stood before; `shared`: the key of goods.
     pub(super) fn follow_order_lines(
         &mut self,
         table: &Table,
         id: &RecordId,
         applied: &Applied,
         lanes: &[LaneRow],
+        shared: Option<&VisibleKey>,
     ) -> Result<(), StoreError> {
-        if table.name() != ORDER_TABLE || !is_of_orders(table) || lanes.is_empty() {
+        let is_header = table.name() == ORDER_TABLE && is_of_orders(table) || table.name() == GOODS;
+        if !is_header || lanes.is_empty() {
             return Ok(());
         }
-        let is_the_primarys = applied.row.is_some() && applied.visible_key == Some(VisibleKey::Orders);
+        let key = if table.name() == GOODS { shared } else { applied.visible_key.as_ref() };
+        let is_the_primarys = applied.row.is_some() && key == Some(&VisibleKey::Orders);
         if self.is_in_common_lane(lanes)? == is_the_primarys {
             return Ok(());
         }
-        self.put_order_lines(id, is_the_primarys).map(|_| ())
+        self.put_lines(table.name(), id, is_the_primarys).map(|_| ())
+    }
+
+    /// The key of goods received, or of a line of them, in the common lane: there where they are for an order that the primary writes. Lines
+    /// stand where their header does. `lanes`: in which the record stands.
+    pub(super) fn key_of_goods(
+        &mut self,
+        table: &Table,
+        applied: &Applied,
+        lanes: &[LaneRow],
+    ) -> Result<Option<VisibleKey>, StoreError> {
+        let is_line = table.parent().is_some_and(|parent| self.catalogue.table_name(&parent.table) == GOODS);
+        let is_the_primarys = match (&applied.row, &applied.parent) {
+            // What is deleted goes out of the lane, if it stood there.
+            (None, _) if is_line || table.name() == GOODS => self.is_in_common_lane(lanes)?,
+            (Some(_), Some(header)) if is_line => match self.read_record(header)? {
+                Some(stored) => {
+                    let lanes = self.lanes_of(stored.number)?;
+                    self.is_in_common_lane(&lanes)?
+                }
+                None => false,
+            },
+            (Some(row), _) if table.name() == GOODS => match table.id_in(row, GOODS_ORDER) {
+                Ok(order) => self.is_the_primarys(&order, applied.store.clone())?,
+                Err(_) => false,
+            },
+            _ => false,
+        };
+        Ok(is_the_primarys.then_some(VisibleKey::Orders))
     }
 
     /// Puts some of what was written before where it is to be, `rows_max` orders and lines at most and the rest of the last order's.
@@ -131,7 +168,7 @@ impl Batch<'_> {
             }
             let is_the_primarys = self.is_the_primarys(&id, store)?;
             self.put_order(number, is_the_primarys)?;
-            rows += 1 + self.put_order_lines(&id, is_the_primarys)?;
+            rows += 1 + self.put_lines(ORDER_TABLE, &id, is_the_primarys)?;
             if rows >= rows_max {
                 through = number;
             }
@@ -146,10 +183,10 @@ impl Batch<'_> {
     }
 
     /// How many there are.
-    fn put_order_lines(&mut self, order: &RecordId, is_the_primarys: bool) -> Result<u64, StoreError> {
+    fn put_lines(&mut self, of: &str, header: &RecordId, is_the_primarys: bool) -> Result<u64, StoreError> {
         let mut lines = Vec::new();
         let sql = "SELECT number FROM record WHERE parent_table = ?1 AND parent_id = ?2 AND data IS NOT NULL";
-        self.sql.query(sql, &[ORDER_TABLE.into(), order.as_str().into()], &mut |row| {
+        self.sql.query(sql, &[of.into(), header.as_str().into()], &mut |row| {
             lines.push(row.integer(0)?);
             Ok(ControlFlow::Continue(()))
         })?;

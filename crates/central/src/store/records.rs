@@ -171,7 +171,10 @@ impl Batch<'_> {
             self.look_again(*maker, made_on)?;
         }
         self.follow_prescription(&table, applied.row.as_ref(), applied.store.as_ref())?;
-        let shared = self.shared_key(&table, applied, &lanes)?;
+        let shared = match self.shared_key(&table, applied, &lanes)? {
+            None => self.key_of_goods(&table, applied, &lanes)?,
+            key => key,
+        };
         let partners = self.partner_scopes((&table, &key.1), applied, &lanes)?;
         let mut scopes = Vec::with_capacity(applied.scopes.len());
         for scope in applied.scopes.iter().chain(shared.as_ref().map(|_| &Scope::Visible)).chain(&partners) {
@@ -197,7 +200,7 @@ impl Batch<'_> {
         }
         self.follow_visibility(&table, &key.1, applied.row.as_ref())?;
         self.follow_prescription_lines(&table, &key.1, applied.row.as_ref(), &lanes)?;
-        self.follow_order_lines(&table, &key.1, applied, &lanes)?;
+        self.follow_order_lines(&table, &key.1, applied, &lanes, shared.as_ref())?;
         self.follow_first_prescription(&table, applied)?;
         // The record has left these scopes: their sites are told that it is gone there.
         for before in lanes.iter().filter(|lane| !lane.is_tombstone && !scopes.contains(&lane.scope)) {

@@ -21,7 +21,7 @@ pub(super) struct Data {
     pub(super) records: u64,
     pub(super) items: Vec<String>,
     pub(super) stores: Vec<String>,
-    names: Vec<String>,
+    pub(super) names: Vec<String>,
 }
 
 /// A line that puts one item.
@@ -30,8 +30,14 @@ pub(super) fn item_line(id: &str, name: &str) -> String {
     line("item", id, &data)
 }
 
-fn line(table: &str, id: &str, data: &Value) -> String {
+/// A line that puts a record.
+pub(super) fn line(table: &str, id: &str, data: &Value) -> String {
     json!({"table": table, "op": "upsert", "id": id, "data": data}).to_string() + "\n"
+}
+
+/// A line that changes columns of a record.
+pub(super) fn patch(table: &str, id: &str, data: &Value) -> String {
+    json!({"table": table, "op": "patch", "id": id, "data": data}).to_string() + "\n"
 }
 
 /// Some items and three stores with their names.
@@ -198,7 +204,8 @@ impl Central {
         })
     }
 
-    fn run(&self, arguments: &[&str], input: &str) -> Result<String> {
+    /// Runs a verb that must end well.
+    pub(super) fn run(&self, arguments: &[&str], input: &str) -> Result<String> {
         finish(self.command(arguments), input)
     }
 
@@ -298,7 +305,8 @@ impl Site {
         })
     }
 
-    fn run(&self, arguments: &[&str], input: &str) -> Result<String> {
+    /// Runs a verb that must end well.
+    pub(super) fn run(&self, arguments: &[&str], input: &str) -> Result<String> {
         finish(self.command(arguments), input)
     }
 

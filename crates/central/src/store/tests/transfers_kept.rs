@@ -24,6 +24,7 @@ contract!(
     a_half_that_was_numbered_before_it_heard_is_proposed_for_deletion_once_more,
     an_import_that_is_undone_leaves_nothing,
     what_each_transfer_waits_for_is_listed_and_stuck_ones_stand_out,
+    of_what_goes_to_a_store_that_keeps_its_data_central_makes_the_half_unless_it_comes_from_the_same_site,
 );
 
 fn count(world: &mut World, table: &str) -> usize {
@@ -391,4 +392,29 @@ fn an_import_that_is_undone_leaves_nothing(world: &mut World) {
     world.write(&[r#"put name X {"name":"x"}"#]);
 
     assert_eq!(count(world, "transact"), 0);
+}
+
+fn of_what_goes_to_a_store_that_keeps_its_data_central_makes_the_half_unless_it_comes_from_the_same_site(
+    world: &mut World,
+) {
+    let (mut one, _) = two_stores(world);
+    let mut three = world.device(&["D", "F"]);
+    for store in ["D", "F"] {
+        world.write(&[
+            &format!(r#"put name N{store} {{"name":"{store}","type":"store"}}"#),
+            &format!(r#"patch store {store} {{"name_ID":"N{store}"}}"#),
+        ]);
+    }
+    assert!(world.job(|batch| batch.set_transfer_on_central(&id("F"), true)));
+    settle(world, &mut three);
+
+    let from_d = INVOICE.replace(r#""A""#, r#""D""#).replace("transact I", "transact J");
+    three.record(&[&from_d.replace("NB", "NF")]);
+    three.sync(world);
+    one.record(&[&INVOICE.replace("NB", "NF")]);
+    one.sync(world);
+
+    assert_eq!(world.data("transact", &half(Kind::Stock, "J", "F")), "unknown");
+    assert_ne!(world.data("transact", &half(Kind::Stock, "I", "F")), "unknown");
+    assert_eq!(listed(world, &TransferFilter::default()).len(), 1);
 }

@@ -1,5 +1,6 @@
 //! Transfers: in which lanes both halves stand, and what comes to whom as stores move and invoices go to somebody else.
 
+use domain::preference::Preference;
 use domain::scope::Scope;
 use domain::transfers::kinds::Kind;
 use protocol::control::Control;
@@ -18,6 +19,7 @@ contract!(
     a_store_that_comes_to_central_has_what_it_owes_written_there,
     a_half_is_made_for_a_store_on_its_way,
     collectors_do_not_receive_what_others_have_with_a_store,
+    goods_received_for_an_order_of_the_primary_go_to_the_primary_which_counts_them,
 );
 
 /// The lanes in which a record stands, tombstones with a minus.
@@ -234,4 +236,47 @@ fn collectors_do_not_receive_what_others_have_with_a_store(world: &mut World) {
 
     assert!(has(&three, "transact", &half(Kind::Stock, "I", "B")), "it has all of the store");
     assert!(!has(&three, "transact", "I"));
+}
+
+fn goods_received_for_an_order_of_the_primary_go_to_the_primary_which_counts_them(world: &mut World) {
+    let (mut one, mut two) = two_stores(world);
+    assert!(world.job(|batch| batch.set_preference(Preference::CentralisedProcurement, true)));
+    while world.job(|batch| batch.route_orders_step(10)) {}
+    world.write(&[
+        r#"upsert purchase_order O {"store_ID":"A","name_ID":"NB","status":"nw"}"#,
+        r#"upsert purchase_order_line OL {"store_ID":"A","purchase_order_ID":"O","item_ID":"item"}"#,
+    ]);
+    let mut office = world.device(&[]);
+    world.job(|batch| batch.enable_mirror(office.site));
+    settle(world, &mut office);
+    settle(world, &mut office);
+    settle(world, &mut one);
+    for (goods, order) in [("G1", "O"), ("G2", "O"), ("G3", "NONE")] {
+        one.record(&[
+            &format!(r#"put Goods_received {goods} {{"store_ID":"A","purchase_order_ID":"{order}"}}"#),
+            &format!(r#"put Goods_received_line L{goods} {{"goods_received_ID":"{goods}","order_line_ID":"OL"}}"#),
+        ]);
+    }
+    one.sync(world);
+    settle(world, &mut two);
+    settle(world, &mut office);
+
+    let in_lanes = ["store A", "what a site sees"];
+    for goods in ["G1", "G2"] {
+        assert_eq!(lanes(world, "Goods_received", goods), in_lanes);
+        assert!(has(&office, "Goods_received", goods) && has(&office, "Goods_received_line", &format!("L{goods}")));
+        assert!(!has(&two, "Goods_received", goods));
+    }
+    assert!(!has(&office, "Goods_received", "G3") && !has(&office, "Goods_received_line", "LG3"), "of another order");
+
+    // Taken to another order, to that one, and deleted.
+    one.record(&[r#"patch Goods_received G1 {"purchase_order_ID":"NONE"}"#]);
+    one.record(&[r#"patch Goods_received G3 {"purchase_order_ID":"O"}"#]);
+    one.record(&["delete Goods_received_line LG2", "delete Goods_received G2"]);
+    one.sync(world);
+    settle(world, &mut office);
+    for (goods, is_there) in [("G1", false), ("G2", false), ("G3", true)] {
+        assert_eq!(has(&office, "Goods_received", goods), is_there, "{goods}");
+        assert_eq!(has(&office, "Goods_received_line", &format!("L{goods}")), is_there, "{goods}");
+    }
 }

@@ -7,6 +7,7 @@ use domain::scope::Scope;
 use domain::transfers::half::{Due, Half, due};
 use domain::transfers::kinds::Initiating;
 use domain::transfers::records::{INDICATOR_VALUES, Moment};
+use domain::withholding::Withheld;
 use protocol::entry::{Entry, Operation};
 use protocol::ids::{OwnershipNumber, RecordId, Sequence, SiteId};
 use sql::SqlExt;
@@ -36,6 +37,8 @@ impl Batch<'_> {
         let key = &initiating.key;
         let transfer = if let Some(transfer) = self.transfer_by_key(key)? {
             transfer
+        } else if self.stays_on_its_site(initiating)? {
+            return Ok(());
         } else {
             let is_routed_only = self.makes_own_halves(self.state.holdings.holder(&key.receiver))?;
             let source = (key.kind.source_table(), &key.source);
@@ -43,6 +46,14 @@ impl Batch<'_> {
         };
         // Once there was a half there is never another one.
         if transfer.half.is_none() { self.make_half(&transfer, initiating) } else { Ok(()) }
+    }
+
+    /// Whether the receiving half is none of central's business: its site, which has both stores, has made it, and keeps it (seed 001, "Store
+    /// F": "this data is not synced anywhere"). Made here under the same id, it would take its number from it.
+    fn stays_on_its_site(&mut self, initiating: &Initiating) -> Result<bool, StoreError> {
+        let [sender, receiver] =
+            [&initiating.sender, &initiating.key.receiver].map(|store| self.state.holdings.holder(store));
+        Ok(sender == receiver && self.reading().withheld(&initiating.key.receiver)? == Withheld::Data)
     }
 
     pub(super) fn make_half(&mut self, transfer: &Transfer, initiating: &Initiating) -> Result<(), StoreError> {
