@@ -13,6 +13,7 @@ use protocol::session::Advice;
 
 use crate::mix::Fault;
 use crate::model::{Key, Violation, violation};
+use crate::oracle::Acknowledged;
 use crate::visibility::{name_of, visibility_edit};
 use crate::work::{
     Desk, How, PATIENT_PREFIX, Planned, central_edit, home_merge_edit, merge_edit, mode_edit, name_edit,
@@ -28,6 +29,7 @@ impl World {
         }
         let mut planned = self.with_office(index, Desk::burst).unwrap_or_default();
         planned.extend(self.take_over(index));
+        planned.extend(self.work_on_received(index)?);
         self.record(index, planned)?;
         self.give_numbers(index)?;
         if self.devices.get(index).is_some_and(crate::device::Device::is_off) {
@@ -109,7 +111,7 @@ impl World {
         let Some(device) = self.devices.get_mut(index) else { return Ok(()) };
         let outcome = {
             let mut core = device.live().recorder.core();
-            core.shared.append(&drafts).and_then(|_| core.shared.sync().map(|_| ()))
+            core.shared.append(&drafts).and_then(|last| core.shared.sync().map(|_| last))
         };
         if outcome.is_ok() {
             // The recorder notices at its next commit that the local copy lacks something.
@@ -118,7 +120,10 @@ impl World {
         }
         self.model.device(index).attempted_groups += 1;
         match outcome {
-            Ok(()) => self.note_journaled(index, &[(count as u64, expected)], true),
+            Ok(last) => {
+                let group = Acknowledged { last: last.0, count: count as u64, expected };
+                self.note_journaled(index, &[group], true)
+            }
             Err(error) => self.recording_failed(index, &error.into()),
         }
     }
@@ -333,6 +338,7 @@ impl World {
             self.move_stores()?;
             self.pause_sites()?;
             self.propose()?;
+            self.try_transfers_again()?;
             self.come_and_go()?;
             self.prune_tombstones()?;
             self.carry_files()?;
@@ -537,7 +543,7 @@ impl World {
         self.late_stores += 1;
         let data = Some(format!("{{\"name\":\"{store}\",\"code\":\"{store}\",\"name_ID\":{:?}}}", name_of(&store)));
         self.import(vec![Edit { table: "store".to_owned(), op: EditOp::Put, id: id.clone(), data }])?;
-        if self.mix.has(Fault::Withholding) {
+        if self.mix.has(Fault::Withholding) || self.mix.has(Fault::Transfers) {
             self.import(vec![name_edit(&name_of(&store), "store")])?;
         }
         let wall_ms = self.wall_ms(self.centre.clock_off_ms);

@@ -66,6 +66,27 @@ pub struct RecordRow {
     pub position: u64,
 }
 
+/// A transfer as central has it.
+#[derive(Debug, Clone)]
+pub struct TransferRow {
+    /// The kind; nothing while it cannot be told.
+    pub kind: String,
+    /// Table and id of the initiating half.
+    pub source: (String, String),
+    /// Whose that is.
+    pub sender: String,
+    /// The store that receives.
+    pub receiver: String,
+    /// The id of the responding half.
+    pub half: Option<String>,
+    /// Whether the source is addressed to the receiver still.
+    pub is_addressed: bool,
+    /// What it waits for: table and id.
+    pub waits: Option<(String, String)>,
+    /// Why, if it is not for the record alone.
+    pub reason: Option<String>,
+}
+
 impl Inspector {
     /// Of a disk.
     pub fn new(disk: Disk) -> Self {
@@ -136,6 +157,31 @@ impl Inspector {
             Ok(ControlFlow::Continue(()))
         })?;
         Ok(moves)
+    }
+
+    /// Transfers, those of which the kind cannot be told among them.
+    ///
+    /// # Errors
+    /// Those of a read.
+    pub fn transfers(&mut self) -> Result<Vec<TransferRow>, SqlError> {
+        let mut transfers = Vec::new();
+        let sql = "SELECT kind, source_table, source, sender, receiver, half, is_addressed, waits_table, waits_for, reason
+            FROM transfer ORDER BY number";
+        self.engine()?.query(sql, &[], &mut |row| {
+            let waits = row.optional_text(7)?.map(str::to_owned).zip(row.optional_text(8)?.map(str::to_owned));
+            transfers.push(TransferRow {
+                kind: row.text(0)?.to_owned(),
+                source: (row.text(1)?.to_owned(), row.text(2)?.to_owned()),
+                sender: row.text(3)?.to_owned(),
+                receiver: row.text(4)?.to_owned(),
+                half: row.optional_text(5)?.map(str::to_owned),
+                is_addressed: row.integer(6)? != 0,
+                waits,
+                reason: row.optional_text(9)?.map(str::to_owned),
+            });
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(transfers)
     }
 
     /// Whether entries of a site wait for their headers.

@@ -40,6 +40,7 @@ mod settle;
 mod time_line;
 pub mod trace;
 mod traffic;
+mod transfers;
 mod users;
 mod verifies;
 mod visibility;

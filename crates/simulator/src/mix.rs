@@ -8,7 +8,7 @@ use crate::random::Random;
 /// Faults with a stream of their own, so that the course of a seed does not hang on them: what central's people do, and what came to the
 /// simulator after its first seeds were known. In how many runs of a thousand there is each, and the stream that draws it, which is
 /// another one than that of forks.
-const OWN_STREAMS: [(Fault, u64, u64); 25] = [
+const OWN_STREAMS: [(Fault, u64, u64); 26] = [
     (Fault::Modes, 500, 0x006d_6f64_6573),
     (Fault::LateStores, 500, 0x006c_6174_6521),
     (Fault::Visibility, 500, 0x0076_6973_6962),
@@ -34,6 +34,7 @@ const OWN_STREAMS: [(Fault, u64, u64); 25] = [
     (Fault::Carries, 400, 0x0063_6172_7279),
     (Fault::Numbers, 350, 0x006e_756d_6265),
     (Fault::Proposals, 400, 0x0070_726f_706f),
+    (Fault::Transfers, 350, 0x0074_7261_6e73),
 ];
 /// The stream that draws how wide a wide world is.
 const WIDE_STREAM: u64 = 0x0077_6964_6521;
@@ -216,6 +217,8 @@ faults! {
     Numbers = "numbers",
     /// Central's people apply refused edits of stores that sites hold, and dismiss some of them.
     Proposals = "proposals",
+    /// Sites send each other invoices, returns, requisitions and orders, change and delete what they sent, and work on what came.
+    Transfers = "transfers",
     /// Up to forty sites with up to five stores each, instead of up to three with up to two.
     Wide = "wide",
 }

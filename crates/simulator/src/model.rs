@@ -85,6 +85,14 @@ pub enum Change {
 }
 
 impl Change {
+    /// The columns that it sets; `None` for a deletion.
+    pub fn columns(&self) -> Option<&Columns> {
+        match self {
+            Self::Put(columns) | Self::Patch(columns) => Some(columns),
+            Self::Delete => None,
+        }
+    }
+
     /// The record afterwards.
     pub fn on(&self, before: Option<Columns>) -> Option<Columns> {
         match (self, before) {

@@ -7,17 +7,20 @@ use std::collections::BTreeMap;
 
 use domain::number::{NUMBER_TABLE, id_of, name_of};
 use outpost::recorder::{NumberRun, NumbersWanted};
-use protocol::ids::{RecordId, RequestId};
+use protocol::ids::{RecordId, RequestId, Sequence};
 use protocol::limits::NUMBER_GAP;
 
 use crate::device::Role;
 use crate::mix::Fault;
 use crate::model::{Expected, Key, Violation, violation};
+use crate::oracle::Acknowledged;
 use crate::moves::{MOVED, is_moved_store, moved_store};
 use crate::world::World;
 
 /// Kinds of numbers.
 const KINDS: [&str; 2] = ["customer_invoice_number", "requisition_serial_number"];
+/// Kinds of numbers that halves get and nobody asks for here.
+const OF_HALVES: [&str; 3] = ["supplier_invoice_number", "customer_return_number", "goods_received_number"];
 /// Numbers that are given at once, at most.
 const COUNT_MAX: u64 = 3;
 
@@ -64,6 +67,12 @@ impl Numbers {
         Ok(())
     }
 
+    /// Whether a number was given to somebody, for certain.
+    pub(crate) fn has_given(&self, store: &str, kind: &str, number: u64) -> bool {
+        let of = self.given.iter().find(|((of, name), _)| of == store && *name == kind);
+        of.and_then(|(_, given)| given.get(&number)).is_some_and(|given| !given.is_forked)
+    }
+
     /// The highest that was given.
     fn last(&self, of: &(String, &'static str)) -> u64 {
         self.given.get(of).and_then(|given| given.last_key_value()).map_or(0, |(last, _)| *last)
@@ -75,9 +84,10 @@ pub(crate) fn numbered_store_of(key: &Key) -> Option<String> {
     if key.0 != NUMBER_TABLE {
         return None;
     }
+    let kinds = KINDS.iter().chain(&OF_HALVES);
     let is_of = |store: &String| {
         let store = RecordId::new(store).expect("it is short");
-        KINDS.iter().any(|kind| id_of(&name_of(kind, &store)).as_str() == key.1)
+        kinds.clone().any(|kind| id_of(&name_of(kind, &store)).as_str() == key.1)
     };
     (0..MOVED).map(moved_store).find(is_of)
 }
@@ -139,8 +149,12 @@ impl World {
         log.acknowledged = log.acknowledged.max(last);
         // Of a store that may be elsewhere nobody can say beforehand.
         let expected = if is_moved_store(&asked.store) { Expected::Either } else { Expected::Accepted };
-        let groups: Vec<_> =
-            recorded.sequences.map(|(first, last)| (last.0 + 1 - first.0, expected)).into_iter().collect();
+        let acknowledged = |(first, last): (Sequence, Sequence)| Acknowledged {
+            last: last.0,
+            count: last.0 + 1 - first.0,
+            expected,
+        };
+        let groups: Vec<_> = recorded.sequences.map(acknowledged).into_iter().collect();
         self.note_journaled(index, &groups, true)?;
         self.check_numbers(index, asked, run)?;
         Ok(true)
@@ -169,7 +183,8 @@ impl World {
     /// Whether anything in this run may lose what was given in a store.
     fn may_lose_numbers(&self, store: &str) -> bool {
         let faults = [Fault::Wipe, Fault::DeviceDamage, Fault::CentralSetBack];
-        self.counts.forks > 0 || self.hurried.contains(store) || faults.into_iter().any(|fault| self.mix.has(fault))
+        // What halves get is not in the book.
+        self.counts.forks > 0 || self.mix.has(Fault::Transfers) || self.hurried.contains(store) || faults.into_iter().any(|fault| self.mix.has(fault))
     }
 
     /// Everything is drained: each site gives numbers of its stores, and none that was given.

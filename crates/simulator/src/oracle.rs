@@ -6,8 +6,10 @@ mod opening;
 mod recording;
 mod session;
 mod staying;
+mod transfers;
 mod view;
 
+pub(crate) use recording::Acknowledged;
 pub(crate) use view::columns_at_central;
 
 use std::ops::ControlFlow;

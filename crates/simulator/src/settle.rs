@@ -17,6 +17,7 @@ use crate::model::{Columns, Expected, Key, Violation, violation};
 use crate::moves::{MOVED, moved_store, moved_store_of};
 use crate::oracle::columns_at_central;
 use crate::procurement::Orders;
+use crate::transfers::{With, is_of_transfer};
 use crate::visibility::Sight;
 use crate::work::{HOME_MERGES, LOCATION_MERGES, is_own_user};
 use crate::world::World;
@@ -32,6 +33,9 @@ const HOME_SESSIONS: u64 = 2;
 const MOVE_SESSIONS: u64 = 3;
 /// Sessions that a proposal takes beside that: its site reads it, and sends the answer.
 const PROPOSAL_SESSIONS: u64 = 2;
+/// Sessions that transfers take beside that: the other site reads its half, sends the number, the sending site reads that, sends its link,
+/// and the other site reads it; what was proposed before the half had its number is proposed again, and answered.
+const TRANSFER_SESSIONS: u64 = 6;
 /// How often a session that failed because of a fork is tried again at once, when somebody has seen to it.
 const TRIES_MAX: u32 = 8;
 /// Requests of one session, at most: more is a session that does not end.
@@ -48,7 +52,8 @@ impl World {
         let transfers = if self.mix.has(Fault::HomeTransfers) { HOME_SESSIONS } else { 0 };
         let moves = if self.mix.has(Fault::Moves) { MOVE_SESSIONS } else { 0 };
         let proposals = if self.mix.has(Fault::Proposals) { PROPOSAL_SESSIONS } else { 0 };
-        let rounds = SESSIONS_MAX + forks + transfers + moves + proposals;
+        let halves = if self.mix.has(Fault::Transfers) { TRANSFER_SESSIONS } else { 0 };
+        let rounds = SESSIONS_MAX + forks + transfers + moves + proposals + halves;
         for round in 1..=rounds {
             for index in 0..self.devices.len() {
                 self.sync_calmly(index, round < rounds, TRIES_MAX)?;
@@ -70,6 +75,7 @@ impl World {
         self.check_moves_ended()?;
         self.check_central_fold()?;
         self.check_proposals_at_rest()?;
+        self.check_transfers_at_rest()?;
         self.check_numbers_at_rest()
     }
 
@@ -280,6 +286,7 @@ impl World {
     fn judge_rest(&mut self) -> Result<(), Violation> {
         self.carry_out_all(Preference::PrescriptionsWhereVisible)?;
         self.carry_out_all(Preference::CentralisedProcurement)?;
+        self.try_transfers_again()?;
         let sites: Vec<_> = self.devices.iter().map(|device| device.site).collect();
         for site in sites {
             let wall_ms = self.wall_ms(0);
@@ -375,7 +382,9 @@ impl World {
             return violation("10", format!("central has other reverse joins than the rules ask for: {wrong:?}"));
         }
         self.check_merges(index, &records, &sight)?;
+        let partners = self.partners(&stores)?;
         let (mut expected, mut lost): (BTreeMap<Key, String>, BTreeSet<Key>) = Default::default();
+        let mut optional: BTreeMap<Key, String> = BTreeMap::new();
         for record in records {
             let Some(data) = record.data else { continue };
             let data_type = catalogue.table_by_name(&record.table).map(domain::catalogue::Table::data_type);
@@ -389,8 +398,11 @@ impl World {
                 (Some(store), None) => stores.contains(store),
                 (None, None) => data_type != Ok(DataType::CentralDispensary) || has_dispensary,
             };
-            if is_for_site || sight.shares(site, &key, &data) {
-                expected.insert(key, data);
+            match partners.has(&key, &data) {
+                _ if is_for_site || sight.shares(site, &key, &data) => drop(expected.insert(key, data)),
+                With::Needed => drop(expected.insert(key, data)),
+                With::Possible => drop(optional.insert(key, data)),
+                With::Nothing => {}
             }
         }
         let mut found: BTreeSet<Key> = BTreeSet::new();
@@ -417,6 +429,7 @@ impl World {
                     }
                     match expected.get(&key) {
                         Some(data) if *data == item.data => {}
+                        None if optional.get(&key) == Some(&item.data) => {}
                         there => {
                             let history = self.model.devices.get(index).map(|model| model.history(&key));
                             let what = format!(
@@ -524,6 +537,9 @@ impl World {
             keys.retain(|key| !self.asked_for.contains(key));
             // Orders are written by others too, and so is what moves.
             for key in keys.into_iter().filter(|key| !Orders::is_order(key) && moved_store_of(key).is_none()) {
+                if is_of_transfer(&key) {
+                    continue;
+                }
                 let is_store_data =
                     catalogue.table_by_name(&key.0).is_ok_and(|table| table.data_type() == DataType::Store);
                 let is_sites = is_store_data || is_own_user(&key.0, &key.1);

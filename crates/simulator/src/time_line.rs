@@ -115,7 +115,7 @@ impl World {
     }
 
     /// What a device hands back to a central that lost it, and what it had kept and sends after all, and what central proposed to
-    /// it, it journals by itself.
+    /// it, and what it owes for transfers, it journals by itself.
     pub(crate) fn note_handed_back(&mut self, index: usize) -> Result<(), Violation> {
         if self.devices[index].live.is_none() {
             return Ok(());
@@ -124,7 +124,7 @@ impl World {
         let reads_anew = self.devices[index].live().recorder.core().local.is_other_time_line();
         // A disk that fails meanwhile shows nothing.
         self.model.device(index).is_other_time_line |= reads_anew.unwrap_or(false);
-        let answers = self.mix.has(Fault::Proposals);
+        let answers = self.mix.has(Fault::Proposals) || self.mix.has(Fault::Transfers);
         let model = self.model.device(index);
         if !model.is_other_time_line && model.ever_kept.is_empty() && !answers {
             return Ok(());

@@ -3,6 +3,8 @@
 mod moved;
 mod orders;
 mod patients;
+mod received;
+mod sent;
 mod taken;
 mod transfers;
 mod users;
@@ -27,6 +29,8 @@ pub use patients::{
     patient_join_edit,
 };
 
+pub use received::Received;
+pub use sent::SENT_PREFIX;
 pub use transfers::{WARD, name_edit};
 pub use users::is_own_user;
 
@@ -131,6 +135,11 @@ impl Desk {
         if office.mix.has(Fault::NewUsers) {
             for _ in 0..random.below(3) {
                 planned.push(Self::of_user(office, random));
+            }
+        }
+        if office.mix.has(Fault::Transfers) {
+            for _ in 0..random.below(5) {
+                planned.push(Self::of_sent(office, random));
             }
         }
         if office.mix.has(Fault::Moves) {

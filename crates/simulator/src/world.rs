@@ -19,6 +19,7 @@ use crate::forks::{DeviceBackup, Fork};
 use crate::inspect::Inspector;
 use crate::mix::{Fault, Mix};
 use crate::model::{DeviceModel, Key, Model, Violation, violation};
+use crate::moves::{MOVED, moved_store};
 use crate::numbers::Numbers;
 use crate::random::Random;
 use crate::time_line::CentreBackup;
@@ -122,6 +123,8 @@ pub struct World {
     pub proposed: BTreeSet<String>,
     /// Records of which central asked another site than the one whose edit it was.
     pub asked_for: BTreeSet<Key>,
+    /// Halves that people at the receiving store worked on, or tried to.
+    pub worked_on: BTreeSet<Key>,
     /// Patients of which a transfer was called off and that have not changed since.
     pub called_off: BTreeSet<String>,
     /// Sites that are disabled for certain, each with the number of the time that it is.
@@ -227,6 +230,7 @@ impl World {
             numbers: Numbers::default(),
             proposed: BTreeSet::new(),
             asked_for: BTreeSet::new(),
+            worked_on: BTreeSet::new(),
             called_off: BTreeSet::new(),
             disabled: BTreeMap::new(),
             bars: 0,
@@ -392,7 +396,12 @@ impl World {
             })
             .collect();
         self.import(edits)?;
-        if self.mix.has(Fault::Withholding) {
+        if self.mix.has(Fault::Transfers) {
+            let moved = (0..MOVED).map(moved_store);
+            let all = stores.iter().flatten().cloned().chain(moved.filter(|_| self.mix.has(Fault::Moves)));
+            let names = all.map(|store| name_edit(&name_of(&store), "store"));
+            self.import(names.chain([name_edit(WARD, "facility")]).collect())?;
+        } else if self.mix.has(Fault::Withholding) {
             let names = stores.iter().flatten().map(|store| name_edit(&name_of(store), "store"));
             self.import(names.chain([name_edit(WARD, "facility")]).collect())?;
         }

@@ -5,8 +5,26 @@ use outpost::local_copy::Kind;
 use outpost::recorder::Group;
 
 use super::read_journal;
+use crate::mix::Fault;
 use crate::model::{Expected, Violation, logged, violation};
 use crate::world::World;
+
+/// A group that a device acknowledged.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Acknowledged {
+    /// The sequence of its last entry.
+    pub(crate) last: u64,
+    /// How many entries it has.
+    pub(crate) count: u64,
+    /// What central has to say.
+    pub(crate) expected: Expected,
+}
+
+impl Acknowledged {
+    fn has(&self, sequence: u64) -> bool {
+        sequence <= self.last && sequence + self.count > self.last
+    }
+}
 
 impl World {
     /// Records groups through the recorder and notes what it acknowledged.
@@ -27,9 +45,11 @@ impl World {
                     log.acknowledged = log.acknowledged.max(if recorded.was_recorded { 0 } else { last });
                     self.counts.edits += recorded.edits;
                     if !recorded.was_recorded && shared > 0 {
-                        acknowledged.push((shared, expected));
+                        acknowledged.push(Acknowledged { last, count: shared, expected });
                     }
-                    if recorded.edits + recorded.unchanged != edits as u64 && !recorded.was_recorded {
+                    // A half for another store of the site goes with what brings it about.
+                    let has_more = self.mix.has(Fault::Transfers) && recorded.edits + recorded.unchanged > edits as u64;
+                    if recorded.edits + recorded.unchanged != edits as u64 && !recorded.was_recorded && !has_more {
                         return violation("1", "a group was acknowledged with other edits than were handed over");
                     }
                 }
@@ -45,11 +65,11 @@ impl World {
         self.recording_failed(index, &error.into())
     }
 
-    /// Takes over into the model what is new and durable in the journals: the acknowledged groups by size, in order.
+    /// Takes over into the model what is new and durable in the journals, with what was acknowledged of it.
     pub(crate) fn note_journaled(
         &mut self,
         index: usize,
-        groups: &[(u64, Expected)],
+        groups: &[Acknowledged],
         is_all: bool,
     ) -> Result<(), Violation> {
         let Some(device) = self.devices.get(index) else { return Ok(()) };
@@ -74,32 +94,25 @@ impl World {
         // What it must refuse it refuses all the same.
         let heals = self.model.device(index).is_other_time_line;
         let settled = |expected| if heals && expected == Expected::Accepted { Expected::Either } else { expected };
-        let mut sizes = groups.iter().map(|(count, expected)| (*count, settled(*expected)));
-        let mut left = sizes.next();
-        let mut acknowledged = 0;
-        let count = groups.iter().map(|group| group.0).sum::<u64>();
-        // An error may have hidden that something was durable; it stands before what was acknowledged since.
-        let is_matching = news.len() as u64 >= count;
-        let before = (news.len() as u64).saturating_sub(count);
-        if is_all && !(is_matching && (before == 0 || self.excused.contains(&index))) {
+        let count = groups.iter().map(|group| group.count).sum::<u64>();
+        let last = groups.iter().map(|group| group.last).max().unwrap_or(0);
+        let is_there = news.len() as u64 >= count && (count == 0 || last <= head + news.len() as u64);
+        // An error may have hidden that something was durable, and what follows for transfers a device records by itself.
+        let may_have_more = self.excused.contains(&index) || self.mix.has(Fault::Transfers);
+        if is_all && !(is_there && (news.len() as u64 == count || may_have_more)) {
             return violation(
                 "1",
                 format!("device {index}: {} entries are new, {groups:?} were acknowledged", news.len()),
             );
         }
-        for (number, stored) in (0..).zip(news) {
-            let expected = match &mut left {
-                Some((count, expected)) if is_matching && number >= before => {
-                    let expected = *expected;
-                    *count -= 1;
-                    acknowledged = stored.sequence.0;
-                    if *count == 0 {
-                        left = sizes.next();
-                    }
-                    expected
-                }
-                Some(_) | None => Expected::Either,
-            };
+        let mut acknowledged = 0;
+        for stored in news {
+            let sequence = stored.sequence.0;
+            let group = groups.iter().find(|group| group.has(sequence));
+            if group.is_some() {
+                acknowledged = sequence;
+            }
+            let expected = group.map_or(Expected::Either, |group| settled(group.expected));
             let entry = logged(&catalogue, &stored.entry, stored.hash, expected)?;
             self.model.device(index).push(entry);
         }

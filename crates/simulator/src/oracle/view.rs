@@ -10,6 +10,7 @@ use protocol::ids::{JournalId, RecordId};
 use crate::model::{Columns, Key, Log, Version, Violation, columns_of, violation};
 use crate::moves::moved_store_of;
 use crate::procurement::Orders;
+use crate::transfers::is_of_transfer;
 use crate::work::{is_own_user, is_shared_by_other};
 use crate::world::World;
 
@@ -107,6 +108,7 @@ impl World {
         if is_shared_by_other(device.site, &key.1)
             || Orders::is_order(key)
             || moved_store_of(key).is_some()
+            || is_of_transfer(key)
             || self.asked_for.contains(key)
         {
             return false;
