@@ -19,9 +19,9 @@ const SENT: Halves = (true, false);
 const CAME: Halves = (false, true);
 const BOTH: Halves = (true, true);
 
-/// From a store that is active on a site into a store of the example: sender and receiver, then what is at central, at site 1 and at site 2 in
-/// the end. Both halves reach the sites of both parties; beside them collectors have what is their store's own, and central everything but
-/// what store F has with a store of its own site.
+/// From a store that is active on a site into a store of the example: sender and receiver, then what is at central, at site 1 and at site 2
+/// in the end. Both halves reach the sites of both parties; beside them collectors have what is their store's own, and central everything
+/// but what store F has with a store of its own site.
 const WAYS: [(&str, &str, [Halves; 3]); 18] = [
     // Into A, active at the sync server, collected at site 1.
     ("E", "A", [BOTH, CAME, NONE]),
@@ -89,7 +89,7 @@ fn what_is_sent_into_each_store_of_the_example_ends_where_the_document_says_and_
     }
     settle(&agents);
 
-    let mut wrong = String::new();
+    let mut wrong = Vec::new();
     for (table, names, word) in
         [("transact", "linked_transaction_id", "invoice"), ("requisition", "linked_requisition_id", "request")]
     {
@@ -98,17 +98,17 @@ fn what_is_sent_into_each_store_of_the_example_ends_where_the_document_says_and_
             let id = format!("{word}-{from}-{to}");
             let found = sides.each_ref().map(|records| halves(records, &id, names));
             if found != expected {
-                wrong += &format!("{id}: {found:?}, and not {expected:?}\n");
+                wrong.push(format!("{id}: {found:?}, and not {expected:?}"));
             }
         }
         for (side, records) in ["central", "site 1", "site 2"].iter().zip(&sides) {
             let is_without = |data: &Value| data["invoice_num"] == -1 || data["serial_number"] == -1;
             for (id, data) in records.iter().filter(|(_, data)| is_without(data)) {
-                wrong += &format!("{side}: {id} has no number: {data}\n");
+                wrong.push(format!("{side}: {id} has no number: {data}"));
             }
         }
     }
-    assert!(wrong.is_empty(), "{wrong}");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     let open: Vec<_> = stages(&central).into_iter().filter(|[_, _, stage]| stage != "done").collect();
     assert!(open.is_empty(), "{open:?}");
 }

@@ -1,5 +1,5 @@
-//! An order to another store, from its confirmation to the received quantities: between two sites, and with the primary of a mirrored system
-//! as a third.
+//! An order to another store, from its confirmation to the received quantities: between two sites, and with the primary of a mirrored
+//! system as a third.
 
 use serde_json::json;
 
@@ -53,7 +53,7 @@ fn receive(north: &Agent, order: &str) {
     north.record(&(half + &finalised("Goods_received", &goods)));
 }
 
-/// That everybody has the order's transfers whole, and 20 of the item as received; the sides' own names are for what they say.
+/// That everybody has the order's transfers whole, and 20 of the item as received.
 fn check(sides: &[Seen], order: &str, invoice: &str, number: u64) {
     for side in sides {
         let half = side.check(&Expected { kind: &ORDER, source: order, receiver: "B", number, lines: 3 });

@@ -110,8 +110,8 @@ impl Batch<'_> {
         self.put_lines(table.name(), id, is_the_primarys).map(|_| ())
     }
 
-    /// The key of goods received, or of a line of them, in the common lane: there where they are for an order that the primary writes. Lines
-    /// stand where their header does. `lanes`: in which the record stands.
+    /// The key of goods received, or of a line of them, in the common lane: there where they are for an order that the primary writes.
+    /// Lines stand where their header does. `lanes`: in which the record stands.
     pub(super) fn key_of_goods(
         &mut self,
         table: &Table,

@@ -216,7 +216,11 @@ impl Batch<'_> {
         if number.is_none() || !self.is_followed(table) {
             return Ok(None);
         }
-        Ok(self.read_record(key)?.and_then(|stored| stored.row))
+        match self.read_record(key) {
+            // A whole one takes its place: nobody can tell what has changed.
+            Err(StoreError::Unreadable(_)) => Ok(None),
+            read => Ok(read?.and_then(|stored| stored.row)),
+        }
     }
 
     /// Puts a record at the head of one lane, for all who read that: central has something to say of it that is no change of the record.

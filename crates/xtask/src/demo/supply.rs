@@ -57,7 +57,7 @@ pub(super) fn play(programs: &Programs, root: &Path) -> Result<()> {
         "4. The district store syncs: it has the order and the invoice, gives the invoice its number and says so to the clinic.",
     );
     district.settle()?;
-    same("orders at the district store", 1, district.count("purchase_order")?)?;
+    same("order at the district store", 1, district.count("purchase_order")?)?;
     same("lines of the invoice", 3, of(district.records("trans_line")?, "transaction_ID", &invoice))?;
     let made = district.get("transact", &invoice)?["data"].clone();
     same("is the number of the invoice", 1, made["invoice_num"].as_u64().unwrap_or(0))?;
