@@ -260,7 +260,7 @@ fn is_enough(order: &str) -> bool {
 fn what_a_store_sends_arrives_once_in_every_order_of_syncs_and_is_done_after_one_of_each_site() {
     let shops = Shops::new();
     let mut sources = Vec::new();
-    for order in orders(6) {
+    for order in orders(5) {
         let id = format!("from-A-{order}");
         shops.north.record(&sent("ci", &id, "A", "B"));
         shops.sync(&order);
