@@ -113,12 +113,29 @@ impl World {
             .filter_map(|transfer| Some(key_of(transfer)?.half_id().to_string()))
             .collect();
         for (transfer, ids) in halves {
-            let is_unknown = |id: &&&str| is_derived_id(id) && !known.contains(**id);
+            // One that stays on its site may be answered there.
+            let is_kept = self.mix.has(Fault::Withholding);
+            let is_unknown = |id: &&&str| !is_kept && is_derived_id(id) && !known.contains(**id);
             if let Some(id) = ids.iter().find(is_unknown) {
-                return violation("12", format!("{id} is a half of {transfer:?}, which central does not know"));
+                return violation("12", format!("{id} is a half of {transfer:?}, which central does not know; {} {}", self.story(id), self.story(&transfer.1)));
             }
         }
         Ok(())
+    }
+
+    /// What became of a record, for people.
+    fn story(&self, id: &str) -> String {
+        use std::fmt::Write as _;
+        let mut text = String::new();
+        for (index, device) in self.model.devices.iter().enumerate() {
+            for key in device.by_key.keys().filter(|key| key.1 == id) {
+                let _ = write!(text, "device {index} {key:?} {} ", device.history(key));
+            }
+        }
+        for (key, versions) in self.model.versions.iter().filter(|(key, _)| key.1 == id) {
+            let _ = write!(text, "central {key:?} {versions:?} ");
+        }
+        text
     }
 
     /// Each initiating half has its other half, but where that was deleted, or something is missing for it.
@@ -248,14 +265,27 @@ impl World {
             }
             let lines = |key: &Key| lines_of(rest, key);
             let placeholders = |id: &&str, data: &str| !data.contains("\"type\":\"placeholder\"") || id.is_empty();
+            // A line of the half that was deleted does not come back, though the one that it answers does.
+            let (_, line_table, _) = HEADERS.into_iter().find(|(table, ..)| *table == transfer.source.0).unwrap_or(HEADERS[0]);
+            let is_again = |id: &str| self.model.may_be_made_again(&(line_table.to_owned(), id.to_owned()));
+            let mut again = lines(&transfer.source);
+            again.retain(|(id, _)| is_again(id));
+            let again = again.into_iter().filter_map(|(id, _)| Some(line_id(&key.half_id(), &RecordId::new(id).ok()?).to_string()));
+            let again: BTreeSet<String> = again.collect();
             let expected: BTreeSet<String> = lines(&transfer.source)
                 .into_iter()
                 .filter(|(id, data)| transfer.kind == "order" || placeholders(id, data))
                 .filter_map(|(id, _)| Some(line_id(&key.half_id(), &RecordId::new(id).ok()?).to_string()))
                 .collect();
             let found: BTreeSet<String> = lines(&half_key).into_iter().map(|(id, _)| id.to_owned()).collect();
-            if expected != found {
-                let what = format!("{half_key:?} of {:?} has the lines {found:?}, it has to have {expected:?}", transfer.source);
+            if expected.symmetric_difference(&found).any(|id| !again.contains(id)) {
+                let lines: Vec<String> = lines(&transfer.source).into_iter().map(|(id, _)| self.story(id)).collect();
+                let what = format!(
+                    "{half_key:?} of {:?} has the lines {found:?}, it has to have {expected:?}; {} {} {lines:?}",
+                    transfer.source,
+                    self.story(&half_key.1),
+                    self.story(&transfer.source.1)
+                );
                 return violation("12", what);
             }
         }
