@@ -34,6 +34,11 @@ pub(crate) fn is_derived_id(id: &str) -> bool {
     id.len() == 32 && id.bytes().all(is_capital) && !id.starts_with("00000")
 }
 
+/// Whether a record is a responding half that central, or a site for itself, has made.
+pub(crate) fn is_half(key: &Key) -> bool {
+    is_derived_id(&key.1) && HEADERS.iter().any(|(header, ..)| key.0 == *header)
+}
+
 /// Whether several sites may write a record because it is part of a transfer, or what is said of one.
 pub(crate) fn is_of_transfer(key: &Key) -> bool {
     let (table, id) = (key.0.as_str(), key.1.as_str());

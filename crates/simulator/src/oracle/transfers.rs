@@ -63,6 +63,44 @@ impl World {
         Ok(())
     }
 
+    /// A half that central has just got has the lines of the other one that came in one group with that, and never before.
+    pub(crate) fn check_made_whole(&self, half: &Key) -> Result<(), Violation> {
+        let newest = |key: &Key| self.model.versions.get(key).and_then(|all| all.last()?.data.as_deref());
+        let data = newest(half).unwrap_or_default();
+        let link = ["linked_transaction_id", "linked_requisition_id", "original_PO_ID"];
+        let Some(source) = link.into_iter().find_map(|column| text_in(data, column).filter(|id| !id.is_empty())) else {
+            return Ok(());
+        };
+        let Ok(half_id) = RecordId::new(&half.1) else { return Ok(()) };
+        let of_half = HEADERS.iter().find(|(header, ..)| *header == half.0).map(|(_, line, _)| *line);
+        for (header, line, column) in HEADERS {
+            let key = (header.to_owned(), source.clone());
+            let once = |key: &Key| {
+                let mut found = self.model.devices.iter().enumerate().filter_map(|(index, device)| {
+                    device.by_key.get(key).map(|entries| (index, entries.clone()))
+                });
+                let only = found.next().filter(|(_, entries)| entries.len() == 1)?;
+                if found.next().is_some() { None } else { Some((only.0, only.1.first().copied()?)) }
+            };
+            let Some((device, (log, from))) = once(&key) else { continue };
+            let entries = self.model.devices.get(device).and_then(|device| device.logs.get(log));
+            let Some(entries) = entries.map(|log| &log.entries) else { continue };
+            // The rest of the group behind the header.
+            let first = usize::try_from(from.saturating_sub(1)).unwrap_or(0);
+            let ends = entries.iter().skip(first).position(|entry| entry.ends_group).map_or(0, |count| first + count);
+            for entry in entries.iter().take(ends + 1).skip(first + 1).filter(|entry| entry.key.0 == line) {
+                let is_of_header = newest(&entry.key).is_some_and(|data| text_in(data, column).as_ref() == Some(&source));
+                let Ok(id) = RecordId::new(&entry.key.1) else { continue };
+                let answer = (of_half.unwrap_or(line).to_owned(), line_id(&half_id, &id).to_string());
+                if is_of_header && once(&entry.key).is_some() && newest(&answer).is_none() {
+                    let what = format!("{half:?} of {key:?} was made without {:?}, which came with that", entry.key);
+                    return violation("12", what);
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn rest(&mut self) -> Result<Rest, Violation> {
         let failed = |error: sql::SqlError| Violation { invariant: "3", text: format!("central's store cannot be read: {error}") };
         let records = self.inspector.records(0).map_err(failed)?;
