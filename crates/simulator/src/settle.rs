@@ -456,7 +456,8 @@ impl World {
             let is_undeclared = catalogue.table_by_name(&key.0).is_err();
             let is_uncertain = self.model.device(index).uncertain.contains(key);
             if !is_undeclared && !is_uncertain && !found.contains(key) && !waiting.contains(key) {
-                return violation("10", format!("device {index} lacks {key:?}, which central has for it"));
+                let story = self.story(&key.1);
+                return violation("10", format!("device {index} lacks {key:?}, which central has for it; {story}"));
             }
         }
         Ok(())

@@ -108,10 +108,12 @@ impl World {
         }
         let failed = |error: sql::SqlError| violation("3", format!("central's store cannot be read: {error}"));
         let transfers = self.inspector.transfers().or_else(|error| failed(error).map(|()| Vec::new()))?;
+        let steady = self.steady_sources();
         for transfer in transfers.iter().filter(|transfer| !transfer.kind.is_empty()) {
             if [&transfer.sender, &transfer.receiver].into_iter().any(|store| stores.contains(store)) {
-                // Entries about one that was addressed elsewhere since stay where they came.
-                let with = if transfer.is_addressed { With::Needed } else { With::Possible };
+                // Entries about one that was ever addressed elsewhere stay where they came.
+                let is_needed = transfer.is_addressed && steady.contains(&transfer.source);
+                let with = if is_needed { With::Needed } else { With::Possible };
                 for about in std::iter::once(&transfer.source.1).chain(&transfer.half) {
                     let before = partners.about.entry(about.clone()).or_insert(with);
                     *before = if with == With::Needed { with } else { *before };

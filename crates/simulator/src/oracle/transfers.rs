@@ -162,7 +162,7 @@ impl World {
     }
 
     /// What became of a record, for people.
-    fn story(&self, id: &str) -> String {
+    pub(crate) fn story(&self, id: &str) -> String {
         use std::fmt::Write as _;
         let mut text = String::new();
         for (index, device) in self.model.devices.iter().enumerate() {
