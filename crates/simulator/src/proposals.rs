@@ -2,6 +2,7 @@
 //! once, by whoever holds the store when it is answered.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 
 use central::store::{AppliedSetAside, Proposed, SetAsidePlace, StoreError};
 use domain::proposal::MESSAGE_TABLE;
@@ -125,7 +126,7 @@ impl World {
             let shown = self.shown(index, &key)?;
             let mut core = self.devices[index].live().recorder.core();
             let (grants, owed) = (core.local.grants(), core.local.kept_counts().map(|(_, owed)| owed));
-            said += &format!("; device {index} shows {shown:?}, owes {owed:?}, and holds {grants:?}");
+            let _ = write!(said, "; device {index} shows {shown:?}, owes {owed:?}, and holds {grants:?}");
         }
         Ok(said)
     }

@@ -43,7 +43,8 @@ pub(crate) fn is_half(key: &Key) -> bool {
 pub(crate) fn is_of_transfer(key: &Key) -> bool {
     let (table, id) = (key.0.as_str(), key.1.as_str());
     let is_half = HEADERS.iter().any(|(header, line, _)| table == *header || table == *line);
-    is_half && (id.starts_with(SENT_PREFIX) || is_derived_id(id)) || [LOG.0, "message"].contains(&table) && is_derived_id(id)
+    is_half && (id.starts_with(SENT_PREFIX) || is_derived_id(id))
+        || [LOG.0, "message"].contains(&table) && is_derived_id(id)
 }
 
 /// Whether a record counts as an initiating half, by the table of kinds.
@@ -139,18 +140,18 @@ impl World {
     }
 
     /// People at a site look at what other stores sent.
-    pub(crate) fn work_on_received(&mut self, index: usize) -> Result<Vec<Planned>, Violation> {
+    pub(crate) fn work_on_received(&mut self, index: usize) -> Vec<Planned> {
         if !self.mix.has(Fault::Transfers) || !self.random.chance(LOOK_PERMILLE) {
-            return Ok(Vec::new());
+            return Vec::new();
         }
-        let Some(received) = self.received(index) else { return Ok(Vec::new()) };
+        let Some(received) = self.received(index) else { return Vec::new() };
         let mut planned = Vec::new();
         for _ in 0..self.random.range(1, 3).min(received.len() as u64) {
             let half = self.random.pick::<Received>(&received).clone();
             self.worked_on.insert((half.table.clone(), half.id.clone()));
             planned.extend(self.with_office(index, |_, office, random| Desk::of_received(office, &half, random)));
         }
-        Ok(planned)
+        planned
     }
 
     /// The halves that other stores sent to stores of a site. A disk that fails meanwhile shows nothing.
@@ -218,13 +219,13 @@ impl World {
                 _ => None,
             };
             names.extend(text("name_ID"));
-            let is_final = text("status").map(|status| {
-                status == "fn" || status == "cn" && entry.key.0 == "purchase_order"
-            });
+            let is_final =
+                text("status").map(|status| status == "fn" || status == "cn" && entry.key.0 == "purchase_order");
             *is_unsteady |= columns.contains_key("is_cancellation") || *has_begun && is_final == Some(false);
             *has_begun |= is_final == Some(true);
         }
-        let is_steady = |(_, (names, _, is_unsteady)): &(Key, (BTreeSet<String>, bool, bool))| names.len() <= 1 && !is_unsteady;
+        let is_steady =
+            |(_, (names, _, is_unsteady)): &(Key, (BTreeSet<String>, bool, bool))| names.len() <= 1 && !is_unsteady;
         steady.into_iter().filter(is_steady).map(|(key, _)| key).collect()
     }
 }
