@@ -29,7 +29,7 @@ impl World {
         }
         let mut planned = self.with_office(index, Desk::burst).unwrap_or_default();
         planned.extend(self.take_over(index));
-        planned.extend(self.work_on_received(index)?);
+        planned.extend(self.work_on_received(index));
         self.record(index, planned)?;
         self.give_numbers(index)?;
         if self.devices.get(index).is_some_and(crate::device::Device::is_off) {

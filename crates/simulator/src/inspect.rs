@@ -165,7 +165,8 @@ impl Inspector {
     /// Those of a read.
     pub fn transfers(&mut self) -> Result<Vec<TransferRow>, SqlError> {
         let mut transfers = Vec::new();
-        let sql = "SELECT kind, source_table, source, sender, receiver, half, is_addressed, waits_table, waits_for, reason
+        let sql =
+            "SELECT kind, source_table, source, sender, receiver, half, is_addressed, waits_table, waits_for, reason
             FROM transfer ORDER BY number";
         self.engine()?.query(sql, &[], &mut |row| {
             let waits = row.optional_text(7)?.map(str::to_owned).zip(row.optional_text(8)?.map(str::to_owned));

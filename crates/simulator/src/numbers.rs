@@ -13,8 +13,8 @@ use protocol::limits::NUMBER_GAP;
 use crate::device::Role;
 use crate::mix::Fault;
 use crate::model::{Expected, Key, Violation, violation};
-use crate::oracle::Acknowledged;
 use crate::moves::{MOVED, is_moved_store, moved_store};
+use crate::oracle::Acknowledged;
 use crate::world::World;
 
 /// Kinds of numbers.
@@ -149,11 +149,8 @@ impl World {
         log.acknowledged = log.acknowledged.max(last);
         // Of a store that may be elsewhere nobody can say beforehand.
         let expected = if is_moved_store(&asked.store) { Expected::Either } else { Expected::Accepted };
-        let acknowledged = |(first, last): (Sequence, Sequence)| Acknowledged {
-            last: last.0,
-            count: last.0 + 1 - first.0,
-            expected,
-        };
+        let acknowledged =
+            |(first, last): (Sequence, Sequence)| Acknowledged { last: last.0, count: last.0 + 1 - first.0, expected };
         let groups: Vec<_> = recorded.sequences.map(acknowledged).into_iter().collect();
         self.note_journaled(index, &groups, true)?;
         self.check_numbers(index, asked, run)?;
@@ -184,7 +181,10 @@ impl World {
     fn may_lose_numbers(&self, store: &str) -> bool {
         let faults = [Fault::Wipe, Fault::DeviceDamage, Fault::CentralSetBack];
         // What halves get is not in the book.
-        self.counts.forks > 0 || self.mix.has(Fault::Transfers) || self.hurried.contains(store) || faults.into_iter().any(|fault| self.mix.has(fault))
+        self.counts.forks > 0
+            || self.mix.has(Fault::Transfers)
+            || self.hurried.contains(store)
+            || faults.into_iter().any(|fault| self.mix.has(fault))
     }
 
     /// Everything is drained: each site gives numbers of its stores, and none that was given.

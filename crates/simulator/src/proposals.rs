@@ -126,7 +126,7 @@ impl World {
             let shown = self.shown(index, &key)?;
             let mut core = self.devices[index].live().recorder.core();
             let (grants, owed) = (core.local.grants(), core.local.kept_counts().map(|(_, owed)| owed));
-            let _infallible = write!(said, "; device {index} shows {shown:?}, owes {owed:?}, and holds {grants:?}");
+            let _ = write!(said, "; device {index} shows {shown:?}, owes {owed:?}, and holds {grants:?}");
         }
         Ok(said)
     }

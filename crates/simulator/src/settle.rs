@@ -31,6 +31,9 @@ const HOME_SESSIONS: u64 = 2;
 /// Sessions that a store takes beside that to get to another site: its old site hears of it, and says that it has; its new site reads it,
 /// says that it has, and hears that it writes it.
 const MOVE_SESSIONS: u64 = 3;
+/// Sessions that it takes beside that until central data is back in order: the primary reads that it is one no more, says that it has, and
+/// is told what it receives no more, which it confirms with the next.
+const MIRROR_SESSIONS: u64 = 1;
 /// Sessions that a proposal takes beside that: its site reads it, and sends the answer.
 const PROPOSAL_SESSIONS: u64 = 2;
 /// Sessions that transfers take beside that: the other site reads its half, sends the number, the sending site reads that, sends its link,
@@ -53,7 +56,8 @@ impl World {
         let moves = if self.mix.has(Fault::Moves) { MOVE_SESSIONS } else { 0 };
         let proposals = if self.mix.has(Fault::Proposals) { PROPOSAL_SESSIONS } else { 0 };
         let halves = if self.mix.has(Fault::Transfers) { TRANSFER_SESSIONS } else { 0 };
-        let rounds = SESSIONS_MAX + forks + transfers + moves + proposals + halves;
+        let mirror = if self.mix.has(Fault::Mirror) { MIRROR_SESSIONS } else { 0 };
+        let rounds = SESSIONS_MAX + mirror + forks + transfers + moves + proposals + halves;
         for round in 1..=rounds {
             for index in 0..self.devices.len() {
                 self.sync_calmly(index, round < rounds, TRIES_MAX)?;
@@ -452,7 +456,8 @@ impl World {
             let is_undeclared = catalogue.table_by_name(&key.0).is_err();
             let is_uncertain = self.model.device(index).uncertain.contains(key);
             if !is_undeclared && !is_uncertain && !found.contains(key) && !waiting.contains(key) {
-                return violation("10", format!("device {index} lacks {key:?}, which central has for it"));
+                let story = self.story(&key.1);
+                return violation("10", format!("device {index} lacks {key:?}, which central has for it; {story}"));
             }
         }
         Ok(())

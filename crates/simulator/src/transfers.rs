@@ -34,11 +34,17 @@ pub(crate) fn is_derived_id(id: &str) -> bool {
     id.len() == 32 && id.bytes().all(is_capital) && !id.starts_with("00000")
 }
 
+/// Whether a record is a responding half that central, or a site for itself, has made.
+pub(crate) fn is_half(key: &Key) -> bool {
+    is_derived_id(&key.1) && HEADERS.iter().any(|(header, ..)| key.0 == *header)
+}
+
 /// Whether several sites may write a record because it is part of a transfer, or what is said of one.
 pub(crate) fn is_of_transfer(key: &Key) -> bool {
     let (table, id) = (key.0.as_str(), key.1.as_str());
     let is_half = HEADERS.iter().any(|(header, line, _)| table == *header || table == *line);
-    is_half && (id.starts_with(SENT_PREFIX) || is_derived_id(id)) || [LOG.0, "message"].contains(&table) && is_derived_id(id)
+    is_half && (id.starts_with(SENT_PREFIX) || is_derived_id(id))
+        || [LOG.0, "message"].contains(&table) && is_derived_id(id)
 }
 
 /// Whether a record counts as an initiating half, by the table of kinds.
@@ -103,10 +109,12 @@ impl World {
         }
         let failed = |error: sql::SqlError| violation("3", format!("central's store cannot be read: {error}"));
         let transfers = self.inspector.transfers().or_else(|error| failed(error).map(|()| Vec::new()))?;
+        let steady = self.steady_sources();
         for transfer in transfers.iter().filter(|transfer| !transfer.kind.is_empty()) {
             if [&transfer.sender, &transfer.receiver].into_iter().any(|store| stores.contains(store)) {
-                // Entries about one that was addressed elsewhere since stay where they came.
-                let with = if transfer.is_addressed { With::Needed } else { With::Possible };
+                // Entries about one that was ever addressed elsewhere stay where they came.
+                let is_needed = transfer.is_addressed && steady.contains(&transfer.source);
+                let with = if is_needed { With::Needed } else { With::Possible };
                 for about in std::iter::once(&transfer.source.1).chain(&transfer.half) {
                     let before = partners.about.entry(about.clone()).or_insert(with);
                     *before = if with == With::Needed { with } else { *before };
@@ -132,18 +140,18 @@ impl World {
     }
 
     /// People at a site look at what other stores sent.
-    pub(crate) fn work_on_received(&mut self, index: usize) -> Result<Vec<Planned>, Violation> {
+    pub(crate) fn work_on_received(&mut self, index: usize) -> Vec<Planned> {
         if !self.mix.has(Fault::Transfers) || !self.random.chance(LOOK_PERMILLE) {
-            return Ok(Vec::new());
+            return Vec::new();
         }
-        let Some(received) = self.received(index) else { return Ok(Vec::new()) };
+        let Some(received) = self.received(index) else { return Vec::new() };
         let mut planned = Vec::new();
         for _ in 0..self.random.range(1, 3).min(received.len() as u64) {
             let half = self.random.pick::<Received>(&received).clone();
             self.worked_on.insert((half.table.clone(), half.id.clone()));
             planned.extend(self.with_office(index, |_, office, random| Desk::of_received(office, &half, random)));
         }
-        Ok(planned)
+        planned
     }
 
     /// The halves that other stores sent to stores of a site. A disk that fails meanwhile shows nothing.
@@ -211,13 +219,13 @@ impl World {
                 _ => None,
             };
             names.extend(text("name_ID"));
-            let is_final = text("status").map(|status| {
-                status == "fn" || status == "cn" && entry.key.0 == "purchase_order"
-            });
+            let is_final =
+                text("status").map(|status| status == "fn" || status == "cn" && entry.key.0 == "purchase_order");
             *is_unsteady |= columns.contains_key("is_cancellation") || *has_begun && is_final == Some(false);
             *has_begun |= is_final == Some(true);
         }
-        let is_steady = |(_, (names, _, is_unsteady)): &(Key, (BTreeSet<String>, bool, bool))| names.len() <= 1 && !is_unsteady;
+        let is_steady =
+            |(_, (names, _, is_unsteady)): &(Key, (BTreeSet<String>, bool, bool))| names.len() <= 1 && !is_unsteady;
         steady.into_iter().filter(is_steady).map(|(key, _)| key).collect()
     }
 }

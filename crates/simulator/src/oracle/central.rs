@@ -8,6 +8,7 @@ use crate::inspect::JournalRow;
 use crate::mix::Fault;
 use crate::model::{Expected, Key, Logged, Version, Violation, violation};
 use crate::procurement::Orders;
+use crate::transfers::is_half;
 use crate::users::Users;
 use crate::work::PATIENT_PREFIX;
 use crate::world::World;
@@ -216,6 +217,7 @@ impl World {
         if position == self.model.position {
             return Ok(());
         }
+        let mut halves = Vec::new();
         for record in
             self.inspector.records(self.model.position).or_else(|error| failed(error).map(|_: u64| Vec::new()))?
         {
@@ -228,9 +230,11 @@ impl World {
                 let is_sure = !self.mix.has(Fault::CentralSetBack);
                 self.model.users.note(&key, version.data.as_deref(), is_sure)?;
             }
+            let is_new_half = version.data.is_some() && is_half(&key) && !self.model.versions.contains_key(&key);
+            halves.extend(is_new_half.then(|| key.clone()));
             self.model.versions.entry(key).or_default().push(version);
         }
         self.model.position = position;
-        Ok(())
+        halves.iter().try_for_each(|half| self.check_made_whole(half))
     }
 }

@@ -302,7 +302,10 @@ impl World {
             // The one goes with the last dispensary of the site, or when it is the primary no more; the other is read anew by a device that
             // has not read all that it was given; that of a store that moves goes with it.
             let may_lose = [Fault::Modes, Fault::Mirror, Fault::Moves].into_iter().any(|fault| self.mix.has(fault));
-            let is_of_moved = matches!(Scope::from_id(scope), Scope::Store(store) if is_moved_store(store.as_str()));
+            let is_of_moved = match Scope::from_id(scope) {
+                Scope::Store(store) | Scope::StorePartners(store) => is_moved_store(store.as_str()),
+                _ => false,
+            };
             // Any is read anew by a site that may have missed what was deleted.
             let is_read_anew = self.mix.has(Fault::Tombstones);
             let may_go = may_lose && *scope == shared || *scope == visible || is_of_moved || is_read_anew;

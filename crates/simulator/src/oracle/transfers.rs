@@ -63,8 +63,52 @@ impl World {
         Ok(())
     }
 
+    /// A half that central has just got has the lines of the other one that came in one group with that, and never before.
+    pub(crate) fn check_made_whole(&self, half: &Key) -> Result<(), Violation> {
+        let newest = |key: &Key| self.model.versions.get(key).and_then(|all| all.last()?.data.as_deref());
+        let data = newest(half).unwrap_or_default();
+        let link = ["linked_transaction_id", "linked_requisition_id", "original_PO_ID"];
+        let Some(source) = link.into_iter().find_map(|column| text_in(data, column).filter(|id| !id.is_empty())) else {
+            return Ok(());
+        };
+        let Ok(half_id) = RecordId::new(&half.1) else { return Ok(()) };
+        let of_half = HEADERS.iter().find(|(header, ..)| *header == half.0).map(|(_, line, _)| *line);
+        for (header, line, column) in HEADERS {
+            let key = (header.to_owned(), source.clone());
+            let once =
+                |key: &Key| {
+                    let mut found =
+                        self.model.devices.iter().enumerate().filter_map(|(index, device)| {
+                            device.by_key.get(key).map(|entries| (index, entries.clone()))
+                        });
+                    let only = found.next().filter(|(_, entries)| entries.len() == 1)?;
+                    if found.next().is_some() { None } else { Some((only.0, only.1.first().copied()?)) }
+                };
+            let Some((device, (log, from))) = once(&key) else { continue };
+            let entries = self.model.devices.get(device).and_then(|device| device.logs.get(log));
+            let Some(entries) = entries.map(|log| &log.entries) else { continue };
+            // The rest of the group behind the header.
+            let first = usize::try_from(from.saturating_sub(1)).unwrap_or(0);
+            let ends = entries.iter().skip(first).position(|entry| entry.ends_group).map_or(0, |count| first + count);
+            for entry in entries.iter().take(ends + 1).skip(first + 1).filter(|entry| entry.key.0 == line) {
+                let is_of_header =
+                    newest(&entry.key).is_some_and(|data| text_in(data, column).as_ref() == Some(&source));
+                let Ok(id) = RecordId::new(&entry.key.1) else { continue };
+                let answer = (of_half.unwrap_or(line).to_owned(), line_id(&half_id, &id).to_string());
+                if is_of_header && once(&entry.key).is_some() && newest(&answer).is_none() {
+                    let what = format!("{half:?} of {key:?} was made without {:?}, which came with that", entry.key);
+                    return violation("12", what);
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn rest(&mut self) -> Result<Rest, Violation> {
-        let failed = |error: sql::SqlError| Violation { invariant: "3", text: format!("central's store cannot be read: {error}") };
+        let failed = |error: sql::SqlError| Violation {
+            invariant: "3",
+            text: format!("central's store cannot be read: {error}"),
+        };
         let records = self.inspector.records(0).map_err(failed)?;
         let mut stores = BTreeMap::new();
         for record in records.iter().filter(|record| record.table == "store") {
@@ -107,18 +151,39 @@ impl World {
             return violation("12", format!("{transfer:?} has several halves: {ids:?}"));
         }
         // What was made from nothing known is nobody's half.
-        let known: BTreeSet<String> = rest
-            .transfers
-            .iter()
-            .filter_map(|transfer| Some(key_of(transfer)?.half_id().to_string()))
-            .collect();
+        let known: BTreeSet<String> =
+            rest.transfers.iter().filter_map(|transfer| Some(key_of(transfer)?.half_id().to_string())).collect();
         for (transfer, ids) in halves {
-            let is_unknown = |id: &&&str| is_derived_id(id) && !known.contains(**id);
+            // One that stays on its site may be answered there.
+            let is_kept = self.mix.has(Fault::Withholding);
+            let is_unknown = |id: &&&str| !is_kept && is_derived_id(id) && !known.contains(**id);
             if let Some(id) = ids.iter().find(is_unknown) {
-                return violation("12", format!("{id} is a half of {transfer:?}, which central does not know"));
+                return violation(
+                    "12",
+                    format!(
+                        "{id} is a half of {transfer:?}, which central does not know; {} {}",
+                        self.story(id),
+                        self.story(&transfer.1)
+                    ),
+                );
             }
         }
         Ok(())
+    }
+
+    /// What became of a record, for people.
+    pub(crate) fn story(&self, id: &str) -> String {
+        use std::fmt::Write as _;
+        let mut text = String::new();
+        for (index, device) in self.model.devices.iter().enumerate() {
+            for key in device.by_key.keys().filter(|key| key.1 == id) {
+                let _ = write!(text, "device {index} {key:?} {} ", device.history(key));
+            }
+        }
+        for (key, versions) in self.model.versions.iter().filter(|(key, _)| key.1 == id) {
+            let _ = write!(text, "central {key:?} {versions:?} ");
+        }
+        text
     }
 
     /// Each initiating half has its other half, but where that was deleted, or something is missing for it.
@@ -229,6 +294,7 @@ impl World {
 
     /// A half on which nobody works has a line for each of the initiating half, and no other.
     fn check_half_lines(&self, rest: &Rest) -> Result<(), Violation> {
+        let steady = self.steady_sources();
         for transfer in &rest.transfers {
             let (Some(key), Some(half)) = (key_of(transfer), &transfer.half) else { continue };
             let half_key = (half_table(&transfer.kind).to_owned(), half.clone());
@@ -243,19 +309,37 @@ impl World {
                 self.check_withdrawn(rest, transfer, &half_key, Some(source))?;
                 continue;
             }
-            if self.is_worked_on(rest, transfer, &half_key) || transfer.kind == "goods" {
+            // What changed while a half was taken back is not proposed when it counts again.
+            let is_as_it_came = steady.contains(&transfer.source) && !self.is_worked_on(rest, transfer, &half_key);
+            if !is_as_it_came || transfer.kind == "goods" {
                 continue;
             }
             let lines = |key: &Key| lines_of(rest, key);
             let placeholders = |id: &&str, data: &str| !data.contains("\"type\":\"placeholder\"") || id.is_empty();
+            // A line of the half that was deleted does not come back, though the one that it answers does.
+            let (_, line_table, _) =
+                HEADERS.into_iter().find(|(table, ..)| *table == transfer.source.0).unwrap_or(HEADERS[0]);
+            let is_again = |id: &str| self.model.may_be_made_again(&(line_table.to_owned(), id.to_owned()));
+            let mut again = lines(&transfer.source);
+            again.retain(|(id, _)| is_again(id));
+            let again = again
+                .into_iter()
+                .filter_map(|(id, _)| Some(line_id(&key.half_id(), &RecordId::new(id).ok()?).to_string()));
+            let again: BTreeSet<String> = again.collect();
             let expected: BTreeSet<String> = lines(&transfer.source)
                 .into_iter()
                 .filter(|(id, data)| transfer.kind == "order" || placeholders(id, data))
                 .filter_map(|(id, _)| Some(line_id(&key.half_id(), &RecordId::new(id).ok()?).to_string()))
                 .collect();
             let found: BTreeSet<String> = lines(&half_key).into_iter().map(|(id, _)| id.to_owned()).collect();
-            if expected != found {
-                let what = format!("{half_key:?} of {:?} has the lines {found:?}, it has to have {expected:?}", transfer.source);
+            if expected.symmetric_difference(&found).any(|id| !again.contains(id)) {
+                let lines: Vec<String> = lines(&transfer.source).into_iter().map(|(id, _)| self.story(id)).collect();
+                let what = format!(
+                    "{half_key:?} of {:?} has the lines {found:?}, it has to have {expected:?}; {} {} {lines:?}",
+                    transfer.source,
+                    self.story(&half_key.1),
+                    self.story(&transfer.source.1)
+                );
                 return violation("12", what);
             }
         }
@@ -273,7 +357,8 @@ impl World {
         if rest.data(half).is_none() || self.is_worked_on(rest, transfer, half) {
             return Ok(());
         }
-        let what = format!("{half:?} stays although {:?} counts no more: {source:?}, {:?}", transfer.source, rest.data(half));
+        let what =
+            format!("{half:?} stays although {:?} counts no more: {source:?}, {:?}", transfer.source, rest.data(half));
         violation("12", what)
     }
 

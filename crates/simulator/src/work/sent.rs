@@ -88,8 +88,8 @@ impl Desk {
         let (id, sent) = (&document.id, document.sent);
         let patch = |data: String| vec![edit(sent.header, EditOp::Patch, id, &data)];
         let edits = match random.below(24) {
-            0..=2 => document.whole(office, *random.pick(sent.draft), random),
-            3..=7 => document.whole(office, *random.pick(sent.finals), random),
+            0..=2 => document.whole(office, random.pick::<&str>(sent.draft), random),
+            3..=7 => document.whole(office, random.pick::<&str>(sent.finals), random),
             8..=12 => patch(format!("{{\"status\":{:?}}}", random.pick(sent.finals))),
             13 | 14 => patch(format!("{{\"comment\":\"{}\"}}", random.below(100))),
             15..=18 => vec![document.line(random.below(LINES), office, random)],
@@ -137,14 +137,15 @@ impl Document<'_> {
     }
 
     fn line(&self, number: u64, office: &Office<'_>, random: &mut Random) -> Edit {
-        let mut data = format!("{{{:?}:{:?},{:?}:{}", self.sent.column, self.id, self.sent.count, 1 + random.below(9));
-        match self.sent.line {
-            "trans_line" => data += ",\"type\":\"stock_out\",\"pack_size\":1",
-            "purchase_order_line" => data += &format!(",\"store_ID\":{:?},\"packsize_ordered\":1", self.store),
-            _ => {}
-        }
-        data += &item(office, random);
-        edit(self.sent.line, EditOp::Upsert, &format!("{}-{number}", self.id), &(data + "}"))
+        let packs = match self.sent.line {
+            "trans_line" => ",\"type\":\"stock_out\",\"pack_size\":1".to_owned(),
+            "purchase_order_line" => format!(",\"store_ID\":{:?},\"packsize_ordered\":1", self.store),
+            _ => String::new(),
+        };
+        let (column, count) = (self.sent.column, self.sent.count);
+        let (many, item) = (1 + random.below(9), item(office, random));
+        let data = format!("{{{column:?}:{:?},{count:?}:{many}{packs}{item}}}", self.id);
+        edit(self.sent.line, EditOp::Upsert, &format!("{}-{number}", self.id), &data)
     }
 }
 
