@@ -1,7 +1,9 @@
 //! Store data that stays on this site (`domain::withholding`), and what of it is to go after all.
 //!
 //! It reads like local data: state 3, no base, no scope. When it goes, its base is what it was, so that it stays all the same if central
-//! refuses X
+//! refuses it. Once a store's record comes that may say otherwise, a header goes, or a store is given that could not be written, all of it
+//! is looked at, headers first; what the judge does not keep any more is journaled whole, also while its store is taken away: it was
+//! recorded before. How far that is stands in `meta`, so that it goes on after a crash.
 
 use std::ops::ControlFlow;
 
