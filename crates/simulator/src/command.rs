@@ -25,6 +25,7 @@ Runs real agents and the real central against failing disks, networks and clocks
 
   --profile P     calm, edge, cuts, crash or hostile; without it each seed draws one
   --without F     leaves a fault out; may be repeated (a smaller failing run is told in these words)
+  --with F        has a fault in every run, also one that no seed draws yet: transfers
   --sites N, --chaos-ms N   instead of what the seed draws
   --forks         devices and central may be copied, set back and replaced in every run, not only in those that draw it
   --lying-syncs   syncs of SQLite's disks do nothing: a control, which has to fail
@@ -46,6 +47,7 @@ struct Options {
     jobs: u64,
     profile: Option<Profile>,
     without: BTreeSet<Fault>,
+    with: BTreeSet<Fault>,
     sites: Option<usize>,
     chaos_ms: Option<u64>,
     has_lying_syncs: bool,
@@ -96,6 +98,9 @@ fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Option<Options>, l
             Long("without") => {
                 options.without.insert(named(&mut parser, "fault", Fault::of)?);
             }
+            Long("with") => {
+                options.with.insert(named(&mut parser, "fault", Fault::of)?);
+            }
             Long("sites") => options.sites = Some(parser.value()?.parse()?),
             Long("chaos-ms") => options.chaos_ms = Some(parser.value()?.parse()?),
             Long("lying-syncs") => options.has_lying_syncs = true,
@@ -124,6 +129,7 @@ impl Options {
             seed,
             profile: self.profile,
             without: self.without.clone(),
+            with: self.with.clone(),
             sites: self.sites,
             chaos_ms: self.chaos_ms,
             has_lying_syncs: self.has_lying_syncs,
@@ -214,6 +220,9 @@ fn share(options: &Options) -> bool {
         }
         if options.has_forks {
             command.arg("--forks");
+        }
+        for fault in &options.with {
+            command.arg("--with").arg(fault.as_str());
         }
         for fault in &options.without {
             command.arg("--without").arg(fault.as_str());

@@ -21,6 +21,8 @@ pub struct Plan {
     pub profile: Option<Profile>,
     /// Faults that are left out.
     pub without: BTreeSet<Fault>,
+    /// Faults that are there whatever the seed draws.
+    pub with: BTreeSet<Fault>,
     /// Remote sites, if not as drawn.
     pub sites: Option<usize>,
     /// How long things go wrong, in virtual milliseconds, if not as drawn.
@@ -38,6 +40,7 @@ impl Plan {
             seed,
             profile,
             without: BTreeSet::new(),
+            with: BTreeSet::new(),
             sites: None,
             chaos_ms: None,
             has_lying_syncs: false,
@@ -49,6 +52,7 @@ impl Plan {
     fn mix(&self, random: &mut Random) -> Mix {
         let drawn = *random.pick(&Profile::ALL);
         let mut mix = Mix::draw(self.profile.unwrap_or(drawn), self.has_forks, random);
+        mix.faults.extend(&self.with);
         mix.faults.retain(|fault| !self.without.contains(fault));
         mix.widen(self.seed);
         mix.has_lying_syncs = self.has_lying_syncs;
@@ -75,6 +79,9 @@ impl fmt::Display for Plan {
         }
         if self.has_lying_syncs {
             write!(formatter, " --lying-syncs")?;
+        }
+        for fault in &self.with {
+            write!(formatter, " --with {}", fault.as_str())?;
         }
         for fault in &self.without {
             write!(formatter, " --without {}", fault.as_str())?;
