@@ -73,8 +73,8 @@ pub fn central_data(items: usize, stores: usize) -> CentralData {
     data
 }
 
-/// Edits of one store as NDJSON: stock lines, invoices with lines, updates and deletes of lines. No invoice is finalised, so that none goes to
-/// another store.
+/// Edits of one store as NDJSON: stock lines, invoices with lines, updates and deletes of lines. No invoice is finalised, so that none
+/// goes to another store.
 pub fn edits(store: &str, items: &[String], names: &[String], count: usize, seed: u64) -> String {
     let mut numbers = Numbers::new(seed + 100);
     let (mut stock, mut invoices, mut invoice_lines): (Vec<String>, Vec<String>, Vec<String>) = Default::default();
