@@ -5,9 +5,9 @@
 //! that follows from the message: after a crash it is journaled or it is owed still, and never journaled twice.
 
 use domain::catalogue::Catalogue;
+use domain::derived::derived_request_id;
 use domain::judge::{Found, RefusalCode, View};
 use domain::proposal::{Declined, MESSAGE_TABLE, Proposal, REFUSED_BY_CENTRAL, asked_store, processed};
-use protocol::chain::hash_of;
 use protocol::ids::{OwnershipNumber, RecordId, RequestId, SiteId};
 use protocol::row::Row;
 
@@ -230,10 +230,6 @@ struct Asked<'a> {
 impl Asked<'_> {
     /// One for each answer and grant: what was refused because the store was gone is answered anew when it is back.
     fn request_id(&self, answer: &str) -> RequestId {
-        let Self { message, ownership, .. } = self;
-        let hash = hash_of(format!("{MESSAGE_TABLE}\0{message}\0{answer}\0{}", ownership.0).as_bytes());
-        let mut id = [0; 16];
-        id.copy_from_slice(&hash.0[..16]);
-        RequestId(id)
+        derived_request_id(&[MESSAGE_TABLE, self.message.as_str(), answer, &self.ownership.0.to_string()])
     }
 }

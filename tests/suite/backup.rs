@@ -3,13 +3,13 @@
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::path::PathBuf;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::central_set_back::stock;
+use crate::files::{at_device, failure, json as json_in};
 use crate::patients::edit;
 use crate::support::agent::Agent;
 use crate::support::central::Central;
@@ -71,7 +71,7 @@ impl Country {
     }
 
     fn backup(&self, name: &str) -> Value {
-        json_of(&with_file(&self.clinic, &["backup"], &self.file(name), PASSPHRASE))
+        json_in(&at_device(&self.clinic, &["backup"], &self.file(name), PASSPHRASE))
     }
 
     /// The clinic's tablet is lost, and another one has everything that central has.
@@ -85,7 +85,7 @@ impl Country {
     }
 
     fn restore(&self, name: &str, more: &[&str]) -> (Option<i32>, Value) {
-        let output = with_file(&self.clinic, &[&["restore"], more].concat(), &self.file(name), PASSPHRASE);
+        let output = at_device(&self.clinic, &[&["restore"], more].concat(), &self.file(name), PASSPHRASE);
         (output.status.code(), serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}")))
     }
 
@@ -101,24 +101,6 @@ fn transaction(id: &str, store: &str) -> String {
 
 fn location(id: &str, store: &str) -> String {
     edit("Location", "put", id, &json!({"store_ID": store, "code": id}))
-}
-
-fn with_file(agent: &Agent, verb: &[&str], file: &Path, passphrase: &str) -> Output {
-    let arguments = [verb, &[file.to_str().unwrap(), "--passphrase-file", "-", "--json"]].concat();
-    agent.run(&arguments, passphrase)
-}
-
-fn json_of(output: &Output) -> Value {
-    serde_json::from_str(&success(output)).unwrap()
-}
-
-/// The exit status of a verb that fails, and its error's code.
-fn failure(output: &Output) -> (i32, String) {
-    let error = String::from_utf8_lossy(&output.stderr);
-    assert!(!output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
-    let value = error.lines().rev().find_map(|line| serde_json::from_str::<Value>(line).ok());
-    let value = value.unwrap_or_else(|| panic!("no error in JSON: {error}"));
-    (output.status.code().unwrap(), value["error"]["code"].as_str().unwrap().to_owned())
 }
 
 const TABLES: [&str; 6] = ["pref", "user", "transact", "trans_line", "item_line", "Location"];
@@ -248,13 +230,13 @@ fn what_cannot_be_restored_or_written_changes_nothing() {
     let refused = |code: &str| (5, code.to_owned());
     country.backup("backup");
     let whole = std::fs::read(country.file("backup")).unwrap();
-    let again = with_file(&country.clinic, &["backup"], &country.file("backup"), PASSPHRASE);
+    let again = at_device(&country.clinic, &["backup"], &country.file("backup"), PASSPHRASE);
     assert_eq!(failure(&again), (2, "file_exists".to_owned()));
     assert_eq!(std::fs::read(country.file("backup")).unwrap(), whole);
-    let short = with_file(&country.clinic, &["backup"], &country.file("other"), "short\n");
+    let short = at_device(&country.clinic, &["backup"], &country.file("other"), "short\n");
     assert_eq!(failure(&short), (2, "passphrase_length".to_owned()));
-    json_of(&with_file(&country.warehouse, &["backup"], &country.file("warehouse"), PASSPHRASE));
-    json_of(&with_file(&country.clinic, &["carry", "out"], &country.file("request"), PASSPHRASE));
+    json_in(&at_device(&country.warehouse, &["backup"], &country.file("warehouse"), PASSPHRASE));
+    json_in(&at_device(&country.clinic, &["carry", "out"], &country.file("request"), PASSPHRASE));
     for (name, change) in [("altered", 1_usize), ("cut", 0)] {
         let mut bytes = whole.clone();
         let at = bytes.len() - 20;
@@ -273,27 +255,27 @@ fn what_cannot_be_restored_or_written_changes_nothing() {
         ("altered", PASSPHRASE, "sealed_file_locked"),
         ("cut", PASSPHRASE, "sealed_file_locked"),
     ] {
-        let output = with_file(&country.clinic, &["restore"], &country.file(name), passphrase);
+        let output = at_device(&country.clinic, &["restore"], &country.file(name), passphrase);
         assert_eq!(failure(&output), refused(code), "{name}");
     }
-    let missing = with_file(&country.clinic, &["restore"], &country.file("nowhere"), PASSPHRASE);
+    let missing = at_device(&country.clinic, &["restore"], &country.file("nowhere"), PASSPHRASE);
     assert_eq!(failure(&missing), (2, "file_unreadable".to_owned()));
     country.clinic.start();
-    let beside = with_file(&country.clinic, &["restore"], &country.file("backup"), PASSPHRASE);
+    let beside = at_device(&country.clinic, &["restore"], &country.file("backup"), PASSPHRASE);
     assert_eq!(failure(&beside), (8, "folder_in_use".to_owned()));
     country.clinic.kill();
     assert_eq!(heads(&country.clinic), before);
 
     // A central of its own, and a device that has not read everything yet.
     let other = Country::new();
-    let foreign = with_file(&other.clinic, &["restore"], &country.file("backup"), PASSPHRASE);
+    let foreign = at_device(&other.clinic, &["restore"], &country.file("backup"), PASSPHRASE);
     assert_eq!(failure(&foreign), refused("carry_other_central"));
     success(&country.central.run(&["site", "reset-hardware", "clinic"], ""));
     let fresh = Agent::new(&country.central.url());
-    let nobody = with_file(&fresh, &["backup"], &country.file("nobody"), PASSPHRASE);
+    let nobody = at_device(&fresh, &["backup"], &country.file("nobody"), PASSPHRASE);
     assert_eq!(failure(&nobody), (6, "not_enrolled".to_owned()));
     fresh.enrol(&country.central, "clinic");
-    let early = with_file(&fresh, &["restore"], &country.file("backup"), PASSPHRASE);
+    let early = at_device(&fresh, &["restore"], &country.file("backup"), PASSPHRASE);
     assert_eq!(failure(&early), refused("restore_not_now"));
     let mut names: Vec<_> =
         std::fs::read_dir(country.stick.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();

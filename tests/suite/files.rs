@@ -77,17 +77,17 @@ fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
-fn at_device(agent: &Agent, verb: &[&str], file: &Path, passphrase: &str) -> Output {
+pub fn at_device(agent: &Agent, verb: &[&str], file: &Path, passphrase: &str) -> Output {
     let arguments: Vec<&str> = verb.iter().copied().chain([text(file), "--passphrase-file", "-", "--json"]).collect();
     agent.run(&arguments, passphrase)
 }
 
-fn json(output: &Output) -> Value {
+pub fn json(output: &Output) -> Value {
     serde_json::from_str(&success(output)).unwrap()
 }
 
 /// The exit status of a verb that fails, and its error's code.
-fn failure(output: &Output) -> (i32, String) {
+pub fn failure(output: &Output) -> (i32, String) {
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
     let value = error.lines().rev().find_map(|line| serde_json::from_str::<Value>(line).ok());

@@ -6,6 +6,7 @@
 pub mod apply;
 pub mod authority;
 pub mod catalogue;
+pub mod derived;
 pub mod describe;
 pub mod edit;
 pub mod home_transfer;

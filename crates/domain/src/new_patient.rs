@@ -2,11 +2,11 @@
 //! cases"; seed 000, "Patients": "depending on the store's visibility preferences"). The site makes that visibility with the patient, in
 //! the same group; afterwards it is central's.
 
-use protocol::chain::hash_of;
 use protocol::ids::RecordId;
 use protocol::row::Row;
 
 use crate::catalogue::{Catalogue, DataType};
+use crate::derived::derived_id;
 use crate::edit::{Edit, EditOp};
 use crate::json::row_to_json;
 use crate::store::{NAME_TABLE, STORE_TABLE, is_dispensary, says};
@@ -38,9 +38,7 @@ pub fn visibility_of_new(
     let hides = |row: &Row| says(of_stores, row, HIDES_NEW_PATIENTS);
     let shows = |(store, row): &&(RecordId, Row)| *store != home && is_dispensary(of_stores, row) && !hides(row);
     let edit = |(store, _): &(RecordId, Row)| {
-        let mut digits = hash_of(["new patient", id.as_str(), store.as_str()].join("\0").as_bytes()).to_string();
-        digits.truncate(32);
-        let made = RecordId::new(&digits.to_uppercase()).expect("32 digits are an id");
+        let made = derived_id(&["new patient", id.as_str(), store.as_str()]);
         let join = Join { name: id.clone(), store: store.clone() };
         let data = row_to_json(joins, &made, &join.to_row(joins));
         Edit { table: JOIN_TABLE.to_owned(), op: EditOp::Put, id: made, data: Some(data) }

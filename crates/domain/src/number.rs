@@ -10,12 +10,12 @@
 //!
 //! Neither ever falls under a put: an edit of before that is recorded anew, or proposed, takes no number back.
 
-use protocol::chain::hash_of;
 use protocol::ids::RecordId;
 use protocol::limits::{NUMBER_GAP, NUMBER_GAPS_MAX};
 use protocol::row::{ColumnRef, Row, Value};
 
 use crate::catalogue::Table;
+use crate::derived::derived_id;
 
 /// The table.
 pub const NUMBER_TABLE: &str = "number";
@@ -79,13 +79,8 @@ pub fn name_of(kind: &str, store: &RecordId) -> String {
 
 /// The id of a record of this name that nobody has made yet, so that each site would make the same one: the first 16 bytes of
 /// SHA-256("number", name).
-///
-/// # Panics
-/// Never: 32 digits are an id.
 pub fn id_of(name: &str) -> RecordId {
-    let mut digits = hash_of(["number", name].join("\0").as_bytes()).to_string();
-    digits.truncate(32);
-    RecordId::new(&digits.to_uppercase()).expect("32 digits are an id")
+    derived_id(&["number", name])
 }
 
 /// The name that a record has.

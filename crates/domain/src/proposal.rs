@@ -12,7 +12,6 @@
 //! The site's agent sets the message to processed, in one group with the edit if it makes it. Where it declines, a message to central of
 //! the type [`DECLINED_TYPE`] is in that group instead. So a proposal is answered once, by whoever held the store when central judged it.
 
-use protocol::chain::hash_of;
 use protocol::ids::{JournalId, RecordId, Sequence};
 use protocol::row::{Row, Value};
 use serde::Deserialize;
@@ -20,6 +19,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, json};
 
 use crate::catalogue::Table;
+use crate::derived::{derived_id, digits};
 use crate::edit::{Edit, EditOp};
 use crate::json::{row_from_json, row_to_json};
 use crate::message::{Parties, RECEIVER_COLUMN, SENDER_COLUMN, STATUS_COLUMN, Status};
@@ -166,7 +166,7 @@ pub fn processed(proposal: &RecordId) -> Edit {
 
 /// The id of the message that proposes a refused edit, for the n-th time: an edit that was declined may be proposed again.
 pub fn proposal_id(journal: JournalId, sequence: Sequence, attempt: u32) -> RecordId {
-    derived(&[PROPOSAL_TYPE, &journal.to_string(), &sequence.0.to_string(), &attempt.to_string()])
+    derived_id(&[PROPOSAL_TYPE, &journal.to_string(), &sequence.0.to_string(), &attempt.to_string()])
 }
 
 /// The id of the message that proposes what follows for the other half of a transfer, for the n-th time. The same edit on the same record
@@ -174,12 +174,12 @@ pub fn proposal_id(journal: JournalId, sequence: Sequence, attempt: u32) -> Reco
 pub fn transfer_proposal_id(key: &TransferKey, edit: &Edit, expected: Option<&str>, attempt: u32) -> RecordId {
     let (kind, source, receiver) = (key.kind.as_str(), key.source.as_str(), key.receiver.as_str());
     let (edit, attempt) = (line(edit), attempt.to_string());
-    derived(&[PROPOSAL_TYPE, "transfer", kind, source, receiver, &edit, expected.unwrap_or_default(), &attempt])
+    derived_id(&[PROPOSAL_TYPE, "transfer", kind, source, receiver, &edit, expected.unwrap_or_default(), &attempt])
 }
 
 /// The id of the message that says that a proposal was declined.
 pub fn declined_id(proposal: &RecordId) -> RecordId {
-    derived(&[DECLINED_TYPE, proposal.as_str()])
+    derived_id(&[DECLINED_TYPE, proposal.as_str()])
 }
 
 /// What an edit is made on: of the columns that a patch names, else of the whole record, 32 digits; `None` where the record is not here.
@@ -204,17 +204,6 @@ fn line(edit: &Edit) -> String {
     let (table, id) = (json!(edit.table), json!(edit.id.as_str()));
     let data = edit.data.as_ref().map(|data| format!(",\"data\":{data}")).unwrap_or_default();
     format!("{{\"table\":{table},\"op\":\"{}\",\"id\":{id}{data}}}", edit.op.as_str())
-}
-
-fn derived(parts: &[&str]) -> RecordId {
-    RecordId::new(&digits(parts.join("\0").as_bytes())).expect("32 digits are an id")
-}
-
-/// The first 16 bytes of a SHA-256, as 32 digits.
-fn digits(bytes: &[u8]) -> String {
-    let mut digits = hash_of(bytes).to_string().to_uppercase();
-    digits.truncate(32);
-    digits
 }
 
 #[cfg(test)]

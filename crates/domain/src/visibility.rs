@@ -19,11 +19,11 @@
 
 use std::fmt;
 
-use protocol::chain::hash_of;
 use protocol::ids::{RecordId, SiteId, TableRef};
 use protocol::row::{Row, Value};
 
 use crate::catalogue::{DataType, Table};
+use crate::derived::derived_id;
 use crate::judge::Found;
 use crate::new_user;
 use crate::store::NAME_TABLE;
@@ -161,14 +161,8 @@ impl Join {
     }
 
     /// The id of the record that central makes for it: the first 16 bytes of SHA-256(table, name, store), so that it is made once.
-    ///
-    /// # Panics
-    /// Never: 32 digits are an id.
     pub fn derived_id(&self) -> RecordId {
-        let text = [JOIN_TABLE, self.name.as_str(), self.store.as_str()].join("\0");
-        let mut digits = hash_of(text.as_bytes()).to_string().to_uppercase();
-        digits.truncate(32);
-        RecordId::new(&digits).expect("32 digits are an id")
+        derived_id(&[JOIN_TABLE, self.name.as_str(), self.store.as_str()])
     }
 
     /// The columns of a record that says this.
