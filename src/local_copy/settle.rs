@@ -135,17 +135,44 @@ impl LocalCopy {
         self.sql.execute("DELETE FROM base WHERE table_name = ?1 AND id = ?2", &key.params())?;
         self.sql.execute("UPDATE record SET state = 0 WHERE table_name = ?1 AND id = ?2", &key.params())?;
         match self.merged_header(key)? {
-            Header::Here { store } => self.join_own_scopes(key, store.as_ref(), is_certain)?,
+            Header::Here { store } => {
+                let store = if is_line(key) { self.settle_line(key)? } else { store };
+                self.join_own_scopes(key, store.as_ref(), is_certain)?;
+            }
             Header::Unknown | Header::Deleted => self.leave_all(key)?,
         }
         Ok(true)
+    }
+
+    /// Puts a line that central has accepted into the store that it is of there; which that is.
+    fn settle_line(&mut self, key: &Key) -> Result<Option<RecordId>, LocalCopyError> {
+        let Some(image) = self.merged(key)? else { return Ok(None) };
+        let store = self.store_at_central(key, &image)?;
+        if store != image.store {
+            self.put_merged(key, &Image { store: store.clone(), ..image }, state::CENTRAL)?;
+        }
+        Ok(store)
+    }
+
+    /// The store that an accepted record is of: a line's header says that. When the line was recorded another header may have been read
+    /// under the id, which central refused because it has one in another store of this site; and took the line under that.
+    fn store_at_central(&mut self, key: &Key, image: &Image) -> Result<Option<RecordId>, LocalCopyError> {
+        let of_header = match image.row.as_ref().filter(|_| is_line(key)) {
+            Some(row) => self.store_of_row(key, row, None)?,
+            None => None,
+        };
+        Ok(of_header.or_else(|| image.store.clone()))
     }
 
     /// The general case: folds accepted entries into the base and puts the others on top of it again. The entries are read one
     /// by one, however many a record has.
     pub(super) fn settle_record(&mut self, key: &Key, until: Final) -> Result<(), LocalCopyError> {
         let Some(base) = self.base(key)? else { return self.refuse_pending_without_base(key) };
-        let accepted = self.walk(key, base, until)?;
+        let mut accepted = self.walk(key, base, until)?;
+        if accepted.finals > 0 {
+            accepted.base.store = self.store_at_central(key, &accepted.base)?;
+            accepted.merged.store = self.store_at_central(key, &accepted.merged)?;
+        }
         let folded = accepted.base;
         let stayed = self.falls_back_to_staying(key)?;
         if accepted.open == 0 {
@@ -261,8 +288,9 @@ pub(super) struct Step {
     /// What of the operation counts where the record is here: set for records that a site only makes and others change, messages and the
     /// visibility of patients and prescribers. One that came meanwhile has the operation in it, and may say already what became of it.
     if_here: IfHere,
-    /// Set for patients, what hangs on them, and prescribers.
-    is_of_patient: bool,
+    /// Set where a record that is here stays in its store: for patients, what hangs on them, and prescribers, and for changes of Store data,
+    /// which no edit moves to another store. Central may have another record under the id than the one that was read.
+    keeps_store: bool,
 }
 
 enum IfHere {
@@ -288,8 +316,13 @@ impl Step {
             Operation::Put(_) if joined_table(&key.table).is_some() => IfHere::Nothing,
             _ => IfHere::All,
         };
-        let is_of_patient = key.table.data_type() == DataType::Patient || key.table.name() == NAME_TABLE;
-        Ok(Self { operation, store, if_here, is_of_patient })
+        let is_change = matches!(operation, Operation::Patch(_));
+        let keeps_store = match key.table.data_type() {
+            DataType::Patient => true,
+            DataType::Store => is_change,
+            _ => key.table.name() == NAME_TABLE,
+        };
+        Ok(Self { operation, store, if_here, keeps_store })
     }
 
     pub(super) fn put_on(&self, image: &mut Image) {
@@ -300,10 +333,16 @@ impl Step {
         };
         image.row = apply(&image.found(), operation);
         // No edit gives a patient another home store; central may have done so since.
-        if image.row.is_some() && (image.store.is_none() || !self.is_of_patient) {
+        if image.row.is_some() && (image.store.is_none() || !self.keeps_store) {
             image.store.clone_from(&self.store);
         }
     }
+}
+
+/// Whether a record is a line, whose header alone says of which store it is.
+fn is_line(key: &Key) -> bool {
+    let table = &key.table;
+    table.data_type() == DataType::Store && table.parent().is_some() && table.store_column().is_none()
 }
 
 /// The change of a message's status alone that a whole message makes.

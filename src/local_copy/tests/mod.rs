@@ -3,6 +3,7 @@
 mod backed_up;
 mod failing;
 mod grants;
+mod lines;
 mod merging;
 mod messages;
 mod model;
