@@ -4,8 +4,10 @@
 use domain::catalogue::{Catalogue, Table};
 use domain::edit::{Edit, EditOp};
 use domain::json::row_to_json;
-use domain::judge::{Side, Verdict, judge};
+use domain::judge::{Side, Verdict, View, judge};
 use domain::number::{GivenNumbers, NUMBER_TABLE, NUMBER_VALUE_MAX, NumberProblem, last_of, name_of, next_numbers};
+use domain::store::STORE_TABLE;
+use domain::withholding::has_withheld_data;
 use protocol::entry::{Entry, Operation};
 use protocol::ids::{OwnershipNumber, RecordId, RequestId, SiteId};
 use protocol::row::Row;
@@ -142,15 +144,25 @@ pub(super) fn is_certain(
         return Err(refuse("store_not_read", what));
     }
     let gaps = standing.map_or(0, |standing| standing.gaps);
-    if applied.is_private && is_new && (gaps > 0 || local.is_later_copy()?) {
+    let may_be_lost = is_new && (gaps > 0 || local.is_later_copy()?);
+    // What went with the data that a store kept is not at central, also once it keeps none any more.
+    if may_be_lost && (applied.is_private || has_kept_data(catalogue, local, store)?) {
+        let keeps = if applied.is_private { "keeps" } else { "kept" };
         let what = format!(
-            "store {store} keeps its data on this site, and what was here was lost, the last number of {kind} with it: record it by \
-             hand first, as value of a record of table {NUMBER_TABLE} whose name is {}",
+            "store {store} {keeps} its data on its site, and what was there may be lost, the last number of {kind} with it: record it by \
+             hand first, 0 if none was given, as value of a record of table {NUMBER_TABLE} whose name is {}",
             name_of(kind, store)
         );
         return Err(refuse("numbers_lost", what));
     }
     Ok(())
+}
+
+/// Whether a store keeps its data on its site, or ever did, here or elsewhere, as its record says.
+fn has_kept_data(catalogue: &Catalogue, local: &mut LocalCopy, store: &RecordId) -> Result<bool, RecordError> {
+    let Ok(stores) = catalogue.table_by_name(STORE_TABLE) else { return Ok(false) };
+    let record = View::record(local, stores.reference(), store)?;
+    Ok(record.row().is_some_and(has_withheld_data))
 }
 
 /// Why no number can be given.

@@ -108,6 +108,35 @@ fn a_tablet_that_was_wiped_goes_on_behind_a_gap() {
     assert_eq!(next(&north, "A"), 1001);
 }
 
+/// What a store keeps on its site goes with its tablet, and more numbers may have been given than a gap has.
+#[test]
+fn where_a_store_had_kept_its_data_the_last_number_is_recorded_by_hand_before_the_next_is_given() {
+    let (central, [north, south]) = north_and_south();
+    let set_role = |role| success(&central.run(&["store", "set-role", "A", "--site", "central", role], ""));
+    set_role("transfer");
+    north.settle();
+    for _ in 0..2 {
+        north.ok(&["next-number", "A", KIND, "--count", "1000"]);
+    }
+    north.settle();
+    north.wipe();
+    north.enrol(&central, "north");
+    north.ok(&["initialise"]);
+    assert_eq!(north.fails(&["next-number", "A", KIND], ""), (5, "numbers_lost".to_owned()));
+
+    set_role("collector");
+    north.settle();
+    assert_eq!(north.fails(&["next-number", "A", KIND], ""), (5, "numbers_lost".to_owned()), "else 1001 comes again");
+
+    success(&central.run(&["store", "add", "A", "--site", "south"], ""));
+    sync_until_held(&[&north, &south], &south, "A");
+    assert_eq!(south.fails(&["next-number", "A", KIND], ""), (5, "numbers_lost".to_owned()));
+    south.record(&edit("number", "put", "by-hand", &json!({"name": format!("{KIND}_for_store_A"), "value": 2000})));
+    let given = next(&south, "A");
+    assert!(given > 2000, "{given}");
+    assert_eq!(next(&south, "B"), 1, "a store that never kept anything goes on");
+}
+
 #[test]
 fn a_device_that_lost_its_local_copy_gives_no_number_before_it_has_read_the_store() {
     let (_central, [north, _south]) = north_and_south();

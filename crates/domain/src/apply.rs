@@ -2,7 +2,8 @@
 //!
 //! A put keeps its nulls, so that a record reads back as it was handed over. In a patch null erases the column. What central alone sets
 //! in a patient ([`home_transfer`](crate::home_transfer)), our settings of a store, and what counts the numbers
-//! that were given, stay as they are under a put that does not name them.
+//! that were given, stay as they are under a put that does not name them. That a store ever kept its data on its site
+//! ([`withholding`](crate::withholding)) stays under every edit.
 
 use protocol::entry::Operation;
 use protocol::ids::SiteId;
@@ -13,16 +14,18 @@ use crate::edit::EditOp;
 use crate::home_transfer::with_centrals_columns;
 use crate::judge::Found;
 use crate::procurement::saying_who_ordered;
+use crate::withholding::still_saying_so;
 
 /// The record after the operation; `None` if it is not here then. A patch of a record that is not here changes nothing (and
 /// the judge refuses it).
 pub fn apply(found: &Found, operation: &Operation) -> Option<Row> {
-    match (operation, found) {
-        (Operation::Put(row), Found::Here { row: before, .. }) => Some(with_centrals_columns(row, before)),
-        (Operation::Put(row), _) => Some(row.clone()),
-        (Operation::Patch(patch), Found::Here { row, .. }) => Some(row.patched(patch)),
-        (Operation::Patch(_) | Operation::Delete, _) => None,
-    }
+    let after = match (operation, found) {
+        (Operation::Put(row), Found::Here { row: before, .. }) => with_centrals_columns(row, before),
+        (Operation::Put(row), _) => row.clone(),
+        (Operation::Patch(patch), Found::Here { row, .. }) => row.patched(patch),
+        (Operation::Patch(_) | Operation::Delete, _) => return None,
+    };
+    Some(still_saying_so(found.row(), after))
 }
 
 /// The smallest operation that does what an application asks, `current` being the record as it is here.

@@ -123,7 +123,8 @@ Rules that hold beside the table:
   the same, with goods received for such an order and log entries about a record of another site's store; of the second kind of store only
   if that store is not active on the same site; a line goes where its header goes; and what
   central has already goes on being synced. The store's record says it (`outpost_withholds_transactions`,
-  `outpost_withholds_data`), so it holds from when its site has heard of it. What stays has the state `local` on its device, and
+  `outpost_withholds_data`), so it holds from when its site has heard of it; that it ever kept all of its data the record says for good
+  (`outpost_has_withheld_data`). What stays has the state `local` on its device, and
   no backup on central. Once it is to go, it goes whole with the next syncs, but for lines whose header was deleted while it
   stayed. A line that central has goes under no header that stays (`header_stays`), and a merge of locations stays as long as one
   of them does.

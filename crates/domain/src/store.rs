@@ -5,7 +5,7 @@ use protocol::row::{ColumnRef, Row, Value};
 use crate::catalogue::Table;
 use crate::new_patient::HIDES_NEW_PATIENTS;
 use crate::procurement::ORDERS_LOCALLY;
-use crate::withholding::{WITHHOLDS_DATA, WITHHOLDS_TRANSACTIONS};
+use crate::withholding::{HAS_WITHHELD_DATA, WITHHOLDS_DATA, WITHHOLDS_TRANSACTIONS};
 
 /// The table of stores, under mSupply's name.
 pub const STORE_TABLE: &str = "store";
@@ -28,7 +28,7 @@ pub fn is_dispensary(stores: &Table, row: &Row) -> bool {
 
 /// Whether a column is a setting of ours in a store's record: who writes that record whole, as another program's export, need not know it.
 pub(crate) fn is_setting(column: &ColumnRef) -> bool {
-    let settings = [WITHHOLDS_TRANSACTIONS, WITHHOLDS_DATA, HIDES_NEW_PATIENTS, ORDERS_LOCALLY];
+    let settings = [WITHHOLDS_TRANSACTIONS, WITHHOLDS_DATA, HAS_WITHHELD_DATA, HIDES_NEW_PATIENTS, ORDERS_LOCALLY];
     matches!(column, ColumnRef::Named(name) if settings.contains(&name.as_str()))
 }
 

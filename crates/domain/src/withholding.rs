@@ -13,8 +13,11 @@
 //! site. A line goes where its header goes. What central
 //! has already goes on being synced, so that no copy falls behind unnoticed; so a record either stays whole or goes whole. It goes once its
 //! store, or its name, says so.
+//!
+//! That a store ever kept all of its data stays in its record ([`HAS_WITHHELD_DATA`]): what was lost on its site meanwhile central never heard
+//! of, and the last document number may be among it, also once the store keeps nothing any more.
 
-use protocol::row::Row;
+use protocol::row::{ColumnRef, Row, Value};
 
 use crate::catalogue::{DataType, Table};
 use crate::store::{is_dispensary, says};
@@ -25,6 +28,8 @@ use crate::visibility::TRANSACTION_TABLE;
 pub const WITHHOLDS_TRANSACTIONS: &str = "outpost_withholds_transactions";
 /// Column of a store's record: true keeps everything but transfers on its site. The store is then a transfer store on central.
 pub const WITHHOLDS_DATA: &str = "outpost_withholds_data";
+/// Column of a store's record: true once [`WITHHOLDS_DATA`] ever was, for good. No edit empties it.
+pub const HAS_WITHHELD_DATA: &str = "outpost_has_withheld_data";
 
 /// Tables of which "Include transactions in sync" speaks, but lines, which follow their headers.
 const TRANSACTIONS: [&str; 3] = [TRANSACTION_TABLE, "item_line", "Stock_take"];
@@ -72,13 +77,34 @@ impl Withheld {
     }
 }
 
+/// Whether a store's record says that it ever kept all of its data.
+pub fn has_withheld_data(row: &Row) -> bool {
+    [WITHHOLDS_DATA, HAS_WITHHELD_DATA].into_iter().any(|column| is_true(row, column))
+}
+
+/// A record after an edit, which still says that its store ever kept all of its data. `before`: `None` if it was not here.
+pub(crate) fn still_saying_so(before: Option<&Row>, after: Row) -> Row {
+    if is_true(&after, HAS_WITHHELD_DATA) || !has_withheld_data(&after) && !before.is_some_and(has_withheld_data) {
+        return after;
+    }
+    let said = Row::new(vec![(ColumnRef::named(HAS_WITHHELD_DATA), Value::Bool(true))]);
+    after.patched(&said.expect("one column is within every limit"))
+}
+
+fn is_true(row: &Row, column: &str) -> bool {
+    row.value(&ColumnRef::named(column)) == Some(&Value::Bool(true))
+}
+
 #[cfg(test)]
 mod tests {
+    use protocol::entry::Operation;
     use protocol::ids::RecordId;
 
     use super::*;
+    use crate::apply::apply;
     use crate::catalogue::Catalogue;
     use crate::json::row_from_json;
+    use crate::judge::Found;
     use crate::store::STORE_TABLE;
 
     #[test]
@@ -98,5 +124,40 @@ mod tests {
             let row = stores.canonical(row_from_json(stores, &id, data).unwrap());
             assert_eq!(Withheld::of(stores, &row), expected, "{data}");
         }
+    }
+
+    #[test]
+    fn that_a_store_ever_kept_its_data_stays_in_its_record_whatever_is_written_there() {
+        let catalogue = Catalogue::embedded();
+        let stores = catalogue.table_by_name(STORE_TABLE).unwrap();
+        let id = RecordId::new("S").unwrap();
+        let row = |data: &str| stores.canonical(row_from_json(stores, &id, data).unwrap());
+        let mut found = Found::Unknown;
+        for (operation, has_kept) in [
+            (Operation::Put(row(r#"{"code":"1","outpost_withholds_transactions":true}"#)), false),
+            (Operation::Patch(row(r#"{"outpost_withholds_data":true}"#)), true),
+            (Operation::Patch(row(r#"{"outpost_withholds_data":null}"#)), true),
+            (Operation::Put(row(r#"{"code":"2","outpost_withholds_data":false}"#)), true),
+            (Operation::Patch(row(r#"{"outpost_has_withheld_data":null}"#)), true),
+            (Operation::Put(row(r#"{"code":"3","outpost_has_withheld_data":false}"#)), true),
+        ] {
+            let after = apply(&found, &operation).unwrap();
+            assert_eq!(has_withheld_data(&after), has_kept, "{operation:?}");
+            assert_eq!(says(stores, &after, HAS_WITHHELD_DATA), has_kept, "{operation:?}");
+            found = Found::Here { row: after, store: None };
+        }
+    }
+
+    #[test]
+    fn a_record_of_before_the_column_says_so_when_its_store_keeps_nothing_any_more() {
+        let found = Found::Here { row: of(WITHHOLDS_DATA, Value::Bool(true)), store: None };
+
+        let after = apply(&found, &Operation::Patch(of(WITHHOLDS_DATA, Value::Null)));
+
+        assert_eq!(after, Some(of(HAS_WITHHELD_DATA, Value::Bool(true))));
+    }
+
+    fn of(column: &str, value: Value) -> Row {
+        Row::new(vec![(ColumnRef::named(column), value)]).unwrap()
     }
 }

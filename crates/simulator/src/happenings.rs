@@ -497,6 +497,9 @@ impl World {
         let (is_data, is_kept) = (self.random.chance(333), self.random.chance(550));
         let wall_ms = self.wall_ms(self.centre.clock_off_ms);
         let Some(live) = &mut self.centre.live else { return Ok(()) };
+        if is_data && is_kept {
+            self.numbers.note_kept(&store);
+        }
         let set = live.store.batch(wall_ms, |batch| {
             if is_data {
                 batch.set_transfer_on_central(&store, is_kept)

@@ -1,9 +1,10 @@
 //! Document numbers: devices give them while everything else goes on, and no number of a store and kind is ever given twice.
 //!
 //! Left out is what nobody can know: of two devices that go on from one disk both give the same, and one that was set back gives again what
-//! it had given since its backup and nobody heard of. Only numbers that were given so may come again.
+//! it had given since its backup and nobody heard of. So does one that lost what it had, of a store that began to keep its data behind the
+//! backup that central was set back to. Only numbers that were given so may come again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use domain::number::{NUMBER_TABLE, id_of, name_of};
 use outpost::recorder::{NumberRun, NumbersWanted};
@@ -39,6 +40,10 @@ pub struct Numbers {
     given: BTreeMap<(String, &'static str), BTreeMap<u64, Given>>,
     /// When a backup of a device was made.
     backed_up_ms: BTreeMap<usize, u64>,
+    /// Stores that ever kept all of their data on their site, as central may know.
+    ever_kept: BTreeSet<String>,
+    /// Of these a central that was set back has forgotten it.
+    forgotten: BTreeSet<String>,
 }
 
 impl Numbers {
@@ -52,6 +57,25 @@ impl Numbers {
         let since_ms = self.backed_up_ms.get(&device).copied().unwrap_or(0);
         let all = self.given.values_mut().flat_map(BTreeMap::values_mut);
         all.filter(|given| given.device == device && given.at_ms >= since_ms).for_each(|given| given.is_forked = true);
+    }
+
+    /// A store is to keep its data on its site.
+    pub(crate) fn note_kept(&mut self, store: &RecordId) {
+        self.ever_kept.insert(store.to_string());
+    }
+
+    /// The stores that ever kept theirs.
+    pub(crate) fn ever_kept(&self) -> &BTreeSet<String> {
+        &self.ever_kept
+    }
+
+    /// Central is set back to when these stores had ever kept their data. What was given in another meanwhile its device alone knows: with
+    /// the local copy and the private journal that is gone.
+    pub(crate) fn note_centre_set_back(&mut self, ever_kept: BTreeSet<String>) {
+        self.forgotten.extend(self.ever_kept.difference(&ever_kept).cloned());
+        let of_forgotten = self.given.iter_mut().filter(|((store, _), _)| self.forgotten.contains(store));
+        of_forgotten.flat_map(|(_, given)| given.values_mut()).for_each(|given| given.is_forked = true);
+        self.ever_kept = ever_kept;
     }
 
     /// Takes numbers over; else the first that had been given before.
@@ -168,7 +192,9 @@ impl World {
             return violation("numbers", format!("{of:?} goes from {last} to {} although nothing was lost", run.first));
         }
         let site = self.devices[index].site;
-        let given = Given { device: index, at_ms: self.now_ms, is_forked: self.forks.contains_key(&site) };
+        // A device that has not heard that its store keeps nothing any more goes on as before.
+        let is_forked = self.forks.contains_key(&site) || self.numbers.forgotten.contains(&asked.store);
+        let given = Given { device: index, at_ms: self.now_ms, is_forked };
         match self.numbers.give(&of, run, given) {
             Ok(()) => Ok(()),
             Err((number, before)) => {
@@ -200,8 +226,9 @@ impl World {
             let grants = grants.or_else(|error| violation("6", format!("device {index}: {error}")))?;
             for (store, _) in grants.into_iter().filter(|(store, _)| store != domain::authority::CENTRAL_DATA) {
                 let asked = Asked { store, kind: KINDS[0], count: 1, request_id: None };
-                // Where a store keeps its data on its site the last number may have gone with the local copy.
-                if !self.give(index, &asked)? && !self.mix.has(Fault::Withholding) {
+                // Where a store kept its data on its site the last number may have gone with the local copy.
+                let has_kept = self.numbers.ever_kept.contains(&asked.store);
+                if !self.give(index, &asked)? && !has_kept {
                     return violation("10", format!("device {index} gives no number of {} at rest", asked.store));
                 }
             }

@@ -1,6 +1,6 @@
 //! Central is set back to an older backup: what it must be then, and what its sites have to do with it (rule 5.12).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::device::Role;
 use crate::disk::DiskImage;
@@ -21,6 +21,7 @@ pub struct CentreBackup {
     records: Vec<(String, String)>,
     late_stores: u64,
     orders: Orders,
+    ever_kept: BTreeSet<String>,
 }
 
 impl World {
@@ -40,6 +41,7 @@ impl World {
                 records: self.central_records.clone(),
                 late_stores: self.late_stores,
                 orders: self.model.orders.clone(),
+                ever_kept: self.numbers.ever_kept().clone(),
             });
         }
         // Which of two devices counts is to be decided before: an operator who restores central has that in hand. What a central lost
@@ -61,6 +63,7 @@ impl World {
         self.model.position = backup.position;
         self.model.orders = backup.orders;
         self.central_records = backup.records;
+        self.numbers.note_centre_set_back(backup.ever_kept);
         // Of these central knows nothing any more, and their sites perhaps.
         self.doubtful_stores.extend((backup.late_stores..self.late_stores).map(late_store));
         for model in self.model.devices.iter_mut().chain(&mut self.model.gone) {

@@ -145,3 +145,49 @@ fn a_value_that_is_no_number_is_refused_and_stays() {
     assert_eq!(next(&recorder, &wanted(STORE, 1)), Err("number_not_whole".to_owned()));
     assert_eq!(recorder.core().shared.durable().sequence, Sequence(1));
 }
+
+/// The record of the store comes, and says this beside its code.
+fn tell_store(recorder: &Recorder<FakeStorage>, position: u64, says: &str) {
+    let cursor = protocol::message::Cursor { epoch: Epoch(1), number: Position(position), began: Position(0) };
+    let rows = vec![image("store", STORE, position, &format!(r#"{{"code":"S"{says}}}"#))];
+    let page = Page { scope: domain::scope::Scope::Visible.to_id(), cursor, rows, is_drained: true };
+    recorder.core().local.store_page(&page).unwrap();
+    while recorder.sweep_step().unwrap() {}
+}
+
+const KEEPS: &str = r#","outpost_withholds_data":true,"outpost_has_withheld_data":true"#;
+const KEPT: &str = r#","outpost_has_withheld_data":true"#;
+
+/// Found by the simulator (seed 71000347): the record of the numbers had gone with the private journal and the local copy.
+#[test]
+fn no_first_number_is_given_in_a_store_that_ever_kept_its_data_where_that_may_be_lost() {
+    let record = format!(r#"{{"name":"{KIND}_for_store_{STORE}","value":41}}"#);
+    for (says, may_be_lost, expected) in [
+        (KEEPS, true, Err("numbers_lost".to_owned())),
+        (KEPT, true, Err("numbers_lost".to_owned())),
+        (KEPT, false, Ok((1, 1))),
+        ("", true, Ok((1, 1))),
+        (r#","outpost_withholds_transactions":true"#, true, Ok((1, 1))),
+    ] {
+        let recorder = drained();
+        if may_be_lost {
+            recorder.core().local.begin_after_loss().unwrap();
+        }
+        tell_store(&recorder, 5, says);
+        recorder.core().local.remember_sync(2, None).unwrap();
+
+        assert_eq!(next(&recorder, &wanted(STORE, 1)), expected, "{says} {may_be_lost}");
+        recorder.record(group(vec![put("number", "X1", &record)])).unwrap();
+        assert_eq!(next(&recorder, &wanted(STORE, 1)), Ok((42, 42)), "somebody has recorded the last one");
+    }
+}
+
+#[test]
+fn another_device_gives_no_first_number_in_a_store_that_kept_its_data() {
+    let recorder = drained();
+    tell_grant(&recorder, 2, 1);
+    tell_store(&recorder, 5, KEPT);
+    recorder.core().local.remember_sync(2, None).unwrap();
+
+    assert_eq!(next(&recorder, &wanted(STORE, 1)), Err("numbers_lost".to_owned()));
+}

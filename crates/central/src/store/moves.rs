@@ -248,6 +248,9 @@ impl Batch<'_> {
             ));
         };
         let from = before.map_or(SiteId::CENTRAL, |holding| holding.site);
+        if before.is_some() {
+            self.lose_numbers_that_stayed(store)?;
+        }
         self.take_home_transfers_along(store, from, site)?;
         if site == SiteId::CENTRAL {
             self.forget_move(store)?;

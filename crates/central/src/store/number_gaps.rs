@@ -4,6 +4,7 @@
 //! | what happens | the count rises |
 //! | --- | --- |
 //! | a store is handed over and its site is not waited for | of that store |
+//! | a store is handed over that ever kept its data on its site (`domain::withholding`) | of that store, if the count is 0 |
 //! | a device is freed, or another one takes its place without a reset | of each store of its site, and of each that it claimed in vain |
 //! | a site that stopped because of a second device, or one that was set back, goes on | the same |
 //! | a device goes on in a journal that does not name the one before (`outpost recover`) | the same |
@@ -18,6 +19,8 @@ use std::ops::ControlFlow;
 use domain::json::row_from_json;
 use domain::judge::RefusalCode;
 use domain::number::{NUMBER_TABLE, gaps_of, last_of};
+use domain::store::STORE_TABLE;
+use domain::withholding::has_withheld_data;
 use protocol::entry::{Entry, Operation};
 use protocol::ids::{RecordId, SiteId};
 use protocol::limits::{NUMBER_GAP, NUMBER_GAPS_MAX};
@@ -43,6 +46,17 @@ impl Batch<'_> {
         // A central that was set back may know a lower count than the records that sites handed back to it.
         let known = self.number_gaps(store)?.max(self.number_gaps_in_records(store)?);
         self.set_number_gaps(store, known.saturating_add(1))
+    }
+
+    /// A store goes to another site. If it ever kept its data, numbers may have been given there of which nothing came: the next site is to
+    /// know that. Once is enough, because it gives no first number of a kind under a count above 0.
+    pub(super) fn lose_numbers_that_stayed(&mut self, store: &RecordId) -> Result<(), StoreError> {
+        let Ok(stores) = self.catalogue.table_by_name(STORE_TABLE) else { return Ok(()) };
+        let row = self.reading().row_of(stores, store)?;
+        if row.as_ref().is_some_and(has_withheld_data) && self.number_gaps(store)? == 0 {
+            self.lose_numbers_of(store)?;
+        }
+        Ok(())
     }
 
     /// Numbers may have been lost of every store that a site holds, or claimed in vain. Whether there are any.

@@ -12,6 +12,7 @@ contract!(
     a_count_that_a_device_shows_is_taken_up_and_told_once,
     a_count_in_the_records_of_a_store_is_not_given_again,
     a_number_that_comes_too_late_is_not_given_again,
+    a_store_that_ever_kept_its_data_counts_once_when_it_goes_to_another_site,
 );
 
 /// Store A at a site with nothing to be read, and another site with store B.
@@ -151,4 +152,21 @@ fn a_number_that_comes_too_late_is_not_given_again(world: &mut World) {
         one.told
     );
     assert_eq!(told(&two), Some(4), "3600 is below the next one, and 7 was at once");
+}
+
+fn a_store_that_ever_kept_its_data_counts_once_when_it_goes_to_another_site(world: &mut World) {
+    let (mut one, mut two) = two(world);
+    for is_kept in [true, false] {
+        world.job(|batch| batch.set_transfer_on_central(&id("A"), is_kept));
+        settle(world, &mut one);
+    }
+    assert_eq!(told(&one), Some(0), "its own site knows what it gave");
+
+    go(world, two.site, false);
+    settle_both(world, &mut one, &mut two);
+    assert_eq!(told(&two), Some(1));
+
+    go(world, one.site, false);
+    settle_both(world, &mut one, &mut two);
+    assert_eq!(told(&one), Some(1));
 }
