@@ -288,8 +288,8 @@ pub(super) struct Step {
     /// What of the operation counts where the record is here: set for records that a site only makes and others change, messages and the
     /// visibility of patients and prescribers. One that came meanwhile has the operation in it, and may say already what became of it.
     if_here: IfHere,
-    /// Set where a record that is here stays in its store: for patients, what hangs on them, and prescribers, and for changes of Store data,
-    /// which no edit moves to another store. Central may have another record under the id than the one that was read.
+    /// Set where a record that is here stays in its store: for patients, what hangs on them, and prescribers, and for changes of Store
+    /// data, which no edit moves to another store. Central may have another record under the id than the one that was read.
     keeps_store: bool,
 }
 

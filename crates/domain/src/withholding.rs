@@ -14,8 +14,8 @@
 //! has already goes on being synced, so that no copy falls behind unnoticed; so a record either stays whole or goes whole. It goes once its
 //! store, or its name, says so.
 //!
-//! That a store ever kept all of its data stays in its record ([`HAS_WITHHELD_DATA`]): what was lost on its site meanwhile central never heard
-//! of, and the last document number may be among it, also once the store keeps nothing any more.
+//! That a store ever kept all of its data stays in its record ([`HAS_WITHHELD_DATA`]): what was lost on its site meanwhile central never
+//! heard of, and the last document number may be among it, also once the store keeps nothing any more.
 
 use protocol::row::{ColumnRef, Row, Value};
 

@@ -69,6 +69,11 @@ impl Numbers {
         &self.ever_kept
     }
 
+    /// Whether a store ever kept its data, also where central has forgotten it: the primary of a mirrored system may hand that back.
+    fn has_kept(&self, store: &str) -> bool {
+        self.ever_kept.contains(store) || self.forgotten.contains(store)
+    }
+
     /// Central is set back to when these stores had ever kept their data. What was given in another meanwhile its device alone knows: with
     /// the local copy and the private journal that is gone.
     pub(crate) fn note_centre_set_back(&mut self, ever_kept: BTreeSet<String>) {
@@ -227,7 +232,7 @@ impl World {
             for (store, _) in grants.into_iter().filter(|(store, _)| store != domain::authority::CENTRAL_DATA) {
                 let asked = Asked { store, kind: KINDS[0], count: 1, request_id: None };
                 // Where a store kept its data on its site the last number may have gone with the local copy.
-                let has_kept = self.numbers.ever_kept.contains(&asked.store);
+                let has_kept = self.numbers.has_kept(&asked.store);
                 if !self.give(index, &asked)? && !has_kept {
                     return violation("10", format!("device {index} gives no number of {} at rest", asked.store));
                 }

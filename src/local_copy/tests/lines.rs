@@ -45,8 +45,8 @@ fn members(site: &mut Site, store: &str) -> Vec<String> {
     ids
 }
 
-/// Found by the simulator (seed 19003997): a device recovered, recorded a prescription and a line before it had read anything, and central had
-/// the prescription in another store. It took the line under that, and `verify` found it in the scope of the first store for ever.
+/// Found by the simulator (seed 19003997): a device recovered, recorded a prescription and a line before it had read anything, and central
+/// had the prescription in another store. It took the line under that, and `verify` found it in the scope of the first store for ever.
 #[test]
 fn a_line_that_central_accepts_is_of_the_store_of_the_header_that_central_has() {
     on_both(|site| {
