@@ -288,8 +288,8 @@ fn look_at<S: Storage>(
     Ok(round)
 }
 
-/// The request id under which an answer goes. One that was refused is owed still: what it was about may have come to be since, such as a half
-/// that this site had made for two stores of its own, that was refused with its group, and that central has made after all.
+/// The request id under which an answer goes. One that was refused is owed still: what it was about may have come to be since, such as a
+/// half that this site had made for two stores of its own, that was refused with its group, and that central has made after all.
 fn not_refused(local: &mut LocalCopy, request_id: RequestId) -> Result<RequestId, LocalCopyError> {
     let mut id = request_id;
     for attempt in 1..=REFUSED_ANSWERS_MAX {
