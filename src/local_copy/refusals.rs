@@ -127,6 +127,17 @@ impl LocalCopy {
         Ok(self.sql.query_integer(pending, &key)?.is_none() && self.sql.query_integer(refusal, &key)?.is_none())
     }
 
+    /// Whether central has refused one of these entries of the journal in use.
+    ///
+    /// # Errors
+    /// Those of a read.
+    pub fn has_refused(&mut self, (first, last): (Sequence, Sequence)) -> Result<bool, LocalCopyError> {
+        let sql = "SELECT 1 FROM refusal JOIN journal ON journal.journal_id = refusal.journal_id
+            WHERE journal.number = ?1 AND refusal.sequence >= ?2 AND refusal.sequence <= ?3 LIMIT 1";
+        let params = [Param::unsigned(self.journal_number)?, Param::unsigned(first.0)?, Param::unsigned(last.0)?];
+        Ok(self.sql.query_integer(sql, &params)?.is_some())
+    }
+
     /// Keeps a verdict; whether it is new. Inside the open transaction.
     pub(super) fn keep_refusal(&mut self, refused: &Refused) -> Result<bool, LocalCopyError> {
         let kept = self.sql.execute(

@@ -3,6 +3,7 @@
 
 use domain::authority::central_data;
 use domain::catalogue::Catalogue;
+use domain::derived::derived_request_id;
 use domain::edit::{Edit, EditOp};
 use domain::json::{row_from_json, row_to_json};
 use domain::judge::{Found, View};
@@ -12,7 +13,7 @@ use domain::transfers::half::{Due, Half, due};
 use domain::transfers::kinds::{Initiating, Standing, standing};
 use domain::transfers::owed::{self, Owing, Sequence, Site, What};
 use domain::transfers::records::{Moment, Records};
-use protocol::ids::{OwnershipNumber, RecordId, SiteId, TableRef};
+use protocol::ids::{OwnershipNumber, RecordId, RequestId, SiteId, TableRef};
 use protocol::limits::GROUP_ENTRIES_MAX;
 use protocol::row::Row;
 
@@ -26,6 +27,9 @@ use crate::local_copy::{LocalCopy, LocalCopyError, Owed};
 
 /// Rounds in which one record is answered before others have their turn; each journals something, and one number is given in each.
 const ROUNDS_MAX: usize = 64;
+
+/// How often an answer is journaled anew under one grant when central has refused it: each refusal has it looked for again.
+const REFUSED_ANSWERS_MAX: usize = 3;
 
 /// The code of a half that waits for a record.
 const WAITS: &str = "waits_for_record";
@@ -267,9 +271,10 @@ fn look_at<S: Storage>(
             round.kept = Some(Kept::of(refusal));
             continue;
         }
+        let request_id = answer.request_id.map(|id| not_refused(&mut core.local, id)).transpose()?;
         // What has no request id is patches of lines, of which any part may go first.
         for edits in answer.edits.chunks(GROUP_ENTRIES_MAX) {
-            let group = Group { edits: edits.to_vec(), request_id: answer.request_id, recorded_at_ms: now_ms };
+            let group = Group { edits: edits.to_vec(), request_id, recorded_at_ms: now_ms };
             if round.take(catalogue, site, core, &group)? {
                 log::info!(
                     "what is owed for a transfer is recorded what={} table={} record={}",
@@ -281,6 +286,22 @@ fn look_at<S: Storage>(
         }
     }
     Ok(round)
+}
+
+/// The request id under which an answer goes. One that was refused is owed still: what it was about may have come to be since, such as a
+/// half that this site had made for two stores of its own, that was refused with its group, and that central has made after all.
+fn not_refused(local: &mut LocalCopy, request_id: RequestId) -> Result<RequestId, LocalCopyError> {
+    let mut id = request_id;
+    for attempt in 1..=REFUSED_ANSWERS_MAX {
+        match local.request(id)? {
+            Some(Some(sequences)) if local.has_refused(sequences)? => {
+                let (first, attempt) = (request_id.to_string(), attempt.to_string());
+                id = derived_request_id(&["transfer owed again", &first, &attempt]);
+            }
+            _ => break,
+        }
+    }
+    Ok(id)
 }
 
 /// Whether the number of a half is certain to be new; `edits` begin with the record of its sequence.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use domain::merge::Merged;
+use protocol::ids::SiteId;
 
 use crate::mix::Fault;
 use crate::model::{Key, Violation, violation};
@@ -45,6 +46,11 @@ pub(crate) fn is_of_transfer(key: &Key) -> bool {
     let is_half = HEADERS.iter().any(|(header, line, _)| table == *header || table == *line);
     is_half && (id.starts_with(SENT_PREFIX) || is_derived_id(id))
         || [LOG.0, "message"].contains(&table) && is_derived_id(id)
+}
+
+/// Whether a record is a document that people at a site sent from a store which stays there, or a line of one.
+pub(crate) fn is_sent_by(site: SiteId, id: &str) -> bool {
+    id.strip_prefix(SENT_PREFIX).and_then(|rest| rest.split('-').next()).is_some_and(|of| of == site.0.to_string())
 }
 
 /// Whether a record counts as an initiating half, by the table of kinds.

@@ -4,6 +4,7 @@ use domain::json::row_from_json;
 use domain::scope::Scope;
 use domain::transfers::ids::{TransferKey, log_id};
 use domain::transfers::kinds::Kind as Of;
+use protocol::control::{Image, Refused};
 use protocol::message::Cursor;
 use protocol::page::PageRow;
 
@@ -234,6 +235,47 @@ fn the_site_of_the_initiating_half_writes_the_link_whichever_comes_first() {
         assert_eq!(column(&recorder, "transact", &half, "invoice_num"), "8");
         assert_eq!((owed(&recorder), answer(&recorder)), (0, 0));
     }
+}
+
+#[test]
+fn a_link_that_was_refused_is_written_again_when_the_half_comes_and_not_for_ever() {
+    let recorder = site(1);
+    let half = half_of(Of::Requisition, "Q", "S9");
+    let response = |number| {
+        let said = r#""store_ID":"S9","name_ID":"N1","type":"response","status":"sg","linked_requisition_id":"Q""#;
+        put("requisition", &half, &format!(r#"{{{said},"serial_number":{number}}}"#))
+    };
+    let request = r#"{"store_ID":"S1","name_ID":"N9","type":"request","status":"fn","serial_number":2}"#;
+    receive_in(&recorder, &store_scope("S1"), 20, &[put("requisition", "Q", request)]);
+    receive_in(&recorder, &partners("S1"), 30, &[response(5)]);
+    assert_eq!((answer(&recorder), journaled(&recorder)), (1, 1));
+
+    for (refused, row) in (1..=4).zip(10..) {
+        refuse(&recorder, row, refused);
+        assert_eq!(column(&recorder, "requisition", "Q", "linked_requisition_id"), "null");
+        receive_in(&recorder, &partners("S1"), 30 + 10 * refused, &[response(5 + refused)]);
+
+        answer(&recorder);
+
+        let is_last = refused == 4;
+        let linked = if is_last { "null" } else { half.as_str() };
+        assert_eq!(column(&recorder, "requisition", "Q", "linked_requisition_id"), linked, "refused {refused} times");
+        assert_eq!((journaled(&recorder), owed(&recorder)), (if is_last { 4 } else { refused + 1 }, 0));
+    }
+}
+
+/// Central refuses an entry, and has nothing of what it is about.
+fn refuse(recorder: &Recorder<FakeStorage>, row: u64, sequence: u64) {
+    let mut core = recorder.core();
+    let journal = core.shared.identity().journal;
+    let refused = Control::Refused(Refused {
+        journal,
+        sequence: Sequence(sequence),
+        code: "not_here".to_owned(),
+        reason: "no".to_owned(),
+        image: Image::NotHere,
+    });
+    core.local.store_reply(journal, &reply(sequence, &[(row, refused)])).unwrap();
 }
 
 /// A request of S1 to S9, and the response that came of it.

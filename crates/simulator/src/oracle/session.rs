@@ -14,9 +14,10 @@ use protocol::section::{Kind as SectionKind, SectionReader};
 use crate::device::Role;
 use crate::happenings::late_store;
 use crate::mix::Fault;
-use crate::model::{Key, Violation, violation};
+use crate::model::{Key, Version, Violation, violation};
 use crate::moves::{is_moved_store, moved_store_of};
 use crate::procurement::Orders;
+use crate::transfers::{is_of_transfer, is_sent_by};
 use crate::work::is_shared_by_other;
 use crate::world::World;
 
@@ -127,7 +128,9 @@ impl World {
                 let is_by_verdict = reads_anew && model.is_in_journal_in_use(&line_key);
                 // Another site's prescription, or an order, may be taken away again, before its lines: only what comes, comes behind its
                 // header.
+                let is_of_partner = is_of_transfer(&key) && !is_sent_by(device.site, &key.1);
                 if is_shared_by_other(device.site, &key.1)
+                    || is_of_partner
                     || Orders::is_order(&key)
                     || moved_store_of(&key).is_some()
                     || self.asked_for.contains(&key)
@@ -137,7 +140,10 @@ impl World {
                     let is_deleted_here = model.is_unsettled(&key) || model.by_key.contains_key(&key) && !is_kept;
                     // Nor does what central gives instead of an edit that it refuses come in a page.
                     let is_given = model.by_key.contains_key(&line_key);
-                    if found.is_none() && is_new && !is_given && !is_deleted_here && self.is_at_central(&key) {
+                    // Lines stay behind a header that its own site deletes, and go once that makes it again for another store.
+                    let was_deleted = is_of_partner && self.was_deleted(&key);
+                    let may_be_gone = is_given || is_deleted_here || was_deleted;
+                    if found.is_none() && is_new && !may_be_gone && self.is_at_central(&key) {
                         early.push((line.id.clone(), key.1));
                     }
                     shared_lines.insert(line.id);
@@ -173,6 +179,12 @@ impl World {
 
     fn is_at_central(&self, key: &Key) -> bool {
         self.model.versions.get(key).and_then(|versions| versions.last()).is_some_and(|last| last.data.is_some())
+    }
+
+    /// Whether somebody ever deleted a record, as far as is known.
+    fn was_deleted(&self, key: &Key) -> bool {
+        let is_gone = |versions: &Vec<Version>| versions.iter().any(|version| version.data.is_none());
+        self.model.may_be_made_again(key) || self.model.versions.get(key).is_some_and(is_gone)
     }
 
     /// Invariant 4 after a session.

@@ -13,6 +13,7 @@ contract!(
     what_is_written_of_a_half_later_goes_to_the_other_site_too,
     an_invoice_to_another_store_leaves_the_partner_and_comes_to_the_other,
     a_line_goes_with_its_header,
+    lines_of_a_deleted_invoice_leave_the_partner_when_it_is_made_again_for_another_store,
     log_entries_about_a_half_go_to_the_other_site,
     a_site_that_reads_everything_anew_has_both_halves,
     a_store_that_moves_takes_what_others_have_with_it_along,
@@ -112,6 +113,27 @@ fn a_line_goes_with_its_header(world: &mut World) {
     two.sync(world);
 
     assert_eq!(lanes(world, "trans_line", "L"), ["-partners of store B", "store A"]);
+    assert!(!has(&two, "trans_line", "L"));
+}
+
+fn lines_of_a_deleted_invoice_leave_the_partner_when_it_is_made_again_for_another_store(world: &mut World) {
+    let (mut one, mut two) = two_stores(world);
+    one.record(&[INVOICE, LINE]);
+    one.sync(world);
+    settle(world, &mut two);
+
+    one.record(&["delete transact I"]);
+    one.sync(world);
+    two.sync(world);
+    assert_eq!(lanes(world, "transact", "I"), ["-partners of store B", "-store A"]);
+    assert_eq!(lanes(world, "trans_line", "L"), ["partners of store B", "store A"]);
+
+    one.record(&[&INVOICE.replace("NB", "NC")]);
+    one.sync(world);
+    two.sync(world);
+
+    assert_eq!(lanes(world, "transact", "I"), ["-partners of store B", "partners of store C", "store A"]);
+    assert_eq!(lanes(world, "trans_line", "L"), ["-partners of store B", "partners of store C", "store A"]);
     assert!(!has(&two, "trans_line", "L"));
 }
 

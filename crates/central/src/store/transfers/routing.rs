@@ -105,7 +105,8 @@ impl Batch<'_> {
         let sql = "SELECT number FROM record WHERE table_name = ?1 AND id = ?2 AND data IS NOT NULL";
         let Some(header) = self.sql.query_integer(sql, &[table.into(), id.as_str().into()])? else { return Ok(()) };
         let scope = Scope::StorePartners(partner.clone());
-        if self.stands_in(header, &scope)? == is_in {
+        // Lines stay behind a header that was deleted. Where that is made again, for somebody else, they go as well.
+        if is_in && self.stands_in(header, &scope)? {
             return Ok(());
         }
         let mut behind = Vec::new();
