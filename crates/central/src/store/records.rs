@@ -188,7 +188,11 @@ impl Batch<'_> {
             };
             // What stands in the author's own lane it has not read, although its cursor of the common one may have passed it by.
             let is_owed = own.iter().any(|(_, site)| *site == author.site);
-            let echo = if is_owed { None } else { self.echo(author, &scope.to_id(), before)? };
+            // A site that holds both stores of a transfer notes its own record in the lane of its store alone; that it has it as the
+            // other one's partner too it can only read, and without that it would let go of it with its store.
+            let comes_to_partner =
+                matches!(scope, Scope::StorePartners(_)) && before.is_none_or(|before| before.is_tombstone);
+            let echo = if is_owed || comes_to_partner { None } else { self.echo(author, &scope.to_id(), before)? };
             let place = LanePlace { scope: scope_number, position, is_tombstone: applied.row.is_none(), echo };
             self.put_lane_row(number, place, before, visible_key)?;
             if let Some(key) = visible_key {

@@ -15,6 +15,7 @@ contract!(
     a_line_goes_with_its_header,
     lines_of_a_deleted_invoice_leave_the_partner_when_it_is_made_again_for_another_store,
     log_entries_about_a_half_go_to_the_other_site,
+    what_a_site_has_between_two_stores_of_its_own_comes_to_it_as_the_others_too,
     a_site_that_reads_everything_anew_has_both_halves,
     a_store_that_moves_takes_what_others_have_with_it_along,
     a_store_that_comes_to_central_has_what_it_owes_written_there,
@@ -153,6 +154,32 @@ fn log_entries_about_a_half_go_to_the_other_site(world: &mut World) {
     assert_eq!(lanes(world, "om_activity_log", &log), ["partners of store A", "store B"]);
     assert_eq!(lanes(world, "om_activity_log", "Z"), ["store B"]);
     assert!(has(&one, "om_activity_log", &log) && has(&two, "om_activity_log", "X"));
+}
+
+fn what_a_site_has_between_two_stores_of_its_own_comes_to_it_as_the_others_too(world: &mut World) {
+    let mut one = world.device(&["A", "B"]);
+    for store in ["A", "B"] {
+        world.write(&[
+            &format!(r#"put name N{store} {{"name":"{store}","type":"store"}}"#),
+            &format!(r#"patch store {store} {{"name_ID":"N{store}"}}"#),
+        ]);
+    }
+    settle(world, &mut one);
+    one.record(&[INVOICE]);
+    settle(world, &mut one);
+    let mut came = |world: &mut World, edits: &[&str]| -> Vec<String> {
+        one.record(edits);
+        one.push(world);
+        let rows = one.read(world, &Scope::StorePartners(id("B")).to_id(), 100, 100_000).rows;
+        rows.into_iter().map(|row| row.record.to_string()).collect()
+    };
+
+    // Without that it would let go of them with store A, if that moves, and B keep them at central alone.
+    let log = r#"put om_activity_log X {"store_ID":"A","record_ID":"I","type":"INVOICE_STATUS_SHIPPED"}"#;
+    assert_eq!(came(world, &[log, LINE]), ["X", "L"]);
+    assert_eq!(came(world, &[r#"patch trans_line L {"quantity":4}"#]), [""; 0], "it has read that it has it so");
+    assert_eq!(came(world, &["delete trans_line L"]), [""; 0]);
+    assert_eq!(came(world, &[LINE]), ["L"], "with the deletion it has let go of that");
 }
 
 fn a_site_that_reads_everything_anew_has_both_halves(world: &mut World) {
