@@ -497,6 +497,7 @@ fn note_heads<S: Storage>(core: &mut Core<S>) -> Result<(), RecordError> {
 /// Applies journaled entries that the local copy lacks: after a crash between the journal's sync and the commit.
 fn catch_up<S: Storage>(catalogue: &Catalogue, core: &mut Core<S>) -> Result<(), RecordError> {
     for kind in [Kind::Private, Kind::Shared] {
+        let mut retold = pairing::Retold::default();
         loop {
             let journal = if kind == Kind::Shared { &mut core.shared } else { &mut core.private };
             core.local.skip_to(kind, journal.floor())?;
@@ -526,6 +527,7 @@ fn catch_up<S: Storage>(catalogue: &Catalogue, core: &mut Core<S>) -> Result<(),
                 if kind == Kind::Shared && core.local.is_withheld(&entry.table, &entry.record)? {
                     core.local.owe_look_at_withheld()?;
                 }
+                retold.note_deleted_line(catalogue, &mut core.local, &entry)?;
                 core.local.apply_entry(kind, stored.sequence, &entry, &applied, stored.note.recorded_at_ms)?;
                 pairing::owe_half_of(catalogue, &mut core.local, &entry)?;
                 if let Some(request_id) = stored.note.request_id {

@@ -6,10 +6,12 @@
 //! | `proposal` | a message of central's | the page that brings it |
 //! | `transfer` | a record that is, or may be answered by, a half of a transfer; of a line its header | the page, this site's own edit, the grant of a store |
 //! | `half` | an initiating half whose other half this site makes, and for which something is not here | the edit that has it count |
+//! | `change` | an initiating half, or a line of one, of whose edit it cannot be told yet what follows for the other half, which is this site's | that edit |
 
 use std::ops::ControlFlow;
 
 use domain::catalogue::Table;
+use domain::json::{row_from_json, row_to_json};
 use domain::proposal::{MESSAGE_TABLE, asked_store};
 use domain::transfers::records::{GOODS, GOODS_LINES, INVOICES, ORDER_LINES, ORDERS, REQUISITION_LINES, REQUISITIONS};
 use protocol::ids::RecordId;
@@ -31,16 +33,19 @@ pub enum OwedKind {
     Transfer,
     /// The other half of a transfer.
     Half,
+    /// That the other half follows an edit.
+    Change,
 }
 
 impl OwedKind {
-    const ALL: [Self; 3] = [Self::Proposal, Self::Transfer, Self::Half];
+    const ALL: [Self; 4] = [Self::Proposal, Self::Transfer, Self::Half, Self::Change];
 
     fn as_str(self) -> &'static str {
         match self {
             Self::Proposal => "proposal",
             Self::Transfer => "transfer",
             Self::Half => "half",
+            Self::Change => "change",
         }
     }
 }
@@ -56,6 +61,8 @@ pub struct Owed {
     pub table: String,
     /// The record that it answers.
     pub record: RecordId,
+    /// Of an edit that is followed: the record as it was before the first of them; `None` if it was not here.
+    pub before: Option<Row>,
 }
 
 impl LocalCopy {
@@ -92,6 +99,22 @@ impl LocalCopy {
         if let Some(number) = self.owe(kind, table, record)? {
             self.owed_from = Some(self.owed_from.map_or(number, |first| first.min(number)));
         }
+        Ok(())
+    }
+
+    /// Within the transaction of edits: what follows from an edit for the other half cannot be told yet. What is owed of the record already
+    /// stays, since that is what the other half has to follow from. A crash that takes this with the edit, which is journaled, takes it
+    /// for good: the other half stays as it is then, until its source is edited again.
+    ///
+    /// # Errors
+    /// Those of a write.
+    pub fn owe_change(&mut self, table: &Table, record: &RecordId, before: Option<&Row>) -> Result<(), LocalCopyError> {
+        self.owe_at_once(OwedKind::Change, table.name(), record)?;
+        let data = before.map(|row| row_to_json(table, record, row));
+        let sql = "UPDATE owed SET earlier = ?3, has_earlier = 1
+            WHERE kind = ?4 AND table_name = ?1 AND id = ?2 AND has_earlier = 0";
+        let kind = OwedKind::Change.as_str();
+        self.sql.execute(sql, &[table.name().into(), record.as_str().into(), data.as_deref().into(), kind.into()])?;
         Ok(())
     }
 
@@ -188,17 +211,24 @@ impl LocalCopy {
         }
         let mut owed = Vec::new();
         self.sql.query(
-            "SELECT number, kind, table_name, id FROM owed WHERE number > ?1 ORDER BY number LIMIT ?2",
+            "SELECT number, kind, table_name, id, earlier FROM owed WHERE number > ?1 ORDER BY number LIMIT ?2",
             &[after.into(), OWED_READ_MAX.into()],
             &mut |row| {
-                owed.push((row.integer(0)?, row.text(1)?.to_owned(), row.text(2)?.to_owned(), row.text(3)?.to_owned()));
+                let [kind, table, id] = [row.text(1)?, row.text(2)?, row.text(3)?].map(str::to_owned);
+                owed.push((row.integer(0)?, kind, table, id, row.optional_text(4)?.map(str::to_owned)));
                 Ok(ControlFlow::Continue(()))
             },
         )?;
-        let read = |(number, kind, table, id): (i64, String, String, String)| {
+        let catalogue = self.catalogue.clone();
+        let read = |(number, kind, table, id, before): (i64, String, String, String, Option<String>)| {
             let kind = OwedKind::ALL.into_iter().find(|known| known.as_str() == kind);
             let kind = kind.ok_or_else(|| LocalCopyError::damaged("an answer of an unknown kind is owed"))?;
-            Ok(Owed { number, kind, table, record: RecordId::new(&id).map_err(LocalCopyError::damaged)? })
+            let record = RecordId::new(&id).map_err(LocalCopyError::damaged)?;
+            let before = match (before, catalogue.table_by_name(&table)) {
+                (Some(data), Ok(table)) => Some(row_from_json(table, &record, &data).map_err(LocalCopyError::damaged)?),
+                _ => None,
+            };
+            Ok(Owed { number, kind, table, record, before })
         };
         owed.into_iter().map(read).collect()
     }

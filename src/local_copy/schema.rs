@@ -39,7 +39,11 @@ CREATE INDEX record_refers_7 ON record (json_extract(data, '$.goods_received_ID'
     WHERE table_name = 'Goods_received_line' AND json_extract(data, '$.goods_received_ID') <> '';
 -- The code of why an answer is not given yet; NULL before it was looked at.
 ALTER TABLE owed ADD COLUMN code {text};
--- Halves of transfers that this site made itself, also of those that were deleted since: none is made twice.
+-- Of an edit that is to be followed: the record as it was before, and whether that was noted.
+ALTER TABLE owed ADD COLUMN earlier {text};
+ALTER TABLE owed ADD COLUMN has_earlier {bigint} NOT NULL DEFAULT 0;
+-- Halves of transfers that this site made itself, also of those that were deleted since, and their lines that people here deleted: none is
+-- made twice.
 CREATE TABLE transfer_half (id {text} PRIMARY KEY) {keyed_table};
 ";
 

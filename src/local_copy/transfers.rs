@@ -135,23 +135,33 @@ impl LocalCopy {
         Ok(count.is_some_and(|count| count > 1))
     }
 
-    /// Inside the open transaction: this site has made this half, and makes none of its id again.
+    /// Inside the open transaction: this site has made this half, or people here have deleted this line of one, and none of its id is
+    /// made again.
     ///
     /// # Errors
     /// Those of a write.
-    pub fn note_half_made(&mut self, half: &RecordId) -> Result<(), LocalCopyError> {
+    pub fn note_half(&mut self, half: &RecordId) -> Result<(), LocalCopyError> {
         let sql = "INSERT INTO transfer_half (id) VALUES (?1) ON CONFLICT (id) DO NOTHING";
         self.sql.execute(sql, &[half.as_str().into()])?;
         Ok(())
     }
 
-    /// Whether this site has made a half of this id, also of one that was deleted since.
+    /// Whether this site has made a half of this id, also of one that was deleted since, or people here have deleted this line of one.
     ///
     /// # Errors
     /// Those of a read.
-    pub fn has_made_half(&mut self, half: &RecordId) -> Result<bool, LocalCopyError> {
+    pub fn was_half_here(&mut self, half: &RecordId) -> Result<bool, LocalCopyError> {
         let sql = "SELECT 1 FROM transfer_half WHERE id = ?1";
         Ok(self.sql.query_integer(sql, &[half.as_str().into()])?.is_some())
+    }
+
+    /// Inside the open transaction: a line of a half that goes with its source line may come back with it.
+    ///
+    /// # Errors
+    /// Those of a write.
+    pub fn forget_half(&mut self, line: &RecordId) -> Result<(), LocalCopyError> {
+        self.sql.execute("DELETE FROM transfer_half WHERE id = ?1", &[line.as_str().into()])?;
+        Ok(())
     }
 
     /// How a look-up is carried out, in the engine's words.

@@ -103,6 +103,7 @@ fn answer<S: Storage>(
         OwedKind::Proposal => answer_proposal(catalogue, site, core, owed, now_ms),
         OwedKind::Transfer => transfers::answer(catalogue, site, core, owed, now_ms, Look::Transfer),
         OwedKind::Half => transfers::answer(catalogue, site, core, owed, now_ms, Look::Half),
+        OwedKind::Change => transfers::answer(catalogue, site, core, owed, now_ms, Look::Change),
     }
 }
 

@@ -7,9 +7,10 @@ use domain::json::row_to_json;
 use domain::judge::{Applied, Found, View};
 use domain::transfers::changes::{Change, Proposal, consequences};
 use domain::transfers::half::{Due, due};
+use domain::transfers::ids::line_id;
 use domain::transfers::kinds::{Standing, counted, standing};
 use domain::transfers::records::{
-    GOODS, INVOICE_LINES, INVOICES, ORDER_LINES, ORDERS, REQUISITION_LINES, REQUISITIONS,
+    GOODS, GOODS_LINES, INVOICE_LINES, INVOICES, ORDER_LINES, ORDERS, REQUISITION_LINES, REQUISITIONS,
 };
 use protocol::entry::{Entry, Operation};
 use protocol::ids::{RecordId, TableRef};
@@ -20,6 +21,8 @@ use crate::local_copy::{LocalCopy, LocalCopyError, OwedKind};
 /// Tables of initiating halves and of their lines.
 const HEADERS: [&str; 3] = [INVOICES, REQUISITIONS, ORDERS];
 const LINES: [&str; 3] = [INVOICE_LINES, REQUISITION_LINES, ORDER_LINES];
+/// Tables of the lines of responding halves.
+const HALF_LINES: [&str; 3] = [INVOICE_LINES, REQUISITION_LINES, GOODS_LINES];
 
 /// An initiating half that began to count with an edit of the group.
 struct Begun {
@@ -59,11 +62,7 @@ impl Pairing {
         if !is_header && !LINES.contains(&table.name()) {
             return Ok(Vec::new());
         }
-        let is_possible = match self.is_possible {
-            Some(is_possible) => is_possible,
-            None => *self.is_possible.insert(local.holds_several_stores()?),
-        };
-        if !is_possible {
+        if !self.is_possible(local)? {
             return Ok(Vec::new());
         }
         let found = View::record(local, &entry.table, &entry.record)?;
@@ -78,14 +77,33 @@ impl Pairing {
             }
         }
         let follows = view.ask(|view| consequences(catalogue, view, &moment(now_ms), record, before, after))?;
-        let mut edits = Vec::new();
-        for proposal in follows.proposals {
-            // Of another site's store central proposes it.
-            if view.local.holding(&proposal.key.receiver)?.is_some() {
-                edits.push(edit_of(catalogue, proposal));
-            }
+        if follows.awaited.is_some() {
+            local.owe_change(table, &entry.record, before)?;
         }
-        Ok(edits)
+        following_edits(catalogue, local, follows.proposals)
+    }
+
+    /// Notes that people delete a line of a half that was made here: it does not come back with the line that it answers.
+    pub(super) fn note_deleted_line(
+        &mut self,
+        catalogue: &Catalogue,
+        local: &mut LocalCopy,
+        entry: &Entry,
+    ) -> Result<(), LocalCopyError> {
+        if entry.operation == Operation::Delete
+            && self.is_possible(local)?
+            && header_of_half_line(catalogue, local, entry)?.is_some()
+        {
+            local.note_half(&entry.record)?;
+        }
+        Ok(())
+    }
+
+    fn is_possible(&mut self, local: &mut LocalCopy) -> Result<bool, LocalCopyError> {
+        Ok(match self.is_possible {
+            Some(is_possible) => is_possible,
+            None => *self.is_possible.insert(local.holds_several_stores()?),
+        })
     }
 
     /// Whether the group may go on behind its last edit.
@@ -122,7 +140,7 @@ impl Pairing {
                 Due::Exists(_) => {}
                 Due::Waits(_) => local.owe_at_once(OwedKind::Half, of.name(), &record)?,
                 Due::Make(half) => {
-                    local.note_half_made(&half.id)?;
+                    local.note_half(&half.id)?;
                     return Ok(Some(Following { index, edits: edits_of(catalogue, half) }));
                 }
             }
@@ -131,7 +149,53 @@ impl Pairing {
     }
 }
 
-/// After a crash, which takes what was noted with an edit and not what was journaled: whether an edit may owe its other half.
+/// What the journal tells after a crash, which takes what was noted with an edit and not what was journaled.
+#[derive(Default)]
+pub(super) struct Retold {
+    /// Lines of initiating halves that were edited so far: those of the other half that go with them are deleted behind.
+    edited: Vec<RecordId>,
+}
+
+impl Retold {
+    /// Before an entry is applied: a line of a half that was made here, and that people deleted.
+    pub(super) fn note_deleted_line(
+        &mut self,
+        catalogue: &Catalogue,
+        local: &mut LocalCopy,
+        entry: &Entry,
+    ) -> Result<(), LocalCopyError> {
+        let Some(table) = catalogue.table(&entry.table) else { return Ok(()) };
+        if entry.operation == Operation::Delete
+            && let Some(half) = header_of_half_line(catalogue, local, entry)?
+            && !self.edited.iter().any(|line| line_id(&half, line) == entry.record)
+        {
+            local.note_half(&entry.record)?;
+        }
+        if LINES.contains(&table.name()) {
+            self.edited.push(entry.record.clone());
+        }
+        if entry.is_group_end {
+            self.edited.clear();
+        }
+        Ok(())
+    }
+}
+
+/// The half that was made here and of which an entry writes a line.
+fn header_of_half_line(
+    catalogue: &Catalogue,
+    local: &mut LocalCopy,
+    entry: &Entry,
+) -> Result<Option<RecordId>, LocalCopyError> {
+    let Some(table) = catalogue.table(&entry.table).filter(|table| HALF_LINES.contains(&table.name())) else {
+        return Ok(None);
+    };
+    let found = View::record(local, &entry.table, &entry.record)?;
+    let Some(Ok(header)) = found.row().and_then(|row| table.header_of(row)) else { return Ok(None) };
+    Ok(if local.was_half_here(&header)? { Some(header) } else { None })
+}
+
+/// The same: whether an edit may owe its other half.
 pub(super) fn owe_half_of(catalogue: &Catalogue, local: &mut LocalCopy, entry: &Entry) -> Result<(), LocalCopyError> {
     match catalogue.table(&entry.table) {
         Some(table) if HEADERS.contains(&table.name()) || table.name() == GOODS => {
@@ -140,12 +204,27 @@ pub(super) fn owe_half_of(catalogue: &Catalogue, local: &mut LocalCopy, entry: &
             }
             // It may be a half that was made here.
             if matches!(entry.operation, Operation::Put(_)) {
-                local.note_half_made(&entry.record)?;
+                local.note_half(&entry.record)?;
             }
             if table.name() == GOODS { Ok(()) } else { local.owe_at_once(OwedKind::Half, table.name(), &entry.record) }
         }
         _ => Ok(()),
     }
+}
+
+/// What is proposed to stores of this site. Of another site's store central proposes it.
+pub(super) fn following_edits(
+    catalogue: &Catalogue,
+    local: &mut LocalCopy,
+    proposals: Vec<Proposal>,
+) -> Result<Vec<Edit>, LocalCopyError> {
+    let mut edits = Vec::new();
+    for proposal in proposals {
+        if local.holding(&proposal.key.receiver)?.is_some() {
+            edits.push(edit_of(catalogue, proposal));
+        }
+    }
+    Ok(edits)
 }
 
 /// A proposal to this site's own store, which nobody else can have changed since.

@@ -121,6 +121,9 @@ fn apply_group<S: Storage>(
             let shown = visibility_of_new(catalogue, NAME_TABLE, &entry.record, row, &stores);
             added.push(shown, None);
         }
+        if !is_added {
+            pairing.note_deleted_line(catalogue, &mut core.local, &entry)?;
+        }
         let now_ms = group.recorded_at_ms;
         let of = of_half.unwrap_or(index);
         let follows = pairing.before_applying(catalogue, &mut core.local, &entry, &applied, of, now_ms)?;

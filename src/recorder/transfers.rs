@@ -9,15 +9,18 @@ use domain::json::{row_from_json, row_to_json};
 use domain::judge::{Found, View};
 use domain::number::NUMBER_TABLE;
 use domain::procurement::{ORDER_TABLE, Ordering, Purchaser};
+use domain::transfers::changes::consequences;
 use domain::transfers::half::{Due, Half, due};
+use domain::transfers::ids::log_id;
 use domain::transfers::kinds::{Initiating, Standing, standing};
 use domain::transfers::owed::{self, Owing, Sequence, Site, What};
-use domain::transfers::records::{Moment, Records};
+use domain::transfers::records::{GOODS, INVOICES, LOG, Moment, REQUISITIONS, Records};
 use protocol::ids::{OwnershipNumber, RecordId, RequestId, SiteId, TableRef};
 use protocol::limits::GROUP_ENTRIES_MAX;
 use protocol::row::Row;
 
 use super::numbers::{is_certain, of_problem};
+use super::pairing::following_edits;
 use super::preparing::{Reserved, prepare};
 use super::{Core, EditRefusal, Group, RecordError, append_both, commit_local};
 use crate::date::date_text;
@@ -68,6 +71,18 @@ impl<'a> Transferring<'a> {
         })
     }
 
+    /// Whether the log says that a half of this id was here: what is noted of halves goes with a local copy that is lost, and the log entry
+    /// comes again.
+    fn was_numbered(&mut self, table: &TableRef, id: &RecordId) -> Result<bool, Failed> {
+        let table = self.catalogue.table_or_stand_in(table);
+        let Ok(logs) = self.catalogue.table_by_name(LOG) else { return Ok(false) };
+        if ![INVOICES, REQUISITIONS, GOODS].contains(&table.name()) {
+            return Ok(false);
+        }
+        let found = View::record(self.local, logs.reference(), &log_id(id));
+        Ok(matches!(self.keep(found)?, Found::Here { .. }))
+    }
+
     /// The transfer that a record starts between two stores of this site.
     pub(super) fn between_own(&mut self, found: &Initiating) -> Result<bool, LocalCopyError> {
         Ok(self.local.holding(&found.sender)?.is_some() && self.local.holding(&found.key.receiver)?.is_some())
@@ -82,9 +97,12 @@ impl Records for Transferring<'_> {
         match self.keep(found)? {
             Found::Unknown => {
                 // One that was deleted, as central has it too, leaves nothing else here.
-                let was_made = self.local.has_made_half(id);
-                let was_made = self.keep(was_made)?;
-                Ok(if was_made { Found::Deleted { store: None } } else { Found::Unknown })
+                let was_here = self.local.was_half_here(id);
+                Ok(if self.keep(was_here)? || self.was_numbered(table, id)? {
+                    Found::Deleted { store: None }
+                } else {
+                    Found::Unknown
+                })
             }
             found => Ok(found),
         }
@@ -109,6 +127,11 @@ impl Records for Transferring<'_> {
     fn referring(&mut self, table: &TableRef, column: &str, id: &RecordId) -> Result<Vec<(RecordId, Row)>, Failed> {
         let found = self.local.referring(table, column, id);
         self.keep(found)
+    }
+
+    fn went_with_its_source(&mut self, _table: &TableRef, id: &RecordId) -> Result<bool, Failed> {
+        let was_deleted = self.local.was_half_here(id);
+        Ok(!self.keep(was_deleted)?)
     }
 }
 
@@ -209,6 +232,7 @@ pub(super) fn answer<S: Storage>(
         let round = match look {
             Look::Transfer => look_at(catalogue, site, core, owed, now_ms)?,
             Look::Half => look_at_half(catalogue, site, core, owed, now_ms)?,
+            Look::Change => look_at_change(catalogue, site, core, owed, now_ms)?,
         };
         let is_over = round.shared.is_empty() && round.private.is_empty();
         if is_over {
@@ -242,6 +266,8 @@ pub(super) enum Look {
     Transfer,
     /// A half that this site makes.
     Half,
+    /// What follows for a half of this site from an edit of the other one.
+    Change,
 }
 
 fn look_at<S: Storage>(
@@ -346,9 +372,38 @@ fn look_at_half<S: Storage>(
             let id = half.id.clone();
             let group = Group { edits: edits_of(catalogue, half), request_id: None, recorded_at_ms: now_ms };
             if round.take(catalogue, site, core, &group)? {
-                core.local.note_half_made(&id)?;
+                core.local.note_half(&id)?;
             }
             Ok(round)
         }
     }
+}
+
+fn look_at_change<S: Storage>(
+    catalogue: &Catalogue,
+    site: SiteId,
+    core: &mut Core<S>,
+    owed: &Owed,
+    now_ms: u64,
+) -> Result<Round, RecordError> {
+    let mut round = Round::default();
+    let Ok(table) = catalogue.table_by_name(&owed.table) else { return Ok(round) };
+    let found = View::record(&mut core.local, table.reference(), &owed.record)?;
+    let record = (table, &owed.record);
+    let mut view = Transferring::new(catalogue, &mut core.local);
+    let follows =
+        view.ask(|view| consequences(catalogue, view, &moment(now_ms), record, owed.before.as_ref(), found.row()))?;
+    let edits = following_edits(catalogue, &mut core.local, follows.proposals)?;
+    for edits in edits.chunks(GROUP_ENTRIES_MAX) {
+        let group = Group { edits: edits.to_vec(), request_id: None, recorded_at_ms: now_ms };
+        if round.take(catalogue, site, core, &group)? {
+            for edit in edits.iter().filter(|edit| edit.op == EditOp::Delete) {
+                core.local.forget_half(&edit.id)?;
+            }
+        }
+    }
+    if let Some(awaited) = follows.awaited {
+        round.kept = Some(Kept { code: WAITS.to_owned(), message: format!("{awaited} is not here") });
+    }
+    Ok(round)
 }

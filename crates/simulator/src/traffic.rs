@@ -16,6 +16,8 @@ const DEVICE_IDLE_MS: u64 = 60_000;
 const CENTRAL_IDLE_MS: u64 = 120_000;
 /// Copies of old requests that are kept to come late.
 const OLD_REQUESTS_KEPT: usize = 4;
+/// How often, in a thousand pages, an agent is killed behind one in runs with transfers.
+const KILLS_BEHIND_PAGE_PERMILLE: u64 = 60;
 /// Pieces that a request or a part of a reply comes in, at most.
 const PIECES_MAX: usize = 40;
 
@@ -291,13 +293,26 @@ impl World {
             Some(bytes) => device.take_reply(&mut self.codec, bytes, wall_ms),
             None => device.end_exchange(&mut self.codec, None, wall_ms),
         };
-        if self.rows_stored(index) > before {
+        let has_stored = self.rows_stored(index) > before;
+        if has_stored {
             self.check_pushed_before_pulled(index)?;
         }
         if bytes.is_none() || !matches!(step, Ok(Step::Waits)) {
             self.close(connection);
         }
+        if has_stored && matches!(step, Ok(Step::Waits | Step::Sends(_))) && self.kills_behind_page(index) {
+            self.close(connection);
+            self.kill_device(index);
+            return Ok(());
+        }
         self.take_step(index, step)
+    }
+
+    /// Whether the agent is killed now that it has a page and has not answered yet what that asks of its site. By chance that is rare.
+    fn kills_behind_page(&mut self, index: usize) -> bool {
+        let may_be = self.has_in_store(Fault::Transfers) && self.mix.has(Fault::DeviceKill);
+        let is_off = self.devices.get(index).is_some_and(crate::device::Device::is_off);
+        may_be && !is_off && self.kills.chance(KILLS_BEHIND_PAGE_PERMILLE)
     }
 
     /// The device notices that its exchange failed.

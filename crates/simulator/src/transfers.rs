@@ -117,9 +117,10 @@ impl World {
         let transfers = self.inspector.transfers().or_else(|error| failed(error).map(|()| Vec::new()))?;
         let steady = self.steady_sources();
         for transfer in transfers.iter().filter(|transfer| !transfer.kind.is_empty()) {
-            if [&transfer.sender, &transfer.receiver].into_iter().any(|store| stores.contains(store)) {
-                // Entries about one that was ever addressed elsewhere stay where they came.
-                let is_needed = transfer.is_addressed && steady.contains(&transfer.source);
+            let is_sender = stores.contains(&transfer.sender);
+            if is_sender || stores.contains(&transfer.receiver) {
+                // With the receiver entries about one that was ever addressed elsewhere stay where they came.
+                let is_needed = is_sender || transfer.is_addressed && steady.contains(&transfer.source);
                 let with = if is_needed { With::Needed } else { With::Possible };
                 for about in std::iter::once(&transfer.source.1).chain(&transfer.half) {
                     let before = partners.about.entry(about.clone()).or_insert(with);

@@ -66,12 +66,17 @@ pub enum Event {
     Administer(SiteId),
 }
 
+/// The stream of [`World::kills`].
+const KILLS_STREAM: u64 = 0x006b_696c_6c73;
+
 /// Everything.
 pub struct World {
     /// What this seed drew.
     pub mix: Mix,
     /// The only chance.
     pub random: Random,
+    /// The chance of kills behind a page, apart from all others.
+    pub(crate) kills: Random,
     /// Virtual time, in milliseconds.
     pub now_ms: u64,
     /// What is to come.
@@ -203,6 +208,7 @@ impl World {
         let centre = Centre::new(known, limits, mix.judged_groups_max, &mut random);
         centre.disk.set_lying_syncs(mix.has_lying_syncs);
         let inspector = Inspector::new(centre.disk.clone());
+        let kills = Random::new(random.clone().number() ^ KILLS_STREAM);
         let mut world = Self {
             now_ms: 0,
             queue: BTreeMap::new(),
@@ -248,6 +254,7 @@ impl World {
             counts: Counts::default(),
             mix,
             random,
+            kills,
         };
         let mix = world.mix.clone();
         world.note(format_args!("mix {mix}"));

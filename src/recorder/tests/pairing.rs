@@ -5,7 +5,7 @@ use domain::transfers::ids::{line_id, log_id};
 use domain::transfers::kinds::Kind as Of;
 
 use super::transfers::{
-    answer, column, delete, groups, half_of, id, journaled, owed, partners, patch, receive_in, site,
+    answer, column, delete, groups, half_of, id, journaled, owed, partners, patch, receive_in, site, store_scope,
 };
 use super::*;
 
@@ -218,6 +218,121 @@ fn a_deleted_line_of_the_initiating_half_takes_the_others_with_it() {
 
     assert_eq!(column(&recorder, "trans_line", &line, "quantity"), "-");
     assert_eq!(column(&recorder, "transact", &half, "store_ID"), "S2");
+}
+
+/// What central has of everything that was journaled: of what is deleted nothing is left here.
+fn acknowledge(recorder: &Recorder<FakeStorage>) {
+    let head = journaled(recorder);
+    let mut core = recorder.core();
+    let journal = core.shared.identity().journal;
+    core.local.store_reply(journal, &reply(head, &[])).unwrap();
+}
+
+#[test]
+fn a_line_that_is_made_again_brings_the_others_back_unless_people_had_deleted_that() {
+    let line_data =
+        r#"{"transaction_ID":"CI","item_ID":"I","type":"stock_out","pack_size":1,"quantity":5,"sell_price":2}"#;
+    for (is_the_owners, is_acknowledged) in [(false, false), (false, true), (true, false), (true, true)] {
+        let recorder = site(2);
+        draft(&recorder);
+        finalise(&recorder);
+        let half = half_of(Of::Stock, "CI", "S2");
+        let line = line_id(&id(&half), &id("L1")).to_string();
+        if is_the_owners {
+            recorder.record(group(vec![delete("trans_line", &line)])).unwrap();
+        }
+        recorder.record(group(vec![delete("trans_line", "L1")])).unwrap();
+        assert_eq!(column(&recorder, "trans_line", &line, "quantity"), "-");
+        if is_acknowledged {
+            acknowledge(&recorder);
+        }
+
+        recorder.record(group(vec![put("trans_line", "L1", line_data)])).unwrap();
+
+        let expected = if is_the_owners { "-" } else { "5" };
+        assert_eq!(column(&recorder, "trans_line", &line, "quantity"), expected, "{is_the_owners} {is_acknowledged}");
+    }
+}
+
+#[test]
+fn after_a_crash_the_journal_tells_whether_people_deleted_a_line() {
+    let line_data = r#"{"transaction_ID":"CI","item_ID":"I","type":"stock_out","pack_size":1,"quantity":5}"#;
+    for is_the_owners in [false, true] {
+        let recorder = site(2);
+        draft(&recorder);
+        finalise(&recorder);
+        let line = line_id(&id(&half_of(Of::Stock, "CI", "S2")), &id("L1")).to_string();
+        let first = if is_the_owners { &line } else { "L1" };
+        recorder.record(group(vec![delete("trans_line", first)])).unwrap();
+        let crashed = site(2);
+        let drafts = first_groups(&recorder, usize::MAX);
+        {
+            let mut core = crashed.core();
+            core.shared.append(&drafts).unwrap();
+            core.shared.sync().unwrap();
+        }
+        answer(&crashed);
+
+        if is_the_owners {
+            crashed.record(group(vec![delete("trans_line", "L1")])).unwrap();
+        }
+        acknowledge(&crashed);
+        crashed.record(group(vec![put("trans_line", "L1", line_data)])).unwrap();
+
+        let expected = if is_the_owners { "-" } else { "5" };
+        assert_eq!(column(&crashed, "trans_line", &line, "quantity"), expected, "{is_the_owners}");
+    }
+}
+
+#[test]
+fn a_local_copy_that_was_rebuilt_makes_no_half_again_that_was_deleted() {
+    let recorder = site(2);
+    draft(&recorder);
+    finalise(&recorder);
+    let half = half_of(Of::Stock, "CI", "S2");
+    let line = line_id(&id(&half), &id("L1")).to_string();
+    recorder.record(group(vec![delete("trans_line", &line), delete("transact", &half)])).unwrap();
+    // Another one has what central has, and of the deleted half nothing is said there.
+    let rebuilt = site(2);
+    let invoice = r#"{"store_ID":"S1","name_ID":"N2","type":"ci","status":"cn","invoice_num":3}"#;
+    let sold = r#"{"transaction_ID":"CI","item_ID":"I","type":"stock_out","pack_size":1,"quantity":7}"#;
+    let log = log_id(&id(&half)).to_string();
+    receive_in(&rebuilt, &store_scope("S1"), 100, &[put("transact", "CI", invoice), put("trans_line", "L1", sold)]);
+    let entry = put("om_activity_log", &log, r#"{"store_ID":"S2","record_ID":"CI"}"#);
+    receive_in(&rebuilt, &store_scope("S2"), 200, &[entry]);
+
+    finalise(&rebuilt);
+
+    assert_eq!(column(&rebuilt, "transact", &half, "store_ID"), "-");
+    assert_eq!((owed(&rebuilt), answer(&rebuilt)), (0, 0));
+}
+
+#[test]
+fn an_edit_whose_consequence_cannot_be_told_is_owed_and_followed_when_that_comes() {
+    let recorder = site(2);
+    let price = put("item_store_join", "J", r#"{"item_ID":"X","store_ID":"S2","default_price":3}"#);
+    receive_in(&recorder, &store_scope("S2"), 100, &[price]);
+    draft(&recorder);
+    finalise(&recorder);
+    let half = half_of(Of::Stock, "CI", "S2");
+    let line = line_id(&id(&half), &id("L1")).to_string();
+    let late = line_id(&id(&half), &id("L3")).to_string();
+
+    let new = r#"{"transaction_ID":"CI","item_ID":"X","type":"stock_out","pack_size":1,"quantity":2}"#;
+    let other = patch("trans_line", "L1", r#"{"item_ID":"X"}"#);
+    recorder.record(group(vec![other, put("trans_line", "L3", new)])).unwrap();
+    recorder.record(group(vec![patch("trans_line", "L1", r#"{"quantity":9}"#)])).unwrap();
+    assert_eq!(column(&recorder, "trans_line", &line, "item_ID"), "I");
+    assert_eq!((owed(&recorder), answer(&recorder)), (2, 0));
+
+    let item = put("item", "X", r#"{"item_name":"X","default_pack_size":1}"#);
+    receive_in(&recorder, &Scope::AllSites, 300, &[item]);
+
+    assert!(answer(&recorder) > 0);
+    assert_eq!(column(&recorder, "trans_line", &line, "item_ID"), "X");
+    assert_eq!(column(&recorder, "trans_line", &line, "quantity"), "9");
+    assert_eq!(column(&recorder, "trans_line", &late, "quantity"), "2");
+    assert_eq!((owed(&recorder), answer(&recorder)), (0, 0));
 }
 
 /// Seed 001, "Store F": what it has with a store of the same site "is not synced anywhere"; the other store's half is that one's data.

@@ -6,6 +6,7 @@
 //! | `following` | what follows from the edits of a group, once all of them are written: proposals, halves, and what central owes as a site |
 //! | `making` | makes a half, or notes what it waits for |
 //! | `proposing` | asks a half's owner to follow a change of the other half |
+//! | `behind` | remembers what a half that stands does not follow, until its source counts again |
 //! | `routing` | the lanes of partners: which records stand there |
 //! | `view` | what the rules read |
 //! | `listing` | what operators are shown |
@@ -13,6 +14,7 @@
 //! A half is made in the commit that writes the edit by which its transfer begins, behind all entries of the group and of those that
 //! waited for it. A transfer that has to wait for something is looked at again when that is written, and now and then.
 
+mod behind;
 mod following;
 mod listing;
 mod making;
@@ -46,7 +48,8 @@ const LINES: [&str; 4] = [INVOICE_LINES, REQUISITION_LINES, ORDER_LINES, GOODS_L
 
 /// `kind` and `receiver` are empty while it cannot be told yet whether, and with whom, the source starts a transfer. `waits_table` and
 /// `waits_for`: the record that has to come first; for the store of a name the table is [`STORE_OF_NAME`]. `stage`: a [`Stage`].
-/// `transfer_proposal`: the last message by which something was proposed of a record.
+/// `transfer_proposal`: the last message by which something was proposed of a record; none for one that central deleted itself. For
+/// `transfer_behind` see the module `behind`: empty `data` of a record that was not there.
 pub(super) const DDL: &str = "
 CREATE TABLE transfer (
     number {bigint} PRIMARY KEY,
@@ -77,8 +80,15 @@ CREATE INDEX transfer_open ON transfer (stage, stage_ms) WHERE stage < 4;
 CREATE TABLE transfer_proposal (
     table_name {text} NOT NULL,
     record {text} NOT NULL,
-    message {text} NOT NULL,
+    message {text},
     PRIMARY KEY (table_name, record)
+) {keyed_table};
+CREATE TABLE transfer_behind (
+    transfer {bigint} NOT NULL,
+    table_name {text} NOT NULL,
+    record {text} NOT NULL,
+    data {text},
+    PRIMARY KEY (transfer, table_name, record)
 ) {keyed_table};
 ALTER TABLE site ADD COLUMN makes_own_halves {bigint} NOT NULL DEFAULT 0;
 ";

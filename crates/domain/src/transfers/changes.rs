@@ -6,7 +6,7 @@
 //! | the initiating half | while the other is untouched | afterwards |
 //! | --- | --- | --- |
 //! | an edit of what went over | the same columns are proposed, unless the owner has changed them | it stands |
-//! | a line added, changed, taken away | the same is proposed of its line | it stands |
+//! | a line added, changed, taken away, or made again | the same is proposed of its line | it stands |
 //! | cancelled, deleted, taken back from finalised | its deletion is proposed, lines first | it stands |
 //! | addressed to another store | its deletion is proposed; the other store gets a half of its own | it stands; the other store gets one too |
 //!
@@ -35,7 +35,7 @@ use crate::judge::Found;
 /// What is proposed of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
-    /// To make it, if it was never there.
+    /// To make it, if it was never there, or has gone with the line that it answers.
     Put(Row),
     /// To change some columns. Where a column was not there, or is to go, it is null.
     Patch {
@@ -194,16 +194,19 @@ fn of_line<V: Records>(
     let Some(transfer) = initiating(look, &source, &record)? else { return Ok(()) };
     let (key, half) = (&transfer.key, transfer.key.half_id());
     let Some(current) = look.here(key.kind.half_table(), &half)? else { return Ok(()) };
-    let (before, after) =
-        (made_of(look, &transfer, edit, edit.before.as_ref())?, made_of(look, &transfer, edit, edit.after.as_ref())?);
+    let after = made_of(look, &transfer, edit, edit.after.as_ref())?;
     let (lines, _) = key.kind.half_lines();
     let id = line_id(&half, edit.id);
-    let change = match (look.found(lines, &id)?, before, after) {
-        (Found::Unknown, _, Some(after)) => Some(Change::Put(after.row)),
-        (Found::Here { row, .. }, _, None) => Some(Change::Delete { expected: row }),
-        (Found::Here { row, .. }, Some(before), Some(after)) => changed(&before.row, &after.row, &row),
+    let change = match (look.found(lines, &id)?, after) {
+        (Found::Unknown, Some(after)) => Some(Change::Put(after.row)),
+        (Found::Here { row, .. }, None) => Some(Change::Delete { expected: row }),
+        (Found::Here { row, .. }, Some(after)) => {
+            let before = made_of(look, &transfer, edit, edit.before.as_ref())?;
+            before.and_then(|before| changed(&before.row, &after.row, &row))
+        }
         // What the owner has deleted does not come back.
-        _ => None,
+        (Found::Deleted { .. }, Some(after)) if look.went_with_its_source(lines, &id)? => Some(Change::Put(after.row)),
+        (Found::Deleted { .. } | Found::Unknown, _) => None,
     };
     if let Some(change) = change {
         let is_untouched = is_untouched(look, key, &half, &current)?;

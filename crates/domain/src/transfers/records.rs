@@ -47,6 +47,9 @@ pub const MASTER_LIST_JOINS: &str = "list_master_name_join";
 /// The table of indicators' values.
 pub const INDICATOR_VALUES: &str = "indicator_value";
 
+/// The table of log entries.
+pub const LOG: &str = "om_activity_log";
+
 /// The columns by which [`Records::referring`] is asked; nothing else is. A test holds this list.
 pub const REFERENCES: &[(&str, &str)] = &[
     (INVOICE_LINES, "transaction_ID"),
@@ -99,6 +102,13 @@ pub trait Records {
     /// The view's own.
     fn referring(&mut self, table: &TableRef, column: &str, id: &RecordId)
     -> Result<Vec<(RecordId, Row)>, Self::Error>;
+
+    /// Of a half's line that was deleted: whether it went because its source line did, and not because its owner deleted it. Only what went
+    /// so may come back.
+    ///
+    /// # Errors
+    /// The view's own.
+    fn went_with_its_source(&mut self, table: &TableRef, id: &RecordId) -> Result<bool, Self::Error>;
 }
 
 /// When something is made, as the caller's clock says: for people, never for order.
@@ -199,6 +209,11 @@ impl<'a, V: Records> Look<'a, V> {
     /// A record if it is here.
     pub(super) fn here(&mut self, name: &'static str, id: &RecordId) -> Read<Option<Fields<'a>>, V> {
         Ok(self.found(name, id)?.row().map(|row| Fields::new(self.table(name), row.clone())))
+    }
+
+    /// Of a half's line that was deleted: whether it went because its source line did.
+    pub(super) fn went_with_its_source(&mut self, name: &'static str, id: &RecordId) -> Read<bool, V> {
+        self.view.went_with_its_source(self.table(name).reference(), id).map_err(Stop::View)
     }
 
     /// What a record stands for.

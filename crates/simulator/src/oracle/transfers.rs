@@ -321,7 +321,6 @@ impl World {
 
     /// A half on which nobody works has a line for each of the initiating half, and no other.
     fn check_half_lines(&self, rest: &Rest) -> Result<(), Violation> {
-        let steady = self.steady_sources();
         for transfer in &rest.transfers {
             let (Some(key), Some(half)) = (key_of(transfer), &transfer.half) else { continue };
             let half_key = (half_table(&transfer.kind).to_owned(), half.clone());
@@ -336,30 +335,18 @@ impl World {
                 self.check_withdrawn(rest, transfer, &half_key, Some(source))?;
                 continue;
             }
-            // What changed while a half was taken back is not proposed when it counts again.
-            let is_as_it_came = steady.contains(&transfer.source) && !self.is_worked_on(rest, transfer, &half_key);
-            if !is_as_it_came || transfer.kind == "goods" {
+            if self.is_worked_on(rest, transfer, &half_key) || transfer.kind == "goods" {
                 continue;
             }
             let lines = |key: &Key| lines_of(rest, key);
             let placeholders = |id: &&str, data: &str| !data.contains("\"type\":\"placeholder\"") || id.is_empty();
-            // A line of the half that was deleted does not come back, though the one that it answers does.
-            let (_, line_table, _) =
-                HEADERS.into_iter().find(|(table, ..)| *table == transfer.source.0).unwrap_or(HEADERS[0]);
-            let is_again = |id: &str| self.model.may_be_made_again(&(line_table.to_owned(), id.to_owned()));
-            let mut again = lines(&transfer.source);
-            again.retain(|(id, _)| is_again(id));
-            let again = again
-                .into_iter()
-                .filter_map(|(id, _)| Some(line_id(&key.half_id(), &RecordId::new(id).ok()?).to_string()));
-            let again: BTreeSet<String> = again.collect();
             let expected: BTreeSet<String> = lines(&transfer.source)
                 .into_iter()
                 .filter(|(id, data)| transfer.kind == "order" || placeholders(id, data))
                 .filter_map(|(id, _)| Some(line_id(&key.half_id(), &RecordId::new(id).ok()?).to_string()))
                 .collect();
             let found: BTreeSet<String> = lines(&half_key).into_iter().map(|(id, _)| id.to_owned()).collect();
-            if expected.symmetric_difference(&found).any(|id| !again.contains(id)) {
+            if expected != found {
                 let lines: Vec<String> = lines(&transfer.source).into_iter().map(|(id, _)| self.story(id)).collect();
                 let what = format!(
                     "{half_key:?} of {:?} has the lines {found:?}, it has to have {expected:?}; {} {} {lines:?}",

@@ -37,6 +37,7 @@ mod tokens;
 mod tombstones;
 mod transfers;
 mod transfers_kept;
+mod transfers_renewed;
 mod transfers_routed;
 mod unreadable;
 mod users;

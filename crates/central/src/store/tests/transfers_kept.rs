@@ -270,7 +270,7 @@ fn central_that_was_set_back_makes_no_half_before_its_site_has_reported(world: &
 }
 
 /// The edits that store B is asked to make, in the order of their messages' ids.
-fn asked(world: &mut World) -> Vec<String> {
+pub(super) fn asked(world: &mut World) -> Vec<String> {
     let catalogue = Catalogue::embedded();
     let messages = catalogue.table_by_name("message").unwrap();
     let found = world.store.reading().records("message", Merged::Listed, None, 100).unwrap();

@@ -16,12 +16,14 @@ contract!(
     lines_of_a_deleted_invoice_leave_the_partner_when_it_is_made_again_for_another_store,
     log_entries_about_a_half_go_to_the_other_site,
     what_a_site_has_between_two_stores_of_its_own_comes_to_it_as_the_others_too,
+    log_entries_about_an_invoice_that_went_to_another_store_go_to_its_sender_all_the_same,
     a_site_that_reads_everything_anew_has_both_halves,
     a_store_that_moves_takes_what_others_have_with_it_along,
     a_store_that_comes_to_central_has_what_it_owes_written_there,
     a_half_is_made_for_a_store_on_its_way,
     collectors_do_not_receive_what_others_have_with_a_store,
     goods_received_for_an_order_of_the_primary_go_to_the_primary_which_counts_them,
+    goods_received_that_came_before_their_order_go_to_the_primary_with_it,
 );
 
 /// The lanes in which a record stands, tombstones with a minus.
@@ -182,6 +184,29 @@ fn what_a_site_has_between_two_stores_of_its_own_comes_to_it_as_the_others_too(w
     assert_eq!(came(world, &[LINE]), ["L"], "with the deletion it has let go of that");
 }
 
+fn log_entries_about_an_invoice_that_went_to_another_store_go_to_its_sender_all_the_same(world: &mut World) {
+    let (mut one, mut two) = two_stores(world);
+    two.record(&[r#"put om_activity_log X {"store_ID":"B","record_ID":"I"}"#]);
+    two.sync(world);
+    one.record(&[INVOICE, LINE]);
+    one.sync(world);
+    settle(world, &mut two);
+    assert_eq!(lanes(world, "om_activity_log", "X"), ["partners of store A", "store B"], "it was there first");
+    one.record(&[r#"patch transact I {"name_ID":"NC"}"#]);
+    one.sync(world);
+
+    let log = log_of(&half(Kind::Stock, "I", "B"));
+    two.record(&[&format!(r#"put om_activity_log {log} {{"store_ID":"B","record_ID":"I"}}"#)]);
+    one.record(&[r#"put om_activity_log Y {"store_ID":"A","record_ID":"I"}"#]);
+    two.sync(world);
+    one.sync(world);
+    settle(world, &mut two);
+
+    assert!(lanes(world, "om_activity_log", &log).contains(&"partners of store A".to_owned()));
+    assert!(has(&one, "om_activity_log", &log) && has(&one, "om_activity_log", "X"));
+    assert!(!has(&two, "om_activity_log", "Y"), "to store B it is not addressed any more");
+}
+
 fn a_site_that_reads_everything_anew_has_both_halves(world: &mut World) {
     let (mut one, mut two) = two_stores(world);
     one.record(&[INVOICE, LINE]);
@@ -328,4 +353,33 @@ fn goods_received_for_an_order_of_the_primary_go_to_the_primary_which_counts_the
         assert_eq!(has(&office, "Goods_received", goods), is_there, "{goods}");
         assert_eq!(has(&office, "Goods_received_line", &format!("L{goods}")), is_there, "{goods}");
     }
+}
+
+fn goods_received_that_came_before_their_order_go_to_the_primary_with_it(world: &mut World) {
+    let (mut one, _) = two_stores(world);
+    assert!(world.job(|batch| batch.set_preference(Preference::CentralisedProcurement, true)));
+    while world.job(|batch| batch.route_orders_step(10)) {}
+    let mut office = world.device(&[]);
+    world.job(|batch| batch.enable_mirror(office.site));
+    settle(world, &mut office);
+    settle(world, &mut office);
+    settle(world, &mut one);
+    one.record(&[
+        r#"put Goods_received G {"store_ID":"A","purchase_order_ID":"O"}"#,
+        r#"put Goods_received_line GL {"goods_received_ID":"G","order_line_ID":"OL"}"#,
+    ]);
+    one.sync(world);
+    settle(world, &mut office);
+    assert!(!has(&office, "Goods_received", "G"));
+
+    office.record(&[
+        r#"put purchase_order O {"store_ID":"A","name_ID":"NB","status":"nw"}"#,
+        r#"put purchase_order_line OL {"store_ID":"A","purchase_order_ID":"O","item_ID":"item"}"#,
+    ]);
+    settle(world, &mut office);
+
+    assert!(has(&office, "Goods_received", "G") && has(&office, "Goods_received_line", "GL"));
+    let in_lanes = ["store A", "what a site sees"];
+    assert_eq!(lanes(world, "Goods_received", "G"), in_lanes);
+    assert_eq!(lanes(world, "Goods_received_line", "GL"), in_lanes);
 }

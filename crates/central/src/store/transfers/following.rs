@@ -115,8 +115,11 @@ impl Batch<'_> {
             let is_header = |key: &Key| HEADERS.contains(&self.catalogue.table_name(&key.0).as_str());
             let (headers, lines): (Vec<_>, Vec<_>) = written.into_iter().partition(|(key, _)| is_header(key));
             for (key, before) in headers.iter().chain(&lines) {
-                self.propose_consequences(key, before.as_ref())?;
+                let again = if before.is_none() { self.come_again(key)? } else { None };
+                self.propose_consequences(key, again.as_ref().or(before.as_ref()))?;
+                self.note_behind(key, before.as_ref())?;
             }
+            self.note_gone_lines(&lines)?;
             for (key, before) in &headers {
                 self.follow_header(key, before.as_ref())?;
             }
@@ -137,7 +140,8 @@ impl Batch<'_> {
         Ok(())
     }
 
-    fn header_of(&mut self, key: &Key, before: Option<&Row>) -> Result<Option<Key>, StoreError> {
+    /// The header of a line.
+    pub(super) fn header_of(&mut self, key: &Key, before: Option<&Row>) -> Result<Option<Key>, StoreError> {
         let Some(table) = self.catalogue.table(&key.0) else { return Ok(None) };
         let after = self.read_record(key)?.and_then(|stored| stored.row);
         let header = after.as_ref().or(before).and_then(|row| table.header_of(row));
@@ -186,8 +190,9 @@ impl Batch<'_> {
                 self.set_transfer_waits(untold.number, Some(awaited_place(&awaited)), None)
             }
             (Standing::Initiates(initiating), untold) => {
+                let known = self.transfer_by_key(&initiating.key)?;
                 // One that waits may need less by now.
-                let waits = self.transfer_by_key(&initiating.key)?.is_some_and(|transfer| transfer.half.is_none());
+                let waits = known.as_ref().is_some_and(|transfer| transfer.half.is_none());
                 let has_begun = counted.has_begun || untold.is_some() || waits;
                 if let Some(untold) = untold {
                     self.forget_transfer(untold.number)?;
@@ -195,9 +200,8 @@ impl Batch<'_> {
                 if has_begun {
                     self.begin_transfer(&initiating)?;
                 }
-                let half = self.transfer_by_key(&initiating.key)?.and_then(|transfer| transfer.half);
-                match half.filter(|_| counted.has_begun) {
-                    Some(half) => self.take_back_deletions(&initiating.key, &half),
+                match known.and_then(|transfer| transfer.half).filter(|_| has_begun) {
+                    Some(half) => self.renew_half(&initiating, &half),
                     None => Ok(()),
                 }
             }
@@ -228,6 +232,9 @@ impl Batch<'_> {
             }
             (Some(key), Standing::Initiates(initiating)) if initiating.key == *key && transfer.half.is_none() => {
                 self.make_half(&transfer, &initiating)?;
+            }
+            (Some(_), now) if transfer.half.is_some() && transfer.waits.is_some() => {
+                self.follow_what_waited(&transfer, &now)?;
             }
             // The source was taken back meanwhile; if it comes to start a transfer again, that is an edit of its own.
             (Some(_), Standing::No) if transfer.half.is_none() => self.set_transfer_waits(number, None, None)?,
@@ -282,6 +289,11 @@ impl Batch<'_> {
                 self.stage_of_half(key.kind, half, source)?
             }
         };
+        if let Some(half) = &transfer.half
+            && self.row_by_name(key.kind.half_table(), half)?.is_none()
+        {
+            self.forget_behind(transfer.number)?;
+        }
         let stage_ms = if stage == transfer.stage { transfer.stage_ms } else { self.now_ms };
         self.sql.execute(
             "UPDATE transfer SET is_addressed = ?2, stage = ?3, stage_ms = ?4 WHERE number = ?1",

@@ -7,7 +7,7 @@ use domain::edit::{Edit, EditOp};
 use domain::json::{row_from_json, row_to_json};
 use domain::judge::Found;
 use domain::message::Status;
-use domain::proposal::{MESSAGE_TABLE, Proposal as Asked, asked_store, expectation, transfer_proposal_id};
+use domain::proposal::{MESSAGE_TABLE, Proposal as Asked, asked_store, declined_id, expectation, transfer_proposal_id};
 use domain::transfers::changes::{Change, Proposal, consequences, withdrawn};
 use domain::transfers::ids::TransferKey;
 use domain::transfers::kinds::{Standing, standing};
@@ -38,11 +38,7 @@ impl Batch<'_> {
         let found =
             consequences(catalogue, &mut ProposedView(TransferView(self)), &moment, edit, before, after.as_ref())?;
         if let Some(awaited) = &found.awaited {
-            tracing::warn!(
-                table = table.name(),
-                record = key.1.as_str(),
-                "what follows for the other half cannot be told before {awaited} is here; look at both halves"
-            );
+            self.wait_with_change(key, before, awaited)?;
         }
         found.proposals.iter().try_for_each(|proposal| self.propose_change(proposal, ATTEMPTS_MAX))
     }
@@ -86,10 +82,13 @@ impl Batch<'_> {
         };
         let edit = Edit { table: table.name().to_owned(), op, id: proposal.id.clone(), data };
         let receiver = &proposal.key.receiver;
-        if self.state.holdings.holder(receiver) == SiteId::CENTRAL {
-            return self.record_owed(&edit).map(|_| ());
-        }
         let target: Key = (proposal.table.clone(), proposal.id.clone());
+        if self.state.holdings.holder(receiver) == SiteId::CENTRAL {
+            if self.record_owed(&edit)? && edit.op == EditOp::Delete {
+                self.set_proposal(&target, None)?;
+            }
+            return Ok(());
+        }
         let current = self.read_record(&target)?.and_then(|stored| stored.row);
         let open = self.open_proposal(&target)?;
         // What was asked before and has no answer goes with what is asked now.
@@ -116,11 +115,7 @@ impl Batch<'_> {
                     tracing::warn!(code, "a change cannot be proposed to a half's owner: {}", reason.text);
                     return Ok(());
                 }
-                let sql = "INSERT INTO transfer_proposal (table_name, record, message) VALUES (?1, ?2, ?3)
-                    ON CONFLICT (table_name, record) DO UPDATE SET message = excluded.message";
-                let params = [table.name().into(), proposal.id.as_str().into(), id.as_str().into()];
-                self.sql.execute(sql, &params)?;
-                return Ok(());
+                return self.set_proposal(&target, Some(&id));
             };
             if known.row.is_some_and(|row| Status::of(messages, &row) == Some(Status::New)) {
                 return Ok(());
@@ -134,12 +129,54 @@ impl Batch<'_> {
         Ok(())
     }
 
-    /// The proposal about a record that nobody has answered, with its message.
-    fn open_proposal(&mut self, target: &Key) -> Result<Option<(RecordId, Asked)>, StoreError> {
+    /// What was proposed of a record last: by a message, or a deletion of central's own.
+    pub(super) fn set_proposal(&mut self, target: &Key, message: Option<&RecordId>) -> Result<(), StoreError> {
+        let table = self.catalogue.table_name(&target.0);
+        let sql = "INSERT INTO transfer_proposal (table_name, record, message) VALUES (?1, ?2, ?3)
+            ON CONFLICT (table_name, record) DO UPDATE SET message = excluded.message";
+        let params = [(&table).into(), target.1.as_str().into(), message.map(RecordId::as_str).into()];
+        self.sql.execute(sql, &params)?;
+        Ok(())
+    }
+
+    /// What becomes of a record from now on has nothing to do with what was proposed.
+    pub(super) fn forget_proposal(&mut self, target: &Key) -> Result<(), StoreError> {
+        let table = self.catalogue.table_name(&target.0);
+        let sql = "DELETE FROM transfer_proposal WHERE table_name = ?1 AND record = ?2";
+        self.sql.execute(sql, &[(&table).into(), target.1.as_str().into()])?;
+        Ok(())
+    }
+
+    /// The message by which something was proposed of a record last; of what central deleted itself none.
+    fn last_proposal(&mut self, target: &Key) -> Result<Option<Option<RecordId>>, StoreError> {
         let sql = "SELECT message FROM transfer_proposal WHERE table_name = ?1 AND record = ?2";
         let table = self.catalogue.table_name(&target.0);
         let params = [(&table).into(), target.1.as_str().into()];
-        let found = self.sql.query_one(sql, &params, |row| text::record_id(row, 0))?;
+        Ok(self.sql.query_one(sql, &params, |row| text::optional_record_id(row, 0))?)
+    }
+
+    /// Whether a record is gone because that was proposed and taken, or done by central itself, and not by a decision of its owner.
+    pub(super) fn was_deleted_as_proposed(&mut self, target: &Key) -> Result<bool, StoreError> {
+        let message = match self.last_proposal(target)? {
+            None => return Ok(false),
+            Some(None) => return Ok(true),
+            Some(Some(message)) => message,
+        };
+        let Ok(messages) = self.catalogue.table_by_name(MESSAGE_TABLE) else { return Ok(false) };
+        let stored = self.read_record(&(messages.reference().clone(), message.clone()))?;
+        let Some(row) = stored.and_then(|stored| stored.row).map(|row| messages.canonical(row)) else {
+            return Ok(false);
+        };
+        let is_deletion = Asked::of(messages, &row).is_ok_and(|asked| asked.edit.op == EditOp::Delete);
+        if !is_deletion || asked_store(messages, &row).is_some() {
+            return Ok(false);
+        }
+        Ok(self.read_record(&(messages.reference().clone(), declined_id(&message)))?.is_none())
+    }
+
+    /// The proposal about a record that nobody has answered, with its message.
+    fn open_proposal(&mut self, target: &Key) -> Result<Option<(RecordId, Asked)>, StoreError> {
+        let found = self.last_proposal(target)?.flatten();
         let (Some(message), Ok(messages)) = (found, self.catalogue.table_by_name(MESSAGE_TABLE)) else {
             return Ok(None);
         };
@@ -165,14 +202,15 @@ impl Batch<'_> {
         let mut targets: Vec<Key> = vec![(header.reference().clone(), half.clone())];
         let found = self.referring_to(lines, column, half.as_str())?;
         targets.extend(found.into_iter().map(|(line, _)| (lines.reference().clone(), line)));
-        for target in targets {
-            if let Some((message, asked)) = self.open_proposal(&target)?
-                && asked.edit.op == EditOp::Delete
-            {
-                self.take_back(&message)?;
-            }
+        targets.iter().try_for_each(|target| self.take_back_deletion(target))
+    }
+
+    /// Nobody is asked any more to delete a record.
+    pub(super) fn take_back_deletion(&mut self, target: &Key) -> Result<(), StoreError> {
+        match self.open_proposal(target)? {
+            Some((message, asked)) if asked.edit.op == EditOp::Delete => self.take_back(&message),
+            _ => Ok(()),
         }
-        Ok(())
     }
 }
 
@@ -226,5 +264,9 @@ impl Records for ProposedView<'_, '_> {
 
     fn referring(&mut self, table: &TableRef, column: &str, id: &RecordId) -> Result<Vec<(RecordId, Row)>, StoreError> {
         self.0.referring(table, column, id)
+    }
+
+    fn went_with_its_source(&mut self, table: &TableRef, id: &RecordId) -> Result<bool, StoreError> {
+        self.0.went_with_its_source(table, id)
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! A half enters the lane when its transfer begins, or when it is made, and stays whatever becomes of it: what is written later goes there
 //! with its other lanes, a deletion as a tombstone. Only one that is addressed to another store leaves. A line stands where its header
-//! does.
+//! does. What others have written in the log about an initiating half is its sender's to have, to whomever it is addressed.
 
 use std::ops::ControlFlow;
 
@@ -66,12 +66,12 @@ impl Batch<'_> {
         Ok(scopes)
     }
 
-    /// A log entry goes to the other party of each transfer of which the record is a half.
+    /// A log entry goes to the other party of each transfer of which the record is a half: to the receiver while the source is addressed to
+    /// it, as the source does, and to the sender always.
     fn partner_scopes_of_log(&mut self, about: &RecordId, store: Option<&RecordId>) -> Result<Vec<Scope>, StoreError> {
-        let condition = "kind <> '' AND is_addressed = 1 AND (source = ?1 OR half = ?1)";
         let mut scopes = Vec::new();
-        for transfer in self.transfers(condition, &[about.as_str().into()])? {
-            let receiver = transfer.key.map(|key| key.receiver);
+        for transfer in self.transfers("kind <> '' AND (source = ?1 OR half = ?1)", &[about.as_str().into()])? {
+            let receiver = transfer.key.filter(|_| transfer.is_addressed).map(|key| key.receiver);
             let parties = [Some(transfer.sender), receiver];
             scopes.extend(parties.into_iter().flatten().filter(|party| Some(party) != store).map(Scope::StorePartners));
         }
@@ -87,27 +87,35 @@ impl Batch<'_> {
         let others = "source = ?1 AND source_table = ?2 AND receiver = ?3 AND is_addressed = 1";
         let params = [key.source.as_str().into(), (&transfer.source_table).into(), key.receiver.as_str().into()];
         let is_addressed = !self.transfers(others, &params)?.is_empty();
-        self.put_with_partner(&transfer.source_table, &key.source, &key.receiver, is_addressed)?;
+        let has_come =
+            self.put_with_partner(&transfer.source_table, &key.source, &key.receiver, is_addressed)? && is_addressed;
+        if has_come {
+            // Entries of before the transfer was known.
+            let scope = Scope::StorePartners(transfer.sender.clone());
+            let logs = self.logs_about(&key.source, &transfer.sender)?;
+            logs.into_iter().try_for_each(|number| self.put_in_partner_lane(number, &scope, true))?;
+        }
         match &transfer.half {
-            Some(half) => self.put_with_partner(key.kind.half_table(), half, &transfer.sender, true),
+            Some(half) => self.put_with_partner(key.kind.half_table(), half, &transfer.sender, true).map(|_| ()),
             None => Ok(()),
         }
     }
 
-    /// Puts a header that is here into the lane of a partner, with its lines and the log entries about it, or takes them out.
+    /// Puts a header that is here into the lane of a partner, with its lines and the log entries about it, or takes them out. Whether it was
+    /// not so.
     fn put_with_partner(
         &mut self,
         table: &str,
         id: &RecordId,
         partner: &RecordId,
         is_in: bool,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let sql = "SELECT number FROM record WHERE table_name = ?1 AND id = ?2 AND data IS NOT NULL";
-        let Some(header) = self.sql.query_integer(sql, &[table.into(), id.as_str().into()])? else { return Ok(()) };
+        let Some(header) = self.sql.query_integer(sql, &[table.into(), id.as_str().into()])? else { return Ok(false) };
         let scope = Scope::StorePartners(partner.clone());
         // Lines stay behind a header that was deleted. Where that is made again, for somebody else, they go as well.
         if is_in && self.stands_in(header, &scope)? {
-            return Ok(());
+            return Ok(false);
         }
         let mut behind = Vec::new();
         let lines =
@@ -116,19 +124,27 @@ impl Batch<'_> {
             behind.push(row.integer(0)?);
             Ok(ControlFlow::Continue(()))
         })?;
-        let logs = "SELECT record.number FROM record_reference JOIN record ON record.number = record_reference.record
-            WHERE record_reference.value = ?1 AND record_reference.column_name = ?2 AND record.table_name = ?3
-                AND record.data IS NOT NULL AND record.store <> ?4 ORDER BY record.number";
-        let params = [id.as_str().into(), LOG_ABOUT.into(), LOG.into(), partner.as_str().into()];
-        self.sql.query(logs, &params, &mut |row| {
-            behind.push(row.integer(0)?);
-            Ok(ControlFlow::Continue(()))
-        })?;
+        behind.extend(self.logs_about(id, partner)?);
         // Into a lane the header goes first (rule 5.16).
         let all = std::iter::once(header).chain(behind);
         let in_order: Vec<i64> =
             if is_in { all.collect() } else { all.collect::<Vec<_>>().into_iter().rev().collect() };
-        in_order.into_iter().try_for_each(|number| self.put_in_partner_lane(number, &scope, is_in))
+        in_order.into_iter().try_for_each(|number| self.put_in_partner_lane(number, &scope, is_in))?;
+        Ok(true)
+    }
+
+    /// The log entries about a record that are not a store's own.
+    fn logs_about(&mut self, id: &RecordId, store: &RecordId) -> Result<Vec<i64>, StoreError> {
+        let mut logs = Vec::new();
+        let sql = "SELECT record.number FROM record_reference JOIN record ON record.number = record_reference.record
+            WHERE record_reference.value = ?1 AND record_reference.column_name = ?2 AND record.table_name = ?3
+                AND record.data IS NOT NULL AND record.store <> ?4 ORDER BY record.number";
+        let params = [id.as_str().into(), LOG_ABOUT.into(), LOG.into(), store.as_str().into()];
+        self.sql.query(sql, &params, &mut |row| {
+            logs.push(row.integer(0)?);
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(logs)
     }
 
     /// Puts one record into a lane, or takes it out, unless it is so.

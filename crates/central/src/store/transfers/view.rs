@@ -95,6 +95,10 @@ impl Records for TransferView<'_, '_> {
         let Some(table) = self.0.catalogue.table(table) else { return Ok(Vec::new()) };
         self.0.referring_to(table, column, id.as_str())
     }
+
+    fn went_with_its_source(&mut self, table: &TableRef, id: &RecordId) -> Result<bool, StoreError> {
+        self.0.was_deleted_as_proposed(&(table.clone(), id.clone()))
+    }
 }
 
 impl Site for TransferView<'_, '_> {

@@ -13,10 +13,7 @@ use crate::transfers::fields::{Columns, Fields};
 use crate::transfers::half::NO_NUMBER;
 use crate::transfers::ids::{log_id, request_id};
 use crate::transfers::kinds::Kind;
-use crate::transfers::records::{Look, Moment, Read, Stop};
-
-/// The table of log entries.
-const LOG: &str = "om_activity_log";
+use crate::transfers::records::{LOG, Look, Moment, Read, Stop};
 
 /// The sequence from which a responding half is numbered.
 pub(super) fn sequence_of(kind: Kind) -> &'static str {

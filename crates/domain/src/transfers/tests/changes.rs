@@ -77,6 +77,29 @@ fn lines_that_come_change_or_go_are_proposed() {
 }
 
 #[test]
+fn a_line_that_went_with_its_source_line_comes_back_with_it_and_one_that_its_owner_deleted_does_not() {
+    for is_the_owners in [false, true] {
+        let mut world = with_stock();
+        let half = world.make("transact", "S");
+        let line = line_id(&id(&half), &id("L1")).to_string();
+        let source = world.delete("trans_line", "L1");
+        let gone = world.consequences("trans_line", "L1", Some(&source), None);
+        assert_eq!(words(&world, &gone), ["delete trans_line"]);
+        world.delete("trans_line", &line);
+        if !is_the_owners {
+            world.gone_with_source.insert(line.clone());
+        }
+
+        world.put("trans_line", "L1", r#"{"transaction_ID":"S","item_ID":"I","type":"stock_out","quantity":1}"#);
+        let row = world.get("trans_line", "L1");
+        let again = world.consequences("trans_line", "L1", None, row.as_ref());
+
+        let put = ["put trans_line"];
+        assert_eq!(words(&world, &again), if is_the_owners { &put[..0] } else { &put[..] });
+    }
+}
+
+#[test]
 fn a_half_that_nobody_has_touched_goes_with_the_one_that_it_answers() {
     for data in [r#"{"status":"cn"}"#, r#"{"om_status":"CANCELLED"}"#] {
         let mut world = with_stock();

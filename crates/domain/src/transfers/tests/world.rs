@@ -28,6 +28,8 @@ pub(super) struct World {
     pub(super) held: BTreeSet<&'static str>,
     pub(super) grant: u32,
     pub(super) writes_orders: bool,
+    /// Deleted lines of halves that went with their source lines.
+    pub(super) gone_with_source: BTreeSet<String>,
 }
 
 pub(super) fn id(text: &str) -> RecordId {
@@ -47,6 +49,7 @@ impl World {
             held: BTreeSet::new(),
             grant: 1,
             writes_orders: false,
+            gone_with_source: BTreeSet::new(),
         };
         for store in ["A", "B", "C"] {
             world.put("name", &format!("N{store}"), r#"{"type":"store"}"#);
@@ -222,6 +225,10 @@ impl Records for World {
         let of_table = self.records.iter().filter(|((of, _), row)| of == table && holds(row));
         // Backwards, because no order is promised.
         Ok(of_table.rev().map(|((_, id), row)| (id.clone(), row.clone())).collect())
+    }
+
+    fn went_with_its_source(&mut self, _table: &TableRef, id: &RecordId) -> Result<bool, Infallible> {
+        Ok(self.gone_with_source.contains(id.as_str()))
     }
 }
 
