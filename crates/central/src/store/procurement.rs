@@ -5,7 +5,7 @@
 //! each of which a crash may follow. An order that is written meanwhile goes at once, and its lines with it.
 //!
 //! Goods received for such an order go the same way, since the primary counts there what was received. The order is confirmed by then, and
-//! does not change hands any more. What came before its order goes there with that.
+//! does not change hands any more.
 
 use std::ops::ControlFlow;
 
@@ -110,28 +110,6 @@ impl Batch<'_> {
         self.put_lines(table.name(), id, is_the_primarys).map(|_| ())
     }
 
-    /// Goods received that were here before their order come into the common lane behind it, where the primary writes that. `lanes`: in which
-    /// the order stood before.
-    pub(super) fn follow_goods(
-        &mut self,
-        table: &Table,
-        id: &RecordId,
-        applied: &Applied,
-        lanes: &[LaneRow],
-    ) -> Result<(), StoreError> {
-        let was_here = lanes.iter().any(|lane| !lane.is_tombstone);
-        if table.name() != ORDER_TABLE || was_here || applied.visible_key != Some(VisibleKey::Orders) {
-            return Ok(());
-        }
-        let Ok(goods) = self.catalogue.table_by_name(GOODS) else { return Ok(()) };
-        for (id, _) in self.referring_to(goods, GOODS_ORDER, id.as_str())? {
-            let Some(stored) = self.read_record(&(goods.reference().clone(), id.clone()))? else { continue };
-            self.put_order(stored.number, true)?;
-            self.put_lines(GOODS, &id, true)?;
-        }
-        Ok(())
-    }
-
     /// The key of goods received, or of a line of them, in the common lane: there where they are for an order that the primary writes.
     /// Lines stand where their header does. `lanes`: in which the record stands.
     pub(super) fn key_of_goods(
@@ -217,7 +195,7 @@ impl Batch<'_> {
         Ok(count)
     }
 
-    /// Puts an order, goods received, or a line, into the common lane or takes it out, unless it stands there just so.
+    /// Puts an order, or a line, into the common lane or takes it out, unless it stands there just so.
     fn put_order(&mut self, number: i64, is_the_primarys: bool) -> Result<(), StoreError> {
         let lanes = self.lanes_of(number)?;
         if self.is_in_common_lane(&lanes)? == is_the_primarys {

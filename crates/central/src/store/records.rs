@@ -205,7 +205,6 @@ impl Batch<'_> {
         self.follow_visibility(&table, &key.1, applied.row.as_ref())?;
         self.follow_prescription_lines(&table, &key.1, applied.row.as_ref(), &lanes)?;
         self.follow_order_lines(&table, &key.1, applied, &lanes, shared.as_ref())?;
-        self.follow_goods(&table, &key.1, applied, &lanes)?;
         self.follow_first_prescription(&table, applied)?;
         // The record has left these scopes: their sites are told that it is gone there.
         for before in lanes.iter().filter(|lane| !lane.is_tombstone && !scopes.contains(&lane.scope)) {

@@ -29,7 +29,7 @@ fn answer(world: &mut World, device: &mut Device, makes: impl Fn(&str) -> bool) 
         let row = messages.canonical(row);
         let Some(_) = asked_store(messages, &row) else { continue };
         let edit = Proposal::of(messages, &row).unwrap().edit;
-        let line = |edit: &domain::edit::Edit| {
+        let line = |edit: &Edit| {
             let data = edit.data.clone().unwrap_or_default();
             format!("{} {} {} {data}", edit.op.as_str(), edit.table, edit.id).trim_end().to_owned()
         };

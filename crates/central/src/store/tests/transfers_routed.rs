@@ -23,7 +23,6 @@ contract!(
     a_half_is_made_for_a_store_on_its_way,
     collectors_do_not_receive_what_others_have_with_a_store,
     goods_received_for_an_order_of_the_primary_go_to_the_primary_which_counts_them,
-    goods_received_that_came_before_their_order_go_to_the_primary_with_it,
 );
 
 /// The lanes in which a record stands, tombstones with a minus.
@@ -353,33 +352,4 @@ fn goods_received_for_an_order_of_the_primary_go_to_the_primary_which_counts_the
         assert_eq!(has(&office, "Goods_received", goods), is_there, "{goods}");
         assert_eq!(has(&office, "Goods_received_line", &format!("L{goods}")), is_there, "{goods}");
     }
-}
-
-fn goods_received_that_came_before_their_order_go_to_the_primary_with_it(world: &mut World) {
-    let (mut one, _) = two_stores(world);
-    assert!(world.job(|batch| batch.set_preference(Preference::CentralisedProcurement, true)));
-    while world.job(|batch| batch.route_orders_step(10)) {}
-    let mut office = world.device(&[]);
-    world.job(|batch| batch.enable_mirror(office.site));
-    settle(world, &mut office);
-    settle(world, &mut office);
-    settle(world, &mut one);
-    one.record(&[
-        r#"put Goods_received G {"store_ID":"A","purchase_order_ID":"O"}"#,
-        r#"put Goods_received_line GL {"goods_received_ID":"G","order_line_ID":"OL"}"#,
-    ]);
-    one.sync(world);
-    settle(world, &mut office);
-    assert!(!has(&office, "Goods_received", "G"));
-
-    office.record(&[
-        r#"put purchase_order O {"store_ID":"A","name_ID":"NB","status":"nw"}"#,
-        r#"put purchase_order_line OL {"store_ID":"A","purchase_order_ID":"O","item_ID":"item"}"#,
-    ]);
-    settle(world, &mut office);
-
-    assert!(has(&office, "Goods_received", "G") && has(&office, "Goods_received_line", "GL"));
-    let in_lanes = ["store A", "what a site sees"];
-    assert_eq!(lanes(world, "Goods_received", "G"), in_lanes);
-    assert_eq!(lanes(world, "Goods_received_line", "GL"), in_lanes);
 }
