@@ -198,8 +198,7 @@ impl LocalCopy {
             self.merge_again(key)?;
             return Ok(true);
         }
-        // A tombstone of another record that had this id before.
-        if image.row.is_none() && self.is_staying(key)? {
+        if self.stays_under(key, image)? {
             return Ok(false);
         }
         let is_older = self.merged_position(key)?.is_some_and(|position| image.position < position);
@@ -208,6 +207,19 @@ impl LocalCopy {
         }
         self.put_merged(key, image, state::CENTRAL)?;
         Ok(true)
+    }
+
+    /// Whether what stays here under the id is not touched by central's image: a tombstone is of another record that had the id before, and a
+    /// half that central made is the one that this site had made, once its store keeps nothing any more. What stayed then goes whole, over
+    /// central's. While everything is read anew it may have gone long ago, so that central's is newer.
+    fn stays_under(&mut self, key: &Key, image: &Image) -> Result<bool, LocalCopyError> {
+        if !self.is_staying(key)? {
+            return Ok(false);
+        }
+        Ok(match &image.row {
+            Some(row) => key.table.data_type_of(row) == DataType::Store && !self.is_read_anew()?,
+            None => true,
+        })
     }
 
     fn merged_position(&mut self, key: &Key) -> Result<Option<Position>, LocalCopyError> {

@@ -367,3 +367,34 @@ fn of_a_store_that_keeps_its_data_the_half_stays_and_that_of_the_other_store_goe
         groups(&recorder);
     }
 }
+
+/// Found by the simulator (seed 620019): central had made the half itself when the receiving store kept nothing any more, and its half without a
+/// number went over the one that had stayed here, with its number.
+#[test]
+fn a_half_that_stayed_here_goes_over_the_one_that_central_makes_once_its_store_keeps_nothing_any_more() {
+    let recorder = site(2);
+    let store = |keeps: &str| put("store", "S2", &format!(r#"{{"name_ID":"N2"{keeps}}}"#));
+    receive_in(&recorder, &Scope::AllSites, 100, &[store(r#","outpost_withholds_data":true"#)]);
+    draft(&recorder);
+    finalise(&recorder);
+    let half = half_of(Of::Stock, "CI", "S2");
+    assert_eq!(column(&recorder, "transact", &half, "invoice_num"), "1");
+
+    receive_in(&recorder, &Scope::AllSites, 200, &[store("")]);
+    let made = r#"{"store_ID":"S2","name_ID":"N1","type":"si","status":"nw","hold":true,"invoice_num":-1}"#;
+    receive_in(&recorder, &store_scope("S2"), 300, &[put("transact", &half, made)]);
+    while look_at_withheld(&recorder) > 0 {}
+
+    assert_eq!(column(&recorder, "transact", &half, "invoice_num"), "1");
+    assert_eq!(recorder.core().local.withheld_count().unwrap(), 0);
+    assert_eq!((owed(&recorder), answer(&recorder)), (0, 0));
+    let mut core = recorder.core();
+    let mut sent = Vec::new();
+    core.shared
+        .read(Sequence::ZERO, &mut |stored| {
+            sent.push(Entry::decode(&stored.entry).unwrap().record.to_string());
+            std::ops::ControlFlow::Continue(())
+        })
+        .unwrap();
+    assert!(sent.contains(&half), "{sent:?}");
+}
