@@ -1,9 +1,11 @@
 //! Lines of a header that central has in another store than this site had read when they were recorded.
 
+use std::ops::ControlFlow;
+
 use domain::edit::EditOp;
 use domain::scope::Scope;
 use protocol::control::{Control, Grant, Image};
-use protocol::ids::{GrantProof, OwnershipNumber, Position, ScopeId};
+use protocol::ids::{GrantProof, OwnershipNumber, Position};
 
 use super::site::*;
 
@@ -38,10 +40,14 @@ fn store_of(site: &mut Site, table: &str, id: &str) -> Option<String> {
 
 /// The members of a store's scope.
 fn members(site: &mut Site, store: &str) -> Vec<String> {
-    let scope: ScopeId = Scope::Store(record_id(store)).to_id();
-    let (found, _) = site.copy.not_at_central(&scope, None, &|_| true).unwrap();
-    let mut ids: Vec<_> = found.sent_again.into_iter().map(|record| record.id.to_string()).collect();
-    ids.sort();
+    let (scope, mut ids) = (Scope::Store(record_id(store)).to_id(), Vec::new());
+    let sql = "SELECT membership.id FROM membership JOIN scope ON scope.number = membership.scope
+        WHERE scope.scope_id = ?1 ORDER BY membership.id";
+    let read = &mut |row: &dyn sql::Row| {
+        ids.push(row.text(0)?.to_owned());
+        Ok(ControlFlow::Continue(()))
+    };
+    site.copy.sql.query(sql, &[scope.as_bytes().into()], read).unwrap();
     ids
 }
 
