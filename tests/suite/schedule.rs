@@ -1,12 +1,14 @@
 //! When the daemon syncs by itself: what the settings, a pause and budgets say of it. Syncing by hand is never held back.
 
+use std::process::{Command, Stdio};
+
 use serde_json::Value;
 
 use crate::support::agent::Agent;
 use crate::support::central::Central;
 use crate::support::corpus::{CentralData, edits};
 use crate::support::wait_until;
-use crate::sync::central_with_sites;
+use crate::sync::{central_by_tls, central_with_sites};
 
 /// A device whose daemon syncs by these settings.
 fn scheduled(schedule: &str) -> (Central, CentralData, Agent) {
@@ -134,6 +136,61 @@ fn bytes_that_are_used_up_hold_the_schedule_and_not_a_sync_by_hand() {
 
     assert_eq!(pending(&agent), 0);
     assert!(status(&agent)["bytes"]["month"]["spent"].as_u64().unwrap() > before);
+}
+
+#[test]
+fn the_bytes_of_a_sync_are_counted_with_their_encryption() {
+    let (central, _) = central_by_tls(5, &["north"]);
+    let agent = Agent::initialised(&central, "north");
+    let spent = || status(&agent)["bytes"]["day"]["spent"].as_u64().unwrap();
+    let before = spent();
+
+    let synced = agent.json(&["sync"]);
+
+    let counted = spent() - before;
+    let inside = synced["bytes_out"].as_u64().unwrap() + synced["bytes_in"].as_u64().unwrap();
+    // A certificate and two keys at least.
+    assert!(counted > inside + 500, "{counted} bytes for a sync of {inside}");
+    assert!(counted < inside + 20_000, "{counted} bytes for a sync of {inside}");
+}
+
+#[test]
+fn a_network_that_comes_back_ends_the_backoff() {
+    // A network of its own, which has not even loopback; everything in it ends with `unshare`.
+    let apart = || {
+        let mut command = Command::new("unshare");
+        command.args(["--map-root-user", "--net", "--pid", "--fork", "--kill-child", "sh", "-c"]);
+        command
+    };
+    if !apart().arg("ip link set lo up").output().is_ok_and(|output| output.status.success()) {
+        eprintln!(
+            "SKIPPED: a_network_that_comes_back_ends_the_backoff needs unshare, ip and the right to a network of its own"
+        );
+        return;
+    }
+    let (_central, _data, agent) = scheduled(
+        "interval_s = 86400\njitter_percent = 0\nbackoff_first_s = 3600\nbackoff_max_s = 3600\ngap_min_s = 0",
+    );
+    let cable = agent.data().with_file_name("cable");
+    let script = format!(
+        "{} --config {} run & while [ ! -e {} ]; do sleep 0.1; done; ip link set lo up; wait",
+        env!("CARGO_BIN_EXE_outpost"),
+        agent.settings().display(),
+        cable.display()
+    );
+    let mut daemon = apart().arg(script).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    // Without the daemon a verb would take the folder.
+    wait_until("the daemon answers", || agent.data().join("agent.sock").exists());
+    wait_until("the first sync has failed", || status(&agent)["next_sync_reason"] == "backoff");
+    let failed_at_ms = status(&agent)["last_attempt_ms"].as_u64().unwrap();
+
+    std::fs::write(&cable, "").unwrap();
+
+    wait_until("it tries again within seconds instead of an hour", || {
+        status(&agent)["last_attempt_ms"].as_u64().unwrap() > failed_at_ms
+    });
+    daemon.kill().unwrap();
+    daemon.wait().unwrap();
 }
 
 #[test]
