@@ -21,13 +21,16 @@ use crate::device::{Device, Enrolment};
 use crate::error::AgentError;
 use crate::exit::Exit;
 use crate::journal::{JournalLimits, SledStorage};
+use crate::pacing::{PaceKeeper, Surroundings};
 use crate::recorder::Recorder;
 use crate::sync_runner::{Learnt, Parties, Report, SyncRunner, TokenStore};
 use crate::transport::{Interrupter, Transport};
 
+use budget::WithinBudget;
 use proving::{NOT_CENTRAL, ProvingFirst};
 
 mod agreement;
+mod budget;
 mod carrying_over;
 mod enrolling;
 mod files;
@@ -43,6 +46,7 @@ mod tests;
 mod verifying;
 
 pub use agreement::device_of;
+pub use budget::BYTES_USED_UP;
 pub use files::{OpenBackup, write_sealed};
 pub use opening::{Places, Repair, open_recorder};
 pub use recovered_file::{RECOVERED_FILES_MAX, RecoveredGroup, RecoveredReader, line_of};
@@ -67,6 +71,7 @@ pub struct Agent {
     /// Once is enough to say that some of the hardware differs.
     has_told_difference: AtomicBool,
     stop: Waker,
+    pace: PaceKeeper,
     /// Dropped last: the lock outlives everything that writes.
     folder: DataFolder,
 }
@@ -122,6 +127,7 @@ impl Agent {
             Some(recorder) => recorder.core().local.learnt()?,
             None => Learnt::default(),
         };
+        let pace = PaceKeeper::open(folder.layout().pacing(), config.pacing.budget);
         let signer = Ed25519Signer::from_seed(&device.signer().seed());
         Ok(Self {
             config,
@@ -135,6 +141,7 @@ impl Agent {
             is_stopping: AtomicBool::new(false),
             has_told_difference: AtomicBool::new(false),
             stop: Waker::new(),
+            pace,
             folder,
         })
     }
@@ -164,6 +171,16 @@ impl Agent {
         self.config.schedule
     }
 
+    /// The pause of the schedule, and the bytes that were spent.
+    pub fn pace(&self) -> &PaceKeeper {
+        &self.pace
+    }
+
+    /// What bears on the schedule now.
+    pub fn surroundings(&self) -> Surroundings {
+        self.pace.surroundings()
+    }
+
     /// The journals and the records.
     ///
     /// # Errors
@@ -191,6 +208,18 @@ impl Agent {
     /// [`AgentError`] if the device fails; `hardware_changed` if it is not the one that was enrolled. A session that central or the
     /// link ends is told in the report.
     pub fn run_session(&self, progress: &mut dyn FnMut(&Summary)) -> Result<Report, AgentError> {
+        self.run_session_within(false, progress)
+    }
+
+    /// The same, and where it `is_budgeted` it ends with [`BYTES_USED_UP`] once the bytes of the day or the month are used up.
+    ///
+    /// # Errors
+    /// As [`Agent::run_session`].
+    pub fn run_session_within(
+        &self,
+        is_budgeted: bool,
+        progress: &mut dyn FnMut(&Summary),
+    ) -> Result<Report, AgentError> {
         let recorder = self.recorder()?;
         self.check_hardware()?;
         let mut line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
@@ -202,7 +231,10 @@ impl Agent {
         let parties =
             Parties { site: enrolment.site, central: enrolment.central_key, generation: enrolment.generation };
         let question = self.question_of_proof(recorder, &parties)?;
-        SyncRunner {
+        let meter = transport.meter();
+        let link = ProvingFirst { transport, question };
+        let mut link = WithinBudget { link, pace: &self.pace, meter: &meter, is_budgeted };
+        let result = SyncRunner {
             recorder,
             codec,
             signer: &self.signer,
@@ -212,7 +244,13 @@ impl Agent {
             salt: crate::entropy::bytes(),
             acknowledged_tail_bytes_max: self.config.limits.acknowledged_tail_bytes_max,
         }
-        .run(&mut ProvingFirst { transport, question }, learnt, &|| clock::wall_now().0, progress)
+        .run(&mut link, learnt, &|| clock::wall_now().0, &mut |summary| {
+            self.pace.count(meter.take());
+            progress(summary);
+        });
+        self.pace.count(meter.take());
+        self.pace.session_ended();
+        result
     }
 
     /// Makes the way to central, if there is none yet.

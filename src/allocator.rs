@@ -10,7 +10,7 @@ const KEPT_BUFFER_BYTES_MAX: libc::c_int = 64 * 1024;
 
 /// Sets the allocator up. Called first thing in `main`, before there is a second thread.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
-#[expect(unsafe_code, reason = "mallopt has no safe form; this is the only unsafe code of the agent")]
+#[expect(unsafe_code, reason = "mallopt has no safe form")]
 pub fn keep_memory_small() {
     // SAFETY: mallopt takes two integers and no pointers; it is safe at any time, and has its effect on arenas only before
     // other threads have made theirs. It answers 0 if it knows no such option: then memory is larger, and nothing is wrong.

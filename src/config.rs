@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use domain::catalogue::{Catalogue, DeclaredTable};
 use log::LevelFilter;
 use protocol::few::gathered;
-use protocol::schedule::Schedule;
+use protocol::schedule::{Budget, Pacing, Schedule, Window, Windows};
 
 pub use central_url::CentralUrl;
 pub use error::{ConfigError, Origin};
@@ -106,6 +106,8 @@ pub struct Config {
     pub device_kind: DeviceKind,
     /// When to sync; the backoff holds with `manual` too, for those who wait.
     pub schedule: Schedule,
+    /// What holds the schedule back, or brings its next sync sooner.
+    pub pacing: Pacing,
     /// How long to wait for the network.
     pub timeouts: Timeouts,
     /// Limits of disk use.
@@ -208,6 +210,7 @@ impl Config {
             password_file: values.path("site.password_file"),
             device_kind: device_kind(values),
             schedule: schedule(values)?,
+            pacing: pacing(values)?,
             timeouts: Timeouts {
                 resolve_ms: values.number("timeouts.resolve_ms"),
                 connect_ms: values.number("timeouts.connect_ms"),
@@ -262,6 +265,28 @@ fn schedule(values: &source::Values) -> Result<Schedule, ConfigError> {
         jitter_percent: u8::try_from(values.number("schedule.jitter_percent")).expect("100 at most"),
         backoff_first_ms: values.number("schedule.backoff_first_s") * 1000,
         backoff_max_ms: values.number("schedule.backoff_max_s") * 1000,
+    })
+}
+
+fn pacing(values: &source::Values) -> Result<Pacing, ConfigError> {
+    let windows = values.texts("schedule.windows").into_iter().map(|value| {
+        Window::parse(&value).map_err(|problem| ConfigError::Window {
+            origin: values.origin("schedule.windows"),
+            value,
+            problem,
+        })
+    });
+    let some = |path: &str| Some(values.number(path)).filter(|number| *number > 0);
+    let is_metered = values.text("schedule.metered").as_deref() == Some("yes");
+    Ok(Pacing {
+        windows: Windows::new(windows.collect::<Result<Vec<_>, _>>()?),
+        gap_min_ms: values.number("schedule.gap_min_s") * 1000,
+        after_edit_ms: some("schedule.after_edit_s").map(|seconds| seconds * 1000),
+        metered_interval_ms: is_metered.then(|| values.number("schedule.metered_interval_s") * 1000),
+        budget: Budget {
+            day_bytes_max: some("schedule.bytes_per_day_max"),
+            month_bytes_max: some("schedule.bytes_per_month_max"),
+        },
     })
 }
 

@@ -22,7 +22,7 @@ pub fn days_to(year: u64, month: u64, day: u64) -> Option<u64> {
 
 /// Year, month and day of a number of days since 1970, by counting eras of 400 years that begin on 1 March, so that the leap
 /// day is the last of its year (Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms").
-fn civil_date(days: u64) -> (u64, u64, u64) {
+pub(crate) fn civil_date(days: u64) -> (u64, u64, u64) {
     let from_era = days + 719_468;
     let era = from_era / 146_097;
     let day_of_era = from_era % 146_097;

@@ -61,7 +61,11 @@ impl Agent {
             salt: &mut crate::entropy::bytes,
             gained: None,
         };
-        work(&mut comparison, &mut Patient { agent: self, transport })
+        let meter = transport.meter();
+        let result = work(&mut comparison, &mut Patient { agent: self, transport });
+        self.pace.count(meter.take());
+        self.pace.session_ended();
+        result
     }
 }
 

@@ -1,5 +1,6 @@
 //! The command line: words in, a typed command out. Nothing is looked at but the words.
 
+mod duration;
 mod error;
 mod scan;
 #[cfg(test)]
@@ -21,6 +22,7 @@ pub use verbs::help;
 
 use crate::device::PasswordSource;
 use crate::operations::NextNumber;
+use crate::pacing::PAUSE_S_MAX;
 use scan::Scanned;
 
 /// Most things that one command prints; who wants more pages through them.
@@ -122,6 +124,13 @@ pub enum Command {
         /// How long to keep trying, in seconds.
         wait_s: Option<u64>,
     },
+    /// Let the daemon sync no more by itself.
+    Pause {
+        /// For so many seconds; `None` is until it is ended.
+        duration_s: Option<u64>,
+    },
+    /// Let it sync by itself again.
+    Resume,
     /// Be the daemon.
     Run,
     /// Say how the site is.
@@ -349,6 +358,10 @@ fn command(scanned: &mut Scanned) -> Result<Command, UsageError> {
             request_id: request_id(scanned)?,
         }),
         "sync" => Command::Sync { wait_s: scanned.number("wait", WAIT_S_MAX)? },
+        "pause" => Command::Pause {
+            duration_s: scanned.text("for")?.map(|text| duration::seconds("for", text, PAUSE_S_MAX)).transpose()?,
+        },
+        "resume" => Command::Resume,
         "run" => Command::Run,
         "status" => Command::Status,
         "site" => Command::Site,

@@ -163,6 +163,22 @@ pub(super) const VERBS: &[Verb] = &[
         options: &[WAIT],
     },
     Verb {
+        name: "pause",
+        arguments: "",
+        summary: "let the daemon sync no more by itself",
+        help: "For so long, or until `outpost resume`, also over a start of the daemon or of the device; `outpost status` says so. Repeated, it \
+               takes the place of the pause before. Recording goes on, and `outpost sync` syncs all the same. A sync that runs goes on to \
+               its end.",
+        options: &[with_value("for", "DURATION", "end it by itself after so long: 30m, 8h, 2d; at most 366d")],
+    },
+    Verb {
+        name: "resume",
+        arguments: "",
+        summary: "let the daemon sync by itself again",
+        help: "Ends what `outpost pause` began. What is due by then is synced at once.",
+        options: &[],
+    },
+    Verb {
         name: "run",
         arguments: "",
         summary: "run as a daemon: sync on schedule, answer the other commands",

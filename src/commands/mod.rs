@@ -8,6 +8,7 @@ mod files;
 mod get;
 mod list;
 mod next_number;
+mod pause;
 mod progress;
 mod queue;
 mod record;
@@ -19,6 +20,7 @@ mod set_aside_dismiss;
 mod set_aside_export;
 mod site;
 mod status;
+mod status_schedule;
 mod sync;
 #[cfg(test)]
 mod testing;
@@ -193,6 +195,8 @@ pub fn run(command: &Command, config: &Config, home: &dyn Home, screen: &mut Scr
         Command::Verify => examine::verify(config, screen),
         Command::VerifyWithCentral => verify::run(&*door::open(config, home)?, screen),
         Command::Salvage { out } => examine::salvage(config, out, screen),
+        Command::Pause { duration_s } => pause::pause(*duration_s, &*door::open(config, home)?, screen),
+        Command::Resume => pause::resume(&*door::open(config, home)?, screen),
         Command::Run => run::run(config, home),
         Command::Version => {
             screen.print(concat!("outpost ", env!("CARGO_PKG_VERSION"), "\n"));

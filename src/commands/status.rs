@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use protocol::message::is_pause;
 use serde_json::Value;
 
+use super::status_schedule;
 use super::wording::{self, bytes, columns, count, moment, number};
 
 /// The whole status, a matter a line.
@@ -69,8 +70,8 @@ pub(super) fn text(status: &Value, now_ms: u64) -> String {
         let name = if is_pause(&code) { "sync rests" } else { "last failure" };
         row(name, format!("{} [{code}]", wording::text(&failure["message"])));
     }
-    if let Some(ms) = status["next_sync_ms"].as_u64() {
-        row("next sync", moment(ms, now_ms));
+    for (name, text) in status_schedule::rows(status, now_ms) {
+        row(name, text);
     }
     let sequence = |name: &str| number(status[name].as_u64().unwrap_or_default());
     let journal = bytes(status["journal"]["bytes"].as_u64().unwrap_or_default());

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use domain::catalogue::CatalogueError;
+use protocol::schedule::WindowError;
 
 use crate::error::Explained;
 use crate::exit::Exit;
@@ -127,6 +128,24 @@ pub enum ConfigError {
         /// What is wrong with it.
         problem: &'static str,
     },
+    /// A list of more than it may have.
+    TooMany {
+        /// Where.
+        origin: Origin,
+        /// Of what.
+        key: String,
+        /// The most.
+        limit: usize,
+    },
+    /// A window of the schedule that is none.
+    Window {
+        /// Where.
+        origin: Origin,
+        /// As written.
+        value: String,
+        /// What is wrong with it.
+        problem: WindowError,
+    },
     /// The address of the proxy cannot be used. It may hold a password, so it is not kept.
     Proxy {
         /// Where.
@@ -162,6 +181,8 @@ impl Explained for ConfigError {
             Self::Text { .. } => "config_text",
             Self::CentralUrl { .. } => "config_central_url",
             Self::Proxy { .. } => "config_proxy",
+            Self::TooMany { .. } => "config_too_many",
+            Self::Window { .. } => "config_window",
             Self::Order { .. } => "config_order",
             Self::Table(error) => error.code(),
         }
@@ -181,7 +202,10 @@ impl Explained for ConfigError {
             Self::Syntax { .. } | Self::UnknownKey { .. } | Self::Type { .. } | Self::Choice { .. } => {
                 "agent.toml.example explains each setting."
             }
-            Self::Range { .. } | Self::Text { .. } | Self::Order { .. } | Self::Table(_) => {
+            Self::Window { .. } => {
+                "Write \"22:00-05:00\", in local time, or with the days on which it begins: \"mon-fri 22:00-05:00\"."
+            }
+            Self::Range { .. } | Self::Text { .. } | Self::TooMany { .. } | Self::Order { .. } | Self::Table(_) => {
                 "Correct the setting; agent.toml.example explains its limits."
             }
         }
@@ -222,6 +246,10 @@ impl fmt::Display for ConfigError {
             Self::CentralUrl { origin, value, problem } => {
                 write!(formatter, "{origin}: central's address {value:?} {problem}")
             }
+            Self::TooMany { origin, key, limit } => {
+                write!(formatter, "{origin}: {key} has more than {limit} texts, which is the most")
+            }
+            Self::Window { origin, value, problem } => write!(formatter, "{origin}: the window {value:?} {problem}"),
             Self::Proxy { origin, problem } => write!(formatter, "{origin}: the proxy's address {problem}"),
             Self::Order { smaller, smaller_value, larger, larger_value } => write!(
                 formatter,

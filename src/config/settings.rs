@@ -2,6 +2,7 @@
 //! `agent.toml.example` explains them to people; a test holds the two together.
 
 use protocol::limits as wire;
+use protocol::schedule::WINDOWS_MAX;
 
 /// One setting.
 #[derive(Debug)]
@@ -23,6 +24,8 @@ pub(super) enum Kind {
     Path,
     /// `true` or `false`.
     Flag,
+    /// A list of at most so many texts of 1 to so many bytes; in an environment variable they stand between semicolons.
+    Texts { count_max: usize, bytes_max: usize },
     /// A whole number.
     Number { least: u64, most: u64 },
     /// One of these words.
@@ -48,6 +51,9 @@ const MINUTE_MS: u64 = 60_000;
 const DAY_S: u64 = 86_400;
 const MIB: u64 = 1024 * 1024;
 const TIB: u64 = 1024 * 1024 * MIB;
+
+/// Longest window, in bytes: all seven days, one by one, and two times.
+const WINDOW_BYTES_MAX: usize = 64;
 
 /// The journal must hold a few groups of the largest size, or one of them could fill it for ever.
 const JOURNAL_BYTES_LEAST: u64 = 16 * wire::GROUP_BYTES_MAX as u64;
@@ -76,6 +82,17 @@ pub(super) const SETTINGS: &[Setting] = &[
     Setting { path: "schedule.jitter_percent", kind: range(0, 100), default: Some(Default::Number(10)) },
     Setting { path: "schedule.backoff_first_s", kind: range(1, DAY_S), default: Some(Default::Number(5)) },
     Setting { path: "schedule.backoff_max_s", kind: range(1, DAY_S), default: Some(Default::Number(900)) },
+    Setting {
+        path: "schedule.windows",
+        kind: Kind::Texts { count_max: WINDOWS_MAX, bytes_max: WINDOW_BYTES_MAX },
+        default: None,
+    },
+    Setting { path: "schedule.gap_min_s", kind: range(0, DAY_S), default: Some(Default::Number(30)) },
+    Setting { path: "schedule.after_edit_s", kind: range(0, DAY_S), default: Some(Default::Number(0)) },
+    Setting { path: "schedule.metered", kind: Kind::Choice(&["no", "yes"]), default: Some(Default::Text("no")) },
+    Setting { path: "schedule.metered_interval_s", kind: range(1, 7 * DAY_S), default: Some(Default::Number(3600)) },
+    Setting { path: "schedule.bytes_per_day_max", kind: range(0, TIB), default: Some(Default::Number(0)) },
+    Setting { path: "schedule.bytes_per_month_max", kind: range(0, TIB), default: Some(Default::Number(0)) },
     Setting { path: "timeouts.resolve_ms", kind: range(100, 10 * MINUTE_MS), default: Some(Default::Number(10_000)) },
     Setting { path: "timeouts.connect_ms", kind: range(100, 10 * MINUTE_MS), default: Some(Default::Number(30_000)) },
     Setting {

@@ -23,7 +23,11 @@ enum Value {
     Text(String),
     Number(u64),
     Flag(bool),
+    Texts(Vec<String>),
 }
+
+/// What stands between the texts of a list in an environment variable.
+const BETWEEN_TEXTS: char = ';';
 
 /// The settings that somebody wrote, and the defaults of the others.
 #[derive(Debug, Default)]
@@ -93,7 +97,7 @@ impl Values {
     pub(super) fn text(&self, path: &str) -> Option<String> {
         match self.value(path)? {
             Value::Text(text) => Some(text),
-            Value::Number(_) | Value::Flag(_) => None,
+            Value::Number(_) | Value::Flag(_) | Value::Texts(_) => None,
         }
     }
 
@@ -111,7 +115,17 @@ impl Values {
     pub(super) fn number(&self, path: &str) -> u64 {
         match self.value(path) {
             Some(Value::Number(number)) => number,
-            Some(Value::Text(_) | Value::Flag(_)) | None => unreachable!("{path} is a number with a default"),
+            Some(Value::Text(_) | Value::Flag(_) | Value::Texts(_)) | None => {
+                unreachable!("{path} is a number with a default")
+            }
+        }
+    }
+
+    /// A list of texts; empty if nobody says.
+    pub(super) fn texts(&self, path: &str) -> Vec<String> {
+        match self.value(path) {
+            Some(Value::Texts(texts)) => texts,
+            Some(Value::Text(_) | Value::Number(_) | Value::Flag(_)) | None => Vec::new(),
         }
     }
 
@@ -226,6 +240,13 @@ fn read_value(setting: &Setting, value: &DeValue<'_>, origin: &Origin) -> Result
         (Kind::Number { .. }, DeValue::Integer(number)) => u64::from_str_radix(number.as_str(), number.radix())
             .map(Value::Number)
             .map_err(|_| out_of_range(setting, number.as_str().to_owned(), origin)),
+        (Kind::Texts { .. }, DeValue::Array(values)) => {
+            let texts = values.iter().map(|value| match value.get_ref() {
+                DeValue::String(text) => Ok(text.to_string()),
+                other => Err(mismatch(setting, origin, format!("a list with something of type {}", other.type_str()))),
+            });
+            texts.collect::<Result<_, _>>().map(Value::Texts)
+        }
         _ => Err(mismatch(setting, origin, format!("of type {}", value.type_str()))),
     }
 }
@@ -233,6 +254,10 @@ fn read_value(setting: &Setting, value: &DeValue<'_>, origin: &Origin) -> Result
 fn read_text(setting: &Setting, text: &str, origin: &Origin) -> Result<Value, ConfigError> {
     match setting.kind {
         Kind::Text { .. } | Kind::Path | Kind::Choice(_) => Ok(Value::Text(text.to_owned())),
+        Kind::Texts { .. } => {
+            let texts = text.split(BETWEEN_TEXTS).map(|text| text.trim().to_owned());
+            Ok(Value::Texts(texts.filter(|text| !text.is_empty()).collect()))
+        }
         Kind::Flag => text.parse().map(Value::Flag).map_err(|_| mismatch(setting, origin, format!("{text:?}"))),
         Kind::Number { .. } => {
             text.parse().map(Value::Number).map_err(|_| mismatch(setting, origin, format!("{text:?}")))
@@ -252,6 +277,12 @@ fn check(setting: &Setting, value: &Value, origin: &Origin) -> Result<(), Config
             choices: choices.join(", "),
         }),
         (Kind::Text { bytes_max }, Value::Text(text)) => check_text(setting, text, bytes_max, origin),
+        (Kind::Texts { count_max, .. }, Value::Texts(texts)) if texts.len() > count_max => {
+            Err(ConfigError::TooMany { origin: origin.clone(), key: setting.path.to_owned(), limit: count_max })
+        }
+        (Kind::Texts { bytes_max, .. }, Value::Texts(texts)) => {
+            texts.iter().try_for_each(|text| check_text(setting, text, bytes_max, origin))
+        }
         (Kind::Path, Value::Text(text)) => check_text(setting, text, settings::PATH_BYTES_MAX, origin),
         _ => Ok(()),
     }
@@ -268,7 +299,7 @@ fn check_text(setting: &Setting, text: &str, limit: usize, origin: &Origin) -> R
 fn out_of_range(setting: &Setting, value: String, origin: &Origin) -> ConfigError {
     let (least, most) = match setting.kind {
         Kind::Number { least, most } => (least, most),
-        Kind::Text { .. } | Kind::Path | Kind::Flag | Kind::Choice(_) => (0, 0),
+        Kind::Text { .. } | Kind::Path | Kind::Flag | Kind::Choice(_) | Kind::Texts { .. } => (0, 0),
     };
     ConfigError::Range { origin: origin.clone(), key: setting.path.to_owned(), value, least, most }
 }
@@ -277,6 +308,7 @@ fn mismatch(setting: &Setting, origin: &Origin, found: String) -> ConfigError {
     let expected = match setting.kind {
         Kind::Text { .. } => "text",
         Kind::Path => "a path, as text",
+        Kind::Texts { .. } => "a list of texts",
         Kind::Flag => "true or false",
         Kind::Number { .. } => "a whole number",
         Kind::Choice(_) => "a word, as text",

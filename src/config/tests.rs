@@ -132,6 +132,47 @@ fn each_setting_has_a_variable_that_is_stronger_than_the_file() {
 }
 
 #[test]
+fn windows_are_a_list_in_the_file_and_stand_between_semicolons_in_the_variable() {
+    let in_file = load("[schedule]\nwindows = [\"22:00-05:00\", \"sat,sun 00:00-24:00\"]", &[]).unwrap();
+    let variable = ("OUTPOST_SCHEDULE_WINDOWS", " 22:00-05:00; sat,sun 00:00-24:00;");
+    let in_variable = load("[schedule]\nwindows = [\"12:00-13:00\"]", &[variable]).unwrap();
+
+    assert_eq!(in_file.pacing.windows, in_variable.pacing.windows);
+    assert!(!in_file.pacing.windows.is_always_open());
+    assert!(load("", &[("OUTPOST_SCHEDULE_WINDOWS", "")]).unwrap().pacing.windows.is_always_open());
+}
+
+#[test]
+fn windows_that_are_none_or_too_many_are_refused() {
+    for (value, expected) in [
+        ("\"22:00-05:00\"", "line 2, column 11: schedule.windows is of type string; it must be a list of texts"),
+        (
+            "[22]",
+            "line 2, column 11: schedule.windows is a list with something of type integer; it must be a list of texts",
+        ),
+        (
+            "[\"22:00\"]",
+            "line 2, column 11: the window \"22:00\" is no window; write \"22:00-05:00\" or \"mon-fri 22:00-05:00\"",
+        ),
+    ] {
+        assert_eq!(message(&format!("[schedule]\nwindows = {value}"), &[]), expected);
+    }
+    let many = vec!["\"22:00-05:00\""; 22].join(",");
+    assert_eq!(load(&format!("[schedule]\nwindows = [{many}]"), &[]).unwrap_err().code(), "config_too_many");
+}
+
+#[test]
+fn edits_bring_no_sync_and_bytes_have_no_limit_unless_somebody_says_so() {
+    let pacing = load("", &[]).unwrap().pacing;
+    assert_eq!((pacing.after_edit_ms, pacing.metered_interval_ms, pacing.budget), (None, None, Budget::default()));
+
+    let text = "[schedule]\nafter_edit_s = 5\nmetered = \"yes\"\nbytes_per_day_max = 1000";
+    let pacing = load(text, &[]).unwrap().pacing;
+    assert_eq!((pacing.after_edit_ms, pacing.metered_interval_ms), (Some(5_000), Some(3_600_000)));
+    assert_eq!(pacing.budget, Budget { day_bytes_max: Some(1000), month_bytes_max: None });
+}
+
+#[test]
 fn a_wrong_variable_is_an_error_too() {
     for (name, value, expected) in [
         (

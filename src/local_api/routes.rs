@@ -37,6 +37,8 @@ const VERBS: &[&str] = &[
     "set-aside-retry",
     "set-aside-dismiss",
     "next-number",
+    "pause",
+    "resume",
 ];
 
 /// What one connection may use.
@@ -170,7 +172,7 @@ fn request(verb: &str, fields: &str) -> Result<Request, HttpError> {
         return Err(HttpError::NotARequest { reason: "the verb stands in the path and not in the body".to_owned() });
     }
     // serde looks for unknown fields everywhere but in a variant that has none.
-    if matches!(verb, "status" | "site") && fields.len() > 1 {
+    if matches!(verb, "status" | "site" | "resume") && fields.len() > 1 {
         return Err(HttpError::NotARequest { reason: format!("{verb} takes no fields") });
     }
     serde_json::from_value(Value::Object(fields)).map_err(wrong)
@@ -224,6 +226,7 @@ mod tests {
                 "queue" | "set-aside-list" => r#"{"after":12345678901,"limit":3}"#,
                 "set-aside-show" => r#"{"number":5}"#,
                 "next-number" => r#"{"store":"S","kind":"customer_invoice_number"}"#,
+                "pause" => r#"{"duration_s":60}"#,
                 "set-aside-retry" | "set-aside-dismiss" => r#"{"numbers":[1,2]}"#,
                 _ => "",
             };
@@ -241,6 +244,8 @@ mod tests {
             ("get", "{}"),
             ("status", r#"{"x":1}"#),
             ("site", r#"{"x":1}"#),
+            ("resume", r#"{"x":1}"#),
+            ("pause", r#"{"x":1}"#),
             ("status", r#"{"verb":"sync"}"#),
             ("sync", "[]"),
             ("sync", "{"),

@@ -7,6 +7,7 @@ mod input;
 mod journaling_anew;
 mod lines;
 mod next_number;
+mod pause;
 mod performer;
 mod read;
 mod record;
@@ -70,6 +71,8 @@ pub fn perform(
         Request::SetAsideRetry { numbers } => set_aside::retry(agent, &numbers, events),
         Request::SetAsideDismiss { numbers } => set_aside::dismiss(agent, &numbers),
         Request::NextNumber(asked) => next_number::next_number(agent, &asked),
+        Request::Pause { duration_s } => pause::pause(agent, duration_s),
+        Request::Resume => pause::resume(agent),
     }
 }
 

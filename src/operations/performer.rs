@@ -2,8 +2,9 @@
 
 use serde_json::Value;
 
-use super::{Input, Progress, Request};
+use super::{Input, Progress, Request, SyncOptions};
 use crate::error::AgentError;
+use crate::pacing::Surroundings;
 
 /// One door to the agent: the opened data folder itself, the daemon's loop around it, or a daemon behind its socket. Callers
 /// cannot tell them apart.
@@ -19,6 +20,19 @@ pub trait Performer: Send + Sync {
         input: &mut Input,
         events: &mut dyn FnMut(Progress),
     ) -> Result<Value, AgentError>;
+
+    /// Syncs once because the schedule says so: as [`Request::Sync`], but within the byte budgets.
+    ///
+    /// # Errors
+    /// As [`Performer::perform`].
+    fn sync_by_schedule(&self, events: &mut dyn FnMut(Progress)) -> Result<Value, AgentError> {
+        self.perform(Request::Sync(SyncOptions { tries_max: 1 }), &mut Input::empty(), events)
+    }
+
+    /// What bears on the schedule at this moment; nothing where that is not known. Does not wait.
+    fn surroundings(&self) -> Surroundings {
+        Surroundings::default()
+    }
 
     /// Asks what runs to end soon: no new exchange begins and waits between tries end. Journal work is not cut short.
     fn stop(&self) {}

@@ -6,11 +6,12 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
 use serde_json::Value;
 
-use super::{Input, Performer, Progress, Request, perform};
+use super::{Input, Performer, Progress, Request, perform, sync};
 use crate::agent::Agent;
 use crate::config::Config;
 use crate::error::AgentError;
 use crate::exit::Exit;
+use crate::pacing::Surroundings;
 
 /// See the module. Opens between two sessions, never during one: whoever records meanwhile waits for the opening alone, not for the
 /// network.
@@ -54,6 +55,27 @@ impl ReopeningAgent {
     }
 }
 
+impl ReopeningAgent {
+    /// Opens the folder again if that is to be done, and lets the agent do something.
+    fn with_agent(
+        &self,
+        is_session: bool,
+        what: impl FnOnce(&Agent) -> Result<Value, AgentError>,
+    ) -> Result<Value, AgentError> {
+        if self.opened().is_err() || (is_session && self.is_to_open.load(Ordering::SeqCst)) {
+            self.open_again();
+        }
+        match &*self.opened() {
+            Ok(agent) => what(agent).inspect_err(|error| {
+                if agent.note_damage(error) {
+                    self.is_to_open.store(true, Ordering::SeqCst);
+                }
+            }),
+            Err(error) => Err(error.clone()),
+        }
+    }
+}
+
 impl Performer for ReopeningAgent {
     fn perform(
         &self,
@@ -62,17 +84,17 @@ impl Performer for ReopeningAgent {
         events: &mut dyn FnMut(Progress),
     ) -> Result<Value, AgentError> {
         let is_session = matches!(request, Request::Sync(_) | Request::Initialise(_) | Request::Verify(_));
-        if self.opened().is_err() || (is_session && self.is_to_open.load(Ordering::SeqCst)) {
-            self.open_again();
-        }
-        match &*self.opened() {
-            Ok(agent) => perform(agent, request, input, events).inspect_err(|error| {
-                if agent.note_damage(error) {
-                    self.is_to_open.store(true, Ordering::SeqCst);
-                }
-            }),
-            Err(error) => Err(error.clone()),
-        }
+        self.with_agent(is_session, |agent| perform(agent, request, input, events))
+    }
+
+    fn sync_by_schedule(&self, events: &mut dyn FnMut(Progress)) -> Result<Value, AgentError> {
+        self.with_agent(true, |agent| sync::sync_by_schedule(agent, events))
+    }
+
+    fn surroundings(&self) -> Surroundings {
+        // Locked while the folder is being opened, which is while a session runs.
+        let opened = self.opened.try_read();
+        opened.ok().and_then(|opened| opened.as_ref().ok().map(Agent::surroundings)).unwrap_or_default()
     }
 
     fn stop(&self) {

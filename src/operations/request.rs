@@ -87,6 +87,14 @@ pub enum Request {
     },
     /// Give the next document numbers of a kind.
     NextNumber(NextNumber),
+    /// Sync no more by the schedule. Whoever asks for a sync gets it all the same.
+    Pause {
+        /// For so many seconds, 1 to [`PAUSE_S_MAX`](crate::pacing::PAUSE_S_MAX); else until [`Request::Resume`].
+        #[serde(default)]
+        duration_s: Option<u64>,
+    },
+    /// End a pause.
+    Resume,
 }
 
 /// Which document numbers to give.

@@ -31,6 +31,7 @@ pub(super) fn status(agent: &Agent) -> Result<Value, AgentError> {
     let Ok(recorder) = agent.recorder() else {
         return Ok(json!({ "site": site, "data_folder": config, "daemon": false }));
     };
+    let (pause, bytes) = agent.pace().to_json();
     let recovery = super::recover::recovery_under_way(agent)?;
     let mut core = recorder.core();
     let state = core.local.session_state()?;
@@ -98,6 +99,10 @@ pub(super) fn status(agent: &Agent) -> Result<Value, AgentError> {
         "last_drained_ms": times.drained_ms,
         "last_failure": times.failure.map(|(code, message)| json!({ "code": code, "message": message })),
         "next_sync_ms": null,
+        "next_sync_reason": null,
+        "pause": pause,
+        "bytes": bytes,
+        "is_metered": agent.config().pacing.metered_interval_ms.is_some(),
         "local_copy_failed": core.local.has_failed(),
         "journal": journal(&core.shared),
         "private_journal": journal(&core.private),

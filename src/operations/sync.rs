@@ -43,14 +43,33 @@ pub(super) fn sync(
     Ok(result)
 }
 
+/// The same because the schedule says so: once, and within the byte budgets.
+pub(super) fn sync_by_schedule(agent: &Agent, events: &mut dyn FnMut(Progress)) -> Result<Value, AgentError> {
+    let options = SyncOptions { tries_max: 1 };
+    let mut result = sync_within(agent, true, &options, events)?;
+    if result["outcome"] == "drained" {
+        result["verified"] = verify::verify_if_asked(agent, &options, events);
+    }
+    Ok(result)
+}
+
 /// Push, then pull.
 pub(super) fn sync_alone(
     agent: &Agent,
     options: &SyncOptions,
     events: &mut dyn FnMut(Progress),
 ) -> Result<Value, AgentError> {
+    sync_within(agent, false, options, events)
+}
+
+fn sync_within(
+    agent: &Agent,
+    is_budgeted: bool,
+    options: &SyncOptions,
+    events: &mut dyn FnMut(Progress),
+) -> Result<Value, AgentError> {
     let refused_before = agent.recorder()?.core().local.set_aside_count()?;
-    let (totals, failure) = run_sessions(agent, options, events)?;
+    let (totals, failure) = run_sessions(agent, is_budgeted, options, events)?;
     let refused = agent.recorder()?.core().local.set_aside_count()?.saturating_sub(refused_before);
     let unjudged = agent.recorder()?.core().local.queue_view()?.unjudged;
     Ok(json!({
@@ -88,6 +107,7 @@ pub(super) fn initialise(
 
 fn run_sessions(
     agent: &Agent,
+    is_budgeted: bool,
     options: &SyncOptions,
     events: &mut dyn FnMut(Progress),
 ) -> Result<(Totals, Option<SessionFailure>), AgentError> {
@@ -95,7 +115,7 @@ fn run_sessions(
     let mut failures = 0;
     let mut has_proved = false;
     loop {
-        let report = agent.run_session(&mut |summary| events(totals.progress(summary)))?;
+        let report = agent.run_session_within(is_budgeted, &mut |summary| events(totals.progress(summary)))?;
         let has_progress = report.summary.entries_received > 0 || report.summary.rows_stored > 0;
         totals.add(&report);
         let Some(mut failure) = report.failure else {

@@ -4,11 +4,11 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use protocol::schedule::Schedule;
 use serde_json::Value;
 
 use super::caller::Caller;
 use super::door::NextSync;
+use super::due::Rules;
 use super::plan::{Outcome, Plan, Step, WAITING_MAX, Wake, Work};
 use crate::clock::{MonotonicMs, monotonic_now};
 use crate::entropy;
@@ -41,21 +41,23 @@ pub(super) struct Daemon<'a> {
     pub(super) next_sync: Arc<Mutex<NextSync>>,
     pub(super) sender: SyncSender<Wake<Caller>>,
     pub(super) receiver: Receiver<Wake<Caller>>,
-    pub(super) schedule: Schedule,
+    pub(super) rules: Rules,
 }
 
 impl Daemon<'_> {
     /// Runs until the stop is complete.
     pub(super) fn run(self) {
-        let mut plan = Plan::new(self.schedule, monotonic_now(), entropy::number());
+        let mut plan = Plan::new(self.rules.clone(), monotonic_now(), entropy::number());
         let mut running: Vec<Caller> = Vec::new();
         let mut stop_at: Option<MonotonicMs> = None;
         loop {
+            plan.see(self.performer.surroundings(), monotonic_now());
             self.show(&plan);
             if stop_at.is_some() && !plan.is_running() {
                 break;
             }
             let Some(wake) = self.next_wake(stop_at.or(plan.next_at()), stop_at) else { break };
+            plan.see(self.performer.surroundings(), monotonic_now());
             for step in plan.handle(wake, monotonic_now(), entropy::number()) {
                 match step {
                     Step::Begin { work, callers } => {
@@ -103,7 +105,8 @@ impl Daemon<'_> {
 
     fn show(&self, plan: &Plan<Caller>) {
         let mut next_sync = self.next_sync.lock().unwrap_or_else(PoisonError::into_inner);
-        *next_sync = NextSync { at: plan.next_at(), is_running: plan.is_running() };
+        let reason = Some(plan.next_sync().reason);
+        *next_sync = NextSync { at: plan.next_at(), is_running: plan.is_running(), reason };
     }
 
     fn begin(&self, work: Work, callers: Vec<Caller>) {
@@ -139,11 +142,16 @@ impl Drop for Ending {
 fn run_session(performer: &dyn Performer, work: Work, callers: &[Caller], mut ending: Ending) {
     let options = SyncOptions { tries_max: work.tries_max };
     let request = if work.is_initialise { Request::Initialise(options) } else { Request::Sync(options) };
-    let result = performer.perform(request, &mut Input::empty(), &mut |progress: Progress| {
+    let mut progress = |progress: Progress| {
         for caller in callers {
             caller.progress(&progress);
         }
-    });
+    };
+    let result = if work == Work::SCHEDULED && callers.is_empty() {
+        performer.sync_by_schedule(&mut progress)
+    } else {
+        performer.perform(request, &mut Input::empty(), &mut progress)
+    };
     log_result(&result);
     ending.outcome = outcome(&result);
     for caller in callers {

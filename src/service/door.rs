@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde_json::{Value, json};
 
 use super::caller::{Caller, caller};
+use super::due::Reason;
 use super::plan::{Wake, Work};
 use crate::clock::{MonotonicMs, monotonic_now, wall_now};
 use crate::error::AgentError;
@@ -18,6 +19,7 @@ use crate::operations::{Progress, Request, SyncOptions};
 pub(super) struct NextSync {
     pub(super) at: Option<MonotonicMs>,
     pub(super) is_running: bool,
+    pub(super) reason: Option<Reason>,
 }
 
 /// The agent as a daemon shows it.
@@ -44,6 +46,11 @@ impl ServiceDoor {
         waiting.wait(events)
     }
 
+    /// Wakes the loop. One that has so much to do that nobody gets through looks again soon anyway; an edit then goes with the interval.
+    fn tell(&self, wake: Wake<Caller>) {
+        let _ = self.sender.try_send(wake);
+    }
+
     fn with_schedule(&self, mut status: Value) -> Value {
         let next_sync = self.next_sync.lock().unwrap_or_else(PoisonError::into_inner);
         let next_sync_ms = next_sync.at.map(|at| wall_now().0.saturating_add(at.since(monotonic_now())));
@@ -51,6 +58,7 @@ impl ServiceDoor {
             fields.insert("daemon".to_owned(), json!(true));
             fields.insert("syncing".to_owned(), json!(next_sync.is_running));
             fields.insert("next_sync_ms".to_owned(), json!(next_sync_ms));
+            fields.insert("next_sync_reason".to_owned(), json!(next_sync.reason.map(Reason::as_str)));
         }
         status
     }
@@ -67,14 +75,25 @@ impl Performer for ServiceDoor {
             Request::Sync(SyncOptions { tries_max }) => self.ask(Work { is_initialise: false, tries_max }, events),
             Request::Initialise(SyncOptions { tries_max }) => self.ask(Work { is_initialise: true, tries_max }, events),
             Request::Status => Ok(self.with_schedule(self.performer.perform(request, input, events)?)),
-            Request::Record(_)
-            | Request::Get { .. }
+            Request::Record(_) | Request::SetAsideRetry { .. } => {
+                let result = self.performer.perform(request, input, events);
+                if result.is_ok() {
+                    self.tell(Wake::Edited);
+                }
+                result
+            }
+            Request::Pause { .. } | Request::Resume => {
+                let result = self.performer.perform(request, input, events);
+                // The loop looks again.
+                self.tell(Wake::Scheduled);
+                result
+            }
+            Request::Get { .. }
             | Request::List { .. }
             | Request::Site
             | Request::Queue { .. }
             | Request::SetAsideList { .. }
             | Request::SetAsideShow { .. }
-            | Request::SetAsideRetry { .. }
             | Request::SetAsideDismiss { .. }
             | Request::NextNumber(_)
             | Request::Verify(_) => self.performer.perform(request, input, events),

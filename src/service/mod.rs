@@ -12,6 +12,8 @@
 mod caller;
 mod daemon;
 mod door;
+pub mod due;
+mod network;
 pub mod plan;
 mod signals;
 #[cfg(test)]
@@ -20,7 +22,7 @@ mod tests;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use protocol::schedule::Schedule;
+use due::Rules;
 
 use crate::error::AgentError;
 use crate::exit::Exit;
@@ -35,7 +37,7 @@ pub struct ServiceSettings {
     /// Where long inputs are kept while they are read.
     pub data_folder: PathBuf,
     /// When it syncs by itself.
-    pub schedule: Schedule,
+    pub rules: Rules,
 }
 
 /// Runs until it is told to stop by SIGTERM or SIGINT. `open` takes the data folder and opens the journal; signals are heard
@@ -59,7 +61,8 @@ pub fn run(
     let server = Server::start(listener, door, settings.data_folder.clone(), ServerLimits::default())
         .map_err(|error| system("start a thread", &error))?;
     log::info!("the agent runs version={} socket={}", env!("CARGO_PKG_VERSION"), settings.socket_path.display());
-    daemon::Daemon { performer, server: &server, next_sync, sender, receiver, schedule: settings.schedule }.run();
+    network::listen(sender.clone());
+    daemon::Daemon { performer, server: &server, next_sync, sender, receiver, rules: settings.rules.clone() }.run();
     server.close();
     log::info!("the agent stopped");
     Ok(Exit::Ok)

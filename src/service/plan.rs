@@ -1,9 +1,9 @@
 //! What the daemon does next: pure, so that a test can let years pass in a moment.
 
-use protocol::schedule::{Ended, Schedule};
-
+use super::due::{Due, Next, Rules};
 use crate::clock::MonotonicMs;
 use crate::operations::SYNC_TRIES_DEFAULT;
+use crate::pacing::Surroundings;
 
 /// Most callers that wait for the next session: as many as there can be connections.
 pub const WAITING_MAX: usize = crate::local_api::CONNECTIONS_MAX;
@@ -19,6 +19,10 @@ pub enum Wake<C> {
     Ended(Outcome),
     /// A signal came.
     Signal(Signal),
+    /// Something was recorded.
+    Edited,
+    /// The network is another one than it was.
+    NetworkChanged,
 }
 
 /// The signals that mean something.
@@ -90,9 +94,7 @@ pub enum Step<C> {
 
 /// The state of the loop.
 pub struct Plan<C> {
-    schedule: Schedule,
-    next_at: Option<MonotonicMs>,
-    failures_in_a_row: u32,
+    due: Due,
     is_running: bool,
     is_stopping: bool,
     next_work: Option<Work>,
@@ -100,14 +102,10 @@ pub struct Plan<C> {
 }
 
 impl<C> Plan<C> {
-    /// The first sync comes within a random part of the jitter, so that sites that get power together do not come together.
-    pub fn new(schedule: Schedule, now: MonotonicMs, entropy: u64) -> Self {
-        let wait_ms =
-            schedule.wait_ms(Ended::Drained, entropy).zip(schedule.interval_ms).map(|(wait, interval)| wait - interval);
+    /// Nothing runs; the first sync comes when [`Due::new`] says.
+    pub fn new(rules: impl Into<Rules>, now: MonotonicMs, entropy: u64) -> Self {
         Self {
-            schedule,
-            next_at: wait_ms.map(|wait_ms| now.plus(wait_ms)),
-            failures_in_a_row: 0,
+            due: Due::new(rules.into(), now, entropy),
             is_running: false,
             is_stopping: false,
             next_work: None,
@@ -115,9 +113,24 @@ impl<C> Plan<C> {
         }
     }
 
-    /// When the schedule wants the next session; `None` while one runs, and on sites that sync only when asked.
+    /// Takes in what bears on the schedule from outside. To be told before each wait and each wake-up.
+    pub fn see(&mut self, around: Surroundings, now: MonotonicMs) {
+        self.due.see(around, now);
+    }
+
+    /// Other settings hold from now on.
+    pub fn set_rules(&mut self, rules: Rules, now: MonotonicMs, entropy: u64) {
+        self.due.set_rules(rules, self.is_running, now, entropy);
+    }
+
+    /// When the schedule wants the next session, and why then.
+    pub fn next_sync(&self) -> Next {
+        self.due.next()
+    }
+
+    /// When the schedule wants the next session; `None` while one runs, and where only somebody who asks brings one.
     pub fn next_at(&self) -> Option<MonotonicMs> {
-        self.next_at
+        if self.is_stopping { None } else { self.due.next().at }
     }
 
     /// Whether a session runs.
@@ -129,8 +142,8 @@ impl<C> Plan<C> {
     pub fn handle(&mut self, wake: Wake<C>, now: MonotonicMs, entropy: u64) -> Vec<Step<C>> {
         match wake {
             Wake::Scheduled => {
-                if self.next_at.is_some_and(|next_at| next_at <= now) {
-                    self.want(Work::SCHEDULED)
+                if self.next_at().is_some_and(|next_at| next_at <= now) {
+                    self.want(Work::SCHEDULED, now)
                 } else {
                     Vec::new()
                 }
@@ -139,17 +152,25 @@ impl<C> Plan<C> {
             Wake::Asked(_, caller) if self.waiting.len() >= WAITING_MAX => vec![Step::RefuseFull(caller)],
             Wake::Asked(work, caller) => {
                 self.waiting.push(caller);
-                self.want(work)
+                self.want(work, now)
             }
-            Wake::Signal(Signal::SyncNow) => self.want(Work::WANTED),
+            Wake::Signal(Signal::SyncNow) => self.want(Work::WANTED, now),
             Wake::Signal(Signal::Reload) => vec![Step::ReloadIsAbsent],
             Wake::Signal(Signal::Stop) => self.stop(),
             Wake::Ended(outcome) => self.end(outcome, now, entropy),
+            Wake::Edited => {
+                self.due.edited(now);
+                Vec::new()
+            }
+            Wake::NetworkChanged => {
+                self.due.network_changed(now);
+                Vec::new()
+            }
         }
     }
 
     /// A session is wanted: now, or after the one that runs. All who want one meanwhile share it.
-    fn want(&mut self, work: Work) -> Vec<Step<C>> {
+    fn want(&mut self, work: Work, now: MonotonicMs) -> Vec<Step<C>> {
         if self.is_stopping {
             return Vec::new();
         }
@@ -159,38 +180,28 @@ impl<C> Plan<C> {
             return Vec::new();
         }
         self.next_work = None;
-        self.next_at = None;
+        self.due.begin(now);
         self.is_running = true;
         vec![Step::Begin { work, callers: std::mem::take(&mut self.waiting) }]
     }
 
     fn end(&mut self, outcome: Outcome, now: MonotonicMs, entropy: u64) -> Vec<Step<C>> {
         self.is_running = false;
-        let ended = match outcome {
-            Outcome::Drained => {
-                self.failures_in_a_row = 0;
-                Ended::Drained
-            }
-            Outcome::Failed { retry_after_ms } => {
-                self.failures_in_a_row = self.failures_in_a_row.saturating_add(1);
-                Ended::Failed { times: self.failures_in_a_row, retry_after_ms }
-            }
+        let failure = match outcome {
+            Outcome::Drained => None,
+            Outcome::Failed { retry_after_ms } => Some(retry_after_ms),
         };
+        self.due.end(failure, now, entropy);
         if self.is_stopping {
             return Vec::new();
         }
-        if let Some(work) = self.next_work.take() {
-            return self.want(work);
-        }
-        self.next_at = self.schedule.wait_ms(ended, entropy).map(|wait_ms| now.plus(wait_ms));
-        Vec::new()
+        self.next_work.take().map_or_else(Vec::new, |work| self.want(work, now))
     }
 
     fn stop(&mut self) -> Vec<Step<C>> {
         if std::mem::replace(&mut self.is_stopping, true) {
             return Vec::new();
         }
-        self.next_at = None;
         self.next_work = None;
         let mut steps: Vec<Step<C>> = self.waiting.drain(..).map(Step::RefuseStopping).collect();
         steps.push(Step::Stop);
@@ -200,6 +211,8 @@ impl<C> Plan<C> {
 
 #[cfg(test)]
 mod tests {
+    use protocol::schedule::Schedule;
+
     use super::*;
 
     const SCHEDULE: Schedule =

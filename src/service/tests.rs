@@ -4,6 +4,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
+use protocol::schedule::Schedule;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -76,7 +77,8 @@ fn world(schedule: Schedule) -> World {
     let server = Server::start(listener, door, folder.path().to_owned(), ServerLimits::default()).unwrap();
     let for_daemon = sender.clone();
     let daemon = std::thread::spawn(move || {
-        daemon::Daemon { performer, server: &server, next_sync, sender: for_daemon, receiver, schedule }.run();
+        daemon::Daemon { performer, server: &server, next_sync, sender: for_daemon, receiver, rules: schedule.into() }
+            .run();
     });
     World { fake, sender, daemon: Some(daemon), folder }
 }
@@ -142,7 +144,8 @@ fn status_comes_while_a_session_runs_and_says_so() {
 
     let (status, _) = world.ask(Request::Status).join().unwrap();
 
-    let expected = json!({ "pending": 1, "daemon": true, "syncing": true, "next_sync_ms": null });
+    let expected = json!({ "pending": 1, "daemon": true, "syncing": true, "next_sync_ms": null,
+        "next_sync_reason": "manual" });
     assert_eq!(status, Ok(expected));
     world.fake.release.wake();
     world.stop();
@@ -199,7 +202,7 @@ fn a_daemon_whose_folder_cannot_be_opened_makes_no_socket() {
     let settings = ServiceSettings {
         socket_path: folder.path().join("agent.sock"),
         data_folder: folder.path().to_owned(),
-        schedule: MANUAL,
+        rules: MANUAL.into(),
     };
 
     let ended = run(&settings, || Err(AgentError::new("folder_in_use", "taken", "", Exit::Busy)));

@@ -20,6 +20,7 @@ use ureq::unversioned::transport::{
 };
 
 use super::TransportError;
+use super::meter::{Meter, Metering};
 
 /// Largest file with certificates, in bytes: all public authorities together have 250 kB.
 const CERTIFICATES_BYTES_MAX: u64 = 1024 * 1024;
@@ -124,10 +125,11 @@ fn at(step: Step) -> impl FnOnce(ureq::Error) -> ureq::Error {
 }
 
 /// All steps: SOCKS or CONNECT where there is a proxy, TCP where there is none, TLS where the address asks for it.
-pub(super) fn connector(tls: ClientConfig, seen: SharedSeen) -> impl Connector {
+pub(super) fn connector(tls: ClientConfig, seen: SharedSeen, meter: Meter) -> impl Connector {
     ().chain(ProxyStep(SocksConnector::default()))
         .chain(ProxyStep(ConnectProxyConnector::default()))
         .chain(TcpConnector::default())
+        .chain(Metering(meter))
         .chain(Handshake { config: Arc::new(tls), seen })
 }
 

@@ -13,6 +13,7 @@ mod connection;
 mod enrol;
 mod error;
 mod hello;
+mod meter;
 mod problem;
 #[cfg(test)]
 mod tests;
@@ -30,6 +31,7 @@ pub use certificate::CertificateFacts;
 pub use enrol::{EnrolBegin, EnrolReply, EnrolRequest};
 pub use error::TransportError;
 pub use hello::{Greeting, Hello};
+pub use meter::Meter;
 pub use problem::{Phase, ProxyProblem, TlsProblem};
 
 use crate::config::{CentralUrl, Config, ProxyUrl, Timeouts};
@@ -93,6 +95,7 @@ pub struct Transport {
     proxy: Option<ProxyUrl>,
     timeouts: Timeouts,
     seen: connection::SharedSeen,
+    meter: Meter,
 }
 
 /// Interrupts a [`Transport`] from another thread. What cannot be interrupted is the system's own search for an address: it
@@ -119,7 +122,11 @@ impl Transport {
         let timeouts = config.timeouts;
         let proxy = config.proxy_for(&central).cloned();
         let seen = connection::SharedSeen::default();
-        let connector = connection::connector(connection::tls(config.central_ca_file.as_deref())?, seen.clone());
+        let meter = Meter::default();
+        let connector = {
+            let tls = connection::tls(config.central_ca_file.as_deref())?;
+            connection::connector(tls, seen.clone(), meter.clone())
+        };
         let agent = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
@@ -136,12 +143,17 @@ impl Transport {
             .timeout_per_write(Some(Duration::from_millis(timeouts.write_idle_ms)))
             .build();
         let agent = Agent::with_parts(agent, connector, connection::Resolver::new(seen.clone()));
-        Ok(Transport { agent, central, proxy, timeouts, seen })
+        Ok(Transport { agent, central, proxy, timeouts, seen, meter })
     }
 
     /// Where central is.
     pub fn central(&self) -> &CentralUrl {
         &self.central
+    }
+
+    /// Counts what goes over its connections.
+    pub fn meter(&self) -> Meter {
+        self.meter.clone()
     }
 
     /// What can interrupt this transport from another thread.

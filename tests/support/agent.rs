@@ -214,8 +214,15 @@ impl Agent {
 
     /// Starts the daemon and waits until it answers.
     pub fn start(&mut self) {
+        self.start_with(&[]);
+    }
+
+    /// The same, with variables in its environment.
+    pub fn start_with(&mut self, variables: &[(&str, &str)]) {
         assert!(self.daemon.is_none(), "the daemon runs already");
-        let child = self.command(&["run"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let mut command = self.command(&["run"]);
+        command.envs(variables.iter().copied()).stdout(Stdio::null()).stderr(Stdio::null());
+        let child = command.spawn().unwrap();
         self.daemon = Some(child);
         wait_until("the daemon answers", || {
             let output = self.run(&["status", "--json"], "");

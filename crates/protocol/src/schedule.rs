@@ -1,6 +1,14 @@
 //! When to sync next, as a pure function: interval, jitter, backoff with a ceiling, or only on demand.
 
+mod budget;
+mod pause;
+mod windows;
+
 use serde::{Deserialize, Serialize};
+
+pub use budget::{Budget, Count, Place, Span};
+pub use pause::Pause;
+pub use windows::{Opening, WINDOWS_MAX, Window, WindowError, Windows};
 
 /// Doubling stops after this many failures in a row: by then every ceiling is reached.
 const DOUBLINGS_MAX: u32 = 20;
@@ -16,6 +24,21 @@ pub struct Schedule {
     pub backoff_first_ms: u64,
     /// Longest wait after failures.
     pub backoff_max_ms: u64,
+}
+
+/// What holds a site's schedule back, or brings its next sync sooner.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Pacing {
+    /// When it may sync by itself, in local time.
+    pub windows: Windows,
+    /// Least time from the end of a session to one that an edit or the network brings, in milliseconds.
+    pub gap_min_ms: u64,
+    /// Time from an edit to the sync that it brings, in milliseconds; `None` if edits bring none.
+    pub after_edit_ms: Option<u64>,
+    /// Shortest interval because the link is paid by the byte, in milliseconds; then edits bring no sync. `None` if it is not.
+    pub metered_interval_ms: Option<u64>,
+    /// How many bytes it may spend by itself.
+    pub budget: Budget,
 }
 
 /// How the last session ended.

@@ -23,7 +23,8 @@ Runs real agents and the real central against failing disks, networks and clocks
   simulator --regressions
       runs the seeds that once failed
 
-  --profile P     calm, edge, cuts, crash or hostile; without it each seed draws one
+  --profile P     calm, edge, cuts, crash or hostile; without it each seed draws one. Or healing, which none draws: links heal, and
+                  everything drains by the schedule in bounded time
   --without F     leaves a fault out; may be repeated (a smaller failing run is told in these words)
   --with F        has a fault in every run
   --sites N, --chaos-ms N   instead of what the seed draws

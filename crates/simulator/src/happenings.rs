@@ -219,6 +219,7 @@ impl World {
             self.note(format_args!("device {index} fetches everything anew"));
         }
         self.note_session(index);
+        self.note_begun(index);
         let Some(device) = self.devices.get_mut(index) else { return Ok(()) };
         let step = device.begin_session(&mut self.codec, wall_ms);
         self.take_step(index, step)
@@ -235,6 +236,7 @@ impl World {
         ));
         self.counts.sessions += 1;
         self.counts.drained += u64::from(failure.is_none());
+        self.note_ended(index, report)?;
         self.note_handed_back(index)?;
         self.check_failure(index, failure)?;
         self.check_floor(index)?;

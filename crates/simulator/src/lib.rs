@@ -20,6 +20,7 @@ pub mod disk;
 mod files;
 mod forks;
 mod happenings;
+mod healing;
 mod homeless;
 mod hostile;
 pub mod inspect;

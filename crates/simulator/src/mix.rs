@@ -58,10 +58,12 @@ pub enum Profile {
     Crash,
     /// All of it, with damage, forged edits and forged requests.
     Hostile,
+    /// Only links fail, and then heal: what is left drains by the schedule within a bound of time. No seed draws it.
+    Healing,
 }
 
 impl Profile {
-    /// Every profile, in the order in which a swarm goes through them.
+    /// Every profile that a seed may draw, in the order in which a swarm goes through them.
     pub const ALL: [Profile; 5] = [Self::Calm, Self::Edge, Self::Cuts, Self::Crash, Self::Hostile];
 
     /// The word on the command line.
@@ -72,12 +74,13 @@ impl Profile {
             Self::Cuts => "cuts",
             Self::Crash => "crash",
             Self::Hostile => "hostile",
+            Self::Healing => "healing",
         }
     }
 
     /// The profile of a word.
     pub fn of(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|profile| profile.as_str() == word)
+        Self::ALL.into_iter().chain([Self::Healing]).find(|profile| profile.as_str() == word)
     }
 }
 
@@ -253,6 +256,7 @@ impl Fault {
                 link || !matches!(self, F::Garble | F::DeviceDamage | F::ForgedEdit | F::ForgedRequest | F::Portal)
             }
             Profile::Hostile => true,
+            Profile::Healing => link || matches!(self, F::Portal | F::LineFirst),
         }
     }
 }
@@ -324,6 +328,9 @@ impl Mix {
                 faults.insert(fault);
             }
         }
+        if profile == Profile::Healing {
+            faults.retain(|fault| fault.is_in(profile));
+        }
         let mut backfill = Random::new(random.clone().number() ^ BACKFILL_STREAM);
         let backfill_step_rows_max = *backfill.pick(&[1, 2, 5, 2_000]);
         let is_edge = profile == Profile::Edge;
@@ -341,7 +348,12 @@ impl Mix {
             interval_ms: *random.pick(&[60_000, 300_000, 900_000]),
             latency_ms: if is_edge { 600 } else { *random.pick(&[1, 20, 200]) },
             bytes_per_s: if is_edge { 3_750 } else { *random.pick(&[3_750, 50_000, 1_000_000]) },
-            up_down_ms: (profile == Profile::Cuts).then_some((10_000, 60_000)),
+            up_down_ms: match profile {
+                Profile::Cuts => Some((10_000, 60_000)),
+                // One that seems gone for good, when it comes back.
+                Profile::Healing => Some((60_000, *random.pick(&[60_000, 1_200_000]))),
+                Profile::Calm | Profile::Edge | Profile::Crash | Profile::Hostile => None,
+            },
             segment_entries_max: *random.pick(&[3, 20, 5_000]),
             acknowledged_tail_bytes_max: *random.pick(&[0, 0, 2_000, 1_000_000]),
             waiting_entries_max: *random.pick(&[3, 10_000, 10_000]),

@@ -11,7 +11,7 @@ use crate::model::Violation;
 use crate::world::{Event, World};
 
 /// How long a device waits for bytes, in milliseconds.
-const DEVICE_IDLE_MS: u64 = 60_000;
+pub(crate) const DEVICE_IDLE_MS: u64 = 60_000;
 /// How long central waits for a device that is silent, in milliseconds.
 const CENTRAL_IDLE_MS: u64 = 120_000;
 /// Copies of old requests that are kept to come late.

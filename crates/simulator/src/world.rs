@@ -16,8 +16,9 @@ use crate::deletions::Passing;
 use crate::device::{Device, Role, Settings};
 use crate::files::Sticks;
 use crate::forks::{DeviceBackup, Fork};
+use crate::healing::Healing;
 use crate::inspect::Inspector;
-use crate::mix::{Fault, Mix};
+use crate::mix::{Fault, Mix, Profile};
 use crate::model::{DeviceModel, Key, Model, Violation, violation};
 use crate::moves::{MOVED, moved_store};
 use crate::numbers::Numbers;
@@ -30,6 +31,10 @@ use crate::work::{Desk, FOREIGN_TABLE, Office, WARD, central_edit, name_edit};
 
 /// The wall clock at virtual time 0: 2026-01-05, in milliseconds since 1970.
 const WALL_BEGIN_MS: u64 = 1_767_571_200_000;
+/// How much a device lengthens its waits at most, in percent.
+pub(crate) const SCHEDULE_JITTER_PERCENT: u8 = 10;
+/// How long a device waits at most after failures, in milliseconds.
+pub(crate) const SCHEDULE_BACKOFF_MAX_MS: u64 = 300_000;
 /// More events than any run has: one that does not end is a failure too.
 const EVENTS_MAX: u64 = 2_000_000;
 
@@ -158,6 +163,8 @@ pub struct World {
     pub codec: ZstdCodec,
     /// Whether things still go wrong.
     pub is_chaos: bool,
+    /// Devices that have yet to drain, while links heal.
+    pub healing: Option<Healing>,
     /// Counts for people.
     pub counts: Counts,
 }
@@ -251,6 +258,7 @@ impl World {
             trace: Trace::new(is_printing),
             codec: ZstdCodec::default(),
             is_chaos: true,
+            healing: None,
             counts: Counts::default(),
             mix,
             random,
@@ -277,20 +285,35 @@ impl World {
         self.after(5_000, Event::Mischief);
         let end_ms = self.mix.chaos_ms;
         let mut events = 0;
-        while let Some((at_ms, number)) = self.queue.first_key_value().map(|(key, _)| *key) {
-            if at_ms > end_ms {
-                break;
-            }
-            let Some(event) = self.queue.remove(&(at_ms, number)) else { break };
-            self.now_ms = at_ms;
-            self.happen(event)?;
+        while self.next_event_ms().is_some_and(|at_ms| at_ms <= end_ms) {
+            self.happen_next()?;
             events += 1;
             if events > EVENTS_MAX {
                 return violation("10", "the run does not end");
             }
         }
         self.now_ms = end_ms;
-        Ok(())
+        if self.mix.profile == Profile::Healing { self.heal_links() } else { Ok(()) }
+    }
+
+    /// When the next thing happens.
+    pub(crate) fn next_event_ms(&self) -> Option<u64> {
+        self.queue.first_key_value().map(|((at_ms, _), _)| *at_ms)
+    }
+
+    /// Lets the next thing happen.
+    ///
+    /// # Errors
+    /// The first invariant that does not hold.
+    pub(crate) fn happen_next(&mut self) -> Result<(), Violation> {
+        let Some(((at_ms, _), event)) = self.queue.pop_first() else { return Ok(()) };
+        self.now_ms = at_ms;
+        self.happen(event)
+    }
+
+    /// Nobody edits any more, and nothing new goes wrong; what is under way goes on.
+    pub(crate) fn end_work(&mut self) {
+        self.queue.retain(|_, event| !matches!(event, Event::Burst(_) | Event::Mischief | Event::CentralWork));
     }
 
     /// Nothing of what was to come comes any more.
@@ -448,9 +471,9 @@ impl World {
             },
             schedule: Schedule {
                 interval_ms: Some(self.mix.interval_ms),
-                jitter_percent: 10,
+                jitter_percent: SCHEDULE_JITTER_PERCENT,
                 backoff_first_ms: 5_000,
-                backoff_max_ms: 300_000,
+                backoff_max_ms: SCHEDULE_BACKOFF_MAX_MS,
             },
             acknowledged_tail_bytes_max: self.mix.acknowledged_tail_bytes_max,
             central: protocol::edge::Signer::public_key(self.centre.signer()),

@@ -10,7 +10,9 @@ const SHORT_RUNS: &str = "600";
 /// Where they begin; others than those that a person begins with.
 const SHORT_FROM: &str = "500000";
 /// Every profile is run twice from one seed and compared byte for byte.
-const PROFILES: [&str; 5] = ["calm", "edge", "cuts", "crash", "hostile"];
+const PROFILES: [&str; 6] = ["calm", "edge", "cuts", "crash", "hostile", "healing"];
+/// Seeds of links that heal, which no seed draws by itself.
+const HEALING_RUNS: &str = "60";
 
 /// Builds the simulator and runs it.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
@@ -24,6 +26,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     for profile in PROFILES {
         simulate(&["--seed", "1", "--profile", profile, "--twice"])?;
     }
+    simulate(&["--from", SHORT_FROM, "--runs", HEALING_RUNS, "--profile", "healing", "--jobs", "2"])?;
     simulate(&["--from", SHORT_FROM, "--runs", SHORT_RUNS, "--jobs", "2"])
 }
 
