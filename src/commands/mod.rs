@@ -43,6 +43,7 @@ use crate::error::AgentError;
 use crate::exit::Exit;
 use crate::operations::{Input, Performer};
 use crate::operations::{LIST_LIMIT_MAX, Progress, Request};
+use crate::service::ReadSettings;
 use progress::ProgressLine;
 
 /// The agent of this device where no daemon holds the data folder.
@@ -52,6 +53,9 @@ pub trait Home {
     /// # Errors
     /// `folder_in_use` if another program has it; else what is wrong with the folder or the settings.
     fn open(&self) -> Result<Arc<dyn Performer>, AgentError>;
+
+    /// How a daemon reads all settings once more.
+    fn settings_anew(&self) -> Box<ReadSettings>;
 
     /// Makes this device the one that speaks for a site. `None` leaves it to the settings. Returns
     /// `{"id","name","central","binding","binding_text"}`.

@@ -2,8 +2,10 @@
 
 use serde_json::Value;
 
-use super::{Input, Progress, Request};
+use super::{Input, Progress, Request, Vitals};
+use crate::config::Config;
 use crate::error::AgentError;
+use crate::exit::Exit;
 
 /// One door to the agent: the opened data folder itself, the daemon's loop around it, or a daemon behind its socket. Callers
 /// cannot tell them apart.
@@ -19,6 +21,23 @@ pub trait Performer: Send + Sync {
         input: &mut Input,
         events: &mut dyn FnMut(Progress),
     ) -> Result<Value, AgentError>;
+
+    /// How the agent is, in figures. May wait for an edit that is being recorded.
+    ///
+    /// # Errors
+    /// They cannot be had here, or the disk fails.
+    fn vitals(&self) -> Result<Vitals, AgentError> {
+        Err(AgentError::new("vitals_elsewhere", "the running agent alone has these figures", "", Exit::Failed))
+    }
+
+    /// Whether what drives the agent still turns. Never waits.
+    fn is_alive(&self) -> bool {
+        true
+    }
+
+    /// Works by these settings from here on, of which only those differ that may change while it works. May wait for an edit that
+    /// is being recorded.
+    fn take_up(&self, _config: &Config) {}
 
     /// Asks what runs to end soon: no new exchange begins and waits between tries end. Journal work is not cut short.
     fn stop(&self) {}

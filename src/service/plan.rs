@@ -19,6 +19,8 @@ pub enum Wake<C> {
     Ended(Outcome),
     /// A signal came.
     Signal(Signal),
+    /// Settings were read anew; `None` if that broke.
+    Reloaded(Option<Schedule>),
 }
 
 /// The signals that mean something.
@@ -82,10 +84,23 @@ pub enum Step<C> {
     RefuseStopping(C),
     /// Tell this caller that too many wait.
     RefuseFull(C),
-    /// Say that settings are read at the start alone.
-    ReloadIsAbsent,
+    /// Read the settings anew.
+    Reload,
+    /// Say that the settings were read anew.
+    SayReloaded,
     /// Bring everything to its end.
     Stop,
+}
+
+/// Whether settings are being read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reload {
+    /// No.
+    Idle,
+    /// Yes.
+    Running,
+    /// Yes, and they may have changed since: they are read once more.
+    RunningThenAgain,
 }
 
 /// The state of the loop.
@@ -95,6 +110,7 @@ pub struct Plan<C> {
     failures_in_a_row: u32,
     is_running: bool,
     is_stopping: bool,
+    reload: Reload,
     next_work: Option<Work>,
     waiting: Vec<C>,
 }
@@ -110,6 +126,7 @@ impl<C> Plan<C> {
             failures_in_a_row: 0,
             is_running: false,
             is_stopping: false,
+            reload: Reload::Idle,
             next_work: None,
             waiting: Vec::new(),
         }
@@ -142,9 +159,10 @@ impl<C> Plan<C> {
                 self.want(work)
             }
             Wake::Signal(Signal::SyncNow) => self.want(Work::WANTED),
-            Wake::Signal(Signal::Reload) => vec![Step::ReloadIsAbsent],
+            Wake::Signal(Signal::Reload) => self.reload(),
             Wake::Signal(Signal::Stop) => self.stop(),
             Wake::Ended(outcome) => self.end(outcome, now, entropy),
+            Wake::Reloaded(schedule) => self.reloaded(schedule, now, entropy),
         }
     }
 
@@ -186,6 +204,52 @@ impl<C> Plan<C> {
         Vec::new()
     }
 
+    fn reload(&mut self) -> Vec<Step<C>> {
+        if self.is_stopping {
+            return Vec::new();
+        }
+        if self.reload != Reload::Idle {
+            self.reload = Reload::RunningThenAgain;
+            return Vec::new();
+        }
+        self.reload = Reload::Running;
+        vec![Step::Reload]
+    }
+
+    fn reloaded(&mut self, schedule: Option<Schedule>, now: MonotonicMs, entropy: u64) -> Vec<Step<C>> {
+        let is_to_repeat = std::mem::replace(&mut self.reload, Reload::Idle) == Reload::RunningThenAgain;
+        if self.is_stopping {
+            return Vec::new();
+        }
+        if let Some(schedule) = schedule
+            && schedule != self.schedule
+        {
+            self.follow(schedule, now, entropy);
+        }
+        let mut steps = vec![Step::SayReloaded];
+        if is_to_repeat {
+            steps.extend(self.reload());
+        }
+        steps
+    }
+
+    /// Goes on by another schedule. What was due sooner by the old one stays due then, so that reading settings again and again
+    /// puts nothing off for ever.
+    fn follow(&mut self, schedule: Schedule, now: MonotonicMs, entropy: u64) {
+        self.schedule = schedule;
+        if self.is_running {
+            return;
+        }
+        let wanted = schedule.wait_ms(Ended::Drained, entropy).map(|wait_ms| now.plus(wait_ms));
+        // After a failure the wait is not the interval's; central may have asked for it.
+        let is_backing_off = self.failures_in_a_row > 0;
+        self.next_at = match (wanted, self.next_at) {
+            (Some(_), Some(next_at)) if is_backing_off => Some(next_at),
+            (Some(wanted), Some(next_at)) => Some(wanted.min(next_at)),
+            (wanted, _) => wanted,
+        };
+    }
+
     fn stop(&mut self) -> Vec<Step<C>> {
         if std::mem::replace(&mut self.is_stopping, true) {
             return Vec::new();
@@ -204,6 +268,7 @@ mod tests {
 
     const SCHEDULE: Schedule =
         Schedule { interval_ms: Some(300_000), jitter_percent: 10, backoff_first_ms: 5_000, backoff_max_ms: 600_000 };
+    const MANUAL: Schedule = Schedule { interval_ms: None, ..SCHEDULE };
     const SYNC: Work = Work { is_initialise: false, tries_max: 2 };
     const INITIALISE: Work = Work { is_initialise: true, tries_max: 1 };
     const FAILED: Wake<u8> = Wake::Ended(Outcome::Failed { retry_after_ms: None });
@@ -297,11 +362,70 @@ mod tests {
     }
 
     #[test]
-    fn a_manual_site_waits_for_ever_and_says_that_it_does_not_reload() {
-        let mut plan = Plan::<u8>::new(Schedule { interval_ms: None, ..SCHEDULE }, at(0), 5);
+    fn a_manual_site_waits_for_ever() {
+        let mut plan = Plan::<u8>::new(MANUAL, at(0), 5);
 
         assert_eq!(plan.next_at(), None);
         assert_eq!(plan.handle(Wake::Scheduled, at(u64::MAX), 0), []);
-        assert_eq!(plan.handle(Wake::Signal(Signal::Reload), at(0), 0), [Step::ReloadIsAbsent]);
+    }
+
+    #[test]
+    fn a_schedule_that_was_read_anew_counts_at_once() {
+        let hourly = Schedule { interval_ms: Some(3_600_000), ..SCHEDULE };
+        let mut plan = Plan::<u8>::new(MANUAL, at(0), 0);
+
+        assert_eq!(plan.handle(Wake::Signal(Signal::Reload), at(0), 0), [Step::Reload]);
+        assert_eq!(plan.handle(Wake::Reloaded(Some(SCHEDULE)), at(1_000), 0), [Step::SayReloaded]);
+        assert_eq!(plan.next_at(), Some(at(301_000)));
+
+        for now in [100_000, 200_000] {
+            plan.handle(Wake::Signal(Signal::Reload), at(now), 0);
+            plan.handle(Wake::Reloaded(Some(SCHEDULE)), at(now), 0);
+            plan.handle(Wake::Signal(Signal::Reload), at(now), 0);
+            plan.handle(Wake::Reloaded(Some(hourly)), at(now), 0);
+            assert_eq!(plan.next_at(), Some(at(301_000)), "reading settings puts nothing off");
+        }
+        plan.handle(Wake::Scheduled, at(301_000), 0);
+        plan.handle(Wake::Signal(Signal::Reload), at(301_000), 0);
+        plan.handle(Wake::Reloaded(Some(MANUAL)), at(301_000), 0);
+        plan.handle(Wake::Ended(Outcome::Drained), at(302_000), 0);
+        assert_eq!(plan.next_at(), None);
+    }
+
+    #[test]
+    fn a_wait_after_a_failure_is_not_cut_short_by_settings() {
+        let minute = Schedule { interval_ms: Some(60_000), ..SCHEDULE };
+        let mut plan = Plan::<u8>::new(SCHEDULE, at(0), 0);
+        plan.handle(Wake::Scheduled, at(0), 0);
+        plan.handle(Wake::Ended(Outcome::Failed { retry_after_ms: Some(500_000) }), at(0), 0);
+        plan.handle(Wake::Signal(Signal::Reload), at(0), 0);
+        plan.handle(Wake::Reloaded(Some(minute)), at(0), 0);
+
+        assert_eq!(plan.next_at(), Some(at(500_000)));
+    }
+
+    #[test]
+    fn settings_that_could_not_be_read_leave_the_schedule_as_it_was() {
+        let mut plan = Plan::<u8>::new(SCHEDULE, at(0), 20_000);
+        plan.handle(Wake::Signal(Signal::Reload), at(0), 0);
+
+        assert_eq!(plan.handle(Wake::Reloaded(None), at(5), 0), [Step::SayReloaded]);
+        assert_eq!(plan.next_at(), Some(at(20_000)));
+    }
+
+    #[test]
+    fn a_signal_while_settings_are_read_has_them_read_once_more() {
+        let mut plan = Plan::<u8>::new(SCHEDULE, at(0), 0);
+        let reload = || Wake::Signal(Signal::Reload);
+        assert_eq!(plan.handle(reload(), at(0), 0), [Step::Reload]);
+        assert_eq!(plan.handle(reload(), at(0), 0), []);
+        assert_eq!(plan.handle(reload(), at(0), 0), []);
+
+        assert_eq!(plan.handle(Wake::Reloaded(None), at(0), 0), [Step::SayReloaded, Step::Reload]);
+        assert_eq!(plan.handle(Wake::Reloaded(None), at(0), 0), [Step::SayReloaded]);
+        assert_eq!(plan.handle(reload(), at(0), 0), [Step::Reload]);
+        plan.handle(Wake::Signal(Signal::Stop), at(0), 0);
+        assert_eq!(plan.handle(Wake::Reloaded(None), at(0), 0), [], "a stop is not taken back by a reload");
+        assert_eq!(plan.handle(reload(), at(0), 0), []);
     }
 }

@@ -1,9 +1,11 @@
 //! The loop with its threads and its socket, around a performer that the test holds by the hand.
 
+use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
+use protocol::schedule::Schedule;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -72,11 +74,18 @@ fn world(schedule: Schedule) -> World {
     let (sender, receiver) = daemon::wakes();
     let door = Arc::new(door::ServiceDoor::new(Arc::clone(&performer), sender.clone()));
     let listener = Box::new(SocketListener::bind(&folder.path().join("agent.sock")).unwrap());
-    let next_sync = door.next_sync();
+    let shown = door.shown();
+    let config = Config::of_text(Path::new("agent.toml"), "").unwrap();
+    let read = Box::new(|| Err(AgentError::new("config_syntax", "broken", "", Exit::Config)));
+    let reloader = Arc::new(Reloader::new(config, read, Arc::clone(&performer)));
+    let supervisor = Arc::new(Supervisor::of_environment());
+    let watchdog = Watchdog::absent();
     let server = Server::start(listener, door, folder.path().to_owned(), ServerLimits::default()).unwrap();
     let for_daemon = sender.clone();
     let daemon = std::thread::spawn(move || {
-        daemon::Daemon { performer, server: &server, next_sync, sender: for_daemon, receiver, schedule }.run();
+        let server = &server;
+        let sender = for_daemon;
+        daemon::Daemon { performer, server, shown, supervisor, watchdog, reloader, sender, receiver, schedule }.run();
     });
     World { fake, sender, daemon: Some(daemon), folder }
 }
@@ -179,6 +188,19 @@ fn stopping_waits_for_the_session_and_its_caller_gets_the_result() {
 }
 
 #[test]
+fn settings_that_cannot_be_read_anew_leave_the_daemon_at_work() {
+    let mut world = world(MANUAL);
+
+    world.signal(Signal::Reload);
+    world.signal(Signal::Reload);
+    world.signal(Signal::SyncNow);
+    world.fake.wait_for_sessions(1);
+    world.fake.release.wake();
+
+    world.stop();
+}
+
+#[test]
 fn a_session_that_hangs_is_abandoned_within_five_seconds_and_its_caller_is_told() {
     let mut world = world(MANUAL);
     world.fake.hangs.store(true, Ordering::SeqCst);
@@ -196,14 +218,12 @@ fn a_session_that_hangs_is_abandoned_within_five_seconds_and_its_caller_is_told(
 #[test]
 fn a_daemon_whose_folder_cannot_be_opened_makes_no_socket() {
     let folder = tempfile::tempdir().unwrap();
-    let settings = ServiceSettings {
-        socket_path: folder.path().join("agent.sock"),
-        data_folder: folder.path().to_owned(),
-        schedule: MANUAL,
-    };
+    let text = format!("data_folder = {:?}", folder.path());
+    let config = Config::of_text(Path::new("agent.toml"), &text).unwrap();
+    let read = Box::new(|| unreachable!("nobody asks for that"));
 
-    let ended = run(&settings, || Err(AgentError::new("folder_in_use", "taken", "", Exit::Busy)));
+    let ended = run(&config, read, || Err(AgentError::new("folder_in_use", "taken", "", Exit::Busy)));
 
     assert_eq!(ended.unwrap_err().code, "folder_in_use");
-    assert!(!settings.socket_path.exists());
+    assert!(!config.socket_path.exists());
 }
