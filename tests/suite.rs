@@ -66,6 +66,8 @@ mod proxies;
 mod put_back;
 #[path = "suite/recover.rs"]
 mod recover;
+#[path = "suite/service.rs"]
+mod service;
 #[path = "suite/set_aside.rs"]
 mod set_aside;
 #[path = "suite/site.rs"]

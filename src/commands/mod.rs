@@ -14,6 +14,7 @@ mod record;
 mod recover;
 mod run;
 mod screen;
+mod service;
 mod set_aside;
 mod set_aside_dismiss;
 mod set_aside_export;
@@ -198,6 +199,7 @@ pub fn run(command: &Command, config: &Config, home: &dyn Home, screen: &mut Scr
         Command::VerifyWithCentral => verify::run(&*door::open(config, home)?, screen),
         Command::Salvage { out } => examine::salvage(config, out, screen),
         Command::Run => run::run(config, home),
+        Command::Service { action, wanted, is_printed } => service::run(*action, wanted, *is_printed, config, screen),
         Command::Version => {
             screen.print(concat!("outpost ", env!("CARGO_PKG_VERSION"), "\n"));
             Ok(Exit::Ok)

@@ -210,9 +210,9 @@ fn count(result: &Result<Value, AgentError>, duration_ms: u64, tally: &mut SyncT
         return;
     };
     if value["outcome"] == "drained" {
-        tally.drained += 1
+        tally.drained += 1;
     } else {
-        tally.failed += 1
+        tally.failed += 1;
     }
     let amount = |name: &str| value[name].as_u64().unwrap_or_default();
     tally.sent += amount("sent");

@@ -15,7 +15,7 @@ use crate::operations::{Input, Performer};
 use crate::operations::{Progress, Request, SyncOptions, SyncTally, Vitals};
 
 /// Longest time in which the loop turns once, in milliseconds, with much to spare: it never waits longer than a quarter of it.
-const TURN_MS_MAX: u64 = 60_000;
+pub(super) const TURN_MS_MAX: u64 = 60_000;
 
 /// When the next session comes, as the loop last knew it.
 #[derive(Debug, Default)]

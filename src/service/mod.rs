@@ -12,6 +12,7 @@
 mod caller;
 mod daemon;
 mod door;
+mod installing;
 pub mod plan;
 mod reloading;
 mod signals;
@@ -29,6 +30,7 @@ use crate::exit::Exit;
 use crate::local_api::{Server, ServerLimits, SocketListener};
 use crate::operations::Performer;
 
+pub use installing::{InitSystem, SERVICE_USER, Service, ServiceAction, ServiceWanted, UnitFile};
 pub use reloading::ReadSettings;
 
 use reloading::Reloader;

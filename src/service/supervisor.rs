@@ -38,11 +38,13 @@ impl Supervisor {
     pub(super) fn of_environment() -> Self {
         let way = match std::env::var_os(SOCKET_VARIABLE) {
             None => None,
-            Some(name) => Way::to(&name)
-                .inspect_err(|error| {
-                    log::warn!("the supervisor cannot be told anything {SOCKET_VARIABLE}={name:?} error={error}")
-                })
-                .ok(),
+            Some(name) => match Way::to(&name) {
+                Ok(way) => Some(way),
+                Err(error) => {
+                    log::warn!("the supervisor cannot be told anything socket={} error={error}", name.display());
+                    None
+                }
+            },
         };
         Self { way, has_failed: AtomicBool::new(false) }
     }

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use super::plan::{Signal, Wake};
 use super::*;
-use crate::clock::{Waker, monotonic_now};
+use crate::clock::{MonotonicMs, Waker, monotonic_now};
 use crate::local_api::SocketClient;
 use crate::operations::Input;
 use crate::operations::{Progress, Request, SyncOptions};
@@ -155,6 +155,21 @@ fn status_comes_while_a_session_runs_and_says_so() {
     assert_eq!(status, Ok(expected));
     world.fake.release.wake();
     world.stop();
+}
+
+#[test]
+fn the_agent_is_alive_as_long_as_its_loop_turns() {
+    let (sender, _receiver) = daemon::wakes();
+    let door = door::ServiceDoor::new(Arc::new(Fake::default()), sender);
+    let turned = |ms_ago: u64| {
+        let turned_at = MonotonicMs(monotonic_now().0.saturating_sub(ms_ago));
+        door.shown().next_sync().turned_at = Some(turned_at);
+        door.is_alive()
+    };
+
+    assert!(door.is_alive(), "it has not begun yet");
+    assert!(turned(door::TURN_MS_MAX / 2));
+    assert!(!turned(door::TURN_MS_MAX));
 }
 
 #[test]
