@@ -3,7 +3,7 @@
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use codec::{Ed25519Signer, Ed25519Verifier, ZstdCodec};
 use domain::catalogue::Catalogue;
@@ -58,7 +58,8 @@ pub use suspicion::Suspicion;
 
 /// An agent that owns its data folder until it is dropped. Shared by threads.
 pub struct Agent {
-    config: Config,
+    /// Replaced as a whole when settings are read anew; whoever works goes on with those that it began with.
+    config: RwLock<Arc<Config>>,
     catalogue: Arc<Catalogue>,
     device: Mutex<Device>,
     signer: Ed25519Signer,
@@ -79,6 +80,8 @@ pub struct Agent {
 /// What a session needs of the way to central.
 struct Line {
     transport: Option<Transport>,
+    /// The settings that the transport was made by.
+    made_by: Option<Arc<Config>>,
     codec: ZstdCodec,
     learnt: Learnt,
 }
@@ -130,13 +133,13 @@ impl Agent {
         let pace = PaceKeeper::open(folder.layout().pacing(), config.pacing.budget);
         let signer = Ed25519Signer::from_seed(&device.signer().seed());
         Ok(Self {
-            config,
+            config: RwLock::new(Arc::new(config)),
             catalogue,
             device: Mutex::new(device),
             signer,
             recorder,
             repairs,
-            line: Mutex::new(Line { transport: None, codec: ZstdCodec::default(), learnt }),
+            line: Mutex::new(Line { transport: None, made_by: None, codec: ZstdCodec::default(), learnt }),
             interrupter: Mutex::new(None),
             is_stopping: AtomicBool::new(false),
             has_told_difference: AtomicBool::new(false),
@@ -152,8 +155,22 @@ impl Agent {
     }
 
     /// The settings in force.
-    pub fn config(&self) -> &Config {
-        &self.config
+    pub fn config(&self) -> Arc<Config> {
+        // It is replaced in one step, so it is whole.
+        Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Works by other settings from here on; who is at work ends by those that it began with. For those that
+    /// [`Config::taken_up`] lets through: the others count when an agent is opened.
+    pub fn take_up(&self, config: Config) {
+        if let Ok(recorder) = self.recorder() {
+            let limits = journal_limits(&config);
+            let mut core = recorder.core();
+            core.shared.set_limits(limits);
+            core.private.set_limits(limits);
+        }
+        self.pace.set_budget(config.pacing.budget);
+        *self.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
     }
 
     /// The data folder.
@@ -168,7 +185,7 @@ impl Agent {
 
     /// When to sync.
     pub fn schedule(&self) -> Schedule {
-        self.config.schedule
+        self.config().schedule
     }
 
     /// The pause of the schedule, and the bytes that were spent.
@@ -225,7 +242,7 @@ impl Agent {
         let mut line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
         let enrolment = self.device().enrolment()?.clone();
         self.connect(&mut line, &enrolment)?;
-        let Line { transport: Some(transport), codec, learnt } = &mut *line else {
+        let Line { transport: Some(transport), codec, learnt, .. } = &mut *line else {
             unreachable!("it was made just now")
         };
         let parties =
@@ -242,7 +259,7 @@ impl Agent {
             tokens: &mut DeviceTokens(self),
             parties,
             salt: crate::entropy::bytes(),
-            acknowledged_tail_bytes_max: self.config.limits.acknowledged_tail_bytes_max,
+            acknowledged_tail_bytes_max: self.config().limits.acknowledged_tail_bytes_max,
         }
         .run(&mut link, learnt, &|| clock::wall_now().0, &mut |summary| {
             self.pace.count(meter.take());
@@ -253,12 +270,15 @@ impl Agent {
         result
     }
 
-    /// Makes the way to central, if there is none yet.
+    /// Makes the way to central, if there is none yet or it was made by other settings.
     fn connect(&self, line: &mut Line, enrolment: &Enrolment) -> Result<(), AgentError> {
-        if line.transport.is_none() {
-            let url = self.config.central_url.clone().unwrap_or_else(|| enrolment.central_url.clone());
-            let made = line.transport.insert(Transport::new(&self.config, url)?);
+        let config = self.config();
+        let is_current = line.made_by.as_ref().is_some_and(|made_by| Arc::ptr_eq(made_by, &config));
+        if line.transport.is_none() || !is_current {
+            let url = config.central_url.clone().unwrap_or_else(|| enrolment.central_url.clone());
+            let made = line.transport.insert(Transport::new(&config, url)?);
             *self.interrupter.lock().unwrap_or_else(PoisonError::into_inner) = Some(made.interrupter());
+            line.made_by = Some(config);
         }
         Ok(())
     }
@@ -327,11 +347,7 @@ fn open_folder(
     catalogue: &Arc<Catalogue>,
     repairs: &mut Vec<Repair>,
 ) -> Result<Recorder<SledStorage>, AgentError> {
-    let limits = JournalLimits {
-        journal_bytes_max: config.limits.journal_bytes_max,
-        disk_reserve_bytes: config.limits.disk_reserve_bytes,
-        ..JournalLimits::default()
-    };
+    let limits = journal_limits(config);
     let known = repairs.len();
     let mut places = opening::FolderPlaces { layout, device, site, catalogue, aside: None };
     let opened = open_recorder(&mut places, site, catalogue, limits, repairs);
@@ -340,6 +356,14 @@ fn open_folder(
         log::warn!("{repair}");
     }
     opened
+}
+
+fn journal_limits(config: &Config) -> JournalLimits {
+    JournalLimits {
+        journal_bytes_max: config.limits.journal_bytes_max,
+        disk_reserve_bytes: config.limits.disk_reserve_bytes,
+        ..JournalLimits::default()
+    }
 }
 
 /// The token's place is beside the key.

@@ -50,6 +50,14 @@ pub fn monotonic_now() -> MonotonicMs {
     MonotonicMs(*latest)
 }
 
+/// The system's own monotonic clock, in microseconds; it stands still while the device sleeps. For what a supervisor compares
+/// with it, and to measure what takes less than the steps of [`monotonic_now`].
+pub fn system_monotonic_us() -> u64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    let (seconds, nanoseconds) = (now.tv_sec.cast_unsigned(), now.tv_nsec.cast_unsigned());
+    seconds.saturating_mul(1_000_000).saturating_add(nanoseconds / 1000)
+}
+
 /// Why a wait ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Woken {

@@ -6,6 +6,7 @@ mod error;
 mod proxy;
 mod settings;
 mod source;
+mod taking_up;
 #[cfg(test)]
 mod tests;
 
@@ -22,6 +23,7 @@ use protocol::schedule::{Budget, Pacing, Schedule, Window, Windows};
 pub use central_url::CentralUrl;
 pub use error::{ConfigError, Origin};
 pub use proxy::{ProxyScheme, ProxySetting, ProxyUrl};
+pub use taking_up::TakenUp;
 
 /// Names the file to read, unless `--config` does.
 pub const CONFIG_VARIABLE: &str = "OUTPOST_CONFIG";

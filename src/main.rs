@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use outpost::agent::{Agent, Credentials};
-use outpost::command_line::{self, ByFile, Command, FileAction, Invocation, Recover};
+use outpost::command_line::{self, ByFile, Command, FileAction, Global, Invocation, Recover};
 use outpost::commands::{self, Home, Screen};
 use outpost::config::{CentralUrl, Config, Sources};
 use outpost::data_folder::needed_alone;
@@ -17,6 +17,7 @@ use outpost::operations::{
     Performer, Progress, ReopeningAgent, backup, carry_in, carry_out, end_recovery, import, recovery_plan, restore,
 };
 use outpost::passphrase::{PASSPHRASE_VARIABLE, passphrase};
+use outpost::service::ReadSettings;
 use outpost::{allocator, diagnosis, file_privacy, logging};
 use protocol::fingerprint::Fingerprint;
 use sealed::Passphrase;
@@ -54,17 +55,28 @@ fn run(invocation: &Invocation) -> Result<Exit, AgentError> {
         loaded => loaded?,
     };
     logging::start(global.log_level(config.log_level));
-    commands::run(&invocation.command, &config, &Device { config: &config }, &mut screen)
+    commands::run(&invocation.command, &config, &Device { config: &config, global }, &mut screen)
 }
 
 /// The agent of this device.
 struct Device<'a> {
     config: &'a Config,
+    global: &'a Global,
 }
 
 impl Home for Device<'_> {
     fn open(&self) -> Result<Arc<dyn Performer>, AgentError> {
         Ok(Arc::new(ReopeningAgent::open(self.config.clone())?))
+    }
+
+    fn settings_anew(&self) -> Box<ReadSettings> {
+        let global = self.global.clone();
+        Box::new(move || {
+            let sources = Sources::of_process(global.config_file.clone(), global.data_folder.clone());
+            let config = Config::load(&sources)?;
+            let log_level = global.log_level(config.log_level);
+            Ok((config, log_level))
+        })
     }
 
     fn enrol(

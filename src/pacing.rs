@@ -54,13 +54,13 @@ pub enum HoldCause {
 #[derive(Debug)]
 pub struct PaceKeeper {
     path: PathBuf,
-    budget: Budget,
     kept: Mutex<Kept>,
 }
 
 #[derive(Debug)]
 struct Kept {
     state: State,
+    budget: Budget,
     /// Up to when passed time is taken in.
     seen_at: MonotonicMs,
     noted_at: MonotonicMs,
@@ -73,8 +73,13 @@ impl PaceKeeper {
         let (now, wall) = (monotonic_now(), wall_now());
         let mut state = state::read(&path);
         state.pass_unseen(wall);
-        let kept = Kept { state, seen_at: now, noted_at: now, unnoted_bytes: 0 };
-        Self { path, budget, kept: Mutex::new(kept) }
+        let kept = Kept { state, budget, seen_at: now, noted_at: now, unnoted_bytes: 0 };
+        Self { path, kept: Mutex::new(kept) }
+    }
+
+    /// Holds the bytes that were counted against other limits from now on.
+    pub fn set_budget(&self, budget: Budget) {
+        self.seen().budget = budget;
     }
 
     /// Holds the schedule back from now on, for so many milliseconds or until somebody ends it. Takes the place of an earlier pause.
@@ -116,7 +121,7 @@ impl PaceKeeper {
     /// What bears on the schedule now.
     pub fn surroundings(&self) -> Surroundings {
         let mut kept = self.seen();
-        if kept.seen_at.since(kept.noted_at) >= NOTED_EVERY_MS && self.is_time_worth_noting(&kept.state) {
+        if kept.seen_at.since(kept.noted_at) >= NOTED_EVERY_MS && kept.is_time_worth_noting() {
             self.note(&mut kept);
         }
         let wall = wall_now();
@@ -126,13 +131,13 @@ impl PaceKeeper {
         Surroundings {
             local_ms: local_time::local_ms(wall).filter(|_| !is_behind),
             since_session_ms: last_ms.map(|last_ms| wall.0.saturating_sub(last_ms)),
-            hold: self.hold(&kept.state),
+            hold: kept.hold(),
         }
     }
 
     /// Whether a day or a month has no bytes left.
     pub fn is_used_up(&self) -> bool {
-        self.used_up(&self.seen().state).is_some()
+        self.seen().used_up().is_some()
     }
 
     /// For the status: `{"pause","bytes"}`.
@@ -154,8 +159,8 @@ impl PaceKeeper {
             })
         };
         let bytes = json!({
-            "day": span(Span::Day, self.budget.day_bytes_max),
-            "month": span(Span::Month, self.budget.month_bytes_max),
+            "day": span(Span::Day, kept.budget.day_bytes_max),
+            "month": span(Span::Month, kept.budget.month_bytes_max),
         });
         (json!(pause), bytes)
     }
@@ -188,22 +193,24 @@ impl PaceKeeper {
         kept.noted_at = kept.seen_at;
         kept.unnoted_bytes = 0;
     }
+}
 
+impl Kept {
     /// Nothing is written on a device that has neither a pause with an end nor a budget.
-    fn is_time_worth_noting(&self, state: &State) -> bool {
-        let has_end = state.pause.is_some_and(|pause| pause.left_ms.is_some());
+    fn is_time_worth_noting(&self) -> bool {
+        let has_end = self.state.pause.is_some_and(|pause| pause.left_ms.is_some());
         has_end || self.budget != Budget::default()
     }
 
-    fn hold(&self, state: &State) -> Option<Hold> {
-        let pause = state.pause.map(|pause| Hold { cause: HoldCause::Paused, left_ms: pause.left_ms });
+    fn hold(&self) -> Option<Hold> {
+        let pause = self.state.pause.map(|pause| Hold { cause: HoldCause::Paused, left_ms: pause.left_ms });
         // The one that lasts longer is the one to tell.
-        [pause, self.used_up(state)].into_iter().flatten().max_by_key(|hold| hold.left_ms.unwrap_or(u64::MAX))
+        [pause, self.used_up()].into_iter().flatten().max_by_key(|hold| hold.left_ms.unwrap_or(u64::MAX))
     }
 
-    fn used_up(&self, state: &State) -> Option<Hold> {
+    fn used_up(&self) -> Option<Hold> {
         let of = |span: Span, bytes_max: Option<u64>| {
-            let count = state.count(span);
+            let count = self.state.count(span);
             (count.bytes >= bytes_max?)
                 .then(|| Hold { cause: HoldCause::BytesUsedUp(span), left_ms: Some(count.left_ms(span, place(span))) })
         };
@@ -275,6 +282,21 @@ mod tests {
         assert_eq!(second.to_json().1["day"]["spent"], 1000);
         second.count(9000);
         assert_eq!(second.surroundings().hold.unwrap().cause, HoldCause::BytesUsedUp(Span::Month));
+    }
+
+    #[test]
+    fn another_budget_counts_at_once_with_the_bytes_that_were_spent() {
+        let folder = tempfile::tempdir().unwrap();
+        let keeper = keeper(folder.path(), Budget::default());
+        keeper.count(1000);
+        assert!(!keeper.is_used_up());
+
+        keeper.set_budget(Budget { day_bytes_max: Some(1000), month_bytes_max: None });
+        assert!(keeper.is_used_up());
+        assert_eq!(keeper.to_json().1["day"]["max"], 1000);
+
+        keeper.set_budget(Budget { day_bytes_max: Some(1001), month_bytes_max: None });
+        assert_eq!(keeper.surroundings().hold, None);
     }
 
     #[test]

@@ -68,6 +68,8 @@ mod put_back;
 mod recover;
 #[path = "suite/schedule.rs"]
 mod schedule;
+#[path = "suite/service.rs"]
+mod service;
 #[path = "suite/set_aside.rs"]
 mod set_aside;
 #[path = "suite/site.rs"]

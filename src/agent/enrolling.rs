@@ -41,7 +41,7 @@ impl Agent {
         let journal = self.device().identity().journal;
         let enrolment = self.ask_to_enrol(&mut transport, &url, credentials, journal)?;
         self.keep_enrolment(enrolment)?;
-        let config = self.config.clone();
+        let config = Config::clone(&self.config());
         drop(self);
         Self::open(config)
     }
@@ -49,8 +49,9 @@ impl Agent {
     /// The way to the central that is named, else to that of the settings, else to where the device is enrolled.
     pub(super) fn way_to_enrol(&self, central: Option<&CentralUrl>) -> Result<(Transport, CentralUrl), AgentError> {
         let enrolled = self.device().identity().enrolment.as_ref().map(|enrolment| enrolment.central_url.clone());
-        let url = central.cloned().or_else(|| self.config.central_url.clone()).or(enrolled).ok_or_else(no_central)?;
-        Ok((Transport::new(&self.config, url.clone())?, url))
+        let config = self.config();
+        let url = central.cloned().or_else(|| config.central_url.clone()).or(enrolled).ok_or_else(no_central)?;
+        Ok((Transport::new(&config, url.clone())?, url))
     }
 
     /// Shows central name and password, and the journal that this device will send. If central has retired the device's key, the
@@ -62,12 +63,13 @@ impl Agent {
         credentials: &Credentials<'_>,
         journal: JournalId,
     ) -> Result<Enrolment, AgentError> {
+        let config = self.config();
         let mut device = self.device();
         let known = device.identity().enrolment.as_ref().map(known_of);
         let mut ask = |public_key| {
             let (site_name, password) = (credentials.site_name, credentials.password);
             let introduction = Introduction { public_key, journal, site_name, password, known };
-            introduce(transport, &self.config, url.clone(), &introduction)
+            introduce(transport, &config, url.clone(), &introduction)
         };
         let first = ask(device.public_key());
         if !is_key_retired(&first) {
@@ -98,12 +100,13 @@ impl Agent {
     /// # Errors
     /// [`AgentError`]: central cannot be reached, has another key than the pinned one, or refuses; nothing has changed then.
     pub fn prove_again(&self) -> Result<bool, AgentError> {
-        let Some(site_name) = &self.config.site_name else { return Ok(false) };
+        let config = self.config();
+        let Some(site_name) = &config.site_name else { return Ok(false) };
         let variable = std::env::var_os(PASSWORD_VARIABLE);
-        if variable.is_none() && self.config.password_file.is_none() {
+        if variable.is_none() && config.password_file.is_none() {
             return Ok(false);
         }
-        let password = site_password(None, variable, self.config.password_file.as_deref(), &mut std::io::empty())?;
+        let password = site_password(None, variable, config.password_file.as_deref(), &mut std::io::empty())?;
         let (public_key, journal, known) = {
             let device = self.device();
             (device.public_key(), device.identity().journal, device.enrolment()?.clone())
@@ -112,7 +115,7 @@ impl Agent {
         let Line { transport: Some(transport), .. } = &mut *line else { return Ok(false) };
         let introduction =
             Introduction { public_key, journal, site_name, password: &password, known: Some(known_of(&known)) };
-        let enrolment = introduce(transport, &self.config, known.central_url.clone(), &introduction)?;
+        let enrolment = introduce(transport, &config, known.central_url.clone(), &introduction)?;
         check_site(Some(&known), &enrolment)?;
         self.device().enrol(enrolment)?;
         log::info!("central took the name and password of the configuration site={}", known.site);
@@ -124,7 +127,7 @@ impl Agent {
     /// # Errors
     /// `hardware_changed`; `status` shows it as the last sync.
     pub(super) fn check_hardware(&self) -> Result<(), AgentError> {
-        let binding = self.device().binding(&self.config.hardware_root);
+        let binding = self.device().binding(&self.config().hardware_root);
         if let Err(error) = binding.check() {
             let now_ms = clock::wall_now().0;
             let failure = (error.code.as_str(), error.message.as_str());

@@ -124,7 +124,7 @@ impl Agent {
             tokens: &mut DeviceTokens(self),
             parties: self.parties()?,
             salt: entropy::bytes(),
-            acknowledged_tail_bytes_max: self.config.limits.acknowledged_tail_bytes_max,
+            acknowledged_tail_bytes_max: self.config().limits.acknowledged_tail_bytes_max,
         };
         work(&mut runner, learnt)
     }

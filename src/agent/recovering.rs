@@ -22,6 +22,7 @@ use super::opening::{FolderPlaces, Places};
 use super::recovered_file::{self, RecoveredWriter, recovered_path};
 use super::recovery_note::{RecoveryNote, RecoveryStep};
 use super::{Agent, Credentials};
+use crate::config::Config;
 use crate::data_folder::Layout;
 use crate::device::Device;
 use crate::entropy;
@@ -141,7 +142,7 @@ impl Agent {
         }
         note.step = RecoveryStep::Taken;
         note.write(&path)?;
-        let config = self.config.clone();
+        let config = Config::clone(&self.config());
         drop(self);
         Self::open(config)
     }

@@ -23,6 +23,7 @@ pub use verbs::help;
 use crate::device::PasswordSource;
 use crate::operations::NextNumber;
 use crate::pacing::PAUSE_S_MAX;
+use crate::service::{InitSystem, ServiceAction, ServiceWanted};
 use scan::Scanned;
 
 /// Most things that one command prints; who wants more pages through them.
@@ -133,6 +134,15 @@ pub enum Command {
     Resume,
     /// Be the daemon.
     Run,
+    /// Look after the service that the agent is on this device.
+    Service {
+        /// What to do.
+        action: ServiceAction,
+        /// With which service.
+        wanted: ServiceWanted,
+        /// Only show what `install` would write.
+        is_printed: bool,
+    },
     /// Say how the site is.
     Status,
     /// Say who the site is.
@@ -304,7 +314,10 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Invocation, Us
         is_json: scanned.has("json"),
         verbosity: scanned.verbosity,
     };
-    let command = command(&mut scanned)?;
+    let mut command = command(&mut scanned)?;
+    if let Command::Service { wanted, .. } = &mut command {
+        wanted.data_folder.clone_from(&global.data_folder);
+    }
     Ok(Invocation { global, command })
 }
 
@@ -363,6 +376,7 @@ fn command(scanned: &mut Scanned) -> Result<Command, UsageError> {
         },
         "resume" => Command::Resume,
         "run" => Command::Run,
+        "service" => service(scanned)?,
         "status" => Command::Status,
         "site" => Command::Site,
         "queue" => Command::Queue { limit: limit(scanned)? },
@@ -490,6 +504,40 @@ fn set_aside(scanned: &mut Scanned) -> Result<SetAside, UsageError> {
         return together("--exported-to belongs to `set-aside dismiss --all`");
     }
     Ok(action)
+}
+
+fn service(scanned: &mut Scanned) -> Result<Command, UsageError> {
+    let word = scanned.word("service", "install, uninstall, start, stop or status")?;
+    let action = match word.as_str() {
+        "install" => ServiceAction::Install,
+        "uninstall" => ServiceAction::Uninstall,
+        "start" => ServiceAction::Start,
+        "stop" => ServiceAction::Stop,
+        "status" => ServiceAction::Status,
+        _ => {
+            let expected = "install, uninstall, start, stop or status".to_owned();
+            return Err(UsageError::Argument { name: "the word behind service", value: word, expected });
+        }
+    };
+    let init = scanned.text("manager")?.map(|word| {
+        InitSystem::of_word(&word).ok_or_else(|| UsageError::Argument {
+            name: "manager",
+            value: word,
+            expected: InitSystem::ALL.map(InitSystem::as_str).join(", "),
+        })
+    });
+    let is_printed = scanned.has("print");
+    if is_printed && action != ServiceAction::Install {
+        return Err(UsageError::Together { problem: "--print is for `service install` alone" });
+    }
+    let wanted = ServiceWanted {
+        init: init.transpose()?,
+        root: scanned.path("root"),
+        program: scanned.path("program"),
+        user: scanned.text("user")?,
+        ..ServiceWanted::default()
+    };
+    Ok(Command::Service { action, wanted, is_printed })
 }
 
 fn carry(scanned: &mut Scanned) -> Result<ByFile, UsageError> {

@@ -40,6 +40,24 @@ fn each_verb_is_understood() {
             Command::Enrol { central: None, name: None, password: Some(PasswordSource::File(PathBuf::from("secret"))) },
         ),
         ("initialise", Command::Initialise { wait_s: None }),
+        (
+            "service install --manager runit --root /pkg --data /srv/x --user clinic --program /opt/outpost --print",
+            Command::Service {
+                action: ServiceAction::Install,
+                wanted: ServiceWanted {
+                    init: Some(InitSystem::Runit),
+                    root: Some(PathBuf::from("/pkg")),
+                    program: Some(PathBuf::from("/opt/outpost")),
+                    user: Some("clinic".to_owned()),
+                    data_folder: Some(PathBuf::from("/srv/x")),
+                },
+                is_printed: true,
+            },
+        ),
+        (
+            "service status",
+            Command::Service { action: ServiceAction::Status, wanted: ServiceWanted::default(), is_printed: false },
+        ),
         ("recover", Command::Recover(Recover::default())),
         (
             "backup stick --passphrase-file -",

@@ -182,8 +182,26 @@ pub(super) const VERBS: &[Verb] = &[
         name: "run",
         arguments: "",
         summary: "run as a daemon: sync on schedule, answer the other commands",
-        help: "SIGUSR1 syncs now. SIGTERM and an interrupt stop it within 5 seconds; what was recorded is recorded.",
+        help: "SIGUSR1 syncs now. SIGHUP reads the settings anew; ones that cannot be used change nothing. SIGTERM and an interrupt stop \
+               it within 5 seconds; what was recorded is recorded.",
         options: &[],
+    },
+    Verb {
+        name: "service",
+        arguments: "install | uninstall | start | stop | status",
+        summary: "make the agent a service of this device, and look after it",
+        help: "`install` writes the files of the service for systemd, OpenRC or runit, whichever this device runs. `start` starts it, \
+               now and with the device; `stop` stops it until `start`, or until the device starts again. `uninstall` stops it \
+               and removes its files; settings and data stay. `status` ends with 0 if it runs, else with 1.\n\
+               Files that somebody has changed are neither overwritten nor removed. The service runs as the user outpost, which has to \
+               be there. All but `status` needs root. On Windows and macOS there is no such service yet.",
+        options: &[
+            with_value("manager", "NAME", "systemd, openrc or runit, instead of what this device runs"),
+            with_value("root", "FOLDER", "work below FOLDER instead of /, for a package; needs --manager"),
+            with_value("program", "FILE", "the program to start, instead of this one; with --root /usr/bin/outpost"),
+            with_value("user", "NAME", "the user to run it as, instead of outpost"),
+            flag("print", "`install`: print the files, and do nothing"),
+        ],
     },
     Verb {
         name: "status",

@@ -68,6 +68,7 @@ mod tests {
     use crate::exit::Exit;
     use crate::local_api::{Server, ServerLimits, SocketListener};
     use crate::operations::{Input, Progress, Request, no_events};
+    use crate::service::ReadSettings;
 
     /// A folder that another program holds; the second look finds that program listening.
     struct Taken<'a> {
@@ -82,6 +83,10 @@ mod tests {
             let folder = self.config.data_folder.clone();
             *self.server.borrow_mut() = Some(Server::start(listener, daemon, folder, ServerLimits::default()).unwrap());
             Err(AgentError::new(IN_USE, "taken", "", Exit::Busy))
+        }
+
+        fn settings_anew(&self) -> Box<ReadSettings> {
+            unreachable!("nothing here runs for long")
         }
 
         fn enrol(&self, _: Option<&str>, _: Option<&str>, _: Option<&PasswordSource>) -> Result<Value, AgentError> {

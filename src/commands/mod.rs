@@ -15,6 +15,7 @@ mod record;
 mod recover;
 mod run;
 mod screen;
+mod service;
 mod set_aside;
 mod set_aside_dismiss;
 mod set_aside_export;
@@ -45,6 +46,7 @@ use crate::error::AgentError;
 use crate::exit::Exit;
 use crate::operations::{Input, Performer};
 use crate::operations::{LIST_LIMIT_MAX, Progress, Request};
+use crate::service::ReadSettings;
 use progress::ProgressLine;
 
 /// The agent of this device where no daemon holds the data folder.
@@ -54,6 +56,9 @@ pub trait Home {
     /// # Errors
     /// `folder_in_use` if another program has it; else what is wrong with the folder or the settings.
     fn open(&self) -> Result<Arc<dyn Performer>, AgentError>;
+
+    /// How a daemon reads all settings once more.
+    fn settings_anew(&self) -> Box<ReadSettings>;
 
     /// Makes this device the one that speaks for a site. `None` leaves it to the settings. Returns
     /// `{"id","name","central","binding","binding_text"}`.
@@ -198,6 +203,7 @@ pub fn run(command: &Command, config: &Config, home: &dyn Home, screen: &mut Scr
         Command::Pause { duration_s } => pause::pause(*duration_s, &*door::open(config, home)?, screen),
         Command::Resume => pause::resume(&*door::open(config, home)?, screen),
         Command::Run => run::run(config, home),
+        Command::Service { action, wanted, is_printed } => service::run(*action, wanted, *is_printed, config, screen),
         Command::Version => {
             screen.print(concat!("outpost ", env!("CARGO_PKG_VERSION"), "\n"));
             Ok(Exit::Ok)

@@ -52,6 +52,8 @@ use piece::SegmentHeader;
 use storage::{Place, Segment};
 use walk::Batch;
 
+use crate::clock::system_monotonic_us;
+
 /// Entries after which the next group begins a new segment: opens in 2 to 4 ms, measured.
 pub const SEGMENT_ENTRIES_MAX: u64 = 5000;
 /// Bytes of entries after which the next group begins a new segment. A segment is at most this and one group.
@@ -130,6 +132,9 @@ pub struct Head {
     pub hash: Hash,
 }
 
+/// Bytes of an edit that [`Journal::check_ready`] thinks of: a whole record of mSupply's larger tables.
+const USUAL_EDIT_BYTES: u64 = 1024;
+
 /// What a journal may take of the disk, and in which portions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct JournalLimits {
@@ -169,6 +174,16 @@ pub struct Journal<S: Storage> {
     /// The last entry that was appended.
     appended: Point,
     poison: Option<String>,
+    syncs: SyncsDone,
+}
+
+/// What making entries durable took, since the journal was opened. For people; nothing goes by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SyncsDone {
+    /// How often.
+    pub count: u64,
+    /// How long in all, in microseconds.
+    pub duration_us: u64,
 }
 
 #[derive(Debug)]
@@ -212,6 +227,7 @@ impl<S: Storage> Journal<S> {
             reading: None,
             appended: mark.durable,
             poison: None,
+            syncs: SyncsDone::default(),
         }
     }
 
@@ -249,7 +265,7 @@ impl<S: Storage> Journal<S> {
     pub fn append(&mut self, drafts: &[Draft]) -> Result<Sequence, JournalError> {
         self.check_poison()?;
         check_groups(drafts)?;
-        self.check_room(drafts)?;
+        self.check_room(drafts.iter().map(|draft| draft.entry.len() as u64).sum())?;
         let first = self.appended.sequence.next();
         let result = self.append_groups(drafts);
         self.poison_on_error(result)?;
@@ -263,10 +279,18 @@ impl<S: Storage> Journal<S> {
     pub fn sync(&mut self) -> Result<Head, JournalError> {
         self.check_poison()?;
         if self.appended != self.mark.durable {
+            let began_us = system_monotonic_us();
             let result = self.sync_head();
+            self.syncs.count += 1;
+            self.syncs.duration_us += system_monotonic_us().saturating_sub(began_us);
             self.poison_on_error(result)?;
         }
         Ok(self.durable())
+    }
+
+    /// What the calls of [`Journal::sync`] that had something to do took.
+    pub fn syncs(&self) -> SyncsDone {
+        self.syncs
     }
 
     fn sync_head(&mut self) -> Result<(), StorageError> {
@@ -322,8 +346,17 @@ impl<S: Storage> Journal<S> {
         Ok(())
     }
 
-    fn check_room(&mut self, drafts: &[Draft]) -> Result<(), JournalError> {
-        let added: u64 = drafts.iter().map(|draft| draft.entry.len() as u64).sum();
+    /// Whether an edit of a usual size would be taken now.
+    ///
+    /// # Errors
+    /// What [`Journal::append`] would say.
+    pub fn check_ready(&mut self) -> Result<(), JournalError> {
+        self.check_poison()?;
+        self.check_room(USUAL_EDIT_BYTES)
+    }
+
+    /// That so many bytes of entries more may come.
+    fn check_room(&mut self, added: u64) -> Result<(), JournalError> {
         let bytes = self.bytes() + added;
         if bytes > self.limits.journal_bytes_max {
             return Err(JournalError::JournalFull { bytes, limit_bytes: self.limits.journal_bytes_max });

@@ -222,7 +222,9 @@ impl Explained for HttpError {
             Self::Query => "Put the options into the JSON body, or for record into the header Outpost-Options.",
             Self::TransferEncoding | Self::NoLength => "Send the whole body with its Content-Length.",
             Self::BodyTooLarge { .. } => "Split what is sent into several requests.",
-            Self::UnknownPath { .. } => "Use /v0/VERB or /v0/health; docs/local-api.md lists the verbs.",
+            Self::UnknownPath { .. } => {
+                "Use /v0/VERB, /v0/health, /healthz, /readyz or /metrics; docs/local-api.md lists the verbs."
+            }
             Self::Method { .. } => "Repeat the request with that method.",
             Self::NotARequest { .. } => "Correct the request; docs/local-api.md has its fields.",
             Self::TooManyConnections { .. } => {

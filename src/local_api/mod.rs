@@ -9,6 +9,7 @@
 mod client;
 mod head;
 pub mod listener;
+mod metrics;
 mod reply;
 mod routes;
 mod server;

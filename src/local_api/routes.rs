@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use super::head::{Head, HttpError, read_head};
 use super::listener::Connection;
+use super::metrics::Page;
 use super::reply::Reply;
 use super::server::{Performing, ServerLimits};
 use super::{OPTIONS_HEADER, PATH_PREFIX};
@@ -50,6 +51,7 @@ pub(super) struct Room<'a> {
 
 enum Asked {
     Health,
+    Page(Page),
     Perform(Request, Input),
 }
 
@@ -69,6 +71,7 @@ pub(super) fn answer<'a>(
             let health = serde_json::json!({ "state": "running", "version": env!("CARGO_PKG_VERSION") });
             Reply::new(&mut Outgoing(connection)).finish(&Ok(health));
         }
+        Ok(Asked::Page(page)) => page.answer(room.performer, &mut Outgoing(connection)),
         Ok(Asked::Perform(request, mut input)) => {
             let Some(_performing) = begin() else {
                 Reply::new(&mut Outgoing(connection)).finish(&Err(stopping()));
@@ -124,6 +127,9 @@ fn refuse(connection: &mut dyn Connection, status: Option<u16>, error: &AgentErr
 
 fn read_request(connection: &mut dyn Connection, room: &Room<'_>) -> Result<Asked, Refused> {
     let (head, rest) = read_head(&mut Incoming(connection))?;
+    if let Some(page) = Page::at(&head.path) {
+        return if head.method == "GET" { Ok(Asked::Page(page)) } else { Err(wrong_method(head, "GET").into()) };
+    }
     let unknown = || HttpError::UnknownPath { path: head.path.chars().take(100).collect() };
     let verb = head.path.strip_prefix(PATH_PREFIX).ok_or_else(unknown)?;
     if verb == "health" {

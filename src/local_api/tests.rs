@@ -159,6 +159,21 @@ fn health_is_answered_at_once() {
 }
 
 #[test]
+fn pages_for_those_who_watch_are_got_without_a_verb() {
+    let world = world(ServerLimits::default());
+    let mut text = String::new();
+
+    world.raw(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").read_to_string(&mut text).unwrap();
+
+    assert!(text.starts_with("HTTP/1.1 200 OK\r\n") && text.contains(r#""state":"running""#), "{text}");
+    assert_eq!(
+        world.refusal(b"POST /metrics HTTP/1.1\r\nContent-Length: 0\r\n\r\n"),
+        (405, "method_not_taken".to_owned())
+    );
+    assert_eq!(world.refusal(b"GET /readyz HTTP/1.1\r\n\r\n"), (503, "vitals_elsewhere".to_owned()));
+}
+
+#[test]
 fn requests_that_cannot_be_taken_have_their_own_status_and_code() {
     let world = world(ServerLimits { input_bytes_max: 1000, ..ServerLimits::default() });
     let check = |bytes: &[u8], status: u16, code: &str| {

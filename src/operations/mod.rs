@@ -20,6 +20,7 @@ mod site;
 mod status;
 mod sync;
 mod verify;
+mod vitals;
 
 use domain::merge::Merged;
 use serde_json::Value;
@@ -38,6 +39,7 @@ pub use request::{
     SYNC_TRIES_DEFAULT, SyncOptions,
 };
 pub use restore::restore;
+pub use vitals::{JournalVitals, SyncTally, Vitals};
 
 use crate::agent::Agent;
 use crate::error::AgentError;

@@ -2,8 +2,10 @@
 
 use serde_json::Value;
 
-use super::{Input, Progress, Request, SyncOptions};
+use super::{Input, Progress, Request, SyncOptions, Vitals};
+use crate::config::Config;
 use crate::error::AgentError;
+use crate::exit::Exit;
 use crate::pacing::Surroundings;
 
 /// One door to the agent: the opened data folder itself, the daemon's loop around it, or a daemon behind its socket. Callers
@@ -33,6 +35,23 @@ pub trait Performer: Send + Sync {
     fn surroundings(&self) -> Surroundings {
         Surroundings::default()
     }
+
+    /// How the agent is, in figures. May wait for an edit that is being recorded.
+    ///
+    /// # Errors
+    /// They cannot be had here, or the disk fails.
+    fn vitals(&self) -> Result<Vitals, AgentError> {
+        Err(AgentError::new("vitals_elsewhere", "the running agent alone has these figures", "", Exit::Failed))
+    }
+
+    /// Whether what drives the agent still turns. Never waits.
+    fn is_alive(&self) -> bool {
+        true
+    }
+
+    /// Works by these settings from here on, of which only those differ that may change while it works. May wait for an edit that
+    /// is being recorded.
+    fn take_up(&self, _config: &Config) {}
 
     /// Asks what runs to end soon: no new exchange begins and waits between tries end. Journal work is not cut short.
     fn stop(&self) {}

@@ -2,11 +2,12 @@
 //! lost what the journal had let go of. A service would else fail at it until somebody started it again.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
 use serde_json::Value;
 
-use super::{Input, Performer, Progress, Request, perform, sync};
+use super::vitals::vitals;
+use super::{Input, Performer, Progress, Request, Vitals, perform, sync};
 use crate::agent::Agent;
 use crate::config::Config;
 use crate::error::AgentError;
@@ -16,7 +17,7 @@ use crate::pacing::Surroundings;
 /// See the module. Opens between two sessions, never during one: whoever records meanwhile waits for the opening alone, not for the
 /// network.
 pub struct ReopeningAgent {
-    config: Config,
+    config: Mutex<Config>,
     opened: RwLock<Result<Agent, AgentError>>,
     is_to_open: AtomicBool,
     is_stopping: AtomicBool,
@@ -30,11 +31,21 @@ impl ReopeningAgent {
     pub fn open(config: Config) -> Result<Self, AgentError> {
         let agent = Agent::open(config.clone())?;
         let opened = RwLock::new(Ok(agent));
-        Ok(Self { config, opened, is_to_open: AtomicBool::new(false), is_stopping: AtomicBool::new(false) })
+        Ok(Self {
+            config: Mutex::new(config),
+            opened,
+            is_to_open: AtomicBool::new(false),
+            is_stopping: AtomicBool::new(false),
+        })
     }
 
     fn opened(&self) -> RwLockReadGuard<'_, Result<Agent, AgentError>> {
         self.opened.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn config(&self) -> MutexGuard<'_, Config> {
+        // It is replaced in one step, so it is whole.
+        self.config.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn open_again(&self) {
@@ -46,7 +57,8 @@ impl ReopeningAgent {
         log::warn!("the agent opens its data folder again");
         // The folder is free for the new agent only when the old one is gone.
         *opened = Err(is_opening());
-        *opened = Agent::open(self.config.clone());
+        let config = self.config().clone();
+        *opened = Agent::open(config);
         match &*opened {
             Ok(agent) if self.is_stopping.load(Ordering::SeqCst) => agent.begin_stopping(),
             Ok(_) => {}
@@ -95,6 +107,21 @@ impl Performer for ReopeningAgent {
         // Locked while the folder is being opened, which is while a session runs.
         let opened = self.opened.try_read();
         opened.ok().and_then(|opened| opened.as_ref().ok().map(Agent::surroundings)).unwrap_or_default()
+    }
+
+    fn vitals(&self) -> Result<Vitals, AgentError> {
+        match &*self.opened() {
+            Ok(agent) => vitals(agent),
+            Err(error) => Ok(Vitals { refusal: Some(error.clone()), ..Vitals::default() }),
+        }
+    }
+
+    fn take_up(&self, config: &Config) {
+        // Before the agent that is open: one that is opened meanwhile has them too.
+        self.config().clone_from(config);
+        if let Ok(agent) = &*self.opened() {
+            agent.take_up(config.clone());
+        }
     }
 
     fn stop(&self) {

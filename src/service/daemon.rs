@@ -1,22 +1,24 @@
 //! The loop around the plan: waits, lets the session's thread work, and brings everything to its end.
 
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::Value;
 
 use super::caller::Caller;
-use super::door::NextSync;
+use super::door::{NextSync, Shown};
 use super::due::Rules;
 use super::plan::{Outcome, Plan, Step, WAITING_MAX, Wake, Work};
+use super::reloading::Reloader;
+use super::supervisor::{Supervisor, Watchdog};
 use crate::clock::{MonotonicMs, monotonic_now};
 use crate::entropy;
 use crate::error::AgentError;
 use crate::exit::Exit;
 use crate::local_api::{Server, stopping};
 use crate::operations::{Input, Performer};
-use crate::operations::{Progress, Request, SyncOptions};
+use crate::operations::{Progress, Request, SyncOptions, SyncTally};
 
 /// Wake-ups that may wait for the loop; it only ever does short things between two. Who comes then waits a moment.
 const WAKES_MAX: usize = 2 * WAITING_MAX;
@@ -38,7 +40,10 @@ pub(super) fn wakes() -> (SyncSender<Wake<Caller>>, Receiver<Wake<Caller>>) {
 pub(super) struct Daemon<'a> {
     pub(super) performer: Arc<dyn Performer>,
     pub(super) server: &'a Server,
-    pub(super) next_sync: Arc<Mutex<NextSync>>,
+    pub(super) shown: Arc<Shown>,
+    pub(super) supervisor: Arc<Supervisor>,
+    pub(super) watchdog: Watchdog,
+    pub(super) reloader: Arc<Reloader>,
     pub(super) sender: SyncSender<Wake<Caller>>,
     pub(super) receiver: Receiver<Wake<Caller>>,
     pub(super) rules: Rules,
@@ -46,11 +51,12 @@ pub(super) struct Daemon<'a> {
 
 impl Daemon<'_> {
     /// Runs until the stop is complete.
-    pub(super) fn run(self) {
+    pub(super) fn run(mut self) {
         let mut plan = Plan::new(self.rules.clone(), monotonic_now(), entropy::number());
         let mut running: Vec<Caller> = Vec::new();
         let mut stop_at: Option<MonotonicMs> = None;
         loop {
+            self.watchdog.turn(monotonic_now(), &self.supervisor);
             plan.see(self.performer.surroundings(), monotonic_now());
             self.show(&plan);
             if stop_at.is_some() && !plan.is_running() {
@@ -66,8 +72,13 @@ impl Daemon<'_> {
                     }
                     Step::RefuseStopping(caller) => caller.answer(Err(stopping())),
                     Step::RefuseFull(caller) => caller.answer(Err(too_many())),
-                    Step::ReloadIsAbsent => log::warn!("settings are read at the start alone; restart the agent"),
+                    Step::Reload => {
+                        self.supervisor.reloading();
+                        self.reload();
+                    }
+                    Step::SayReloaded => self.supervisor.ready(),
                     Step::Stop => {
+                        self.supervisor.stopping();
                         self.server.refuse_work();
                         self.performer.stop();
                         stop_at = Some(monotonic_now().plus(SESSION_STOP_MS_MAX));
@@ -95,7 +106,8 @@ impl Daemon<'_> {
         if give_up_at.is_some_and(|give_up_at| give_up_at <= now) {
             return None;
         }
-        let wait_ms = until.map_or(WAIT_SLICE_MS_MAX, |until| until.since(now).min(WAIT_SLICE_MS_MAX));
+        let slice_ms = WAIT_SLICE_MS_MAX.min(self.watchdog.wait_ms(now));
+        let wait_ms = until.map_or(slice_ms, |until| until.since(now).min(slice_ms));
         match self.receiver.recv_timeout(Duration::from_millis(wait_ms)) {
             Ok(wake) => Some(wake),
             Err(RecvTimeoutError::Timeout) => Some(Wake::Scheduled),
@@ -104,18 +116,34 @@ impl Daemon<'_> {
     }
 
     fn show(&self, plan: &Plan<Caller>) {
-        let mut next_sync = self.next_sync.lock().unwrap_or_else(PoisonError::into_inner);
-        let reason = Some(plan.next_sync().reason);
-        *next_sync = NextSync { at: plan.next_at(), is_running: plan.is_running(), reason };
+        let next_sync = NextSync {
+            at: plan.next_at(),
+            is_running: plan.is_running(),
+            reason: Some(plan.next_sync().reason),
+            turned_at: Some(monotonic_now()),
+        };
+        *self.shown.next_sync() = next_sync;
+    }
+
+    /// Has the settings read by a thread of its own: a disk may let a read hang.
+    fn reload(&self) {
+        let reloader = Arc::clone(&self.reloader);
+        let ending = Reloading { sender: self.sender.clone(), rules: None };
+        let thread = std::thread::Builder::new().name("reload".to_owned()).spawn(move || run_reload(&reloader, ending));
+        if let Err(error) = thread {
+            // As for a session, the loop hears of it.
+            log::error!("the settings were not read anew: no thread can be started error={error}");
+        }
     }
 
     fn begin(&self, work: Work, callers: Vec<Caller>) {
         let performer = Arc::clone(&self.performer);
+        let shown = Arc::clone(&self.shown);
         let ending = Ending { sender: self.sender.clone(), outcome: Outcome::Failed { retry_after_ms: None } };
         let refused = callers.clone();
         let thread = std::thread::Builder::new()
             .name("sync".to_owned())
-            .spawn(move || run_session(&*performer, work, &callers, ending));
+            .spawn(move || run_session(&*performer, work, &callers, &shown, ending));
         if let Err(error) = thread {
             // The closure is dropped unused, and `Ending` with it: the loop hears of it as of any failure.
             log::error!("no thread can be started for a session error={error}");
@@ -139,7 +167,25 @@ impl Drop for Ending {
     }
 }
 
-fn run_session(performer: &dyn Performer, work: Work, callers: &[Caller], mut ending: Ending) {
+/// Tells the loop that the settings were read, whatever way that ended.
+struct Reloading {
+    sender: SyncSender<Wake<Caller>>,
+    rules: Option<Rules>,
+}
+
+impl Drop for Reloading {
+    fn drop(&mut self) {
+        // Without a loop the process is ending.
+        let _ = self.sender.send(Wake::Reloaded(self.rules.take()));
+    }
+}
+
+fn run_reload(reloader: &Reloader, mut ending: Reloading) {
+    ending.rules = Some(reloader.reload());
+}
+
+fn run_session(performer: &dyn Performer, work: Work, callers: &[Caller], shown: &Shown, mut ending: Ending) {
+    let began = monotonic_now();
     let options = SyncOptions { tries_max: work.tries_max };
     let request = if work.is_initialise { Request::Initialise(options) } else { Request::Sync(options) };
     let mut progress = |progress: Progress| {
@@ -153,6 +199,8 @@ fn run_session(performer: &dyn Performer, work: Work, callers: &[Caller], mut en
         performer.perform(request, &mut Input::empty(), &mut progress)
     };
     log_result(&result);
+    count(&result, monotonic_now().since(began), &mut shown.tally());
+    shown.changed.wake();
     ending.outcome = outcome(&result);
     for caller in callers {
         caller.answer(result.clone());
@@ -165,6 +213,25 @@ fn outcome(result: &Result<Value, AgentError>) -> Outcome {
         Ok(value) => Outcome::Failed { retry_after_ms: value["failure"]["retry_after_ms"].as_u64() },
         Err(_) => Outcome::Failed { retry_after_ms: None },
     }
+}
+
+fn count(result: &Result<Value, AgentError>, duration_ms: u64, tally: &mut SyncTally) {
+    tally.duration_ms += duration_ms;
+    let Ok(value) = result else {
+        tally.failed += 1;
+        return;
+    };
+    if value["outcome"] == "drained" {
+        tally.drained += 1;
+    } else {
+        tally.failed += 1;
+    }
+    let amount = |name: &str| value[name].as_u64().unwrap_or_default();
+    tally.sent += amount("sent");
+    tally.stored += amount("stored");
+    tally.requests += amount("requests");
+    tally.bytes_out += amount("bytes_out");
+    tally.bytes_in += amount("bytes_in");
 }
 
 fn log_result(result: &Result<Value, AgentError>) {

@@ -1,18 +1,22 @@
 //! What the socket reaches: sessions go through the loop, everything else straight to the agent.
 
 use std::sync::mpsc::SyncSender;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Value, json};
 
 use super::caller::{Caller, caller};
 use super::due::Reason;
 use super::plan::{Wake, Work};
-use crate::clock::{MonotonicMs, monotonic_now, wall_now};
+use crate::clock::{MonotonicMs, Waker, monotonic_now, wall_now};
+use crate::config::Config;
 use crate::error::AgentError;
 use crate::local_api::stopping;
 use crate::operations::{Input, Performer};
-use crate::operations::{Progress, Request, SyncOptions};
+use crate::operations::{Progress, Request, SyncOptions, SyncTally, Vitals};
+
+/// Longest time in which the loop turns once, in milliseconds, with much to spare: it never waits longer than a quarter of it.
+pub(super) const TURN_MS_MAX: u64 = 60_000;
 
 /// When the next session comes, as the loop last knew it.
 #[derive(Debug, Default)]
@@ -20,23 +24,53 @@ pub(super) struct NextSync {
     pub(super) at: Option<MonotonicMs>,
     pub(super) is_running: bool,
     pub(super) reason: Option<Reason>,
+    /// When the loop last turned; `None` before it does.
+    pub(super) turned_at: Option<MonotonicMs>,
+}
+
+/// What the loop and its sessions let others see.
+#[derive(Debug, Default)]
+pub(super) struct Shown {
+    next_sync: Mutex<NextSync>,
+    tally: Mutex<SyncTally>,
+    /// Woken when what waits may have changed.
+    pub(super) changed: Waker,
+}
+
+impl Shown {
+    pub(super) fn next_sync(&self) -> MutexGuard<'_, NextSync> {
+        // Each field is whole whatever the thread that panicked was doing.
+        self.next_sync.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sums over the sessions since the start.
+    pub(super) fn tally(&self) -> MutexGuard<'_, SyncTally> {
+        self.tally.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl NextSync {
+    /// When that is by the wall clock, in milliseconds since 1970.
+    fn wall_ms(&self) -> Option<u64> {
+        self.at.map(|at| wall_now().0.saturating_add(at.since(monotonic_now())))
+    }
 }
 
 /// The agent as a daemon shows it.
 pub(super) struct ServiceDoor {
     performer: Arc<dyn Performer>,
     sender: SyncSender<Wake<Caller>>,
-    next_sync: Arc<Mutex<NextSync>>,
+    shown: Arc<Shown>,
 }
 
 impl ServiceDoor {
     pub(super) fn new(performer: Arc<dyn Performer>, sender: SyncSender<Wake<Caller>>) -> Self {
-        Self { performer, sender, next_sync: Arc::default() }
+        Self { performer, sender, shown: Arc::default() }
     }
 
-    /// Where the loop says when it syncs next.
-    pub(super) fn next_sync(&self) -> Arc<Mutex<NextSync>> {
-        Arc::clone(&self.next_sync)
+    /// Where the loop says how it is.
+    pub(super) fn shown(&self) -> Arc<Shown> {
+        Arc::clone(&self.shown)
     }
 
     fn ask(&self, work: Work, events: &mut dyn FnMut(Progress)) -> Result<Value, AgentError> {
@@ -52,8 +86,8 @@ impl ServiceDoor {
     }
 
     fn with_schedule(&self, mut status: Value) -> Value {
-        let next_sync = self.next_sync.lock().unwrap_or_else(PoisonError::into_inner);
-        let next_sync_ms = next_sync.at.map(|at| wall_now().0.saturating_add(at.since(monotonic_now())));
+        let next_sync = self.shown.next_sync();
+        let next_sync_ms = next_sync.wall_ms();
         if let Some(fields) = status.as_object_mut() {
             fields.insert("daemon".to_owned(), json!(true));
             fields.insert("syncing".to_owned(), json!(next_sync.is_running));
@@ -80,6 +114,7 @@ impl Performer for ServiceDoor {
                 if result.is_ok() {
                     self.tell(Wake::Edited);
                 }
+                self.shown.changed.wake();
                 result
             }
             Request::Pause { .. } | Request::Resume => {
@@ -98,6 +133,24 @@ impl Performer for ServiceDoor {
             | Request::NextNumber(_)
             | Request::Verify(_) => self.performer.perform(request, input, events),
         }
+    }
+
+    fn vitals(&self) -> Result<Vitals, AgentError> {
+        let vitals = self.performer.vitals()?;
+        let (is_syncing, next_sync_ms) = {
+            let next_sync = self.shown.next_sync();
+            (next_sync.is_running, next_sync.wall_ms())
+        };
+        Ok(Vitals { syncs: *self.shown.tally(), is_syncing, next_sync_ms, ..vitals })
+    }
+
+    fn is_alive(&self) -> bool {
+        let turned_at = self.shown.next_sync().turned_at;
+        turned_at.is_none_or(|turned_at| monotonic_now().since(turned_at) < TURN_MS_MAX)
+    }
+
+    fn take_up(&self, config: &Config) {
+        self.performer.take_up(config);
     }
 
     fn stop(&self) {

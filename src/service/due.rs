@@ -9,6 +9,7 @@
 use protocol::schedule::{Ended, Opening, Pacing, Schedule, Span};
 
 use crate::clock::MonotonicMs;
+use crate::config::Config;
 use crate::pacing::{HoldCause, Surroundings};
 
 /// From a change of the network to the sync that it brings, in milliseconds: an address comes before a route, and a name server after it.
@@ -28,6 +29,13 @@ pub struct Rules {
     pub schedule: Schedule,
     /// What holds it back, or brings it sooner.
     pub pacing: Pacing,
+}
+
+impl Rules {
+    /// Those of the settings.
+    pub fn of(config: &Config) -> Self {
+        Self { schedule: config.schedule, pacing: config.pacing.clone() }
+    }
 }
 
 impl From<Schedule> for Rules {
@@ -165,12 +173,7 @@ impl Due {
             self.failures_in_a_row = 0;
             self.network_tries = 0;
             self.not_before = MonotonicMs(0);
-            let mut schedule = self.rules.schedule;
-            if let (Some(interval), Some(least)) = (&mut schedule.interval_ms, self.rules.pacing.metered_interval_ms) {
-                *interval = (*interval).max(least);
-            }
-            let wait_ms = schedule.wait_ms(Ended::Drained, entropy);
-            self.regular = wait_ms.map(|wait_ms| (now.plus(wait_ms), Reason::Interval));
+            self.regular = self.interval_ms(entropy).map(|wait_ms| (now.plus(wait_ms), Reason::Interval));
             return;
         };
         self.failures_in_a_row = self.failures_in_a_row.saturating_add(1);
@@ -184,18 +187,26 @@ impl Due {
         self.not_before = self.regular.filter(|_| is_asked).map_or(asked_until, |(at, _)| at);
     }
 
-    /// Other settings hold from now on. A wait that goes on becomes no longer than it would be by them.
+    /// Other settings hold from now on. A wait that goes on becomes no longer than it would be by them, and what was due sooner stays
+    /// due then, so that reading settings again and again puts nothing off for ever.
     pub fn set_rules(&mut self, rules: Rules, is_running: bool, now: MonotonicMs, entropy: u64) {
+        if rules == self.rules {
+            return;
+        }
+        if self.rules.schedule.interval_ms.is_none() {
+            // A site that synced only when asked: nobody waits since then.
+            self.regular = None;
+        }
         self.rules = rules;
         if is_running {
             return;
         }
-        let schedule = self.rules.schedule;
         let (wait_ms, reason) = match self.regular {
-            Some((_, reason @ (Reason::Backoff | Reason::RetryAfter))) => (Some(schedule.backoff_max_ms), reason),
-            Some((_, reason)) => (schedule.wait_ms(Ended::Drained, entropy), reason),
-            // A site that synced only when asked.
-            None => (schedule.wait_ms(Ended::Drained, entropy), Reason::Interval),
+            Some((_, reason @ (Reason::Backoff | Reason::RetryAfter))) => {
+                (Some(self.rules.schedule.backoff_max_ms), reason)
+            }
+            Some((_, reason)) => (self.interval_ms(entropy), reason),
+            None => (self.interval_ms(entropy), Reason::Interval),
         };
         let by_them = wait_ms.map(|wait_ms| now.plus(wait_ms));
         let at = self.regular.map(|(at, _)| at).into_iter().chain(by_them).min();
@@ -292,6 +303,15 @@ impl Due {
             opens_at = opening(self.seen_at);
         }
         opens_at.min(at.plus(WINDOW_WAIT_MS_MAX))
+    }
+
+    /// The wait after a session that went through, with its jitter; `None` where only somebody who asks brings one.
+    fn interval_ms(&self, entropy: u64) -> Option<u64> {
+        let mut schedule = self.rules.schedule;
+        if let (Some(interval), Some(least)) = (&mut schedule.interval_ms, self.rules.pacing.metered_interval_ms) {
+            *interval = (*interval).max(least);
+        }
+        schedule.wait_ms(Ended::Drained, entropy)
     }
 
     /// A random part of the jitter on the interval.

@@ -13,35 +13,38 @@ mod caller;
 mod daemon;
 mod door;
 pub mod due;
+mod installing;
 mod network;
 pub mod plan;
+mod reloading;
 mod signals;
+mod status_line;
+mod supervisor;
 #[cfg(test)]
 mod tests;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use due::Rules;
-
+use crate::clock::monotonic_now;
+use crate::config::Config;
 use crate::error::AgentError;
 use crate::exit::Exit;
 use crate::local_api::{Server, ServerLimits, SocketListener};
 use crate::operations::Performer;
 
-/// What the daemon needs to know.
-#[derive(Debug, Clone)]
-pub struct ServiceSettings {
-    /// Where it listens.
-    pub socket_path: PathBuf,
-    /// Where long inputs are kept while they are read.
-    pub data_folder: PathBuf,
-    /// When it syncs by itself.
-    pub rules: Rules,
-}
+pub use installing::{InitSystem, SERVICE_USER, Service, ServiceAction, ServiceWanted, UnitFile};
+pub use reloading::ReadSettings;
+
+use due::Rules;
+use reloading::Reloader;
+use status_line::StatusLine;
+use supervisor::{Supervisor, Watchdog};
 
 /// Runs until it is told to stop by SIGTERM or SIGINT. `open` takes the data folder and opens the journal; signals are heard
-/// before that, because SIGUSR1 would otherwise end the program.
+/// before that, because SIGUSR1 would otherwise end the program. `read` reads the settings anew at SIGHUP.
+///
+/// A supervisor that wants to know (`NOTIFY_SOCKET`) hears that the agent is ready once the socket listens: whether central can be
+/// reached is no part of that.
 ///
 /// A session that a blocked network call holds is abandoned: the caller ends the process after this returns, and what the
 /// call was about comes again at the next sync.
@@ -49,20 +52,28 @@ pub struct ServiceSettings {
 /// # Errors
 /// What `open` says, or the socket cannot be made.
 pub fn run(
-    settings: &ServiceSettings,
+    config: &Config,
+    read: Box<ReadSettings>,
     open: impl FnOnce() -> Result<Arc<dyn Performer>, AgentError>,
 ) -> Result<Exit, AgentError> {
     let (sender, receiver) = daemon::wakes();
     let _signals = signals::listen(sender.clone()).map_err(|error| system("hear signals", &error))?;
+    let supervisor = Arc::new(Supervisor::of_environment());
     let performer = open()?;
-    let listener = Box::new(SocketListener::bind(&settings.socket_path)?);
+    let listener = Box::new(SocketListener::bind(&config.socket_path)?);
     let door = Arc::new(door::ServiceDoor::new(Arc::clone(&performer), sender.clone()));
-    let next_sync = door.next_sync();
-    let server = Server::start(listener, door, settings.data_folder.clone(), ServerLimits::default())
+    let shown = door.shown();
+    let reloader = Arc::new(Reloader::new(config.clone(), read, Arc::clone(&performer)));
+    let server = Server::start(listener, Arc::clone(&door) as _, config.data_folder.clone(), ServerLimits::default())
         .map_err(|error| system("start a thread", &error))?;
-    log::info!("the agent runs version={} socket={}", env!("CARGO_PKG_VERSION"), settings.socket_path.display());
+    log::info!("the agent runs version={} socket={}", env!("CARGO_PKG_VERSION"), config.socket_path.display());
+    supervisor.ready();
+    let _status_line = StatusLine::start(Arc::clone(&supervisor), door, Arc::clone(&shown))
+        .map_err(|error| system("start a thread", &error))?;
     network::listen(sender.clone());
-    daemon::Daemon { performer, server: &server, next_sync, sender, receiver, rules: settings.rules.clone() }.run();
+    let watchdog = Watchdog::of_environment(monotonic_now());
+    let rules = Rules::of(config);
+    daemon::Daemon { performer, server: &server, shown, supervisor, watchdog, reloader, sender, receiver, rules }.run();
     server.close();
     log::info!("the agent stopped");
     Ok(Exit::Ok)

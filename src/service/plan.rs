@@ -23,6 +23,8 @@ pub enum Wake<C> {
     Edited,
     /// The network is another one than it was.
     NetworkChanged,
+    /// Settings were read anew; `None` if that broke.
+    Reloaded(Option<Rules>),
 }
 
 /// The signals that mean something.
@@ -86,10 +88,23 @@ pub enum Step<C> {
     RefuseStopping(C),
     /// Tell this caller that too many wait.
     RefuseFull(C),
-    /// Say that settings are read at the start alone.
-    ReloadIsAbsent,
+    /// Read the settings anew.
+    Reload,
+    /// Say that the settings were read anew.
+    SayReloaded,
     /// Bring everything to its end.
     Stop,
+}
+
+/// Whether settings are being read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reload {
+    /// No.
+    Idle,
+    /// Yes.
+    Running,
+    /// Yes, and they may have changed since: they are read once more.
+    RunningThenAgain,
 }
 
 /// The state of the loop.
@@ -97,6 +112,7 @@ pub struct Plan<C> {
     due: Due,
     is_running: bool,
     is_stopping: bool,
+    reload: Reload,
     next_work: Option<Work>,
     waiting: Vec<C>,
 }
@@ -108,6 +124,7 @@ impl<C> Plan<C> {
             due: Due::new(rules.into(), now, entropy),
             is_running: false,
             is_stopping: false,
+            reload: Reload::Idle,
             next_work: None,
             waiting: Vec::new(),
         }
@@ -116,11 +133,6 @@ impl<C> Plan<C> {
     /// Takes in what bears on the schedule from outside. To be told before each wait and each wake-up.
     pub fn see(&mut self, around: Surroundings, now: MonotonicMs) {
         self.due.see(around, now);
-    }
-
-    /// Other settings hold from now on.
-    pub fn set_rules(&mut self, rules: Rules, now: MonotonicMs, entropy: u64) {
-        self.due.set_rules(rules, self.is_running, now, entropy);
     }
 
     /// When the schedule wants the next session, and why then.
@@ -155,7 +167,7 @@ impl<C> Plan<C> {
                 self.want(work, now)
             }
             Wake::Signal(Signal::SyncNow) => self.want(Work::WANTED, now),
-            Wake::Signal(Signal::Reload) => vec![Step::ReloadIsAbsent],
+            Wake::Signal(Signal::Reload) => self.reload(),
             Wake::Signal(Signal::Stop) => self.stop(),
             Wake::Ended(outcome) => self.end(outcome, now, entropy),
             Wake::Edited => {
@@ -166,6 +178,7 @@ impl<C> Plan<C> {
                 self.due.network_changed(now);
                 Vec::new()
             }
+            Wake::Reloaded(rules) => self.reloaded(rules, now, entropy),
         }
     }
 
@@ -198,6 +211,33 @@ impl<C> Plan<C> {
         self.next_work.take().map_or_else(Vec::new, |work| self.want(work, now))
     }
 
+    fn reload(&mut self) -> Vec<Step<C>> {
+        if self.is_stopping {
+            return Vec::new();
+        }
+        if self.reload != Reload::Idle {
+            self.reload = Reload::RunningThenAgain;
+            return Vec::new();
+        }
+        self.reload = Reload::Running;
+        vec![Step::Reload]
+    }
+
+    fn reloaded(&mut self, rules: Option<Rules>, now: MonotonicMs, entropy: u64) -> Vec<Step<C>> {
+        let is_to_repeat = std::mem::replace(&mut self.reload, Reload::Idle) == Reload::RunningThenAgain;
+        if self.is_stopping {
+            return Vec::new();
+        }
+        if let Some(rules) = rules {
+            self.due.set_rules(rules, self.is_running, now, entropy);
+        }
+        let mut steps = vec![Step::SayReloaded];
+        if is_to_repeat {
+            steps.extend(self.reload());
+        }
+        steps
+    }
+
     fn stop(&mut self) -> Vec<Step<C>> {
         if std::mem::replace(&mut self.is_stopping, true) {
             return Vec::new();
@@ -217,6 +257,7 @@ mod tests {
 
     const SCHEDULE: Schedule =
         Schedule { interval_ms: Some(300_000), jitter_percent: 10, backoff_first_ms: 5_000, backoff_max_ms: 600_000 };
+    const MANUAL: Schedule = Schedule { interval_ms: None, ..SCHEDULE };
     const SYNC: Work = Work { is_initialise: false, tries_max: 2 };
     const INITIALISE: Work = Work { is_initialise: true, tries_max: 1 };
     const FAILED: Wake<u8> = Wake::Ended(Outcome::Failed { retry_after_ms: None });
@@ -310,11 +351,70 @@ mod tests {
     }
 
     #[test]
-    fn a_manual_site_waits_for_ever_and_says_that_it_does_not_reload() {
-        let mut plan = Plan::<u8>::new(Schedule { interval_ms: None, ..SCHEDULE }, at(0), 5);
+    fn a_manual_site_waits_for_ever() {
+        let mut plan = Plan::<u8>::new(MANUAL, at(0), 5);
 
         assert_eq!(plan.next_at(), None);
         assert_eq!(plan.handle(Wake::Scheduled, at(u64::MAX), 0), []);
-        assert_eq!(plan.handle(Wake::Signal(Signal::Reload), at(0), 0), [Step::ReloadIsAbsent]);
+    }
+
+    #[test]
+    fn a_schedule_that_was_read_anew_counts_at_once() {
+        let hourly = Schedule { interval_ms: Some(3_600_000), ..SCHEDULE };
+        let mut plan = Plan::<u8>::new(MANUAL, at(0), 0);
+
+        assert_eq!(plan.handle(Wake::Signal(Signal::Reload), at(0), 0), [Step::Reload]);
+        assert_eq!(plan.handle(Wake::Reloaded(Some(SCHEDULE)), at(1_000), 0), [Step::SayReloaded]);
+        assert_eq!(plan.next_at(), Some(at(301_000)));
+
+        for now in [100_000, 200_000] {
+            plan.handle(Wake::Signal(Signal::Reload), at(now), 0);
+            plan.handle(Wake::Reloaded(Some(SCHEDULE)), at(now), 0);
+            plan.handle(Wake::Signal(Signal::Reload), at(now), 0);
+            plan.handle(Wake::Reloaded(Some(hourly)), at(now), 0);
+            assert_eq!(plan.next_at(), Some(at(301_000)), "reading settings puts nothing off");
+        }
+        plan.handle(Wake::Scheduled, at(301_000), 0);
+        plan.handle(Wake::Signal(Signal::Reload), at(301_000), 0);
+        plan.handle(Wake::Reloaded(Some(MANUAL)), at(301_000), 0);
+        plan.handle(Wake::Ended(Outcome::Drained), at(302_000), 0);
+        assert_eq!(plan.next_at(), None);
+    }
+
+    #[test]
+    fn a_wait_after_a_failure_is_not_cut_short_by_settings() {
+        let minute = Schedule { interval_ms: Some(60_000), ..SCHEDULE };
+        let mut plan = Plan::<u8>::new(SCHEDULE, at(0), 0);
+        plan.handle(Wake::Scheduled, at(0), 0);
+        plan.handle(Wake::Ended(Outcome::Failed { retry_after_ms: Some(500_000) }), at(0), 0);
+        plan.handle(Wake::Signal(Signal::Reload), at(0), 0);
+        plan.handle(Wake::Reloaded(Some(minute)), at(0), 0);
+
+        assert_eq!(plan.next_at(), Some(at(500_000)));
+    }
+
+    #[test]
+    fn settings_that_could_not_be_read_leave_the_schedule_as_it_was() {
+        let mut plan = Plan::<u8>::new(SCHEDULE, at(0), 20_000);
+        plan.handle(Wake::Signal(Signal::Reload), at(0), 0);
+
+        assert_eq!(plan.handle(Wake::Reloaded(None), at(5), 0), [Step::SayReloaded]);
+        assert_eq!(plan.next_at(), Some(at(20_000)));
+    }
+
+    #[test]
+    fn a_signal_while_settings_are_read_has_them_read_once_more() {
+        let mut plan = Plan::<u8>::new(SCHEDULE, at(0), 0);
+        let reload = || Wake::Signal(Signal::Reload);
+        assert_eq!(plan.handle(reload(), at(0), 0), [Step::Reload]);
+        assert_eq!(plan.handle(reload(), at(0), 0), []);
+        assert_eq!(plan.handle(reload(), at(0), 0), []);
+
+        assert_eq!(plan.handle(Wake::Reloaded(None), at(0), 0), [Step::SayReloaded, Step::Reload]);
+        assert_eq!(plan.handle(Wake::Reloaded(None), at(0), 0), [Step::SayReloaded]);
+        assert_eq!(plan.handle(reload(), at(0), 0), [Step::Reload]);
+        plan.handle(Wake::Signal(Signal::Stop), at(0), 0);
+        assert_eq!(plan.handle(Wake::Reloaded(None), at(0), 0), [], "a stop is not taken back by a reload");
+        assert_eq!(plan.handle(reload(), at(0), 0), []);
     }
 }

@@ -1,5 +1,6 @@
 //! The loop with its threads and its socket, around a performer that the test holds by the hand.
 
+use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -10,7 +11,7 @@ use tempfile::TempDir;
 
 use super::plan::{Signal, Wake};
 use super::*;
-use crate::clock::{Waker, monotonic_now};
+use crate::clock::{MonotonicMs, Waker, monotonic_now};
 use crate::local_api::SocketClient;
 use crate::operations::Input;
 use crate::operations::{Progress, Request, SyncOptions};
@@ -73,12 +74,17 @@ fn world(schedule: Schedule) -> World {
     let (sender, receiver) = daemon::wakes();
     let door = Arc::new(door::ServiceDoor::new(Arc::clone(&performer), sender.clone()));
     let listener = Box::new(SocketListener::bind(&folder.path().join("agent.sock")).unwrap());
-    let next_sync = door.next_sync();
+    let shown = door.shown();
+    let config = Config::of_text(Path::new("agent.toml"), "").unwrap();
+    let read = Box::new(|| Err(AgentError::new("config_syntax", "broken", "", Exit::Config)));
+    let reloader = Arc::new(Reloader::new(config, read, Arc::clone(&performer)));
+    let supervisor = Arc::new(Supervisor::of_environment());
+    let watchdog = Watchdog::absent();
     let server = Server::start(listener, door, folder.path().to_owned(), ServerLimits::default()).unwrap();
     let for_daemon = sender.clone();
     let daemon = std::thread::spawn(move || {
-        daemon::Daemon { performer, server: &server, next_sync, sender: for_daemon, receiver, rules: schedule.into() }
-            .run();
+        let (server, sender, rules) = (&server, for_daemon, schedule.into());
+        daemon::Daemon { performer, server, shown, supervisor, watchdog, reloader, sender, receiver, rules }.run();
     });
     World { fake, sender, daemon: Some(daemon), folder }
 }
@@ -152,6 +158,21 @@ fn status_comes_while_a_session_runs_and_says_so() {
 }
 
 #[test]
+fn the_agent_is_alive_as_long_as_its_loop_turns() {
+    let (sender, _receiver) = daemon::wakes();
+    let door = door::ServiceDoor::new(Arc::new(Fake::default()), sender);
+    let turned = |ms_ago: u64| {
+        let turned_at = MonotonicMs(monotonic_now().0.saturating_sub(ms_ago));
+        door.shown().next_sync().turned_at = Some(turned_at);
+        door.is_alive()
+    };
+
+    assert!(door.is_alive(), "it has not begun yet");
+    assert!(turned(door::TURN_MS_MAX / 2));
+    assert!(!turned(door::TURN_MS_MAX));
+}
+
+#[test]
 fn a_session_that_breaks_is_answered_and_the_next_one_runs() {
     let mut world = world(MANUAL);
     world.fake.breaks.store(true, Ordering::SeqCst);
@@ -182,6 +203,19 @@ fn stopping_waits_for_the_session_and_its_caller_gets_the_result() {
 }
 
 #[test]
+fn settings_that_cannot_be_read_anew_leave_the_daemon_at_work() {
+    let mut world = world(MANUAL);
+
+    world.signal(Signal::Reload);
+    world.signal(Signal::Reload);
+    world.signal(Signal::SyncNow);
+    world.fake.wait_for_sessions(1);
+    world.fake.release.wake();
+
+    world.stop();
+}
+
+#[test]
 fn a_session_that_hangs_is_abandoned_within_five_seconds_and_its_caller_is_told() {
     let mut world = world(MANUAL);
     world.fake.hangs.store(true, Ordering::SeqCst);
@@ -199,14 +233,12 @@ fn a_session_that_hangs_is_abandoned_within_five_seconds_and_its_caller_is_told(
 #[test]
 fn a_daemon_whose_folder_cannot_be_opened_makes_no_socket() {
     let folder = tempfile::tempdir().unwrap();
-    let settings = ServiceSettings {
-        socket_path: folder.path().join("agent.sock"),
-        data_folder: folder.path().to_owned(),
-        rules: MANUAL.into(),
-    };
+    let text = format!("data_folder = {:?}", folder.path());
+    let config = Config::of_text(Path::new("agent.toml"), &text).unwrap();
+    let read = Box::new(|| unreachable!("nobody asks for that"));
 
-    let ended = run(&settings, || Err(AgentError::new("folder_in_use", "taken", "", Exit::Busy)));
+    let ended = run(&config, read, || Err(AgentError::new("folder_in_use", "taken", "", Exit::Busy)));
 
     assert_eq!(ended.unwrap_err().code, "folder_in_use");
-    assert!(!settings.socket_path.exists());
+    assert!(!config.socket_path.exists());
 }

@@ -88,7 +88,9 @@ fn a_pause_of_no_length_is_refused_and_changes_nothing() {
 fn outside_of_its_windows_a_site_syncs_only_when_somebody_asks() {
     let (_central, data, mut agent) = scheduled("interval_s = 1\njitter_percent = 0\nwindows = [\"02:00-05:00\"]");
     // The zone is set so that it is past noon here, whatever time it is.
-    agent.start_with(&[("TZ", &zone_with_hour(12))]);
+    agent.start_with(|command| {
+        command.env("TZ", zone_with_hour(12));
+    });
     record(&agent, &data, 1);
 
     let told = status(&agent);
@@ -101,7 +103,9 @@ fn outside_of_its_windows_a_site_syncs_only_when_somebody_asks() {
 
     agent.signal("TERM");
     agent.wait();
-    agent.start_with(&[("TZ", &zone_with_hour(3))]);
+    agent.start_with(|command| {
+        command.env("TZ", zone_with_hour(3));
+    });
     record(&agent, &data, 2);
     wait_until("the edits are sent within the window", || pending(&agent) == 0);
 }
@@ -136,6 +140,28 @@ fn bytes_that_are_used_up_hold_the_schedule_and_not_a_sync_by_hand() {
 
     assert_eq!(pending(&agent), 0);
     assert!(status(&agent)["bytes"]["month"]["spent"].as_u64().unwrap() > before);
+}
+
+#[test]
+fn windows_and_budgets_that_are_read_anew_count_at_once() {
+    let (_central, data, mut agent) = scheduled("interval_s = 1\njitter_percent = 0\nbytes_per_day_max = 100");
+    agent.start_with(|command| {
+        command.env("TZ", zone_with_hour(12));
+    });
+    record(&agent, &data, 1);
+    let read_anew = |schedule: &str, reason: &str| {
+        set_schedule(&agent, &format!("interval_s = 1\njitter_percent = 0\n{schedule}"));
+        agent.signal("HUP");
+        wait_until(reason, || status(&agent)["next_sync_reason"] == reason);
+    };
+
+    wait_until("the bytes are used up", || status(&agent)["next_sync_reason"] == "day_bytes_used_up");
+    read_anew("windows = [\"02:00-05:00\"]", "window");
+    assert!(pending(&agent) > 0);
+    set_schedule(&agent, "interval_s = 1\njitter_percent = 0");
+    agent.signal("HUP");
+
+    wait_until("the edits are sent", || pending(&agent) == 0);
 }
 
 #[test]

@@ -214,16 +214,21 @@ impl Agent {
 
     /// Starts the daemon and waits until it answers.
     pub fn start(&mut self) {
-        self.start_with(&[]);
+        self.start_with(|_| {});
     }
 
-    /// The same, with variables in its environment.
-    pub fn start_with(&mut self, variables: &[(&str, &str)]) {
+    /// Starts the daemon with something more to its command, and waits until it answers.
+    pub fn start_with(&mut self, prepare: impl FnOnce(&mut Command)) {
         assert!(self.daemon.is_none(), "the daemon runs already");
         let mut command = self.command(&["run"]);
-        command.envs(variables.iter().copied()).stdout(Stdio::null()).stderr(Stdio::null());
-        let child = command.spawn().unwrap();
-        self.daemon = Some(child);
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        prepare(&mut command);
+        self.daemon = Some(command.spawn().unwrap());
+        self.wait_until_it_answers();
+    }
+
+    /// Waits until a daemon answers, whoever started it.
+    pub fn wait_until_it_answers(&self) {
         wait_until("the daemon answers", || {
             let output = self.run(&["status", "--json"], "");
             serde_json::from_slice::<Value>(&output.stdout).is_ok_and(|status| status["daemon"] == true)

@@ -10,6 +10,7 @@ pub mod middle;
 pub mod power_cut;
 pub mod proxy;
 pub mod store_file;
+pub mod supervisor;
 pub mod torture;
 pub mod web;
 

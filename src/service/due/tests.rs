@@ -276,6 +276,31 @@ fn other_settings_make_a_wait_that_goes_on_no_longer_than_they_would() {
     assert_eq!(due.next().reason, Reason::Running);
 }
 
+#[test]
+fn a_site_that_is_manual_no_longer_waits_an_interval_before_its_first_sync() {
+    let scheduled = Rules::from(SCHEDULE);
+    let manual = Rules::from(Schedule { interval_ms: None, ..SCHEDULE });
+    let mut due = Due::new(manual.clone(), at(0), 0);
+
+    due.set_rules(scheduled.clone(), false, at(1_000), 0);
+    assert_eq!(due.next(), next(1_000 + 5 * MINUTE_MS, Reason::Interval));
+    due.set_rules(manual, false, at(2_000), 0);
+    due.set_rules(scheduled, false, at(HOUR_MS), 0);
+    assert_eq!(due.next(), next(HOUR_MS + 5 * MINUTE_MS, Reason::Interval));
+}
+
+#[test]
+fn settings_that_are_read_again_do_not_shorten_the_interval_of_a_metered_link() {
+    let metered = |least_ms| Pacing { metered_interval_ms: Some(least_ms), ..Pacing::default() };
+    let mut due = due(metered(HOUR_MS));
+    session(&mut due, 0, None);
+
+    due.set_rules(Rules { schedule: SCHEDULE, pacing: metered(2 * HOUR_MS) }, false, at(1), 0);
+    assert_eq!(due.next(), next(HOUR_MS, Reason::Interval), "what was due sooner stays due then");
+    due.set_rules(Rules { schedule: SCHEDULE, pacing: metered(HOUR_MS / 2) }, false, at(2), 0);
+    assert_eq!(due.next(), next(2 + HOUR_MS / 2, Reason::Interval));
+}
+
 #[derive(Debug, Clone)]
 enum Happening {
     Passes(u64),
