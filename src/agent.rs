@@ -249,8 +249,8 @@ impl Agent {
             Parties { site: enrolment.site, central: enrolment.central_key, generation: enrolment.generation };
         let question = self.question_of_proof(recorder, &parties)?;
         let meter = transport.meter();
-        let link = ProvingFirst { transport, question };
-        let mut link = WithinBudget { link, pace: &self.pace, meter: &meter, is_budgeted };
+        let proving = ProvingFirst { transport, question };
+        let mut way = WithinBudget { link: proving, pace: &self.pace, meter: &meter, is_budgeted };
         let result = SyncRunner {
             recorder,
             codec,
@@ -261,7 +261,7 @@ impl Agent {
             salt: crate::entropy::bytes(),
             acknowledged_tail_bytes_max: self.config().limits.acknowledged_tail_bytes_max,
         }
-        .run(&mut link, learnt, &|| clock::wall_now().0, &mut |summary| {
+        .run(&mut way, learnt, &|| clock::wall_now().0, &mut |summary| {
             self.pace.count(meter.take());
             progress(summary);
         });

@@ -8,6 +8,7 @@
 
 use protocol::schedule::{Ended, Opening, Pacing, Schedule, Span};
 
+use super::plan::Outcome;
 use crate::clock::MonotonicMs;
 use crate::config::Config;
 use crate::pacing::{HoldCause, Surroundings};
@@ -165,11 +166,11 @@ impl Due {
         self.network_at = None;
     }
 
-    /// A session is over, and no other follows at once. `retry_after_ms` is what central asked for, of a failure.
-    pub fn end(&mut self, failure: Option<Option<u64>>, now: MonotonicMs, entropy: u64) {
+    /// A session is over.
+    pub fn end(&mut self, outcome: Outcome, now: MonotonicMs, entropy: u64) {
         self.ended_at = Some(now);
         self.spread_ms = self.jitter_ms(entropy);
-        let Some(retry_after_ms) = failure else {
+        let Outcome::Failed { retry_after_ms } = outcome else {
             self.failures_in_a_row = 0;
             self.network_tries = 0;
             self.not_before = MonotonicMs(0);

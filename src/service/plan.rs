@@ -200,11 +200,7 @@ impl<C> Plan<C> {
 
     fn end(&mut self, outcome: Outcome, now: MonotonicMs, entropy: u64) -> Vec<Step<C>> {
         self.is_running = false;
-        let failure = match outcome {
-            Outcome::Drained => None,
-            Outcome::Failed { retry_after_ms } => Some(retry_after_ms),
-        };
-        self.due.end(failure, now, entropy);
+        self.due.end(outcome, now, entropy);
         if self.is_stopping {
             return Vec::new();
         }

@@ -11,6 +11,7 @@ const DAY_MS: u64 = 24 * HOUR_MS;
 const MONDAY_MS: u64 = 20_780 * DAY_MS;
 const SCHEDULE: Schedule =
     Schedule { interval_ms: Some(5 * MINUTE_MS), jitter_percent: 10, backoff_first_ms: 5_000, backoff_max_ms: 900_000 };
+const FAILED: Outcome = Outcome::Failed { retry_after_ms: None };
 
 fn at(ms: u64) -> MonotonicMs {
     MonotonicMs(ms)
@@ -29,9 +30,9 @@ fn next(at_ms: u64, reason: Reason) -> Next {
 }
 
 /// One session that lasts no time.
-fn session(due: &mut Due, now_ms: u64, failure: Option<Option<u64>>) {
+fn session(due: &mut Due, now_ms: u64, outcome: Outcome) {
     due.begin(at(now_ms));
-    due.end(failure, at(now_ms), 0);
+    due.end(outcome, at(now_ms), 0);
 }
 
 fn local(local_ms: u64) -> Surroundings {
@@ -49,23 +50,23 @@ fn nightly() -> Pacing {
 #[test]
 fn an_edit_brings_a_sync_that_takes_those_behind_it_along() {
     let mut due = due(pacing());
-    session(&mut due, 0, None);
+    session(&mut due, 0, Outcome::Drained);
     due.edited(at(100_000));
     due.edited(at(109_000));
 
     assert_eq!(due.next(), next(110_000, Reason::Edits));
-    session(&mut due, 110_000, None);
+    session(&mut due, 110_000, Outcome::Drained);
     assert_eq!(due.next(), next(110_000 + 5 * MINUTE_MS, Reason::Interval));
 }
 
 #[test]
 fn an_edit_brings_none_before_the_gap_is_over_nor_later_than_the_interval() {
     let mut due = due(pacing());
-    session(&mut due, 0, None);
+    session(&mut due, 0, Outcome::Drained);
     due.edited(at(1_000));
     assert_eq!(due.next(), next(30_000, Reason::Edits));
 
-    session(&mut due, 30_000, None);
+    session(&mut due, 30_000, Outcome::Drained);
     due.edited(at(30_000 + 5 * MINUTE_MS - 1));
     assert_eq!(due.next().reason, Reason::Interval);
 }
@@ -75,20 +76,20 @@ fn an_edit_during_a_session_is_for_the_next() {
     let mut due = due(pacing());
     due.begin(at(0));
     due.edited(at(5_000));
-    due.end(None, at(20_000), 0);
+    due.end(Outcome::Drained, at(20_000), 0);
 
     assert_eq!(due.next(), next(50_000, Reason::Edits));
 }
 
 #[test]
 fn edits_bring_none_unless_they_are_to_nor_on_a_metered_link_nor_after_a_failure() {
-    for (pacing, failure) in [
-        (Pacing::default(), None),
-        (Pacing { metered_interval_ms: Some(HOUR_MS), ..pacing() }, None),
-        (pacing(), Some(None)),
+    for (pacing, outcome) in [
+        (Pacing::default(), Outcome::Drained),
+        (Pacing { metered_interval_ms: Some(HOUR_MS), ..pacing() }, Outcome::Drained),
+        (pacing(), FAILED),
     ] {
         let mut due = due(pacing);
-        session(&mut due, 0, failure);
+        session(&mut due, 0, outcome);
         due.edited(at(1));
         assert_ne!(due.next().reason, Reason::Edits);
     }
@@ -97,7 +98,7 @@ fn edits_bring_none_unless_they_are_to_nor_on_a_metered_link_nor_after_a_failure
 #[test]
 fn a_metered_link_waits_longer_where_the_interval_is_shorter() {
     let mut due = due(Pacing { metered_interval_ms: Some(HOUR_MS), ..Pacing::default() });
-    session(&mut due, 0, None);
+    session(&mut due, 0, Outcome::Drained);
 
     assert_eq!(due.next(), next(HOUR_MS, Reason::Interval));
 }
@@ -107,10 +108,10 @@ fn a_change_of_the_network_ends_the_backoff() {
     let mut due = due(pacing());
     let mut now_ms = 0;
     for _ in 0..12 {
-        session(&mut due, now_ms, Some(None));
+        session(&mut due, now_ms, FAILED);
         now_ms = due.next().at.unwrap().0;
     }
-    session(&mut due, now_ms, Some(None));
+    session(&mut due, now_ms, FAILED);
     assert_eq!(due.next(), next(now_ms + 900_000, Reason::Backoff));
 
     due.network_changed(at(now_ms + 100_000));
@@ -121,7 +122,7 @@ fn a_change_of_the_network_ends_the_backoff() {
 #[test]
 fn a_change_of_the_network_is_nothing_to_a_site_that_came_through() {
     let mut due = due(pacing());
-    session(&mut due, 0, None);
+    session(&mut due, 0, Outcome::Drained);
     due.network_changed(at(40_000));
 
     assert_eq!(due.next(), next(5 * MINUTE_MS, Reason::Interval));
@@ -130,7 +131,7 @@ fn a_change_of_the_network_is_nothing_to_a_site_that_came_through() {
 #[test]
 fn a_link_that_flaps_brings_few_syncs_and_one_that_comes_after_a_rest_brings_one_at_once() {
     let mut due = due(pacing());
-    session(&mut due, 0, Some(None));
+    session(&mut due, 0, FAILED);
     let mut tries = 0;
     let mut ms = 0;
     while ms < 2 * HOUR_MS {
@@ -138,14 +139,14 @@ fn a_link_that_flaps_brings_few_syncs_and_one_that_comes_after_a_rest_brings_one
         due.network_changed(at(ms));
         if due.next().at.unwrap() <= at(ms) {
             tries += 1;
-            session(&mut due, ms, Some(None));
+            session(&mut due, ms, FAILED);
         }
     }
     // Backoff alone makes 7 to reach its ceiling and 8 an hour from then on.
     assert!(tries <= 30, "{tries} tries in two hours");
 
     let rest_ms = ms + NETWORK_REST_MS;
-    session(&mut due, rest_ms - 60_000, Some(None));
+    session(&mut due, rest_ms - 60_000, FAILED);
     due.network_changed(at(rest_ms));
     assert_eq!(due.next(), next(rest_ms + NETWORK_SETTLE_MS, Reason::Network));
 }
@@ -153,7 +154,7 @@ fn a_link_that_flaps_brings_few_syncs_and_one_that_comes_after_a_rest_brings_one
 #[test]
 fn what_central_asked_for_is_waited_whatever_changes() {
     let mut due = due(pacing());
-    session(&mut due, 0, Some(Some(HOUR_MS)));
+    session(&mut due, 0, Outcome::Failed { retry_after_ms: Some(HOUR_MS) });
     due.network_changed(at(1_000));
 
     assert_eq!(due.next(), next(HOUR_MS, Reason::RetryAfter));
@@ -162,7 +163,7 @@ fn what_central_asked_for_is_waited_whatever_changes() {
 #[test]
 fn a_pause_holds_until_its_end_and_one_without_an_end_for_ever() {
     let mut due = due(Pacing::default());
-    session(&mut due, 0, None);
+    session(&mut due, 0, Outcome::Drained);
     due.see(held(HoldCause::Paused, Some(HOUR_MS)), at(1_000));
     assert_eq!(due.next(), next(1_000 + HOUR_MS, Reason::Paused));
     due.see(held(HoldCause::Paused, Some(10)), at(1_000));
@@ -198,7 +199,7 @@ fn outside_of_a_window_the_next_sync_comes_when_it_opens_spread_by_the_jitter() 
 #[test]
 fn within_a_window_the_interval_counts() {
     let mut due = due(nightly());
-    session(&mut due, 0, None);
+    session(&mut due, 0, Outcome::Drained);
     due.see(local(MONDAY_MS + 23 * HOUR_MS), at(0));
 
     assert_eq!(due.next(), next(5 * MINUTE_MS, Reason::Interval));
@@ -248,7 +249,7 @@ fn a_clock_that_jumps_back_again_and_again_does_not_put_a_sync_off_for_ever() {
 fn a_manual_site_has_no_next_sync_whatever_happens() {
     let rules = Rules { schedule: Schedule { interval_ms: None, ..SCHEDULE }, pacing: pacing() };
     let mut due = Due::new(rules, at(0), 7);
-    session(&mut due, 0, Some(None));
+    session(&mut due, 0, FAILED);
     due.edited(at(1));
     due.network_changed(at(1));
 
@@ -259,7 +260,7 @@ fn a_manual_site_has_no_next_sync_whatever_happens() {
 fn other_settings_make_a_wait_that_goes_on_no_longer_than_they_would() {
     let rules = |interval_ms| Rules::from(Schedule { interval_ms, ..SCHEDULE });
     let mut due = due(Pacing::default());
-    session(&mut due, 0, None);
+    session(&mut due, 0, Outcome::Drained);
 
     due.set_rules(rules(Some(HOUR_MS)), false, at(1), 0);
     assert_eq!(due.next(), next(5 * MINUTE_MS, Reason::Interval));
@@ -267,7 +268,7 @@ fn other_settings_make_a_wait_that_goes_on_no_longer_than_they_would() {
     assert_eq!(due.next(), next(1 + MINUTE_MS, Reason::Interval));
     due.set_rules(rules(None), false, at(2), 0);
     assert_eq!(due.next().reason, Reason::Manual);
-    session(&mut due, 3, None);
+    session(&mut due, 3, Outcome::Drained);
     due.set_rules(rules(Some(MINUTE_MS)), false, at(4), 0);
     assert_eq!(due.next(), next(4 + MINUTE_MS, Reason::Interval));
 
@@ -351,11 +352,14 @@ proptest! {
                 Happening::Resumed => around.hold = None,
                 Happening::Clock(local_ms) => around.local_ms = local_ms,
                 Happening::Fails(_) | Happening::Drains => {
-                    let failure = if let Happening::Fails(retry_after_ms) = happening { Some(retry_after_ms) } else { None };
+                    let outcome = match happening {
+                        Happening::Fails(retry_after_ms) => Outcome::Failed { retry_after_ms },
+                        _ => Outcome::Drained,
+                    };
                     due.begin(at(now));
-                    due.end(failure, at(now), entropy);
-                    has_failed = failure.is_some();
-                    not_before = failure.flatten().map_or(0, |wait_ms| now + wait_ms);
+                    due.end(outcome, at(now), entropy);
+                    has_failed = outcome != Outcome::Drained;
+                    not_before = if let Happening::Fails(Some(wait_ms)) = happening { now + wait_ms } else { 0 };
                     last_end = Some(now);
                 }
             }
