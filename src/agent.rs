@@ -2,7 +2,7 @@
 //! daemon use nothing else.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use codec::{Ed25519Signer, Ed25519Verifier, ZstdCodec};
@@ -14,7 +14,7 @@ use protocol::section::Binding;
 use protocol::session::Summary;
 use zeroize::Zeroizing;
 
-use crate::clock::{self, Waker, Woken};
+use crate::clock::{self, Bell, MonotonicMs, Waker, Woken};
 use crate::config::{CentralUrl, Config};
 use crate::data_folder::{DataFolder, Layout};
 use crate::device::{Device, Enrolment};
@@ -67,6 +67,11 @@ pub struct Agent {
     /// Once is enough to say that some of the hardware differs.
     has_told_difference: AtomicBool,
     stop: Waker,
+    /// Rings when the records or the queue may have changed, and when whoever waits for that has to end.
+    bell: Arc<Bell>,
+    is_to_reopen: AtomicBool,
+    /// Requests that wait for the bell.
+    waiting: AtomicUsize,
     /// Dropped last: the lock outlives everything that writes.
     folder: DataFolder,
 }
@@ -123,6 +128,7 @@ impl Agent {
             None => Learnt::default(),
         };
         let signer = Ed25519Signer::from_seed(&device.signer().seed());
+        let bell = recorder.as_ref().map(|recorder| recorder.core().local.bell()).unwrap_or_default();
         Ok(Self {
             config,
             catalogue,
@@ -135,6 +141,9 @@ impl Agent {
             is_stopping: AtomicBool::new(false),
             has_told_difference: AtomicBool::new(false),
             stop: Waker::new(),
+            bell,
+            is_to_reopen: AtomicBool::new(false),
+            waiting: AtomicUsize::new(0),
             folder,
         })
     }
@@ -251,6 +260,8 @@ impl Agent {
         if let Err(problem) = suspicion.write(&self.folder.layout().suspicion()) {
             log::error!("what was found damaged cannot be noted message={problem}");
         }
+        self.is_to_reopen.store(true, Ordering::SeqCst);
+        self.bell.ring();
         true
     }
 
@@ -258,6 +269,7 @@ impl Agent {
     pub fn begin_stopping(&self) {
         self.is_stopping.store(true, Ordering::SeqCst);
         self.stop.wake();
+        self.bell.ring();
         if let Some(interrupter) = self.interrupter.lock().unwrap_or_else(PoisonError::into_inner).take() {
             interrupter.interrupt();
         }
@@ -266,6 +278,36 @@ impl Agent {
     /// Whether somebody has asked to stop.
     pub fn is_stopping(&self) -> bool {
         self.is_stopping.load(Ordering::SeqCst)
+    }
+
+    /// Counts a request that waits; how many waited before it.
+    pub(crate) fn add_waiting(&self) -> usize {
+        self.waiting.fetch_add(1, Ordering::SeqCst)
+    }
+
+    /// It waits no more.
+    pub(crate) fn remove_waiting(&self) {
+        self.waiting.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    /// Looks again and again, whenever the records or the queue may have changed, until there is something; `None` at the deadline, or
+    /// if the agent is about to end or to open its folder again.
+    ///
+    /// # Errors
+    /// Those of `look`.
+    pub fn wait_for<T>(
+        &self,
+        deadline: MonotonicMs,
+        mut look: impl FnMut() -> Result<Option<T>, AgentError>,
+    ) -> Result<Option<T>, AgentError> {
+        loop {
+            let rung = self.bell.rung();
+            let found = look()?;
+            let is_over = self.is_stopping() || self.is_to_reopen.load(Ordering::SeqCst);
+            if found.is_some() || is_over || self.bell.wait_past(rung, deadline) == Woken::Deadline {
+                return Ok(found);
+            }
+        }
     }
 
     /// Waits; false if it is time to stop instead.

@@ -11,6 +11,7 @@
 //! | `recovery` | the agent: how far a recovery has come; removed when it is over | 0600 |
 //! | `recovered-*.ndjson` | a recovery: the edits that only this device may have; never removed by the agent | 0600 |
 //! | `doctor-scratch` | `diagnosis`, while it measures the disk; gone after that | 0600 |
+//! | `agent.token` | the daemon, where it listens at an address: what callers show | 0600 |
 //! | `agent.sock` | the daemon, unless a setting puts it elsewhere | 0600 |
 
 use std::fmt;
@@ -73,6 +74,11 @@ impl Layout {
     /// How far a recovery of a device that was set back has come.
     pub fn recovery(&self) -> PathBuf {
         self.root.join("recovery")
+    }
+
+    /// What callers of the local interface show where it listens at an address.
+    pub fn token(&self) -> PathBuf {
+        self.root.join("agent.token")
     }
 
     /// Whether anything of a site was ever recorded here.

@@ -10,6 +10,8 @@ use crate::service::{self, ServiceSettings};
 pub(super) fn run(config: &Config, home: &dyn Home) -> Result<Exit, AgentError> {
     let settings = ServiceSettings {
         socket_path: config.socket_path.clone(),
+        listen: config.local_api_listen,
+        pages: config.local_api_pages.clone(),
         data_folder: config.data_folder.clone(),
         schedule: config.schedule,
     };

@@ -2,6 +2,7 @@
 
 mod backup;
 mod backup_lines;
+mod changes;
 mod files;
 mod input;
 mod journaling_anew;
@@ -19,6 +20,8 @@ mod site;
 mod status;
 mod sync;
 mod verify;
+mod wait;
+mod waiting;
 
 use domain::merge::Merged;
 use serde_json::Value;
@@ -33,10 +36,11 @@ pub use record::REFUSED_LISTED_MAX;
 pub use recover::{end_recovery, recovery_plan};
 pub use reopening::ReopeningAgent;
 pub use request::{
-    LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX, NextNumber, Progress, RecordOptions, Request, SET_ASIDE_NUMBERS_MAX,
-    SYNC_TRIES_DEFAULT, SyncOptions,
+    Changes, LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX, NextNumber, Progress, RecordOptions, Request, SET_ASIDE_NUMBERS_MAX,
+    SYNC_TRIES_DEFAULT, SyncOptions, WAIT_TIMEOUT_S_DEFAULT,
 };
 pub use restore::restore;
+pub use waiting::{WAIT_S_MAX, WAITING_MAX};
 
 use crate::agent::Agent;
 use crate::error::AgentError;
@@ -70,6 +74,8 @@ pub fn perform(
         Request::SetAsideRetry { numbers } => set_aside::retry(agent, &numbers, events),
         Request::SetAsideDismiss { numbers } => set_aside::dismiss(agent, &numbers),
         Request::NextNumber(asked) => next_number::next_number(agent, &asked),
+        Request::Changes(asked) => changes::changes(agent, &asked),
+        Request::Wait { sequence, timeout_s } => wait::wait(agent, sequence, timeout_s),
     }
 }
 

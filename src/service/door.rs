@@ -77,6 +77,8 @@ impl Performer for ServiceDoor {
             | Request::SetAsideRetry { .. }
             | Request::SetAsideDismiss { .. }
             | Request::NextNumber(_)
+            | Request::Changes(_)
+            | Request::Wait { .. }
             | Request::Verify(_) => self.performer.perform(request, input, events),
         }
     }

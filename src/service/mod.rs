@@ -17,6 +17,7 @@ mod signals;
 #[cfg(test)]
 mod tests;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -24,7 +25,8 @@ use protocol::schedule::Schedule;
 
 use crate::error::AgentError;
 use crate::exit::Exit;
-use crate::local_api::{Server, ServerLimits, SocketListener};
+use crate::data_folder::Layout;
+use crate::local_api::{LoopbackListener, Server, ServerLimits, SocketListener};
 use crate::operations::Performer;
 
 /// What the daemon needs to know.
@@ -32,6 +34,10 @@ use crate::operations::Performer;
 pub struct ServiceSettings {
     /// Where it listens.
     pub socket_path: PathBuf,
+    /// The loopback address at which it listens too, if any.
+    pub listen: Option<SocketAddr>,
+    /// The folder with an application's pages, if there is one.
+    pub pages: Option<PathBuf>,
     /// Where long inputs are kept while they are read.
     pub data_folder: PathBuf,
     /// When it syncs by itself.
@@ -56,8 +62,13 @@ pub fn run(
     let listener = Box::new(SocketListener::bind(&settings.socket_path)?);
     let door = Arc::new(door::ServiceDoor::new(Arc::clone(&performer), sender.clone()));
     let next_sync = door.next_sync();
-    let server = Server::start(listener, door, settings.data_folder.clone(), ServerLimits::default())
+    let limits = ServerLimits { pages: settings.pages.clone(), ..ServerLimits::default() };
+    let server = Server::start(listener, door, settings.data_folder.clone(), limits)
         .map_err(|error| system("start a thread", &error))?;
+    if let Some(address) = settings.listen {
+        let listener = LoopbackListener::new(address, &Layout::of(&settings.data_folder).token())?;
+        server.also_listen(Box::new(listener)).map_err(|error| system("start a thread", &error))?;
+    }
     log::info!("the agent runs version={} socket={}", env!("CARGO_PKG_VERSION"), settings.socket_path.display());
     daemon::Daemon { performer, server: &server, next_sync, sender, receiver, schedule: settings.schedule }.run();
     server.close();

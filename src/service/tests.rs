@@ -198,6 +198,8 @@ fn a_daemon_whose_folder_cannot_be_opened_makes_no_socket() {
     let folder = tempfile::tempdir().unwrap();
     let settings = ServiceSettings {
         socket_path: folder.path().join("agent.sock"),
+        listen: None,
+        pages: None,
         data_folder: folder.path().to_owned(),
         schedule: MANUAL,
     };

@@ -1,6 +1,7 @@
 //! Real programs in real processes, on folders that go away: one central, agents, and a bad link between them.
 
 pub mod agent;
+pub mod browser;
 pub mod cargo;
 pub mod central;
 pub mod certificates;
