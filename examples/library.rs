@@ -64,7 +64,8 @@ fn run(settings: PathBuf, line_id: &str, quantity: f64) -> Result<(), AgentError
     database.catch_up(&agent)?;
     println!("{} records are here", database.records.len());
 
-    let edit = serde_json::json!({ "table": "item_line", "op": "patch", "id": line_id, "data": { "quantity": quantity } });
+    let edit =
+        serde_json::json!({ "table": "item_line", "op": "patch", "id": line_id, "data": { "quantity": quantity } });
     let mut lines = Input::from_bytes(edit.to_string().into_bytes());
     let recorded = agent.perform(Request::Record(RecordOptions::default()), &mut lines, &mut no_events)?;
     println!("recorded: {recorded}");

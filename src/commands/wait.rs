@@ -60,7 +60,11 @@ mod tests {
             ("accepted", "central has accepted edit 7\n", 0),
             ("judged", "central has judged edit 7", 0),
             ("waiting", "central has edit 7, which waits", 0),
-            ("refused", "central has refused edit 7: too many [too_many]\nIt is set aside: `outpost set-aside show 3`\n", 5),
+            (
+                "refused",
+                "central has refused edit 7: too many [too_many]\nIt is set aside: `outpost set-aside show 3`\n",
+                5,
+            ),
             ("sent", "central has received edit 7, and has not judged it yet\n", 8),
             ("not_sent", "edit 7 has not gone to central yet", 8),
         ] {

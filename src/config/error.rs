@@ -188,7 +188,9 @@ impl Explained for ConfigError {
                 "Write http://HOST:PORT, socks5://HOST:PORT or socks5h://HOST:PORT, with NAME:PASSWORD@ before HOST if the proxy \
                  asks for them, or \"environment\"."
             }
-            Self::Listen { .. } => "Write \"127.0.0.1:PORT\" or \"[::1]:PORT\", or nothing to be reached by the socket alone.",
+            Self::Listen { .. } => {
+                "Write \"127.0.0.1:PORT\" or \"[::1]:PORT\", or nothing to be reached by the socket alone."
+            }
             Self::Syntax { .. } | Self::UnknownKey { .. } | Self::Type { .. } | Self::Choice { .. } => {
                 "agent.toml.example explains each setting."
             }

@@ -13,7 +13,9 @@ pub(super) fn address(values: &Values) -> Result<Option<SocketAddr>, ConfigError
     let Some(value) = values.text(PATH) else { return Ok(None) };
     let problem = match value.parse::<SocketAddr>() {
         Err(_) => "is no address with a port",
-        Ok(address) if !address.ip().is_loopback() => "can be reached from elsewhere; only loopback addresses are taken",
+        Ok(address) if !address.ip().is_loopback() => {
+            "can be reached from elsewhere; only loopback addresses are taken"
+        }
         Ok(address) if address.port() == 0 => "has no port that applications could know",
         Ok(address) => return Ok(Some(address)),
     };

@@ -163,7 +163,9 @@ impl Explained for AccessError {
         match self {
             Self::Host { .. } => "Use one of these addresses.",
             Self::Origin { .. } => "Pages that the agent serves itself may ask; see `pages` in docs/local-api.md.",
-            Self::NoToken => "Send the header Authorization: Bearer TOKEN; the token is in agent.token in the data folder.",
+            Self::NoToken => {
+                "Send the header Authorization: Bearer TOKEN; the token is in agent.token in the data folder."
+            }
             Self::WrongToken => "Read agent.token in the data folder again.",
             Self::TokenFile { .. } => "Remove the file; the agent makes a new token when it starts.",
             Self::File(error) => error.advice(),
@@ -182,7 +184,9 @@ impl Explained for AccessError {
 impl fmt::Display for AccessError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Host { host, ours } => write!(formatter, "the host {host:?} is not this agent's; it answers to {ours}"),
+            Self::Host { host, ours } => {
+                write!(formatter, "the host {host:?} is not this agent's; it answers to {ours}")
+            }
             Self::Origin { origin } => write!(formatter, "pages of {origin:?} are told nothing"),
             Self::NoToken => formatter.write_str("this address asks for the agent's token"),
             Self::WrongToken => formatter.write_str("the token is not this agent's"),
@@ -242,10 +246,14 @@ mod tests {
             assert_eq!(check(host, None), "taken", "{host}");
             assert_eq!(check(host, Some(&format!("http://{host}"))), "taken", "{host}");
         }
-        for host in ["", "127.0.0.1", "127.0.0.1:80", "localhost", "rebound.example.org:8123", "localhost:8123.example.org"] {
+        for host in
+            ["", "127.0.0.1", "127.0.0.1:80", "localhost", "rebound.example.org:8123", "localhost:8123.example.org"]
+        {
             assert_eq!(check(host, None), "host_not_taken", "{host}");
         }
-        for origin in ["null", "http://localhost", "https://localhost:8123", "http://example.org", "http://localhost:81", ""] {
+        for origin in
+            ["null", "http://localhost", "https://localhost:8123", "http://example.org", "http://localhost:81", ""]
+        {
             assert_eq!(check("localhost:8123", Some(origin)), "origin_not_taken", "{origin}");
         }
     }

@@ -26,7 +26,8 @@ mod tests {
         if verb == "record" {
             return description["components"]["schemas"]["RecordOptions"].clone();
         }
-        description["paths"][format!("/v0/{verb}")]["post"]["requestBody"]["content"]["application/json"]["schema"].clone()
+        description["paths"][format!("/v0/{verb}")]["post"]["requestBody"]["content"]["application/json"]["schema"]
+            .clone()
     }
 
     #[test]
@@ -60,9 +61,12 @@ mod tests {
                 kind if kind == "array" => json!([1]),
                 _ => json!("x"),
             };
-            let fewest: Map<String, Value> =
-                required.iter().map(|name| (name.as_str().unwrap().to_owned(), sample(name.as_str().unwrap()))).collect();
-            let least = serde_json::to_value(request(verb, &Value::Object(fewest.clone()).to_string()).unwrap()).unwrap();
+            let fewest: Map<String, Value> = required
+                .iter()
+                .map(|name| (name.as_str().unwrap().to_owned(), sample(name.as_str().unwrap())))
+                .collect();
+            let least =
+                serde_json::to_value(request(verb, &Value::Object(fewest.clone()).to_string()).unwrap()).unwrap();
             for (name, property) in schema["properties"].as_object().unwrap() {
                 if !fewest.contains_key(name) {
                     assert_eq!(least[name], property["default"], "{verb} {name}");

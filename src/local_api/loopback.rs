@@ -103,12 +103,7 @@ mod tests {
     struct Fake;
 
     impl Performer for Fake {
-        fn perform(
-            &self,
-            _: Request,
-            _: &mut Input,
-            events: &mut dyn FnMut(Progress),
-        ) -> Result<Value, AgentError> {
+        fn perform(&self, _: Request, _: &mut Input, events: &mut dyn FnMut(Progress)) -> Result<Value, AgentError> {
             events(Progress::Checking { lines: 1 });
             Ok(json!({ "done": true }))
         }

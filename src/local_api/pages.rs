@@ -90,7 +90,9 @@ mod tests {
         std::fs::write(folder.path().join("stock_2.js"), "1").unwrap();
 
         let first = sent(folder.path(), "").unwrap();
-        assert!(first.starts_with("HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\nContent-Length: 8\r\n"));
+        assert!(
+            first.starts_with("HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\nContent-Length: 8\r\n")
+        );
         assert!(first.contains("frame-ancestors 'none'") && first.ends_with("\r\n\r\n<p>first"), "{first}");
         assert_eq!(sent(folder.path(), "index.html").unwrap(), first);
         assert!(sent(folder.path(), "stock_2.js").unwrap().contains("text/javascript"));
@@ -104,7 +106,18 @@ mod tests {
         std::fs::write(outside.path().join("secret"), "x").unwrap();
         std::fs::write(folder.join(".hidden"), "x").unwrap();
 
-        for name in ["absent.html", "below.html", "../secret", "..", ".", ".hidden", "a/b", "%2e%2e/secret", "x\u{e4}", "secret"] {
+        for name in [
+            "absent.html",
+            "below.html",
+            "../secret",
+            "..",
+            ".",
+            ".hidden",
+            "a/b",
+            "%2e%2e/secret",
+            "x\u{e4}",
+            "secret",
+        ] {
             assert_eq!(sent(&folder, name), None, "{name}");
         }
         assert!(Page::open(None, "index.html").is_err());

@@ -62,7 +62,7 @@ pub struct Server {
 }
 
 /// A listener and who came through it.
-pub(super) struct Entrance {
+struct Entrance {
     listener: Box<dyn Listener>,
     open_connections: AtomicUsize,
     closed: Waker,

@@ -225,9 +225,8 @@ impl LocalCopy {
 
     /// The last change that is in the file, as the column has it.
     fn last_change(&mut self) -> Result<u64, LocalCopyError> {
-        let newest = |table: &str| {
-            format!("SELECT change FROM {table} WHERE change IS NOT NULL ORDER BY change DESC LIMIT 1")
-        };
+        let newest =
+            |table: &str| format!("SELECT change FROM {table} WHERE change IS NOT NULL ORDER BY change DESC LIMIT 1");
         let of_records = self.sql.query_integer(&newest("record"), &[])?.unwrap_or(0);
         let of_gone = self.sql.query_integer(&newest("gone"), &[])?.unwrap_or(0);
         Ok(of_records.max(of_gone).cast_unsigned())
@@ -350,10 +349,21 @@ mod tests {
         ] {
             assert_eq!(FeedCursor::parse(&cursor.to_string()), Some(cursor));
         }
-        for text in ["", "12", "0707070707070707", "0707070707070707.", "0707070707070707.+1", "0707070707070707.01",
-            "0707070707070707.1.", "0707070707070707.1.69", "0707070707070707.1.69.6", "0707070707070707.1.69.69.69",
-            "0707070707070707.9223372036854775808", "070707070707070.1", "0707070707070707.1.FF.FF"]
-        {
+        for text in [
+            "",
+            "12",
+            "0707070707070707",
+            "0707070707070707.",
+            "0707070707070707.+1",
+            "0707070707070707.01",
+            "0707070707070707.1.",
+            "0707070707070707.1.69",
+            "0707070707070707.1.69.6",
+            "0707070707070707.1.69.69.69",
+            "0707070707070707.9223372036854775808",
+            "070707070707070.1",
+            "0707070707070707.1.FF.FF",
+        ] {
             assert_eq!(FeedCursor::parse(text), None, "{text}");
         }
     }

@@ -56,9 +56,9 @@ mod withheld;
 
 use std::sync::Arc;
 
+use crate::clock::Bell;
 use domain::catalogue::Catalogue;
 use protocol::ids::{JournalId, Sequence, SiteId};
-use crate::clock::Bell;
 use sql::{Durability, SqlError, SqlErrorKind, SqlExt, check_migrations, migrate};
 
 pub use backed_up::{ImageDigest, KeptCounts, UnsentEdit, UnsentGroup};

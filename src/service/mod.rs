@@ -23,9 +23,9 @@ use std::sync::Arc;
 
 use protocol::schedule::Schedule;
 
+use crate::data_folder::Layout;
 use crate::error::AgentError;
 use crate::exit::Exit;
-use crate::data_folder::Layout;
 use crate::local_api::{LoopbackListener, Server, ServerLimits, SocketListener};
 use crate::operations::Performer;
 

@@ -155,8 +155,7 @@ fn an_application_keeps_its_own_database_by_the_feed() {
     agent.wait();
     std::fs::remove_file(agent.data().join("local_copy.sqlite")).unwrap();
     agent.start();
-    let (status, lines) =
-        door.answer(&format!("GET /v0/changes?after={}", follower.cursor.as_ref().unwrap()), "", "");
+    let (status, lines) = door.answer(&format!("GET /v0/changes?after={}", follower.cursor.as_ref().unwrap()), "", "");
     assert_eq!((status, &lines[0]["error"]["code"]), (410, &json!("cursor_of_other_copy")));
     let (status, lines) = door.answer("GET /v0/changes?after=nonsense", "", "");
     assert_eq!((status, &lines[0]["error"]["code"]), (400, &json!("bad_cursor")));
@@ -220,7 +219,10 @@ fn whoever_waits_is_let_go_when_the_agent_stops() {
     for waiting in waiting {
         let (status, lines) = waiting.join().unwrap();
         let last = lines.last().unwrap();
-        assert!(status == 503 && last["error"]["code"] == "too_many_waiting" || last["result"]["cursor"] == cursor, "{last}");
+        assert!(
+            status == 503 && last["error"]["code"] == "too_many_waiting" || last["result"]["cursor"] == cursor,
+            "{last}"
+        );
         statuses.push(status);
     }
     statuses.sort_unstable();
@@ -277,7 +279,8 @@ fn the_page_of_the_example_shows_stock_records_a_count_and_syncs() {
     browser.wait_for("document.querySelector('#line-A td')?.textContent === 'Item 0'");
     agent.record(&stock_line(&data, "A", 4).to_string());
     browser.wait_for("document.querySelectorAll('#line-A td')[1]?.textContent === '4'");
-    browser.run("document.querySelector('#line-A input').value = '12'; document.querySelector('#line-A button').click()");
+    browser
+        .run("document.querySelector('#line-A input').value = '12'; document.querySelector('#line-A button').click()");
     wait_until("the count is recorded", || agent.json(&["get", "item_line", "A"])["data"]["quantity"] == 12);
     browser.wait_for("document.querySelectorAll('#line-A td')[1]?.textContent === '12'");
     browser.run("document.getElementById('sync').click()");

@@ -33,7 +33,8 @@ impl Browser {
             return None;
         };
         let profile = TempDir::new().unwrap();
-        let flags = "--headless --no-sandbox --disable-gpu --disable-dev-shm-usage --no-first-run --remote-debugging-pipe";
+        let flags =
+            "--headless --no-sandbox --disable-gpu --disable-dev-shm-usage --no-first-run --remote-debugging-pipe";
         let script = format!("exec {program} {flags} --user-data-dir=\"$1\" about:blank 3<&0 4>&1 1>&2");
         let mut command = Command::new("sh");
         command.args(["-c", &script, "sh"]).arg(profile.path());

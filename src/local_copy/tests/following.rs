@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use protocol::ids::JournalId;
 use sql::Durability;
 
-use super::super::{Change, ChangePage, FeedCursor, FeedGap, Kind, LocalCopy, limits};
+use super::super::{Change, ChangePage, FeedCursor, FeedGap, Kind, LocalCopy, LocalCopyError, limits};
 use super::site::*;
 
 /// An application with a database of its own.
@@ -152,11 +152,49 @@ fn where_nobody_reads_the_feed_nothing_is_written_for_it() {
 }
 
 #[test]
+fn what_is_given_is_safe_against_a_power_cut_first_and_an_empty_answer_writes_nothing() {
+    on_both(|site| {
+        let start = read(site, None).cursor;
+        assert!(!site.copy.has_unsynced);
+        site.put("A", "{}");
+        assert!(site.copy.has_unsynced, "own edits are committed without a sync");
+
+        let page = read(site, Some(&start));
+
+        assert!(!site.copy.has_unsynced);
+        let synced = site.copy.number("synced_count").unwrap();
+        site.put("B", "{}");
+        read(site, Some(&start));
+        assert_ne!(site.copy.number("synced_count").unwrap(), synced);
+        let (end, synced) = (read(site, Some(&page.cursor)).cursor, site.copy.number("synced_count").unwrap());
+        read(site, Some(&end));
+        assert_eq!(site.copy.number("synced_count").unwrap(), synced);
+    });
+}
+
+#[test]
+fn a_step_that_fails_leaves_the_feed_as_it_was() {
+    on_both(|site| {
+        let start = read(site, None).cursor;
+        site.put("A", "{}");
+        let failed: Result<(), _> = site.copy.transaction(Durability::Full, |copy| {
+            copy.end_feed()?;
+            Err(LocalCopyError::damaged("a test"))
+        });
+        assert!(failed.is_err());
+        site.put("B", "{}");
+
+        assert_eq!(words(&read(site, Some(&start))), ["A put own", "B put own"]);
+    });
+}
+
+#[test]
 fn a_cursor_of_another_copy_is_told_so() {
     on_both(|site| {
-        let gap = |site: &mut Site, cursor: &FeedCursor| site.copy.changes(Some(cursor), 9, || [3; 8]).unwrap().unwrap_err();
+        let gap =
+            |site: &mut Site, cursor: &FeedCursor| site.copy.changes(Some(cursor), 9, || [3; 8]).unwrap().unwrap_err();
         let start = read(site, None).cursor;
-        let ahead = FeedCursor::parse(&start.to_string().replace(".0.", ".2.")).unwrap();
+        let ahead = FeedCursor::parse(&format!("{}2", start.to_string().strip_suffix('0').unwrap())).unwrap();
         let elsewhere = FeedCursor::parse(&format!("{}.0", "07".repeat(8))).unwrap();
 
         assert_eq!(gap(site, &ahead), FeedGap::OtherCopy);
@@ -201,19 +239,21 @@ fn of_what_went_so_much_is_remembered_and_who_missed_more_is_told_so() {
 fn a_page_holds_so_many_bytes_at_most_and_one_change_at_least() {
     on_both(|site| {
         let start = read(site, None).cursor;
-        let long = format!(r#"{{"comment":"{}"}}"#, "x".repeat(limits::LIST_BYTES_MAX / 5 * 2));
-        for id in ["A", "B", "C"] {
+        // Four of these are below the limit, and five above.
+        let long = format!(r#"{{"comment":"{}"}}"#, "x".repeat(900_000));
+        for id in ["A", "B", "C", "D", "E", "F"] {
             site.force("transact", id, &with_store(&long));
         }
         site.delete("A");
-        site.put("D", "{}");
+        site.put("G", "{}");
 
         let first = read(site, Some(&start));
         let second = read(site, Some(&first.cursor));
 
-        assert_eq!((words(&first), first.has_more), (vec!["B put own".to_owned(), "C put own".to_owned()], true));
-        assert_eq!((words(&second), second.has_more), (vec!["A gone own".to_owned(), "D put own".to_owned()], false));
+        assert_eq!(words(&first), ["B put own", "C put own", "D put own", "E put own"]);
+        assert_eq!(words(&second), ["F put own", "A gone own", "G put own"]);
+        assert_eq!((first.has_more, second.has_more), (true, false));
         let anew = read(site, None);
-        assert!(anew.has_more && anew.changes.len() == 2, "{:?}", words(&anew));
+        assert_eq!((words(&anew).len(), anew.has_more, anew.cursor.is_in_records()), (4, true, true));
     });
 }
