@@ -1,5 +1,5 @@
-//! An application with the agent inside of it: no daemon, no socket. It takes the data folder of a site that is enrolled, follows the feed of
-//! changes into a database of its own (here a map), records a count, and syncs.
+//! An application with the agent inside of it: no daemon, no socket. It takes the data folder of a site that is enrolled, follows the
+//! feed of changes into a database of its own (here a map), records a count, and syncs.
 //!
 //! ```console
 //! $ cargo run --example library -- /etc/outpost/agent.toml LINE_ID QUANTITY
@@ -74,7 +74,10 @@ fn run(settings: PathBuf, line_id: &str, quantity: f64) -> Result<(), AgentError
     let synced = agent.perform(Request::Sync(SyncOptions::default()), &mut Input::empty(), &mut show)?;
     println!("sync: {}", synced["outcome"]);
     database.catch_up(&agent)?;
-    println!("now it is {}", database.records[&("item_line".to_owned(), line_id.to_owned())]);
+    match database.records.get(&("item_line".to_owned(), line_id.to_owned())) {
+        Some(line) => println!("now it is {line}"),
+        None => println!("it is not here any more"),
+    }
     Ok(())
 }
 

@@ -20,7 +20,7 @@ const IDLE_MS_MAX: u64 = 10_000;
 /// with each further refusal.
 const ACCEPT_PAUSE_MS: u64 = 500;
 /// Longest such pause, in milliseconds.
-const ACCEPT_PAUSE_MS_MAX: u64 = 32_000;
+const ACCEPT_PAUSE_MS_MAX: u64 = 8_000;
 
 /// What the server grants and shows. Tests take less.
 #[derive(Debug, Clone)]
