@@ -52,6 +52,9 @@ pub use recovery_note::{RecoveryNote, RecoveryStep};
 pub use repinning::Repinned;
 pub use suspicion::Suspicion;
 
+/// Longest wait for a change while the folder is to be opened again, in milliseconds: not so short that who waits asks without a pause.
+const REOPENING_WAIT_MS_MAX: u64 = 1000;
+
 /// An agent that owns its data folder until it is dropped. Shared by threads.
 pub struct Agent {
     config: Config,
@@ -291,7 +294,7 @@ impl Agent {
     }
 
     /// Looks again and again, whenever the records or the queue may have changed, until there is something; `None` at the deadline, or
-    /// if the agent is about to end or to open its folder again.
+    /// if the agent is about to end or to open its folder again: as long as somebody waits, it cannot.
     ///
     /// # Errors
     /// Those of `look`.
@@ -300,11 +303,13 @@ impl Agent {
         deadline: MonotonicMs,
         mut look: impl FnMut() -> Result<Option<T>, AgentError>,
     ) -> Result<Option<T>, AgentError> {
+        let before_reopening = clock::monotonic_now().plus(REOPENING_WAIT_MS_MAX);
         loop {
             let rung = self.bell.rung();
             let found = look()?;
-            let is_over = self.is_stopping() || self.is_to_reopen.load(Ordering::SeqCst);
-            if found.is_some() || is_over || self.bell.wait_past(rung, deadline) == Woken::Deadline {
+            let is_to_reopen = self.is_to_reopen.load(Ordering::SeqCst);
+            let until = if is_to_reopen { deadline.min(before_reopening) } else { deadline };
+            if found.is_some() || self.is_stopping() || self.bell.wait_past(rung, until) == Woken::Deadline {
                 return Ok(found);
             }
         }
