@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::support::agent::Agent;
 use crate::support::browser::Browser;
 use crate::support::corpus::CentralData;
-use crate::support::{DEADLINE, success, wait_until};
+use crate::support::{DEADLINE, not_run, success, wait_until};
 use crate::sync::central_with_sites;
 
 /// Where an agent listens, and what it is shown.
@@ -27,7 +27,8 @@ fn listen(agent: &Agent) -> Door {
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let mut settings = std::fs::read_to_string(agent.settings()).unwrap();
     let pages = example("page");
-    settings.push_str(&format!("[local_api]\nlisten = \"{address}\"\npages = \"{}\"\n", pages.display()));
+    let section = format!("[local_api]\nlisten = \"{address}\"\npages = \"{}\"\n", pages.display());
+    settings.push_str(&section);
     std::fs::write(agent.settings(), settings).unwrap();
     Door { address, token_file: agent.data().join("agent.token") }
 }
@@ -234,7 +235,7 @@ fn whoever_waits_is_let_go_when_the_agent_stops() {
 #[test]
 fn the_python_example_follows_counts_and_syncs() {
     if Command::new("python3").arg("--version").stdout(Stdio::null()).status().is_err() {
-        eprintln!("NOT RUN: there is no python3 for examples/stock_keeper.py");
+        not_run("there is no python3 for examples/stock_keeper.py");
         return;
     }
     let (central, data) = central_with_sites(10, &["north"]);

@@ -29,7 +29,7 @@ impl Browser {
             Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
         };
         let Some(program) = PROGRAMS.iter().find(has) else {
-            eprintln!("NOT RUN: there is no Chromium on this machine, so no page was driven");
+            super::not_run("there is no Chromium on this machine, so no page was driven");
             return None;
         };
         let profile = TempDir::new().unwrap();
@@ -44,7 +44,7 @@ impl Browser {
         let mut browser = Self { child, stdin, stdout, last_id: 0, session: String::new(), _profile: profile };
         let target = browser.call("Target.createTarget", &json!({ "url": "about:blank" }))["targetId"].clone();
         let attached = browser.call("Target.attachToTarget", &json!({ "targetId": target, "flatten": true }));
-        browser.session = attached["sessionId"].as_str().unwrap().to_owned();
+        attached["sessionId"].as_str().unwrap().clone_into(&mut browser.session);
         Some(browser)
     }
 

@@ -14,6 +14,7 @@ pub mod store_file;
 pub mod torture;
 pub mod web;
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::sync::OnceLock;
@@ -40,6 +41,11 @@ pub fn central_program() -> PathBuf {
             folder.join("outpost-central")
         })
         .clone()
+}
+
+/// Says loudly what a test left out: past what the test runner keeps to itself.
+pub fn not_run(why: &str) {
+    let _ = std::io::stderr().write_all(format!("\nNOT RUN: {why}\n").as_bytes());
 }
 
 /// Waits until something holds; says what if it never does.

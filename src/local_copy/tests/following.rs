@@ -9,11 +9,14 @@ use sql::Durability;
 use super::super::{Change, ChangePage, FeedCursor, FeedGap, Kind, LocalCopy, LocalCopyError, limits};
 use super::site::*;
 
+/// By table and id.
+type Records = BTreeMap<(String, String), String>;
+
 /// An application with a database of its own.
 #[derive(Default)]
 pub(super) struct Follower {
     cursor: Option<FeedCursor>,
-    records: BTreeMap<(String, String), String>,
+    records: Records,
     readings: u8,
 }
 
@@ -25,33 +28,26 @@ impl Follower {
             self.readings += 1;
         }
         let fresh = [self.readings; 8];
-        match copy.changes(self.cursor.as_ref(), limit, || fresh).unwrap() {
-            Ok(page) => {
-                assert!(page.changes.len() <= usize::try_from(limit).unwrap());
-                for Change { table, id, data, .. } in page.changes {
-                    match data {
-                        Some(data) => self.records.insert((table, id), data),
-                        None => self.records.remove(&(table, id)),
-                    };
-                }
-                // It keeps the text.
-                self.cursor = FeedCursor::parse(&page.cursor.to_string());
-                page.has_more
-            }
-            Err(_) => {
-                self.cursor = None;
-                true
-            }
+        let Ok(page) = copy.changes(self.cursor.as_ref(), limit, || fresh).unwrap() else {
+            self.cursor = None;
+            return true;
+        };
+        assert!(page.changes.len() <= usize::try_from(limit).unwrap());
+        for Change { table, id, data, .. } in page.changes {
+            match data {
+                Some(data) => self.records.insert((table, id), data),
+                None => self.records.remove(&(table, id)),
+            };
         }
+        // It keeps the text.
+        self.cursor = FeedCursor::parse(&page.cursor.to_string());
+        page.has_more
     }
 
     /// Reads to the end; what it has then beside what is here.
-    pub(super) fn compare(
-        &mut self,
-        copy: &mut LocalCopy,
-    ) -> (&BTreeMap<(String, String), String>, BTreeMap<(String, String), String>) {
+    pub(super) fn compare(&mut self, copy: &mut LocalCopy) -> (&Records, Records) {
         while self.follow(copy, 2) {}
-        let mut here = BTreeMap::new();
+        let mut here = Records::new();
         copy.sql
             .query("SELECT table_name, id, data FROM record", &[], &mut |row| {
                 here.insert((row.text(0)?.to_owned(), row.text(1)?.to_owned()), row.text(2)?.to_owned());

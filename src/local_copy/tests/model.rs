@@ -332,17 +332,17 @@ fn step() -> impl Strategy<Value = Step> {
 
 fn run(site: Site, steps: &[Step]) -> Result<(), TestCaseError> {
     let mut pair = Pair { site, model: Model::default() };
-    let mut follower = Follower::default();
+    let mut application = Follower::default();
     for (number, step) in steps.iter().enumerate() {
         pair.take(step);
         pair.compare()?;
         // It begins somewhere, and falls behind now and then.
         if number % 5 > 2 {
-            follower.follow(&mut pair.site.copy, 1);
+            application.follow(&mut pair.site.copy, 1);
         }
     }
-    let (followed, here) = follower.compare(&mut pair.site.copy);
-    prop_assert_eq!(followed, &here, "what an application has that followed the feed");
+    let (kept, here) = application.compare(&mut pair.site.copy);
+    prop_assert_eq!(kept, &here, "what an application has that followed the feed");
     Ok(())
 }
 
