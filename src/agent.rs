@@ -2,7 +2,7 @@
 //! daemon use nothing else.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use codec::{Ed25519Signer, Ed25519Verifier, ZstdCodec};
@@ -14,7 +14,7 @@ use protocol::section::Binding;
 use protocol::session::Summary;
 use zeroize::Zeroizing;
 
-use crate::clock::{self, Waker, Woken};
+use crate::clock::{self, Bell, MonotonicMs, Waker, Woken};
 use crate::config::{CentralUrl, Config};
 use crate::data_folder::{DataFolder, Layout};
 use crate::device::{Device, Enrolment};
@@ -56,6 +56,9 @@ pub use recovery_note::{RecoveryNote, RecoveryStep};
 pub use repinning::Repinned;
 pub use suspicion::Suspicion;
 
+/// Longest wait for a change while the folder is to be opened again, in milliseconds: not so short that who waits asks without a pause.
+const REOPENING_WAIT_MS_MAX: u64 = 1000;
+
 /// An agent that owns its data folder until it is dropped. Shared by threads.
 pub struct Agent {
     /// Replaced as a whole when settings are read anew; whoever works goes on with those that it began with.
@@ -73,6 +76,11 @@ pub struct Agent {
     has_told_difference: AtomicBool,
     stop: Waker,
     pace: PaceKeeper,
+    /// Rings when the records or the queue may have changed, and when whoever waits for that has to end.
+    bell: Arc<Bell>,
+    is_to_reopen: AtomicBool,
+    /// Requests that wait for the bell.
+    waiting: AtomicUsize,
     /// Dropped last: the lock outlives everything that writes.
     folder: DataFolder,
 }
@@ -132,6 +140,7 @@ impl Agent {
         };
         let pace = PaceKeeper::open(folder.layout().pacing(), config.pacing.budget);
         let signer = Ed25519Signer::from_seed(&device.signer().seed());
+        let bell = recorder.as_ref().map(|recorder| recorder.core().local.bell()).unwrap_or_default();
         Ok(Self {
             config: RwLock::new(Arc::new(config)),
             catalogue,
@@ -145,6 +154,9 @@ impl Agent {
             has_told_difference: AtomicBool::new(false),
             stop: Waker::new(),
             pace,
+            bell,
+            is_to_reopen: AtomicBool::new(false),
+            waiting: AtomicUsize::new(0),
             folder,
         })
     }
@@ -309,6 +321,8 @@ impl Agent {
         if let Err(problem) = suspicion.write(&self.folder.layout().suspicion()) {
             log::error!("what was found damaged cannot be noted message={problem}");
         }
+        self.is_to_reopen.store(true, Ordering::SeqCst);
+        self.bell.ring();
         true
     }
 
@@ -316,6 +330,7 @@ impl Agent {
     pub fn begin_stopping(&self) {
         self.is_stopping.store(true, Ordering::SeqCst);
         self.stop.wake();
+        self.bell.ring();
         if let Some(interrupter) = self.interrupter.lock().unwrap_or_else(PoisonError::into_inner).take() {
             interrupter.interrupt();
         }
@@ -324,6 +339,38 @@ impl Agent {
     /// Whether somebody has asked to stop.
     pub fn is_stopping(&self) -> bool {
         self.is_stopping.load(Ordering::SeqCst)
+    }
+
+    /// Counts a request that waits; how many waited before it.
+    pub(crate) fn add_waiting(&self) -> usize {
+        self.waiting.fetch_add(1, Ordering::SeqCst)
+    }
+
+    /// It waits no more.
+    pub(crate) fn remove_waiting(&self) {
+        self.waiting.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    /// Looks again and again, whenever the records or the queue may have changed, until there is something; `None` at the deadline, or
+    /// if the agent is about to end or to open its folder again: as long as somebody waits, it cannot.
+    ///
+    /// # Errors
+    /// Those of `look`.
+    pub fn wait_for<T>(
+        &self,
+        deadline: MonotonicMs,
+        mut look: impl FnMut() -> Result<Option<T>, AgentError>,
+    ) -> Result<Option<T>, AgentError> {
+        let before_reopening = clock::monotonic_now().plus(REOPENING_WAIT_MS_MAX);
+        loop {
+            let rung = self.bell.rung();
+            let found = look()?;
+            let is_to_reopen = self.is_to_reopen.load(Ordering::SeqCst);
+            let until = if is_to_reopen { deadline.min(before_reopening) } else { deadline };
+            if found.is_some() || self.is_stopping() || self.bell.wait_past(rung, until) == Woken::Deadline {
+                return Ok(found);
+            }
+        }
     }
 
     /// Waits; false if it is time to stop instead.

@@ -111,6 +111,50 @@ impl Waker {
     }
 }
 
+/// Lets any number of threads wait until something has happened once more.
+#[derive(Debug, Default)]
+pub struct Bell {
+    rung: Mutex<u64>,
+    condition: Condvar,
+}
+
+impl Bell {
+    /// Wakes everybody who waits.
+    pub fn ring(&self) {
+        *self.lock() += 1;
+        self.condition.notify_all();
+    }
+
+    /// How often it has rung. To be asked before looking whether there is something to wait for.
+    pub fn rung(&self) -> u64 {
+        *self.lock()
+    }
+
+    /// Waits until it has rung more often than so, or until the deadline.
+    pub fn wait_past(&self, rung: u64, deadline: MonotonicMs) -> Woken {
+        let mut now = self.lock();
+        loop {
+            if *now > rung {
+                return Woken::Called;
+            }
+            let left_ms = deadline.since(monotonic_now());
+            if left_ms == 0 {
+                return Woken::Deadline;
+            }
+            let slice = Duration::from_millis(left_ms.min(WAIT_SLICE_MS_MAX));
+            now = match self.condition.wait_timeout(now, slice) {
+                Ok((guard, _)) => guard,
+                Err(poisoned) => poisoned.into_inner().0,
+            };
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, u64> {
+        // A number is whole whatever the thread that panicked was doing.
+        self.rung.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 fn uptime_ms() -> Option<u64> {
     parse_uptime_ms(&std::fs::read_to_string(UPTIME_FILE).ok()?)
 }
@@ -181,6 +225,23 @@ mod tests {
 
         assert_eq!(waker.wait_until(None), Woken::Called);
         assert_eq!(waker.wait_until(Some(monotonic_now())), Woken::Deadline);
+    }
+
+    #[test]
+    fn a_bell_wakes_everybody_who_has_not_heard_it() {
+        let bell = Arc::new(Bell::default());
+        let before = bell.rung();
+        let waiting = [(); 3].map(|()| {
+            let bell = Arc::clone(&bell);
+            std::thread::spawn(move || bell.wait_past(before, monotonic_now().plus(20_000)))
+        });
+
+        bell.ring();
+
+        for thread in waiting {
+            assert_eq!(thread.join().unwrap(), Woken::Called);
+        }
+        assert_eq!(bell.wait_past(bell.rung(), monotonic_now().plus(20)), Woken::Deadline);
     }
 
     #[test]

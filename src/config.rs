@@ -3,6 +3,7 @@
 
 mod central_url;
 mod error;
+mod listen;
 mod proxy;
 mod settings;
 mod source;
@@ -13,6 +14,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::Read as _;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use domain::catalogue::{Catalogue, DeclaredTable};
@@ -90,6 +92,10 @@ pub struct Config {
     pub data_folder: PathBuf,
     /// Where the daemon listens.
     pub socket_path: PathBuf,
+    /// The loopback address at which it listens too, if any.
+    pub local_api_listen: Option<SocketAddr>,
+    /// The folder with an application's pages that it serves there, if there is one.
+    pub local_api_pages: Option<PathBuf>,
     /// Below which folder the hardware's serial numbers are looked for.
     pub hardware_root: PathBuf,
     /// From which level on events are logged.
@@ -203,6 +209,8 @@ impl Config {
             file,
             data_folder,
             socket_path,
+            local_api_listen: listen::address(values)?,
+            local_api_pages: values.path("local_api.pages"),
             hardware_root: values.path("hardware_root").expect("it has a default"),
             log_level: log_level(values),
             central_url,

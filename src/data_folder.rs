@@ -12,6 +12,7 @@
 //! | `recovered-*.ndjson` | a recovery: the edits that only this device may have; never removed by the agent | 0600 |
 //! | `doctor-scratch` | `diagnosis`, while it measures the disk; gone after that | 0600 |
 //! | `pacing` | the agent: a pause of its schedule, and the bytes that were spent | 0600 |
+//! | `agent.token` | the daemon, where it listens at an address: what callers show | 0600 |
 //! | `agent.sock` | the daemon, unless a setting puts it elsewhere | 0600 |
 
 use std::fmt;
@@ -79,6 +80,11 @@ impl Layout {
     /// A pause of the schedule, and the bytes that were spent.
     pub fn pacing(&self) -> PathBuf {
         self.root.join("pacing")
+    }
+
+    /// What callers of the local interface show where it listens at an address.
+    pub fn token(&self) -> PathBuf {
+        self.root.join("agent.token")
     }
 
     /// Whether anything of a site was ever recorded here.

@@ -34,7 +34,7 @@ pub fn make_new_files_private() {
 }
 
 /// Takes the others' rights on a data folder that was made before, and on what the agent has put there, and says so in the log.
-/// The identity stays as it is: a key that others may have read is refused, not hidden.
+/// The identity and the token stay as they are: a secret that others may have read is refused, not hidden.
 ///
 /// What belongs to another user, and a folder with other folders in it, such as `/tmp` by mistake, is left alone: `doctor` names it.
 ///
@@ -72,7 +72,7 @@ pub fn keep_others_out(layout: &Layout) -> Result<(), FileError> {
 /// [`FileError::Io`].
 pub fn open_to_others(layout: &Layout, files: &[PathBuf]) -> Result<Vec<PathBuf>, FileError> {
     let identity = layout.identity();
-    let mut paths = vec![layout.root().to_path_buf(), identity.clone()];
+    let mut paths = vec![layout.root().to_path_buf(), identity.clone(), layout.token()];
     paths.extend(own_entries(layout)?);
     paths.extend(entries(&identity)?);
     paths.extend_from_slice(files);
@@ -144,6 +144,8 @@ mod tests {
         }
         std::fs::write(layout.local_copy(), "").unwrap();
         set_mode(&layout.local_copy(), 0o644);
+        std::fs::write(layout.token(), "").unwrap();
+        set_mode(&layout.token(), 0o644);
         std::fs::write(root.join("notes.txt"), "").unwrap();
         set_mode(&root.join("notes.txt"), 0o644);
         set_mode(root, 0o755);
@@ -156,13 +158,16 @@ mod tests {
         let layout = open_folder(root.path());
         let open = open_to_others(&layout, &[]).unwrap();
         let root = layout.root();
-        assert_eq!(open, [root.to_path_buf(), layout.identity(), layout.journal(), layout.local_copy()]);
+        assert_eq!(
+            open,
+            [root.to_path_buf(), layout.token(), layout.identity(), layout.journal(), layout.local_copy()]
+        );
 
         keep_others_out(&layout).unwrap();
 
         assert_eq!((mode(root), mode(&layout.journal()), mode(&layout.local_copy())), (0o700, 0o700, 0o600));
         assert_eq!((mode(&layout.identity()), mode(&root.join("notes.txt"))), (0o755, 0o644));
-        assert_eq!(open_to_others(&layout, &[]).unwrap(), [layout.identity()]);
+        assert_eq!(open_to_others(&layout, &[]).unwrap(), [layout.token(), layout.identity()]);
     }
 
     #[test]

@@ -10,6 +10,8 @@ mod support;
 
 #[path = "suite/adversary.rs"]
 mod adversary;
+#[path = "suite/applications.rs"]
+mod applications;
 #[path = "suite/backup.rs"]
 mod backup;
 #[path = "suite/bad_input.rs"]

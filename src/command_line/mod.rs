@@ -21,7 +21,7 @@ pub use error::UsageError;
 pub use verbs::help;
 
 use crate::device::PasswordSource;
-use crate::operations::NextNumber;
+use crate::operations::{self, NextNumber, WAIT_TIMEOUT_S_DEFAULT};
 use crate::pacing::PAUSE_S_MAX;
 use crate::service::{InitSystem, ServiceAction, ServiceWanted};
 use scan::Scanned;
@@ -100,6 +100,13 @@ pub enum Command {
     Record(Record),
     /// Give document numbers.
     NextNumber(NextNumber),
+    /// Wait until central has an edit.
+    Wait {
+        /// Its sequence.
+        sequence: u64,
+        /// At most so long, in seconds.
+        timeout_s: u32,
+    },
     /// Print a record.
     Get {
         /// Its table.
@@ -353,6 +360,12 @@ fn command(scanned: &mut Scanned) -> Result<Command, UsageError> {
                 .map_or(1, |count| u32::try_from(count).unwrap_or(NUMBERS_MAX)),
             request_id: request_id(scanned)?,
         }),
+        "wait" => Command::Wait {
+            sequence: scan::number("SEQUENCE", &scanned.word(verb, "SEQUENCE, as record answers it")?, u64::MAX)?,
+            timeout_s: scanned
+                .number("timeout", operations::WAIT_S_MAX.into())?
+                .map_or(WAIT_TIMEOUT_S_DEFAULT, |timeout_s| u32::try_from(timeout_s).unwrap_or(operations::WAIT_S_MAX)),
+        },
         "get" => Command::Get { table: scanned.word(verb, "TABLE")?, id: id(scanned.word(verb, "ID")?, "ID")? },
         "list" => Command::List {
             table: scanned.word(verb, "TABLE")?,

@@ -130,6 +130,15 @@ pub(super) const VERBS: &[Verb] = &[
         options: &[with_value("count", "COUNT", "give so many in a row, a line each; at most 1000"), REQUEST_ID],
     },
     Verb {
+        name: "wait",
+        arguments: "SEQUENCE",
+        summary: "wait until central has an edit, or has refused it",
+        help: "SEQUENCE is what `record` answered: `last`, for all of what it recorded. It waits for the daemon to sync, and does not make \
+               it: `outpost sync` does. Ends with 0 if central has the edit, with 5 if it was refused, with 8 if neither came in time. \
+               Where no daemon runs it says at once how far the edit is.",
+        options: &[with_value("timeout", "SECONDS", "wait at most so long; 60 if it is not given, at most 600")],
+    },
+    Verb {
         name: "get",
         arguments: "TABLE ID",
         summary: "print a record as this site knows it",

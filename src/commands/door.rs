@@ -44,7 +44,8 @@ pub(super) fn open_as_daemon(config: &Config, home: &dyn Home) -> Result<Arc<dyn
     }
 }
 
-fn daemon(config: &Config) -> Result<Option<Arc<dyn Performer>>, AgentError> {
+/// The daemon, if one answers.
+pub(super) fn daemon(config: &Config) -> Result<Option<Arc<dyn Performer>>, AgentError> {
     match SocketClient::connect(&config.socket_path) {
         Ok(client) => Ok(client.map(|client| Arc::new(client) as Arc<dyn Performer>)),
         // Nobody can listen there, so the folder is free, or its lock says who has it.

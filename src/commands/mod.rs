@@ -26,6 +26,7 @@ mod sync;
 #[cfg(test)]
 mod testing;
 mod verify;
+mod wait;
 mod wording;
 
 use std::path::Path;
@@ -156,6 +157,10 @@ pub fn run(command: &Command, config: &Config, home: &dyn Home, screen: &mut Scr
             Ok(record::exit(&result))
         }
         Command::NextNumber(asked) => next_number::run(asked, &*door::open(config, home)?, screen),
+        Command::Wait { sequence, timeout_s } => match door::daemon(config)? {
+            Some(daemon) => wait::run(*sequence, *timeout_s, &*daemon, screen),
+            None => wait::run(*sequence, 0, &*door::open(config, home)?, screen),
+        },
         Command::Get { table, id } => {
             let request = Request::Get { table: table.clone(), id: id.to_string() };
             let result = perform(&*door::open(config, home)?, request, &mut Input::empty(), screen)?;

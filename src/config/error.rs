@@ -153,6 +153,15 @@ pub enum ConfigError {
         /// What is wrong with it.
         problem: &'static str,
     },
+    /// The address that the agent shall listen at cannot be used.
+    Listen {
+        /// Where.
+        origin: Origin,
+        /// As written.
+        value: String,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
     /// Two settings that do not go together.
     Order {
         /// The one that must not be larger.
@@ -183,6 +192,7 @@ impl Explained for ConfigError {
             Self::Proxy { .. } => "config_proxy",
             Self::TooMany { .. } => "config_too_many",
             Self::Window { .. } => "config_window",
+            Self::Listen { .. } => "config_listen",
             Self::Order { .. } => "config_order",
             Self::Table(error) => error.code(),
         }
@@ -198,6 +208,9 @@ impl Explained for ConfigError {
             Self::Proxy { .. } => {
                 "Write http://HOST:PORT, socks5://HOST:PORT or socks5h://HOST:PORT, with NAME:PASSWORD@ before HOST if the proxy \
                  asks for them, or \"environment\"."
+            }
+            Self::Listen { .. } => {
+                "Write \"127.0.0.1:PORT\" or \"[::1]:PORT\", or nothing to be reached by the socket alone."
             }
             Self::Syntax { .. } | Self::UnknownKey { .. } | Self::Type { .. } | Self::Choice { .. } => {
                 "agent.toml.example explains each setting."
@@ -251,6 +264,9 @@ impl fmt::Display for ConfigError {
             }
             Self::Window { origin, value, problem } => write!(formatter, "{origin}: the window {value:?} {problem}"),
             Self::Proxy { origin, problem } => write!(formatter, "{origin}: the proxy's address {problem}"),
+            Self::Listen { origin, value, problem } => {
+                write!(formatter, "{origin}: the address {value:?} to listen at {problem}")
+            }
             Self::Order { smaller, smaller_value, larger, larger_value } => write!(
                 formatter,
                 "{smaller} is {smaller_value} and must not be above {larger}, which is {larger_value}"

@@ -77,6 +77,8 @@ pub(super) const SETTINGS: &[Setting] = &[
         kind: Kind::Choice(&["standalone", "mobile"]),
         default: Some(Default::Text(if cfg!(target_os = "android") { "mobile" } else { "standalone" })),
     },
+    Setting { path: "local_api.listen", kind: Kind::Text { bytes_max: ADDRESS_BYTES_MAX }, default: None },
+    Setting { path: "local_api.pages", kind: Kind::Path, default: None },
     Setting { path: "schedule.manual", kind: Kind::Flag, default: Some(Default::Flag(false)) },
     Setting { path: "schedule.interval_s", kind: range(1, 7 * DAY_S), default: Some(Default::Number(300)) },
     Setting { path: "schedule.jitter_percent", kind: range(0, 100), default: Some(Default::Number(10)) },

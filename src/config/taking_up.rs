@@ -23,6 +23,8 @@ impl Config {
             file,
             data_folder,
             socket_path,
+            local_api_listen,
+            local_api_pages,
             hardware_root,
             log_level,
             central_url,
@@ -65,6 +67,8 @@ impl Config {
         let at_start = [
             ("data_folder", data_folder != self.data_folder),
             ("socket_path", socket_path != self.socket_path),
+            ("local_api.listen", local_api_listen != self.local_api_listen),
+            ("local_api.pages", local_api_pages != self.local_api_pages),
             ("hardware_root", hardware_root != self.hardware_root),
             ("site.device_kind", device_kind != self.device_kind),
             ("table", tables != self.tables),
@@ -106,7 +110,8 @@ mod tests {
     fn what_everything_here_lies_by_stays_until_the_next_start() {
         let before = config("data_folder = \"/data\"\nsocket_path = \"/data/s\"");
         let read = config(
-            "data_folder = \"/other\"\nsocket_path = \"/other/s\"\nhardware_root = \"/host\"\n[site]\ndevice_kind = \"mobile\"\n\
+            "data_folder = \"/other\"\nsocket_path = \"/other/s\"\nhardware_root = \"/host\"\n\
+             [local_api]\nlisten = \"127.0.0.1:8787\"\npages = \"/pages\"\n[site]\ndevice_kind = \"mobile\"\n\
              [[table]]\nname = \"reading\"\ntype = \"local\"",
         );
 
@@ -114,7 +119,16 @@ mod tests {
 
         assert_eq!(taken.config, before);
         assert!(taken.at_once.is_empty());
-        assert_eq!(taken.at_start, ["data_folder", "socket_path", "hardware_root", "site.device_kind", "table"]);
+        let at_start = [
+            "data_folder",
+            "socket_path",
+            "local_api.listen",
+            "local_api.pages",
+            "hardware_root",
+            "site.device_kind",
+            "table",
+        ];
+        assert_eq!(taken.at_start, at_start);
     }
 
     #[test]

@@ -254,3 +254,25 @@ fn a_declared_table_that_cannot_be_used_is_refused() {
         message(text, &[])
     );
 }
+
+#[test]
+fn the_local_interface_listens_at_loopback_addresses_alone() {
+    let listen = |value: &str| load(&format!("[local_api]\nlisten = \"{value}\"\n"), &[]);
+
+    assert_eq!(load("", &[]).unwrap().local_api_listen, None);
+    for address in ["127.0.0.1:8787", "127.0.0.2:1", "[::1]:65535"] {
+        assert_eq!(listen(address).unwrap().local_api_listen, Some(address.parse().unwrap()));
+    }
+    for (value, problem) in [
+        ("8787", "is no address with a port"),
+        ("localhost:8787", "is no address with a port"),
+        ("127.0.0.1", "is no address with a port"),
+        ("127.0.0.1:0", "has no port that applications could know"),
+        ("0.0.0.0:8787", "can be reached from elsewhere; only loopback addresses are taken"),
+        ("192.168.1.7:8787", "can be reached from elsewhere; only loopback addresses are taken"),
+    ] {
+        let error = listen(value).unwrap_err();
+        assert_eq!(error.code(), "config_listen");
+        assert!(error.to_string().ends_with(problem), "{error}");
+    }
+}

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io::{self, Cursor, Read};
 
 use super::{HEAD_BYTES_MAX, OPTIONS_HEADER};
+use crate::clock::{MonotonicMs, monotonic_now};
 use crate::error::Explained;
 use crate::exit::Exit;
 
@@ -13,22 +14,30 @@ const HEADERS_MAX: usize = 32;
 const READ_BYTES: usize = 1024;
 
 /// What the server needs to know of a request before its body.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Head {
     /// `GET` or `POST`; others are kept for the error.
     pub(super) method: String,
     /// With its leading slash, without a query.
     pub(super) path: String,
+    /// What stood behind a question mark.
+    pub(super) query: Option<String>,
     /// Length of the body in bytes, if it was given.
     pub(super) content_length: Option<u64>,
     /// Whether the sender waits for a word before it sends the body.
     pub(super) expects_continue: bool,
     /// The text of [`OPTIONS_HEADER`].
     pub(super) options: Option<String>,
+    /// The host that the request is meant for, with its port.
+    pub(super) host: Option<String>,
+    /// The origin of the page that asks, if a page does.
+    pub(super) origin: Option<String>,
+    /// What the sender shows to be let in.
+    pub(super) authorization: Option<String>,
 }
 
-/// Reads a head. Also returns what came after it, which begins the body.
-pub(super) fn read_head(stream: &mut dyn Read) -> Result<(Head, Cursor<Vec<u8>>), HttpError> {
+/// Reads a head, which has to be there at the deadline. Also returns what came after it, which begins the body.
+pub(super) fn read_head(stream: &mut dyn Read, deadline: MonotonicMs) -> Result<(Head, Cursor<Vec<u8>>), HttpError> {
     let mut bytes = Vec::with_capacity(READ_BYTES);
     let mut piece = [0; READ_BYTES];
     loop {
@@ -47,6 +56,9 @@ pub(super) fn read_head(stream: &mut dyn Read) -> Result<(Head, Cursor<Vec<u8>>)
         if bytes.len() == HEAD_BYTES_MAX {
             return Err(HttpError::HeadTooLarge);
         }
+        if monotonic_now() >= deadline {
+            return Err(HttpError::TooSlow);
+        }
     }
 }
 
@@ -63,13 +75,9 @@ fn parse(bytes: &[u8]) -> Result<Option<(Head, usize)>, HttpError> {
     let mut head = Head {
         method: request.method.unwrap_or_default().to_owned(),
         path: path.split('?').next().unwrap_or_default().to_owned(),
-        content_length: None,
-        expects_continue: false,
-        options: None,
+        query: path.split_once('?').map(|(_, query)| query.to_owned()),
+        ..Head::default()
     };
-    if path.contains('?') {
-        return Err(HttpError::Query);
-    }
     for header in request.headers.iter() {
         let is = |name: &str| header.name.eq_ignore_ascii_case(name);
         let text = || {
@@ -85,11 +93,24 @@ fn parse(bytes: &[u8]) -> Result<Option<(Head, usize)>, HttpError> {
             }
         } else if is("expect") {
             head.expects_continue = header.value.eq_ignore_ascii_case(b"100-continue");
-        } else if is(OPTIONS_HEADER) && head.options.replace(text()?.to_owned()).is_some() {
-            return Err(HttpError::NotHttp { reason: format!("{OPTIONS_HEADER} stands twice") });
+        } else if let Some((name, place)) = kept(&mut head, header.name)
+            && place.replace(text()?.to_owned()).is_some()
+        {
+            return Err(HttpError::NotHttp { reason: format!("{name} stands twice") });
         }
     }
     Ok(Some((head, length)))
+}
+
+/// Where the text of a header is kept, and its name; `None` for one that is not looked at.
+fn kept<'a>(head: &'a mut Head, name: &str) -> Option<(&'static str, &'a mut Option<String>)> {
+    let places = [
+        (OPTIONS_HEADER, &mut head.options),
+        ("Host", &mut head.host),
+        ("Origin", &mut head.origin),
+        ("Authorization", &mut head.authorization),
+    ];
+    places.into_iter().find(|(known, _)| known.eq_ignore_ascii_case(name))
 }
 
 fn parse_length(text: &str) -> Result<u64, HttpError> {
@@ -260,7 +281,7 @@ impl fmt::Display for HttpError {
                 write!(formatter, "the head of the request is above {HEAD_BYTES_MAX} bytes, which is the most allowed")
             }
             Self::NotHttp { reason } => write!(formatter, "this is no HTTP/1 request: {reason}"),
-            Self::Query => formatter.write_str("the path has a query, which no verb takes"),
+            Self::Query => formatter.write_str("the path has a query, which is not taken here"),
             Self::TransferEncoding => formatter.write_str("the request has a Transfer-Encoding, which is not taken"),
             Self::NoLength => formatter.write_str("the request has no Content-Length"),
             Self::BodyTooLarge { bytes, bytes_max } => {
@@ -284,7 +305,7 @@ mod tests {
     use super::*;
 
     fn check(text: &str, expected: &str) {
-        let found = match read_head(&mut text.as_bytes()) {
+        let found = match read_head(&mut text.as_bytes(), MonotonicMs(u64::MAX)) {
             Ok((head, rest)) => {
                 format!("{} {} {:?} {}", head.method, head.path, head.content_length, rest.get_ref().len())
             }
@@ -308,8 +329,22 @@ mod tests {
         );
         check("POST /v0/sync HTTP/1.1\r\nContent-Length: +2\r\n\r\n{}", "not_http");
         check("POST /v0/sync HTTP/1.1\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\n{}", "not_http");
-        check("GET /v0/health?x=1 HTTP/1.1\r\n\r\n", "query_not_taken");
         check(&format!("GET / HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(HEADERS_MAX + 1)), "not_http");
+    }
+
+    #[test]
+    fn a_head_that_comes_in_drops_ends_at_its_deadline() {
+        struct Drops;
+        impl Read for Drops {
+            fn read(&mut self, target: &mut [u8]) -> io::Result<usize> {
+                target[0] = b'G';
+                Ok(1)
+            }
+        }
+
+        let ended = read_head(&mut Drops, monotonic_now().plus(30));
+
+        assert_eq!(ended.unwrap_err().code(), "request_too_slow");
     }
 
     #[test]

@@ -3,6 +3,8 @@
 use std::io::{self, Read, Write};
 use std::time::Duration;
 
+use super::access::Access;
+
 /// One connection.
 pub trait Connection: Read + Write + Send {
     /// How long one read and one write may stand still.
@@ -26,6 +28,14 @@ pub trait Listener: Send + Sync {
     /// What the system says; the server goes on with the next one.
     fn accept(&self) -> io::Result<Box<dyn Connection>>;
 
+    /// What people know it by, for the log.
+    fn name(&self) -> String;
+
     /// Nobody finds this listener any more, and a waiting [`accept`](Self::accept) returns. Called once.
     fn close(&self);
+
+    /// What a caller has to show; `None` where the system lets in nobody but the agent's own user.
+    fn access(&self) -> Option<&Access> {
+        None
+    }
 }

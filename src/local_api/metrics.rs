@@ -18,9 +18,9 @@ const PREFIX: &str = "outpost_";
 /// The journals, in the order of [`Vitals::journals`].
 const JOURNALS: [&str; 2] = ["shared", "private"];
 
-/// One of the three.
+/// What a program that watches asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Page {
+pub(super) enum Probe {
     /// Whether the agent is alive. It is, also without a connection and with a full disk.
     Healthz,
     /// Whether an edit would be recorded. It would, also without a connection.
@@ -29,8 +29,8 @@ pub(super) enum Page {
     Metrics,
 }
 
-impl Page {
-    /// The page at a path.
+impl Probe {
+    /// The one at a path.
     pub(super) fn at(path: &str) -> Option<Self> {
         match path {
             "/healthz" => Some(Self::Healthz),
@@ -248,7 +248,7 @@ mod tests {
 
     fn answer(path: &str, vitals: Result<Vitals, AgentError>, is_alive: bool) -> String {
         let mut bytes = Vec::new();
-        Page::at(path).unwrap().answer(&Fake { vitals, is_alive }, &mut bytes);
+        Probe::at(path).unwrap().answer(&Fake { vitals, is_alive }, &mut bytes);
         String::from_utf8(bytes).unwrap()
     }
 

@@ -1,15 +1,19 @@
-//! How applications and the other verbs reach a running agent: HTTP/1.1 over a Unix socket in the data folder.
+//! How applications and the other verbs reach a running agent: HTTP/1.1 over a Unix socket in the data folder, and over a loopback
+//! address where the settings name one.
 //!
 //! `POST /v0/VERB` carries a [`Request`](crate::operations::Request) and is answered by lines of JSON: progress as it happens,
 //! then one result or one error. `docs/local-api.md` is the description for those who call it. The server knows its
-//! listener only through [`listener::Listener`], so that another kind (loopback TCP) is another implementation and not
-//! another server.
+//! listeners only through [`listener::Listener`].
 #![cfg_attr(not(test), deny(clippy::indexing_slicing))]
 
+mod access;
 mod client;
+mod description;
 mod head;
 pub mod listener;
+mod loopback;
 mod metrics;
+mod pages;
 mod reply;
 mod routes;
 mod server;
@@ -17,7 +21,9 @@ mod socket;
 #[cfg(test)]
 mod tests;
 
+pub use access::{Access, AccessError};
 pub use client::SocketClient;
+pub use loopback::LoopbackListener;
 pub(crate) use routes::stopping;
 pub use server::{CONNECTIONS_MAX, Server, ServerLimits};
 pub use socket::{SOCKET_PATH_BYTES_MAX, SocketError, SocketListener};

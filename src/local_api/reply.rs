@@ -57,8 +57,9 @@ impl<'a> Reply<'a> {
 
     fn try_write_line(&mut self, status: u16, line: &str) -> io::Result<()> {
         if self.state == State::NotBegun {
+            let asks = if status == 401 { "WWW-Authenticate: Bearer\r\n" } else { "" };
             let head = format!(
-                "HTTP/1.1 {status} {}\r\nContent-Type: application/x-ndjson\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n",
+                "HTTP/1.1 {status} {}\r\nContent-Type: application/x-ndjson\r\nCache-Control: no-store\r\n{asks}Connection: close\r\n\r\n",
                 phrase(status)
             );
             self.stream.write_all(head.as_bytes())?;
@@ -74,6 +75,9 @@ fn status_of(error: &AgentError) -> u16 {
     if error.code.ends_with("_not_found") {
         return 404;
     }
+    if matches!(error.code.as_str(), "cursor_too_old" | "cursor_of_other_copy") {
+        return 410;
+    }
     match error.exit {
         Exit::Usage => 400,
         Exit::Refused => 403,
@@ -88,10 +92,12 @@ fn phrase(status: u16) -> &'static str {
     match status {
         200 => "OK",
         400 => "Bad Request",
+        401 => "Unauthorized",
         403 => "Forbidden",
         404 => "Not Found",
         405 => "Method Not Allowed",
         408 => "Request Timeout",
+        410 => "Gone",
         411 => "Length Required",
         413 => "Content Too Large",
         431 => "Request Header Fields Too Large",

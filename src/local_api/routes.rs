@@ -5,12 +5,16 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
+use super::access::{Access, AccessError};
+use super::description::DESCRIPTION;
 use super::head::{Head, HttpError, read_head};
 use super::listener::Connection;
-use super::metrics::Page;
+use super::metrics::Probe;
+use super::pages::{PAGES_PREFIX, Page};
 use super::reply::Reply;
 use super::server::{Performing, ServerLimits};
 use super::{OPTIONS_HEADER, PATH_PREFIX};
+use crate::clock::monotonic_now;
 use crate::error::AgentError;
 use crate::exit::Exit;
 use crate::operations::{Input, Performer};
@@ -23,7 +27,7 @@ const _: () = assert!(SET_ASIDE_NUMBERS_MAX as u64 * 21 + 100 <= BODY_BYTES_MAX,
 /// Most bytes that are read and thrown away after a refusal, so that the sender gets to read it.
 const DRAIN_BYTES_MAX: u64 = 1024 * 1024;
 /// The verbs as they stand in paths, in the order of [`Request`].
-const VERBS: &[&str] = &[
+pub(super) const VERBS: &[&str] = &[
     "record",
     "get",
     "list",
@@ -40,6 +44,8 @@ const VERBS: &[&str] = &[
     "next-number",
     "pause",
     "resume",
+    "changes",
+    "wait",
 ];
 
 /// What one connection may use.
@@ -47,10 +53,14 @@ pub(super) struct Room<'a> {
     pub(super) performer: &'a dyn Performer,
     pub(super) folder: &'a Path,
     pub(super) limits: &'a ServerLimits,
+    /// What a caller has to show, if anything.
+    pub(super) access: Option<&'a Access>,
 }
 
 enum Asked {
     Health,
+    Description,
+    Probe(Probe),
     Page(Page),
     Perform(Request, Input),
 }
@@ -71,7 +81,20 @@ pub(super) fn answer<'a>(
             let health = serde_json::json!({ "state": "running", "version": env!("CARGO_PKG_VERSION") });
             Reply::new(&mut Outgoing(connection)).finish(&Ok(health));
         }
-        Ok(Asked::Page(page)) => page.answer(room.performer, &mut Outgoing(connection)),
+        Ok(Asked::Probe(probe)) => probe.answer(room.performer, &mut Outgoing(connection)),
+        Ok(Asked::Description) => {
+            let head = format!(
+                "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+                DESCRIPTION.len()
+            );
+            // Who leaves meanwhile has left.
+            let _ = connection.write_all(head.as_bytes()).and_then(|()| connection.write_all(DESCRIPTION.as_bytes()));
+        }
+        Ok(Asked::Page(page)) => {
+            if let Err(error) = page.send(&mut Outgoing(connection)) {
+                log::info!("a page was not sent whole error={error}");
+            }
+        }
         Ok(Asked::Perform(request, mut input)) => {
             let Some(_performing) = begin() else {
                 Reply::new(&mut Outgoing(connection)).finish(&Err(stopping()));
@@ -85,7 +108,7 @@ pub(super) fn answer<'a>(
                 log::info!("who asked left before the answer; what was asked was carried out to its end");
             }
         }
-        Err(error) => refuse(connection, error.0, &error.1),
+        Err(error) => refuse(connection, room.limits, error.0, &error.1),
     }
 }
 
@@ -103,7 +126,7 @@ pub(crate) fn stopping() -> AgentError {
 pub(super) fn refuse_connection(connection: &mut dyn Connection, limits: &ServerLimits) {
     if connection.set_idle_timeout(limits.idle).is_ok() {
         let error = HttpError::TooManyConnections { connections_max: limits.connections_max };
-        refuse(connection, Some(error.status()), &error.into());
+        refuse(connection, limits, Some(error.status()), &error.into());
     }
 }
 
@@ -116,28 +139,64 @@ impl From<HttpError> for Refused {
     }
 }
 
-fn refuse(connection: &mut dyn Connection, status: Option<u16>, error: &AgentError) {
+impl From<AccessError> for Refused {
+    fn from(error: AccessError) -> Self {
+        Self(Some(error.status()), error.into())
+    }
+}
+
+fn refuse(connection: &mut dyn Connection, limits: &ServerLimits, status: Option<u16>, error: &AgentError) {
     let Some(status) = status else { return };
     Reply::new(&mut Outgoing(connection)).refuse(status, error);
-    // Closing with bytes unread could take the answer back from a sender that is still busy sending.
     if connection.end_writing().is_ok() {
-        let _ = std::io::copy(&mut Incoming(connection).take(DRAIN_BYTES_MAX), &mut std::io::sink());
+        drain(connection, limits);
+    }
+}
+
+/// Closing with bytes unread could take the answer back from a sender that is still busy sending. One that only ever sends a little
+/// more does not keep its place.
+fn drain(connection: &mut dyn Connection, limits: &ServerLimits) {
+    let deadline = limits.deadline();
+    let mut piece = [0; 4096];
+    let mut bytes = 0;
+    while bytes < DRAIN_BYTES_MAX && monotonic_now() < deadline {
+        match connection.read(&mut piece) {
+            Ok(0) | Err(_) => return,
+            Ok(count) => bytes += count as u64,
+        }
     }
 }
 
 fn read_request(connection: &mut dyn Connection, room: &Room<'_>) -> Result<Asked, Refused> {
-    let (head, rest) = read_head(&mut Incoming(connection))?;
-    if let Some(page) = Page::at(&head.path) {
-        return if head.method == "GET" { Ok(Asked::Page(page)) } else { Err(wrong_method(head, "GET").into()) };
+    let (head, rest) = read_head(&mut Incoming(connection), room.limits.deadline())?;
+    if let Some(access) = room.access {
+        access.check_names(&head)?;
     }
     let unknown = || HttpError::UnknownPath { path: head.path.chars().take(100).collect() };
-    let verb = head.path.strip_prefix(PATH_PREFIX).ok_or_else(unknown)?;
-    if verb == "health" {
-        return if head.method == "GET" { Ok(Asked::Health) } else { Err(wrong_method(head, "GET").into()) };
+    if let Some(open) = open_to_all(&head, room) {
+        return open;
     }
-    let verb = VERBS.iter().find(|known| **known == verb).ok_or_else(unknown)?;
+    let probe = Probe::at(&head.path);
+    let verb = head.path.strip_prefix(PATH_PREFIX);
+    if probe.is_none() && verb.is_none() {
+        return Err(unknown().into());
+    }
+    if let Some(access) = room.access {
+        access.check_token(&head)?;
+    }
+    if let Some(probe) = probe {
+        is_plain_get(&head)?;
+        return Ok(Asked::Probe(probe));
+    }
+    let verb = VERBS.iter().find(|known| verb == Some(**known)).ok_or_else(unknown)?;
+    if *verb == "changes" && head.method == "GET" {
+        return Ok(Asked::Perform(changes_request(head.query.as_deref().unwrap_or_default())?, Input::empty()));
+    }
     if head.method != "POST" {
         return Err(wrong_method(head, "POST").into());
+    }
+    if head.query.is_some() {
+        return Err(HttpError::Query.into());
     }
     let announced = head.content_length.ok_or(HttpError::NoLength)?;
     let is_record = *verb == "record";
@@ -169,8 +228,34 @@ fn read_request(connection: &mut dyn Connection, room: &Room<'_>) -> Result<Aske
     Ok(Asked::Perform(request(verb, &text)?, Input::empty()))
 }
 
+/// What is answered without a token: whether the agent runs, what it can be asked, and pages. `None` for everything else.
+fn open_to_all(head: &Head, room: &Room<'_>) -> Option<Result<Asked, Refused>> {
+    let asked = || match head.path.as_str() {
+        "/v0/health" => Some(Ok(Asked::Health)),
+        // The other probes tell more than that the agent runs.
+        "/healthz" => Some(Ok(Asked::Probe(Probe::Healthz))),
+        "/v0/openapi.json" => Some(Ok(Asked::Description)),
+        path => {
+            let name = path.strip_prefix(PAGES_PREFIX)?;
+            Some(Page::open(room.limits.pages.as_deref(), name).map(Asked::Page).map_err(Refused::from))
+        }
+    };
+    let asked = asked()?;
+    Some(is_plain_get(head).map_err(Refused::from).and(asked))
+}
+
+fn is_plain_get(head: &Head) -> Result<(), HttpError> {
+    if head.method != "GET" {
+        return Err(HttpError::Method { method: head.method.clone(), instead: "GET" });
+    }
+    if head.query.is_some() {
+        return Err(HttpError::Query);
+    }
+    Ok(())
+}
+
 /// A request from its verb and the JSON of its fields; nothing is the same as `{}`.
-fn request(verb: &str, fields: &str) -> Result<Request, HttpError> {
+pub(super) fn request(verb: &str, fields: &str) -> Result<Request, HttpError> {
     let wrong = |error: serde_json::Error| HttpError::NotARequest { reason: error.to_string() };
     let mut fields: Map<String, Value> =
         if fields.trim().is_empty() { Map::new() } else { serde_json::from_str(fields).map_err(wrong)? };
@@ -182,6 +267,23 @@ fn request(verb: &str, fields: &str) -> Result<Request, HttpError> {
         return Err(HttpError::NotARequest { reason: format!("{verb} takes no fields") });
     }
     serde_json::from_value(Value::Object(fields)).map_err(wrong)
+}
+
+/// The feed by a query, for those who can ask by an address alone. Its values need no escapes: numbers, and cursors of our own.
+fn changes_request(query: &str) -> Result<Request, HttpError> {
+    let wrong = |reason: String| HttpError::NotARequest { reason };
+    let mut fields = Map::new();
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let (name, value) = pair.split_once('=').ok_or_else(|| wrong(format!("{pair:?} has no value")))?;
+        let value = match name {
+            "after" => Value::from(value),
+            _ => value.parse::<u32>().map_err(|_| wrong(format!("{name} {value:?} is no number")))?.into(),
+        };
+        if fields.insert(name.to_owned(), value).is_some() {
+            return Err(wrong(format!("{name} stands twice")));
+        }
+    }
+    request("changes", &Value::Object(fields).to_string())
 }
 
 fn wrong_method(head: Head, instead: &'static str) -> HttpError {
@@ -233,6 +335,8 @@ mod tests {
                 "set-aside-show" => r#"{"number":5}"#,
                 "next-number" => r#"{"store":"S","kind":"customer_invoice_number"}"#,
                 "pause" => r#"{"duration_s":60}"#,
+                "changes" => r#"{"after":"x","limit":7,"wait_s":3}"#,
+                "wait" => r#"{"sequence":9}"#,
                 "set-aside-retry" | "set-aside-dismiss" => r#"{"numbers":[1,2]}"#,
                 _ => "",
             };
@@ -241,6 +345,24 @@ mod tests {
 
             let json = serde_json::to_value(made.unwrap()).unwrap();
             assert_eq!(json["verb"], *verb);
+        }
+    }
+
+    #[test]
+    fn the_feed_may_be_asked_for_by_a_query() {
+        let asked = |query: &str| changes_request(query).map_err(|error| error.to_string());
+
+        let whole = request("changes", r#"{"after":"07.12","limit":7,"wait_s":3}"#).unwrap();
+        assert_eq!(asked("after=07.12&limit=7&wait_s=3"), Ok(whole));
+        assert_eq!(asked(""), Ok(request("changes", "").unwrap()));
+        for (query, problem) in [
+            ("limit=-1", "limit \"-1\" is no number"),
+            ("limit=1&limit=2", "limit stands twice"),
+            ("limit", "\"limit\" has no value"),
+            ("since=3", "unknown field `since`"),
+        ] {
+            let told = asked(query).unwrap_err();
+            assert!(told.contains(problem), "{told}");
         }
     }
 

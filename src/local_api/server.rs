@@ -1,4 +1,4 @@
-//! Accepts connections, one thread each, up to a limit.
+//! Accepts connections, one thread each, up to a limit for each listener: a flood at one of them leaves the others alone.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -16,20 +16,25 @@ pub const CONNECTIONS_MAX: usize = 32;
 const REFUSALS_MAX: usize = 16;
 /// Longest time that one read or write may stand still, in milliseconds: both ends are on one device.
 const IDLE_MS_MAX: u64 = 10_000;
-/// Pause after the system refused to give a connection (no file handle is left), in milliseconds.
+/// Pause after the system refused to give a connection (no file handle is left, another program has the port), in milliseconds; doubled
+/// with each further refusal.
 const ACCEPT_PAUSE_MS: u64 = 500;
+/// Longest such pause, in milliseconds.
+const ACCEPT_PAUSE_MS_MAX: u64 = 8_000;
 
-/// What the server grants. Tests take less.
+/// What the server grants and shows. Tests take less.
 #[derive(Debug, Clone)]
 pub struct ServerLimits {
     /// Most connections at once; the next is told to come again.
     pub connections_max: usize,
-    /// Longest time that one read or write may stand still.
+    /// Longest time that one read or write may stand still, and that a head may take.
     pub idle: Duration,
     /// Most bytes of lines in one request.
     pub input_bytes_max: u64,
     /// Up to this many bytes of lines stay in memory.
     pub input_memory_bytes_max: u64,
+    /// The folder with an application's pages, if there is one.
+    pub pages: Option<PathBuf>,
 }
 
 impl Default for ServerLimits {
@@ -39,7 +44,15 @@ impl Default for ServerLimits {
             idle: Duration::from_millis(IDLE_MS_MAX),
             input_bytes_max: INPUT_BYTES_MAX,
             input_memory_bytes_max: INPUT_MEMORY_BYTES_MAX,
+            pages: None,
         }
+    }
+}
+
+impl ServerLimits {
+    /// When a request's head has to be there, and when a refused sender is left alone: what comes in drops keeps no place for ever.
+    pub(super) fn deadline(&self) -> MonotonicMs {
+        monotonic_now().plus(u64::try_from(self.idle.as_millis()).unwrap_or(u64::MAX))
     }
 }
 
@@ -48,16 +61,21 @@ pub struct Server {
     shared: Arc<Shared>,
 }
 
-struct Shared {
+/// A listener and who came through it.
+struct Entrance {
     listener: Box<dyn Listener>,
+    open_connections: AtomicUsize,
+    closed: Waker,
+}
+
+struct Shared {
+    entrances: Mutex<Vec<Arc<Entrance>>>,
     performer: Arc<dyn Performer>,
     folder: PathBuf,
     limits: ServerLimits,
-    open_connections: AtomicUsize,
     work: Mutex<Work>,
     work_ended: Waker,
     is_closed: AtomicBool,
-    closed: Waker,
 }
 
 #[derive(Default)]
@@ -78,19 +96,29 @@ impl Server {
         limits: ServerLimits,
     ) -> std::io::Result<Self> {
         let shared = Arc::new(Shared {
-            listener,
+            entrances: Mutex::default(),
             performer,
             folder,
             limits,
-            open_connections: AtomicUsize::new(0),
             work: Mutex::default(),
             work_ended: Waker::new(),
             is_closed: AtomicBool::new(false),
-            closed: Waker::new(),
         });
-        let accepting = Arc::clone(&shared);
-        std::thread::Builder::new().name("local-api".to_owned()).spawn(move || accept_all(&accepting))?;
-        Ok(Self { shared })
+        let server = Self { shared };
+        server.also_listen(listener)?;
+        Ok(server)
+    }
+
+    /// Accepts connections from one more listener. Each has its own places; to be called before [`close`](Self::close).
+    ///
+    /// # Errors
+    /// No thread can be started.
+    pub fn also_listen(&self, listener: Box<dyn Listener>) -> std::io::Result<()> {
+        let entrance = Arc::new(Entrance { listener, open_connections: AtomicUsize::new(0), closed: Waker::new() });
+        self.shared.entrances().push(Arc::clone(&entrance));
+        let shared = Arc::clone(&self.shared);
+        std::thread::Builder::new().name("local-api".to_owned()).spawn(move || accept_all(&shared, &entrance))?;
+        Ok(())
     }
 
     /// Takes nothing new: open connections are told that the agent stops.
@@ -110,12 +138,14 @@ impl Server {
         }
     }
 
-    /// Accepts no more connections, and takes the listener's name away. Again is harmless.
+    /// Accepts no more connections, and takes the listeners' names away. Again is harmless.
     pub fn close(&self) {
         self.refuse_work();
         if !self.shared.is_closed.swap(true, Ordering::SeqCst) {
-            self.shared.closed.wake();
-            self.shared.listener.close();
+            for entrance in self.shared.entrances().iter() {
+                entrance.closed.wake();
+                entrance.listener.close();
+            }
         }
     }
 }
@@ -130,6 +160,11 @@ impl Shared {
     fn work(&self) -> MutexGuard<'_, Work> {
         // A count and a boolean are whole whatever the thread that panicked was doing.
         self.work.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn entrances(&self) -> MutexGuard<'_, Vec<Arc<Entrance>>> {
+        // Only ever added to.
+        self.entrances.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn begin(&self) -> Option<Performing<'_>> {
@@ -155,13 +190,13 @@ impl Drop for Performing<'_> {
 }
 
 /// One of the connections that may be open, also if its thread panics.
-struct Place(Arc<Shared>);
+struct Place(Arc<Entrance>);
 
 impl Place {
     /// A place, and how many were taken before it.
-    fn take(shared: &Arc<Shared>) -> (Self, usize) {
-        let before = shared.open_connections.fetch_add(1, Ordering::SeqCst);
-        (Self(Arc::clone(shared)), before)
+    fn take(entrance: &Arc<Entrance>) -> (Self, usize) {
+        let before = entrance.open_connections.fetch_add(1, Ordering::SeqCst);
+        (Self(Arc::clone(entrance)), before)
     }
 }
 
@@ -171,17 +206,24 @@ impl Drop for Place {
     }
 }
 
-fn accept_all(shared: &Arc<Shared>) {
+fn accept_all(shared: &Arc<Shared>, entrance: &Arc<Entrance>) {
+    let mut pause_ms = ACCEPT_PAUSE_MS;
     loop {
-        let accepted = shared.listener.accept();
+        let accepted = entrance.listener.accept();
         if shared.is_closed.load(Ordering::SeqCst) {
             return;
         }
         match accepted {
-            Ok(connection) => serve(shared, connection),
+            Ok(connection) => {
+                pause_ms = ACCEPT_PAUSE_MS;
+                serve(shared, entrance, connection);
+            }
             Err(error) => {
-                log::warn!("a connection to the socket was not accepted error={error}");
-                shared.closed.wait_until(Some(monotonic_now().plus(ACCEPT_PAUSE_MS)));
+                if pause_ms == ACCEPT_PAUSE_MS {
+                    log::warn!("no connection is accepted for now listener={} error={error}", entrance.listener.name());
+                }
+                entrance.closed.wait_until(Some(monotonic_now().plus(pause_ms)));
+                pause_ms = (2 * pause_ms).min(ACCEPT_PAUSE_MS_MAX);
                 if shared.is_closed.load(Ordering::SeqCst) {
                     return;
                 }
@@ -190,8 +232,8 @@ fn accept_all(shared: &Arc<Shared>) {
     }
 }
 
-fn serve(shared: &Arc<Shared>, mut connection: Box<dyn Connection>) {
-    let (place, before) = Place::take(shared);
+fn serve(shared: &Arc<Shared>, entrance: &Arc<Entrance>, mut connection: Box<dyn Connection>) {
+    let (place, before) = Place::take(entrance);
     let connections_max = shared.limits.connections_max;
     if before >= connections_max {
         log::warn!("a connection is refused connections_max={connections_max}");
@@ -199,12 +241,13 @@ fn serve(shared: &Arc<Shared>, mut connection: Box<dyn Connection>) {
     if before >= connections_max + REFUSALS_MAX {
         return;
     }
+    let shared = Arc::clone(shared);
     let thread = std::thread::Builder::new().name("local-api-call".to_owned()).spawn(move || {
-        let shared = &*place.0;
+        let access = place.0.listener.access();
         if before >= connections_max {
             return refuse_connection(&mut *connection, &shared.limits);
         }
-        let room = Room { performer: &*shared.performer, folder: &shared.folder, limits: &shared.limits };
+        let room = Room { performer: &*shared.performer, folder: &shared.folder, limits: &shared.limits, access };
         answer(&mut *connection, &room, || shared.begin());
     });
     if let Err(error) = thread {

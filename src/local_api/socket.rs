@@ -58,6 +58,10 @@ impl Listener for SocketListener {
         Ok(Box::new(stream))
     }
 
+    fn name(&self) -> String {
+        self.path.display().to_string()
+    }
+
     fn close(&self) {
         if self.is_closed.swap(true, Ordering::SeqCst) {
             return;

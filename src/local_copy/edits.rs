@@ -49,6 +49,7 @@ impl LocalCopy {
         self.applied.set(Kind::Private, private);
         self.applying = self.applied;
         self.has_unsynced = true;
+        self.bell.ring();
         Ok(())
     }
 
@@ -108,7 +109,10 @@ impl LocalCopy {
         }
         let key = self.key(&entry.table, &entry.record);
         let image = Image { row: applied.row.clone(), store: applied.store.clone(), position: Position::ZERO };
-        self.put_entry(kind, sequence, entry, &key, &image, recorded_at_ms)
+        self.is_own_change = true;
+        let put = self.put_entry(kind, sequence, entry, &key, &image, recorded_at_ms);
+        self.is_own_change = false;
+        put
     }
 
     /// Replaces the bytes of an entry of the open transaction by those that are journaled.

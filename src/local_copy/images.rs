@@ -128,20 +128,22 @@ impl LocalCopy {
     }
 
     pub(super) fn put_merged(&mut self, key: &Key, image: &Image, state: i64) -> Result<(), LocalCopyError> {
+        let Some(row) = &image.row else { return self.delete_record(key) };
+        let change = self.next_change();
         let [table, id] = key.params();
-        let Some(row) = &image.row else {
-            self.sql.execute("DELETE FROM record WHERE table_name = ?1 AND id = ?2", &[table, id])?;
-            return Ok(());
-        };
         let data = row_to_json(&key.table, &key.id, row);
         let store = image.store.as_ref().map(RecordId::as_str);
         let checksum = checksum::of_row(key.table.name(), key.id.as_str(), store, Some(&data), image.position.0);
         self.sql.execute(
-            "INSERT INTO record (table_name, id, store, data, position, state, checksum)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+            "INSERT INTO record (table_name, id, store, data, position, state, checksum, change)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
              ON CONFLICT (table_name, id) DO UPDATE SET
                  store = excluded.store, data = excluded.data, position = excluded.position, state = excluded.state,
-                 checksum = excluded.checksum",
+                 checksum = excluded.checksum,
+                 change = CASE
+                     WHEN excluded.change IS NULL THEN record.change
+                     WHEN record.data = excluded.data AND record.store IS NOT DISTINCT FROM excluded.store THEN record.change
+                     ELSE excluded.change END",
             &[
                 table,
                 id,
@@ -150,6 +152,7 @@ impl LocalCopy {
                 Param::unsigned(image.position.0)?,
                 state.into(),
                 checksum.into(),
+                change,
             ],
         )?;
         Ok(())
@@ -485,7 +488,6 @@ impl LocalCopy {
         if !may_be_left || self.is_member(key)? || self.base(key)?.is_some() {
             return Ok(());
         }
-        self.sql.execute("DELETE FROM record WHERE table_name = ?1 AND id = ?2", &key.params())?;
-        Ok(())
+        self.delete_record(key)
     }
 }

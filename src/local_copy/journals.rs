@@ -105,6 +105,7 @@ impl LocalCopy {
                 copy.sql.execute("UPDATE pending SET journal = ?1 WHERE journal = 0", &[number])?;
                 return Ok(());
             }
+            copy.end_feed()?;
             copy.drop_behind(before, safe)?;
             copy.set_number(APPLIED_SHARED, 0)?;
             copy.applied.set(Kind::Shared, Sequence::ZERO);
@@ -151,8 +152,7 @@ impl LocalCopy {
         if is_held || self.sql.query_integer(has_pending, &key.params())?.is_some() {
             return Ok(());
         }
-        self.sql.execute("DELETE FROM record WHERE table_name = ?1 AND id = ?2", &key.params())?;
-        Ok(())
+        self.delete_record(key)
     }
 
     /// How far central has whole groups of the shared journal in use. It judges no part of a group, and refuses the part that it has

@@ -25,5 +25,10 @@ pub const LIST_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub const LOG_BYTES_WARNING: u64 = 16 * 1024 * 1024;
 /// Size of the write-ahead log, in bytes, above which pages are not stored any more. Own edits still are: they are small.
 pub const LOG_BYTES_MAX: u64 = 128 * 1024 * 1024;
+/// Records that went which are remembered for the feed of changes, the newest: a reader that missed more reads everything anew. About 100
+/// bytes each, so 5 MB at most.
+pub const GONE_KEPT_MAX: u64 = 50_000;
+/// So many more may be there before the oldest are let go of.
+pub(super) const GONE_TRIM_ROWS: u64 = 1_000;
 /// Members of a scope that are compared at once, so that edits wait a few milliseconds at most.
 pub const VERIFY_STEP_ROWS: u32 = 512;

@@ -22,11 +22,13 @@
 mod aliases;
 mod backed_up;
 mod carrying;
+mod changes;
 mod checksum;
 mod control;
 mod edits;
 mod engine;
 mod error;
+mod fate;
 mod grants;
 mod images;
 mod inspect;
@@ -54,16 +56,19 @@ mod withheld;
 
 use std::sync::Arc;
 
+use crate::clock::Bell;
 use domain::catalogue::Catalogue;
 use protocol::ids::{JournalId, Sequence, SiteId};
 use sql::{Durability, SqlError, SqlErrorKind, SqlExt, check_migrations, migrate};
 
 pub use backed_up::{ImageDigest, KeptCounts, UnsentEdit, UnsentGroup};
 pub use carrying::CarryNote;
+pub use changes::{Change, ChangePage, FeedCursor, FeedGap, FeedId};
 pub use control::{SessionState, StoredReply};
 pub use edits::Sequences;
 pub use engine::{Engine, seen_at, sync_times_at};
 pub use error::LocalCopyError;
+pub use fate::Fate;
 pub use grants::ForgottenStore;
 pub use inspect::FoundRecord;
 pub use meta::{HistoryRefusal, LogHealth, SyncTimes};
@@ -156,6 +161,14 @@ pub struct LocalCopy {
     owed_from: Option<i64>,
     /// Whether stores that are being taken away count as held: while what stayed here is journaled to go.
     hands_over: bool,
+    /// The last change that was numbered, where somebody reads the feed of changes.
+    change: Option<u64>,
+    /// Whether this site makes what is being written.
+    is_own_change: bool,
+    /// Rows that joined `gone` since it was last looked whether there are too many.
+    gone_since_trim: u64,
+    /// Rings at each commit.
+    bell: Arc<Bell>,
 }
 
 impl LocalCopy {
@@ -186,6 +199,10 @@ impl LocalCopy {
             set_aside_bytes: None,
             owed_from: None,
             hands_over: false,
+            change: None,
+            is_own_change: false,
+            gone_since_trim: 0,
+            bell: Arc::default(),
         };
         copy.load()?;
         copy.rename_tables_that_became_known()?;
@@ -258,7 +275,7 @@ impl LocalCopy {
             backed_up: self.number(meta::BACKED_UP)?.unwrap_or(0),
             control: self.number(meta::CONTROL)?.unwrap_or(0),
         };
-        Ok(())
+        self.load_feed()
     }
 
     /// Runs `work` in a transaction; on an error nothing of it stays, in the file or in memory.
@@ -268,7 +285,7 @@ impl LocalCopy {
         work: impl FnOnce(&mut Self) -> Result<T, LocalCopyError>,
     ) -> Result<T, LocalCopyError> {
         self.sql.begin(durability)?;
-        let before = (self.journal_number, self.applied, self.progress);
+        let before = (self.journal_number, self.applied, self.progress, self.change);
         let outcome = work(self).and_then(|value| {
             self.sql.commit()?;
             Ok(value)
@@ -278,10 +295,11 @@ impl LocalCopy {
             // The first error is the one to tell. Should the rollback fail too, the engine refuses the next begin.
             let _ = self.sql.rollback();
             self.set_aside_bytes = None;
-            (self.journal_number, self.applied, self.progress) = before;
+            (self.journal_number, self.applied, self.progress, self.change) = before;
         } else {
             self.has_unsynced = durability == Durability::Process;
             self.is_confirmed |= durability == Durability::Full;
+            self.bell.ring();
         }
         self.applying = self.applied;
         outcome

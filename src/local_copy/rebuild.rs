@@ -290,8 +290,7 @@ impl LocalCopy {
         if self.leave(&key, scope)? || self.base(&key)?.is_some() {
             return Ok(());
         }
-        self.sql.execute("DELETE FROM record WHERE table_name = ?1 AND id = ?2", &key.params())?;
-        Ok(())
+        self.delete_record(&key)
     }
 
     /// Records of a table that had only a number when they came are filed under its name once the catalogue knows it.
@@ -337,8 +336,7 @@ impl LocalCopy {
                 let store = copy.store_of_row(&key, &row, None)?;
                 let image = Image { row: Some(row), store, position: Position(*position) };
                 copy.replace_image(&key, &image, Rank::Position)?;
-                copy.sql
-                    .execute("DELETE FROM record WHERE table_name = ?1 AND id = ?2", &[old.into(), id_text.into()])?;
+                copy.delete_record_by_name(old, id_text)?;
                 copy.sql.execute(
                     "UPDATE membership SET table_name = ?3 WHERE table_name = ?1 AND id = ?2",
                     &[old.into(), id_text.into(), key.table.name().into()],

@@ -16,10 +16,24 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     Migration { number: 7, name: "what stays here", ddl: STAYING },
     Migration { number: 8, name: "document numbers", ddl: NUMBERS },
     Migration { number: 9, name: "transfers", ddl: TRANSFERS },
+    Migration { number: 10, name: "feed of changes", ddl: CHANGES },
 ];
 
 /// The newest schema, for the file's header.
-pub const SCHEMA_VERSION: u32 = 9;
+pub const SCHEMA_VERSION: u32 = 10;
+
+const CHANGES: &str = "
+-- See the module `changes`. Of the record's last change; NULL before somebody read the feed.
+ALTER TABLE record ADD COLUMN change {bigint};
+CREATE INDEX record_by_change ON record (change) WHERE change IS NOT NULL;
+-- Records that are not here any more.
+CREATE TABLE gone (
+    change {bigint} PRIMARY KEY,
+    table_name {text} NOT NULL,
+    id {text} NOT NULL,
+    store {text}
+) {table};
+";
 
 const TRANSFERS: &str = "
 -- See the module `transfers`: what refers to a record in the answer to a transfer. Few records do; of others nothing is written.

@@ -2,6 +2,7 @@
 
 mod backup;
 mod backup_lines;
+mod changes;
 mod files;
 mod input;
 mod journaling_anew;
@@ -21,6 +22,8 @@ mod status;
 mod sync;
 mod verify;
 mod vitals;
+mod wait;
+mod waiting;
 
 use domain::merge::Merged;
 use serde_json::Value;
@@ -35,11 +38,12 @@ pub use record::REFUSED_LISTED_MAX;
 pub use recover::{end_recovery, recovery_plan};
 pub use reopening::ReopeningAgent;
 pub use request::{
-    LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX, NextNumber, Progress, RecordOptions, Request, SET_ASIDE_NUMBERS_MAX,
-    SYNC_TRIES_DEFAULT, SyncOptions,
+    Changes, LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX, NextNumber, Progress, RecordOptions, Request, SET_ASIDE_NUMBERS_MAX,
+    SYNC_TRIES_DEFAULT, SyncOptions, WAIT_TIMEOUT_S_DEFAULT,
 };
 pub use restore::restore;
 pub use vitals::{JournalVitals, SyncTally, Vitals};
+pub use waiting::{WAIT_S_MAX, WAITING_MAX};
 
 use crate::agent::Agent;
 use crate::error::AgentError;
@@ -75,6 +79,8 @@ pub fn perform(
         Request::NextNumber(asked) => next_number::next_number(agent, &asked),
         Request::Pause { duration_s } => pause::pause(agent, duration_s),
         Request::Resume => pause::resume(agent),
+        Request::Changes(asked) => changes::changes(agent, &asked),
+        Request::Wait { sequence, timeout_s } => wait::wait(agent, sequence, timeout_s),
     }
 }
 

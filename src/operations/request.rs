@@ -95,6 +95,38 @@ pub enum Request {
     },
     /// End a pause.
     Resume,
+    /// Say what changed in the local copy since a cursor.
+    Changes(Changes),
+    /// Wait until central has an edit, or has refused it.
+    Wait {
+        /// Its sequence, as `record` gave it.
+        sequence: u64,
+        /// At most so long, in seconds; 0 says how it is now.
+        #[serde(default = "timeout_default")]
+        timeout_s: u32,
+    },
+}
+
+/// Which changes to give.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Changes {
+    /// Those behind this cursor; without one, all records.
+    #[serde(default)]
+    pub after: Option<String>,
+    /// At most this many, 1 to [`LIST_LIMIT_MAX`].
+    #[serde(default = "limit_default")]
+    pub limit: u32,
+    /// Where nothing is there yet, wait for it so long, in seconds.
+    #[serde(default)]
+    pub wait_s: u32,
+}
+
+/// How long to wait for an edit to reach central if nobody says, in seconds.
+pub const WAIT_TIMEOUT_S_DEFAULT: u32 = 60;
+
+const fn timeout_default() -> u32 {
+    WAIT_TIMEOUT_S_DEFAULT
 }
 
 /// Which document numbers to give.

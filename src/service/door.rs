@@ -131,6 +131,8 @@ impl Performer for ServiceDoor {
             | Request::SetAsideShow { .. }
             | Request::SetAsideDismiss { .. }
             | Request::NextNumber(_)
+            | Request::Changes(_)
+            | Request::Wait { .. }
             | Request::Verify(_) => self.performer.perform(request, input, events),
         }
     }

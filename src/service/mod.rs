@@ -27,9 +27,10 @@ use std::sync::Arc;
 
 use crate::clock::monotonic_now;
 use crate::config::Config;
+use crate::data_folder::Layout;
 use crate::error::AgentError;
 use crate::exit::Exit;
-use crate::local_api::{Server, ServerLimits, SocketListener};
+use crate::local_api::{LoopbackListener, Server, ServerLimits, SocketListener};
 use crate::operations::Performer;
 
 pub use installing::{InitSystem, SERVICE_USER, Service, ServiceAction, ServiceWanted, UnitFile};
@@ -64,8 +65,13 @@ pub fn run(
     let door = Arc::new(door::ServiceDoor::new(Arc::clone(&performer), sender.clone()));
     let shown = door.shown();
     let reloader = Arc::new(Reloader::new(config.clone(), read, Arc::clone(&performer)));
-    let server = Server::start(listener, Arc::clone(&door) as _, config.data_folder.clone(), ServerLimits::default())
+    let limits = ServerLimits { pages: config.local_api_pages.clone(), ..ServerLimits::default() };
+    let server = Server::start(listener, Arc::clone(&door) as _, config.data_folder.clone(), limits)
         .map_err(|error| system("start a thread", &error))?;
+    if let Some(address) = config.local_api_listen {
+        let listener = LoopbackListener::new(address, &Layout::of(&config.data_folder).token())?;
+        server.also_listen(Box::new(listener)).map_err(|error| system("start a thread", &error))?;
+    }
     log::info!("the agent runs version={} socket={}", env!("CARGO_PKG_VERSION"), config.socket_path.display());
     supervisor.ready();
     let _status_line = StatusLine::start(Arc::clone(&supervisor), door, Arc::clone(&shown))

@@ -1,6 +1,7 @@
 //! Real programs in real processes, on folders that go away: one central, agents, and a bad link between them.
 
 pub mod agent;
+pub mod browser;
 pub mod cargo;
 pub mod central;
 pub mod certificates;
@@ -14,6 +15,7 @@ pub mod supervisor;
 pub mod torture;
 pub mod web;
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::sync::OnceLock;
@@ -40,6 +42,11 @@ pub fn central_program() -> PathBuf {
             folder.join("outpost-central")
         })
         .clone()
+}
+
+/// Says loudly what a test left out: past what the test runner keeps to itself.
+pub fn not_run(why: &str) {
+    let _ = std::io::stderr().write_all(format!("\nNOT RUN: {why}\n").as_bytes());
 }
 
 /// Waits until something holds; says what if it never does.

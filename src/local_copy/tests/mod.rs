@@ -2,6 +2,8 @@
 
 mod backed_up;
 mod failing;
+mod fates;
+mod following;
 mod grants;
 mod lines;
 mod merging;

@@ -10,6 +10,7 @@ use protocol::entry::Operation;
 use protocol::row::Row;
 
 use super::super::{Kind, RecordState};
+use super::following::Follower;
 use super::site::*;
 
 const RECORDS: [&str; 3] = ["A", "B", "C"];
@@ -331,10 +332,17 @@ fn step() -> impl Strategy<Value = Step> {
 
 fn run(site: Site, steps: &[Step]) -> Result<(), TestCaseError> {
     let mut pair = Pair { site, model: Model::default() };
-    for step in steps {
+    let mut application = Follower::default();
+    for (number, step) in steps.iter().enumerate() {
         pair.take(step);
         pair.compare()?;
+        // It begins somewhere, and falls behind now and then.
+        if number % 5 > 2 {
+            application.follow(&mut pair.site.copy, 1);
+        }
     }
+    let (kept, here) = application.compare(&mut pair.site.copy);
+    prop_assert_eq!(kept, &here, "what an application has that followed the feed");
     Ok(())
 }
 

@@ -1,0 +1,100 @@
+//! A real Chromium without a window, driven over its debugging pipe: JSON between zero bytes, on the file handles 3 and 4.
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::Instant;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::DEADLINE;
+
+/// Names that it goes by.
+const PROGRAMS: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
+
+/// See the module. It ends with this value.
+pub struct Browser {
+    child: Child,
+    stdin: ChildStdin,
+    stdout: BufReader<ChildStdout>,
+    last_id: u64,
+    session: String,
+    _profile: TempDir,
+}
+
+impl Browser {
+    /// Starts one with an empty page; `None`, with a loud line, if there is none on this machine.
+    pub fn start() -> Option<Self> {
+        let has = |program: &&&str| {
+            Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
+        };
+        let Some(program) = PROGRAMS.iter().find(has) else {
+            super::not_run("there is no Chromium on this machine, so no page was driven");
+            return None;
+        };
+        let profile = TempDir::new().unwrap();
+        let flags =
+            "--headless --no-sandbox --disable-gpu --disable-dev-shm-usage --no-first-run --remote-debugging-pipe";
+        let script = format!("exec {program} {flags} --user-data-dir=\"$1\" about:blank 3<&0 4>&1 1>&2");
+        let mut command = Command::new("sh");
+        command.args(["-c", &script, "sh"]).arg(profile.path());
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let stdin = child.stdin.take().unwrap();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut browser = Self { child, stdin, stdout, last_id: 0, session: String::new(), _profile: profile };
+        let target = browser.call("Target.createTarget", &json!({ "url": "about:blank" }))["targetId"].clone();
+        let attached = browser.call("Target.attachToTarget", &json!({ "targetId": target, "flatten": true }));
+        attached["sessionId"].as_str().unwrap().clone_into(&mut browser.session);
+        Some(browser)
+    }
+
+    /// Goes to an address.
+    pub fn open(&mut self, url: &str) {
+        let gone = self.call("Page.navigate", &json!({ "url": url }));
+        assert!(gone["errorText"].is_null(), "{url}: {gone}");
+    }
+
+    /// Runs a script in the page; what it comes to.
+    pub fn run(&mut self, script: &str) -> Value {
+        let ran = self.call("Runtime.evaluate", &json!({ "expression": script, "returnByValue": true }));
+        assert!(ran["exceptionDetails"].is_null(), "{script}: {ran}");
+        ran["result"]["value"].clone()
+    }
+
+    /// Waits until something holds in the page.
+    pub fn wait_for(&mut self, condition: &str) {
+        let deadline = Instant::now() + DEADLINE;
+        while self.run(condition) != true {
+            let shown = self.run("document.body?.innerText ?? ''");
+            assert!(Instant::now() < deadline, "waited {DEADLINE:?} in vain until {condition}; the page says: {shown}");
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+    }
+
+    fn call(&mut self, method: &str, parameters: &Value) -> Value {
+        self.last_id += 1;
+        let mut message = json!({ "id": self.last_id, "method": method, "params": parameters });
+        if !self.session.is_empty() {
+            message["sessionId"] = json!(self.session);
+        }
+        self.stdin.write_all(format!("{message}\0").as_bytes()).unwrap();
+        self.stdin.flush().unwrap();
+        loop {
+            let mut bytes = Vec::new();
+            self.stdout.read_until(0, &mut bytes).unwrap();
+            assert_eq!(bytes.pop(), Some(0), "the browser is gone");
+            let told: Value = serde_json::from_slice(&bytes).unwrap();
+            if told["id"] == self.last_id {
+                assert!(told["error"].is_null(), "{method}: {told}");
+                return told["result"].clone();
+            }
+        }
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
