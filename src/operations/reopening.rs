@@ -21,6 +21,8 @@ pub struct ReopeningAgent {
     opened: RwLock<Result<Agent, AgentError>>,
     is_to_open: AtomicBool,
     is_stopping: AtomicBool,
+    /// What bore on the schedule when that could last be seen.
+    surroundings: Mutex<Surroundings>,
 }
 
 impl ReopeningAgent {
@@ -36,6 +38,7 @@ impl ReopeningAgent {
             opened,
             is_to_open: AtomicBool::new(false),
             is_stopping: AtomicBool::new(false),
+            surroundings: Mutex::default(),
         })
     }
 
@@ -104,9 +107,12 @@ impl Performer for ReopeningAgent {
     }
 
     fn surroundings(&self) -> Surroundings {
-        // Locked while the folder is being opened, which is while a session runs.
-        let opened = self.opened.try_read();
-        opened.ok().and_then(|opened| opened.as_ref().ok().map(Agent::surroundings)).unwrap_or_default()
+        let mut last = self.surroundings.lock().unwrap_or_else(PoisonError::into_inner);
+        // Locked while the folder is being opened, and while somebody who wants that waits for those who use it: a pause goes on.
+        if let Ok(opened) = self.opened.try_read() {
+            *last = opened.as_ref().map(Agent::surroundings).unwrap_or_default();
+        }
+        *last
     }
 
     fn vitals(&self) -> Result<Vitals, AgentError> {
