@@ -93,7 +93,12 @@ impl Waker {
             if std::mem::take(&mut *is_called) {
                 return Woken::Called;
             }
-            let left_ms = deadline.map_or(WAIT_SLICE_MS_MAX, |deadline| deadline.since(monotonic_now()));
+            let Some(deadline) = deadline else {
+                // Nothing but a call ends it, so nothing has to be looked at in between.
+                is_called = self.condition.wait(is_called).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            };
+            let left_ms = deadline.since(monotonic_now());
             if left_ms == 0 {
                 return Woken::Deadline;
             }

@@ -3,6 +3,7 @@
 mod duration;
 mod error;
 mod scan;
+mod service;
 #[cfg(test)]
 mod tests;
 mod verbs;
@@ -23,7 +24,7 @@ pub use verbs::help;
 use crate::device::PasswordSource;
 use crate::operations::{self, NextNumber, WAIT_TIMEOUT_S_DEFAULT};
 use crate::pacing::PAUSE_S_MAX;
-use crate::service::{InitSystem, ServiceAction, ServiceWanted};
+use crate::service::{ServiceAction, ServiceWanted};
 use scan::Scanned;
 
 /// Most things that one command prints; who wants more pages through them.
@@ -389,7 +390,7 @@ fn command(scanned: &mut Scanned) -> Result<Command, UsageError> {
         },
         "resume" => Command::Resume,
         "run" => Command::Run,
-        "service" => service(scanned)?,
+        "service" => service::command(scanned)?,
         "status" => Command::Status,
         "site" => Command::Site,
         "queue" => Command::Queue { limit: limit(scanned)? },
@@ -517,40 +518,6 @@ fn set_aside(scanned: &mut Scanned) -> Result<SetAside, UsageError> {
         return together("--exported-to belongs to `set-aside dismiss --all`");
     }
     Ok(action)
-}
-
-fn service(scanned: &mut Scanned) -> Result<Command, UsageError> {
-    let word = scanned.word("service", "install, uninstall, start, stop or status")?;
-    let action = match word.as_str() {
-        "install" => ServiceAction::Install,
-        "uninstall" => ServiceAction::Uninstall,
-        "start" => ServiceAction::Start,
-        "stop" => ServiceAction::Stop,
-        "status" => ServiceAction::Status,
-        _ => {
-            let expected = "install, uninstall, start, stop or status".to_owned();
-            return Err(UsageError::Argument { name: "the word behind service", value: word, expected });
-        }
-    };
-    let init = scanned.text("manager")?.map(|word| {
-        InitSystem::of_word(&word).ok_or_else(|| UsageError::Argument {
-            name: "manager",
-            value: word,
-            expected: InitSystem::ALL.map(InitSystem::as_str).join(", "),
-        })
-    });
-    let is_printed = scanned.has("print");
-    if is_printed && action != ServiceAction::Install {
-        return Err(UsageError::Together { problem: "--print is for `service install` alone" });
-    }
-    let wanted = ServiceWanted {
-        init: init.transpose()?,
-        root: scanned.path("root"),
-        program: scanned.path("program"),
-        user: scanned.text("user")?,
-        ..ServiceWanted::default()
-    };
-    Ok(Command::Service { action, wanted, is_printed })
 }
 
 fn carry(scanned: &mut Scanned) -> Result<ByFile, UsageError> {

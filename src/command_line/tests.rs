@@ -2,6 +2,7 @@ use super::verbs::VERBS;
 use super::*;
 use crate::error::Explained as _;
 use crate::exit::Exit;
+use crate::service::InitSystem;
 
 fn parsed(line: &str) -> Result<Invocation, UsageError> {
     parse(line.split_whitespace().map(OsString::from))

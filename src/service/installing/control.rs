@@ -19,6 +19,8 @@ const NOTICE_MS_MAX: u64 = 15_000;
 const LOOK_MS: u64 = 100;
 /// How long runit waits for the agent's end, in seconds.
 const STOP_S_MAX: &str = "15";
+/// Longest complaint of a program that is shown, in characters.
+const COMPLAINT_CHARACTERS_MAX: usize = 500;
 /// Where the services lie that runit runs; the first that is there counts.
 const RUNIT_FOLDERS: [&str; 3] = ["/etc/service", "/var/service", "/service"];
 /// What runit keeps beside the files of a service that it runs.
@@ -242,7 +244,7 @@ fn run(program: &str, arguments: &[&str]) -> Result<Output, AgentError> {
     }
     Err(AgentError::new(
         "service_tool_failed",
-        format!("`{program} {}` failed ({}): {}", arguments.join(" "), output.status, said(&output)),
+        format!("`{program} {}` failed ({}): {}", arguments.join(" "), output.status, complaint(&output)),
         "Run it by hand as root to see more. What was written is written.",
         Exit::Failed,
     ))
@@ -259,8 +261,56 @@ fn call(program: &str, arguments: &[&str]) -> Result<Output, AgentError> {
     })
 }
 
+/// What a program said that failed, in one line.
+fn complaint(output: &Output) -> String {
+    let text = String::from_utf8_lossy(if output.stderr.is_empty() { &output.stdout } else { &output.stderr });
+    let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    lines.join("; ").chars().take(COMPLAINT_CHARACTERS_MAX).collect()
+}
+
 /// The first line of what a program said.
 fn said(output: &Output) -> String {
     let text = String::from_utf8_lossy(if output.stdout.is_empty() { &output.stderr } else { &output.stdout });
     text.lines().next().unwrap_or_default().trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_fails_is_quoted_and_one_that_is_not_there_is_named() {
+        let failed = run("sh", &["-c", "echo told; echo first >&2; echo; echo second >&2; exit 3"]).unwrap_err();
+        let absent = run("outpost-no-such-program", &[]).unwrap_err();
+
+        assert_eq!(failed.code, "service_tool_failed");
+        assert!(failed.message.ends_with("(exit status: 3): first; second"), "{}", failed.message);
+        assert_eq!(absent.code, "service_tool_missing");
+    }
+
+    #[test]
+    fn the_user_of_a_service_has_to_be_there_and_to_own_the_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let ours = std::fs::metadata(folder.path()).unwrap().uid();
+        let name = said(&call("id", &["-un"]).unwrap());
+
+        assert_eq!(check_user("no-such-user-here", folder.path()).unwrap_err().code, "service_user_missing");
+        assert_eq!(check_user(&name, folder.path()), Ok(()));
+        assert_eq!(check_user(&name, &folder.path().join("absent")), Ok(()));
+        if ours == 0 {
+            std::os::unix::fs::chown(folder.path(), Some(12_345), None).unwrap();
+            assert_eq!(check_user(&name, folder.path()).unwrap_err().code, "service_folder_owner");
+        }
+    }
+
+    #[test]
+    fn runit_takes_the_first_of_its_folders_that_is_there() {
+        let root = tempfile::tempdir().unwrap();
+        let tools = Tools { init: InitSystem::Runit, root: Some(root.path()) };
+        assert_eq!(tools.runit_link(), root.path().join("etc/service/outpost"));
+
+        std::fs::create_dir_all(root.path().join("var/service")).unwrap();
+
+        assert_eq!(tools.runit_link(), root.path().join("var/service/outpost"));
+    }
 }
