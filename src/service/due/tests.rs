@@ -294,7 +294,7 @@ fn a_site_that_is_manual_no_longer_waits_an_interval_before_its_first_sync() {
 fn settings_that_are_read_again_do_not_shorten_the_interval_of_a_metered_link() {
     let metered = |least_ms| Pacing { metered_interval_ms: Some(least_ms), ..Pacing::default() };
     let mut due = due(metered(HOUR_MS));
-    session(&mut due, 0, None);
+    session(&mut due, 0, Outcome::Drained);
 
     due.set_rules(Rules { schedule: SCHEDULE, pacing: metered(2 * HOUR_MS) }, false, at(1), 0);
     assert_eq!(due.next(), next(HOUR_MS, Reason::Interval), "what was due sooner stays due then");
