@@ -171,6 +171,7 @@ impl Service {
     /// `service_file_edited`; no such user; the data folder is another user's; the disk.
     pub fn install(&self) -> Result<Value, AgentError> {
         if self.root.is_none() {
+            self.unit.check_seen()?;
             control::check_user(&self.unit.user, &self.unit.data_folder)?;
         }
         let changes = files::write(&self.files, &self.root(), self.unit.init)?;

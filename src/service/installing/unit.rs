@@ -15,6 +15,8 @@ const RUNIT_LOG_RUN: &str = include_str!("../units/runit-log-run");
 
 /// What systemd makes and keeps for services.
 const STATE_FOLDER: &str = "/var/lib";
+/// What `ProtectHome` and `PrivateTmp` of the systemd unit hide.
+const HIDDEN_FOLDERS: [&str; 5] = ["/home", "/root", "/run/user", "/tmp", "/var/tmp"];
 /// Longest user's name, in bytes: Linux takes no longer one.
 const USER_BYTES_MAX: usize = 32;
 
@@ -71,6 +73,34 @@ impl Unit {
                 file("/etc/sv/outpost/run", 0o755, RUNIT_RUN)?,
             ]),
         }
+    }
+
+    /// That the service will see its program and its files from behind its walls.
+    ///
+    /// # Errors
+    /// `service_path_hidden`.
+    pub(super) fn check_seen(&self) -> Result<(), AgentError> {
+        let paths = [
+            ("the program", Some(&self.program)),
+            ("the settings file", self.config_file.as_ref()),
+            ("the data folder", Some(&self.data_folder)),
+        ];
+        let is_hidden = |path: &Path| HIDDEN_FOLDERS.iter().any(|folder| path.starts_with(folder));
+        for (what, path) in paths.into_iter().filter_map(|(what, path)| Some((what, path?))) {
+            if self.init == InitSystem::Systemd && is_hidden(path) {
+                return Err(AgentError::new(
+                    "service_path_hidden",
+                    format!(
+                        "{what} {} is where the service sees nothing: {}",
+                        path.display(),
+                        HIDDEN_FOLDERS.join(", ")
+                    ),
+                    "Put it elsewhere: programs into /usr/local/bin, settings into /etc/outpost, data into /var/lib/outpost.",
+                    Exit::Config,
+                ));
+            }
+        }
+        Ok(())
     }
 
     fn filled(&self, template: &str) -> Result<String, AgentError> {
@@ -180,6 +210,22 @@ mod tests {
         assert!(other.contains("\nExecStart=/usr/bin/outpost run --config /srv/agent.toml --data /srv/outpost\n"));
         assert!(other.contains("\nReadWritePaths=/srv/outpost\n") && !other.contains("\nStateDirectory"));
         assert!(below.contains("\nStateDirectory=clinics/seven\n") && below.contains("/outpost run\n"));
+    }
+
+    #[test]
+    fn what_the_walls_hide_is_refused_before_the_service_fails_by_it() {
+        let hidden = |unit: Unit| unit.check_seen().map_err(|error| error.code);
+        let code = || Err("service_path_hidden".to_owned());
+
+        assert_eq!(hidden(unit(InitSystem::Systemd)), Ok(()));
+        for init in InitSystem::ALL {
+            let expected = if init == InitSystem::Systemd { code() } else { Ok(()) };
+            assert_eq!(hidden(Unit { program: PathBuf::from("/home/me/outpost"), ..unit(init) }), expected);
+        }
+        assert_eq!(hidden(Unit { data_folder: PathBuf::from("/tmp/data"), ..unit(InitSystem::Systemd) }), code());
+        let settings = Some(PathBuf::from("/root/agent.toml"));
+        assert_eq!(hidden(Unit { config_file: settings, ..unit(InitSystem::Systemd) }), code());
+        assert_eq!(hidden(Unit { program: PathBuf::from("/homes/outpost"), ..unit(InitSystem::Systemd) }), Ok(()));
     }
 
     #[test]
