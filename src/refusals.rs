@@ -7,9 +7,17 @@ pub const FORK: &str = "fork";
 /// Central has more of this device than it has itself.
 pub const DEVICE_SET_BACK: &str = "device_set_back";
 
+/// Another device took this one's place.
+const DEVICE_RETIRED: &str = "device_retired";
+
 /// Refusals that stay until this journal is given up: nothing but a recovery ends them, and trying again does not.
 pub fn is_of_history(code: &str) -> bool {
     matches!(code, FORK | DEVICE_SET_BACK)
+}
+
+/// Another device speaks for the site: what is recorded here goes to set-aside at central.
+pub fn is_of_old_device(code: &str) -> bool {
+    code == DEVICE_RETIRED
 }
 
 /// What to do about a refusal; `None` where central's message says all that is known.
@@ -34,7 +42,7 @@ pub fn what_to_do(code: &str) -> Option<&'static str> {
             "Use the device that was chosen. If that was a mistake, an administrator frees the site (`outpost-central site \
              reset-hardware`); `outpost salvage` saves what only this device has."
         }
-        "device_retired" | "not_enrolled" | "unknown_journal" => {
+        DEVICE_RETIRED | "not_enrolled" | "unknown_journal" => {
             "If this is the right device, run `outpost enrol` with the site's name and password; else take it out of use."
         }
         "journal_retired" => "This device was set back to an older copy: run `outpost recover`.",

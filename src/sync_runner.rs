@@ -344,7 +344,10 @@ impl<S: Storage> SyncRunner<'_, S> {
         drop(core);
         // The lock is given back between the steps, so that edits go on.
         while self.recorder.sweep_step()? {}
-        Ok(Report { has_more_to_send: self.send_withheld()? | self.answer_owed(now_ms)?, ..report })
+        let is_heard = report.failure.as_ref().is_none_or(|failure| !refusals::is_of_old_device(&failure.code));
+        // What an old device owes the one in its place writes.
+        let has_more_to_send = self.send_withheld()? | (is_heard && self.answer_owed(now_ms)?);
+        Ok(Report { has_more_to_send, ..report })
     }
 
     /// Journals what stayed here and is to go after all; whether there was anything.

@@ -139,11 +139,8 @@ impl LocalCopy {
             Some(columns) => {
                 let columns = key.table.canonical(columns.clone());
                 let store = self.store_of_row(&key, &columns, Some(scope))?;
-                let image = Image { row: Some(columns), store, position: row.position };
-                if self.stays_under(&key, &image)? {
-                    return Ok(false);
-                }
                 self.join(&key, numbers)?;
+                let image = Image { row: Some(columns), store, position: row.position };
                 if self.replace_image(&key, &image, rank)? {
                     self.note_owed(&key, &image)?;
                     return Ok(says_what_stays(&key, &image));

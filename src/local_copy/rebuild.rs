@@ -284,10 +284,10 @@ impl LocalCopy {
     }
 
     /// The scope does not hold the record any more. It goes if no other does, unless entries are pending: then it stays as it is
-    /// until their verdict.
+    /// until their verdict. What stays on this site stays: central had one under its id.
     fn sweep_member(&mut self, table: &str, id: &str, scope: i64) -> Result<(), LocalCopyError> {
         let key = self.key_by_name(table, id)?;
-        if self.leave(&key, scope)? || self.base(&key)?.is_some() {
+        if self.leave(&key, scope)? || self.base(&key)?.is_some() || self.is_staying(&key)? {
             return Ok(());
         }
         self.delete_record(&key)
