@@ -154,7 +154,10 @@ fn an_application_keeps_its_own_database_by_the_feed() {
     // What was read is known to be of another copy once there is another.
     agent.signal("TERM");
     agent.wait();
-    std::fs::remove_file(agent.data().join("local_copy.sqlite")).unwrap();
+    // With its write-ahead log, which a daemon that was cut off leaves.
+    for name in ["local_copy.sqlite", "local_copy.sqlite-wal", "local_copy.sqlite-shm"] {
+        let _ = std::fs::remove_file(agent.data().join(name));
+    }
     agent.start();
     let (status, lines) = door.answer(&format!("GET /v0/changes?after={}", follower.cursor.as_ref().unwrap()), "", "");
     assert_eq!((status, &lines[0]["error"]["code"]), (410, &json!("cursor_of_other_copy")));
