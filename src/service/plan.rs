@@ -360,19 +360,19 @@ mod tests {
         let mut plan = Plan::<u8>::new(MANUAL, at(0), 0);
 
         assert_eq!(plan.handle(Wake::Signal(Signal::Reload), at(0), 0), [Step::Reload]);
-        assert_eq!(plan.handle(Wake::Reloaded(Some(SCHEDULE)), at(1_000), 0), [Step::SayReloaded]);
+        assert_eq!(plan.handle(Wake::Reloaded(Some(SCHEDULE.into())), at(1_000), 0), [Step::SayReloaded]);
         assert_eq!(plan.next_at(), Some(at(301_000)));
 
         for now in [100_000, 200_000] {
             plan.handle(Wake::Signal(Signal::Reload), at(now), 0);
-            plan.handle(Wake::Reloaded(Some(SCHEDULE)), at(now), 0);
+            plan.handle(Wake::Reloaded(Some(SCHEDULE.into())), at(now), 0);
             plan.handle(Wake::Signal(Signal::Reload), at(now), 0);
-            plan.handle(Wake::Reloaded(Some(hourly)), at(now), 0);
+            plan.handle(Wake::Reloaded(Some(hourly.into())), at(now), 0);
             assert_eq!(plan.next_at(), Some(at(301_000)), "reading settings puts nothing off");
         }
         plan.handle(Wake::Scheduled, at(301_000), 0);
         plan.handle(Wake::Signal(Signal::Reload), at(301_000), 0);
-        plan.handle(Wake::Reloaded(Some(MANUAL)), at(301_000), 0);
+        plan.handle(Wake::Reloaded(Some(MANUAL.into())), at(301_000), 0);
         plan.handle(Wake::Ended(Outcome::Drained), at(302_000), 0);
         assert_eq!(plan.next_at(), None);
     }
@@ -384,7 +384,7 @@ mod tests {
         plan.handle(Wake::Scheduled, at(0), 0);
         plan.handle(Wake::Ended(Outcome::Failed { retry_after_ms: Some(500_000) }), at(0), 0);
         plan.handle(Wake::Signal(Signal::Reload), at(0), 0);
-        plan.handle(Wake::Reloaded(Some(minute)), at(0), 0);
+        plan.handle(Wake::Reloaded(Some(minute.into())), at(0), 0);
 
         assert_eq!(plan.next_at(), Some(at(500_000)));
     }
