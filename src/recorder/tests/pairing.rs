@@ -387,7 +387,7 @@ fn a_half_that_stayed_here_goes_over_the_one_that_central_makes_once_its_store_k
 
     assert_eq!(column(&recorder, "transact", &half, "invoice_num"), "1");
     assert_eq!(recorder.core().local.withheld_count().unwrap(), 0);
-    assert_eq!((owed(&recorder), answer(&recorder)), (0, 0));
+    assert_eq!((answer(&recorder), owed(&recorder)), (0, 0));
     let mut core = recorder.core();
     let mut sent = Vec::new();
     core.shared

@@ -27,6 +27,14 @@ use crate::store::text;
 /// How often the same may be proposed of the same record: it was taken, taken back, and comes again.
 const ATTEMPTS_MAX: u32 = 64;
 
+/// How something was proposed of a record.
+enum Proposed {
+    /// By this message to the store that owns it.
+    ByMessage(RecordId),
+    /// Not at all: central deleted it itself.
+    ByCentral,
+}
+
 impl Batch<'_> {
     /// Proposes what follows from an edit.
     pub(super) fn propose_consequences(&mut self, key: &Key, before: Option<&Row>) -> Result<(), StoreError> {
@@ -147,20 +155,21 @@ impl Batch<'_> {
         Ok(())
     }
 
-    /// The message by which something was proposed of a record last; of what central deleted itself none.
-    fn last_proposal(&mut self, target: &Key) -> Result<Option<Option<RecordId>>, StoreError> {
+    /// What was proposed of a record last.
+    fn last_proposal(&mut self, target: &Key) -> Result<Option<Proposed>, StoreError> {
         let sql = "SELECT message FROM transfer_proposal WHERE table_name = ?1 AND record = ?2";
         let table = self.catalogue.table_name(&target.0);
         let params = [(&table).into(), target.1.as_str().into()];
-        Ok(self.sql.query_one(sql, &params, |row| text::optional_record_id(row, 0))?)
+        let found = self.sql.query_one(sql, &params, |row| text::optional_record_id(row, 0))?;
+        Ok(found.map(|message| message.map_or(Proposed::ByCentral, Proposed::ByMessage)))
     }
 
     /// Whether a record is gone because that was proposed and taken, or done by central itself, and not by a decision of its owner.
     pub(super) fn was_deleted_as_proposed(&mut self, target: &Key) -> Result<bool, StoreError> {
         let message = match self.last_proposal(target)? {
             None => return Ok(false),
-            Some(None) => return Ok(true),
-            Some(Some(message)) => message,
+            Some(Proposed::ByCentral) => return Ok(true),
+            Some(Proposed::ByMessage(message)) => message,
         };
         let Ok(messages) = self.catalogue.table_by_name(MESSAGE_TABLE) else { return Ok(false) };
         let stored = self.read_record(&(messages.reference().clone(), message.clone()))?;
@@ -176,10 +185,8 @@ impl Batch<'_> {
 
     /// The proposal about a record that nobody has answered, with its message.
     fn open_proposal(&mut self, target: &Key) -> Result<Option<(RecordId, Asked)>, StoreError> {
-        let found = self.last_proposal(target)?.flatten();
-        let (Some(message), Ok(messages)) = (found, self.catalogue.table_by_name(MESSAGE_TABLE)) else {
-            return Ok(None);
-        };
+        let found = (self.last_proposal(target)?, self.catalogue.table_by_name(MESSAGE_TABLE));
+        let (Some(Proposed::ByMessage(message)), Ok(messages)) = found else { return Ok(None) };
         let stored = self.read_record(&(messages.reference().clone(), message.clone()))?;
         let row = stored.and_then(|stored| stored.row).map(|row| messages.canonical(row));
         let row = row.filter(|row| asked_store(messages, row).is_some());
