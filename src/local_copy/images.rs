@@ -212,9 +212,9 @@ impl LocalCopy {
         Ok(true)
     }
 
-    /// Whether what stays here under the id is not touched by central's image: a tombstone is of another record that had the id before, and a
-    /// half that central made is the one that this site had made, once its store keeps nothing any more. What stayed then goes whole, over
-    /// central's. While everything is read anew it may have gone long ago, so that central's is newer.
+    /// Whether what stays here under the id is not touched by central's image: a tombstone is of another record that had the id before,
+    /// and a half that central made is the one that this site had made, once its store keeps nothing any more. What stayed then goes
+    /// whole, over central's. While everything is read anew it may have gone long ago, so that central's is newer.
     fn stays_under(&mut self, key: &Key, image: &Image) -> Result<bool, LocalCopyError> {
         if !self.is_staying(key)? {
             return Ok(false);

@@ -368,8 +368,8 @@ fn of_a_store_that_keeps_its_data_the_half_stays_and_that_of_the_other_store_goe
     }
 }
 
-/// Found by the simulator (seed 620019): central had made the half itself when the receiving store kept nothing any more, and its half without a
-/// number went over the one that had stayed here, with its number.
+/// Found by the simulator (seed 620019): central had made the half itself when the receiving store kept nothing any more, and its half
+/// without a number went over the one that had stayed here, with its number.
 #[test]
 fn a_half_that_stayed_here_goes_over_the_one_that_central_makes_once_its_store_keeps_nothing_any_more() {
     let recorder = site(2);

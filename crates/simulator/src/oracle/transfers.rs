@@ -262,7 +262,8 @@ impl World {
         violation("12", format!("{key:?} does not name its half {half:?}: {data}; {stories:?}"))
     }
 
-    /// Whether a site wrote an id into a column of a record, and central took that. Of what came with one commit its versions show the last.
+    /// Whether a site wrote an id into a column of a record, and central took that. Of what came with one commit its versions show the
+    /// last.
     fn has_written(&self, key: &Key, column: &str, id: &str) -> bool {
         let devices = self.model.devices.iter().chain(&self.model.gone);
         let mut taken = devices.flat_map(|device| &device.logs).flat_map(|log| {

@@ -91,8 +91,8 @@ impl Batch<'_> {
         Ok(Some(row))
     }
 
-    /// Notes of the lines of halves whether they went with their source lines: where a site has both stores it deletes both in one group. Of a
-    /// line that is here again it is not known any more. `lines`: what the group wrote, by key, each as it was before.
+    /// Notes of the lines of halves whether they went with their source lines: where a site has both stores it deletes both in one group.
+    /// Of a line that is here again it is not known any more. `lines`: what the group wrote, by key, each as it was before.
     pub(super) fn note_gone_lines(&mut self, lines: &[(Key, Option<Row>)]) -> Result<(), StoreError> {
         for (key, before) in lines {
             let is_here = self.read_record(key)?.is_some_and(|stored| stored.row.is_some());

@@ -101,8 +101,8 @@ impl Batch<'_> {
         }
     }
 
-    /// Puts a header that is here into the lane of a partner, with its lines and the log entries about it, or takes them out. Whether it was
-    /// not so.
+    /// Puts a header that is here into the lane of a partner, with its lines and the log entries about it, or takes them out. Whether it
+    /// was not so.
     fn put_with_partner(
         &mut self,
         table: &str,
