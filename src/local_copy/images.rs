@@ -201,33 +201,26 @@ impl LocalCopy {
             self.merge_again(key)?;
             return Ok(true);
         }
-        if self.stays_under(key, image)? {
-            return Ok(false);
-        }
-        let is_older = self.merged_position(key)?.is_some_and(|position| image.position < position);
-        if rank == Rank::Position && is_older {
-            return Ok(false);
+        let sql = "SELECT position, state FROM record WHERE table_name = ?1 AND id = ?2";
+        let here = self.sql.query_one(sql, &key.params(), |row| Ok((Position(row.unsigned(0)?), row.integer(1)?)))?;
+        if let Some((position, state)) = here {
+            let is_older = rank == Rank::Position && image.position < position;
+            if is_older || state == state::LOCAL && self.stays_under(key, image)? {
+                return Ok(false);
+            }
         }
         self.put_merged(key, image, state::CENTRAL)?;
         Ok(true)
     }
 
-    /// Whether what stays here under the id is not touched by central's image: a tombstone is of another record that had the id before,
-    /// and a half that central made is the one that this site had made, once its store keeps nothing any more. What stayed then goes
-    /// whole, over central's. While everything is read anew it may have gone long ago, so that central's is newer.
+    /// Whether a record that stays here is not touched by central's image: a tombstone is of another record that had the id before, and a
+    /// half that central made is the one that this site had made, once its store keeps nothing any more. What stayed then goes whole,
+    /// over central's. While everything is read anew it may have gone long ago, so that central's is newer.
     fn stays_under(&mut self, key: &Key, image: &Image) -> Result<bool, LocalCopyError> {
-        if !self.is_staying(key)? {
-            return Ok(false);
-        }
         Ok(match &image.row {
             Some(row) => key.table.data_type_of(row) == DataType::Store && !self.is_read_anew()?,
             None => true,
         })
-    }
-
-    fn merged_position(&mut self, key: &Key) -> Result<Option<Position>, LocalCopyError> {
-        let sql = "SELECT position FROM record WHERE table_name = ?1 AND id = ?2";
-        Ok(self.sql.query_one(sql, &key.params(), |row| row.unsigned(0))?.map(Position))
     }
 
     /// The store that a row of central's belongs to: what its scope says, else its own column, else its header's. A message is its
