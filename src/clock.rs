@@ -98,14 +98,9 @@ impl Waker {
                 is_called = self.condition.wait(is_called).unwrap_or_else(PoisonError::into_inner);
                 continue;
             };
-            let left_ms = deadline.since(monotonic_now());
-            if left_ms == 0 {
-                return Woken::Deadline;
-            }
-            let slice = Duration::from_millis(left_ms.min(WAIT_SLICE_MS_MAX));
-            is_called = match self.condition.wait_timeout(is_called, slice) {
-                Ok((guard, _)) => guard,
-                Err(poisoned) => poisoned.into_inner().0,
+            is_called = match wait_a_while(&self.condition, is_called, deadline) {
+                Some(guard) => guard,
+                None => return Woken::Deadline,
             };
         }
     }
@@ -142,14 +137,9 @@ impl Bell {
             if *now > rung {
                 return Woken::Called;
             }
-            let left_ms = deadline.since(monotonic_now());
-            if left_ms == 0 {
-                return Woken::Deadline;
-            }
-            let slice = Duration::from_millis(left_ms.min(WAIT_SLICE_MS_MAX));
-            now = match self.condition.wait_timeout(now, slice) {
-                Ok((guard, _)) => guard,
-                Err(poisoned) => poisoned.into_inner().0,
+            now = match wait_a_while(&self.condition, now, deadline) {
+                Some(guard) => guard,
+                None => return Woken::Deadline,
             };
         }
     }
@@ -158,6 +148,23 @@ impl Bell {
         // A number is whole whatever the thread that panicked was doing.
         self.rung.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Waits for a notification, at most until the deadline and at most for a slice; `None` if the deadline has passed.
+fn wait_a_while<'a, T>(
+    condition: &Condvar,
+    guard: MutexGuard<'a, T>,
+    deadline: MonotonicMs,
+) -> Option<MutexGuard<'a, T>> {
+    let left_ms = deadline.since(monotonic_now());
+    if left_ms == 0 {
+        return None;
+    }
+    let slice = Duration::from_millis(left_ms.min(WAIT_SLICE_MS_MAX));
+    Some(match condition.wait_timeout(guard, slice) {
+        Ok((guard, _)) => guard,
+        Err(poisoned) => poisoned.into_inner().0,
+    })
 }
 
 fn uptime_ms() -> Option<u64> {

@@ -3,11 +3,11 @@
 //! a person.
 
 use std::fmt::Write as _;
-use std::io::{self, Write};
+use std::io::Write;
 
 use serde_json::json;
 
-use super::reply::Reply;
+use super::reply::{Reply, running, send_text};
 use crate::clock::wall_now;
 use crate::error::AgentError;
 use crate::exit::Exit;
@@ -15,6 +15,8 @@ use crate::operations::{Performer, Vitals};
 
 /// What every name begins with.
 const PREFIX: &str = "outpost_";
+/// What the text is.
+const KIND: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// The journals, in the order of [`Vitals::journals`].
 const JOURNALS: [&str; 2] = ["shared", "private"];
 
@@ -45,7 +47,7 @@ impl Probe {
         let reply = |stream| Reply::new(stream);
         match self {
             Self::Healthz if performer.is_alive() => {
-                reply(stream).finish(&Ok(json!({ "state": "running", "version": env!("CARGO_PKG_VERSION") })));
+                reply(stream).finish(&Ok(running()));
             }
             Self::Healthz => reply(stream).refuse(503, &stands_still()),
             Self::Readyz => match performer.vitals().map(|vitals| vitals.refusal) {
@@ -55,8 +57,10 @@ impl Probe {
                 Ok(Some(error)) | Err(error) => reply(stream).refuse(503, &error),
             },
             Self::Metrics => match performer.vitals() {
-                // Whoever left asks again.
-                Ok(vitals) => drop(write_text(stream, &text(&vitals, wall_now().0))),
+                Ok(vitals) => {
+                    // Whoever left asks again.
+                    let _ = send_text(stream, KIND, "Cache-Control: no-store\r\n", &text(&vitals, wall_now().0));
+                }
                 Err(error) => reply(stream).refuse(503, &error),
             },
         }
@@ -70,17 +74,6 @@ fn stands_still() -> AgentError {
         "Start the agent again, and report this with its log. What was recorded is recorded.",
         Exit::Failed,
     )
-}
-
-fn write_text(stream: &mut dyn Write, text: &str) -> io::Result<()> {
-    let head = format!(
-        "HTTP/1.1 200 OK\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\nContent-Length: {}\r\n\
-         Cache-Control: no-store\r\nConnection: close\r\n\r\n",
-        text.len()
-    );
-    stream.write_all(head.as_bytes())?;
-    stream.write_all(text.as_bytes())?;
-    stream.flush()
 }
 
 /// The figures as text. A time that is not known yet is left out.

@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use super::head::HttpError;
+use super::reply::head_of_whole;
 
 /// What stands before a page's name in a path.
 pub(super) const PAGES_PREFIX: &str = "/pages/";
@@ -40,12 +41,11 @@ impl Page {
 
     /// Sends head and file.
     pub(super) fn send(self, stream: &mut dyn Write) -> io::Result<()> {
-        let head = format!(
-            "HTTP/1.1 200 OK\r\nContent-Type: {}\r\nContent-Length: {}\r\nContent-Security-Policy: {POLICY}\r\n\
-             X-Content-Type-Options: nosniff\r\nReferrer-Policy: no-referrer\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n",
-            self.kind, self.bytes
+        let more = format!(
+            "Content-Security-Policy: {POLICY}\r\nX-Content-Type-Options: nosniff\r\nReferrer-Policy: no-referrer\r\n\
+             Cache-Control: no-store\r\n"
         );
-        stream.write_all(head.as_bytes())?;
+        stream.write_all(head_of_whole(self.kind, self.bytes, &more).as_bytes())?;
         let mut file = io::Read::take(self.file, self.bytes);
         io::copy(&mut file, stream)?;
         stream.flush()

@@ -70,6 +70,23 @@ impl<'a> Reply<'a> {
     }
 }
 
+/// The head of something that is sent whole. `more`: further headers, each with its line's end.
+pub(super) fn head_of_whole(kind: &str, bytes: u64, more: &str) -> String {
+    format!("HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {bytes}\r\n{more}Connection: close\r\n\r\n")
+}
+
+/// Sends a text whole.
+pub(super) fn send_text(stream: &mut dyn Write, kind: &str, more: &str, text: &str) -> io::Result<()> {
+    stream.write_all(head_of_whole(kind, text.len() as u64, more).as_bytes())?;
+    stream.write_all(text.as_bytes())?;
+    stream.flush()
+}
+
+/// The answer that the agent runs.
+pub(super) fn running() -> Value {
+    serde_json::json!({ "state": "running", "version": env!("CARGO_PKG_VERSION") })
+}
+
 /// The HTTP status of an error that comes before any progress.
 fn status_of(error: &AgentError) -> u16 {
     if error.code.ends_with("_not_found") {

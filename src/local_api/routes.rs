@@ -11,7 +11,7 @@ use super::head::{Head, HttpError, read_head};
 use super::listener::Connection;
 use super::metrics::Probe;
 use super::pages::{PAGES_PREFIX, Page};
-use super::reply::Reply;
+use super::reply::{Reply, running, send_text};
 use super::server::{Performing, ServerLimits};
 use super::{OPTIONS_HEADER, PATH_PREFIX};
 use crate::clock::monotonic_now;
@@ -78,17 +78,12 @@ pub(super) fn answer<'a>(
     }
     match read_request(connection, room) {
         Ok(Asked::Health) => {
-            let health = serde_json::json!({ "state": "running", "version": env!("CARGO_PKG_VERSION") });
-            Reply::new(&mut Outgoing(connection)).finish(&Ok(health));
+            Reply::new(&mut Outgoing(connection)).finish(&Ok(running()));
         }
         Ok(Asked::Probe(probe)) => probe.answer(room.performer, &mut Outgoing(connection)),
         Ok(Asked::Description) => {
-            let head = format!(
-                "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
-                DESCRIPTION.len()
-            );
             // Who leaves meanwhile has left.
-            let _ = connection.write_all(head.as_bytes()).and_then(|()| connection.write_all(DESCRIPTION.as_bytes()));
+            let _ = send_text(&mut Outgoing(connection), "application/json", "", DESCRIPTION);
         }
         Ok(Asked::Page(page)) => {
             if let Err(error) = page.send(&mut Outgoing(connection)) {

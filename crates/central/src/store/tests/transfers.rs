@@ -33,16 +33,21 @@ pub(super) fn log_of(half: &str) -> String {
     log_id(&id(half)).to_string()
 }
 
-/// Store A at the first site and B at the second, with names NA and NB, of which each sees the other; C is central's own.
-pub(super) fn two_stores(world: &mut World) -> (Device, Device) {
-    let (mut one, mut two) = (world.device(&["A"]), world.device(&["B"]));
-    world.write(&[r#"upsert store C {"code":"C"}"#]);
-    for store in ["A", "B", "C"] {
+/// Gives stores their names: NA is the name of store A.
+pub(super) fn name_stores(world: &mut World, stores: &[&str]) {
+    for store in stores {
         world.write(&[
             &format!(r#"put name N{store} {{"name":"{store}","type":"store"}}"#),
             &format!(r#"patch store {store} {{"name_ID":"N{store}"}}"#),
         ]);
     }
+}
+
+/// Store A at the first site and B at the second, with names NA and NB, of which each sees the other; C is central's own.
+pub(super) fn two_stores(world: &mut World) -> (Device, Device) {
+    let (mut one, mut two) = (world.device(&["A"]), world.device(&["B"]));
+    world.write(&[r#"upsert store C {"code":"C"}"#]);
+    name_stores(world, &["A", "B", "C"]);
     settle(world, &mut one);
     settle(world, &mut two);
     (one, two)

@@ -2,7 +2,7 @@
 
 use domain::transfers::kinds::Kind;
 
-use super::transfers::{INVOICE, LINE, half, line_of, messages_to, says, two_stores};
+use super::transfers::{INVOICE, LINE, half, line_of, messages_to, name_stores, says, two_stores};
 use super::*;
 
 contract!(
@@ -73,12 +73,7 @@ fn the_same_invoice_finalised_once_more_brings_no_second_half(world: &mut World)
 
 fn a_half_that_its_site_made_is_taken_for_the_half(world: &mut World) {
     let mut device = world.device(&["A", "B"]);
-    for store in ["A", "B"] {
-        world.write(&[
-            &format!(r#"put name N{store} {{"name":"{store}","type":"store"}}"#),
-            &format!(r#"patch store {store} {{"name_ID":"N{store}"}}"#),
-        ]);
-    }
+    name_stores(world, &["A", "B"]);
     settle(world, &mut device);
 
     device.record(&[
@@ -399,12 +394,7 @@ fn of_what_goes_to_a_store_that_keeps_its_data_central_makes_the_half_unless_it_
 ) {
     let (mut one, _) = two_stores(world);
     let mut three = world.device(&["D", "F"]);
-    for store in ["D", "F"] {
-        world.write(&[
-            &format!(r#"put name N{store} {{"name":"{store}","type":"store"}}"#),
-            &format!(r#"patch store {store} {{"name_ID":"N{store}"}}"#),
-        ]);
-    }
+    name_stores(world, &["D", "F"]);
     assert!(world.job(|batch| batch.set_transfer_on_central(&id("F"), true)));
     settle(world, &mut three);
 

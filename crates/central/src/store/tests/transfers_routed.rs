@@ -5,7 +5,7 @@ use domain::scope::Scope;
 use domain::transfers::kinds::Kind;
 use protocol::control::Control;
 
-use super::transfers::{INVOICE, LINE, half, line_of, log_of, two_stores};
+use super::transfers::{INVOICE, LINE, half, line_of, log_of, name_stores, two_stores};
 use super::*;
 
 contract!(
@@ -159,12 +159,7 @@ fn log_entries_about_a_half_go_to_the_other_site(world: &mut World) {
 
 fn what_a_site_has_between_two_stores_of_its_own_comes_to_it_as_the_others_too(world: &mut World) {
     let mut one = world.device(&["A", "B"]);
-    for store in ["A", "B"] {
-        world.write(&[
-            &format!(r#"put name N{store} {{"name":"{store}","type":"store"}}"#),
-            &format!(r#"patch store {store} {{"name_ID":"N{store}"}}"#),
-        ]);
-    }
+    name_stores(world, &["A", "B"]);
     settle(world, &mut one);
     one.record(&[INVOICE]);
     settle(world, &mut one);
