@@ -317,11 +317,7 @@ impl LocalCopy {
         match image {
             // A scope that holds the record brings its tombstone itself; what a page brought since is newer than this.
             ControlImage::NotHere if self.is_member(key)? || self.falls_back_to_staying(key)? => Ok(()),
-            ControlImage::NotHere => {
-                let position = self.base(key)?.map_or(Position::ZERO, |base| base.position);
-                self.replace_image(key, &Image { position, ..Image::NOT_HERE }, Rank::Position)?;
-                Ok(())
-            }
+            ControlImage::NotHere => self.show_nothing(key),
             ControlImage::Here { position, row } => {
                 let Ok(row) = RecordRow::decode(row) else {
                     // Central's own row cannot be read: what is here stays, and the next page of the record mends it.
@@ -330,8 +326,11 @@ impl LocalCopy {
                 };
                 let row = key.table.canonical(row);
                 let store = self.store_of_row(key, &row, None)?;
-                let is_member = self.is_member(key)?;
                 let image = Image { row: Some(row), store, position: *position };
+                let is_member = self.is_member(key)?;
+                if !is_member && self.is_left_to_its_page(key, &image)? {
+                    return if self.falls_back_to_staying(key)? { Ok(()) } else { self.show_nothing(key) };
+                }
                 // An answer of which central would have none is owed again.
                 self.note_owed(key, &image)?;
                 if self.replace_image(key, &image, Rank::Position)? && !is_member {
@@ -340,6 +339,13 @@ impl LocalCopy {
                 Ok(())
             }
         }
+    }
+
+    /// Central shows this site nothing of a record, whatever is pending on top of it.
+    fn show_nothing(&mut self, key: &Key) -> Result<(), LocalCopyError> {
+        let position = self.base(key)?.map_or(Position::ZERO, |base| base.position);
+        self.replace_image(key, &Image { position, ..Image::NOT_HERE }, Rank::Position)?;
+        Ok(())
     }
 
     fn set_waiting(&mut self, place: EntryPlace, is_waiting: bool) -> Result<(), LocalCopyError> {

@@ -10,6 +10,7 @@ use domain::message::Parties;
 use domain::procurement::is_of_orders;
 use domain::scope::Scope;
 use domain::store::NAME_TABLE;
+use domain::visibility::patient_of_prescription;
 use protocol::ids::{Position, RecordId, ScopeId, TableRef};
 use protocol::row::Row;
 use sql::{Param, SqlExt};
@@ -366,33 +367,40 @@ impl LocalCopy {
         self.let_go_of_what_has_no_scope(key)
     }
 
-    /// The same of a record that central gives instead of a refused edit: of another site's store this site does not receive all, but what
-    /// it sees of it, such as a prescription.
+    /// The same of a record that central gives instead of a refused edit: of another site's store this site does not receive all, but
+    /// the prescriptions that it sees.
     pub(super) fn join_scopes_of_image(&mut self, key: &Key, store: Option<&RecordId>) -> Result<(), LocalCopyError> {
         let mut scopes = self.own_scopes(key, store)?;
         for scope in &mut scopes {
             if !self.receives(scope)? {
-                // What it has with a store of this site came so, and is noted.
-                if self.is_with_partner(key)? {
-                    return Ok(());
-                }
                 *scope = Scope::Visible;
             }
         }
         self.join_each(key, &scopes)
     }
 
-    /// Whether a record is here because its store has it with one of this site's.
-    fn is_with_partner(&mut self, key: &Key) -> Result<bool, LocalCopyError> {
-        let mut scopes: Vec<ScopeId> = Vec::new();
-        let sql = "SELECT scope.scope_id FROM membership JOIN scope ON scope.number = membership.scope
-            WHERE membership.table_name = ?1 AND membership.id = ?2 AND scope.rebuild <> ?3";
-        let [table, id] = key.params();
-        self.sql.query(sql, &[table, id, DROPPING.into()], &mut |row| {
-            scopes.extend(ScopeId::new(row.blob(0)?));
-            Ok(std::ops::ControlFlow::Continue(()))
-        })?;
-        Ok(scopes.iter().any(|scope| matches!(Scope::from_id(scope), Scope::StorePartners(_))))
+    /// Whether a record that nothing here holds comes by a page before this site is to show it: another site's store has it with one of
+    /// this site's. The scope that it is in cannot be told from the record, and one in which it is not would keep it here for ever.
+    pub(super) fn is_left_to_its_page(&mut self, key: &Key, image: &Image) -> Result<bool, LocalCopyError> {
+        let Some(row) = &image.row else { return Ok(false) };
+        if key.table.data_type_of(row) != DataType::Store || is_of_orders(&key.table) {
+            return Ok(false);
+        }
+        let is_received = match &image.store {
+            Some(store) => self.receives(&Scope::Store(store.clone()))?,
+            None => false,
+        };
+        Ok(!is_received && !self.is_of_prescription(key, row)?)
+    }
+
+    /// Whether a record is a prescription or a line of one.
+    fn is_of_prescription(&mut self, key: &Key, row: &Row) -> Result<bool, LocalCopyError> {
+        let (Some(parent), Some(Ok(header))) = (key.table.parent(), key.table.header_of(row)) else {
+            return Ok(patient_of_prescription(&key.table, row).is_some());
+        };
+        let header = self.key(&parent.table, &header);
+        let row = self.merged(&header)?.and_then(|image| image.row);
+        Ok(row.is_some_and(|row| patient_of_prescription(&header.table, &row).is_some()))
     }
 
     fn join_each(&mut self, key: &Key, scopes: &[Scope]) -> Result<(), LocalCopyError> {

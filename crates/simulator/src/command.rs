@@ -26,7 +26,7 @@ Runs real agents and the real central against failing disks, networks and clocks
   --profile P     calm, edge, cuts, crash or hostile; without it each seed draws one. Or healing, which none draws: links heal, and
                   everything drains by the schedule in bounded time
   --without F     leaves a fault out; may be repeated (a smaller failing run is told in these words)
-  --with F        has a fault in every run, also one that no seed draws yet: transfers
+  --with F        has a fault in every run
   --sites N, --chaos-ms N   instead of what the seed draws
   --forks         devices and central may be copied, set back and replaced in every run, not only in those that draw it
   --lying-syncs   syncs of SQLite's disks do nothing: a control, which has to fail

@@ -39,6 +39,17 @@ fn halves(position: u64) -> Vec<PageRow> {
     ]
 }
 
+/// Whether this site may write what the other store has.
+fn theirs_granted(is_held: bool) -> Control {
+    Control::Grant(Grant {
+        store: "theirs".to_owned(),
+        ownership: OwnershipNumber(4),
+        is_held,
+        proof: protocol::ids::GrantProof([0; 16]),
+        number_gaps: 0,
+    })
+}
+
 fn with_halves(test: impl Fn(&mut Site)) {
     on_both(|site| {
         page(site, &partners(), halves(10), true);
@@ -146,27 +157,39 @@ fn the_digests_of_the_scope_are_those_of_what_came_in_it() {
     });
 }
 
+/// The simulator's find (seed 500042): the image counted as seen by visibility, which no tombstone of the partners' lane ends.
+#[test]
+fn a_half_that_an_edit_was_refused_for_before_it_came_goes_with_its_tombstone() {
+    on_both(|site| {
+        site.reply(0, &[theirs_granted(true)]);
+        assert!(site.try_edit(EditOp::Put, "transact", "H", THEIRS));
+        let row = image_of("transact", "H", 10, THEIRS).row.unwrap().to_bytes();
+        let refused = site.refused(1, Image::Here { position: Position(10), row });
+
+        let theirs = Scope::Store(record_id("theirs")).to_id();
+        site.reply(1, &[theirs_granted(false), Control::Dropped(Dropped { scope: theirs }), refused]);
+        assert_eq!((is_here(site), site.count("membership")), ([false; 3], 0), "its page brings it");
+
+        page(site, &partners(), halves(10), false);
+        assert_eq!(is_here(site), [true; 3]);
+        let gone = |table: &str, id: &str| PageRow { row: None, ..image_of(table, id, 20, "{}") };
+        page(site, &partners(), vec![gone("trans_line", "HL"), gone("transact", "H")], true);
+        assert_eq!(is_here(site), [false, false, true]);
+    });
+}
+
 #[test]
 fn a_record_of_a_store_that_went_stays_with_its_partner_when_an_edit_of_it_is_refused() {
     on_both(|site| {
-        let grant = |is_held| {
-            Control::Grant(Grant {
-                store: "theirs".to_owned(),
-                ownership: OwnershipNumber(4),
-                is_held,
-                proof: protocol::ids::GrantProof([0; 16]),
-                number_gaps: 0,
-            })
-        };
         let theirs = Scope::Store(record_id("theirs")).to_id();
-        site.reply(0, &[grant(true)]);
+        site.reply(0, &[theirs_granted(true)]);
         page(site, &theirs, halves(10), true);
         page(site, &partners(), halves(10), true);
         assert!(site.try_edit(EditOp::Patch, "transact", "H", r#"{"hold":false}"#));
 
         let row = image_of("transact", "H", 10, THEIRS).row.unwrap().to_bytes();
         let refused = site.refused(1, Image::Here { position: Position(10), row });
-        site.reply(1, &[grant(false), Control::Dropped(Dropped { scope: theirs.clone() }), refused]);
+        site.reply(1, &[theirs_granted(false), Control::Dropped(Dropped { scope: theirs.clone() }), refused]);
         while site.copy.sweep_step().unwrap() {}
         assert_eq!(is_here(site), [true; 3]);
 

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use domain::catalogue::Table;
 use domain::preference::StorePreference;
 use domain::store::{STORE_TABLE, is_dispensary, says};
-use domain::withholding::{WITHHOLDS_DATA, Withheld};
+use domain::withholding::{WITHHOLDS_DATA, Withheld, has_withheld_data};
 use protocol::entry::Operation;
 use protocol::ids::{RecordId, SiteId};
 use protocol::row::{Row, Value};
@@ -103,6 +103,15 @@ impl Reading<'_> {
         let Ok(stores) = self.catalogue.table_by_name(STORE_TABLE) else { return Ok(Withheld::Nothing) };
         let row = self.row_of(stores, store)?;
         Ok(row.map(|row| Withheld::of(stores, &row)).unwrap_or_default())
+    }
+
+    /// Whether a store keeps all of its data on its site, or ever did.
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`], [`StoreError::Damaged`].
+    pub fn has_withheld_data(&mut self, store: &RecordId) -> Result<bool, StoreError> {
+        let Ok(stores) = self.catalogue.table_by_name(STORE_TABLE) else { return Ok(false) };
+        Ok(self.row_of(stores, store)?.as_ref().is_some_and(has_withheld_data))
     }
 
     /// The stores whose records say of a preference the other than what holds without them, by id, at most so many.

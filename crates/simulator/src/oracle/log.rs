@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use protocol::ids::SiteId;
 
 use crate::mix::Fault;
-use crate::model::{Change, Expected, Key, Version, Violation, violation};
+use crate::model::{Change, Expected, Key, Logged, Version, Violation, violation};
 use crate::moves::{MOVED_PREFIX, moved_store_of};
 use crate::work::PATIENT_PREFIX;
 use crate::world::World;
@@ -99,7 +99,13 @@ impl World {
                 if let Some(store) = moved_store_of(&known.key) {
                     let is_own = known.key.1.starts_with(MOVED_PREFIX);
                     let is_late = matches!(entry.code.as_deref(), Some("ownership_number" | "not_store_holder"));
+                    // What people do with a record that somebody's files put under the id of the moved store's is refused with that.
+                    let before = usize::try_from(entry.sequence.saturating_sub(1)).unwrap_or(usize::MAX);
+                    let is_forged =
+                        |earlier: &Logged| earlier.key == known.key && earlier.expected == Expected::Refused;
+                    let goes_on_forged = is_late && log.entries.iter().take(before).any(is_forged);
                     if is_own
+                        && !goes_on_forged
                         && is_late
                         && goes_in_order
                         && known.expected != Expected::Refused

@@ -5,7 +5,7 @@ use domain::scope::Scope;
 use domain::transfers::kinds::Kind;
 use protocol::control::Control;
 
-use super::transfers::{INVOICE, LINE, half, line_of, log_of, name_stores, two_stores};
+use super::transfers::{INVOICE, LINE, half, line_of, log_of, name_stores, says, two_stores};
 use super::*;
 
 contract!(
@@ -16,6 +16,8 @@ contract!(
     lines_of_a_deleted_invoice_leave_the_partner_when_it_is_made_again_for_another_store,
     log_entries_about_a_half_go_to_the_other_site,
     what_a_site_has_between_two_stores_of_its_own_comes_to_it_as_the_others_too,
+    a_half_that_may_have_stayed_on_the_site_of_both_stores_is_not_made_beside_it,
+    a_half_that_stayed_and_goes_after_all_is_one_of_a_transfer,
     log_entries_about_an_invoice_that_went_to_another_store_go_to_its_sender_all_the_same,
     a_site_that_reads_everything_anew_has_both_halves,
     a_store_that_moves_takes_what_others_have_with_it_along,
@@ -24,6 +26,8 @@ contract!(
     collectors_do_not_receive_what_others_have_with_a_store,
     goods_received_for_an_order_of_the_primary_go_to_the_primary_which_counts_them,
 );
+
+const ALL: TransferFilter = TransferFilter { site: None, store: None, is_stuck_only: false, after: 0, limit: 10 };
 
 /// The lanes in which a record stands, tombstones with a minus.
 fn lanes(world: &mut World, table: &str, record: &str) -> Vec<String> {
@@ -176,6 +180,51 @@ fn what_a_site_has_between_two_stores_of_its_own_comes_to_it_as_the_others_too(w
     assert_eq!(came(world, &[r#"patch trans_line L {"quantity":4}"#]), [""; 0], "it has read that it has it so");
     assert_eq!(came(world, &["delete trans_line L"]), [""; 0]);
     assert_eq!(came(world, &[LINE]), ["L"], "with the deletion it has let go of that");
+}
+
+/// The simulator's find (seed 500042): central made it, and the site had deleted it meanwhile, or kept one with its number.
+fn a_half_that_may_have_stayed_on_the_site_of_both_stores_is_not_made_beside_it(world: &mut World) {
+    let mut one = world.device(&["A", "B"]);
+    name_stores(world, &["A", "B"]);
+    let keeps = |is: &str| format!(r#"patch store B {{"outpost_withholds_data":{is}}}"#);
+    world.write(&[&keeps("true"), &keeps("null")]);
+    settle(world, &mut one);
+    let other = half(Kind::Stock, "I", "B");
+
+    one.record(&[INVOICE, LINE]);
+    one.sync(world);
+    assert_eq!(world.data("transact", &other), "unknown");
+    let found = world.store.reading().transfers(&ALL, world.now_ms).unwrap();
+    let TransferWait::Record { reason: Some(reason), .. } = &found[0].waits else { panic!("{:?}", found[0].waits) };
+    assert!(reason.contains("has both stores and makes it"), "{reason}");
+
+    one.record(&[&format!(
+        r#"put transact {other} {{"store_ID":"B","name_ID":"NA","type":"si","invoice_num":7,"linked_transaction_id":"I"}}"#
+    )]);
+    one.sync(world);
+    says(world, "transact", &other, &[r#""invoice_num":7"#]);
+    assert_eq!(lanes(world, "transact", &other), ["partners of store A", "store B"]);
+}
+
+fn a_half_that_stayed_and_goes_after_all_is_one_of_a_transfer(world: &mut World) {
+    let mut one = world.device(&["A", "B"]);
+    name_stores(world, &["A", "B"]);
+    world.write(&[r#"patch store B {"outpost_withholds_data":true}"#]);
+    settle(world, &mut one);
+    let other = half(Kind::Stock, "I", "B");
+    one.record(&[INVOICE]);
+    one.sync(world);
+    let transfers = |world: &mut World| world.store.reading().transfers(&ALL, world.now_ms).unwrap().len();
+    assert_eq!(transfers(world), 0, "it is nobody else's business");
+
+    world.write(&[r#"patch store B {"outpost_withholds_data":null}"#]);
+    one.record(&[&format!(
+        r#"put transact {other} {{"store_ID":"B","name_ID":"NA","type":"si","invoice_num":7,"linked_transaction_id":"I"}}"#
+    )]);
+    one.sync(world);
+
+    assert_eq!(transfers(world), 1);
+    assert_eq!(lanes(world, "transact", &other), ["partners of store A", "store B"], "as if it had never stayed");
 }
 
 fn log_entries_about_an_invoice_that_went_to_another_store_go_to_its_sender_all_the_same(world: &mut World) {

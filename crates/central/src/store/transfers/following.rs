@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use domain::catalogue::Table;
 use domain::edit::Edit;
+use domain::transfers::ids::TransferKey;
 use domain::transfers::kinds::{Counted, Kind, Standing, counted, standing};
 use domain::transfers::owed::{Owing, owed};
 use domain::transfers::records::{GOODS, GOODS_LINES, INVOICES, NAMES, ORDERS, REQUISITIONS, Records, STORES};
@@ -267,9 +268,21 @@ impl Batch<'_> {
             _ => return Ok(()),
         };
         let (Ok(source), Some(Ok(store))) = (table.id_in(row, link), table.store_of(id, row)) else { return Ok(()) };
-        let params = [kind.as_str().into(), source.as_str().into(), store.as_str().into()];
-        let open = self.transfers("kind = ?1 AND source = ?2 AND receiver = ?3 AND half IS NULL", &params)?;
-        open.into_iter().try_for_each(|transfer| self.set_transfer_half(transfer.number, id))
+        let key = TransferKey { kind, source, receiver: store };
+        match self.transfer_by_key(&key)? {
+            Some(transfer) if transfer.half.is_none() => self.set_transfer_half(transfer.number, id),
+            Some(_) => Ok(()),
+            None => self.begin_with_answer(&key),
+        }
+    }
+
+    /// A half came whose transfer central did not note: it stayed on the site of both stores until then.
+    fn begin_with_answer(&mut self, key: &TransferKey) -> Result<(), StoreError> {
+        let Some((table, row)) = self.row_by_name(key.kind.source_table(), &key.source)? else { return Ok(()) };
+        match standing(self.catalogue, &mut TransferView(self), &table, &key.source, Some(&row))? {
+            Standing::Initiates(initiating) if initiating.key == *key => self.begin_transfer(&initiating),
+            Standing::Initiates(_) | Standing::Waits(_) | Standing::No => Ok(()),
+        }
     }
 
     /// Brings what is kept of a transfer, and where its halves stand, up to date.

@@ -51,9 +51,22 @@ impl Batch<'_> {
     /// Whether the receiving half is none of central's business: its site, which has both stores, has made it, and keeps it (seed 001, "Store
     /// F": "this data is not synced anywhere"). Made here under the same id, it would take its number from it.
     fn stays_on_its_site(&mut self, initiating: &Initiating) -> Result<bool, StoreError> {
+        Ok(self.site_of_both(initiating).is_some()
+            && self.reading().withheld(&initiating.key.receiver)? == Withheld::Data)
+    }
+
+    /// The remote site that has both stores of a transfer, if that makes the half alone: a store of its that ever kept its data may have it
+    /// there still, or may have had it deleted there, and central cannot tell when its site heard that the store keeps nothing.
+    fn made_by(&mut self, initiating: &Initiating) -> Result<Option<SiteId>, StoreError> {
+        let Some(site) = self.site_of_both(initiating) else { return Ok(None) };
+        let has_withheld = self.reading().has_withheld_data(&initiating.key.receiver)?;
+        Ok(Some(site).filter(|_| has_withheld))
+    }
+
+    fn site_of_both(&self, initiating: &Initiating) -> Option<SiteId> {
         let [sender, receiver] =
             [&initiating.sender, &initiating.key.receiver].map(|store| self.state.holdings.holder(store));
-        Ok(sender == receiver && self.reading().withheld(&initiating.key.receiver)? == Withheld::Data)
+        Some(receiver).filter(|site| *site == sender && *site != SiteId::CENTRAL)
     }
 
     pub(super) fn make_half(&mut self, transfer: &Transfer, initiating: &Initiating) -> Result<(), StoreError> {
@@ -65,10 +78,17 @@ impl Batch<'_> {
             let source = (transfer.source_table.as_str(), &transfer.source);
             return self.set_transfer_waits(number, Some(source), Some(&reason));
         }
+        let made_by = self.made_by(initiating)?;
         match due(catalogue, &mut TransferView(self), initiating, &moment)? {
             Due::Exists(half) => self.set_transfer_half(number, &half),
             Due::Waits(awaited) => self.set_transfer_waits(number, Some(awaited_place(&awaited)), None),
             Due::Make(_) if transfer.is_routed_only => self.set_transfer_waits(number, None, None),
+            Due::Make(_) if let Some(site) = made_by => {
+                let reason =
+                    format!("site {site} has both stores and makes it; a store that kept its data sends it later");
+                let source = (transfer.source_table.as_str(), &transfer.source);
+                self.set_transfer_waits(number, Some(source), Some(&reason))
+            }
             Due::Make(half) => match self.judge_half(&half, holder)? {
                 Ok(judged) => {
                     self.set_transfer_half(number, &half.id)?;
