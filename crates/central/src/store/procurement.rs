@@ -98,8 +98,11 @@ impl Batch<'_> {
         lanes: &[LaneRow],
         shared: Option<&VisibleKey>,
     ) -> Result<(), StoreError> {
-        let is_header = table.name() == ORDER_TABLE && is_of_orders(table) || table.name() == GOODS;
-        if !is_header || lanes.is_empty() {
+        let is_order = table.name() == ORDER_TABLE && is_of_orders(table);
+        if is_order && lanes.is_empty() && applied.visible_key == Some(VisibleKey::Orders) {
+            return self.put_goods_of(id);
+        }
+        if !is_order && table.name() != GOODS || lanes.is_empty() {
             return Ok(());
         }
         let key = if table.name() == GOODS { shared } else { applied.visible_key.as_ref() };
@@ -180,6 +183,24 @@ impl Batch<'_> {
         let (Ok(orders), Some(store)) = (self.catalogue.table_by_name(ORDER_TABLE), store) else { return Ok(false) };
         let Some(order) = self.reading().row_of(orders, id)? else { return Ok(false) };
         Ok(self.reading().procurement_of(&store)?.purchaser(orders, Some(&order)) == Purchaser::Primary)
+    }
+
+    /// Goods received for an order that the primary writes and that came after them, such as to a central that was set back, come into the
+    /// common lane with it.
+    fn put_goods_of(&mut self, order: &RecordId) -> Result<(), StoreError> {
+        let mut goods: Vec<(i64, RecordId)> = Vec::new();
+        let sql = "SELECT record.number, record.id FROM record_reference JOIN record ON record.number = record_reference.record
+            WHERE record_reference.value = ?1 AND record_reference.column_name = ?2 AND record.table_name = ?3
+                AND record.data IS NOT NULL ORDER BY record.number";
+        self.sql.query(sql, &[order.as_str().into(), GOODS_ORDER.into(), GOODS.into()], &mut |row| {
+            goods.push((row.integer(0)?, text::record_id(row, 1)?));
+            Ok(ControlFlow::Continue(()))
+        })?;
+        for (number, id) in goods {
+            self.put_order(number, true)?;
+            self.put_lines(GOODS, &id, true)?;
+        }
+        Ok(())
     }
 
     /// How many there are.

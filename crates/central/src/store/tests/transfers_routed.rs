@@ -4,7 +4,9 @@ use domain::preference::Preference;
 use domain::scope::Scope;
 use domain::transfers::kinds::Kind;
 use protocol::control::Control;
+use protocol::ids::OwnershipNumber;
 
+use super::device::entry;
 use super::transfers::{INVOICE, LINE, half, line_of, log_of, name_stores, says, two_stores};
 use super::*;
 
@@ -25,6 +27,7 @@ contract!(
     a_half_is_made_for_a_store_on_its_way,
     collectors_do_not_receive_what_others_have_with_a_store,
     goods_received_for_an_order_of_the_primary_go_to_the_primary_which_counts_them,
+    goods_received_that_come_before_the_order_of_the_primary_go_to_it_with_that,
 );
 
 const ALL: TransferFilter = TransferFilter { site: None, store: None, is_stuck_only: false, after: 0, limit: 10 };
@@ -353,6 +356,38 @@ fn collectors_do_not_receive_what_others_have_with_a_store(world: &mut World) {
 
     assert!(has(&three, "transact", &half(Kind::Stock, "I", "B")), "it has all of the store");
     assert!(!has(&three, "transact", "I"));
+}
+
+/// A primary, which writes the orders of store A, and its device.
+fn primary(world: &mut World) -> Device {
+    assert!(world.job(|batch| batch.set_preference(Preference::CentralisedProcurement, true)));
+    while world.job(|batch| batch.route_orders_step(10)) {}
+    let mut office = world.device(&[]);
+    world.job(|batch| batch.enable_mirror(office.site));
+    settle(world, &mut office);
+    settle(world, &mut office);
+    office
+}
+
+fn goods_received_that_come_before_the_order_of_the_primary_go_to_it_with_that(world: &mut World) {
+    let (mut one, _) = two_stores(world);
+    let mut office = primary(world);
+    one.record(&[
+        r#"put Goods_received G {"store_ID":"A","purchase_order_ID":"O"}"#,
+        r#"put Goods_received_line LG {"goods_received_ID":"G","order_line_ID":"OL"}"#,
+    ]);
+    one.sync(world);
+    settle(world, &mut office);
+    assert!(!has(&office, "Goods_received", "G"));
+
+    let mut order = entry(r#"put purchase_order O {"store_ID":"A","name_ID":"NB","status":"nw"}"#, true);
+    // Recorded after procurement changed hands once.
+    order.ownership = OwnershipNumber(1 + (1 << 20));
+    office.record_bytes(&order.encode());
+    settle(world, &mut office);
+    settle(world, &mut office);
+
+    assert!(has(&office, "Goods_received", "G") && has(&office, "Goods_received_line", "LG"));
 }
 
 fn goods_received_for_an_order_of_the_primary_go_to_the_primary_which_counts_them(world: &mut World) {
