@@ -138,6 +138,16 @@ impl LocalCopy {
         Ok(self.sql.query_integer(sql, &params)?.is_some())
     }
 
+    /// Whether one of these entries of the journal in use has no verdict yet.
+    ///
+    /// # Errors
+    /// Those of a read.
+    pub fn has_pending(&mut self, (first, last): (Sequence, Sequence)) -> Result<bool, LocalCopyError> {
+        let sql = "SELECT 1 FROM pending WHERE journal = ?1 AND sequence >= ?2 AND sequence <= ?3 LIMIT 1";
+        let params = [Param::unsigned(self.journal_number)?, Param::unsigned(first.0)?, Param::unsigned(last.0)?];
+        Ok(self.sql.query_integer(sql, &params)?.is_some())
+    }
+
     /// Keeps a verdict; whether it is new. Inside the open transaction.
     pub(super) fn keep_refusal(&mut self, refused: &Refused) -> Result<bool, LocalCopyError> {
         let kept = self.sql.execute(

@@ -31,8 +31,8 @@ use crate::local_copy::{LocalCopy, LocalCopyError, Owed};
 /// Rounds in which one record is answered before others have their turn; each journals something, and one number is given in each.
 const ROUNDS_MAX: usize = 64;
 
-/// How often an answer is journaled anew under one grant when central has refused it: each refusal has it looked for again.
-const REFUSED_ANSWERS_MAX: usize = 3;
+/// How often an answer is journaled anew under one grant when central has refused it, or lost it: each time it is looked for again.
+const ANSWERS_AGAIN_MAX: usize = 3;
 
 /// The code of a half that waits for a record.
 const WAITS: &str = "waits_for_record";
@@ -297,7 +297,7 @@ fn look_at<S: Storage>(
             round.kept = Some(Kept::of(refusal));
             continue;
         }
-        let request_id = answer.request_id.map(|id| not_refused(&mut core.local, id)).transpose()?;
+        let request_id = answer.request_id.map(|id| not_given(&mut core.local, id, answer.what)).transpose()?;
         // What has no request id is patches of lines, of which any part may go first.
         for edits in answer.edits.chunks(GROUP_ENTRIES_MAX) {
             let group = Group { edits: edits.to_vec(), request_id, recorded_at_ms: now_ms };
@@ -315,17 +315,19 @@ fn look_at<S: Storage>(
 }
 
 /// The request id under which an answer goes. One that was refused is owed still: what it was about may have come to be since, such as a
-/// half that this site had made for two stores of its own, that was refused with its group, and that central has made after all.
-fn not_refused(local: &mut LocalCopy, request_id: RequestId) -> Result<RequestId, LocalCopyError> {
+/// half that this site had made for two stores of its own, that was refused with its group, and that central has made after all. So is a
+/// number that is not there although central has judged it: a central that was set back made the half anew.
+fn not_given(local: &mut LocalCopy, request_id: RequestId, what: What) -> Result<RequestId, LocalCopyError> {
     let mut id = request_id;
-    for attempt in 1..=REFUSED_ANSWERS_MAX {
-        match local.request(id)? {
-            Some(Some(sequences)) if local.has_refused(sequences)? => {
-                let (first, attempt) = (request_id.to_string(), attempt.to_string());
-                id = derived_request_id(&["transfer owed again", &first, &attempt]);
-            }
-            _ => break,
+    for attempt in 1..=ANSWERS_AGAIN_MAX {
+        let Some(recorded) = local.request(id)? else { break };
+        let is_refused = recorded.map_or(Ok(false), |sequences| local.has_refused(sequences))?;
+        let is_pending = recorded.map_or(Ok(false), |sequences| local.has_pending(sequences))?;
+        if is_pending || !is_refused && what != What::Number {
+            break;
         }
+        let (first, attempt) = (request_id.to_string(), attempt.to_string());
+        id = derived_request_id(&["transfer owed again", &first, &attempt]);
     }
     Ok(id)
 }

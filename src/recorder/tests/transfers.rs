@@ -505,6 +505,27 @@ fn a_central_that_was_set_back_gets_the_number_again_and_no_other() {
     assert_eq!(answer(&recorder), 0);
 }
 
+/// The simulator's find (seed 96000340): central, which was set back, had made the half anew while this site read everything anew and had
+/// none to hand back; the half stayed without a number, because the request id of the first one was known.
+#[test]
+fn a_half_that_was_numbered_and_comes_anew_without_a_number_gets_one_again() {
+    let recorder = site(1);
+    let half = half_of(Of::Stock, "CI", "S1");
+    receive_in(&recorder, &store_scope("S1"), 20, &[incoming(&half)]);
+    assert_eq!(answer(&recorder), 1);
+    {
+        let mut core = recorder.core();
+        let journal = core.shared.identity().journal;
+        core.local.store_reply(journal, &reply(3, &[])).unwrap();
+    }
+
+    receive_in(&recorder, &store_scope("S1"), 30, &[incoming(&half)]);
+    assert_eq!(answer(&recorder), 1);
+
+    assert_eq!(column(&recorder, "transact", &half, "invoice_num"), "2");
+    assert_eq!((journaled(&recorder), owed(&recorder)), (6, 0));
+}
+
 fn number_record(recorder: &Recorder<FakeStorage>) -> String {
     let mut core = recorder.core();
     let found = core.local.number_record(&id("S1"), "supplier_invoice_number_for_store_S1").unwrap();
