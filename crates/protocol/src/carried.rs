@@ -10,7 +10,7 @@ use crate::section::{Kind, SectionReader};
 use crate::versions::Versions;
 
 /// The version of files that is written and read.
-pub const VERSION: u8 = 0;
+pub const VERSION: u8 = 1;
 /// Bytes of a label.
 pub const LABEL_BYTES: usize = 1 + 32 + 4 + 32;
 

@@ -6,7 +6,7 @@ use crate::support::http::{HttpReply, post};
 use crate::versions::serve_by_tls;
 
 fn enrol(server: &crate::support::folder::Server, body: &str) -> HttpReply {
-    post(server.address, "/enrol/v0", body.as_bytes()).unwrap()
+    post(server.address, "/enrol/v1", body.as_bytes()).unwrap()
 }
 
 #[test]
@@ -113,7 +113,7 @@ fn a_wiped_device_replaces_the_old_one_at_once_and_closes_its_journal() {
 }
 
 fn begin(server: &crate::support::folder::Server, name: &str) -> HttpReply {
-    post(server.address, "/enrol/v0/begin", format!(r#"{{"name":"{name}"}}"#).as_bytes()).unwrap()
+    post(server.address, "/enrol/v1/begin", format!(r#"{{"name":"{name}"}}"#).as_bytes()).unwrap()
 }
 
 #[test]

@@ -39,7 +39,7 @@ pub(super) fn signed(kind: Kind, context: Hash, body: &[u8]) -> Vec<u8> {
 
 pub(super) fn reply(received: u64, hash: Hash) -> ReplyHead {
     ReplyHead {
-        version: 0,
+        version: 1,
         token: Token([1; 16]),
         received: Sequence(received),
         received_hash: hash,
@@ -53,12 +53,13 @@ pub(super) fn reply(received: u64, hash: Hash) -> ReplyHead {
         has_more_control: false,
         rows_waiting: None,
         has_pages: false,
+        further: Vec::new(),
     }
 }
 
 fn page_header(index: u32, scope: ScopeId, number: u64) -> PageHeader {
     PageHeader {
-        version: 0,
+        version: 1,
         index,
         scope,
         cursor: Cursor { epoch: Epoch(1), number: Position(number), began: Position(number) },
@@ -261,7 +262,7 @@ fn a_central_that_always_has_more_to_say_and_says_nothing_is_given_up() {
 
 #[test]
 fn a_device_that_is_not_enrolled_can_read_why_it_is_refused_whatever_its_version() {
-    for version in [0, 9] {
+    for version in [1, 9] {
         for current in [None, Some(TestKey(9).public_key())] {
             let mut device = Device::new(&[]);
             device.dialect.versions = Versions { min: version, max: version };
@@ -383,7 +384,7 @@ proptest! {
                         signed(Kind::ReplyHead, context, &message::encode(&head))
                     }
                     Said::Receipt(versions, receipt) => {
-                        let refusal = Refusal::of_version(0, *versions, *receipt);
+                        let refusal = Refusal::of_version(1, *versions, *receipt);
                         signed(Kind::Refusal, context, &message::encode(&refusal))
                     }
                     Said::Page(header, packed) => page_of(header, packed, context),

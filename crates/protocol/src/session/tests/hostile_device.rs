@@ -20,7 +20,7 @@ use crate::testing::PlainCodec;
 
 fn request_head(journal: JournalId, head: u64) -> RequestHead {
     RequestHead {
-        version: 0,
+        version: 1,
         site: SITE,
         token: Token::NONE,
         journal,
@@ -37,6 +37,7 @@ fn request_head(journal: JournalId, head: u64) -> RequestHead {
         counts_rows: false,
         page_part: None,
         recorded: Sequence(head),
+        further: Vec::new(),
         salt: [0; 8],
         answer: None,
     }
