@@ -128,7 +128,8 @@ impl RecoveryNote {
     }
 
     fn of_bytes(bytes: &[u8]) -> Option<Self> {
-        let line: Line = serde_json::from_str(checked_line(bytes)?).ok().filter(|line: &Line| line.version == VERSION)?;
+        let line: Line =
+            serde_json::from_str(checked_line(bytes)?).ok().filter(|line: &Line| line.version == VERSION)?;
         Some(Self {
             step: line.step,
             journal_before: JournalId(hex::array(&line.journal_before)?),

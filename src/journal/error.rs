@@ -158,7 +158,9 @@ impl Explained for JournalError {
             JournalError::Missing | JournalError::AlreadyThere | JournalError::GroupOpen | JournalError::NotSynced => {
                 ""
             }
-            JournalError::Version { .. } => "Run the version of the agent that wrote it. Nothing was changed; do not delete the data folder.",
+            JournalError::Version { .. } => {
+                "Run the version of the agent that wrote it. Nothing was changed; do not delete the data folder."
+            }
             JournalError::Damaged(_) | JournalError::Poisoned { .. } => {
                 "Start the agent again: it repairs what it can and names what is lost. Do not delete the data folder."
             }

@@ -37,7 +37,8 @@ pub fn mark_of(path: &Path) -> Result<Option<CopyMark>, CentralError> {
     let Some(bytes) = folder::read_small(path, BYTES_MAX)? else { return Ok(None) };
     match serde_json::from_slice::<CopyMark>(&bytes) {
         _ if version_of(&bytes).is_some_and(|found| found != VERSION) => {
-            let message = format!("{} is of another version than this program reads, which is {VERSION}", path.display());
+            let message =
+                format!("{} is of another version than this program reads, which is {VERSION}", path.display());
             let advice = "Run the version of outpost-central that wrote it. Nothing was changed.";
             Err(CentralError::new("copy_mark_version", message, advice, Exit::Config))
         }

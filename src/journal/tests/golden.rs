@@ -48,7 +48,8 @@ fn the_pieces_of_an_entry_keep_their_bytes() {
     };
     let draft = Draft { entry: (0..=255_u8).cycle().take(900).collect(), is_group_end: true, note };
     let pieces = piece::encode_entry(Sequence(5001), Hash([0x44; 32]), &draft);
-    let names = [("journal-1/piece-first", "First piece of entry 5001"), ("journal-1/piece-last", "Its second and last piece")];
+    let names =
+        [("journal-1/piece-first", "First piece of entry 5001"), ("journal-1/piece-last", "Its second and last piece")];
     assert_eq!(pieces.len(), 2);
     let mut assembler = Assembler::new(Sequence(5001), None);
     let mut stored = None;

@@ -55,7 +55,8 @@ pub(super) fn all() -> Vec<Sample> {
     vec![
         Sample {
             name: "chain",
-            comment: "Hashes of a journal: before its first entry, the same with a predecessor, behind the entry abc after the first of these",
+            comment: "Hashes of a journal: before its first entry, the same with a predecessor, \
+                      behind the entry abc after the first of these",
             bytes: hashes(),
             is_encoding_fixed: true,
             check: Box::new(|stored| assert_eq!(stored, hashes())),

@@ -25,7 +25,9 @@ pub(super) fn golden_files_stay_as_they_are(tree: &Tree) -> Vec<Finding> {
     for (number, line) in (1..).zip(sums.lines()) {
         match line.split_once("  ") {
             Some((sum, name)) if listed.insert(format!("{FOLDER}{name}"), (number, sum)).is_none() => {}
-            Some(_) | None => findings.push(Finding::new(SUMS_FILE, number, "is no line `SHA256  PATH`, or comes twice")),
+            Some(_) | None => {
+                findings.push(Finding::new(SUMS_FILE, number, "is no line `SHA256  PATH`, or comes twice"))
+            }
         }
     }
     for (path, bytes) in files.iter().filter(|(path, _)| **path != SUMS_FILE) {
@@ -44,7 +46,8 @@ pub(super) fn golden_files_stay_as_they_are(tree: &Tree) -> Vec<Finding> {
         }
     }
     for (path, (number, _)) in listed {
-        let what = format!("{path} is gone: put it back, programs have to read what it shows for as long as there is any");
+        let what =
+            format!("{path} is gone: put it back, programs have to read what it shows for as long as there is any");
         findings.push(Finding::new(SUMS_FILE, number, what));
     }
     findings
