@@ -25,6 +25,17 @@ fn enrolling_again_with_the_same_key_and_journal_changes_nothing() {
     assert_eq!(folder.json(&["site", "show", "clinic"], ""), shown);
 }
 
+/// An enrolment has no version: what a later agent adds must not keep it from an older central.
+#[test]
+fn a_field_of_a_later_agent_is_left_alone() {
+    let folder = Folder::new("");
+    folder.add_site("clinic", &[]);
+    let server = folder.serve();
+    let body = enrolment("clinic", PASSWORD, 1, 1).replacen('{', r#"{"of_a_later_agent":{"colour":"green"},"#, 1);
+
+    assert_eq!(enrol(&server, &body).status, 200);
+}
+
 #[test]
 fn an_unknown_name_and_a_wrong_password_get_the_same_answer_and_enrol_nobody() {
     let folder = Folder::new("");
