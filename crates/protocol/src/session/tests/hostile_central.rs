@@ -131,6 +131,20 @@ pub(super) fn against(device: &Device, requests_max: u32, mut answer: impl FnMut
 }
 
 #[test]
+fn what_a_later_central_adds_to_a_reply_is_left_alone_up_to_its_limit() {
+    for (bytes, is_refused) in [(limits::FURTHER_BYTES_MAX, false), (limits::FURTHER_BYTES_MAX + 1, true)] {
+        let device = Device::new(&[]);
+        let outcome = against(&device, STALLED_REQUESTS_MAX, |_, request| {
+            let head = ReplyHead { further: vec![7; bytes], ..reply(0, device.hash_at(Sequence::ZERO)) };
+            signed(Kind::ReplyHead, context_of(request), &message::encode(&head))
+        });
+
+        let is_of_limit = matches!(outcome.failure, Some(Failure::Message(message::MessageError::AboveLimit(_))));
+        assert_eq!(is_of_limit, is_refused, "{bytes} bytes: {:?}", outcome.failure);
+    }
+}
+
+#[test]
 fn a_page_of_one_scope_too_many_is_refused_before_the_head_can_outgrow_its_limit() {
     let mut device = Device::new(&[]);
     for number in 0..limits::SCOPES_MAX {

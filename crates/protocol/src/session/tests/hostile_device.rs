@@ -165,6 +165,17 @@ fn a_number_that_no_journal_and_no_central_can_have_come_to_is_refused_wherever_
 }
 
 #[test]
+fn what_a_later_program_adds_to_a_head_is_left_alone_up_to_its_limit() {
+    let code = |bytes: usize| {
+        let head = RequestHead { further: vec![7; bytes], ..request_head(JOURNAL, 5) };
+        refused(&by_device(Kind::RequestHead, &message::encode(&head)), &no_rows(), &mut Vec::new())
+    };
+
+    assert_eq!(code(limits::FURTHER_BYTES_MAX), None);
+    assert_eq!(code(limits::FURTHER_BYTES_MAX + 1).as_deref(), Some("too_large"));
+}
+
+#[test]
 fn a_request_without_an_end_is_refused_at_the_limit() {
     let mut request = by_device(Kind::RequestHead, &message::encode(&request_head(JOURNAL, 5)));
     let part = FramePart {
