@@ -447,6 +447,12 @@ mod tests {
         }
     }
 
+    fn as_packed(packed: &Packed<'_>) -> (u8, Vec<u8>) {
+        let mut bytes = Vec::new();
+        packed.encode(&mut bytes);
+        (packed.kind(), bytes)
+    }
+
     /// As the format says it: the kind is the first whose text, written anew, is the same.
     fn number_by_writing(text: &str) -> (u8, Vec<u8>) {
         let packed = match text.parse::<i64>() {
@@ -460,18 +466,13 @@ mod tests {
                 parts.map_or(Packed::Number(text), |(scale, digits)| Packed::Decimal { scale, digits })
             }
         };
-        let mut bytes = Vec::new();
-        packed.encode(&mut bytes);
-        (packed.kind(), bytes)
+        as_packed(&packed)
     }
 
     proptest! {
         #[test]
         fn a_number_is_packed_as_writing_it_anew_would_have_it(text in "[-+]?[0-9]{0,21}(\\.[0-9]{0,20})?([eE][0-9])?") {
-            let packed = number(&text);
-            let mut bytes = Vec::new();
-            packed.encode(&mut bytes);
-            prop_assert_eq!((packed.kind(), bytes), number_by_writing(&text), "{}", text);
+            prop_assert_eq!(as_packed(&number(&text)), number_by_writing(&text), "{}", text);
         }
     }
 
@@ -491,10 +492,7 @@ mod tests {
             ".",
             "-.5",
         ] {
-            let packed = number(text);
-            let mut bytes = Vec::new();
-            packed.encode(&mut bytes);
-            assert_eq!((packed.kind(), bytes), number_by_writing(text), "{text}");
+            assert_eq!(as_packed(&number(text)), number_by_writing(text), "{text}");
         }
     }
 
