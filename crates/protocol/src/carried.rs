@@ -75,9 +75,9 @@ mod tests {
     fn a_label_comes_back_and_one_of_another_version_is_named() {
         let bytes: [u8; LABEL_BYTES] = LABEL.encode().try_into().unwrap();
         let mut later = bytes;
-        later[0] = 1;
+        later[0] = 2;
 
         assert_eq!(Label::decode(&bytes), Ok(LABEL));
-        assert!(matches!(Label::decode(&later), Err(MessageError::Version { found: 1, .. })));
+        assert!(matches!(Label::decode(&later), Err(MessageError::Version { found: 2, .. })));
     }
 }

@@ -214,9 +214,9 @@ fn an_id_comes_back_from_its_wire_form_with_kinds_that_are_not_known() {
         assert_eq!(HardwareId::decode(&id.encode()), Ok(id));
     }
     let one = id(&[(SocSerial, "9")]);
-    assert_eq!(one.encode()[..3], [0, 1, 2]);
+    assert_eq!(one.encode()[..3], [1, 1, 2]);
     assert_eq!(one.encode().len(), 2 + 17);
-    assert_eq!(HardwareId::default().encode(), [0, 0]);
+    assert_eq!(HardwareId::default().encode(), [1, 0]);
 }
 
 #[test]
