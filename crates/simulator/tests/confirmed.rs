@@ -20,7 +20,7 @@ fn open(disk: &Disk) -> LocalCopy {
 
 fn reply() -> ReplyHead {
     ReplyHead {
-        version: 0,
+        version: 1,
         token: Token([1; 16]),
         received: Sequence(5),
         received_hash: Hash::NONE,

@@ -55,7 +55,7 @@ fn an_enrolment_shows_name_password_key_journal_and_hardware() {
     let fields: serde_json::Value = serde_json::from_slice(&request.body).unwrap();
     let expected = serde_json::json!({
         "name": "Clinic 7", "password": "sesame \"7\"", "public_key": "ab".repeat(32), "journal": "01".repeat(16),
-        "type": "mobile", "hardware": "0000", "site_id": 7,
+        "type": "mobile", "hardware": "0100", "site_id": 7,
     });
     assert_eq!(fields, expected);
 }

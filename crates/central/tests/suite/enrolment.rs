@@ -287,8 +287,8 @@ fn enrolments_that_cannot_be_read_say_what_is_wrong() {
         (good.replace("\"name\"", "\"login\""), 400, "enrolment_malformed"),
         (good.replace("\"journal\":\"01", "\"journal\":\"zz"), 400, "enrolment_field"),
         (good.replace("standalone", "central"), 400, "enrolment_field"),
-        (good.replace("\"hardware\":\"00", "\"hardware\":\"07"), 400, "enrolment_field"),
-        (good.replace("\"hardware\":\"00", "\"hardware\":\"0"), 400, "enrolment_field"),
+        (good.replace("\"hardware\":\"01", "\"hardware\":\"07"), 400, "enrolment_field"),
+        (good.replace("\"hardware\":\"01", "\"hardware\":\"0"), 400, "enrolment_field"),
         (enrolment("desk", PASSWORD, 1, 1).replace("standalone", "mobile"), 409, "site_type_differs"),
         (format!("{good}{}", " ".repeat(20_000)), 413, "request_too_large"),
     ] {
