@@ -25,8 +25,8 @@ use protocol::ids::{
 use protocol::message::{ReplyHead, VERSION};
 use tempfile::TempDir;
 
-/// Most allocations of the parts of recording one edit, as they were counted before copies of a row shared their columns, ids lay in place and
-/// an entry was encoded once: what is above them is a step back. Tighten them to what the test prints.
+/// Most allocations of the parts of recording one edit: as many as were counted before copies of a row shared their columns, ids lay in
+/// place and an entry was encoded once. To be tightened to what the test prints.
 const PARSE_MAX: u64 = 9;
 const NEW_RECORD_MAX: u64 = 140;
 const PATCH_MAX: u64 = 162;
