@@ -61,7 +61,7 @@ fn recorder(folder: &Path) -> Recorder<SledStorage> {
     };
     let (code, content) = Control::Grant(grant).to_parts();
     let reply = ReplyHead {
-        version: 0,
+        version: 1,
         token: Token::NONE,
         received: Sequence::ZERO,
         received_hash: Hash::NONE,
@@ -75,6 +75,7 @@ fn recorder(folder: &Path) -> Recorder<SledStorage> {
         has_more_control: false,
         rows_waiting: None,
         has_pages: false,
+        further: Vec::new(),
     };
     local.store_reply(JournalId([1; 16]), &reply).unwrap();
     Recorder::new(site, catalogue, Core { shared, private, local }).unwrap()

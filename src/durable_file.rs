@@ -34,6 +34,13 @@ pub enum FileError {
         /// The mode that it should have.
         wanted: u32,
     },
+    /// A program of another release wrote it, and this one does not read its version.
+    Version {
+        /// Which.
+        path: PathBuf,
+        /// The version that was found.
+        found: u64,
+    },
     /// It is larger than what is kept in it.
     TooLarge {
         /// Which.
@@ -59,6 +66,7 @@ impl Explained for FileError {
                 _ => "disk_error",
             },
             Self::WrongMode { .. } => "file_mode",
+            Self::Version { .. } => "file_version",
             Self::TooLarge { .. } => "file_too_large",
         }
     }
@@ -73,6 +81,7 @@ impl Explained for FileError {
             "file_mode" => {
                 "Correct its mode with chmod, and find out who could read it: a key or password that others have read must be replaced."
             }
+            "file_version" => "Run the version of the agent that wrote it. Nothing was changed.",
             "file_too_large" => "Check that this is the right file.",
             _ => "Check the disk and the path.",
         }
@@ -81,7 +90,7 @@ impl Explained for FileError {
     fn exit(&self) -> Exit {
         match self {
             Self::Io { .. } => Exit::Disk,
-            Self::WrongMode { .. } | Self::TooLarge { .. } => Exit::Config,
+            Self::WrongMode { .. } | Self::Version { .. } | Self::TooLarge { .. } => Exit::Config,
         }
     }
 }
@@ -95,6 +104,9 @@ impl fmt::Display for FileError {
                 "{} has mode {found:04o}, so that others may use it; it must have {wanted:04o}",
                 path.display()
             ),
+            Self::Version { path, found } => {
+                write!(formatter, "{} has version {found}, which this agent does not read", path.display())
+            }
             Self::TooLarge { path, limit } => {
                 write!(formatter, "{} is larger than the {limit} bytes that such a file may have", path.display())
             }

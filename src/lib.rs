@@ -17,6 +17,10 @@ pub mod error;
 pub mod examine;
 pub mod exit;
 pub mod file_privacy;
+#[cfg(test)]
+#[path = "../tests/support/golden.rs"]
+#[expect(unreachable_pub, reason = "shared with the tests of other crates")]
+mod golden_files;
 pub mod hex;
 pub mod journal;
 pub mod local_api;

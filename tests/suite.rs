@@ -46,6 +46,8 @@ mod full_life;
 mod identity;
 #[path = "suite/kills.rs"]
 mod kills;
+#[path = "suite/memory.rs"]
+mod memory;
 #[path = "suite/merging.rs"]
 mod merging;
 #[path = "suite/messages.rs"]

@@ -291,6 +291,6 @@ mod tests {
         let enrolment = introduced(url, None).unwrap();
         assert_eq!((enrolment.site.0, enrolment.central_key), (2, PublicKey([3; 32])));
         let asked = asked.join().unwrap();
-        assert!(asked[1].contains(r#""hardware":"0000""#) && asked[1].contains(r#""site_id":null"#), "{asked:?}");
+        assert!(asked[1].contains(r#""hardware":"0100""#) && asked[1].contains(r#""site_id":null"#), "{asked:?}");
     }
 }

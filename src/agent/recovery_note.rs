@@ -13,7 +13,7 @@ use super::recovered_file::recovered_path;
 use crate::durable_file::{self, FileError};
 use crate::hex;
 
-const VERSION: u64 = 0;
+const VERSION: u64 = 1;
 /// Largest file, in bytes.
 const BYTES_MAX: usize = 1024;
 const CHECKSUM_LABEL: &str = "crc32 ";
@@ -75,9 +75,12 @@ impl RecoveryNote {
     /// Reads it; `None` if no recovery is under way.
     ///
     /// # Errors
-    /// [`FileError`] for a file that others may read, or that the disk does not give.
+    /// [`FileError`] for a file that others may read, that another release wrote, or that the disk does not give.
     pub fn read(path: &Path) -> Result<Option<Self>, FileError> {
         let Some(bytes) = durable_file::read_private(path, BYTES_MAX)? else { return Ok(None) };
+        if let Some(found) = version_of(&bytes).filter(|found| *found != VERSION) {
+            return Err(FileError::Version { path: path.to_path_buf(), found });
+        }
         let note = Self::of_bytes(&bytes);
         if note.is_none() {
             log::warn!("the note of a recovery cannot be read and counts as none path={}", path.display());
@@ -125,11 +128,8 @@ impl RecoveryNote {
     }
 
     fn of_bytes(bytes: &[u8]) -> Option<Self> {
-        let (line, checksum) = str::from_utf8(bytes).ok()?.strip_suffix('\n')?.split_once('\n')?;
-        if checksum != format!("{CHECKSUM_LABEL}{:08x}", crc32fast::hash(line.as_bytes())) {
-            return None;
-        }
-        let line: Line = serde_json::from_str(line).ok().filter(|line: &Line| line.version == VERSION)?;
+        let line: Line =
+            serde_json::from_str(checked_line(bytes)?).ok().filter(|line: &Line| line.version == VERSION)?;
         Some(Self {
             step: line.step,
             journal_before: JournalId(hex::array(&line.journal_before)?),
@@ -141,22 +141,64 @@ impl RecoveryNote {
     }
 }
 
+/// The line of JSON, if its checksum is right.
+fn checked_line(bytes: &[u8]) -> Option<&str> {
+    let (line, checksum) = str::from_utf8(bytes).ok()?.strip_suffix('\n')?.split_once('\n')?;
+    (checksum == format!("{CHECKSUM_LABEL}{:08x}", crc32fast::hash(line.as_bytes()))).then_some(line)
+}
+
+/// The version of a whole note, which says in every version where it stands.
+fn version_of(bytes: &[u8]) -> Option<u64> {
+    let line: serde_json::Value = serde_json::from_str(checked_line(bytes)?).ok()?;
+    line.get("version")?.as_u64()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::golden_files::same;
 
-    #[test]
-    fn a_note_comes_back_and_a_flipped_bit_makes_it_none() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("recovery");
-        let note = RecoveryNote {
+    fn note() -> RecoveryNote {
+        RecoveryNote {
             step: RecoveryStep::Taken,
             journal_before: JournalId([1; 16]),
             journal: JournalId([2; 16]),
             is_journaled_anew: true,
             exported: 7,
             set_aside: 0,
-        };
+        }
+    }
+
+    #[test]
+    fn a_note_keeps_its_bytes_and_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("recovery");
+        note().write(&path).unwrap();
+        let written = std::fs::read(&path).unwrap();
+
+        let stored = same("device-1/recovery", "The note of a recovery that has taken its export", &written);
+
+        assert_eq!(RecoveryNote::of_bytes(&stored), Some(note()));
+    }
+
+    #[test]
+    fn a_note_of_another_version_is_refused_and_not_taken_for_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("recovery");
+        let line = r#"{"version":2,"step":"of a later program"}"#;
+        let text = format!("{line}\n{CHECKSUM_LABEL}{:08x}\n", crc32fast::hash(line.as_bytes()));
+        durable_file::replace_private(&path, text.as_bytes()).unwrap();
+
+        let error = RecoveryNote::read(&path).unwrap_err();
+
+        assert!(matches!(error, FileError::Version { found: 2, .. }), "{error}");
+    }
+
+    #[test]
+    fn a_note_comes_back_and_a_flipped_bit_makes_it_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("recovery");
+        let note = note();
         assert_eq!(RecoveryNote::read(&path).unwrap(), None);
         note.write(&path).unwrap();
         assert_eq!(RecoveryNote::read(&path).unwrap(), Some(note));

@@ -23,7 +23,7 @@ pub enum DeviceError {
         /// Where the key should be.
         path: PathBuf,
     },
-    /// A file was written by a later version of the agent.
+    /// A file was written by a release whose version of it this agent does not read.
     Version {
         /// Which.
         path: PathBuf,
@@ -72,7 +72,7 @@ impl Explained for DeviceError {
             Self::Damaged { .. } | Self::KeyMissing { .. } => {
                 "Keep the data folder: its journal may hold edits that central does not have. Ask whoever looks after central."
             }
-            Self::Version { .. } => "Run the newer version of the agent again.",
+            Self::Version { .. } => "Run the version of the agent that wrote it. Nothing was changed.",
             Self::PasswordMissing => {
                 "Give --password-file FILE, or `-` to read it from standard input, or set OUTPOST_PASSWORD."
             }
@@ -108,7 +108,7 @@ impl fmt::Display for DeviceError {
                 write!(formatter, "the device's key {} is missing, and its identity is there", path.display())
             }
             Self::Version { path, found } => {
-                write!(formatter, "{} has version {found}; this agent reads version 0", path.display())
+                write!(formatter, "{} has version {found}; this agent reads version 1", path.display())
             }
             Self::PasswordMissing => {
                 write!(formatter, "no password: neither --password-file nor site.password_file nor {PASSWORD_VARIABLE}")

@@ -11,7 +11,7 @@ use crate::config::CentralUrl;
 use crate::{durable_file, hex};
 
 const NAME: &str = "identity";
-const VERSION: u64 = 0;
+const VERSION: u64 = 1;
 
 /// Largest identity file, in bytes: an address of 2 kB, a name of 256 bytes, ids, a hardware id of
 /// 550 digits, and room for escapes.

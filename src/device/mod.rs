@@ -4,11 +4,11 @@
 //!
 //! | file | bytes |
 //! | --- | --- |
-//! | `key` | `outpost-key-0` and a line feed (14), seed of the ed25519 key (32), CRC-32 of what is before it (4, little-endian) |
+//! | `key` | `outpost-key-1` and a line feed (14), seed of the ed25519 key (32), CRC-32 of what is before it (4, little-endian) |
 //! | `identity` | a line of JSON with the fields of [`Identity`], then `crc32 ` and the CRC-32 of that line in 8 hexadecimal digits |
-//! | `control` | `outpost-control-0` and a line feed (18), the last control row that the local copy had made durable (8, little-endian), CRC-32 (4) |
+//! | `control` | `outpost-control-1` and a line feed (18), the last control row that the local copy had made durable (8, little-endian), CRC-32 (4) |
 //! | `key.next` | as `key`: a key that central was asked to take and may have taken; only while the answer is awaited |
-//! | `token` | `outpost-token-0` and a line feed (16), token (16), CRC-32 of what is before it (4, little-endian) |
+//! | `token` | `outpost-token-1` and a line feed (16), token (16), CRC-32 of what is before it (4, little-endian) |
 //!
 //! Two phases: key and journal ids are made first and are durable before the first request names them, so that an enrolment
 //! whose answer was lost is asked for again with the same key and the same journal, and central gives the same answer. What
@@ -43,16 +43,15 @@ use crate::{durable_file, entropy};
 
 const KEY_NAME: &str = "key";
 const NEXT_KEY_NAME: &str = "key.next";
-const KEY_MAGIC: &[u8; 14] = b"outpost-key-0\n";
-const KEY_BYTES: usize = 14 + 32 + 4;
+const KEY_MAGIC: &[u8; 14] = b"outpost-key-1\n";
 
 const CONTROL_NAME: &str = "control";
-const CONTROL_MAGIC: &[u8; 18] = b"outpost-control-0\n";
-const CONTROL_BYTES: usize = 18 + 8 + 4;
+const CONTROL_MAGIC: &[u8; 18] = b"outpost-control-1\n";
 
 const TOKEN_NAME: &str = "token";
-const TOKEN_MAGIC: &[u8; 16] = b"outpost-token-0\n";
-const TOKEN_BYTES: usize = 16 + 16 + 4;
+const TOKEN_MAGIC: &[u8; 16] = b"outpost-token-1\n";
+/// Most bytes of one of these files, whatever its version: this one's have 30 to 50.
+const FILE_BYTES_MAX: usize = 256;
 
 /// This device, read from its folder. The data folder's lock must be held while it lives.
 #[derive(Debug)]
@@ -250,7 +249,7 @@ fn read_key(folder: &Path) -> Result<Option<Ed25519Signer>, DeviceError> {
 }
 
 fn read_key_file(path: &Path) -> Result<Option<Ed25519Signer>, DeviceError> {
-    let Some(bytes) = durable_file::read_private(path, KEY_BYTES)? else { return Ok(None) };
+    let Some(bytes) = read_of_version(path, KEY_MAGIC)? else { return Ok(None) };
     let damaged = || DeviceError::Damaged { path: path.to_path_buf() };
     let content = unchecked(KEY_MAGIC, &bytes).ok_or_else(damaged)?;
     let seed: Zeroizing<[u8; 32]> = Zeroizing::new(content.try_into().map_err(|_| damaged())?);
@@ -261,7 +260,7 @@ fn read_key_file(path: &Path) -> Result<Option<Ed25519Signer>, DeviceError> {
 /// itself: the site stops until an administrator lets it go on.
 fn read_token(folder: &Path) -> Result<Token, DeviceError> {
     let path = folder.join(TOKEN_NAME);
-    let Some(bytes) = durable_file::read_private(&path, TOKEN_BYTES)? else { return Ok(Token::NONE) };
+    let Some(bytes) = read_of_version(&path, TOKEN_MAGIC)? else { return Ok(Token::NONE) };
     let token = unchecked(TOKEN_MAGIC, &bytes).and_then(|content| Token::try_from(content).ok());
     Ok(token.unwrap_or_else(|| {
         log::warn!(
@@ -276,12 +275,24 @@ fn read_token(folder: &Path) -> Result<Token, DeviceError> {
 /// As a token: without the number a local copy that was set back may go unnoticed, and nothing else changes.
 fn read_control(folder: &Path) -> Result<ControlNumber, DeviceError> {
     let path = folder.join(CONTROL_NAME);
-    let Some(bytes) = durable_file::read_private(&path, CONTROL_BYTES)? else { return Ok(ControlNumber(0)) };
+    let Some(bytes) = read_of_version(&path, CONTROL_MAGIC)? else { return Ok(ControlNumber(0)) };
     let number = unchecked(CONTROL_MAGIC, &bytes).and_then(|content| content.try_into().ok()).map(u64::from_le_bytes);
     Ok(ControlNumber(number.unwrap_or_else(|| {
         log::warn!("the number of the last control row cannot be read path={}", path.display());
         0
     })))
+}
+
+/// The bytes of a file, whose magic ends with its version and a line feed. A whole file of another version is not taken for a damaged
+/// one: a token that counts as lost makes central stop the site. In every version the checksum stands at the end.
+fn read_of_version(path: &Path, magic: &[u8]) -> Result<Option<Zeroizing<Vec<u8>>>, DeviceError> {
+    let Some(bytes) = durable_file::read_private(path, FILE_BYTES_MAX)? else { return Ok(None) };
+    let name = magic.strip_suffix(b"1\n").unwrap_or(magic);
+    let found = unchecked(name, &bytes).filter(|_| !bytes.starts_with(magic));
+    match found.and_then(<[u8]>::first).filter(|digit| digit.is_ascii_digit()) {
+        Some(digit) => Err(DeviceError::Version { path: path.to_path_buf(), found: u64::from(digit - b'0') }),
+        None => Ok(Some(bytes)),
+    }
 }
 
 /// Content between its magic bytes and its checksum.

@@ -1,6 +1,7 @@
 use super::*;
 use crate::config::CentralUrl;
 use crate::error::Explained as _;
+use crate::golden_files::same;
 use protocol::edge::Verifier as _;
 use protocol::hardware::{HardwareId, HardwareKind, HardwareSource};
 use protocol::ids::{CredentialGeneration, HardwareSalt, SiteId};
@@ -21,6 +22,52 @@ fn enrolment() -> Enrolment {
         salt: HardwareSalt([4; 16]),
         hardware: HardwareId::new(vec![HardwareSource { kind: HardwareKind::SocSerial, digest: [5; 16] }]).unwrap(),
         bound_ms: Some(86_400_000),
+    }
+}
+
+#[test]
+fn the_files_of_a_device_keep_their_bytes_and_are_read() {
+    let (_root, folder) = folder();
+    durable_file::make_folder(&folder).unwrap();
+    let identity = Identity {
+        enrolment: Some(enrolment()),
+        has_journals: true,
+        ..Identity::fresh(JournalId([0x33; 16]), JournalId([0x44; 16]))
+    };
+    identity.write(&folder).unwrap();
+    let written = std::fs::read(folder.join("identity")).unwrap();
+    for (name, comment, bytes) in [
+        ("key", "The key of a device: the seed is 07 32 times", checked(KEY_MAGIC, &[7; 32]).to_vec()),
+        ("token", "The token of the last exchange", checked(TOKEN_MAGIC, &[5; 16]).to_vec()),
+        ("control", "The last control row", checked(CONTROL_MAGIC, &300_u64.to_le_bytes()).to_vec()),
+        ("identity", "Who a device is", written),
+    ] {
+        let stored = same(&format!("device-1/{name}"), comment, &bytes);
+        durable_file::replace_private(&folder.join(name), &stored).unwrap();
+    }
+
+    let device = Device::open(&folder).unwrap().unwrap();
+
+    assert_eq!(device.public_key(), Ed25519Signer::from_seed(&[7; 32]).public_key());
+    assert_eq!((device.token(), device.control()), (Token([5; 16]), ControlNumber(300)));
+    assert_eq!(device.identity(), &identity);
+}
+
+/// A file of a later release is not taken for a damaged one, and stays as it is.
+#[test]
+fn a_file_of_another_version_is_refused_with_its_version() {
+    for (name, magic) in [("key", &KEY_MAGIC[..]), ("token", TOKEN_MAGIC), ("control", CONTROL_MAGIC)] {
+        let (_root, folder) = folder();
+        Device::open_or_make(&folder).unwrap();
+        let name_alone = &magic[..magic.len() - 2];
+        let later = checked(name_alone, b"2\nwhatever version 2 has here, and more of it than version 1").to_vec();
+        durable_file::replace_private(&folder.join(name), &later).unwrap();
+
+        let error = Device::open(&folder).unwrap_err();
+
+        assert_eq!(error.code(), "identity_version", "{name}");
+        assert!(error.to_string().contains("has version 2; this agent reads version 1"), "{error}");
+        assert_eq!(std::fs::read(folder.join(name)).unwrap(), later);
     }
 }
 
@@ -159,7 +206,7 @@ fn a_token_or_control_number_that_cannot_be_read_is_lost_and_the_device_goes_on(
 fn an_identity_of_a_later_version_is_not_called_damaged() {
     let (_root, folder) = folder();
     Device::open_or_make(&folder).unwrap();
-    let line = r#"{"version":1,"colour":"green"}"#;
+    let line = r#"{"version":2,"colour":"green"}"#;
     let text = format!("{line}\ncrc32 {:08x}\n", crc32fast::hash(line.as_bytes()));
     std::fs::write(folder.join("identity"), text).unwrap();
 

@@ -17,6 +17,11 @@ pub enum JournalError {
     Missing,
     /// There is a journal here, and a new one was to be made.
     AlreadyThere,
+    /// A program of another release wrote it, and this one does not read its version. Nothing was changed.
+    Version {
+        /// The version that was found.
+        found: u8,
+    },
     /// Acknowledged entries cannot be read. [`super::Journal::replace_damaged`] goes on under a new id.
     Damaged(DamageReport),
     /// The journal has reached its limit.
@@ -128,6 +133,7 @@ impl JournalError {
         match self {
             JournalError::Missing => "journal_missing",
             JournalError::AlreadyThere => "journal_exists",
+            JournalError::Version { .. } => "journal_version",
             JournalError::Damaged(_) => "journal_damaged",
             JournalError::JournalFull { .. } => "journal_full",
             JournalError::DiskFull { .. } => "disk_full",
@@ -152,6 +158,9 @@ impl Explained for JournalError {
             JournalError::Missing | JournalError::AlreadyThere | JournalError::GroupOpen | JournalError::NotSynced => {
                 ""
             }
+            JournalError::Version { .. } => {
+                "Run the version of the agent that wrote it. Nothing was changed; do not delete the data folder."
+            }
             JournalError::Damaged(_) | JournalError::Poisoned { .. } => {
                 "Start the agent again: it repairs what it can and names what is lost. Do not delete the data folder."
             }
@@ -171,6 +180,7 @@ impl Explained for JournalError {
                 Exit::Refused
             }
             JournalError::OutOfRange { .. } => Exit::Failed,
+            JournalError::Version { .. } => Exit::Config,
             JournalError::Missing
             | JournalError::AlreadyThere
             | JournalError::NotSynced
@@ -197,6 +207,9 @@ impl fmt::Display for JournalError {
             }
             JournalError::AlreadyThere => {
                 formatter.write_str("this data folder holds a journal already; it is never overwritten")
+            }
+            JournalError::Version { found } => {
+                write!(formatter, "the journal has version {found}; this agent reads version {}", super::mark::VERSION)
             }
             JournalError::Damaged(report) => report.fmt(formatter),
             JournalError::JournalFull { bytes, limit_bytes } => write!(

@@ -8,6 +8,7 @@ use protocol::ids::{Hash, Sequence};
 
 use super::error::JournalError;
 use super::mark::{self, Mark};
+use super::open::refuse_other_version;
 use super::piece::SegmentHeader;
 use super::salvage::Loss;
 use super::storage::{Place, Storage};
@@ -99,6 +100,7 @@ pub fn inspect<S: Storage>(
     if numbers.is_empty() && content.is_none() {
         return Ok(None);
     }
+    refuse_other_version(content.as_deref().unwrap_or_default())?;
     let slots = content.as_deref().and_then(mark::read_slots);
     let mark = slots.map(|slots| slots.mark);
     let mut walk = Walk {

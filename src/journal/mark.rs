@@ -7,7 +7,8 @@ use super::piece::{read_identity, take, write_identity};
 use super::storage::{SmallFile, Storage, StorageError};
 
 const MAGIC: [u8; 4] = [0xF1, 0x6F, 0x70, 0x6D];
-const VERSION: u8 = 0;
+/// The version that is written and read.
+pub(super) const VERSION: u8 = 1;
 /// Bytes of one slot with its padding.
 pub(super) const SLOT_BYTES: usize = 256;
 /// Distance of the slots: each lies in a page of its own, so that one torn page never takes both.
@@ -113,6 +114,16 @@ pub(super) fn read_slots(content: &[u8]) -> Option<Slots> {
     Some(Slots { mark: newer.0, generation: newer.1, slot: newer.2, is_whole })
 }
 
+/// The version of a mark that a program of another release wrote; `None` for one of this version, or none at all. Where magic bytes,
+/// version and checksum of a slot stand is the same in every version.
+pub(super) fn other_version(content: &[u8]) -> Option<u8> {
+    [0, SLOT_DISTANCE_BYTES].into_iter().find_map(|start| {
+        let mut rest = checked(content.get(start..start + SLOT_BYTES)?)?;
+        let [version] = (take(&mut rest)? == MAGIC).then(|| take(&mut rest))??;
+        (version != VERSION).then_some(version)
+    })
+}
+
 fn encode(mark: &Mark, generation: u64) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(SLOT_BYTES);
     bytes.extend_from_slice(&MAGIC);
@@ -129,12 +140,14 @@ fn encode(mark: &Mark, generation: u64) -> Vec<u8> {
     bytes
 }
 
+/// What stands before the checksum of a slot, if that is right.
+fn checked(slot: &[u8]) -> Option<&[u8]> {
+    let (content, crc) = slot.split_last_chunk::<4>()?;
+    (crc32fast::hash(content) == u32::from_le_bytes(*crc)).then_some(content)
+}
+
 fn decode(bytes: &[u8]) -> Option<(Mark, u64)> {
-    let (checked, crc) = bytes.split_last_chunk::<4>()?;
-    if crc32fast::hash(checked) != u32::from_le_bytes(*crc) {
-        return None;
-    }
-    let mut rest = checked;
+    let mut rest = checked(bytes)?;
     if take(&mut rest)? != MAGIC || take(&mut rest)? != [VERSION] {
         return None;
     }
@@ -192,6 +205,21 @@ mod tests {
         for mark in [mark(u64::MAX), Mark { floor, ..mark(9) }] {
             assert_eq!(decode(&encode(&mark, 5)), None);
         }
+    }
+
+    #[test]
+    fn a_sound_slot_of_another_version_is_told_from_rubbish() {
+        let mut content = first_content(&mark(3));
+        assert_eq!(other_version(&content), None);
+
+        let slot = &mut content[SLOT_DISTANCE_BYTES..SLOT_DISTANCE_BYTES + SLOT_BYTES];
+        slot[4] = VERSION + 1;
+        assert_eq!(other_version(&content), None, "its checksum is wrong: it is rubbish");
+        let slot = &mut content[SLOT_DISTANCE_BYTES..SLOT_DISTANCE_BYTES + SLOT_BYTES];
+        let checksum = crc32fast::hash(&slot[..SLOT_BYTES - 4]);
+        slot[SLOT_BYTES - 4..].copy_from_slice(&checksum.to_le_bytes());
+        assert_eq!(other_version(&content), Some(VERSION + 1));
+        assert_eq!(other_version(&[]), None);
     }
 
     #[test]

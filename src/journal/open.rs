@@ -27,7 +27,8 @@ impl<S: Storage> Journal<S> {
     /// on are checked; older ones are checked when they are read.
     ///
     /// # Errors
-    /// [`JournalError::Missing`] if there is none, [`JournalError::Damaged`] if an acknowledged entry is known to be
+    /// [`JournalError::Missing`] if there is none, [`JournalError::Version`] if a program of another release wrote it,
+    /// [`JournalError::Damaged`] if an acknowledged entry is known to be
     /// unreadable; nothing that could be salvaged is changed then.
     pub fn open(mut storage: S) -> Result<(Self, Opening), JournalError> {
         let numbers = storage.segments(&Place::Live)?;
@@ -37,6 +38,7 @@ impl<S: Storage> Journal<S> {
             }
             return Err(damaged(None, None, Damage::MarkMissing));
         };
+        refuse_other_version(&content)?;
         let Some(slots) = mark::read_slots(&content) else {
             return Err(damaged(None, None, Damage::MarkUnreadable));
         };
@@ -249,6 +251,14 @@ pub(super) fn open_and_walk<S: Storage>(
     };
     let walked = walk::walk(&mut segment, &mark.identity, number, hash_before, visit)?;
     Ok(Ok((segment, walked)))
+}
+
+/// Nothing of a journal that another release wrote is touched: what this one would take for damage is not.
+pub(super) fn refuse_other_version(mark: &[u8]) -> Result<(), JournalError> {
+    match mark::other_version(mark) {
+        Some(found) => Err(JournalError::Version { found }),
+        None => Ok(()),
+    }
 }
 
 fn damaged(mark: Option<&Mark>, segment: Option<u64>, damage: Damage) -> JournalError {

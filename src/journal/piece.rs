@@ -14,7 +14,7 @@ use super::{Draft, Identity, Note, Stored};
 
 /// First bytes of each piece: not ASCII, so that no text holds them by chance.
 const MAGIC: [u8; 4] = [0xF1, 0x6F, 0x70, 0x9E];
-const VERSION: u8 = 0;
+const VERSION: u8 = 1;
 const HEADER_BYTES: usize = 24;
 const CRC_BYTES: usize = 4;
 

@@ -8,6 +8,7 @@ use protocol::ids::{Hash, JournalId, Sequence, SiteId};
 
 use super::error::JournalError;
 use super::mark::{self, Mark, Point};
+use super::open::refuse_other_version;
 use super::storage::{Place, Storage, StorageError};
 use super::walk::Scan;
 use super::{Identity, Journal, Stored};
@@ -63,6 +64,7 @@ impl<S: Storage> Journal<S> {
         if numbers.is_empty() && content.is_none() {
             return Err(JournalError::Missing);
         }
+        refuse_other_version(content.as_deref().unwrap_or_default())?;
         let old = content.as_deref().and_then(mark::read_slots).map(|slots| slots.mark);
         let mut predecessor = survey(&mut storage, old.as_ref(), &numbers)?;
         predecessor.promised = predecessor.promised.max(known);

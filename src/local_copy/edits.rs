@@ -104,13 +104,29 @@ impl LocalCopy {
         applied: &Applied,
         recorded_at_ms: u64,
     ) -> Result<(), LocalCopyError> {
+        self.apply_encoded(kind, sequence, entry, &entry.encode(), applied, recorded_at_ms)
+    }
+
+    /// The same with the entry's bytes, for whoever has them.
+    ///
+    /// # Errors
+    /// As [`LocalCopy::apply_entry`].
+    pub fn apply_encoded(
+        &mut self,
+        kind: Kind,
+        sequence: Sequence,
+        entry: &Entry,
+        encoded: &[u8],
+        applied: &Applied,
+        recorded_at_ms: u64,
+    ) -> Result<(), LocalCopyError> {
         if !self.is_next(kind, sequence)? {
             return Ok(());
         }
         let key = self.key(&entry.table, &entry.record);
         let image = Image { row: applied.row.clone(), store: applied.store.clone(), position: Position::ZERO };
         self.is_own_change = true;
-        let put = self.put_entry(kind, sequence, entry, &key, &image, recorded_at_ms);
+        let put = self.put_entry(kind, sequence, (entry, encoded), &key, &image, recorded_at_ms);
         self.is_own_change = false;
         put
     }
@@ -241,7 +257,7 @@ impl LocalCopy {
         &mut self,
         kind: Kind,
         sequence: Sequence,
-        entry: &Entry,
+        (entry, encoded): (&Entry, &[u8]),
         key: &Key,
         after: &Image,
         recorded_at_ms: u64,
@@ -254,7 +270,6 @@ impl LocalCopy {
         }
         self.look_for_orphans_of(key)?;
         self.keep_base(key)?;
-        let encoded = entry.encode();
         let [table, id] = key.params();
         self.sql.execute(
             "INSERT INTO pending
@@ -267,9 +282,9 @@ impl LocalCopy {
                 id,
                 after.store.as_ref().map(RecordId::as_str).into(),
                 operation_word(&entry.operation).into(),
-                (&encoded).into(),
+                encoded.into(),
                 Param::unsigned(recorded_at_ms)?,
-                checksum::of_entry(&encoded).into(),
+                checksum::of_entry(encoded).into(),
             ],
         )?;
         self.put_own(key, after)?;

@@ -47,7 +47,8 @@ pub(super) fn list(
     }
     let records = core.local.list(known, store, merged, after, limit)?;
     let next = records.next(|record| record.id.clone());
-    let shown = records.items.iter().map(|record| record_json(agent, &mut core.local, known, record));
+    // One by one, so that a record is not in memory twice for longer than it has to be.
+    let shown = records.items.into_iter().map(|record| record_json(agent, &mut core.local, known, &record));
     let records = shown.collect::<Result<Vec<_>, _>>()?;
     Ok(json!({ "records": records, "next": next }))
 }

@@ -139,8 +139,8 @@ fn apply_group<S: Storage>(
             (&mut shared, Kind::Shared, shared_next)
         };
         let sequence = next.plus(drafts.len() as u64);
-        core.local.apply_entry(kind, sequence, &entry, &applied, group.recorded_at_ms)?;
         let encoded = entry.encode();
+        core.local.apply_encoded(kind, sequence, &entry, &encoded, &applied, group.recorded_at_ms)?;
         bytes += encoded.len();
         if bytes > limits::GROUP_BYTES_MAX {
             return Err(refused(EditRefusal::group_bytes(bytes)).into());

@@ -47,7 +47,7 @@ fn reply(judged: u64, rows: &[(u64, Control)]) -> ReplyHead {
         ControlRow { number: ControlNumber(*number), code, content }
     };
     ReplyHead {
-        version: 0,
+        version: 1,
         token: Token::NONE,
         received: Sequence(judged),
         received_hash: Hash::NONE,
@@ -61,6 +61,7 @@ fn reply(judged: u64, rows: &[(u64, Control)]) -> ReplyHead {
         has_more_control: false,
         rows_waiting: None,
         has_pages: false,
+        further: Vec::new(),
     }
 }
 

@@ -39,15 +39,15 @@ use crate::error::Explained as _;
 use crate::sync_runner::{ExchangeFailure, Exchanger};
 
 /// Where exchanges are posted, behind central's address.
-pub const SYNC_PATH: &str = "/sync/v0";
+pub const SYNC_PATH: &str = "/sync/v1";
 /// Where enrolments begin, behind central's address.
-pub const ENROL_BEGIN_PATH: &str = "/enrol/v0/begin";
+pub const ENROL_BEGIN_PATH: &str = "/enrol/v1/begin";
 /// Where enrolments are posted, behind central's address.
-pub const ENROL_PATH: &str = "/enrol/v0";
+pub const ENROL_PATH: &str = "/enrol/v1";
 /// Where it is asked whether a device would be taken, behind central's address.
-pub const CHECK_PATH: &str = "/check/v0";
+pub const CHECK_PATH: &str = "/check/v1";
 /// Where what a site has is compared, behind central's address.
-pub const VERIFY_PATH: &str = "/verify/v0";
+pub const VERIFY_PATH: &str = "/verify/v1";
 /// Where central says who it is, behind its address.
 pub const HELLO_PATH: &str = "/hello";
 /// Where central says the code of an error beside its body.

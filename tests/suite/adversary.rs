@@ -248,8 +248,8 @@ fn enrolments_that_are_replayed_bind_nobody_else_and_the_device_goes_on() {
     };
     let before = tokens_apart(scene.stored());
 
-    let other = scene.middle.send_to("POST /enrol/v0", of_the_lost);
-    let own = scene.middle.send_to("POST /enrol/v0", of_the_north);
+    let other = scene.middle.send_to("POST /enrol/v1", of_the_lost);
+    let own = scene.middle.send_to("POST /enrol/v1", of_the_north);
 
     assert_eq!(refused(&other), (409, "key_retired"));
     assert_eq!(own.status, 200, "a lost answer is given again");

@@ -132,7 +132,7 @@ fn a_clock_that_differs_from_central_s_is_told() {
         (http_date(now - hour), 0, Some(("clock", "warning", "clock_skewed"))),
         (http_date(now + 2 * 24 * hour), 1, Some(("clock", "failed", "clock_wrong"))),
     ] {
-        let web = Web::json(None, &date, &hello(0));
+        let web = Web::json(None, &date, &hello(1));
         let (status, report) = report(&Agent::new(&web.url()), "check");
 
         let clock = troubles(&report).into_iter().find(|(name, ..)| *name == "clock");
@@ -150,7 +150,7 @@ fn a_certificate_that_ends_within_days_is_warned_of() {
     let mut part = || parts.next().unwrap().unwrap();
     let until: Day = (part(), u8::try_from(part()).unwrap(), u8::try_from(part()).unwrap());
     let certificate = authority.certify_between(&["127.0.0.1"], ((2020, 1, 1), until));
-    let web = Web::json(Some(&certificate), &http_date(SystemTime::now()), &hello(0));
+    let web = Web::json(Some(&certificate), &http_date(SystemTime::now()), &hello(1));
 
     let (exit, report) = report(&agent_trusting(&authority, &web.url()), "check");
 

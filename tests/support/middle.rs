@@ -106,17 +106,17 @@ impl Middle {
 
     /// The exchanges that devices asked for so far, in order.
     pub fn exchanges(&self) -> Vec<Vec<u8>> {
-        self.bodies("POST /sync/v0")
+        self.bodies("POST /sync/v1")
     }
 
     /// The enrolments that devices asked for so far, in order.
     pub fn enrolments(&self) -> Vec<Vec<u8>> {
-        self.bodies("POST /enrol/v0")
+        self.bodies("POST /enrol/v1")
     }
 
     /// Sends central a body of the test's own, as an exchange.
     pub fn send(&self, body: &[u8]) -> Answer {
-        self.send_to("POST /sync/v0", body)
+        self.send_to("POST /sync/v1", body)
     }
 
     /// The same as any request.

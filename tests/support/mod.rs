@@ -10,6 +10,7 @@ pub mod link;
 pub mod middle;
 pub mod power_cut;
 pub mod proxy;
+pub mod resident;
 pub mod store_file;
 pub mod supervisor;
 pub mod torture;

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{CentralError, Exit};
 use crate::folder::{self, DataFolder};
 
-const VERSION: u64 = 0;
+const VERSION: u64 = 1;
 /// Largest mark, in bytes.
 const BYTES_MAX: u64 = 1024;
 
@@ -32,10 +32,16 @@ pub struct CopyMark {
 /// The mark of a folder; `None` if it is no copy.
 ///
 /// # Errors
-/// `copy_mark_damaged`, `folder_failed`.
+/// `copy_mark_damaged`, `copy_mark_version`, `folder_failed`.
 pub fn mark_of(path: &Path) -> Result<Option<CopyMark>, CentralError> {
     let Some(bytes) = folder::read_small(path, BYTES_MAX)? else { return Ok(None) };
     match serde_json::from_slice::<CopyMark>(&bytes) {
+        _ if version_of(&bytes).is_some_and(|found| found != VERSION) => {
+            let message =
+                format!("{} is of another version than this program reads, which is {VERSION}", path.display());
+            let advice = "Run the version of outpost-central that wrote it. Nothing was changed.";
+            Err(CentralError::new("copy_mark_version", message, advice, Exit::Config))
+        }
         Ok(mark) if mark.version == VERSION && Fingerprint::parse(&mark.original).is_some() => Ok(Some(mark)),
         Ok(_) | Err(_) => {
             let message = format!("{} says that this is a copy, and cannot be read", path.display());
@@ -43,6 +49,10 @@ pub fn mark_of(path: &Path) -> Result<Option<CopyMark>, CentralError> {
             Err(CentralError::new("copy_mark_damaged", message, advice, Exit::Disk))
         }
     }
+}
+
+fn version_of(bytes: &[u8]) -> Option<u64> {
+    serde_json::from_slice::<serde_json::Value>(bytes).ok()?.get("version")?.as_u64()
 }
 
 /// The mark of a folder that may be served, and with which key. `is_copy_wanted` makes a copy of what is none yet; one that is
@@ -104,6 +114,23 @@ mod tests {
             let (again, key) = settle(&folder, is_copy_wanted, 7).unwrap();
             assert_eq!((again, key.public_key()), (Some(mark.clone()), signer.public_key()));
         }
+    }
+
+    #[test]
+    fn a_mark_keeps_its_bytes_and_one_of_another_version_is_named() {
+        let temporary = tempfile::tempdir().unwrap();
+        let path = temporary.path().join("central.copy");
+        let original = Fingerprint::of(&Ed25519Signer::from_seed(&[1; 32]).public_key()).to_string();
+        let mark = CopyMark { version: VERSION, original, made_ms: 6 };
+        let bytes = serde_json::to_vec(&mark).unwrap();
+        let comment = "The mark of a copy of central's folder";
+        folder::write_whole(&path, &crate::golden_files::same("files-1/central-copy", comment, &bytes)).unwrap();
+        assert_eq!(mark_of(&path).unwrap(), Some(mark));
+
+        folder::write_whole(&path, br#"{"version":2,"more":true}"#).unwrap();
+        assert_eq!(mark_of(&path).unwrap_err().code, "copy_mark_version");
+        folder::write_whole(&path, b"{}").unwrap();
+        assert_eq!(mark_of(&path).unwrap_err().code, "copy_mark_damaged");
     }
 
     #[test]

@@ -14,7 +14,7 @@ pub const SEED_BYTES: usize = 32;
 /// Bytes of a whole file; there is no other length.
 pub const KEY_FILE_BYTES: usize = HEADER_BYTES + SEED_BYTES + TAG_BYTES;
 
-const MAGIC: &[u8; 22] = b"outpost-central-key-0\n";
+const MAGIC: &[u8; 22] = b"outpost-central-key-1\n";
 const SALT_BYTES: usize = 16;
 const NONCE_BYTES: usize = 24;
 const TAG_BYTES: usize = 16;
@@ -81,7 +81,7 @@ fn header(bytes: &[u8]) -> Result<(Cost, Chance), CentralError> {
     let version = MAGIC.len() - 2;
     let magic = bytes.get(..MAGIC.len()).unwrap_or_default();
     if magic.get(..version) == MAGIC.get(..version) && magic != MAGIC {
-        let message = "the file has another version than this program reads, which is 0";
+        let message = "the file has another version than this program reads, which is 1";
         return Err(CentralError::refused("key_file_version", message, "Use the newer program."));
     }
     if magic != MAGIC {
@@ -165,7 +165,7 @@ mod tests {
         let mut greedy = sealed();
         greedy[22..26].copy_from_slice(&(MEMORY_KIB_MAX + 1).to_le_bytes());
         let mut later = sealed();
-        later[20] = b'1';
+        later[20] = b'2';
 
         assert_eq!(code(&greedy, PASSPHRASE), "key_file_limit");
         assert_eq!(code(&later, PASSPHRASE), "key_file_version");
@@ -178,12 +178,19 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_file_keeps_its_bytes_and_opens() {
+        let comment = "Key file: 32 bytes of 07 under `four random words`, 8 KiB, 1 round";
+        let stored = crate::golden_files::same("files-1/key", comment, &sealed());
+        assert_eq!(*open(&stored, PASSPHRASE).unwrap(), [7; SEED_BYTES]);
+    }
+
     /// Files of today have to be readable for as long as backups are kept (`docs/key-file.md`).
     #[test]
     fn the_bytes_are_those_of_the_document() {
         let hex = crate::hex::to_hex(&sealed());
 
-        assert_eq!(&hex[..44], "6f7574706f73742d63656e7472616c2d6b65792d300a");
+        assert_eq!(&hex[..44], "6f7574706f73742d63656e7472616c2d6b65792d310a");
         assert_eq!(&hex[44..60], "0800000001000000");
         assert_eq!(&hex[60..140], format!("{}{}", "01".repeat(16), "02".repeat(24)));
         assert!(include_str!("../../../docs/key-file.md").contains(&hex[140..]), "{}", &hex[140..]);

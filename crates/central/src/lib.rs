@@ -12,6 +12,10 @@ pub mod entropy;
 pub mod error;
 mod flights;
 pub mod folder;
+#[cfg(test)]
+#[path = "../../../tests/support/golden.rs"]
+#[expect(unreachable_pub, reason = "shared with the tests of other crates")]
+mod golden_files;
 pub mod hex;
 pub mod janitor;
 pub mod key_file;

@@ -5,13 +5,14 @@
 //! {"table":"trans_line","op":"delete","id":"9C00"}
 //! ```
 
+use std::borrow::Cow;
 use std::fmt;
 
 use protocol::entry::Operation;
 use protocol::ids::{RecordId, RecordIdError};
 use protocol::limits;
 use protocol::row::Row;
-use serde::de::{IgnoredAny, MapAccess, Visitor};
+use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
@@ -80,7 +81,7 @@ impl Edit {
         if let Some(problem) = raw.problem {
             return Err(problem);
         }
-        let table = text("table", raw.table)?;
+        let table = text("table", raw.table)?.into_owned();
         if table.is_empty() || table.len() > limits::TABLE_NAME_BYTES_MAX {
             return Err(EditError::TableLength { bytes: table.len() });
         }
@@ -226,9 +227,14 @@ fn shortened(text: &str) -> String {
     text.chars().take(SHOWN_CHARACTERS_MAX).collect()
 }
 
-fn text(key: &'static str, raw: Option<&str>) -> Result<String, EditError> {
+fn text<'a>(key: &'static str, raw: Option<&'a str>) -> Result<Cow<'a, str>, EditError> {
     let raw = raw.ok_or(EditError::Missing { key })?;
-    serde_json::from_str(raw).map_err(|_| EditError::NotText { key, found: shortened(raw) })
+    if let Some(plain) = raw.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'))
+        && !plain.contains('\\')
+    {
+        return Ok(Cow::Borrowed(plain));
+    }
+    serde_json::from_str(raw).map(Cow::Owned).map_err(|_| EditError::NotText { key, found: shortened(raw) })
 }
 
 /// The line's values as they stand.
@@ -259,15 +265,15 @@ impl<'de> Visitor<'de> for EditVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<RawEdit<'de>, A::Error> {
         let mut edit = RawEdit::default();
-        while let Some(key) = map.next_key::<String>()? {
-            let (name, slot) = match key.as_str() {
-                "table" => ("table", &mut edit.table),
-                "op" => ("op", &mut edit.op),
-                "id" => ("id", &mut edit.id),
-                "data" => ("data", &mut edit.data),
-                _ => {
+        while let Some(key) = map.next_key_seed(KeySeed)? {
+            let (name, slot) = match key {
+                Ok(name @ "table") => (name, &mut edit.table),
+                Ok(name @ "op") => (name, &mut edit.op),
+                Ok(name @ "id") => (name, &mut edit.id),
+                Ok(name) => (name, &mut edit.data),
+                Err(key) => {
                     map.next_value::<IgnoredAny>()?;
-                    edit.problem.get_or_insert(EditError::UnknownKey { key: shortened(&key) });
+                    edit.problem.get_or_insert(EditError::UnknownKey { key });
                     continue;
                 }
             };
@@ -277,6 +283,32 @@ impl<'de> Visitor<'de> for EditVisitor {
             }
         }
         Ok(edit)
+    }
+}
+
+/// One of an edit's keys, or the beginning of another one. No text is made for a key that is known.
+struct KeySeed;
+
+/// The keys of an edit.
+const KEYS: [&str; 4] = ["table", "op", "id", "data"];
+
+impl<'de> DeserializeSeed<'de> for KeySeed {
+    type Value = Result<&'static str, String>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for KeySeed {
+    type Value = Result<&'static str, String>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a key")
+    }
+
+    fn visit_str<E>(self, key: &str) -> Result<Self::Value, E> {
+        Ok(KEYS.into_iter().find(|known| *known == key).ok_or_else(|| shortened(key)))
     }
 }
 

@@ -21,7 +21,7 @@ fn put(target: &str, name: &str, bytes: &[u8]) -> io::Result<()> {
 
 /// A golden file's bytes: a comment line, then hexadecimal digits.
 fn golden(name: &str) -> io::Result<Vec<u8>> {
-    let text = fs::read_to_string(root().join("tests/golden/wire-0").join(format!("{name}.hex")))?;
+    let text = fs::read_to_string(root().join("tests/golden/wire-1").join(format!("{name}.hex")))?;
     let digits: Vec<u8> =
         text.lines().filter(|line| !line.starts_with('#')).flat_map(str::bytes).filter_map(digit).collect();
     Ok(digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect())
@@ -52,6 +52,8 @@ fn wire() -> io::Result<()> {
     let messages = [
         (0, "request_head"),
         (0, "request_head_later"),
+        (0, "request_head_further"),
+        (1, "reply_head_further"),
         (1, "reply_head"),
         (2, "refusal"),
         (2, "refusal_version"),

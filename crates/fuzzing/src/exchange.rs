@@ -226,6 +226,7 @@ fn conclusion(program: &mut Program<'_>, exchange: &Exchange) -> Conclusion {
         has_more_control: program.flag(),
         rows_waiting: None,
         has_pages: false,
+        further: Vec::new(),
     };
     Conclusion { reply, scopes }
 }
@@ -311,6 +312,7 @@ fn request_head(program: &mut Program<'_>) -> RequestHead {
             received: program.length(),
         }),
         recorded: Sequence(u64::from(program.length())),
+        further: Vec::new(),
         salt: [0; 8],
         answer: None,
     }

@@ -154,6 +154,7 @@ fn empty_head() -> ReplyHead {
         has_more_control: false,
         rows_waiting: None,
         has_pages: false,
+        further: Vec::new(),
     }
 }
 

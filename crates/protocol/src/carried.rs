@@ -10,7 +10,7 @@ use crate::section::{Kind, SectionReader};
 use crate::versions::Versions;
 
 /// The version of files that is written and read.
-pub const VERSION: u8 = 0;
+pub const VERSION: u8 = 1;
 /// Bytes of a label.
 pub const LABEL_BYTES: usize = 1 + 32 + 4 + 32;
 
@@ -75,9 +75,9 @@ mod tests {
     fn a_label_comes_back_and_one_of_another_version_is_named() {
         let bytes: [u8; LABEL_BYTES] = LABEL.encode().try_into().unwrap();
         let mut later = bytes;
-        later[0] = 1;
+        later[0] = 2;
 
         assert_eq!(Label::decode(&bytes), Ok(LABEL));
-        assert!(matches!(Label::decode(&later), Err(MessageError::Version { found: 1, .. })));
+        assert!(matches!(Label::decode(&later), Err(MessageError::Version { found: 2, .. })));
     }
 }

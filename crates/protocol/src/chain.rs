@@ -21,7 +21,7 @@ pub struct Predecessor {
 #[must_use]
 pub fn genesis(site: SiteId, journal: JournalId, predecessor: Option<&Predecessor>) -> Hash {
     let mut hasher = Sha256::new();
-    hasher.update(b"outpost journal 0");
+    hasher.update(b"outpost journal 1");
     hasher.update(site.0.to_le_bytes());
     hasher.update(journal.0);
     if let Some(predecessor) = predecessor {

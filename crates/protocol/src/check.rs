@@ -60,6 +60,7 @@ pub fn head(site: SiteId, journal: JournalId, generation: CredentialGeneration, 
         counts_rows: false,
         page_part: None,
         recorded: Sequence::ZERO,
+        further: Vec::new(),
         salt,
         answer: None,
     }

@@ -2,7 +2,7 @@
 //!
 //! | field | bytes | |
 //! | --- | --- | --- |
-//! | version | 1 | 0 |
+//! | version | 1 | 1 |
 //! | flags | 1 | bit 0: last of its group; bits 1 and 2: operation (0 put, 1 patch, 2 delete); bit 3: table by name; bits 4 to 6: form of the record id (0 text) |
 //! | ownership number | varint | of the scope that allows the edit; 0 where none is needed |
 //! | table | varint or text | catalogue number, or length and name |
@@ -19,7 +19,7 @@ use crate::limits;
 use crate::row::Row;
 
 /// The format that is written.
-pub const VERSION: u8 = 0;
+pub const VERSION: u8 = 1;
 
 /// What an edit does to its record.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,12 +81,12 @@ impl Entry {
         }
         let mut reader = Reader::new(bytes);
         match reader.byte()? {
-            VERSION => Self::decode_0(reader),
+            VERSION => Self::decode_1(reader),
             value => Err(DecodeError::Unknown { what: "entry version", value }),
         }
     }
 
-    fn decode_0(mut reader: Reader<'_>) -> Result<Self, DecodeError> {
+    fn decode_1(mut reader: Reader<'_>) -> Result<Self, DecodeError> {
         let flags = reader.byte()?;
         if flags & 0x80 != 0 {
             return Err(DecodeError::Unknown { what: "entry flags", value: flags });

@@ -366,6 +366,9 @@ impl Exchange {
             let what = "the request claims more grants, or shows more refusals, than limits::CLAIMS_MAX";
             return Err(Refusal::new("too_many_claims", what));
         }
+        if head.whole().is_some_and(|head| head.further.len() > limits::FURTHER_BYTES_MAX) {
+            return Err(Refusal::new("too_large", "the request's head adds more bytes than limits::FURTHER_BYTES_MAX"));
+        }
         let largest = head.largest_number();
         if largest > limits::NUMBER_MAX {
             let what = alloc::format!(

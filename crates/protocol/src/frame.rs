@@ -17,12 +17,12 @@ use crate::ids::{Hash, JournalId, Sequence};
 use crate::limits;
 
 /// The format that is written.
-pub const VERSION: u8 = 0;
+pub const VERSION: u8 = 1;
 
 /// What stands before a frame's packed entries.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FrameHeader {
-    /// 0.
+    /// 1.
     pub version: u8,
     /// The journal that the entries are of.
     pub journal: JournalId,
@@ -420,7 +420,7 @@ mod tests {
     fn a_frame_without_entries_or_with_too_many_is_refused() {
         for count in [0, 8193] {
             let header = FrameHeader {
-                version: 0,
+                version: 1,
                 journal: JournalId([1; 16]),
                 first: Sequence(1),
                 count,

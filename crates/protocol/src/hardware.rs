@@ -15,7 +15,7 @@ use crate::ids::HardwareSalt;
 use crate::limits::HARDWARE_SOURCES_MAX;
 
 /// Version of the wire form.
-const VERSION: u8 = 0;
+const VERSION: u8 = 1;
 
 /// Where an id of the hardware comes from, the most stable first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,7 +45,7 @@ pub enum HardwareKind {
 pub struct HardwareSource {
     /// Where it comes from.
     pub kind: HardwareKind,
-    /// First 16 bytes of SHA-256(`outpost hardware 0`, salt, code of the kind, value).
+    /// First 16 bytes of SHA-256(`outpost hardware 1`, salt, code of the kind, value).
     pub digest: [u8; 16],
 }
 
@@ -174,7 +174,7 @@ impl HardwareSource {
     #[must_use]
     pub fn of_value(kind: HardwareKind, salt: &HardwareSalt, value: &[u8]) -> Self {
         let mut hasher = Sha256::new();
-        hasher.update(b"outpost hardware 0");
+        hasher.update(b"outpost hardware 1");
         hasher.update(salt.0);
         hasher.update([kind.code()]);
         hasher.update(value);

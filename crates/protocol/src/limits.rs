@@ -88,6 +88,9 @@ pub const CONTROL_BYTES_MAX: usize = 64 * 1024;
 pub const CONTROL_ROW_BYTES_MAX: usize = RECORD_BYTES_MAX + 4 * 1024;
 /// Largest reply head, in bytes: the control rows' limit may be passed by the one row that always comes.
 pub const REPLY_HEAD_BYTES_MAX: usize = CONTROL_BYTES_MAX + CONTROL_ROW_BYTES_MAX + 4 * 1024;
+/// What a later program of the same version may add to a request head or a reply head, in bytes: room for some small fields, and
+/// nothing that would be told better in a control row.
+pub const FURTHER_BYTES_MAX: usize = 1024;
 /// Longest line of headers between a waiting entry and its root (a line waits for a header; headers wait for nothing).
 pub const PARENT_DEPTH_MAX: usize = 4;
 /// Entries that wait for headers at central, for one site, at most.
@@ -127,9 +130,10 @@ const _: () = assert!(
     HEAD_BYTES_MAX
         >= SCOPES_MAX * (SCOPE_BYTES_MAX + CURSOR_BYTES_MAX)
             + CLAIMS_MAX * (2 * CLAIM_BYTES_MAX + REFUSED_BYTES_MAX + NUMBER_GAPS_BYTES_MAX)
+            + FURTHER_BYTES_MAX
             + 1024,
     "a head holds every cursor, and as many claims as it may"
 );
 const _: () = assert!(NUMBER_GAP * NUMBER_GAPS_MAX as u64 <= u32::MAX as u64, "gaps leave numbers that fit 32 bits");
 const _: () = assert!(CHECK_BYTES_MAX > REASON_BYTES_MAX + CODE_BYTES_MAX + 64);
-const _: () = assert!(REPLY_HEAD_BYTES_MAX > CONTROL_BYTES_MAX + CONTROL_ROW_BYTES_MAX);
+const _: () = assert!(REPLY_HEAD_BYTES_MAX > CONTROL_BYTES_MAX + CONTROL_ROW_BYTES_MAX + FURTHER_BYTES_MAX + 1024);

@@ -19,9 +19,9 @@ use crate::limits;
 use crate::versions::{Receipt, Versions};
 
 /// The version of heads, replies and pages that is written.
-pub const VERSION: u8 = 0;
+pub const VERSION: u8 = 1;
 /// Oldest version of these messages that this program understands. Versions from here to [`VERSION`] are read and answered.
-pub const VERSION_MIN: u8 = 0;
+pub const VERSION_MIN: u8 = 1;
 
 /// How far a site has a scope's lane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -58,7 +58,7 @@ pub struct PagePartState {
 /// The signed head of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RequestHead {
-    /// 0. Stands first, so that any version can be told.
+    /// 1. Stands first, so that any version can be told.
     pub version: u8,
     /// The site that speaks. Stands second in every version: it finds the key that the signature is checked with.
     pub site: SiteId,
@@ -100,6 +100,9 @@ pub struct RequestHead {
     /// How far the journal went when the last of what `control` and the cursors show became durable: whatever was recorded without knowing
     /// that is in it. What is above `head` comes with the next session.
     pub recorded: Sequence,
+    /// What a later program of this version adds for whoever knows it, at most [`limits::FURTHER_BYTES_MAX`]. Nothing is defined yet:
+    /// it is written empty, and left alone where it is not.
+    pub further: Vec<u8>,
 }
 
 impl RequestHead {
@@ -131,7 +134,7 @@ pub struct FramePartState {
 /// The signed head of a reply.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReplyHead {
-    /// 0.
+    /// 1.
     pub version: u8,
     /// To be shown by the next request.
     pub token: Token,
@@ -159,6 +162,8 @@ pub struct ReplyHead {
     pub rows_waiting: Option<u64>,
     /// Whether pages follow in this reply.
     pub has_pages: bool,
+    /// As in a [`RequestHead`].
+    pub further: Vec<u8>,
 }
 
 /// A part of a sealed frame.

@@ -217,7 +217,7 @@ mod tests {
 
     fn header(packed: &Packed) -> PageHeader {
         PageHeader {
-            version: 0,
+            version: 1,
             index: 0,
             scope: ScopeId::new(&[1]).unwrap(),
             cursor: Cursor { epoch: Epoch(1), number: Position(9), began: Position(9) },

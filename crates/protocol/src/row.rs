@@ -11,6 +11,7 @@
 
 use alloc::format;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::bytes::{DecodeError, Reader, put_count, put_number, put_signed, put_text};
@@ -60,10 +61,11 @@ pub enum Value {
     Json(String),
 }
 
-/// Columns of one record, without its id: sorted, each at most once.
+/// Columns of one record, without its id: sorted, each at most once. Copies of a row share them: it is handed around more often than
+/// it is changed.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Hash)]
 pub struct Row {
-    columns: Vec<(ColumnRef, Value)>,
+    columns: Arc<Vec<(ColumnRef, Value)>>,
 }
 
 impl Row {
@@ -86,7 +88,11 @@ impl Row {
                 return Err(DecodeError::AboveLimit { limit: "COLUMN_NAME_BYTES_MAX", found: name.len() });
             }
         }
-        Ok(Self { columns })
+        Ok(Self::of_sorted(columns))
+    }
+
+    fn of_sorted(columns: Vec<(ColumnRef, Value)>) -> Self {
+        Self { columns: Arc::new(columns) }
     }
 
     /// The columns in their order.
@@ -96,7 +102,7 @@ impl Row {
 
     /// The columns, taken.
     pub fn into_columns(self) -> Vec<(ColumnRef, Value)> {
-        self.columns
+        Arc::unwrap_or_clone(self.columns)
     }
 
     /// The value of a column, if the row has it.
@@ -117,7 +123,7 @@ impl Row {
     pub fn encode(&self, output: &mut Vec<u8>) {
         put_count(output, self.columns.len());
         let mut expected = 0_u16;
-        for (column, value) in &self.columns {
+        for (column, value) in self.columns() {
             let packed = Packed::of(value);
             match column {
                 ColumnRef::Known(number) => {
@@ -188,7 +194,7 @@ impl Row {
             }
             columns.push((column, read_value(tag & 15, reader)?));
         }
-        Ok(Self { columns })
+        Ok(Self::of_sorted(columns))
     }
 
     /// This row with the columns of `patch` put over it; a null erases its column.
@@ -196,7 +202,7 @@ impl Row {
     pub fn patched(&self, patch: &Row) -> Row {
         let mut columns = Vec::with_capacity(self.columns.len() + patch.columns.len());
         let mut mine = self.columns.iter().peekable();
-        for (column, value) in &patch.columns {
+        for (column, value) in patch.columns() {
             while let Some(kept) = mine.next_if(|kept| kept.0 < *column) {
                 columns.push(kept.clone());
             }
@@ -206,32 +212,34 @@ impl Row {
             }
         }
         columns.extend(mine.cloned());
-        Row { columns }
+        Self::of_sorted(columns)
     }
 
     /// What turns this row into `other`: changed and new columns, null for those that are gone. Nulls in a row count as absent.
     #[must_use]
     pub fn difference(&self, other: &Row) -> Row {
         let mut columns = Vec::new();
-        for (column, value) in &other.columns {
+        for (column, value) in other.columns() {
             let before = self.value(column).unwrap_or(&Value::Null);
             if before != value {
                 columns.push((column.clone(), value.clone()));
             }
         }
-        for (column, value) in &self.columns {
+        for (column, value) in self.columns() {
             if *value != Value::Null && other.value(column).is_none() {
                 columns.push((column.clone(), Value::Null));
             }
         }
         sort_columns(&mut columns);
-        Row { columns }
+        Self::of_sorted(columns)
     }
 
     /// The row without its null columns. (A put keeps its nulls, so that a record reads back as it was handed over.)
     #[must_use]
     pub fn without_nulls(mut self) -> Row {
-        self.columns.retain(|column| column.1 != Value::Null);
+        if self.columns.iter().any(|column| column.1 == Value::Null) {
+            Arc::make_mut(&mut self.columns).retain(|column| column.1 != Value::Null);
+        }
         self
     }
 }
@@ -335,19 +343,36 @@ const YEAR_MAX: u32 = 9999;
 /// Decimal places above this stay text: more digits do not fit 64 bits anyway.
 const SCALE_MAX: u8 = 18;
 
+/// Without a text made for comparing: every number of every edit comes through here.
 fn number(text: &str) -> Packed<'_> {
-    if let Ok(value) = text.parse::<i64>()
-        && format!("{value}") == text
-    {
-        return Packed::Integer(value);
+    let (is_negative, unsigned) = text.strip_prefix('-').map_or((false, text), |unsigned| (true, unsigned));
+    let (whole, fraction) = match unsigned.split_once('.') {
+        Some((whole, fraction)) => (whole, Some(fraction)),
+        None => (unsigned, None),
+    };
+    let is_shortest = whole == "0" || !whole.starts_with('0');
+    let scale = u8::try_from(fraction.map_or(0, str::len)).unwrap_or(u8::MAX);
+    let has_digits = !whole.is_empty() && scale <= SCALE_MAX && fraction != Some("");
+    let mut digits = 0_i64;
+    for digit in whole.bytes().chain(fraction.unwrap_or_default().bytes()) {
+        if !digit.is_ascii_digit() {
+            return Packed::Number(text);
+        }
+        let digit = i64::from(digit - b'0');
+        // Downwards for a negative one, whose last value has no positive counterpart.
+        let next = digits
+            .checked_mul(10)
+            .and_then(|tens| if is_negative { tens.checked_sub(digit) } else { tens.checked_add(digit) });
+        match next {
+            Some(next) => digits = next,
+            None => return Packed::Number(text),
+        }
     }
-    let Some((whole, fraction)) = text.split_once('.') else { return Packed::Number(text) };
-    let Ok(scale @ 1..=SCALE_MAX) = u8::try_from(fraction.len()) else { return Packed::Number(text) };
-    let Ok(digits) = format!("{whole}{fraction}").parse::<i64>() else { return Packed::Number(text) };
-    match decimal_text(scale, digits) {
-        Ok(same) if same == text => Packed::Decimal { scale, digits },
-        _ => Packed::Number(text),
+    // The sign of zero would be lost.
+    if !is_shortest || !has_digits || (is_negative && digits == 0) {
+        return Packed::Number(text);
     }
+    if fraction.is_none() { Packed::Integer(digits) } else { Packed::Decimal { scale, digits } }
 }
 
 fn decimal_text(scale: u8, digits: i64) -> Result<String, DecodeError> {
@@ -419,6 +444,55 @@ mod tests {
             "5.",
         ] {
             comes_back(Value::Number(text.to_string()));
+        }
+    }
+
+    fn as_packed(packed: &Packed<'_>) -> (u8, Vec<u8>) {
+        let mut bytes = Vec::new();
+        packed.encode(&mut bytes);
+        (packed.kind(), bytes)
+    }
+
+    /// As the format says it: the kind is the first whose text, written anew, is the same.
+    fn number_by_writing(text: &str) -> (u8, Vec<u8>) {
+        let packed = match text.parse::<i64>() {
+            Ok(value) if format!("{value}") == text => Packed::Integer(value),
+            _ => {
+                let parts = text.split_once('.').and_then(|(whole, fraction)| {
+                    let scale = u8::try_from(fraction.len()).ok().filter(|scale| (1..=SCALE_MAX).contains(scale))?;
+                    let digits = format!("{whole}{fraction}").parse::<i64>().ok()?;
+                    (decimal_text(scale, digits).as_deref() == Ok(text)).then_some((scale, digits))
+                });
+                parts.map_or(Packed::Number(text), |(scale, digits)| Packed::Decimal { scale, digits })
+            }
+        };
+        as_packed(&packed)
+    }
+
+    proptest! {
+        #[test]
+        fn a_number_is_packed_as_writing_it_anew_would_have_it(text in "[-+]?[0-9]{0,21}(\\.[0-9]{0,20})?([eE][0-9])?") {
+            prop_assert_eq!(as_packed(&number(&text)), number_by_writing(&text), "{}", text);
+        }
+    }
+
+    #[test]
+    fn the_last_numbers_of_64_bits_are_packed_as_whole_numbers_and_those_behind_them_as_texts() {
+        for text in [
+            "-9223372036854775808",
+            "9223372036854775807",
+            "-9223372036854775809",
+            "9223372036854775808",
+            "-922337203685477580.8",
+            "-0.0",
+            "-0",
+            "00.5",
+            "",
+            "-",
+            ".",
+            "-.5",
+        ] {
+            assert_eq!(as_packed(&number(text)), number_by_writing(text), "{text}");
         }
     }
 

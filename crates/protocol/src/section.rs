@@ -132,7 +132,7 @@ pub fn seal(kind: Kind, binding: &Binding, body: &[u8], signer: &dyn Signer) -> 
 /// The bytes that a signature is over: a fixed text, kind, central's key, site, context hash, body.
 fn signed_message(kind: Kind, binding: &Binding, body: &[u8]) -> Vec<u8> {
     let mut message = Vec::with_capacity(96 + body.len());
-    message.extend_from_slice(b"outpost/0");
+    message.extend_from_slice(b"outpost/1");
     message.push(kind.number());
     message.extend_from_slice(&binding.central.0);
     message.extend_from_slice(&binding.site.0.to_le_bytes());

@@ -263,6 +263,7 @@ mod tests {
             counts_rows: true,
             page_part: None,
             recorded: Sequence(13),
+            further: Vec::new(),
         }
     }
 

@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 use crate::error::SealedError;
 
 /// The digit is the version.
-const MAGIC: &[u8; 17] = b"outpost-sealed-0\n";
+const MAGIC: &[u8; 17] = b"outpost-sealed-1\n";
 /// Where the version stands in it.
 const VERSION_AT: usize = MAGIC.len() - 2;
 

@@ -11,6 +11,10 @@
 mod chunk;
 mod error;
 mod fresh_file;
+#[cfg(test)]
+#[path = "../../../tests/support/golden.rs"]
+#[expect(unreachable_pub, reason = "shared with the tests of other crates")]
+mod golden_files;
 mod header;
 mod passphrase;
 mod reader;

@@ -122,7 +122,7 @@ fn what_asks_for_too_much_or_is_of_another_version_or_kind_is_named_before_anyth
     assert_eq!(with(18, &0_u32.to_le_bytes()), "sealed_file_limit");
     assert_eq!(with(22, &(ROUNDS_MAX + 1).to_le_bytes()), "sealed_file_limit");
     assert_eq!(with(22, &0_u32.to_le_bytes()), "sealed_file_limit");
-    assert_eq!(with(15, b"1"), "sealed_file_version");
+    assert_eq!(with(15, b"2"), "sealed_file_version");
     assert_eq!(with(0, b"0"), "sealed_file_form");
     assert_eq!(with(17, &[9]), "sealed_file_kind");
     assert_eq!(with(17, &[2]), "sealed_file_kind");
@@ -157,6 +157,13 @@ fn reading_begins_anew_after_the_whole_was_verified() {
     let mut again = Vec::new();
     reader.read_to_end(&mut again).unwrap();
     assert_eq!(again, content(CHUNK_BYTES + 9));
+}
+
+#[test]
+fn a_file_keeps_its_bytes_and_opens() {
+    let comment = "Sealed request with the content `edits` under `four random words`, 8 KiB, 1 round";
+    let stored = crate::golden_files::same("files-1/sealed", comment, &sealed(b"edits"));
+    assert_eq!(opened(&stored, &right()).unwrap(), b"edits");
 }
 
 /// Files of today have to be readable for as long as they are kept (`docs/sealed-file-format.md`).

@@ -142,6 +142,7 @@ impl World {
             counts_rows: false,
             page_part: None,
             recorded: Sequence::ZERO,
+            further: Vec::new(),
             salt: [0; 8],
             answer: None,
         };

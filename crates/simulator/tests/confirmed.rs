@@ -20,7 +20,7 @@ fn open(disk: &Disk) -> LocalCopy {
 
 fn reply() -> ReplyHead {
     ReplyHead {
-        version: 0,
+        version: 1,
         token: Token([1; 16]),
         received: Sequence(5),
         received_hash: Hash::NONE,
@@ -34,6 +34,7 @@ fn reply() -> ReplyHead {
         has_more_control: false,
         rows_waiting: None,
         has_pages: false,
+        further: Vec::new(),
     }
 }
 

@@ -379,7 +379,7 @@ impl SqliteEngine {
                 format!("the savepoint's name {name:?} is not made of lower-case letters, digits and underscores"),
             ));
         }
-        let outcome = self.run_cached(&format!("{verb} \"{name}\""));
+        let outcome = self.run_cached(&[verb, " \"", name, "\""].concat());
         self.failed |= outcome.is_err();
         outcome
     }

@@ -16,10 +16,14 @@ mod example;
     reason = "shared with the tests, where a failure ends the test"
 )]
 mod link;
+mod memory;
 mod power_cut;
 #[path = "../../../tests/support/power_cut.rs"]
 #[expect(unreachable_pub, reason = "shared with the tests")]
 mod power_cut_rig;
+#[path = "../../../tests/support/resident.rs"]
+#[expect(unreachable_pub, reason = "shared with the tests")]
+mod resident;
 mod sim;
 mod size;
 mod tidy;
@@ -54,7 +58,11 @@ const CHORES: &[Chore] = &[
         run: example::run,
     },
     Chore { name: "tidy", about: "check the rules that neither the compiler nor clippy knows", run: tidy::run },
-    Chore { name: "size", about: "build the agent as it ships and hold its size against the budget", run: size::run },
+    Chore {
+        name: "size",
+        about: "build the agent as it ships and hold its size against the budget; --memory [--records N] [--edits N]",
+        run: size::run,
+    },
     Chore {
         name: "power-cut",
         about: "cut the power under a recording agent; --cycles N, --control",

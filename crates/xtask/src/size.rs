@@ -6,6 +6,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use toml::Table;
 
+use crate::memory::{Asked, Budgets};
 use crate::workspace;
 
 /// Where the budgets are written down, from the root.
@@ -13,24 +14,46 @@ const TARGETS_FILE: &str = "cross/targets.toml";
 /// The key of a target's budget: the largest stripped program, in bytes; 0 for a target that has none yet.
 const BUDGET_KEY: &str = "size_bytes_max";
 
+/// The keys of what an agent of this machine's target may have in memory, in bytes, and how often it may wake up.
+const DRAINED_KEY: &str = "memory_drained_bytes_max";
+const BACKLOG_KEY: &str = "memory_backlog_bytes_max";
+const WAKE_UPS_KEY: &str = "wake_ups_an_hour_max";
+
 /// The chore: builds `outpost` with the profile that ships, for this machine or with `--target TRIPLE`, and prints its size
-/// beside the budget.
+/// beside the budget. With `--memory` also what it has in memory, on this machine.
 ///
 /// # Errors
 /// When the build fails, the target has no budget, or the program is larger than it.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let (target, is_cross) = match arguments.as_slice() {
-        [] => (host_target()?, false),
-        ["--target", target] => ((*target).to_owned(), true),
-        _ => bail!("usage: cargo xtask size [--target TRIPLE]"),
+    let (target, is_cross, memory) = match arguments.as_slice() {
+        [] => (host_target()?, false, None),
+        ["--memory", rest @ ..] => (host_target()?, false, Some(Asked::parse(rest)?)),
+        ["--target", target] => ((*target).to_owned(), true, None),
+        _ => bail!(
+            "usage: cargo xtask size [--target TRIPLE | --memory [--records N] [--edits N] [--agent FILE] [--central FILE]]"
+        ),
     };
     let targets = std::fs::read_to_string(workspace::root().join(TARGETS_FILE))
         .with_context(|| format!("{TARGETS_FILE} could not be read"))?;
-    let budget = budget_of(&targets, &target)?;
-    let program = build(is_cross.then_some(target.as_str()))?;
+    let budget = budget_of(&targets, &target, BUDGET_KEY)?;
+    let program = match memory.as_ref().and_then(|asked| asked.agent.clone()) {
+        Some(program) => program,
+        None => build(is_cross.then_some(target.as_str()))?,
+    };
     let size = std::fs::metadata(&program).with_context(|| format!("{} is not there", program.display()))?.len();
 
+    if let Some(asked) = memory {
+        let key =
+            |key| budget_of(&targets, &target, key)?.with_context(|| format!("{TARGETS_FILE}: {key} of {target} is 0"));
+        let budgets = Budgets {
+            drained_bytes_max: key(DRAINED_KEY)?,
+            backlog_bytes_max: key(BACKLOG_KEY)?,
+            wake_ups_an_hour_max: key(WAKE_UPS_KEY)?,
+        };
+        let central = asked.central.clone().map_or_else(build_central, Ok)?;
+        asked.with(program, central).run(&budgets)?;
+    }
     let Some(budget) = budget else {
         println!("{target}: {size} bytes; no budget yet, set {BUDGET_KEY} in {TARGETS_FILE}");
         return Ok(());
@@ -46,16 +69,14 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// The budget of one target, in bytes; none if it is written as 0.
-fn budget_of(targets: &str, target: &str) -> Result<Option<u64>> {
+/// A budget of one target; none if it is written as 0.
+fn budget_of(targets: &str, target: &str, key: &str) -> Result<Option<u64>> {
     let table: Table = targets.parse().with_context(|| format!("{TARGETS_FILE} is not TOML"))?;
     let row = table.get(target).with_context(|| format!("{TARGETS_FILE} has no row for {target}; add `[{target}]`"))?;
-    let budget = row
-        .get(BUDGET_KEY)
-        .with_context(|| format!("{TARGETS_FILE} gives {target} no {BUDGET_KEY}; add it, in bytes"))?;
+    let budget = row.get(key).with_context(|| format!("{TARGETS_FILE} gives {target} no {key}; add it"))?;
     match budget.as_integer().map(u64::try_from) {
         Some(Ok(bytes)) => Ok(Some(bytes).filter(|bytes| *bytes > 0)),
-        _ => bail!("{TARGETS_FILE} gives {target} the {BUDGET_KEY} {budget:?}; it must be a whole number of bytes"),
+        _ => bail!("{TARGETS_FILE} gives {target} the {key} {budget:?}; it must be a whole number"),
     }
 }
 
@@ -69,6 +90,14 @@ fn build(target: Option<&str>) -> Result<PathBuf> {
     }
     let messages = workspace::output_of(&mut command)?;
     program_in(&messages).context("cargo built the agent but named no program; was its binary renamed?")
+}
+
+/// Builds central, with optimisation: only what it does for the agent is of interest.
+fn build_central() -> Result<PathBuf> {
+    let mut command = workspace::cargo();
+    command.args(["build", "--locked", "--package", "central", "--bin", "outpost-central", "--release"]);
+    command.arg("--message-format=json-render-diagnostics");
+    program_in(&workspace::output_of(&mut command)?).context("cargo built central but named no program")
 }
 
 /// The program that cargo's messages say it built.
@@ -100,17 +129,17 @@ mod tests {
 
     #[test]
     fn a_budget_is_read_from_its_target_s_row_and_zero_is_none() {
-        assert_eq!(budget_of(TARGETS, "a-b").unwrap(), Some(8_000_000));
-        assert_eq!(budget_of(TARGETS, "i-j").unwrap(), None);
+        assert_eq!(budget_of(TARGETS, "a-b", BUDGET_KEY).unwrap(), Some(8_000_000));
+        assert_eq!(budget_of(TARGETS, "i-j", BUDGET_KEY).unwrap(), None);
     }
 
     #[test]
     fn a_missing_or_impossible_budget_is_refused() {
         for (target, reason) in [("c-d", "whole number"), ("e-f", "no size_bytes_max"), ("g-h", "no row")] {
-            let error = format!("{:#}", budget_of(TARGETS, target).unwrap_err());
+            let error = format!("{:#}", budget_of(TARGETS, target, BUDGET_KEY).unwrap_err());
             assert!(error.contains(reason) && error.contains(target), "{error}");
         }
-        assert!(budget_of("[targets", "a-b").is_err());
+        assert!(budget_of("[targets", "a-b", BUDGET_KEY).is_err());
     }
 
     #[test]

@@ -134,7 +134,7 @@ impl Bed {
             .collect();
         let last = control.last().map(|row| row.number);
         let reply = ReplyHead {
-            version: 0,
+            version: 1,
             token: Token([1; 16]),
             received: Sequence(received),
             received_hash: Hash::NONE,
@@ -148,6 +148,7 @@ impl Bed {
             has_more_control: false,
             rows_waiting: None,
             has_pages: received > 0,
+            further: Vec::new(),
         };
         let mut core = agent.recorder().unwrap().core();
         let journal = core.shared.identity().journal;

@@ -104,6 +104,7 @@ impl Center {
             has_more_control: false,
             rows_waiting: None,
             has_pages: false,
+            further: Vec::new(),
         };
         Conclusion { reply, scopes: Vec::new() }
     }

@@ -32,7 +32,7 @@ fn shown(lines: &[Line]) -> Vec<(&'static str, Verdict)> {
 #[test]
 fn a_way_that_leads_to_central_has_a_line_for_each_step() {
     let url = central("https://central.example.org");
-    let lines = steps(&url, None, &greeting(Ok(hello(0, 0))), NOW);
+    let lines = steps(&url, None, &greeting(Ok(hello(1, 1))), NOW);
 
     let ok = |name| (name, Verdict::Ok);
     assert_eq!(shown(&lines), [ok("dns"), ok("tcp"), ok("tls"), ok("central"), ok("clock")]);
@@ -48,12 +48,12 @@ fn a_way_that_leads_to_central_has_a_line_for_each_step() {
         ]
     );
 
-    let plain = Greeting { is_encrypted: false, certificate: None, ..greeting(Ok(hello(0, 0))) };
+    let plain = Greeting { is_encrypted: false, certificate: None, ..greeting(Ok(hello(1, 1))) };
     let lines = steps(&central("http://127.0.0.1:8080"), None, &plain, NOW);
     assert_eq!(shown(&lines), [ok("dns"), ok("tcp"), ok("central"), ok("clock")]);
 
     let proxy = ProxyUrl::parse("http://name:secret@proxy").unwrap();
-    let lines = steps(&url, Some(&proxy), &greeting(Ok(hello(0, 0))), NOW);
+    let lines = steps(&url, Some(&proxy), &greeting(Ok(hello(1, 1))), NOW);
     assert_eq!(shown(&lines), [ok("proxy"), ok("tls"), ok("central"), ok("clock")]);
     assert_eq!(lines[0].text, "central is reached through http://proxy:8080");
 }

@@ -190,7 +190,7 @@ fn a_segment_whose_own_header_is_unreadable_is_rebuilt_from_its_entries() {
             let path = segment.join("db");
             let mut bytes = fs::read(&path).unwrap();
             let starts: Vec<usize> =
-                (0..bytes.len() - 6).filter(|at| bytes[*at..].starts_with(&[0xF1, 0x6F, 0x70, 0x9E, 0, 128])).collect();
+                (0..bytes.len() - 6).filter(|at| bytes[*at..].starts_with(&[0xF1, 0x6F, 0x70, 0x9E, 1, 128])).collect();
             assert!(!starts.is_empty());
             for start in starts {
                 bytes[start + 40] ^= 1;

@@ -183,7 +183,7 @@ impl Site {
             ControlRow { number: ControlNumber(self.control), code, content }
         });
         ReplyHead {
-            version: 0,
+            version: 1,
             token: Token::NONE,
             control: rows.collect(),
             received: Sequence(self.journal.len() as u64),
@@ -197,6 +197,7 @@ impl Site {
             has_more_control: false,
             rows_waiting: None,
             has_pages: true,
+            further: Vec::new(),
         }
     }
 

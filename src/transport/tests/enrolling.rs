@@ -51,11 +51,11 @@ fn an_enrolment_shows_name_password_key_journal_and_hardware() {
         }
     );
     let request = server.seen.recv().unwrap();
-    assert_eq!(request.line, "POST /base/enrol/v0 HTTP/1.1\r\n");
+    assert_eq!(request.line, "POST /base/enrol/v1 HTTP/1.1\r\n");
     let fields: serde_json::Value = serde_json::from_slice(&request.body).unwrap();
     let expected = serde_json::json!({
         "name": "Clinic 7", "password": "sesame \"7\"", "public_key": "ab".repeat(32), "journal": "01".repeat(16),
-        "type": "mobile", "hardware": "0000", "site_id": 7,
+        "type": "mobile", "hardware": "0100", "site_id": 7,
     });
     assert_eq!(fields, expected);
 }
@@ -72,7 +72,7 @@ fn an_enrolment_begins_with_the_name_alone_and_gets_a_salt() {
 
     assert_eq!(begin, EnrolBegin { salt: HardwareSalt([5; 16]), central_key: PublicKey([3; 32]) });
     let request = server.seen.recv().unwrap();
-    assert_eq!(request.line, "POST /base/enrol/v0/begin HTTP/1.1\r\n");
+    assert_eq!(request.line, "POST /base/enrol/v1/begin HTTP/1.1\r\n");
     assert_eq!(request.body, br#"{"name":"Clinic \"7\""}"#);
 }
 

@@ -16,7 +16,7 @@ fn a_request_is_posted_whole_and_its_reply_handed_on() {
 
     assert_eq!((reply.as_slice(), ended), (b"reply".as_slice(), Ok(Ended::Complete)));
     let request = server.seen.recv().unwrap();
-    assert_eq!(request.line, "POST /base/sync/v0 HTTP/1.1\r\n");
+    assert_eq!(request.line, "POST /base/sync/v1 HTTP/1.1\r\n");
     assert_eq!(request.body, vec![7; 300_000]);
     assert!(request.headers.contains(&"content-type: application/x-outpost".to_owned()), "{:?}", request.headers);
     assert!(!request.headers.iter().any(|header| header.starts_with("cookie") || header.contains("gzip")));

@@ -1,4 +1,4 @@
-//! `POST /enrol/v0/begin` and `POST /enrol/v0`: a device proves a site's name and password once, and from then on its own key
+//! `POST /enrol/v1/begin` and `POST /enrol/v1`: a device proves a site's name and password once, and from then on its own key
 //! speaks for the site, from its own hardware. The first step gives the salt with which the hardware's values are hashed.
 
 mod checks;
@@ -36,9 +36,8 @@ use throttle::Throttle;
 /// Largest request, in bytes: a name and a password of the largest sizes in which every character is an escape, and the keys.
 pub const REQUEST_BYTES_MAX: usize = 16 * 1024;
 
-/// What a device asks first.
+/// What a device asks first. A field that is not known is left alone, here and in what follows: a later agent may say more.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct BeginRequest {
     /// The site's login.
     name: String,
@@ -55,7 +54,6 @@ pub struct BeginReply {
 
 /// What a device asks.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct EnrolRequest {
     /// The site's login.
     name: String,

@@ -93,6 +93,7 @@ impl Batch<'_> {
                 has_more_control: told.has_more_control,
                 rows_waiting: told.rows_waiting,
                 has_pages: false,
+                further: Vec::new(),
             };
             Ok(Conclusion { reply, scopes })
         })

@@ -120,6 +120,7 @@ impl Batch<'_> {
             has_more_control: false,
             rows_waiting: None,
             has_pages: false,
+            further: Vec::new(),
         };
         Ok(Conclusion { reply, scopes: Vec::new() })
     }

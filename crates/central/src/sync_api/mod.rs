@@ -1,4 +1,4 @@
-//! What sites talk to: `POST /sync/v0`, `POST /enrol/v0/begin`, `POST /enrol/v0`, `POST /check/v0`, `POST /verify/v0` and `GET /hello`
+//! What sites talk to: `POST /sync/v1`, `POST /enrol/v1/begin`, `POST /enrol/v1`, `POST /check/v1`, `POST /verify/v1` and `GET /hello`
 //! (`docs/sync-protocol.md`).
 //!
 //! An exchange is driven by one task ([`drive`]); the reply's sections go out as they are made. Memory is bounded by
@@ -75,11 +75,11 @@ impl SyncApi {
     /// Routes to it.
     pub fn router(self) -> Router {
         Router::new()
-            .route("/sync/v0", post(sync))
-            .route("/enrol/v0/begin", post(begin_enrolment))
-            .route("/enrol/v0", post(enrol))
-            .route("/check/v0", post(check))
-            .route("/verify/v0", post(verify))
+            .route("/sync/v1", post(sync))
+            .route("/enrol/v1/begin", post(begin_enrolment))
+            .route("/enrol/v1", post(enrol))
+            .route("/check/v1", post(check))
+            .route("/verify/v1", post(verify))
             .route("/hello", get(hello))
             .with_state(Arc::new(self))
     }

@@ -16,7 +16,7 @@ fn head(site: SiteId, journal: u8, generation: u32) -> RequestHead {
 /// What central answers a device of this key number.
 fn answer(address: std::net::SocketAddr, agent: &Agent, seed: u8, head: &RequestHead) -> CheckAnswer {
     let (question, binding) = check::ask(head, agent.central, &Ed25519Signer::from_seed(&[seed; 32]));
-    let reply = post(address, "/check/v0", &question).unwrap();
+    let reply = post(address, "/check/v1", &question).unwrap();
     assert_eq!((reply.status, reply.header("content-type")), (200, Some("application/x-outpost")));
     check::read_answer(&reply.body, &binding, &Ed25519Verifier).unwrap()
 }
@@ -48,7 +48,7 @@ fn the_answer_is_what_an_exchange_would_be_told_and_nothing_changes() {
     assert_eq!(folder.json(&["site", "show", "clinic"], ""), before);
     agent.sync_whole(server.address);
     let body = enrolment("clinic", PASSWORD, 1, 9);
-    assert_eq!(post(server.address, "/enrol/v0", body.as_bytes()).unwrap().status, 200);
+    assert_eq!(post(server.address, "/enrol/v1", body.as_bytes()).unwrap().status, 200);
     assert_eq!(code(&ask(&agent, 1, 1, 1)), "device_retired", "its journal was closed");
     assert_eq!(ask(&agent, 1, 9, 1), CheckAnswer::taken());
 }
@@ -85,10 +85,10 @@ fn what_is_no_question_is_told_so_and_the_head_of_an_exchange_is_none() {
     for (body, status, code) in
         [(&b"<html>"[..], 400, "bad_section"), (&request, 400, "bad_section"), (&[7; 4096], 413, "request_too_large")]
     {
-        let reply = post(server.address, "/check/v0", body).unwrap();
+        let reply = post(server.address, "/check/v1", body).unwrap();
         assert_eq!((reply.status, reply.code()), (status, code));
     }
     let (question, _) = check::ask(&head(agent.site, 1, 1), agent.central, &agent.signer);
-    assert_eq!(post(server.address, "/sync/v0", &question).unwrap().code(), "bad_section");
+    assert_eq!(post(server.address, "/sync/v1", &question).unwrap().code(), "bad_section");
     agent.sync_whole(server.address);
 }

@@ -6,7 +6,7 @@ use crate::support::http::{HttpReply, post};
 use crate::versions::serve_by_tls;
 
 fn enrol(server: &crate::support::folder::Server, body: &str) -> HttpReply {
-    post(server.address, "/enrol/v0", body.as_bytes()).unwrap()
+    post(server.address, "/enrol/v1", body.as_bytes()).unwrap()
 }
 
 #[test]
@@ -23,6 +23,17 @@ fn enrolling_again_with_the_same_key_and_journal_changes_nothing() {
     assert_eq!(first.json()["credential_generation"], 1);
     assert_eq!(first.body, second.body);
     assert_eq!(folder.json(&["site", "show", "clinic"], ""), shown);
+}
+
+/// An enrolment has no version: what a later agent adds must not keep it from an older central.
+#[test]
+fn a_field_of_a_later_agent_is_left_alone() {
+    let folder = Folder::new("");
+    folder.add_site("clinic", &[]);
+    let server = folder.serve();
+    let body = enrolment("clinic", PASSWORD, 1, 1).replacen('{', r#"{"of_a_later_agent":{"colour":"green"},"#, 1);
+
+    assert_eq!(enrol(&server, &body).status, 200);
 }
 
 #[test]
@@ -113,7 +124,7 @@ fn a_wiped_device_replaces_the_old_one_at_once_and_closes_its_journal() {
 }
 
 fn begin(server: &crate::support::folder::Server, name: &str) -> HttpReply {
-    post(server.address, "/enrol/v0/begin", format!(r#"{{"name":"{name}"}}"#).as_bytes()).unwrap()
+    post(server.address, "/enrol/v1/begin", format!(r#"{{"name":"{name}"}}"#).as_bytes()).unwrap()
 }
 
 #[test]
@@ -276,8 +287,8 @@ fn enrolments_that_cannot_be_read_say_what_is_wrong() {
         (good.replace("\"name\"", "\"login\""), 400, "enrolment_malformed"),
         (good.replace("\"journal\":\"01", "\"journal\":\"zz"), 400, "enrolment_field"),
         (good.replace("standalone", "central"), 400, "enrolment_field"),
-        (good.replace("\"hardware\":\"00", "\"hardware\":\"07"), 400, "enrolment_field"),
-        (good.replace("\"hardware\":\"00", "\"hardware\":\"0"), 400, "enrolment_field"),
+        (good.replace("\"hardware\":\"01", "\"hardware\":\"07"), 400, "enrolment_field"),
+        (good.replace("\"hardware\":\"01", "\"hardware\":\"0"), 400, "enrolment_field"),
         (enrolment("desk", PASSWORD, 1, 1).replace("standalone", "mobile"), 409, "site_type_differs"),
         (format!("{good}{}", " ".repeat(20_000)), 413, "request_too_large"),
     ] {

@@ -72,7 +72,7 @@ fn a_request_that_is_cut_anywhere_loses_nothing_and_the_next_one_goes_on() {
     loop {
         let outcome = agent.session(&mut |request| {
             cut_at += 150;
-            let mut connection = crate::support::http::Connection::begin(server.address, "/sync/v0", request.len());
+            let mut connection = crate::support::http::Connection::begin(server.address, "/sync/v1", request.len());
             connection.send(&request[..cut_at.min(request.len())]).unwrap();
             if cut_at < request.len() {
                 connection.stream.shutdown(std::net::Shutdown::Both).unwrap();

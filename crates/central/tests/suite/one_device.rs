@@ -62,7 +62,7 @@ fn a_retired_device_that_sends_byte_after_byte_does_not_hold_up_the_one_in_its_p
     // Which of the two comes first is not known: the one that is told to come again may be the open one.
     let mut hold = |what: &str| {
         wait_for(what, || {
-            let mut open = Connection::begin(server.address, "/sync/v0", request.len());
+            let mut open = Connection::begin(server.address, "/sync/v1", request.len());
             open.send(most).unwrap();
             (quiet.post_request(server.address).code() == "site_busy").then_some(open)
         })
@@ -95,7 +95,7 @@ fn what_comes_in_a_closed_journal_is_set_aside_to_be_looked_at_taken_out_and_dis
     old.record_location("L1", "S1");
     old.sync_whole(server.address);
     let body = enrolment("clinic", PASSWORD, 1, 9);
-    assert_eq!(post(server.address, "/enrol/v0", body.as_bytes()).unwrap().status, 200);
+    assert_eq!(post(server.address, "/enrol/v1", body.as_bytes()).unwrap().status, 200);
     old.record_location("L2", "S1");
     old.record_location("L3", "S1");
 

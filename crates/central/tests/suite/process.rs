@@ -53,7 +53,7 @@ fn sigterm_ends_the_server_within_five_seconds_though_requests_are_open() {
     let mut agent = Agent::enrol(server.address, "clinic", 1);
     agent.record_location("L1", "S1");
     let request = agent.request();
-    let mut open = Connection::begin(server.address, "/sync/v0", request.len());
+    let mut open = Connection::begin(server.address, "/sync/v1", request.len());
     open.send(&request[..request.len() - 1]).unwrap();
     let idle = Connection { stream: std::net::TcpStream::connect(server.address).unwrap() };
 
@@ -85,7 +85,7 @@ fn a_server_that_is_killed_while_it_receives_has_lost_nothing_that_it_acknowledg
         let mut dying = Some(server);
         agent.session(&mut |request| {
             let Some(server) = dying.take() else { return Err("down".to_owned()) };
-            let mut connection = Connection::begin(server.address, "/sync/v0", request.len());
+            let mut connection = Connection::begin(server.address, "/sync/v1", request.len());
             let sent = request.len() * (kill + 1) / KILLS;
             connection.send(&request[..sent]).unwrap();
             if kill % 3 == 0 && sent == request.len() {

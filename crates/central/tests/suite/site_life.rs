@@ -143,7 +143,7 @@ fn a_site_is_deleted_once_it_is_empty_and_its_device_is_told_so() {
     // The name is free, and the site that has it is another one.
     assert_eq!(folder.add_site("clinic", &["--store", "S1"]), 3);
     let other = enrolment("clinic", PASSWORD, 1, 1).replacen('{', "{\"site_id\":2,", 1);
-    assert_eq!(post(server.address, "/enrol/v0", other.as_bytes()).unwrap().code(), "other_site");
+    assert_eq!(post(server.address, "/enrol/v1", other.as_bytes()).unwrap().code(), "other_site");
     let mut next = Agent::enrol(server.address, "clinic", 5);
     next.sync_whole(server.address);
     server.stop();

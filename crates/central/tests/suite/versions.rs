@@ -135,7 +135,7 @@ fn a_request_of_a_newer_version_that_is_cut_altered_or_signed_by_another_changes
     let good = agent.request();
     let head_end = 73 + u32::from_le_bytes(good[1..5].try_into().unwrap()) as usize;
     let refused = |request: &[u8]| {
-        let reply = post(server.address, "/sync/v0", request).unwrap();
+        let reply = post(server.address, "/sync/v1", request).unwrap();
         (reply.status, reply.code().to_owned())
     };
 
@@ -154,8 +154,8 @@ fn a_request_of_a_newer_version_that_is_cut_altered_or_signed_by_another_changes
     assert_eq!((shown["received"].as_u64(), records(&folder)), (Some(0), 0));
 
     // The same bytes get the same answer, however often they come.
-    let first = post(server.address, "/sync/v0", &good).unwrap();
-    let second = post(server.address, "/sync/v0", &good).unwrap();
+    let first = post(server.address, "/sync/v1", &good).unwrap();
+    let second = post(server.address, "/sync/v1", &good).unwrap();
     assert_eq!((first.status, first.code()), (400, "version"));
     assert_eq!(first.body, second.body);
     assert_eq!(folder.json(&["site", "show", "clinic"], "")["received"], 1);

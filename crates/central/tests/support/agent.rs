@@ -65,7 +65,7 @@ pub(crate) fn enrolment_on(hardware: u8, name: &str, password: &str, seed: u8, j
 impl Agent {
     /// Enrols a device whose key and journal come from a number.
     pub(crate) fn enrol(address: SocketAddr, name: &str, seed: u8) -> Self {
-        let reply = post(address, "/enrol/v0", enrolment(name, PASSWORD, seed, seed).as_bytes()).unwrap();
+        let reply = post(address, "/enrol/v1", enrolment(name, PASSWORD, seed, seed).as_bytes()).unwrap();
         assert_eq!(reply.status, 200, "{reply:?}");
         let reply = reply.json();
         let key = central::hex::from_hex(reply["central_key"].as_str().unwrap()).unwrap();
@@ -188,7 +188,7 @@ impl Agent {
 
     /// One session with a server.
     pub(crate) fn sync(&mut self, address: SocketAddr) -> Outcome {
-        self.session(&mut |request| match post(address, "/sync/v0", request) {
+        self.session(&mut |request| match post(address, "/sync/v1", request) {
             Some(reply) => Ok(reply.body),
             None => Err("cut".to_owned()),
         })
@@ -216,7 +216,7 @@ impl Agent {
     /// Sends the first request of a session, and gives the plain reply.
     pub(crate) fn post_request(&mut self, address: SocketAddr) -> HttpReply {
         let request = self.request();
-        post(address, "/sync/v0", &request).unwrap()
+        post(address, "/sync/v1", &request).unwrap()
     }
 
     pub(crate) fn head(&self) -> Sequence {

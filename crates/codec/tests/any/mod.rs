@@ -138,6 +138,7 @@ pub(crate) fn request_head() -> impl Strategy<Value = RequestHead> {
                 counts_rows,
                 page_part,
                 recorded: Sequence(wide[2]),
+                further: wide[1].to_le_bytes().to_vec(),
                 salt: wide[0].to_le_bytes(),
                 answer: (narrow[0] % 2 == 0).then_some(Nonce(token)),
             }
@@ -204,6 +205,7 @@ pub(crate) fn reply_head() -> impl Strategy<Value = ReplyHead> {
             has_more_control: flags[0],
             rows_waiting,
             has_pages: flags[1],
+            further: token.to_vec(),
         },
     )
 }

@@ -16,7 +16,7 @@ use protocol::ids::{
     ScopeId, Sequence, TableRef, Token,
 };
 use protocol::message::{
-    Cursor, FramePart, FramePartState, PagePartState, Refusal, ReplyHead, RequestHead, ScopeCursor, encode,
+    Cursor, FramePart, FramePartState, PagePartState, Refusal, ReplyHead, RequestHead, ScopeCursor, VERSION, encode,
 };
 use protocol::page::{self, PageHeader, PagePart, PageRow};
 use protocol::section::Kind;
@@ -35,7 +35,7 @@ fn cursor() -> Cursor {
 
 fn request_head() -> RequestHead {
     RequestHead {
-        version: 0,
+        version: 1,
         site: SITE,
         token: Token([0xb2; 16]),
         journal: JOURNAL,
@@ -67,6 +67,7 @@ fn request_head() -> RequestHead {
         counts_rows: true,
         page_part: Some(PagePartState { scope: scope(), hash: Hash([0xf6; 32]), received: 4096 }),
         recorded: Sequence(301),
+        further: Vec::new(),
         salt: [0xf8; 8],
         answer: None,
     }
@@ -98,7 +99,7 @@ fn version_refusal() -> Refusal {
         admitted_bytes: 524_288,
         frame_part: Some(FramePartState { hash: Hash([0xf7; 32]), received: 8192 }),
     };
-    Refusal::of_version(9, Versions { min: 0, max: 0 }, receipt)
+    Refusal::of_version(9, Versions { min: 1, max: 1 }, receipt)
 }
 
 /// Hash of the request head that the replies answer.
@@ -144,6 +145,18 @@ fn controls() -> Vec<(&'static str, &'static str, Control)> {
     ]
 }
 
+/// A row of a later program: it is kept and shown, whatever its content.
+fn unknown_control() -> Sample {
+    let row = ControlRow { number: ControlNumber(3), code: 999, content: b"of a later program".to_vec() };
+    let bytes = encode(&row);
+    let check = move |stored: &[u8]| {
+        assert_eq!(protocol::message::decode_part::<ControlRow>(stored).as_ref(), Ok(&row));
+        assert_eq!(Control::of(&row), Ok(Control::Unknown));
+    };
+    let comment = "Control row 999, of a later program";
+    Sample { name: "control_unknown", comment, bytes, is_encoding_fixed: true, check: Box::new(check) }
+}
+
 fn control_row(control: &Control) -> ControlRow {
     let (code, content) = control.to_parts();
     ControlRow { number: ControlNumber(3), code, content }
@@ -160,7 +173,7 @@ fn of_control((name, comment, control): (&'static str, &'static str, Control)) -
 
 fn reply_head() -> ReplyHead {
     ReplyHead {
-        version: 0,
+        version: 1,
         token: Token([0x17; 16]),
         received: Sequence(300),
         received_hash: Hash([0xe5; 32]),
@@ -174,6 +187,7 @@ fn reply_head() -> ReplyHead {
         has_more_control: true,
         rows_waiting: Some(300),
         has_pages: true,
+        further: Vec::new(),
     }
 }
 
@@ -263,7 +277,7 @@ fn rows() -> Vec<PageRow> {
 
 fn page_header(packed: &page::Packed, part: Option<PagePart>) -> PageHeader {
     PageHeader {
-        version: 0,
+        version: 1,
         index: 0,
         scope: scope(),
         cursor: cursor(),
@@ -363,6 +377,20 @@ pub(super) fn all() -> Vec<Sample> {
         message("reply_head", "Reply head with each control row, section", Kind::ReplyHead, context(), reply_head()),
         message("frame_part", "Part of a frame, section", Kind::FramePart, Hash::NONE, frame_part()),
         later_request_head(),
+        message(
+            "request_head_further",
+            "Request head to which a later program of the same version adds something, section",
+            Kind::RequestHead,
+            Hash::NONE,
+            RequestHead { further: b"of a later program".to_vec(), ..request_head() },
+        ),
+        message(
+            "reply_head_further",
+            "Reply head to which a later program of the same version adds something, section",
+            Kind::ReplyHead,
+            context(),
+            ReplyHead { further: b"of a later program".to_vec(), control: Vec::new(), ..reply_head() },
+        ),
         message("refusal", "Refusal, section", Kind::Refusal, context(), refusal),
         message(
             "refusal_version",
@@ -377,7 +405,7 @@ pub(super) fn all() -> Vec<Sample> {
             Kind::ExportHead,
             Hash::NONE,
             ExportHead {
-                version: 0,
+                version: 1,
                 site: SITE,
                 id: [0x1d; 16],
                 epoch: Epoch(0x0123_4567_89ab_cdef),
@@ -418,18 +446,19 @@ pub(super) fn all() -> Vec<Sample> {
             "Its answer, section",
             Kind::VerifyAnswer,
             hash_of(&encode(&verify_question())),
-            (0_u8, verify::Answer::Differing(vec![Differing { bucket: 0xa1, records: 300 }])),
+            (VERSION, verify::Answer::Differing(vec![Differing { bucket: 0xa1, records: 300 }])),
         ),
         message(
             "verify_answer_rows",
             "Answer with records of buckets, section",
             Kind::VerifyAnswer,
             hash_of(&encode(&verify_question())),
-            (0_u8, verify_rows()),
+            (VERSION, verify_rows()),
         ),
         page_part(),
     ];
     samples.extend(controls().into_iter().map(of_control));
+    samples.push(unknown_control());
     samples.push(Sample {
         name: "frame_refused",
         comment: "Frame, section: its entries were refused before central was set back",

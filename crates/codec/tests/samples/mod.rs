@@ -1,6 +1,7 @@
 //! Values whose bytes are stored, made of fixed keys and ids.
 
 mod messages;
+mod places;
 mod records;
 
 use codec::{Ed25519Signer, Ed25519Verifier, ZstdCodec};
@@ -29,6 +30,7 @@ pub(crate) type Check = Box<dyn Fn(&[u8])>;
 pub(crate) fn all() -> Vec<Sample> {
     let mut samples = records::all();
     samples.extend(messages::all());
+    samples.extend(places::all());
     samples
 }
 

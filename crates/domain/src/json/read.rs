@@ -102,6 +102,9 @@ fn other_than_object(text: &str) -> Option<&'static str> {
     serde_json::from_str::<IgnoredAny>(text).is_ok().then_some(found)
 }
 
+/// Columns that most records have at most.
+const USUAL_COLUMNS: usize = 32;
+
 struct Members<'t> {
     table: &'t Table,
 }
@@ -130,7 +133,7 @@ impl<'de> Visitor<'de> for Members<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Found<'de>, A::Error> {
-        let mut found = Found { id: None, values: Vec::new(), count: 0, duplicate: None };
+        let mut found = Found { id: None, values: Vec::with_capacity(USUAL_COLUMNS), count: 0, duplicate: None };
         while let Some(column) = map.next_key_seed(Key { table: self.table })? {
             let raw = map.next_value::<&RawValue>()?.get();
             match column {

@@ -199,7 +199,7 @@ fn salt_kind_and_value_each_change_the_digest() {
     assert_ne!(source.digest, HardwareSource::of_value(SocSerial, &SALT, b"A1").digest);
     assert_ne!(source.digest, HardwareSource::of_value(BoardSerial, &SALT, b"A2").digest);
     // As a second implementation has it: SHA-256 of the text, the salt, 4 and the value.
-    let mut covered = b"outpost hardware 0".to_vec();
+    let mut covered = b"outpost hardware 1".to_vec();
     covered.extend_from_slice(&SALT.0);
     covered.push(4);
     covered.extend_from_slice(b"A1");
@@ -214,9 +214,9 @@ fn an_id_comes_back_from_its_wire_form_with_kinds_that_are_not_known() {
         assert_eq!(HardwareId::decode(&id.encode()), Ok(id));
     }
     let one = id(&[(SocSerial, "9")]);
-    assert_eq!(one.encode()[..3], [0, 1, 2]);
+    assert_eq!(one.encode()[..3], [1, 1, 2]);
     assert_eq!(one.encode().len(), 2 + 17);
-    assert_eq!(HardwareId::default().encode(), [0, 0]);
+    assert_eq!(HardwareId::default().encode(), [1, 0]);
 }
 
 #[test]
@@ -231,19 +231,19 @@ fn each_kind_has_a_code_of_its_own_that_finds_it_again() {
 #[test]
 fn bytes_that_are_no_hardware_id_are_refused() {
     let two = of_letters("tu").encode();
-    let mut swapped = vec![0, 2];
+    let mut swapped = vec![1, 2];
     swapped.extend_from_slice(&two[19..]);
     swapped.extend_from_slice(&two[2..19]);
-    let mut twice = vec![0, 2];
+    let mut twice = vec![1, 2];
     twice.extend_from_slice(&two[2..19]);
     twice.extend_from_slice(&two[2..19]);
     let rising = DecodeError::Invalid("the kinds of a hardware id do not rise");
     for (bytes, expected) in [
         (Vec::new(), DecodeError::Truncated),
-        (vec![1, 0], DecodeError::Unknown { what: "version of a hardware id", value: 1 }),
+        (vec![2, 0], DecodeError::Unknown { what: "version of a hardware id", value: 2 }),
         (two[..two.len() - 1].to_vec(), DecodeError::Truncated),
         ([&two[..], &[0]].concat(), DecodeError::Trailing { bytes: 1 }),
-        (vec![0, 17], DecodeError::AboveLimit { limit: "HARDWARE_SOURCES_MAX", found: 17 }),
+        (vec![1, 17], DecodeError::AboveLimit { limit: "HARDWARE_SOURCES_MAX", found: 17 }),
         (swapped, rising),
         (twice, rising),
     ] {

@@ -429,6 +429,7 @@ impl Session {
             counts_rows: self.summary.rows_total.is_none(),
             page_part: self.page_part.clone(),
             recorded: self.recorded,
+            further: Vec::new(),
             salt,
             answer: self.answer.take(),
         };

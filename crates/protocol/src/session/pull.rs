@@ -111,6 +111,9 @@ impl Session {
     }
 
     fn open_reply(&mut self, reply: ReplyHead) -> Result<(), Failure> {
+        if reply.further.len() > limits::FURTHER_BYTES_MAX {
+            return Err(Failure::Message(message::MessageError::AboveLimit("FURTHER_BYTES_MAX")));
+        }
         self.check_head(reply.received, reply.received_hash)?;
         // Invariant 5: no page while a group of this session has no receipt.
         if reply.has_pages && reply.received < self.start.head {

@@ -5,6 +5,7 @@
 
 mod boundaries;
 mod dependencies;
+mod golden;
 mod markdown;
 mod names;
 mod purity;
@@ -63,6 +64,7 @@ const RULES: &[Rule] = &[
     markdown::ci_runs_what_the_readme_shows,
     dependencies::every_package_takes_the_shared_lints,
     dependencies::the_lock_file_keeps_its_promises,
+    golden::golden_files_stay_as_they_are,
 ];
 
 /// The chore: prints long files and every finding, and fails if there is a finding.

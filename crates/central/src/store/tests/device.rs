@@ -102,7 +102,7 @@ impl Device {
     pub(in crate::store) fn head(&self) -> RequestHead {
         let cursors = self.cursors.iter().map(|(scope, cursor)| ScopeCursor { scope: scope.clone(), cursor: *cursor });
         RequestHead {
-            version: 0,
+            version: 1,
             site: self.site,
             token: self.token,
             journal: self.journal,
@@ -119,6 +119,7 @@ impl Device {
             counts_rows: true,
             page_part: None,
             recorded: Sequence(self.entries.len() as u64),
+            further: Vec::new(),
             salt: self.salt,
             answer: self.answer,
         }

@@ -173,7 +173,7 @@ fn a_session_by_file_learns_nothing_of_the_link() {
 }
 
 const HEAD: ExportHead =
-    ExportHead { version: 0, site: SITE, id: [9; 16], epoch: Epoch(1), position: Position(3), rows: 3 };
+    ExportHead { version: 1, site: SITE, id: [9; 16], epoch: Epoch(1), position: Position(3), rows: 3 };
 
 /// What an import finds in a file: the rows, and whether it is complete.
 fn import(file: &[u8], site: SiteId) -> Result<(usize, bool), ExportError> {

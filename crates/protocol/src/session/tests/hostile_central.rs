@@ -39,7 +39,7 @@ pub(super) fn signed(kind: Kind, context: Hash, body: &[u8]) -> Vec<u8> {
 
 pub(super) fn reply(received: u64, hash: Hash) -> ReplyHead {
     ReplyHead {
-        version: 0,
+        version: 1,
         token: Token([1; 16]),
         received: Sequence(received),
         received_hash: hash,
@@ -53,12 +53,13 @@ pub(super) fn reply(received: u64, hash: Hash) -> ReplyHead {
         has_more_control: false,
         rows_waiting: None,
         has_pages: false,
+        further: Vec::new(),
     }
 }
 
 fn page_header(index: u32, scope: ScopeId, number: u64) -> PageHeader {
     PageHeader {
-        version: 0,
+        version: 1,
         index,
         scope,
         cursor: Cursor { epoch: Epoch(1), number: Position(number), began: Position(number) },
@@ -126,6 +127,20 @@ pub(super) fn against(device: &Device, requests_max: u32, mut answer: impl FnMut
             }
             Some(Output::Finished(outcome)) => return outcome,
         }
+    }
+}
+
+#[test]
+fn what_a_later_central_adds_to_a_reply_is_left_alone_up_to_its_limit() {
+    for (bytes, is_refused) in [(limits::FURTHER_BYTES_MAX, false), (limits::FURTHER_BYTES_MAX + 1, true)] {
+        let device = Device::new(&[]);
+        let outcome = against(&device, STALLED_REQUESTS_MAX, |_, request| {
+            let head = ReplyHead { further: vec![7; bytes], ..reply(0, device.hash_at(Sequence::ZERO)) };
+            signed(Kind::ReplyHead, context_of(request), &message::encode(&head))
+        });
+
+        let is_of_limit = matches!(outcome.failure, Some(Failure::Message(message::MessageError::AboveLimit(_))));
+        assert_eq!(is_of_limit, is_refused, "{bytes} bytes: {:?}", outcome.failure);
     }
 }
 
@@ -261,7 +276,7 @@ fn a_central_that_always_has_more_to_say_and_says_nothing_is_given_up() {
 
 #[test]
 fn a_device_that_is_not_enrolled_can_read_why_it_is_refused_whatever_its_version() {
-    for version in [0, 9] {
+    for version in [1, 9] {
         for current in [None, Some(TestKey(9).public_key())] {
             let mut device = Device::new(&[]);
             device.dialect.versions = Versions { min: version, max: version };
@@ -383,7 +398,7 @@ proptest! {
                         signed(Kind::ReplyHead, context, &message::encode(&head))
                     }
                     Said::Receipt(versions, receipt) => {
-                        let refusal = Refusal::of_version(0, *versions, *receipt);
+                        let refusal = Refusal::of_version(1, *versions, *receipt);
                         signed(Kind::Refusal, context, &message::encode(&refusal))
                     }
                     Said::Page(header, packed) => page_of(header, packed, context),

@@ -20,7 +20,7 @@ use crate::testing::PlainCodec;
 
 fn request_head(journal: JournalId, head: u64) -> RequestHead {
     RequestHead {
-        version: 0,
+        version: 1,
         site: SITE,
         token: Token::NONE,
         journal,
@@ -37,6 +37,7 @@ fn request_head(journal: JournalId, head: u64) -> RequestHead {
         counts_rows: false,
         page_part: None,
         recorded: Sequence(head),
+        further: Vec::new(),
         salt: [0; 8],
         answer: None,
     }
@@ -161,6 +162,17 @@ fn a_number_that_no_journal_and_no_central_can_have_come_to_is_refused_wherever_
             assert_eq!(code(&head).as_deref(), Some("number_too_large"), "{head:?}");
         }
     }
+}
+
+#[test]
+fn what_a_later_program_adds_to_a_head_is_left_alone_up_to_its_limit() {
+    let code = |bytes: usize| {
+        let head = RequestHead { further: vec![7; bytes], ..request_head(JOURNAL, 5) };
+        refused(&by_device(Kind::RequestHead, &message::encode(&head)), &no_rows(), &mut Vec::new())
+    };
+
+    assert_eq!(code(limits::FURTHER_BYTES_MAX), None);
+    assert_eq!(code(limits::FURTHER_BYTES_MAX + 1).as_deref(), Some("too_large"));
 }
 
 #[test]

@@ -63,8 +63,8 @@ fn whichever_is_older_the_device_sends_everything_and_receives_nothing_until_it_
 #[test]
 fn the_failure_says_what_was_sent_and_which_of_the_two_to_update() {
     for ((mut device, mut center, ..), expected) in pairs(&[10, 10]).into_iter().zip([
-        "this agent speaks version 7, central version 0, and central is too old",
-        "this agent speaks version 0, central versions 6 to 7, and this agent is too old",
+        "this agent speaks version 7, central version 1, and central is too old",
+        "this agent speaks version 1, central versions 6 to 7, and this agent is too old",
     ]) {
         let failure = device.sync(&mut center, &mut Cut(Cut::NEVER)).failure.expect("the versions do not meet");
 

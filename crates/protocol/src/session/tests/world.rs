@@ -499,7 +499,7 @@ impl Center {
             .collect();
         Conclusion {
             reply: ReplyHead {
-                version: 0,
+                version: 1,
                 token: Token([u8::try_from(self.requests % 250).unwrap() + 1; 16]),
                 received: received.sequence,
                 received_hash: received.hash,
@@ -513,6 +513,7 @@ impl Center {
                 control,
                 rows_waiting: None,
                 has_pages: false,
+                further: Vec::new(),
             },
             scopes: self
                 .lanes
