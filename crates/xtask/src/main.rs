@@ -6,6 +6,7 @@
 #[expect(unreachable_pub, reason = "shared with the tests")]
 mod cargo;
 mod demo;
+mod dist;
 mod example;
 #[path = "../../../tests/support/link.rs"]
 #[expect(
@@ -55,6 +56,11 @@ const CHORES: &[Chore] = &[
     },
     Chore { name: "tidy", about: "check the rules that neither the compiler nor clippy knows", run: tidy::run },
     Chore { name: "size", about: "build the agent as it ships and hold its size against the budget", run: size::run },
+    Chore {
+        name: "dist",
+        about: "make archives, Debian package, bill of materials, checksums; --agent, --central, --target, --out",
+        run: dist::run,
+    },
     Chore {
         name: "power-cut",
         about: "cut the power under a recording agent; --cycles N, --control",
