@@ -97,6 +97,7 @@ choose_c_compiler() {
     command -v "$compiler" >/dev/null ||
         fail "no C compiler \"$compiler\" for $1. On Debian: apt-get install $(target_field "$1" package). README.md says where it comes from"
     export "CC_$underscored=$compiler" "CARGO_TARGET_${underscored^^}_LINKER=$compiler"
+    if [[ $compiler == *-gcc ]]; then export "AR_$underscored=${compiler%gcc}ar"; fi
     if [[ -n $runner ]]; then
         # Nothing that is emulated runs without a limit: README.md, "The runner".
         export "CARGO_TARGET_${underscored^^}_RUNNER=timeout --kill-after=5 $emulated_timeout_s $runner"
