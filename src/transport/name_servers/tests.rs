@@ -1,11 +1,14 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use proptest::prelude::*;
 
 use super::*;
+use crate::config::Config;
+use crate::transport::Transport;
 
 const LIMIT: Duration = Duration::from_secs(30);
 
