@@ -61,11 +61,10 @@ impl Resolver {
         let port = uri.port_u16().or_else(|| port_of(uri)).ok_or(ureq::Error::HostNotFound)?;
         let found =
             name_servers::addresses(host, &self.name_servers, *timeout.after).map_err(|error| match error.kind() {
-                ErrorKind::NotFound => ureq::Error::HostNotFound,
                 // By which of the two a socket says it depends on the system.
                 ErrorKind::TimedOut | ErrorKind::WouldBlock => ureq::Error::Timeout(ureq::Timeout::Resolve),
                 ErrorKind::NetworkUnreachable | ErrorKind::NetworkDown | ErrorKind::HostUnreachable => error.into(),
-                // They answered, and not this.
+                // They answered: there is no such name, or nothing that could be read.
                 _ => ureq::Error::HostNotFound,
             })?;
         let mut addresses = ureq::unversioned::resolver::Resolver::empty(self);

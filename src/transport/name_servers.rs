@@ -5,9 +5,11 @@ mod question;
 
 use std::io::{Error as IoError, ErrorKind, Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use question::{Answer, Kind, Question};
+
+use crate::clock::{MonotonicMs, monotonic_now};
 
 /// How often all servers are asked, one after the other, before a name counts as not to be found.
 const ROUNDS: usize = 2;
@@ -31,7 +33,7 @@ pub(super) fn addresses(host: &str, servers: &[SocketAddr], limit: Duration) -> 
     if host.eq_ignore_ascii_case("localhost") {
         return Ok(vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]);
     }
-    let end = Instant::now() + limit;
+    let end = monotonic_now().plus(u64::try_from(limit.as_millis()).unwrap_or(u64::MAX));
     let mut last = IoError::from(ErrorKind::TimedOut);
     for server in (0..ROUNDS).flat_map(|_| servers) {
         match of_server(*server, host, end) {
@@ -41,7 +43,7 @@ pub(super) fn addresses(host: &str, servers: &[SocketAddr], limit: Duration) -> 
             Err(error) if error.kind() == ErrorKind::InvalidInput => return Err(ErrorKind::NotFound.into()),
             Err(error) => last = error,
         }
-        if Instant::now() >= end {
+        if monotonic_now() >= end {
             return Err(ErrorKind::TimedOut.into());
         }
     }
@@ -49,7 +51,7 @@ pub(super) fn addresses(host: &str, servers: &[SocketAddr], limit: Duration) -> 
 }
 
 /// What one server says. A name without addresses of one kind is asked for those of the other.
-fn of_server(server: SocketAddr, host: &str, end: Instant) -> Result<Vec<IpAddr>, IoError> {
+fn of_server(server: SocketAddr, host: &str, end: MonotonicMs) -> Result<Vec<IpAddr>, IoError> {
     let mut addresses = Vec::new();
     for kind in [Kind::Ipv4, Kind::Ipv6] {
         match ask(server, &Question::of(host, kind)?, end) {
@@ -62,8 +64,8 @@ fn of_server(server: SocketAddr, host: &str, end: Instant) -> Result<Vec<IpAddr>
     Ok(addresses)
 }
 
-fn ask(server: SocketAddr, question: &Question, end: Instant) -> Result<Vec<IpAddr>, IoError> {
-    let until = end.min(Instant::now() + Duration::from_millis(ANSWER_MS_MAX));
+fn ask(server: SocketAddr, question: &Question, end: MonotonicMs) -> Result<Vec<IpAddr>, IoError> {
+    let until = end.min(monotonic_now().plus(ANSWER_MS_MAX));
     match by_datagram(server, question, until)? {
         Answer::Addresses(addresses) => Ok(addresses),
         Answer::TooLarge => match by_stream(server, question, until)? {
@@ -73,7 +75,7 @@ fn ask(server: SocketAddr, question: &Question, end: Instant) -> Result<Vec<IpAd
     }
 }
 
-fn by_datagram(server: SocketAddr, question: &Question, until: Instant) -> Result<Answer, IoError> {
+fn by_datagram(server: SocketAddr, question: &Question, until: MonotonicMs) -> Result<Answer, IoError> {
     let any: IpAddr = if server.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
     let socket = UdpSocket::bind((any, 0))?;
     // The system passes over what comes from elsewhere.
@@ -90,7 +92,7 @@ fn by_datagram(server: SocketAddr, question: &Question, until: Instant) -> Resul
     Err(ErrorKind::InvalidData.into())
 }
 
-fn by_stream(server: SocketAddr, question: &Question, until: Instant) -> Result<Answer, IoError> {
+fn by_stream(server: SocketAddr, question: &Question, until: MonotonicMs) -> Result<Answer, IoError> {
     let mut stream = TcpStream::connect_timeout(&server, time_left(until)?)?;
     stream.set_write_timeout(Some(time_left(until)?))?;
     let length = u16::try_from(question.bytes().len()).map_err(|_| ErrorKind::InvalidInput)?;
@@ -114,9 +116,11 @@ fn by_stream(server: SocketAddr, question: &Question, until: Instant) -> Result<
     question.read(&answer).unwrap_or_else(|| Err(ErrorKind::InvalidData.into()))
 }
 
-fn time_left(until: Instant) -> Result<Duration, IoError> {
-    let left = until.saturating_duration_since(Instant::now());
-    if left.is_zero() { Err(ErrorKind::TimedOut.into()) } else { Ok(left) }
+fn time_left(until: MonotonicMs) -> Result<Duration, IoError> {
+    match until.since(monotonic_now()) {
+        0 => Err(ErrorKind::TimedOut.into()),
+        left_ms => Ok(Duration::from_millis(left_ms)),
+    }
 }
 
 #[cfg(test)]

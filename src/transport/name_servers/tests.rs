@@ -140,12 +140,13 @@ fn a_server_that_refuses_or_is_not_there_leaves_it_to_the_next() {
 #[test]
 fn a_search_ends_with_its_time() {
     let silent = server(|_| None);
-    let began = Instant::now();
+    let began = monotonic_now();
 
     let error = addresses("central.example", &[silent], Duration::from_millis(200)).unwrap_err();
 
     assert!(matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::WouldBlock), "{error}");
-    assert!(began.elapsed() >= Duration::from_millis(150) && began.elapsed() < LIMIT);
+    let took_ms = monotonic_now().since(began);
+    assert!((150..30_000).contains(&took_ms), "{took_ms} ms");
 }
 
 #[test]
