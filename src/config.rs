@@ -4,6 +4,7 @@
 mod central_url;
 mod error;
 mod listen;
+mod name_servers;
 mod proxy;
 mod settings;
 mod source;
@@ -106,6 +107,8 @@ pub struct Config {
     pub central_ca_file: Option<PathBuf>,
     /// The proxy that leads to central, if any; [`Config::proxy_for`] says whether it does.
     pub central_proxy: Option<ProxySetting>,
+    /// The name servers that are asked for central's address, or the proxy's; with none it is asked as the system does.
+    pub name_servers: Vec<SocketAddr>,
     /// The site's name, for `enrol`.
     pub site_name: Option<String>,
     /// Where `enrol` finds the site's password.
@@ -216,6 +219,7 @@ impl Config {
             central_url,
             central_ca_file: values.path("central.ca_file"),
             central_proxy,
+            name_servers: name_servers::addresses(values)?,
             site_name: values.text("site.name"),
             password_file: values.path("site.password_file"),
             device_kind: device_kind(values),

@@ -162,6 +162,13 @@ pub enum ConfigError {
         /// What is wrong with it.
         problem: &'static str,
     },
+    /// What should be a name server and is no address.
+    NameServer {
+        /// Where.
+        origin: Origin,
+        /// As written.
+        value: String,
+    },
     /// Two settings that do not go together.
     Order {
         /// The one that must not be larger.
@@ -193,6 +200,7 @@ impl Explained for ConfigError {
             Self::TooMany { .. } => "config_too_many",
             Self::Window { .. } => "config_window",
             Self::Listen { .. } => "config_listen",
+            Self::NameServer { .. } => "config_name_server",
             Self::Order { .. } => "config_order",
             Self::Table(error) => error.code(),
         }
@@ -211,6 +219,9 @@ impl Explained for ConfigError {
             }
             Self::Listen { .. } => {
                 "Write \"127.0.0.1:PORT\" or \"[::1]:PORT\", or nothing to be reached by the socket alone."
+            }
+            Self::NameServer { .. } => {
+                "Write its address, as in \"192.0.2.53\", with a port if it has another than 53: \"192.0.2.53:5353\", \"[2001:db8::53]:5353\"."
             }
             Self::Syntax { .. } | Self::UnknownKey { .. } | Self::Type { .. } | Self::Choice { .. } => {
                 "agent.toml.example explains each setting."
@@ -266,6 +277,9 @@ impl fmt::Display for ConfigError {
             Self::Proxy { origin, problem } => write!(formatter, "{origin}: the proxy's address {problem}"),
             Self::Listen { origin, value, problem } => {
                 write!(formatter, "{origin}: the address {value:?} to listen at {problem}")
+            }
+            Self::NameServer { origin, value } => {
+                write!(formatter, "{origin}: the name server {value:?} is no address of one")
             }
             Self::Order { smaller, smaller_value, larger, larger_value } => write!(
                 formatter,

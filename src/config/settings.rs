@@ -52,6 +52,11 @@ const DAY_S: u64 = 86_400;
 const MIB: u64 = 1024 * 1024;
 const TIB: u64 = 1024 * 1024 * MIB;
 
+/// Most name servers, as many as the C library asks (`MAXNS` in resolv.h).
+const NAME_SERVERS_MAX: usize = 3;
+/// Longest address of a name server, in bytes: IPv6 with the number of an interface, in brackets, and a port.
+const NAME_SERVER_BYTES_MAX: usize = 64;
+
 /// Longest window, in bytes: all seven days, one by one, and two times.
 const WINDOW_BYTES_MAX: usize = 64;
 
@@ -70,6 +75,11 @@ pub(super) const SETTINGS: &[Setting] = &[
     Setting { path: "central.url", kind: Kind::Text { bytes_max: ADDRESS_BYTES_MAX }, default: None },
     Setting { path: "central.ca_file", kind: Kind::Path, default: None },
     Setting { path: "central.proxy", kind: Kind::Text { bytes_max: ADDRESS_BYTES_MAX }, default: None },
+    Setting {
+        path: "central.name_servers",
+        kind: Kind::Texts { count_max: NAME_SERVERS_MAX, bytes_max: NAME_SERVER_BYTES_MAX },
+        default: None,
+    },
     Setting { path: "site.name", kind: Kind::Text { bytes_max: SITE_NAME_BYTES_MAX }, default: None },
     Setting { path: "site.password_file", kind: Kind::Path, default: None },
     Setting {

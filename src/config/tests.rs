@@ -276,3 +276,24 @@ fn the_local_interface_listens_at_loopback_addresses_alone() {
         assert!(error.to_string().ends_with(problem), "{error}");
     }
 }
+
+#[test]
+fn name_servers_are_addresses_with_a_port_where_it_is_not_53() {
+    let written = |value: &str| load(&format!("[central]\nname_servers = [{value}]\n"), &[]);
+
+    let servers = written("\"192.0.2.53\", \"192.0.2.54:5353\", \"2001:db8::53\"").unwrap().name_servers;
+
+    assert_eq!(servers, ["192.0.2.53:53", "192.0.2.54:5353", "[2001:db8::53]:53"].map(|text| text.parse().unwrap()));
+    assert!(load("", &[]).unwrap().name_servers.is_empty());
+    let variable = ("OUTPOST_CENTRAL_NAME_SERVERS", "192.0.2.53;[2001:db8::53]:54");
+    assert_eq!(load("", &[variable]).unwrap().name_servers.len(), 2);
+    for value in ["dns.example.org", "192.0.2.53:0", "0.0.0.0", "192.0.2"] {
+        let error = written(&format!("\"{value}\"")).unwrap_err();
+        assert_eq!(error.code(), "config_name_server");
+        assert!(error.to_string().ends_with(&format!("the name server {value:?} is no address of one")), "{error}");
+    }
+    assert_eq!(
+        written("\"192.0.2.1\", \"192.0.2.2\", \"192.0.2.3\", \"192.0.2.4\"").unwrap_err().code(),
+        "config_too_many"
+    );
+}

@@ -19,14 +19,17 @@ use ureq::unversioned::transport::{
     TcpConnector, Transport, TransportAdapter,
 };
 
-use super::TransportError;
 use super::meter::{Meter, Metering};
+use super::{TransportError, name_servers};
 
 /// Largest file with certificates, in bytes: all public authorities together have 250 kB.
 const CERTIFICATES_BYTES_MAX: u64 = 1024 * 1024;
 
 /// Bytes at the beginning of a handshake that are looked at when it fails: enough for the status of an answer in HTTP.
 const FIRST_BYTES: usize = 32;
+
+/// Most addresses of one host: what ureq has room for.
+const ADDRESSES_MAX: usize = 16;
 
 /// What the last connection showed of itself.
 #[derive(Debug, Default)]
@@ -40,16 +43,44 @@ pub(super) struct Seen {
 /// Shared by those who connect and those who look.
 pub(super) type SharedSeen = Arc<Mutex<Seen>>;
 
-/// Finds addresses as the system does, and keeps them.
+/// Finds addresses by the name servers of the settings, or without any as the system does, and keeps them.
 #[derive(Debug)]
 pub(super) struct Resolver {
+    name_servers: Vec<SocketAddr>,
     system: DefaultResolver,
     seen: SharedSeen,
 }
 
 impl Resolver {
-    pub(super) fn new(seen: SharedSeen) -> Self {
-        Self { system: DefaultResolver::default(), seen }
+    pub(super) fn new(name_servers: Vec<SocketAddr>, seen: SharedSeen) -> Self {
+        Self { name_servers, system: DefaultResolver::default(), seen }
+    }
+
+    fn ask(&self, uri: &Uri, timeout: NextTimeout) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        let host = uri.host().ok_or(ureq::Error::HostNotFound)?;
+        let port = uri.port_u16().or_else(|| port_of(uri)).ok_or(ureq::Error::HostNotFound)?;
+        let found =
+            name_servers::addresses(host, &self.name_servers, *timeout.after).map_err(|error| match error.kind() {
+                // By which of the two a socket says it depends on the system.
+                ErrorKind::TimedOut | ErrorKind::WouldBlock => ureq::Error::Timeout(ureq::Timeout::Resolve),
+                ErrorKind::NetworkUnreachable | ErrorKind::NetworkDown | ErrorKind::HostUnreachable => error.into(),
+                // They answered: there is no such name, or nothing that could be read.
+                _ => ureq::Error::HostNotFound,
+            })?;
+        let mut addresses = ureq::unversioned::resolver::Resolver::empty(self);
+        for address in found.into_iter().take(ADDRESSES_MAX) {
+            addresses.push(SocketAddr::new(address, port));
+        }
+        Ok(addresses)
+    }
+}
+
+/// The port of an address that names none.
+fn port_of(uri: &Uri) -> Option<u16> {
+    match uri.scheme_str()? {
+        "https" => Some(443),
+        "http" => Some(80),
+        scheme => scheme.starts_with("socks").then_some(1080),
     }
 }
 
@@ -60,7 +91,11 @@ impl ureq::unversioned::resolver::Resolver for Resolver {
         config: &ureq::config::Config,
         timeout: NextTimeout,
     ) -> Result<ResolvedSocketAddrs, ureq::Error> {
-        let found = self.system.resolve(uri, config, timeout)?;
+        let found = if self.name_servers.is_empty() {
+            self.system.resolve(uri, config, timeout)?
+        } else {
+            self.ask(uri, timeout)?
+        };
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.addresses = found.iter().map(SocketAddr::ip).collect();
         Ok(found)

@@ -227,7 +227,8 @@ impl Explained for TransportError {
     fn advice(&self) -> &str {
         match self {
             Self::NoAddress { .. } => {
-                "Check the connection, and the name in central.url. What is recorded is safe and goes later."
+                "Check the connection, and the name in central.url; on Android, and where else the system knows no name servers, set \
+                 central.name_servers. What is recorded is safe and goes later."
             }
             Self::NoNetwork { .. } | Self::Timeout { .. } | Self::Cut { .. } => {
                 "Check the connection. What is recorded is safe and goes later."

@@ -14,6 +14,7 @@ mod enrol;
 mod error;
 mod hello;
 mod meter;
+mod name_servers;
 mod problem;
 #[cfg(test)]
 mod tests;
@@ -142,7 +143,8 @@ impl Transport {
             .timeout_per_read(Some(Duration::from_millis(timeouts.read_idle_ms)))
             .timeout_per_write(Some(Duration::from_millis(timeouts.write_idle_ms)))
             .build();
-        let agent = Agent::with_parts(agent, connector, connection::Resolver::new(seen.clone()));
+        let agent =
+            Agent::with_parts(agent, connector, connection::Resolver::new(config.name_servers.clone(), seen.clone()));
         Ok(Transport { agent, central, proxy, timeouts, seen, meter })
     }
 

@@ -120,6 +120,9 @@ impl Codec for ZstdCodec {
         if plain_bytes > PLAIN_BYTES_MAX {
             return Err(CodecError { reason: "more plain bytes than a frame or page holds" });
         }
+        if announced_window(packed) > WINDOW_BYTES_MAX {
+            return Err(CodecError { reason: "a larger window than a frame or page may have" });
+        }
         let prefix = prefix_of(dictionary, previous)?;
         let mut context = DCtx::try_create().ok_or(NO_MEMORY)?;
         context.set_parameter(DParameter::Format(FrameFormat::Magicless)).map_err(from_code)?;
@@ -140,6 +143,23 @@ impl Codec for ZstdCodec {
 
     fn built_in(&self) -> Dictionary {
         Dictionary::BuiltIn(BUILT_IN_LATEST)
+    }
+}
+
+/// Largest window that a frame may announce, in bytes (`docs/wire-format.md`). zstd's own limit is another one on a machine of 32 bit
+/// than on one of 64, and what one takes the other must not refuse.
+const WINDOW_BYTES_MAX: u64 = 1 << 21;
+
+/// The window that a frame's head announces, in bytes (RFC 8878, 3.1.1.1.2); 0 for a head that is cut off or has none, which zstd judges.
+fn announced_window(packed: &[u8]) -> u64 {
+    /// The bit of a frame that is its own window.
+    const IS_SINGLE_SEGMENT: u8 = 0x20;
+    match *packed {
+        [head, window, ..] if head & IS_SINGLE_SEGMENT == 0 => {
+            let base = 1_u64 << (10 + (window >> 3));
+            base + base / 8 * u64::from(window & 7)
+        }
+        _ => 0,
     }
 }
 

@@ -6,6 +6,7 @@
 #[expect(unreachable_pub, reason = "shared with the tests")]
 mod cargo;
 mod demo;
+mod dist;
 mod example;
 #[path = "../../../tests/support/link.rs"]
 #[expect(
@@ -62,6 +63,11 @@ const CHORES: &[Chore] = &[
         name: "size",
         about: "build the agent as it ships and hold its size against the budget; --memory [--records N] [--edits N]",
         run: size::run,
+    },
+    Chore {
+        name: "dist",
+        about: "make archives, Debian package, bill of materials, checksums; --agent, --central, --target, --out",
+        run: dist::run,
     },
     Chore {
         name: "power-cut",

@@ -81,7 +81,7 @@ fn budget_of(targets: &str, target: &str, key: &str) -> Result<Option<u64>> {
 }
 
 /// Builds the agent alone, so that no feature of another package leaks into it, and returns where the program lies.
-fn build(target: Option<&str>) -> Result<PathBuf> {
+pub(crate) fn build(target: Option<&str>) -> Result<PathBuf> {
     let mut command = workspace::cargo();
     command.args(["build", "--locked", "--package", "outpost", "--bin", "outpost", "--profile", "edge"]);
     command.arg("--message-format=json-render-diagnostics");
@@ -109,7 +109,7 @@ fn program_in(messages: &str) -> Option<PathBuf> {
 }
 
 /// The target that this machine's compiler builds for by default.
-fn host_target() -> Result<String> {
+pub(crate) fn host_target() -> Result<String> {
     let version = workspace::output_of(std::process::Command::new("rustc").arg("-vV"))?;
     let host = version.lines().find_map(|line| line.strip_prefix("host: ")).context("rustc -vV names no host")?;
     Ok(host.to_owned())

@@ -27,9 +27,13 @@ pub(crate) fn build_programs() -> Result<Programs> {
         let status = cargo().args(["build", "--quiet", "--bins", "--package", package]).status()?;
         ensure!(status.success(), "{package} could not be built");
     }
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
-    let folder = target.join("debug");
+    let folder = target_folder().join("debug");
     Ok(Programs { agent: folder.join("outpost"), central: folder.join("outpost-central") })
+}
+
+/// Where cargo puts what it builds.
+pub(crate) fn target_folder() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
 /// git in `folder`. A clone that belongs to another user is read all the same (CI runs as root); the variables that git
