@@ -149,11 +149,13 @@ mod tests {
         json!({ "change": change, "daemon": true, "pending": { "edits": edits, "bytes": 10 * edits } })
     }
 
-    /// What a reader of so many statuses sees; `answers` has null where no daemon answers.
+    /// What a reader of so many statuses sees, until they are read or there are no more answers; these have null where no daemon answers.
     fn watched(answers: &[Value], is_json: bool, is_redrawn: bool, reads: u32) -> String {
         let next = Cell::new(0);
         let daemon = || {
-            let answer = &answers[next.replace(next.get() + 1).min(answers.len() - 1)];
+            let Some(answer) = answers.get(next.replace(next.get() + 1)) else {
+                return Err(AgentError::new("over", "", "", Exit::Failed));
+            };
             let daemon: Arc<dyn Performer> = Arc::new(Scripted::new([answer.clone()]));
             Ok(Some(daemon).filter(|_| !answer.is_null()))
         };
@@ -161,7 +163,8 @@ mod tests {
         let sources = Sources { daemon: &daemon, folder: &folder, pause_ms: 0 };
         let (mut out, mut err) = (Leaving { text: String::new(), left: reads }, Vec::new());
         let mut screen = Screen::new(&mut out, &mut err, is_json, false).with_redrawing(is_redrawn);
-        assert_eq!(run(&sources, &mut screen), Ok(Exit::Ok));
+        let ended = run(&sources, &mut screen);
+        assert!(ended == Ok(Exit::Ok) || ended.as_ref().is_err_and(|error| error.code == "over"), "{ended:?}");
         out.text
     }
 
@@ -180,7 +183,7 @@ mod tests {
 
     #[test]
     fn a_terminal_is_drawn_anew_each_time_and_elsewhere_no_escapes_come() {
-        let drawn = watched(&[status(1, 4)], false, true, 2);
+        let drawn = watched(&[status(1, 4), status(1, 4), status(1, 4)], false, true, 2);
         assert_eq!(drawn.matches(CLEAR).count(), 2, "{drawn}");
         assert!(drawn.contains("4 edits") && drawn.contains("Ctrl-C"), "{drawn}");
 

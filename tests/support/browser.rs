@@ -9,6 +9,8 @@ use tempfile::TempDir;
 
 use super::DEADLINE;
 
+/// Set where a machine without a browser is a mistake.
+const REQUIRED_VARIABLE: &str = "CI_REQUIRES_CHROMIUM";
 /// Names that it goes by.
 const PROGRAMS: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
 
@@ -19,6 +21,8 @@ pub struct Browser {
     stdout: BufReader<ChildStdout>,
     last_id: u64,
     session: String,
+    /// What the page's console was told that is wrong.
+    complaints: Vec<String>,
     _profile: TempDir,
 }
 
@@ -29,6 +33,7 @@ impl Browser {
             Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
         };
         let Some(program) = PROGRAMS.iter().find(has) else {
+            assert!(std::env::var_os(REQUIRED_VARIABLE).is_none(), "there is no Chromium, and {REQUIRED_VARIABLE} is set");
             super::not_run("there is no Chromium on this machine, so no page was driven");
             return None;
         };
@@ -41,10 +46,12 @@ impl Browser {
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let stdin = child.stdin.take().unwrap();
         let stdout = BufReader::new(child.stdout.take().unwrap());
-        let mut browser = Self { child, stdin, stdout, last_id: 0, session: String::new(), _profile: profile };
+        let mut browser = Self { child, stdin, stdout, last_id: 0, session: String::new(), complaints: Vec::new(), _profile: profile };
         let target = browser.call("Target.createTarget", &json!({ "url": "about:blank" }))["targetId"].clone();
         let attached = browser.call("Target.attachToTarget", &json!({ "targetId": target, "flatten": true }));
         attached["sessionId"].as_str().unwrap().clone_into(&mut browser.session);
+        browser.call("Log.enable", &json!({}));
+        browser.call("Runtime.enable", &json!({}));
         Some(browser)
     }
 
@@ -71,6 +78,37 @@ impl Browser {
         }
     }
 
+    /// Lets the page be shown on a screen of so many pixels, in light or dark.
+    pub fn look_like(&mut self, width: u32, height: u32, is_dark: bool) {
+        let screen = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
+        self.call("Emulation.setDeviceMetricsOverride", &screen);
+        let scheme = if is_dark { "dark" } else { "light" };
+        let media = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
+        self.call("Emulation.setEmulatedMedia", &media);
+    }
+
+    /// What the screen shows, as PNG.
+    pub fn screenshot(&mut self) -> Vec<u8> {
+        let shot = self.call("Page.captureScreenshot", &json!({ "format": "png", "optimizeForSpeed": false }));
+        from_base64(shot["data"].as_str().unwrap())
+    }
+
+    /// What the console was told so far that is wrong, such as something against the page's policy; not that an address could not be
+    /// reached.
+    pub fn complaints(&mut self) -> Vec<String> {
+        self.run("0");
+        std::mem::take(&mut self.complaints)
+    }
+
+    fn hear(&mut self, told: &Value) {
+        let entry = &told["params"]["entry"];
+        if told["method"] == "Runtime.exceptionThrown" {
+            self.complaints.push(told["params"]["exceptionDetails"].to_string());
+        } else if told["method"] == "Log.entryAdded" && entry["level"] == "error" && entry["source"] != "network" {
+            self.complaints.push(entry["text"].to_string());
+        }
+    }
+
     fn call(&mut self, method: &str, parameters: &Value) -> Value {
         self.last_id += 1;
         let mut message = json!({ "id": self.last_id, "method": method, "params": parameters });
@@ -88,8 +126,20 @@ impl Browser {
                 assert!(told["error"].is_null(), "{method}: {told}");
                 return told["result"].clone();
             }
+            self.hear(&told);
         }
     }
+}
+
+fn from_base64(text: &str) -> Vec<u8> {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let digit = |byte: &u8| DIGITS.iter().position(|digit| digit == byte).map(|value| u32::try_from(value).unwrap());
+    let digits: Vec<u32> = text.as_bytes().iter().filter_map(digit).collect();
+    let bytes_of = |four: &[u32]| {
+        let bits = (0..4).fold(0, |bits, at| bits << 6 | four.get(at).copied().unwrap_or_default());
+        bits.to_be_bytes().into_iter().skip(1).take(four.len() - 1)
+    };
+    digits.chunks(4).flat_map(bytes_of).collect()
 }
 
 impl Drop for Browser {
