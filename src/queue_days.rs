@@ -141,10 +141,7 @@ mod tests {
 
         let days = QueueKeeper::open(path.clone()).days();
 
-        let expected = [
-            QueueDay { day: Some(100), least: 3, most: 9 },
-            QueueDay { day: Some(101), least: 9, most: 9 },
-        ];
+        let expected = [QueueDay { day: Some(100), least: 3, most: 9 }, QueueDay { day: Some(101), least: 9, most: 9 }];
         assert_eq!(days.iter().collect::<Vec<_>>(), expected);
         assert_eq!(std::fs::read_to_string(path).unwrap(), r#"{"days":[[100,3,9],[101,9,9]],"ran_ms":0}"#);
     }

@@ -19,8 +19,8 @@ use crate::journal::storage::Storage;
 use crate::local_copy::{HistoryRefusal, Kind};
 use crate::recorder::{Core, Recorder};
 use crate::refusals;
-pub(crate) use telling::CREDENTIALS_CHANGED;
 pub use files::{CARRY_OVERTAKEN, CarriedOut, Imported};
+pub(crate) use telling::CREDENTIALS_CHANGED;
 
 /// One request to central and its reply, as a stream. Implemented by the transport, and by the simulator.
 pub trait Exchanger {

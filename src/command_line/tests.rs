@@ -148,7 +148,10 @@ fn options_of_every_verb_stand_before_or_after_it() {
     };
 
     for line in ["--config c --data d --json -vv status", "status -v --json --data=d --config=c -v"] {
-        assert_eq!(parsed(line).unwrap(), Invocation { global: expected.clone(), command: Command::Status { is_watched: false } });
+        assert_eq!(
+            parsed(line).unwrap(),
+            Invocation { global: expected.clone(), command: Command::Status { is_watched: false } }
+        );
     }
 }
 

@@ -6,8 +6,8 @@ use protocol::message::is_pause;
 use serde_json::Value;
 
 use super::site::bound_to;
-use super::{progress, status_schedule};
 use super::wording::{self, bytes, columns, count, moment, number};
+use super::{progress, status_schedule};
 
 /// The whole status, a matter a line.
 pub(super) fn text(status: &Value, now_ms: u64) -> String {

@@ -87,7 +87,9 @@ fn users_of(address: SocketAddr, lists: &[String; 2]) -> Option<Vec<u32>> {
         return None;
     }
     let port = format!(":{:04X}", address.port());
-    let word = |bytes: &[u8]| bytes.try_into().map(u32::from_ne_bytes).map_or_else(|_| String::new(), |word| format!("{word:08X}"));
+    let word = |bytes: &[u8]| {
+        bytes.try_into().map(u32::from_ne_bytes).map_or_else(|_| String::new(), |word| format!("{word:08X}"))
+    };
     let (list, own) = match address {
         SocketAddr::V4(address) => (of_4, word(&address.ip().octets())),
         SocketAddr::V6(address) => (of_6, address.ip().octets().chunks(4).map(word).collect::<String>()),

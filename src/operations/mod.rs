@@ -62,9 +62,7 @@ pub fn perform(
     events: &mut dyn FnMut(Progress),
 ) -> Result<Value, AgentError> {
     match request {
-        Request::Record(options) => {
-            record::record(agent, &options, input, events).inspect(|_| agent.see_queue())
-        }
+        Request::Record(options) => record::record(agent, &options, input, events).inspect(|_| agent.see_queue()),
         Request::Get { table, id } => read::get(agent, &table, &id),
         Request::List { table, store, merged, after, limit } => {
             let (store, merged) = (store.as_deref(), Merged::listed_if(merged));
@@ -80,9 +78,7 @@ pub fn perform(
         Request::Queue { after, limit } => read::queue(agent, after, checked_limit(limit)?),
         Request::SetAsideList { after, limit } => set_aside::list(agent, after, checked_limit(limit)?),
         Request::SetAsideShow { number } => set_aside::show(agent, number),
-        Request::SetAsideRetry { numbers } => {
-            set_aside::retry(agent, &numbers, events).inspect(|_| agent.see_queue())
-        }
+        Request::SetAsideRetry { numbers } => set_aside::retry(agent, &numbers, events).inspect(|_| agent.see_queue()),
         Request::SetAsideDismiss { numbers } => set_aside::dismiss(agent, &numbers),
         Request::NextNumber(asked) => next_number::next_number(agent, &asked),
         Request::Pause { duration_s } => pause::pause(agent, duration_s),

@@ -149,7 +149,8 @@ impl Days {
             if !matches!((before.day, newest.day), (Some(before), Some(newest)) if is_ahead(before, newest)) {
                 return;
             }
-            let joined = QueueDay { day: newest.day, least: newest.least.min(before.least), most: newest.most.max(before.most) };
+            let joined =
+                QueueDay { day: newest.day, least: newest.least.min(before.least), most: newest.most.max(before.most) };
             *before = joined;
             self.days.pop_back();
         }
@@ -172,7 +173,8 @@ mod tests {
 
     #[test]
     fn a_queue_that_grew_three_days_running_is_told_of() {
-        let grew = |leasts: &[u64]| days(leasts).growth().map(|growth| (growth.days, growth.since, growth.from, growth.to));
+        let grew =
+            |leasts: &[u64]| days(leasts).growth().map(|growth| (growth.days, growth.since, growth.from, growth.to));
 
         assert_eq!(grew(&[0, 10, 20]), None);
         assert_eq!(grew(&[0, 10, 20, 30]), Some((3, Some(100), 0, 30)));

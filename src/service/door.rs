@@ -102,7 +102,10 @@ impl ServiceDoor {
             fields.insert("syncing".to_owned(), json!(next_sync.is_running));
             fields.insert("next_sync_ms".to_owned(), json!(next_sync_ms));
             fields.insert("next_sync_reason".to_owned(), json!(next_sync.reason.map(Reason::as_str)));
-            fields.insert("progress".to_owned(), json!(self.shown.watched.progress().as_ref().filter(|_| next_sync.is_running)));
+            fields.insert(
+                "progress".to_owned(),
+                json!(self.shown.watched.progress().as_ref().filter(|_| next_sync.is_running)),
+            );
         }
         status
     }

@@ -32,6 +32,12 @@ impl Watched {
         self.bell.rung()
     }
 
+    /// How many watch.
+    #[cfg(test)]
+    pub(super) fn watching(&self) -> usize {
+        self.watching.load(Ordering::SeqCst)
+    }
+
     /// Lets everybody go who watches, and nobody wait any more: the agent stops.
     pub(super) fn end(&self) {
         self.is_over.store(true, Ordering::SeqCst);
@@ -124,7 +130,7 @@ mod tests {
                 std::thread::spawn(move || watched.wait(Some(0), 60))
             })
             .collect();
-        while watched.watching.load(Ordering::SeqCst) < WATCHING_MAX {
+        while watched.watching() < WATCHING_MAX {
             std::thread::yield_now();
         }
 
