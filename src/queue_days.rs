@@ -123,8 +123,8 @@ mod tests {
 
     const DAY_MS: u64 = 86_400_000;
 
-    fn at_day(day: u64) -> Option<u64> {
-        Some(day * DAY_MS + 3_600_000)
+    fn at_day(day: u64) -> u64 {
+        day * DAY_MS + 3_600_000
     }
 
     #[test]
@@ -133,10 +133,10 @@ mod tests {
         let path = folder.path().join("queue-days");
         {
             let keeper = QueueKeeper::open(path.clone());
-            keeper.pass(at_day(99));
-            keeper.see(3, at_day(100));
-            keeper.see(9, at_day(100));
-            keeper.pass(at_day(101));
+            keeper.pass(Some(at_day(99)));
+            keeper.see(3, Some(at_day(100)));
+            keeper.see(9, Some(at_day(100)));
+            keeper.pass(Some(at_day(101)));
         }
 
         let days = QueueKeeper::open(path.clone()).days();
@@ -153,12 +153,12 @@ mod tests {
         let keeper = QueueKeeper::open(path.clone());
         let noted = || std::fs::read_to_string(&path).unwrap();
         let now = monotonic_now();
-        keeper.see(5, at_day(100));
+        keeper.see(5, Some(at_day(100)));
         assert!(noted().starts_with(r#"{"days":[[100,5,5]]"#));
 
-        keeper.see(7, at_day(100));
+        keeper.see(7, Some(at_day(100)));
         assert!(noted().starts_with(r#"{"days":[[100,5,5]]"#));
-        keeper.pass_at(at_day(100), now.plus(NOTED_EVERY_MS + 60_000));
+        keeper.pass_at(Some(at_day(100)), now.plus(NOTED_EVERY_MS + 60_000));
 
         assert!(noted().starts_with(r#"{"days":[[100,5,7]]"#), "{}", noted());
     }
@@ -173,7 +173,7 @@ mod tests {
             let keeper = QueueKeeper::open(path.clone());
 
             assert_eq!(keeper.days().iter().count(), 0, "{damaged}");
-            keeper.see(1, at_day(100));
+            keeper.see(1, Some(at_day(100)));
             assert_eq!(QueueKeeper::open(path.clone()).days().iter().count(), 1);
         }
     }
@@ -183,7 +183,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let keeper = QueueKeeper::open(folder.path().join("absent/queue-days"));
 
-        keeper.see(5, at_day(100));
+        keeper.see(5, Some(at_day(100)));
 
         assert_eq!(keeper.days().iter().next().unwrap().most, 5);
     }

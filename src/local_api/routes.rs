@@ -229,7 +229,8 @@ fn read_request(connection: &mut dyn Connection, room: &Room<'_>) -> Result<Aske
     Ok(Asked::Perform(request(verb, &text)?, Input::empty()))
 }
 
-/// What is answered without a token: whether the agent runs, what it can be asked, and pages, which hold no data. `None` for everything else.
+/// What is answered without a token: whether the agent runs, what it can be asked, and pages, which hold no data. `None` for everything
+/// else.
 fn open_to_all(head: &Head, room: &Room<'_>) -> Option<Result<Asked, Refused>> {
     let asked = || match head.path.as_str() {
         "/v0/health" => Some(Ok(Asked::Health)),
