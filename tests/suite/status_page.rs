@@ -143,7 +143,9 @@ fn without_the_token_the_page_shows_nothing_and_asks_for_it() {
     let (page, token) = url.split_once("#token=").unwrap();
 
     browser.open(page);
-    browser.wait_for("!document.getElementById('key').hidden && document.getElementById('all').hidden");
+    browser.wait_for(
+        "document.getElementById('key')?.hidden === false && document.getElementById('all')?.hidden === true",
+    );
     browser.open(&format!("{page}#token={}", "0".repeat(64)));
     browser.wait_for("document.getElementById('said').textContent.includes('another token')");
     assert_eq!(browser.run("document.getElementById('all').hidden"), true);
