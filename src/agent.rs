@@ -22,6 +22,7 @@ use crate::error::AgentError;
 use crate::exit::Exit;
 use crate::journal::{JournalLimits, SledStorage};
 use crate::pacing::{PaceKeeper, Surroundings};
+use crate::queue_days::{Days, QueueKeeper};
 use crate::recorder::Recorder;
 use crate::sync_runner::{Learnt, Parties, Report, SyncRunner, TokenStore};
 use crate::transport::{Interrupter, Transport};
@@ -76,6 +77,7 @@ pub struct Agent {
     has_told_difference: AtomicBool,
     stop: Waker,
     pace: PaceKeeper,
+    queue_days: QueueKeeper,
     /// Rings when the records or the queue may have changed, and when whoever waits for that has to end.
     bell: Arc<Bell>,
     is_to_reopen: AtomicBool,
@@ -139,9 +141,10 @@ impl Agent {
             None => Learnt::default(),
         };
         let pace = PaceKeeper::open(folder.layout().pacing(), config.pacing.budget);
+        let queue_days = QueueKeeper::open(folder.layout().queue_days());
         let signer = Ed25519Signer::from_seed(&device.signer().seed());
         let bell = recorder.as_ref().map(|recorder| recorder.core().local.bell()).unwrap_or_default();
-        Ok(Self {
+        let agent = Self {
             config: RwLock::new(Arc::new(config)),
             catalogue,
             device: Mutex::new(device),
@@ -154,11 +157,14 @@ impl Agent {
             has_told_difference: AtomicBool::new(false),
             stop: Waker::new(),
             pace,
+            queue_days,
             bell,
             is_to_reopen: AtomicBool::new(false),
             waiting: AtomicUsize::new(0),
             folder,
-        })
+        };
+        agent.see_queue();
+        Ok(agent)
     }
 
     /// The records' tables.
@@ -207,7 +213,25 @@ impl Agent {
 
     /// What bears on the schedule now.
     pub fn surroundings(&self) -> Surroundings {
-        self.pace.surroundings()
+        let surroundings = self.pace.surroundings();
+        self.queue_days.pass(surroundings.local_ms);
+        surroundings
+    }
+
+    /// How deep the queue was on each of the last days.
+    pub fn queue_days(&self) -> Days {
+        self.see_queue();
+        self.queue_days.days()
+    }
+
+    /// Takes in how deep the queue is. To be called when that may have changed.
+    pub fn see_queue(&self) {
+        let Ok(recorder) = self.recorder() else { return };
+        let edits = {
+            let core = recorder.core();
+            core.shared.durable().sequence.0.saturating_sub(core.local.received().0)
+        };
+        self.queue_days.see(edits, self.pace.surroundings().local_ms);
     }
 
     /// The journals and the records.
@@ -279,6 +303,7 @@ impl Agent {
         });
         self.pace.count(meter.take());
         self.pace.session_ended();
+        self.see_queue();
         result
     }
 

@@ -12,6 +12,7 @@
 //! | `recovered-*.ndjson` | a recovery: the edits that only this device may have; never removed by the agent | 0600 |
 //! | `doctor-scratch` | `diagnosis`, while it measures the disk; gone after that | 0600 |
 //! | `pacing` | the agent: a pause of its schedule, and the bytes that were spent | 0600 |
+//! | `queue-days` | the agent: how deep the queue was on each of the last 60 days | 0600 |
 //! | `agent.token` | the daemon, where it listens at an address: what callers show | 0600 |
 //! | `agent.sock` | the daemon, unless a setting puts it elsewhere | 0600 |
 
@@ -80,6 +81,11 @@ impl Layout {
     /// A pause of the schedule, and the bytes that were spent.
     pub fn pacing(&self) -> PathBuf {
         self.root.join("pacing")
+    }
+
+    /// How deep the queue was on each of the last days.
+    pub fn queue_days(&self) -> PathBuf {
+        self.root.join("queue-days")
     }
 
     /// What callers of the local interface show where it listens at an address.

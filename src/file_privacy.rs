@@ -14,13 +14,14 @@ use crate::durable_file::FileError;
 const OTHERS_MODE: u32 = 0o077;
 
 /// What the names in a data folder begin with that the agent gives. What somebody else has put there is not looked at.
-const OWN_NAMES: [&str; 10] = [
+const OWN_NAMES: [&str; 11] = [
     "lock",
     "journal",
     "private",
     "local_copy.sqlite",
     "damage-noted",
     "pacing",
+    "queue-days",
     "recover",
     "doctor-scratch",
     "input-",

@@ -31,6 +31,7 @@ pub mod nearest;
 pub mod operations;
 pub mod pacing;
 pub mod passphrase;
+pub mod queue_days;
 pub mod recorder;
 pub mod refusals;
 pub mod service;

@@ -46,8 +46,8 @@ fn run(invocation: &Invocation) -> Result<Exit, AgentError> {
     let global = &invocation.global;
     // Not locked: the daemon's other threads write to the log.
     let (mut out, mut err) = (std::io::stdout(), std::io::stderr());
-    let is_terminal = err.is_terminal();
-    let mut screen = Screen::new(&mut out, &mut err, global.is_json, is_terminal);
+    let (is_terminal, is_redrawn) = (err.is_terminal(), out.is_terminal());
+    let mut screen = Screen::new(&mut out, &mut err, global.is_json, is_terminal).with_redrawing(is_redrawn);
     let config = match Config::load(&Sources::of_process(global.config_file.clone(), global.data_folder.clone())) {
         Err(error) if matches!(invocation.command, Command::Check | Command::Doctor) => {
             return Ok(commands::print_report(&diagnosis::of_bad_settings(&error), &mut screen));

@@ -2,6 +2,7 @@
 //! step 5). Holds no lock while it waits for the network.
 
 mod files;
+mod telling;
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -19,6 +20,7 @@ use crate::local_copy::{HistoryRefusal, Kind};
 use crate::recorder::{Core, Recorder};
 use crate::refusals;
 pub use files::{CARRY_OVERTAKEN, CarriedOut, Imported};
+pub(crate) use telling::CREDENTIALS_CHANGED;
 
 /// One request to central and its reply, as a stream. Implemented by the transport, and by the simulator.
 pub trait Exchanger {
@@ -325,6 +327,8 @@ impl<S: Storage> SyncRunner<'_, S> {
         if !report.goes_on {
             core.local
                 .remember_sync(now_ms, failure.map(|failure| (failure.code.as_str(), failure.message.as_str())))?;
+            let advice = failure.map(SessionFailure::advice_text).unwrap_or_default();
+            core.local.remember_standing(&advice, report.at_central(now_ms))?;
         }
         if let Some(failure) = failure.filter(|failure| refusals::is_of_history(&failure.code)) {
             let journal = core.shared.identity().journal;

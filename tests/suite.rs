@@ -78,6 +78,10 @@ mod service;
 mod set_aside;
 #[path = "suite/site.rs"]
 mod site;
+#[path = "suite/status_page.rs"]
+mod status_page;
+#[path = "suite/status_watch.rs"]
+mod status_watch;
 #[path = "suite/sync.rs"]
 mod sync;
 #[path = "suite/torture.rs"]

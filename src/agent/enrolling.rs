@@ -131,7 +131,10 @@ impl Agent {
         if let Err(error) = binding.check() {
             let now_ms = clock::wall_now().0;
             let failure = (error.code.as_str(), error.message.as_str());
-            self.recorder()?.core().local.remember_sync(now_ms, Some(failure))?;
+            let mut core = self.recorder()?.core();
+            core.local.remember_sync(now_ms, Some(failure))?;
+            core.local.remember_standing(&error.advice, None)?;
+            drop(core);
             return Err(error);
         }
         if let Some(difference) = binding.difference()

@@ -152,7 +152,12 @@ pub enum Command {
         is_printed: bool,
     },
     /// Say how the site is.
-    Status,
+    Status {
+        /// Again and again, as it changes.
+        is_watched: bool,
+    },
+    /// Print the address of the status page.
+    Page,
     /// Say who the site is.
     Site,
     /// List what has yet to go.
@@ -391,7 +396,8 @@ fn command(scanned: &mut Scanned) -> Result<Command, UsageError> {
         "resume" => Command::Resume,
         "run" => Command::Run,
         "service" => service::command(scanned)?,
-        "status" => Command::Status,
+        "status" => Command::Status { is_watched: scanned.has("watch") },
+        "page" => Command::Page,
         "site" => Command::Site,
         "queue" => Command::Queue { limit: limit(scanned)? },
         "set-aside" => Command::SetAside(set_aside(scanned)?),

@@ -112,7 +112,7 @@ fn each_verb_is_understood() {
         ),
         ("sync --wait 60", Command::Sync { wait_s: Some(60) }),
         ("run", Command::Run),
-        ("status", Command::Status),
+        ("status", Command::Status { is_watched: false }),
         ("site", Command::Site),
         ("queue", Command::Queue { limit: LIST_LIMIT }),
         ("set-aside list --limit 3", Command::SetAside(SetAside::List { limit: 3 })),
@@ -148,7 +148,10 @@ fn options_of_every_verb_stand_before_or_after_it() {
     };
 
     for line in ["--config c --data d --json -vv status", "status -v --json --data=d --config=c -v"] {
-        assert_eq!(parsed(line).unwrap(), Invocation { global: expected.clone(), command: Command::Status });
+        assert_eq!(
+            parsed(line).unwrap(),
+            Invocation { global: expected.clone(), command: Command::Status { is_watched: false } }
+        );
     }
 }
 

@@ -216,7 +216,16 @@ pub(super) const VERBS: &[Verb] = &[
         name: "status",
         arguments: "",
         summary: "say how this site is: records, queue, last sync",
-        help: "",
+        help: "With --watch it goes on until an interrupt (Ctrl-C), also while the daemon is away: on a terminal it is drawn anew, elsewhere \
+               it comes once for each change, with --json a line each.",
+        options: &[flag("watch", "show it again as it changes")],
+    },
+    Verb {
+        name: "page",
+        arguments: "",
+        summary: "print the address of the status page, for a browser of this device",
+        help: "The address has the token in it: whoever has the address may do what you may. The agent has to run, and to listen at a \
+               loopback address (listen under [local_api] in the settings).",
         options: &[],
     },
     Verb {

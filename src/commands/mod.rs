@@ -8,6 +8,7 @@ mod files;
 mod get;
 mod list;
 mod next_number;
+mod page;
 mod pause;
 mod progress;
 mod queue;
@@ -22,6 +23,7 @@ mod set_aside_export;
 mod site;
 mod status;
 mod status_schedule;
+mod status_watch;
 mod sync;
 #[cfg(test)]
 mod testing;
@@ -171,7 +173,12 @@ pub fn run(command: &Command, config: &Config, home: &dyn Home, screen: &mut Scr
             let first = list::First { table, store: store.as_ref(), merged: *is_with_merged, after: after.as_ref() };
             list::run(&first, *limit, &*door::open(config, home)?, screen)
         }
-        Command::Status => {
+        Command::Status { is_watched: true } => {
+            let (daemon, folder) = (|| door::daemon(config), || door::open(config, home));
+            status_watch::run(&status_watch::Sources::new(&daemon, &folder), screen)
+        }
+        Command::Page => page::run(config, door::daemon(config)?.is_some(), screen),
+        Command::Status { is_watched: false } => {
             let result = perform(&*door::open(config, home)?, Request::Status, &mut Input::empty(), screen)?;
             let now_ms = clock::wall_now().0;
             screen.result(&result, |status| status::text(status, now_ms));

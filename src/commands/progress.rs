@@ -1,5 +1,7 @@
 //! Progress: one redrawn line where a person watches, elsewhere a line every few seconds.
 
+use serde_json::Value;
+
 use super::Screen;
 use super::wording::{bytes, count, duration, number};
 use crate::clock::{MonotonicMs, monotonic_now};
@@ -58,6 +60,11 @@ impl<'a, 'b> ProgressLine<'a, 'b> {
             self.screen.note("\r\u{1b}[K");
         }
     }
+}
+
+/// A step of another program's request, in words; nothing for one that is not known here.
+pub(super) fn words(progress: &Value) -> String {
+    serde_json::from_value(progress.clone()).map(|progress| text(&progress, 0)).unwrap_or_default()
 }
 
 /// One step in words.

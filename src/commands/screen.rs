@@ -10,12 +10,19 @@ pub struct Screen<'a> {
     err: &'a mut dyn Write,
     is_json: bool,
     is_terminal: bool,
+    is_redrawn: bool,
 }
 
 impl<'a> Screen<'a> {
     /// `is_terminal` says whether a person watches `err`, so that a line may be redrawn.
     pub fn new(out: &'a mut dyn Write, err: &'a mut dyn Write, is_json: bool, is_terminal: bool) -> Self {
-        Self { out, err, is_json, is_terminal }
+        Self { out, err, is_json, is_terminal, is_redrawn: false }
+    }
+
+    /// Says whether a person watches `out`, so that what stands there may be drawn anew.
+    #[must_use]
+    pub fn with_redrawing(self, is_redrawn: bool) -> Self {
+        Self { is_redrawn, ..self }
     }
 
     /// Prints text as it is. Whoever closed the pipe has read enough.
@@ -43,6 +50,11 @@ impl<'a> Screen<'a> {
     /// Whether progress is redrawn on one line.
     pub(super) fn is_terminal(&self) -> bool {
         self.is_terminal
+    }
+
+    /// Whether results may be drawn anew in place of what stands there.
+    pub(super) fn is_redrawn(&self) -> bool {
+        self.is_redrawn && !self.is_json
     }
 
     /// Prints to standard error.

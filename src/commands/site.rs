@@ -11,10 +11,6 @@ pub(super) fn text(site: &Value, now_ms: u64) -> String {
     if site["enrolled"] != true {
         return "this device speaks for no site yet; run `outpost enrol`\n".to_owned();
     }
-    let binding = &site["binding"];
-    let since = binding["since_ms"].as_u64().map_or_else(String::new, |ms| format!(", since {}", moment(ms, now_ms)));
-    let sources: Vec<String> = binding["sources"].as_array().into_iter().flatten().map(wording::text).collect();
-    let sources = if sources.is_empty() { "no serial number".to_owned() } else { sources.join(", ") };
     let or_dash =
         |value: &Value| Some(wording::text(value)).filter(|text| !text.is_empty()).unwrap_or_else(|| "-".into());
     let rows: Vec<Vec<String>> = [
@@ -25,7 +21,7 @@ pub(super) fn text(site: &Value, now_ms: u64) -> String {
         ("central", wording::text(&site["central"])),
         ("fingerprint", wording::text(&site["central_fingerprint"])),
         ("device", wording::text(&site["device"])),
-        ("bound to", format!("{sources} ({}{since})", wording::text(&binding["strength"]))),
+        ("bound to", bound_to(&site["binding"], now_ms)),
     ]
     .into_iter()
     .map(|(name, text)| vec![name.to_owned(), text])
@@ -43,6 +39,14 @@ pub(super) fn text(site: &Value, now_ms: u64) -> String {
         text.push_str("  and more that are collectors or transfer stores\n");
     }
     text
+}
+
+/// What the device is bound to, how strongly, and since when.
+pub(super) fn bound_to(binding: &Value, now_ms: u64) -> String {
+    let since = binding["since_ms"].as_u64().map_or_else(String::new, |ms| format!(", since {}", moment(ms, now_ms)));
+    let sources: Vec<String> = binding["sources"].as_array().into_iter().flatten().map(wording::text).collect();
+    let sources = if sources.is_empty() { "no serial number".to_owned() } else { sources.join(", ") };
+    format!("{sources} ({}{since})", wording::text(&binding["strength"]))
 }
 
 fn push_partners(text: &mut String, store: &Value) {

@@ -5,8 +5,9 @@ use std::fmt::Write as _;
 use protocol::message::is_pause;
 use serde_json::Value;
 
-use super::status_schedule;
+use super::site::bound_to;
 use super::wording::{self, bytes, columns, count, moment, number};
+use super::{progress, status_schedule};
 
 /// The whole status, a matter a line.
 pub(super) fn text(status: &Value, now_ms: u64) -> String {
@@ -15,7 +16,16 @@ pub(super) fn text(status: &Value, now_ms: u64) -> String {
     // A mistyped folder looks like a new site; who sees its name does not enrol again.
     row("data folder", wording::text(&status["data_folder"]));
     row("agent", agent(status));
+    if status["syncing"] == true && !status["progress"].is_null() {
+        row("syncing", progress::words(&status["progress"]));
+    }
     row("queue", queue(&status["pending"], now_ms));
+    for (name, text) in growing(&status["queue_growing"]) {
+        row(name, text);
+    }
+    if let Some(text) = at_central(&status["at_central"], now_ms) {
+        row("at central", text);
+    }
     let amount = |name: &str| status[name].as_u64().unwrap_or_default();
     if amount("waiting") > 0 {
         row("waiting", format!("{} at central, for their headers", count(amount("waiting"), "edit")));
@@ -69,9 +79,16 @@ pub(super) fn text(status: &Value, now_ms: u64) -> String {
         let code = wording::text(&failure["code"]);
         let name = if is_pause(&code) { "sync rests" } else { "last failure" };
         row(name, format!("{} [{code}]", wording::text(&failure["message"])));
+        let advice = wording::text(&failure["advice"]);
+        if !advice.is_empty() {
+            row("", advice);
+        }
     }
     for (name, text) in status_schedule::rows(status, now_ms) {
         row(name, text);
+    }
+    if !status["binding"].is_null() {
+        row("bound to", bound_to(&status["binding"], now_ms));
     }
     let sequence = |name: &str| number(status[name].as_u64().unwrap_or_default());
     let journal = bytes(status["journal"]["bytes"].as_u64().unwrap_or_default());
@@ -86,7 +103,9 @@ pub(super) fn text(status: &Value, now_ms: u64) -> String {
         rows.push(vec!["local copy !".to_owned(), words.to_owned()]);
     }
     let mut text = columns(&rows);
-    tables(&mut text, &status["tables"]);
+    if !status["tables"].is_null() {
+        tables(&mut text, &status["tables"]);
+    }
     text
 }
 
@@ -120,6 +139,26 @@ fn queue(pending: &Value, now_ms: u64) -> String {
         .filter(|ms| *ms > 0)
         .map_or_else(String::new, |ms| format!(", the oldest of {}", moment(ms, now_ms)));
     format!("{}, {size}{oldest}", count(edits, "edit"))
+}
+
+/// That it grows from day to day, and what may be the cause.
+fn growing(growing: &Value) -> Vec<(&'static str, String)> {
+    if growing.is_null() {
+        return Vec::new();
+    }
+    let causes = growing["causes"].as_array().into_iter().flatten().map(|cause| ("", wording::text(cause)));
+    std::iter::once(("queue !", wording::text(&growing["message"]))).chain(causes).collect()
+}
+
+/// What central has for this site, as it was last told.
+fn at_central(at_central: &Value, now_ms: u64) -> Option<String> {
+    let (rows, at_ms) = (at_central["rows"].as_u64()?, at_central["at_ms"].as_u64()?);
+    let waits = match rows {
+        0 => "nothing waits".to_owned(),
+        1 => "1 row waits".to_owned(),
+        rows => format!("{} rows wait", number(rows)),
+    };
+    Some(format!("{waits} for this site, as of {}", moment(at_ms, now_ms)))
 }
 
 /// What is set aside, and what to do about it.
@@ -301,7 +340,7 @@ mod tests {
 
     #[test]
     fn a_new_site_says_what_to_do_first() {
-        let status = json!({ "site": { "enrolled": false }, "pending": { "edits": 0 }, "daemon": false });
+        let status = json!({ "site": { "enrolled": false }, "pending": { "edits": 0 }, "daemon": false, "tables": [] });
 
         let text = text(&status, 0);
 

@@ -37,7 +37,7 @@ mod tests {
 
         let plain = ["health", "openapi.json"];
         let mut there: BTreeSet<String> = VERBS.iter().chain(&plain).map(|verb| format!("/v0/{verb}")).collect();
-        there.extend(["/healthz", "/readyz", "/metrics"].map(str::to_owned));
+        there.extend(["/", "/healthz", "/readyz", "/metrics"].map(str::to_owned));
         assert_eq!(described, there);
     }
 

@@ -13,17 +13,20 @@ mod head;
 pub mod listener;
 mod loopback;
 mod metrics;
+mod page_address;
 mod pages;
 mod reply;
 mod routes;
 mod server;
 mod socket;
+mod status_page;
 #[cfg(test)]
 mod tests;
 
 pub use access::{Access, AccessError};
 pub use client::SocketClient;
 pub use loopback::LoopbackListener;
+pub use page_address::page_address;
 pub(crate) use routes::stopping;
 pub use server::{CONNECTIONS_MAX, Server, ServerLimits};
 pub use socket::{SOCKET_PATH_BYTES_MAX, SocketError, SocketListener};

@@ -13,6 +13,7 @@ use super::metrics::Probe;
 use super::pages::{PAGES_PREFIX, Page};
 use super::reply::{Reply, running, send_text};
 use super::server::{Performing, ServerLimits};
+use super::status_page;
 use super::{OPTIONS_HEADER, PATH_PREFIX};
 use crate::clock::monotonic_now;
 use crate::error::AgentError;
@@ -46,6 +47,7 @@ pub(super) const VERBS: &[&str] = &[
     "resume",
     "changes",
     "wait",
+    "watch",
 ];
 
 /// What one connection may use.
@@ -62,6 +64,7 @@ enum Asked {
     Description,
     Probe(Probe),
     Page(Page),
+    StatusPage,
     Perform(Request, Input),
 }
 
@@ -89,6 +92,9 @@ pub(super) fn answer<'a>(
             if let Err(error) = page.send(&mut Outgoing(connection)) {
                 log::info!("a page was not sent whole error={error}");
             }
+        }
+        Ok(Asked::StatusPage) => {
+            let _ = status_page::send(&mut Outgoing(connection));
         }
         Ok(Asked::Perform(request, mut input)) => {
             let Some(_performing) = begin() else {
@@ -223,13 +229,15 @@ fn read_request(connection: &mut dyn Connection, room: &Room<'_>) -> Result<Aske
     Ok(Asked::Perform(request(verb, &text)?, Input::empty()))
 }
 
-/// What is answered without a token: whether the agent runs, what it can be asked, and pages. `None` for everything else.
+/// What is answered without a token: whether the agent runs, what it can be asked, and pages, which hold no data. `None` for everything
+/// else.
 fn open_to_all(head: &Head, room: &Room<'_>) -> Option<Result<Asked, Refused>> {
     let asked = || match head.path.as_str() {
         "/v0/health" => Some(Ok(Asked::Health)),
         // The other probes tell more than that the agent runs.
         "/healthz" => Some(Ok(Asked::Probe(Probe::Healthz))),
         "/v0/openapi.json" => Some(Ok(Asked::Description)),
+        status_page::STATUS_PAGE_PATH => Some(Ok(Asked::StatusPage)),
         path => {
             let name = path.strip_prefix(PAGES_PREFIX)?;
             Some(Page::open(room.limits.pages.as_deref(), name).map(Asked::Page).map_err(Refused::from))

@@ -185,7 +185,8 @@ fn requests_that_cannot_be_taken_have_their_own_status_and_code() {
     check(b"POST /v0/sync HTTP/1.1\r\n\r\n", 411, "length_required");
     check(b"POST /v0/record HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n", 411, "length_required");
     check(b"GET /v0/nothing HTTP/1.1\r\n\r\n", 404, "unknown_path");
-    check(b"GET / HTTP/1.1\r\n\r\n", 404, "unknown_path");
+    check(b"GET /page HTTP/1.1\r\n\r\n", 404, "unknown_path");
+    check(b"GET /?x HTTP/1.1\r\n\r\n", 400, "query_not_taken");
     check(b"GET /v0/sync HTTP/1.1\r\n\r\n", 405, "method_not_taken");
     check(b"POST /v0/record HTTP/1.1\r\nContent-Length: 1001\r\n\r\n", 413, "body_too_large");
     check(&post("get", "", &"x".repeat(70_000)), 413, "body_too_large");

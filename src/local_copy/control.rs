@@ -52,6 +52,11 @@ pub struct StoredReply {
 }
 
 impl LocalCopy {
+    /// How far central has received the journal in use.
+    pub fn received(&self) -> Sequence {
+        Sequence(self.progress.received)
+    }
+
     /// What a session begins with.
     ///
     /// # Errors

@@ -46,6 +46,7 @@ mod roles;
 mod schema;
 mod set_aside;
 mod settle;
+mod standing;
 #[cfg(test)]
 mod tests;
 mod time_line;
@@ -81,6 +82,7 @@ pub use recovered::{
 pub use roles::{StoreHere, StoreRole};
 pub use schema::{APPLICATION_ID, SCHEMA_VERSION};
 pub use set_aside::{SetAside, SetAsideEntry, retry_request_id};
+pub use standing::{AtCentral, Standing};
 pub use time_line::{LostRecord, headers_first};
 pub use verifying::{DIFFERED, Differences, MemberPlace};
 pub use withheld::LEFT;

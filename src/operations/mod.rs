@@ -4,6 +4,7 @@ mod backup;
 mod backup_lines;
 mod changes;
 mod files;
+mod growing;
 mod input;
 mod journaling_anew;
 mod lines;
@@ -43,6 +44,7 @@ pub use request::{
 };
 pub use restore::restore;
 pub use vitals::{JournalVitals, SyncTally, Vitals};
+pub(crate) use waiting::deadline as wait_deadline;
 pub use waiting::{WAIT_S_MAX, WAITING_MAX};
 
 use crate::agent::Agent;
@@ -60,7 +62,7 @@ pub fn perform(
     events: &mut dyn FnMut(Progress),
 ) -> Result<Value, AgentError> {
     match request {
-        Request::Record(options) => record::record(agent, &options, input, events),
+        Request::Record(options) => record::record(agent, &options, input, events).inspect(|_| agent.see_queue()),
         Request::Get { table, id } => read::get(agent, &table, &id),
         Request::List { table, store, merged, after, limit } => {
             let (store, merged) = (store.as_deref(), Merged::listed_if(merged));
@@ -70,11 +72,13 @@ pub fn perform(
         Request::Initialise(options) => sync::initialise(agent, &options, events),
         Request::Verify(options) => verify::verify(agent, &options, events),
         Request::Status => status::status(agent),
+        // Where no daemon runs nothing changes meanwhile.
+        Request::Watch { .. } => status::glance(agent),
         Request::Site => site::site(agent),
         Request::Queue { after, limit } => read::queue(agent, after, checked_limit(limit)?),
         Request::SetAsideList { after, limit } => set_aside::list(agent, after, checked_limit(limit)?),
         Request::SetAsideShow { number } => set_aside::show(agent, number),
-        Request::SetAsideRetry { numbers } => set_aside::retry(agent, &numbers, events),
+        Request::SetAsideRetry { numbers } => set_aside::retry(agent, &numbers, events).inspect(|_| agent.see_queue()),
         Request::SetAsideDismiss { numbers } => set_aside::dismiss(agent, &numbers),
         Request::NextNumber(asked) => next_number::next_number(agent, &asked),
         Request::Pause { duration_s } => pause::pause(agent, duration_s),

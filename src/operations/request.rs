@@ -50,6 +50,15 @@ pub enum Request {
     Verify(SyncOptions),
     /// The site, its queue and its last syncs.
     Status,
+    /// The same without the counts of records, once it has changed.
+    Watch {
+        /// Wait for a change behind this one, which the last answer gave as `change`; without it the answer comes at once.
+        #[serde(default)]
+        after: Option<u64>,
+        /// At most so long, in seconds.
+        #[serde(default)]
+        wait_s: u32,
+    },
     /// Who the site is, its stores, and whom these can exchange transfers with.
     Site,
     /// Edits whose verdict is not final.

@@ -1,6 +1,7 @@
 //! The site as it sees itself: who it is, whom it syncs with, what it is bound to, its stores, and whom these can exchange transfers with.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use domain::authority::CENTRAL_DATA;
 use domain::merge::Merged;
@@ -13,6 +14,7 @@ use serde_json::{Value, json};
 
 use super::{LIST_LIMIT_MAX, read};
 use crate::agent::Agent;
+use crate::device::Device;
 use crate::error::AgentError;
 use crate::local_copy::{LocalCopy, StoreRole};
 
@@ -82,8 +84,6 @@ pub(super) fn site(agent: &Agent) -> Result<Value, AgentError> {
 fn identity(agent: &Agent) -> Value {
     let device = agent.device();
     let kind = agent.config().device_kind.as_str();
-    let binding = device.binding(&agent.config().hardware_root);
-    let sources: Vec<String> = binding.found.iter().map(ToString::to_string).collect();
     let Some(enrolment) = &device.identity().enrolment else {
         return json!({ "enrolled": false, "id": null, "name": null, "type": kind });
     };
@@ -97,12 +97,24 @@ fn identity(agent: &Agent) -> Value {
         "central_key": enrolment.central_key.to_string(),
         "central_fingerprint": fingerprint.to_string(),
         "device": device.public_key().fingerprint(),
-        "binding": {
-            "strength": binding.strength.as_str(),
-            "sources": sources,
-            "since_ms": enrolment.bound_ms,
-            "text": binding.sentences.join(" "),
-        },
+        "binding": binding_json(&device, &agent.config().hardware_root),
+    })
+}
+
+/// What the device is bound to; null before it is enrolled.
+pub(super) fn binding(agent: &Agent) -> Value {
+    binding_json(&agent.device(), &agent.config().hardware_root)
+}
+
+fn binding_json(device: &Device, hardware_root: &Path) -> Value {
+    let Some(enrolment) = &device.identity().enrolment else { return Value::Null };
+    let binding = device.binding(hardware_root);
+    let sources: Vec<String> = binding.found.iter().map(ToString::to_string).collect();
+    json!({
+        "strength": binding.strength.as_str(),
+        "sources": sources,
+        "since_ms": enrolment.bound_ms,
+        "text": binding.sentences.join(" "),
     })
 }
 

@@ -12,7 +12,18 @@ use crate::local_copy::limits::{SET_ASIDE_BYTES_MAX, SET_ASIDE_MAX};
 /// Stores that are not active here which the status names, of each role at most.
 const STORES_NAMED_MAX: u32 = 5;
 
+/// Everything.
 pub(super) fn status(agent: &Agent) -> Result<Value, AgentError> {
+    let mut status = glance(agent)?;
+    let Ok(recorder) = agent.recorder() else { return Ok(status) };
+    let tables = recorder.core().local.table_counts()?;
+    status["tables"] =
+        tables.into_iter().map(|count| json!({ "table": count.table, "records": count.records })).collect();
+    Ok(status)
+}
+
+/// All but the counts of records, which take time with many of them.
+pub(super) fn glance(agent: &Agent) -> Result<Value, AgentError> {
     let (site, config) = {
         let device = agent.device();
         let kind = agent.config().device_kind.as_str();
@@ -32,11 +43,14 @@ pub(super) fn status(agent: &Agent) -> Result<Value, AgentError> {
         return Ok(json!({ "site": site, "data_folder": config, "daemon": false }));
     };
     let (pause, bytes) = agent.pace().to_json();
+    let (queue_days, queue_growing) = super::growing::to_json(&agent.queue_days());
+    let binding = super::site::binding(agent);
     let recovery = super::recover::recovery_under_way(agent)?;
     let mut core = recorder.core();
     let state = core.local.session_state()?;
     let queue = core.local.queue_view()?;
     let times = core.local.sync_times()?;
+    let standing = core.local.standing()?;
     let (control_unknown, owed) = core.local.kept_counts()?;
     let grants: Vec<Value> = core
         .local
@@ -57,14 +71,8 @@ pub(super) fn status(agent: &Agent) -> Result<Value, AgentError> {
     let (collected, transfer, here) = core.local.stores_here(STORES_NAMED_MAX)?;
     let named: Vec<Value> =
         here.into_iter().map(|here| json!({ "store": here.store, "role": here.role.as_str() })).collect();
-    let tables: Vec<Value> = core
-        .local
-        .table_counts()?
-        .into_iter()
-        .map(|count| json!({ "table": count.table, "records": count.records }))
-        .collect();
     let head = core.shared.durable();
-    Ok(json!({
+    let mut status = json!({
         "site": site,
         "data_folder": config,
         "daemon": false,
@@ -97,7 +105,9 @@ pub(super) fn status(agent: &Agent) -> Result<Value, AgentError> {
         "last_attempt_ms": times.attempt_ms,
         "last_success_ms": times.success_ms,
         "last_drained_ms": times.drained_ms,
-        "last_failure": times.failure.map(|(code, message)| json!({ "code": code, "message": message })),
+        "last_failure": times
+            .failure
+            .map(|(code, message)| json!({ "code": code, "message": message, "advice": standing.advice })),
         "next_sync_ms": null,
         "next_sync_reason": null,
         "pause": pause,
@@ -107,8 +117,14 @@ pub(super) fn status(agent: &Agent) -> Result<Value, AgentError> {
         "journal": journal(&core.shared),
         "private_journal": journal(&core.private),
         "repairs": agent.repairs().iter().map(ToString::to_string).collect::<Vec<_>>(),
-        "tables": tables,
-    }))
+    });
+    drop(core);
+    status["at_central"] =
+        standing.at_central.map_or(Value::Null, |central| json!({ "rows": central.rows, "at_ms": central.at_ms }));
+    status["queue_days"] = queue_days;
+    status["queue_growing"] = queue_growing;
+    status["binding"] = binding;
+    Ok(status)
 }
 
 /// How far a journal goes and how near its limit it is.

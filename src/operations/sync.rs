@@ -10,10 +10,7 @@ use crate::agent::Agent;
 use crate::entropy;
 use crate::error::AgentError;
 use crate::exit::Exit;
-use crate::sync_runner::{Report, SessionFailure};
-
-/// Central's code for an exchange under a name or password that were changed since.
-const CREDENTIALS_CHANGED: &str = "credentials_changed";
+use crate::sync_runner::{CREDENTIALS_CHANGED, Report, SessionFailure};
 
 /// Longest wait between two tries of a sync that somebody waits for, in milliseconds.
 const RETRY_WAIT_MS_MAX: u64 = 10_000;
@@ -85,7 +82,7 @@ fn sync_within(
         "failure": failure.map(|failure| json!({
             "code": failure.code,
             "message": failure.message,
-            "advice": if failure.what_to_do.is_empty() { advice_text(&failure) } else { failure.what_to_do.clone() },
+            "advice": failure.advice_text(),
             "exit": failure.exit.code(),
             "retry_after_ms": match failure.advice {
                 Advice::Wait { seconds } => Some(u64::from(seconds) * 1000),
@@ -165,17 +162,6 @@ fn not_proved(failure: SessionFailure, error: &AgentError) -> SessionFailure {
         advice: if is_link { Advice::Retry } else { Advice::Operator },
         exit: if is_link { error.exit } else { failure.exit },
         ..failure
-    }
-}
-
-fn advice_text(failure: &SessionFailure) -> String {
-    match failure.advice {
-        Advice::Operator if failure.code == CREDENTIALS_CHANGED => {
-            "Run `outpost enrol` with the site's name and password as they are at central; nothing is lost.".to_owned()
-        }
-        Advice::Retry => "Nothing is lost: it goes on from here when there is a connection.".to_owned(),
-        Advice::Wait { seconds } => format!("Central is busy and asks to come again in {seconds} s."),
-        Advice::Operator => "Trying again does not help; tell the administrator of the central server.".to_owned(),
     }
 }
 

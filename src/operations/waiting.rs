@@ -11,7 +11,7 @@ pub const WAIT_S_MAX: u32 = 600;
 pub const WAITING_MAX: usize = 16;
 
 /// When a wait of so many seconds is over.
-pub(super) fn deadline(wait_s: u32) -> Result<MonotonicMs, AgentError> {
+pub(crate) fn deadline(wait_s: u32) -> Result<MonotonicMs, AgentError> {
     if wait_s > WAIT_S_MAX {
         let message = format!("{wait_s} s is above {WAIT_S_MAX} s, which is the longest wait");
         return Err(AgentError::new("wait_out_of_range", message, "Wait less, and ask again.", Exit::Usage));

@@ -80,6 +80,7 @@ impl Daemon<'_> {
                     Step::Stop => {
                         self.supervisor.stopping();
                         self.server.refuse_work();
+                        self.shown.watched.end();
                         self.performer.stop();
                         stop_at = Some(monotonic_now().plus(SESSION_STOP_MS_MAX));
                     }
@@ -122,7 +123,10 @@ impl Daemon<'_> {
             reason: Some(plan.next_sync().reason),
             turned_at: Some(monotonic_now()),
         };
-        *self.shown.next_sync() = next_sync;
+        let before = std::mem::replace(&mut *self.shown.next_sync(), next_sync);
+        if is_other_schedule(&before, plan.next_at(), plan.is_running()) {
+            self.shown.watched.ring();
+        }
     }
 
     /// Has the settings read by a thread of its own: a disk may let a read hang.
@@ -152,6 +156,11 @@ impl Daemon<'_> {
             }
         }
     }
+}
+
+/// Whether somebody who watches would see it.
+fn is_other_schedule(before: &NextSync, at: Option<MonotonicMs>, is_running: bool) -> bool {
+    before.at != at || before.is_running != is_running
 }
 
 /// Tells the loop that the session is over, whatever way it ended.
@@ -189,6 +198,7 @@ fn run_session(performer: &dyn Performer, work: Work, callers: &[Caller], shown:
     let options = SyncOptions { tries_max: work.tries_max };
     let request = if work.is_initialise { Request::Initialise(options) } else { Request::Sync(options) };
     let mut progress = |progress: Progress| {
+        shown.watched.step(Some(&progress));
         for caller in callers {
             caller.progress(&progress);
         }
@@ -200,7 +210,8 @@ fn run_session(performer: &dyn Performer, work: Work, callers: &[Caller], shown:
     };
     log_result(&result);
     count(&result, monotonic_now().since(began), &mut shown.tally());
-    shown.changed.wake();
+    shown.watched.step(None);
+    shown.tell();
     ending.outcome = outcome(&result);
     for caller in callers {
         caller.answer(result.clone());

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::caller::{Caller, caller};
 use super::due::Reason;
 use super::plan::{Wake, Work};
+use super::watching::Watched;
 use crate::clock::{MonotonicMs, Waker, monotonic_now, wall_now};
 use crate::config::Config;
 use crate::error::AgentError;
@@ -33,14 +34,22 @@ pub(super) struct NextSync {
 pub(super) struct Shown {
     next_sync: Mutex<NextSync>,
     tally: Mutex<SyncTally>,
-    /// Woken when what waits may have changed.
+    /// Woken when what waits may have changed; by [`Shown::tell`].
     pub(super) changed: Waker,
+    /// Whoever watches the status.
+    pub(super) watched: Watched,
 }
 
 impl Shown {
     pub(super) fn next_sync(&self) -> MutexGuard<'_, NextSync> {
         // Each field is whole whatever the thread that panicked was doing.
         self.next_sync.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Says that what waits may have changed.
+    pub(super) fn tell(&self) {
+        self.changed.wake();
+        self.watched.ring();
     }
 
     /// Sums over the sessions since the start.
@@ -93,6 +102,10 @@ impl ServiceDoor {
             fields.insert("syncing".to_owned(), json!(next_sync.is_running));
             fields.insert("next_sync_ms".to_owned(), json!(next_sync_ms));
             fields.insert("next_sync_reason".to_owned(), json!(next_sync.reason.map(Reason::as_str)));
+            fields.insert(
+                "progress".to_owned(),
+                json!(self.shown.watched.progress().as_ref().filter(|_| next_sync.is_running)),
+            );
         }
         status
     }
@@ -109,18 +122,32 @@ impl Performer for ServiceDoor {
             Request::Sync(SyncOptions { tries_max }) => self.ask(Work { is_initialise: false, tries_max }, events),
             Request::Initialise(SyncOptions { tries_max }) => self.ask(Work { is_initialise: true, tries_max }, events),
             Request::Status => Ok(self.with_schedule(self.performer.perform(request, input, events)?)),
+            Request::Watch { after, wait_s } => {
+                self.shown.watched.wait(after, wait_s)?;
+                // What changes while it is being read makes another change.
+                let change = self.shown.watched.change();
+                let mut status = self.with_schedule(self.performer.perform(request, input, events)?);
+                status["change"] = json!(change);
+                Ok(status)
+            }
             Request::Record(_) | Request::SetAsideRetry { .. } => {
                 let result = self.performer.perform(request, input, events);
                 if result.is_ok() {
                     self.tell(Wake::Edited);
                 }
-                self.shown.changed.wake();
+                self.shown.tell();
                 result
             }
             Request::Pause { .. } | Request::Resume => {
                 let result = self.performer.perform(request, input, events);
                 // The loop looks again.
                 self.tell(Wake::Scheduled);
+                self.shown.watched.ring();
+                result
+            }
+            Request::SetAsideDismiss { .. } | Request::Verify(_) => {
+                let result = self.performer.perform(request, input, events);
+                self.shown.watched.ring();
                 result
             }
             Request::Get { .. }
@@ -129,11 +156,9 @@ impl Performer for ServiceDoor {
             | Request::Queue { .. }
             | Request::SetAsideList { .. }
             | Request::SetAsideShow { .. }
-            | Request::SetAsideDismiss { .. }
             | Request::NextNumber(_)
             | Request::Changes(_)
-            | Request::Wait { .. }
-            | Request::Verify(_) => self.performer.perform(request, input, events),
+            | Request::Wait { .. } => self.performer.perform(request, input, events),
         }
     }
 

@@ -22,6 +22,7 @@ mod status_line;
 mod supervisor;
 #[cfg(test)]
 mod tests;
+mod watching;
 
 use std::sync::Arc;
 

@@ -32,7 +32,7 @@ struct Fake {
 
 impl Performer for Fake {
     fn perform(&self, request: Request, _: &mut Input, events: &mut dyn FnMut(Progress)) -> Result<Value, AgentError> {
-        if request == Request::Status {
+        if matches!(request, Request::Status | Request::Watch { .. }) {
             return Ok(json!({ "pending": 1 }));
         }
         self.begun.lock().unwrap().push(request);
@@ -63,6 +63,7 @@ impl Fake {
 struct World {
     fake: Arc<Fake>,
     sender: std::sync::mpsc::SyncSender<Wake<caller::Caller>>,
+    shown: Arc<door::Shown>,
     daemon: Option<JoinHandle<()>>,
     folder: TempDir,
 }
@@ -81,12 +82,13 @@ fn world(schedule: Schedule) -> World {
     let supervisor = Arc::new(Supervisor::of_environment());
     let watchdog = Watchdog::absent();
     let server = Server::start(listener, door, folder.path().to_owned(), ServerLimits::default()).unwrap();
-    let for_daemon = sender.clone();
+    let (for_daemon, of_daemon) = (sender.clone(), Arc::clone(&shown));
     let daemon = std::thread::spawn(move || {
         let (server, sender, rules) = (&server, for_daemon, schedule.into());
+        let shown = of_daemon;
         daemon::Daemon { performer, server, shown, supervisor, watchdog, reloader, sender, receiver, rules }.run();
     });
-    World { fake, sender, daemon: Some(daemon), folder }
+    World { fake, sender, shown, daemon: Some(daemon), folder }
 }
 
 impl World {
@@ -148,13 +150,44 @@ fn status_comes_while_a_session_runs_and_says_so() {
     world.signal(Signal::SyncNow);
     world.fake.wait_for_sessions(1);
 
-    let (status, _) = world.ask(Request::Status).join().unwrap();
+    let mut status = world.ask(Request::Status).join().unwrap().0.unwrap();
+    // It may have had none yet.
+    status.as_object_mut().unwrap().remove("progress");
 
     let expected = json!({ "pending": 1, "daemon": true, "syncing": true, "next_sync_ms": null,
         "next_sync_reason": "manual" });
-    assert_eq!(status, Ok(expected));
+    assert_eq!(status, expected);
     world.fake.release.wake();
     world.stop();
+}
+
+#[test]
+fn who_watches_hears_of_a_session_and_is_let_go_when_the_agent_stops() {
+    let mut world = world(MANUAL);
+    let watch = |after| world.ask(Request::Watch { after, wait_s: 60 }).join().unwrap().0.unwrap();
+    let until = |is_syncing: bool| {
+        let mut status = watch(None);
+        while status["syncing"] != is_syncing {
+            status = watch(status["change"].as_u64());
+        }
+        status
+    };
+
+    world.signal(Signal::SyncNow);
+    assert_eq!(until(true)["pending"], 1);
+    world.fake.wait_for_sessions(1);
+    world.fake.release.wake();
+    let status = until(false);
+    assert_eq!(status["progress"], Value::Null);
+
+    let waiting = world.ask(Request::Watch { after: status["change"].as_u64(), wait_s: 600 });
+    let deadline = monotonic_now().plus(DEADLINE_MS);
+    while world.shown.watched.watching() == 0 {
+        assert!(monotonic_now() < deadline, "it does not watch");
+        std::thread::yield_now();
+    }
+    world.stop();
+    assert_eq!(waiting.join().unwrap().0.unwrap()["daemon"], true);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use protocol::page::PageRow;
 use protocol::row::{ColumnRef, Row, Value};
 
 use super::super::limits::LIST_BYTES_MAX;
-use super::super::{HistoryRefusal, LocalCopy, QueueState, RecordState};
+use super::super::{AtCentral, HistoryRefusal, LocalCopy, QueueState, RecordState, Standing};
 use super::site::*;
 use crate::error::Explained;
 use crate::sync_runner::Learnt;
@@ -82,6 +82,8 @@ fn everything_that_was_stored_is_there_after_opening_again() {
     let refusal = HistoryRefusal { journal: JournalId([3; 16]), at_ms: 8, code, message };
     site.copy.remember_history_refusal(&refusal).unwrap();
     site.copy.remember_sync(9, Some(("offline", "no route"))).unwrap();
+    site.copy.remember_standing("Wait.", Some(AtCentral { rows: 7, at_ms: 9 })).unwrap();
+    site.copy.remember_standing("Call.", None).unwrap();
     let before = site.copy.session_state().unwrap();
 
     site.reopen();
@@ -90,6 +92,12 @@ fn everything_that_was_stored_is_there_after_opening_again() {
     assert_eq!(before.cursors[0].cursor.epoch, Epoch(u64::MAX));
     assert_eq!((site.shown("P"), site.state("Q")), (r#"{"comment":"c"}"#.to_owned(), Some(RecordState::Pending)));
     assert_eq!(site.copy.learnt().unwrap(), learnt);
+    let standing = Standing { advice: "Call.".to_owned(), at_central: Some(AtCentral { rows: 7, at_ms: 9 }) };
+    assert_eq!(
+        site.copy.standing().unwrap(),
+        standing,
+        "a session that is not told of what waits leaves what was known"
+    );
     let times = site.copy.sync_times().unwrap();
     assert_eq!((times.attempt_ms, times.success_ms, times.drained_ms), (Some(9), None, None));
     assert_eq!(times.failure, Some(("offline".to_owned(), "no route".to_owned())));
