@@ -2,6 +2,7 @@
 //! `agent.toml.example` explains each setting; the list of them is in `config/settings.rs`.
 
 mod central_url;
+mod clients;
 mod error;
 mod listen;
 mod proxy;
@@ -23,6 +24,7 @@ use protocol::few::gathered;
 use protocol::schedule::{Budget, Pacing, Schedule, Window, Windows};
 
 pub use central_url::CentralUrl;
+pub use clients::ClientsSettings;
 pub use error::{ConfigError, Origin};
 pub use proxy::{ProxyScheme, ProxySetting, ProxyUrl};
 pub use taking_up::TakenUp;
@@ -96,6 +98,8 @@ pub struct Config {
     pub local_api_listen: Option<SocketAddr>,
     /// The folder with an application's pages that it serves there, if there is one.
     pub local_api_pages: Option<PathBuf>,
+    /// Where machines of the local network reach it.
+    pub clients: ClientsSettings,
     /// Below which folder the hardware's serial numbers are looked for.
     pub hardware_root: PathBuf,
     /// From which level on events are logged.
@@ -211,6 +215,7 @@ impl Config {
             socket_path,
             local_api_listen: listen::address(values)?,
             local_api_pages: values.path("local_api.pages"),
+            clients: ClientsSettings::of(values)?,
             hardware_root: values.path("hardware_root").expect("it has a default"),
             log_level: log_level(values),
             central_url,

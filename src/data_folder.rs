@@ -13,6 +13,8 @@
 //! | `doctor-scratch` | `diagnosis`, while it measures the disk; gone after that | 0600 |
 //! | `pacing` | the agent: a pause of its schedule, and the bytes that were spent | 0600 |
 //! | `agent.token` | the daemon, where it listens at an address: what callers show | 0600 |
+//! | `clients` | `clients`: who may ask over the local network, with the hashes of their tokens | 0600 |
+//! | `clients.certificate`, `clients.key` | the daemon: what clients are shown, unless settings name another one | 0600 |
 //! | `agent.sock` | the daemon, unless a setting puts it elsewhere | 0600 |
 
 use std::fmt;
@@ -85,6 +87,21 @@ impl Layout {
     /// What callers of the local interface show where it listens at an address.
     pub fn token(&self) -> PathBuf {
         self.root.join("agent.token")
+    }
+
+    /// Who may ask over the local network.
+    pub fn clients(&self) -> PathBuf {
+        self.root.join("clients")
+    }
+
+    /// The certificate that they are shown, in DER.
+    pub fn client_certificate(&self) -> PathBuf {
+        self.root.join("clients.certificate")
+    }
+
+    /// Its private key, in DER of PKCS 8.
+    pub fn client_key(&self) -> PathBuf {
+        self.root.join("clients.key")
     }
 
     /// Whether anything of a site was ever recorded here.

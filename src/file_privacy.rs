@@ -73,6 +73,7 @@ pub fn keep_others_out(layout: &Layout) -> Result<(), FileError> {
 pub fn open_to_others(layout: &Layout, files: &[PathBuf]) -> Result<Vec<PathBuf>, FileError> {
     let identity = layout.identity();
     let mut paths = vec![layout.root().to_path_buf(), identity.clone(), layout.token()];
+    paths.extend([layout.clients(), layout.client_certificate(), layout.client_key()]);
     paths.extend(own_entries(layout)?);
     paths.extend(entries(&identity)?);
     paths.extend_from_slice(files);

@@ -3,6 +3,7 @@
 
 pub mod agent;
 pub mod allocator;
+pub mod clients;
 pub mod clock;
 pub mod command_line;
 pub mod commands;

@@ -22,6 +22,8 @@ mod bad_link;
 mod central_key;
 #[path = "suite/central_set_back.rs"]
 mod central_set_back;
+#[path = "suite/clients.rs"]
+mod clients;
 #[path = "suite/clones.rs"]
 mod clones;
 #[path = "suite/daemon.rs"]

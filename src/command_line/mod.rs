@@ -1,9 +1,11 @@
 //! The command line: words in, a typed command out. Nothing is looked at but the words.
 
+mod client;
 mod duration;
 mod error;
 mod scan;
 mod service;
+mod set_aside;
 #[cfg(test)]
 mod tests;
 mod verbs;
@@ -18,7 +20,9 @@ use protocol::fingerprint::Fingerprint;
 use protocol::ids::RecordId;
 use protocol::limits::RECORD_ID_BYTES_MAX;
 
+pub use client::ClientAction;
 pub use error::UsageError;
+pub use set_aside::SetAside;
 pub use verbs::help;
 
 use crate::device::PasswordSource;
@@ -151,6 +155,8 @@ pub enum Command {
         /// Only show what `install` would write.
         is_printed: bool,
     },
+    /// Look after the machines of the local network that work on this agent.
+    Client(ClientAction),
     /// Say how the site is.
     Status,
     /// Say who the site is.
@@ -275,41 +281,6 @@ pub enum LineMode {
     },
 }
 
-/// What to do with refused edits.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SetAside {
-    /// Name them.
-    List {
-        /// At most so many.
-        limit: u64,
-    },
-    /// Print one whole.
-    Show {
-        /// Its number, as `list` prints it.
-        number: u64,
-    },
-    /// Record them again.
-    Retry {
-        /// Their numbers, as `list` prints them; empty means all.
-        numbers: Vec<u64>,
-    },
-    /// Let them go.
-    Dismiss {
-        /// Their numbers, as `list` prints them.
-        numbers: Vec<u64>,
-    },
-    /// Let all go.
-    DismissAll {
-        /// The file that `export` wrote them to.
-        exported_to: PathBuf,
-    },
-    /// Write all as lines of edits.
-    Export {
-        /// To this file; `None` writes to standard output.
-        file: Option<PathBuf>,
-    },
-}
-
 /// Reads the words behind the program's name.
 ///
 /// # Errors
@@ -391,10 +362,11 @@ fn command(scanned: &mut Scanned) -> Result<Command, UsageError> {
         "resume" => Command::Resume,
         "run" => Command::Run,
         "service" => service::command(scanned)?,
+        "client" => client::command(scanned)?,
         "status" => Command::Status,
         "site" => Command::Site,
         "queue" => Command::Queue { limit: limit(scanned)? },
-        "set-aside" => Command::SetAside(set_aside(scanned)?),
+        "set-aside" => Command::SetAside(set_aside::action(scanned)?),
         "carry" => Command::ByFile(carry(scanned)?),
         "import" => Command::ByFile(by_file(FileAction::Import, "import", scanned)?),
         "backup" => Command::Backup {
@@ -482,44 +454,6 @@ fn record(scanned: &mut Scanned) -> Result<Record, UsageError> {
     Ok(Record::One { edit: Edit { table, op, id, data }, request_id })
 }
 
-fn set_aside(scanned: &mut Scanned) -> Result<SetAside, UsageError> {
-    const VERB: &str = "set-aside";
-    const WORDS: [&str; 5] = ["list", "show", "retry", "export", "dismiss"];
-    let word = scanned.word(VERB, "list, show, retry, export or dismiss")?;
-    let together = |problem| Err(UsageError::Together { problem });
-    let is_all = scanned.has("all");
-    let exported_to = scanned.path("exported-to");
-    let action = match word.as_str() {
-        "list" => SetAside::List { limit: limit(scanned)? },
-        "show" => SetAside::Show { number: set_aside_number(scanned)? },
-        "retry" if is_all => SetAside::Retry { numbers: Vec::new() },
-        "retry" => SetAside::Retry { numbers: set_aside_numbers(scanned)? },
-        "dismiss" => match (is_all, &exported_to) {
-            (true, Some(file)) => SetAside::DismissAll { exported_to: file.clone() },
-            (true, None) => {
-                return together("--all of `dismiss` needs --exported-to FILE, which `set-aside export FILE` wrote");
-            }
-            (false, _) => SetAside::Dismiss { numbers: set_aside_numbers(scanned)? },
-        },
-        "export" => SetAside::Export { file: file_or_dash(PathBuf::from(scanned.argument(VERB, "FILE")?)) },
-        _ => {
-            let nearest = crate::nearest::nearest(&word, WORDS).map_or_else(String::new, |word| format!("; {word}?"));
-            let expected = format!("{}{nearest}", WORDS.join(", "));
-            return Err(UsageError::Argument { name: "the word behind set-aside", value: word, expected });
-        }
-    };
-    if scanned.has("limit") {
-        return together("--limit is for `set-aside list` alone");
-    }
-    if is_all && !matches!(action, SetAside::Retry { .. } | SetAside::DismissAll { .. }) {
-        return together("--all is for `set-aside retry` and `set-aside dismiss`");
-    }
-    if exported_to.is_some() && !matches!(action, SetAside::DismissAll { .. }) {
-        return together("--exported-to belongs to `set-aside dismiss --all`");
-    }
-    Ok(action)
-}
-
 fn carry(scanned: &mut Scanned) -> Result<ByFile, UsageError> {
     let word = scanned.word("carry", "out or in")?;
     match word.as_str() {
@@ -532,20 +466,6 @@ fn carry(scanned: &mut Scanned) -> Result<ByFile, UsageError> {
 fn by_file(action: FileAction, verb: &'static str, scanned: &mut Scanned) -> Result<ByFile, UsageError> {
     let file = PathBuf::from(scanned.argument(verb, "FILE")?);
     Ok(ByFile { action, file, passphrase: source(scanned, "passphrase-file") })
-}
-
-fn set_aside_number(scanned: &mut Scanned) -> Result<u64, UsageError> {
-    let word = scanned.word("set-aside", "NUMBER, as `set-aside list` prints it")?;
-    scan::number("NUMBER", &word, u64::MAX)
-}
-
-/// One number or more.
-fn set_aside_numbers(scanned: &mut Scanned) -> Result<Vec<u64>, UsageError> {
-    let mut numbers = vec![set_aside_number(scanned)?];
-    while let Some(word) = scanned.further_word() {
-        numbers.push(scan::number("NUMBER", &word.to_string_lossy(), u64::MAX)?);
-    }
-    Ok(numbers)
 }
 
 fn help_verb(scanned: &mut Scanned) -> Result<Option<&'static str>, UsageError> {

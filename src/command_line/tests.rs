@@ -41,6 +41,10 @@ fn each_verb_is_understood() {
             Command::Enrol { central: None, name: None, password: Some(PasswordSource::File(PathBuf::from("secret"))) },
         ),
         ("initialise", Command::Initialise { wait_s: None }),
+        ("client add dispensary", Command::Client(ClientAction::Add { name: "dispensary".to_owned() })),
+        ("client list", Command::Client(ClientAction::List)),
+        ("client revoke dispensary", Command::Client(ClientAction::Revoke { name: "dispensary".to_owned() })),
+        ("client certificate", Command::Client(ClientAction::Certificate)),
         (
             "service install --manager runit --root /pkg --data /srv/x --user clinic --program /opt/outpost --print",
             Command::Service {

@@ -213,6 +213,16 @@ pub(super) const VERBS: &[Verb] = &[
         ],
     },
     Verb {
+        name: "client",
+        arguments: "add NAME | list | revoke NAME | certificate",
+        summary: "let other machines of the facility work on this agent, each with its own token",
+        help: "`add` prints a token for a machine or a program of that name, once: only its hash is kept. `revoke` takes it back and ends the \
+               connections that it has open, at once. `list` shows when each was last here. `certificate` prints the certificate by which \
+               they know the agent, as PEM. The agent listens for them where [clients] in the settings says so.\n\
+               Whoever has a token can read and record what this site can. Name machines, and no persons: the name stands in the log.",
+        options: &[],
+    },
+    Verb {
         name: "status",
         arguments: "",
         summary: "say how this site is: records, queue, last sync",

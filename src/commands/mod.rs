@@ -1,6 +1,7 @@
 //! The verbs of the command line: each builds a request, takes it to whoever holds the data folder, and prints what comes back.
 //! The only part of the agent that prints.
 
+mod client;
 mod diagnose;
 mod door;
 mod examine;
@@ -183,6 +184,7 @@ pub fn run(command: &Command, config: &Config, home: &dyn Home, screen: &mut Scr
             screen.result(&result, |site| site::text(site, now_ms));
             Ok(Exit::Ok)
         }
+        Command::Client(action) => client::run(action, &*door::open(config, home)?, screen),
         Command::Queue { limit } => queue::run(*limit, &*door::open(config, home)?, screen),
         Command::SetAside(SetAside::List { limit }) => set_aside::list(*limit, &*door::open(config, home)?, screen),
         Command::SetAside(SetAside::Show { number }) => set_aside::show(*number, &*door::open(config, home)?, screen),

@@ -73,6 +73,9 @@ pub(super) fn text(status: &Value, now_ms: u64) -> String {
     for (name, text) in status_schedule::rows(status, now_ms) {
         row(name, text);
     }
+    if let Some(clients) = super::client::in_status(&status["clients"], now_ms) {
+        row("clients", clients);
+    }
     let sequence = |name: &str| number(status[name].as_u64().unwrap_or_default());
     let journal = bytes(status["journal"]["bytes"].as_u64().unwrap_or_default());
     let (head, received, judged) = (sequence("head"), sequence("received"), sequence("judged"));

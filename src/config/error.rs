@@ -162,6 +162,15 @@ pub enum ConfigError {
         /// What is wrong with it.
         problem: &'static str,
     },
+    /// A setting of the listener for machines of the local network cannot be used.
+    Clients {
+        /// Where.
+        origin: Origin,
+        /// The setting.
+        setting: &'static str,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
     /// Two settings that do not go together.
     Order {
         /// The one that must not be larger.
@@ -193,6 +202,7 @@ impl Explained for ConfigError {
             Self::TooMany { .. } => "config_too_many",
             Self::Window { .. } => "config_window",
             Self::Listen { .. } => "config_listen",
+            Self::Clients { .. } => "config_clients",
             Self::Order { .. } => "config_order",
             Self::Table(error) => error.code(),
         }
@@ -210,7 +220,12 @@ impl Explained for ConfigError {
                  asks for them, or \"environment\"."
             }
             Self::Listen { .. } => {
-                "Write \"127.0.0.1:PORT\" or \"[::1]:PORT\", or nothing to be reached by the socket alone."
+                "Write \"127.0.0.1:PORT\" or \"[::1]:PORT\", or nothing to be reached by the socket alone. For other machines, encrypted, \
+                 there is listen under [clients]."
+            }
+            Self::Clients { .. } => {
+                "Write listen = \"192.168.1.7:8443\" with this machine's own address, and names = [\"server.example.org\"] if it is found \
+                 by names; agent.toml.example explains the rest."
             }
             Self::Syntax { .. } | Self::UnknownKey { .. } | Self::Type { .. } | Self::Choice { .. } => {
                 "agent.toml.example explains each setting."
@@ -267,6 +282,7 @@ impl fmt::Display for ConfigError {
             Self::Listen { origin, value, problem } => {
                 write!(formatter, "{origin}: the address {value:?} to listen at {problem}")
             }
+            Self::Clients { origin, setting, problem } => write!(formatter, "{origin}: {setting} {problem}"),
             Self::Order { smaller, smaller_value, larger, larger_value } => write!(
                 formatter,
                 "{smaller} is {smaller_value} and must not be above {larger}, which is {larger_value}"

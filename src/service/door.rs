@@ -133,6 +133,10 @@ impl Performer for ServiceDoor {
             | Request::NextNumber(_)
             | Request::Changes(_)
             | Request::Wait { .. }
+            | Request::ClientAdd { .. }
+            | Request::ClientList
+            | Request::ClientRevoke { .. }
+            | Request::ClientCertificate
             | Request::Verify(_) => self.performer.perform(request, input, events),
         }
     }
