@@ -7,6 +7,7 @@ mod error;
 mod listen;
 mod proxy;
 mod settings;
+mod shown;
 mod source;
 mod taking_up;
 #[cfg(test)]
@@ -27,6 +28,7 @@ pub use central_url::CentralUrl;
 pub use clients::ClientsSettings;
 pub use error::{ConfigError, Origin};
 pub use proxy::{ProxyScheme, ProxySetting, ProxyUrl};
+pub use shown::{REDACTED, ShownSetting};
 pub use taking_up::TakenUp;
 
 /// Names the file to read, unless `--config` does.
@@ -154,6 +156,14 @@ impl Config {
     /// # Errors
     /// [`ConfigError`] says which setting is wrong and where it is written. A named file must be there; the usual one need not.
     pub fn load(sources: &Sources) -> Result<Config, ConfigError> {
+        Ok(Self::load_shown(sources)?.0)
+    }
+
+    /// As [`Config::load`], and each setting with where it comes from, without secrets.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn load_shown(sources: &Sources) -> Result<(Config, Vec<ShownSetting>), ConfigError> {
         let mut values = source::Values::default();
         let file = match sources.config_file.clone().or_else(|| named_in(&sources.variables)) {
             Some(path) => Some(path),
@@ -166,7 +176,9 @@ impl Config {
         if let Some(folder) = &sources.data_folder {
             values.add_argument("data_folder", folder)?;
         }
-        Self::of_values(file, &mut values, &sources.variables)
+        let config = Self::of_values(file, &mut values, &sources.variables)?;
+        let shown = shown::shown(&values, &config);
+        Ok((config, shown))
     }
 
     /// Checks the text of a file without its environment.
@@ -243,6 +255,11 @@ impl Config {
         config.catalogue()?;
         Ok(config)
     }
+}
+
+/// The names of all settings but `[[table]]`.
+pub fn setting_names() -> impl Iterator<Item = &'static str> {
+    settings::SETTINGS.iter().map(|setting| setting.path)
 }
 
 fn named_in(variables: &BTreeMap<String, OsString>) -> Option<PathBuf> {

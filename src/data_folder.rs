@@ -15,6 +15,7 @@
 //! | `agent.token` | the daemon, where it listens at an address: what callers show | 0600 |
 //! | `clients` | `clients`: who may ask over the local network, with the hashes of their tokens | 0600 |
 //! | `clients.certificate`, `clients.key` | the daemon: what clients are shown, unless settings name another one | 0600 |
+//! | `log`, `log.old` | the daemon: its last log lines | 0600 |
 //! | `agent.sock` | the daemon, unless a setting puts it elsewhere | 0600 |
 
 use std::fmt;
@@ -102,6 +103,16 @@ impl Layout {
     /// Its private key, in DER of PKCS 8.
     pub fn client_key(&self) -> PathBuf {
         self.root.join("clients.key")
+    }
+
+    /// The daemon's last log lines.
+    pub fn log(&self) -> PathBuf {
+        self.root.join("log")
+    }
+
+    /// Those before them.
+    pub fn old_log(&self) -> PathBuf {
+        self.root.join("log.old")
     }
 
     /// Whether anything of a site was ever recorded here.

@@ -14,8 +14,9 @@ use crate::durable_file::FileError;
 const OTHERS_MODE: u32 = 0o077;
 
 /// What the names in a data folder begin with that the agent gives. What somebody else has put there is not looked at.
-const OWN_NAMES: [&str; 10] = [
+const OWN_NAMES: [&str; 11] = [
     "lock",
+    "log",
     "journal",
     "private",
     "local_copy.sqlite",

@@ -44,6 +44,8 @@ mod forgotten_store;
 mod full_disk;
 #[path = "suite/full_life.rs"]
 mod full_life;
+#[path = "suite/help.rs"]
+mod help;
 #[path = "suite/identity.rs"]
 mod identity;
 #[path = "suite/kills.rs"]

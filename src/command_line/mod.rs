@@ -1,8 +1,11 @@
 //! The command line: words in, a typed command out. Nothing is looked at but the words.
 
 mod client;
+mod completions;
+mod config;
 mod duration;
 mod error;
+mod man;
 mod scan;
 mod service;
 mod set_aside;
@@ -21,7 +24,10 @@ use protocol::ids::RecordId;
 use protocol::limits::RECORD_ID_BYTES_MAX;
 
 pub use client::ClientAction;
+pub use completions::{Shell, completions};
+pub use config::ConfigAction;
 pub use error::UsageError;
+pub use man::man_pages;
 pub use set_aside::SetAside;
 pub use verbs::help;
 
@@ -35,6 +41,10 @@ use scan::Scanned;
 pub const LIST_LIMIT_MAX: u64 = 1_000_000;
 /// How many things are printed if nobody says.
 pub const LIST_LIMIT: u64 = 100;
+/// How many lines of the log are printed if nobody says.
+pub const LOG_LINES: u64 = 50;
+/// Most of them; more are not kept.
+pub const LOG_LINES_MAX: u64 = 100_000;
 /// Longest `--wait`, in seconds: a week.
 pub const WAIT_S_MAX: u64 = 7 * 86_400;
 /// Longest request id, in bytes.
@@ -154,6 +164,25 @@ pub enum Command {
         wanted: ServiceWanted,
         /// Only show what `install` would write.
         is_printed: bool,
+    },
+    /// Look at the settings.
+    Config(ConfigAction),
+    /// Print the daemon's last log lines.
+    Log {
+        /// So many.
+        lines: u64,
+        /// Go on with what comes.
+        is_followed: bool,
+    },
+    /// Print what teaches a shell the verbs and options.
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+    /// Write what whoever helps wants to know.
+    BugReport {
+        /// To this file, a new one.
+        file: PathBuf,
     },
     /// Look after the machines of the local network that work on this agent.
     Client(ClientAction),
@@ -287,20 +316,20 @@ pub enum LineMode {
 /// [`UsageError`] for anything that is not understood whole.
 pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Invocation, UsageError> {
     let mut scanned = Scanned::of(words)?;
-    let global = Global {
+    let mut global = Global {
         config_file: scanned.path("config"),
         data_folder: scanned.path("data"),
         is_json: scanned.has("json"),
         verbosity: scanned.verbosity,
     };
-    let mut command = command(&mut scanned)?;
+    let mut command = command(&mut scanned, &mut global)?;
     if let Command::Service { wanted, .. } = &mut command {
         wanted.data_folder.clone_from(&global.data_folder);
     }
     Ok(Invocation { global, command })
 }
 
-fn command(scanned: &mut Scanned) -> Result<Command, UsageError> {
+fn command(scanned: &mut Scanned, global: &mut Global) -> Result<Command, UsageError> {
     let verb = scanned.verb.map(|verb| verb.name);
     if scanned.has("help") {
         return Ok(Command::Help { verb });
@@ -363,6 +392,13 @@ fn command(scanned: &mut Scanned) -> Result<Command, UsageError> {
         "run" => Command::Run,
         "service" => service::command(scanned)?,
         "client" => client::command(scanned)?,
+        "completions" => Command::Completions { shell: shell(scanned)? },
+        "bugreport" => Command::BugReport { file: PathBuf::from(scanned.argument(verb, "FILE")?) },
+        "log" => Command::Log {
+            lines: scanned.number("lines", LOG_LINES_MAX)?.unwrap_or(LOG_LINES),
+            is_followed: scanned.has("follow"),
+        },
+        "config" => config::command(scanned, global)?,
         "status" => Command::Status,
         "site" => Command::Site,
         "queue" => Command::Queue { limit: limit(scanned)? },
@@ -478,6 +514,15 @@ fn help_verb(scanned: &mut Scanned) -> Result<Option<&'static str>, UsageError> 
             nearest: crate::nearest::nearest(&word, verbs::VERBS.iter().map(|verb| verb.name)),
         }),
     }
+}
+
+fn shell(scanned: &mut Scanned) -> Result<Shell, UsageError> {
+    let word = scanned.word("completions", "bash, zsh or fish")?;
+    Shell::of_word(&word).ok_or_else(|| UsageError::Argument {
+        name: "the shell",
+        value: word,
+        expected: Shell::ALL.map(Shell::as_str).join(", "),
+    })
 }
 
 fn limit(scanned: &mut Scanned) -> Result<u64, UsageError> {

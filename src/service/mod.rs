@@ -32,6 +32,7 @@ use crate::data_folder::Layout;
 use crate::error::AgentError;
 use crate::exit::Exit;
 use crate::local_api::{ClientCertificate, ClientListener, LoopbackListener, Server, ServerLimits, SocketListener};
+use crate::logging;
 use crate::operations::Performer;
 
 pub use installing::{InitSystem, SERVICE_USER, Service, ServiceAction, ServiceWanted, UnitFile};
@@ -62,6 +63,7 @@ pub fn run(
     let _signals = signals::listen(sender.clone()).map_err(|error| system("hear signals", &error))?;
     let supervisor = Arc::new(Supervisor::of_environment());
     let performer = open()?;
+    logging::keep_in(&Layout::of(&config.data_folder));
     let listener = Box::new(SocketListener::bind(&config.socket_path)?);
     let door = Arc::new(door::ServiceDoor::new(Arc::clone(&performer), sender.clone()));
     let shown = door.shown();

@@ -16,6 +16,7 @@ mod example;
     reason = "shared with the tests, where a failure ends the test"
 )]
 mod link;
+mod man;
 mod power_cut;
 #[path = "../../../tests/support/power_cut.rs"]
 #[expect(unreachable_pub, reason = "shared with the tests")]
@@ -55,6 +56,7 @@ const CHORES: &[Chore] = &[
     },
     Chore { name: "tidy", about: "check the rules that neither the compiler nor clippy knows", run: tidy::run },
     Chore { name: "size", about: "build the agent as it ships and hold its size against the budget", run: size::run },
+    Chore { name: "man", about: "write the manual pages of the agent to a folder", run: man::run },
     Chore {
         name: "power-cut",
         about: "cut the power under a recording agent; --cycles N, --control",
