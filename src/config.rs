@@ -2,11 +2,13 @@
 //! `agent.toml.example` explains each setting; the list of them is in `config/settings.rs`.
 
 mod central_url;
+mod clients;
 mod error;
 mod listen;
 mod name_servers;
 mod proxy;
 mod settings;
+mod shown;
 mod source;
 mod taking_up;
 #[cfg(test)]
@@ -24,8 +26,10 @@ use protocol::few::gathered;
 use protocol::schedule::{Budget, Pacing, Schedule, Window, Windows};
 
 pub use central_url::CentralUrl;
+pub use clients::ClientsSettings;
 pub use error::{ConfigError, Origin};
 pub use proxy::{ProxyScheme, ProxySetting, ProxyUrl};
+pub use shown::{REDACTED, ShownSetting};
 pub use taking_up::TakenUp;
 
 /// Names the file to read, unless `--config` does.
@@ -97,6 +101,8 @@ pub struct Config {
     pub local_api_listen: Option<SocketAddr>,
     /// The folder with an application's pages that it serves there, if there is one.
     pub local_api_pages: Option<PathBuf>,
+    /// Where machines of the local network reach it.
+    pub clients: ClientsSettings,
     /// Below which folder the hardware's serial numbers are looked for.
     pub hardware_root: PathBuf,
     /// From which level on events are logged.
@@ -153,6 +159,14 @@ impl Config {
     /// # Errors
     /// [`ConfigError`] says which setting is wrong and where it is written. A named file must be there; the usual one need not.
     pub fn load(sources: &Sources) -> Result<Config, ConfigError> {
+        Ok(Self::load_shown(sources)?.0)
+    }
+
+    /// As [`Config::load`], and each setting with where it comes from, without secrets.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn load_shown(sources: &Sources) -> Result<(Config, Vec<ShownSetting>), ConfigError> {
         let mut values = source::Values::default();
         let file = match sources.config_file.clone().or_else(|| named_in(&sources.variables)) {
             Some(path) => Some(path),
@@ -165,7 +179,9 @@ impl Config {
         if let Some(folder) = &sources.data_folder {
             values.add_argument("data_folder", folder)?;
         }
-        Self::of_values(file, &mut values, &sources.variables)
+        let config = Self::of_values(file, &mut values, &sources.variables)?;
+        let shown = shown::shown(&values, &config);
+        Ok((config, shown))
     }
 
     /// Checks the text of a file without its environment.
@@ -214,6 +230,7 @@ impl Config {
             socket_path,
             local_api_listen: listen::address(values)?,
             local_api_pages: values.path("local_api.pages"),
+            clients: ClientsSettings::of(values)?,
             hardware_root: values.path("hardware_root").expect("it has a default"),
             log_level: log_level(values),
             central_url,
@@ -242,6 +259,11 @@ impl Config {
         config.catalogue()?;
         Ok(config)
     }
+}
+
+/// The names of all settings but `[[table]]`.
+pub fn setting_names() -> impl Iterator<Item = &'static str> {
+    settings::SETTINGS.iter().map(|setting| setting.path)
 }
 
 fn named_in(variables: &BTreeMap<String, OsString>) -> Option<PathBuf> {

@@ -14,6 +14,9 @@
 //! | `pacing` | the agent: a pause of its schedule, and the bytes that were spent | 0600 |
 //! | `queue-days` | the agent: how deep the queue was on each of the last 60 days | 0600 |
 //! | `agent.token` | the daemon, where it listens at an address: what callers show | 0600 |
+//! | `clients` | `clients`: who may ask over the local network, with the hashes of their tokens | 0600 |
+//! | `clients.certificate`, `clients.key` | the daemon: what clients are shown, unless settings name another one | 0600 |
+//! | `log`, `log.old` | the daemon: its last log lines | 0600 |
 //! | `agent.sock` | the daemon, unless a setting puts it elsewhere | 0600 |
 
 use std::fmt;
@@ -91,6 +94,31 @@ impl Layout {
     /// What callers of the local interface show where it listens at an address.
     pub fn token(&self) -> PathBuf {
         self.root.join("agent.token")
+    }
+
+    /// Who may ask over the local network.
+    pub fn clients(&self) -> PathBuf {
+        self.root.join("clients")
+    }
+
+    /// The certificate that they are shown, in DER.
+    pub fn client_certificate(&self) -> PathBuf {
+        self.root.join("clients.certificate")
+    }
+
+    /// Its private key, in DER of PKCS 8.
+    pub fn client_key(&self) -> PathBuf {
+        self.root.join("clients.key")
+    }
+
+    /// The daemon's last log lines.
+    pub fn log(&self) -> PathBuf {
+        self.root.join("log")
+    }
+
+    /// Those before them.
+    pub fn old_log(&self) -> PathBuf {
+        self.root.join("log.old")
     }
 
     /// Whether anything of a site was ever recorded here.

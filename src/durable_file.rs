@@ -208,6 +208,20 @@ pub fn read_private(path: &Path, bytes_max: usize) -> Result<Option<Zeroizing<Ve
     Ok(Some(bytes))
 }
 
+/// Reads a file that others may read too, of at most so many bytes.
+///
+/// # Errors
+/// [`FileError`], also if it is not there.
+pub fn read_small(path: &Path, bytes_max: usize) -> Result<Vec<u8>, FileError> {
+    let mut bytes = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(bytes_max as u64 + 1).read_to_end(&mut bytes));
+    read.map_err(FileError::io("read", path))?;
+    if bytes.len() > bytes_max {
+        return Err(FileError::TooLarge { path: path.to_path_buf(), limit: bytes_max });
+    }
+    Ok(bytes)
+}
+
 /// That only the owner may use a folder.
 ///
 /// # Errors

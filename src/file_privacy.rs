@@ -14,8 +14,9 @@ use crate::durable_file::FileError;
 const OTHERS_MODE: u32 = 0o077;
 
 /// What the names in a data folder begin with that the agent gives. What somebody else has put there is not looked at.
-const OWN_NAMES: [&str; 11] = [
+const OWN_NAMES: [&str; 12] = [
     "lock",
+    "log",
     "journal",
     "private",
     "local_copy.sqlite",
@@ -74,6 +75,7 @@ pub fn keep_others_out(layout: &Layout) -> Result<(), FileError> {
 pub fn open_to_others(layout: &Layout, files: &[PathBuf]) -> Result<Vec<PathBuf>, FileError> {
     let identity = layout.identity();
     let mut paths = vec![layout.root().to_path_buf(), identity.clone(), layout.token()];
+    paths.extend([layout.clients(), layout.client_certificate(), layout.client_key()]);
     paths.extend(own_entries(layout)?);
     paths.extend(entries(&identity)?);
     paths.extend_from_slice(files);

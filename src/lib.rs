@@ -3,6 +3,7 @@
 
 pub mod agent;
 pub mod allocator;
+pub mod clients;
 pub mod clock;
 pub mod command_line;
 pub mod commands;
@@ -23,6 +24,7 @@ pub mod file_privacy;
 mod golden_files;
 pub mod hex;
 pub mod journal;
+pub mod kept_log;
 pub mod local_api;
 pub mod local_copy;
 pub mod local_time;
@@ -33,6 +35,7 @@ pub mod pacing;
 pub mod passphrase;
 pub mod queue_days;
 pub mod recorder;
+pub mod redaction;
 pub mod refusals;
 pub mod service;
 pub mod sync_runner;

@@ -4,14 +4,30 @@
 //! Never a payload, a password, a key, or a patient's name.
 
 use std::io::Write as _;
+use std::sync::{Mutex, PoisonError};
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
+
+use crate::clock::wall_now;
+use crate::data_folder::Layout;
+use crate::kept_log::KeptLog;
 
 /// What begins the targets of our own lines. Other crates may log what they carry, so they are heard from `warn` on only.
 const OWN_TARGETS: [&str; 5] = ["outpost", "protocol", "codec", "domain", "sql"];
 
 /// Longest line, in bytes; what is longer is cut, and says so. journald cuts at 48 KiB by itself.
 const LINE_BYTES_MAX: usize = 4 * 1024;
+
+/// Where the daemon keeps its last lines; nothing in other commands.
+static KEPT: Mutex<Option<KeptLog>> = Mutex::new(None);
+
+/// Keeps what is logged from here on in a data folder too. A log that cannot be kept is said so once, and holds nothing up.
+pub fn keep_in(layout: &Layout) {
+    match KeptLog::open(layout) {
+        Ok(log) => *KEPT.lock().unwrap_or_else(PoisonError::into_inner) = Some(log),
+        Err(error) => log::warn!("no log is kept path={} error={error}", layout.log().display()),
+    }
+}
 
 /// Starts logging at a level. The first call counts; later ones only change the level.
 pub fn start(level: LevelFilter) {
@@ -35,6 +51,12 @@ impl Log for Logger {
             let line = line(record.level(), self.is_journal, &record.args().to_string());
             // There is nobody to tell that the log cannot be written.
             let _ = std::io::stderr().lock().write_all(line.as_bytes());
+            let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(log) = &mut *kept {
+                let plain = self::line(record.level(), false, &record.args().to_string());
+                // Nor can it be said that it is not kept: a full disk takes lines again once there is room.
+                let _ = log.add(&plain, wall_now().0);
+            }
         }
     }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use outpost::agent::{Agent, Credentials};
 use outpost::command_line::{self, ByFile, Command, FileAction, Global, Invocation, Recover};
 use outpost::commands::{self, Home, Screen};
-use outpost::config::{CentralUrl, Config, Sources};
+use outpost::config::{CentralUrl, Config, ShownSetting, Sources};
 use outpost::data_folder::needed_alone;
 use outpost::device::{PASSWORD_VARIABLE, PasswordSource, site_password};
 use outpost::error::AgentError;
@@ -37,6 +37,8 @@ fn main() -> ExitCode {
 fn run(invocation: &Invocation) -> Result<Exit, AgentError> {
     match &invocation.command {
         Command::Help { verb } => return Ok(print(&command_line::help(*verb))),
+        // Where the settings are broken too.
+        Command::Completions { shell } => return Ok(print(&command_line::completions(*shell))),
         Command::Version if invocation.global.is_json => {
             return Ok(print(concat!("{\"version\":\"", env!("CARGO_PKG_VERSION"), "\"}\n")));
         }
@@ -77,6 +79,11 @@ impl Home for Device<'_> {
             let log_level = global.log_level(config.log_level);
             Ok((config, log_level))
         })
+    }
+
+    fn settings_shown(&self) -> Result<Vec<ShownSetting>, AgentError> {
+        let sources = Sources::of_process(self.global.config_file.clone(), self.global.data_folder.clone());
+        Ok(Config::load_shown(&sources)?.1)
     }
 
     fn enrol(

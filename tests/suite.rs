@@ -22,6 +22,8 @@ mod bad_link;
 mod central_key;
 #[path = "suite/central_set_back.rs"]
 mod central_set_back;
+#[path = "suite/clients.rs"]
+mod clients;
 #[path = "suite/clones.rs"]
 mod clones;
 #[path = "suite/daemon.rs"]
@@ -42,6 +44,8 @@ mod forgotten_store;
 mod full_disk;
 #[path = "suite/full_life.rs"]
 mod full_life;
+#[path = "suite/help.rs"]
+mod help;
 #[path = "suite/identity.rs"]
 mod identity;
 #[path = "suite/kills.rs"]

@@ -1,9 +1,14 @@
 //! The command line: words in, a typed command out. Nothing is looked at but the words.
 
+mod client;
+mod completions;
+mod config;
 mod duration;
 mod error;
+mod man;
 mod scan;
 mod service;
+mod set_aside;
 #[cfg(test)]
 mod tests;
 mod verbs;
@@ -18,7 +23,12 @@ use protocol::fingerprint::Fingerprint;
 use protocol::ids::RecordId;
 use protocol::limits::RECORD_ID_BYTES_MAX;
 
+pub use client::ClientAction;
+pub use completions::{Shell, completions};
+pub use config::ConfigAction;
 pub use error::UsageError;
+pub use man::man_pages;
+pub use set_aside::SetAside;
 pub use verbs::help;
 
 use crate::device::PasswordSource;
@@ -31,6 +41,10 @@ use scan::Scanned;
 pub const LIST_LIMIT_MAX: u64 = 1_000_000;
 /// How many things are printed if nobody says.
 pub const LIST_LIMIT: u64 = 100;
+/// How many lines of the log are printed if nobody says.
+pub const LOG_LINES: u64 = 50;
+/// Most of them; more are not kept.
+pub const LOG_LINES_MAX: u64 = 100_000;
 /// Longest `--wait`, in seconds: a week.
 pub const WAIT_S_MAX: u64 = 7 * 86_400;
 /// Longest request id, in bytes.
@@ -151,6 +165,27 @@ pub enum Command {
         /// Only show what `install` would write.
         is_printed: bool,
     },
+    /// Look at the settings.
+    Config(ConfigAction),
+    /// Print the daemon's last log lines.
+    Log {
+        /// So many.
+        lines: u64,
+        /// Go on with what comes.
+        is_followed: bool,
+    },
+    /// Print what teaches a shell the verbs and options.
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+    /// Write what whoever helps wants to know.
+    BugReport {
+        /// To this file, a new one.
+        file: PathBuf,
+    },
+    /// Look after the machines of the local network that work on this agent.
+    Client(ClientAction),
     /// Say how the site is.
     Status {
         /// Again and again, as it changes.
@@ -280,61 +315,26 @@ pub enum LineMode {
     },
 }
 
-/// What to do with refused edits.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SetAside {
-    /// Name them.
-    List {
-        /// At most so many.
-        limit: u64,
-    },
-    /// Print one whole.
-    Show {
-        /// Its number, as `list` prints it.
-        number: u64,
-    },
-    /// Record them again.
-    Retry {
-        /// Their numbers, as `list` prints them; empty means all.
-        numbers: Vec<u64>,
-    },
-    /// Let them go.
-    Dismiss {
-        /// Their numbers, as `list` prints them.
-        numbers: Vec<u64>,
-    },
-    /// Let all go.
-    DismissAll {
-        /// The file that `export` wrote them to.
-        exported_to: PathBuf,
-    },
-    /// Write all as lines of edits.
-    Export {
-        /// To this file; `None` writes to standard output.
-        file: Option<PathBuf>,
-    },
-}
-
 /// Reads the words behind the program's name.
 ///
 /// # Errors
 /// [`UsageError`] for anything that is not understood whole.
 pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Invocation, UsageError> {
     let mut scanned = Scanned::of(words)?;
-    let global = Global {
+    let mut global = Global {
         config_file: scanned.path("config"),
         data_folder: scanned.path("data"),
         is_json: scanned.has("json"),
         verbosity: scanned.verbosity,
     };
-    let mut command = command(&mut scanned)?;
+    let mut command = command(&mut scanned, &mut global)?;
     if let Command::Service { wanted, .. } = &mut command {
         wanted.data_folder.clone_from(&global.data_folder);
     }
     Ok(Invocation { global, command })
 }
 
-fn command(scanned: &mut Scanned) -> Result<Command, UsageError> {
+fn command(scanned: &mut Scanned, global: &mut Global) -> Result<Command, UsageError> {
     let verb = scanned.verb.map(|verb| verb.name);
     if scanned.has("help") {
         return Ok(Command::Help { verb });
@@ -396,11 +396,19 @@ fn command(scanned: &mut Scanned) -> Result<Command, UsageError> {
         "resume" => Command::Resume,
         "run" => Command::Run,
         "service" => service::command(scanned)?,
+        "client" => client::command(scanned)?,
+        "completions" => Command::Completions { shell: shell(scanned)? },
+        "bugreport" => Command::BugReport { file: PathBuf::from(scanned.argument(verb, "FILE")?) },
+        "log" => Command::Log {
+            lines: scanned.number("lines", LOG_LINES_MAX)?.unwrap_or(LOG_LINES),
+            is_followed: scanned.has("follow"),
+        },
+        "config" => config::command(scanned, global)?,
         "status" => Command::Status { is_watched: scanned.has("watch") },
         "page" => Command::Page,
         "site" => Command::Site,
         "queue" => Command::Queue { limit: limit(scanned)? },
-        "set-aside" => Command::SetAside(set_aside(scanned)?),
+        "set-aside" => Command::SetAside(set_aside::action(scanned)?),
         "carry" => Command::ByFile(carry(scanned)?),
         "import" => Command::ByFile(by_file(FileAction::Import, "import", scanned)?),
         "backup" => Command::Backup {
@@ -488,44 +496,6 @@ fn record(scanned: &mut Scanned) -> Result<Record, UsageError> {
     Ok(Record::One { edit: Edit { table, op, id, data }, request_id })
 }
 
-fn set_aside(scanned: &mut Scanned) -> Result<SetAside, UsageError> {
-    const VERB: &str = "set-aside";
-    const WORDS: [&str; 5] = ["list", "show", "retry", "export", "dismiss"];
-    let word = scanned.word(VERB, "list, show, retry, export or dismiss")?;
-    let together = |problem| Err(UsageError::Together { problem });
-    let is_all = scanned.has("all");
-    let exported_to = scanned.path("exported-to");
-    let action = match word.as_str() {
-        "list" => SetAside::List { limit: limit(scanned)? },
-        "show" => SetAside::Show { number: set_aside_number(scanned)? },
-        "retry" if is_all => SetAside::Retry { numbers: Vec::new() },
-        "retry" => SetAside::Retry { numbers: set_aside_numbers(scanned)? },
-        "dismiss" => match (is_all, &exported_to) {
-            (true, Some(file)) => SetAside::DismissAll { exported_to: file.clone() },
-            (true, None) => {
-                return together("--all of `dismiss` needs --exported-to FILE, which `set-aside export FILE` wrote");
-            }
-            (false, _) => SetAside::Dismiss { numbers: set_aside_numbers(scanned)? },
-        },
-        "export" => SetAside::Export { file: file_or_dash(PathBuf::from(scanned.argument(VERB, "FILE")?)) },
-        _ => {
-            let nearest = crate::nearest::nearest(&word, WORDS).map_or_else(String::new, |word| format!("; {word}?"));
-            let expected = format!("{}{nearest}", WORDS.join(", "));
-            return Err(UsageError::Argument { name: "the word behind set-aside", value: word, expected });
-        }
-    };
-    if scanned.has("limit") {
-        return together("--limit is for `set-aside list` alone");
-    }
-    if is_all && !matches!(action, SetAside::Retry { .. } | SetAside::DismissAll { .. }) {
-        return together("--all is for `set-aside retry` and `set-aside dismiss`");
-    }
-    if exported_to.is_some() && !matches!(action, SetAside::DismissAll { .. }) {
-        return together("--exported-to belongs to `set-aside dismiss --all`");
-    }
-    Ok(action)
-}
-
 fn carry(scanned: &mut Scanned) -> Result<ByFile, UsageError> {
     let word = scanned.word("carry", "out or in")?;
     match word.as_str() {
@@ -540,20 +510,6 @@ fn by_file(action: FileAction, verb: &'static str, scanned: &mut Scanned) -> Res
     Ok(ByFile { action, file, passphrase: source(scanned, "passphrase-file") })
 }
 
-fn set_aside_number(scanned: &mut Scanned) -> Result<u64, UsageError> {
-    let word = scanned.word("set-aside", "NUMBER, as `set-aside list` prints it")?;
-    scan::number("NUMBER", &word, u64::MAX)
-}
-
-/// One number or more.
-fn set_aside_numbers(scanned: &mut Scanned) -> Result<Vec<u64>, UsageError> {
-    let mut numbers = vec![set_aside_number(scanned)?];
-    while let Some(word) = scanned.further_word() {
-        numbers.push(scan::number("NUMBER", &word.to_string_lossy(), u64::MAX)?);
-    }
-    Ok(numbers)
-}
-
 fn help_verb(scanned: &mut Scanned) -> Result<Option<&'static str>, UsageError> {
     let Some(word) = scanned.further_word() else { return Ok(None) };
     let word = word.to_string_lossy();
@@ -564,6 +520,15 @@ fn help_verb(scanned: &mut Scanned) -> Result<Option<&'static str>, UsageError> 
             nearest: crate::nearest::nearest(&word, verbs::VERBS.iter().map(|verb| verb.name)),
         }),
     }
+}
+
+fn shell(scanned: &mut Scanned) -> Result<Shell, UsageError> {
+    let word = scanned.word("completions", "bash, zsh or fish")?;
+    Shell::of_word(&word).ok_or_else(|| UsageError::Argument {
+        name: "the shell",
+        value: word,
+        expected: Shell::ALL.map(Shell::as_str).join(", "),
+    })
 }
 
 fn limit(scanned: &mut Scanned) -> Result<u64, UsageError> {

@@ -17,6 +17,27 @@ fn record_id(text: &str) -> RecordId {
 }
 
 #[test]
+fn a_file_of_settings_to_check_takes_the_place_of_the_usual_one() {
+    let named = |line: &str| parsed(line).map(|invocation| invocation.global.config_file);
+
+    assert_eq!(named("config check other.toml"), Ok(Some(PathBuf::from("other.toml"))));
+    assert_eq!(named("config check"), Ok(None));
+    assert_eq!(named("config check --config a.toml b.toml").unwrap_err().code(), "usage_options_together");
+    for line in [
+        "config",
+        "config list",
+        "config show x",
+        "client",
+        "client add",
+        "client drop x",
+        "completions tcsh",
+        "bugreport",
+    ] {
+        assert_eq!(parsed(line).unwrap_err().exit(), Exit::Usage, "{line}");
+    }
+}
+
+#[test]
 fn each_verb_is_understood() {
     let edit = |op, data: Option<&str>| Edit {
         table: "unit".to_owned(),
@@ -41,6 +62,17 @@ fn each_verb_is_understood() {
             Command::Enrol { central: None, name: None, password: Some(PasswordSource::File(PathBuf::from("secret"))) },
         ),
         ("initialise", Command::Initialise { wait_s: None }),
+        ("client add dispensary", Command::Client(ClientAction::Add { name: "dispensary".to_owned() })),
+        ("client list", Command::Client(ClientAction::List)),
+        ("client revoke dispensary", Command::Client(ClientAction::Revoke { name: "dispensary".to_owned() })),
+        ("client certificate", Command::Client(ClientAction::Certificate)),
+        ("config check", Command::Config(ConfigAction::Check)),
+        ("config check other.toml", Command::Config(ConfigAction::Check)),
+        ("config show", Command::Config(ConfigAction::Show)),
+        ("log", Command::Log { lines: LOG_LINES, is_followed: false }),
+        ("log --lines 7 --follow", Command::Log { lines: 7, is_followed: true }),
+        ("completions fish", Command::Completions { shell: Shell::Fish }),
+        ("bugreport report.txt", Command::BugReport { file: PathBuf::from("report.txt") }),
         (
             "service install --manager runit --root /pkg --data /srv/x --user clinic --program /opt/outpost --print",
             Command::Service {

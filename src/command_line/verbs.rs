@@ -213,6 +213,37 @@ pub(super) const VERBS: &[Verb] = &[
         ],
     },
     Verb {
+        name: "client",
+        arguments: "add NAME | list | revoke NAME | certificate",
+        summary: "let other machines of the facility work on this agent, each with its own token",
+        help: "`add` prints a token for a machine or a program of that name, once: only its hash is kept. `revoke` takes it back and ends the \
+               connections that it has open, at once. `list` shows when each was last here. `certificate` prints the certificate by which \
+               they know the agent, as PEM. The agent listens for them where [clients] in the settings says so.\n\
+               Whoever has a token can read and record what this site can. Name machines, and no persons: the name stands in the log.",
+        options: &[],
+    },
+    Verb {
+        name: "config",
+        arguments: "check [FILE] | show",
+        summary: "check the settings, or print them with where each comes from",
+        help: "`check` reads the settings as the daemon would, from FILE if it is given, and the environment. Ends with 0 if they can be \
+               used, with 6 if not, and says which one is wrong and where it is written. `show` prints every setting with its value and \
+               whether the command line, the environment, the file or the default says so; passwords are left out. A daemon that runs may \
+               still have others: SIGHUP lets it read them anew.",
+        options: &[],
+    },
+    Verb {
+        name: "log",
+        arguments: "",
+        summary: "print the daemon's last log lines",
+        help: "As the daemon keeps them in the data folder, up to 1 MiB, for devices without a journal of the system. Lines name ids, and never \
+               what records hold. Works while the daemon runs, and while it does not.",
+        options: &[
+            with_value("lines", "COUNT", "print at most COUNT; 50 if it is not given"),
+            flag("follow", "go on with what comes, until it is interrupted"),
+        ],
+    },
+    Verb {
         name: "status",
         arguments: "",
         summary: "say how this site is: records, queue, last sync",
@@ -327,6 +358,22 @@ pub(super) const VERBS: &[Verb] = &[
                cannot be read as an edit as they are. Changes nothing in the data folder. Stop the daemon first. Ends with 0 if \
                nothing is lost, with 7 if something is.",
         options: &[with_value("out", "FOLDER", "the folder to make and write to")],
+    },
+    Verb {
+        name: "bugreport",
+        arguments: "FILE",
+        summary: "write what whoever helps wants to know to a file, without secrets and records",
+        help: "Writes versions, settings, what `doctor`, `verify` and `status` say and the last log lines to FILE, a new one, as text of at most \
+               1 MB. Says first what it will hold. Passwords, tokens, keys and records are not in it. `verify` is left out while a daemon runs.",
+        options: &[],
+    },
+    Verb {
+        name: "completions",
+        arguments: "bash | zsh | fish",
+        summary: "print what lets a shell complete verbs and options",
+        help: "For bash: outpost completions bash > /usr/share/bash-completion/completions/outpost. For zsh: save it as _outpost in a folder of \
+               $fpath. For fish: save it as ~/.config/fish/completions/outpost.fish.",
+        options: &[],
     },
     Verb { name: "version", arguments: "", summary: "print the version", help: "", options: &[] },
     Verb { name: "help", arguments: "[VERB]", summary: "explain everything, or one verb", help: "", options: &[] },

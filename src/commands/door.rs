@@ -65,6 +65,7 @@ mod tests {
     use super::*;
     use crate::command_line::{ByFile, Recover};
     use crate::commands::testing::{Scripted, config};
+    use crate::config::ShownSetting;
     use crate::device::PasswordSource;
     use crate::exit::Exit;
     use crate::local_api::{Server, ServerLimits, SocketListener};
@@ -88,6 +89,10 @@ mod tests {
 
         fn settings_anew(&self) -> Box<ReadSettings> {
             unreachable!("nothing here runs for long")
+        }
+
+        fn settings_shown(&self) -> Result<Vec<ShownSetting>, AgentError> {
+            unreachable!("nothing here shows settings")
         }
 
         fn enrol(&self, _: Option<&str>, _: Option<&str>, _: Option<&PasswordSource>) -> Result<Value, AgentError> {

@@ -1,12 +1,16 @@
 //! The verbs of the command line: each builds a request, takes it to whoever holds the data folder, and prints what comes back.
 //! The only part of the agent that prints.
 
+mod bugreport;
+mod client;
+mod config;
 mod diagnose;
 mod door;
 mod examine;
 mod files;
 mod get;
 mod list;
+mod log;
 mod next_number;
 mod page;
 mod pause;
@@ -42,7 +46,7 @@ pub use screen::Screen;
 
 use crate::clock;
 use crate::command_line::{self, ByFile, Command, Recover, SetAside};
-use crate::config::Config;
+use crate::config::{Config, ShownSetting};
 use crate::device::PasswordSource;
 use crate::diagnosis;
 use crate::error::AgentError;
@@ -62,6 +66,12 @@ pub trait Home {
 
     /// How a daemon reads all settings once more.
     fn settings_anew(&self) -> Box<ReadSettings>;
+
+    /// Each setting with where it comes from.
+    ///
+    /// # Errors
+    /// They cannot be used any more.
+    fn settings_shown(&self) -> Result<Vec<ShownSetting>, AgentError>;
 
     /// Makes this device the one that speaks for a site. `None` leaves it to the settings. Returns
     /// `{"id","name","central","binding","binding_text"}`.
@@ -190,6 +200,14 @@ pub fn run(command: &Command, config: &Config, home: &dyn Home, screen: &mut Scr
             screen.result(&result, |site| site::text(site, now_ms));
             Ok(Exit::Ok)
         }
+        Command::Log { lines, is_followed } => log::run(*lines, *is_followed, config, screen),
+        Command::BugReport { file } => bugreport::run(file, config, home, screen),
+        Command::Completions { shell } => {
+            screen.print(&command_line::completions(*shell));
+            Ok(Exit::Ok)
+        }
+        Command::Config(action) => Ok(config::run(*action, config, &home.settings_shown()?, screen)),
+        Command::Client(action) => client::run(action, &*door::open(config, home)?, screen),
         Command::Queue { limit } => queue::run(*limit, &*door::open(config, home)?, screen),
         Command::SetAside(SetAside::List { limit }) => set_aside::list(*limit, &*door::open(config, home)?, screen),
         Command::SetAside(SetAside::Show { number }) => set_aside::show(*number, &*door::open(config, home)?, screen),

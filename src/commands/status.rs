@@ -90,6 +90,9 @@ pub(super) fn text(status: &Value, now_ms: u64) -> String {
     if !status["binding"].is_null() {
         row("bound to", bound_to(&status["binding"], now_ms));
     }
+    if let Some(clients) = super::client::in_status(&status["clients"], now_ms) {
+        row("clients", clients);
+    }
     let sequence = |name: &str| number(status[name].as_u64().unwrap_or_default());
     let journal = bytes(status["journal"]["bytes"].as_u64().unwrap_or_default());
     let (head, received, judged) = (sequence("head"), sequence("received"), sequence("judged"));

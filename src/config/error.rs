@@ -169,6 +169,15 @@ pub enum ConfigError {
         /// As written.
         value: String,
     },
+    /// A setting of the listener for machines of the local network cannot be used.
+    Clients {
+        /// Where.
+        origin: Origin,
+        /// The setting.
+        setting: &'static str,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
     /// Two settings that do not go together.
     Order {
         /// The one that must not be larger.
@@ -201,6 +210,7 @@ impl Explained for ConfigError {
             Self::Window { .. } => "config_window",
             Self::Listen { .. } => "config_listen",
             Self::NameServer { .. } => "config_name_server",
+            Self::Clients { .. } => "config_clients",
             Self::Order { .. } => "config_order",
             Self::Table(error) => error.code(),
         }
@@ -218,7 +228,12 @@ impl Explained for ConfigError {
                  asks for them, or \"environment\"."
             }
             Self::Listen { .. } => {
-                "Write \"127.0.0.1:PORT\" or \"[::1]:PORT\", or nothing to be reached by the socket alone."
+                "Write \"127.0.0.1:PORT\" or \"[::1]:PORT\", or nothing to be reached by the socket alone. For other machines, encrypted, \
+                 there is listen under [clients]."
+            }
+            Self::Clients { .. } => {
+                "Write listen = \"192.168.1.7:8443\" with this machine's own address, and names = [\"server.example.org\"] if it is found \
+                 by names; agent.toml.example explains the rest."
             }
             Self::NameServer { .. } => {
                 "Write its address, as in \"192.0.2.53\", with a port if it has another than 53: \"192.0.2.53:5353\", \"[2001:db8::53]:5353\"."
@@ -281,6 +296,7 @@ impl fmt::Display for ConfigError {
             Self::NameServer { origin, value } => {
                 write!(formatter, "{origin}: the name server {value:?} is no address of one")
             }
+            Self::Clients { origin, setting, problem } => write!(formatter, "{origin}: {setting} {problem}"),
             Self::Order { smaller, smaller_value, larger, larger_value } => write!(
                 formatter,
                 "{smaller} is {smaller_value} and must not be above {larger}, which is {larger_value}"

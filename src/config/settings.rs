@@ -57,6 +57,10 @@ const NAME_SERVERS_MAX: usize = 3;
 /// Longest address of a name server, in bytes: IPv6 with the number of an interface, in brackets, and a port.
 const NAME_SERVER_BYTES_MAX: usize = 64;
 
+/// Most names by which the machines of the local network find the agent.
+const HOST_NAMES_MAX: usize = 8;
+/// Longest of them, in bytes: that of the DNS.
+const HOST_NAME_BYTES_MAX: usize = 253;
 /// Longest window, in bytes: all seven days, one by one, and two times.
 const WINDOW_BYTES_MAX: usize = 64;
 
@@ -89,6 +93,14 @@ pub(super) const SETTINGS: &[Setting] = &[
     },
     Setting { path: "local_api.listen", kind: Kind::Text { bytes_max: ADDRESS_BYTES_MAX }, default: None },
     Setting { path: "local_api.pages", kind: Kind::Path, default: None },
+    Setting { path: "clients.listen", kind: Kind::Text { bytes_max: ADDRESS_BYTES_MAX }, default: None },
+    Setting {
+        path: "clients.names",
+        kind: Kind::Texts { count_max: HOST_NAMES_MAX, bytes_max: HOST_NAME_BYTES_MAX },
+        default: None,
+    },
+    Setting { path: "clients.certificate_file", kind: Kind::Path, default: None },
+    Setting { path: "clients.key_file", kind: Kind::Path, default: None },
     Setting { path: "schedule.manual", kind: Kind::Flag, default: Some(Default::Flag(false)) },
     Setting { path: "schedule.interval_s", kind: range(1, 7 * DAY_S), default: Some(Default::Number(300)) },
     Setting { path: "schedule.jitter_percent", kind: range(0, 100), default: Some(Default::Number(10)) },

@@ -25,6 +25,7 @@ impl Config {
             socket_path,
             local_api_listen,
             local_api_pages,
+            clients,
             hardware_root,
             log_level,
             central_url,
@@ -72,6 +73,7 @@ impl Config {
             ("socket_path", socket_path != self.socket_path),
             ("local_api.listen", local_api_listen != self.local_api_listen),
             ("local_api.pages", local_api_pages != self.local_api_pages),
+            ("clients", clients != self.clients),
             ("hardware_root", hardware_root != self.hardware_root),
             ("site.device_kind", device_kind != self.device_kind),
             ("table", tables != self.tables),
@@ -114,7 +116,8 @@ mod tests {
         let before = config("data_folder = \"/data\"\nsocket_path = \"/data/s\"");
         let read = config(
             "data_folder = \"/other\"\nsocket_path = \"/other/s\"\nhardware_root = \"/host\"\n\
-             [local_api]\nlisten = \"127.0.0.1:8787\"\npages = \"/pages\"\n[site]\ndevice_kind = \"mobile\"\n\
+             [local_api]\nlisten = \"127.0.0.1:8787\"\npages = \"/pages\"\n\
+             [clients]\nlisten = \"192.0.2.7:8443\"\n[site]\ndevice_kind = \"mobile\"\n\
              [[table]]\nname = \"reading\"\ntype = \"local\"",
         );
 
@@ -127,6 +130,7 @@ mod tests {
             "socket_path",
             "local_api.listen",
             "local_api.pages",
+            "clients",
             "hardware_root",
             "site.device_kind",
             "table",

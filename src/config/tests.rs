@@ -297,3 +297,30 @@ fn name_servers_are_addresses_with_a_port_where_it_is_not_53() {
         "config_too_many"
     );
 }
+
+#[test]
+fn machines_of_the_network_find_the_agent_by_its_names_and_its_address() {
+    let load = |lines: &str| load(&format!("[clients]\n{lines}\n"), &[]).map(|config| config.clients);
+
+    assert_eq!(Config::of_text(Path::new("x"), "").unwrap().clients, ClientsSettings::default());
+    let one = load("listen = \"192.0.2.7:8443\"").unwrap();
+    assert_eq!((one.all_names(), one.url().as_deref()), (vec!["192.0.2.7".to_owned()], Some("https://192.0.2.7:8443")));
+    let named = load("listen = \"[fd00::7]:8443\"\nnames = [\"server.example\", \"192.0.2.7\"]").unwrap();
+    assert_eq!(named.all_names(), ["server.example", "192.0.2.7", "fd00::7"]);
+    assert_eq!(named.url().as_deref(), Some("https://server.example:8443"));
+    assert!(load("listen = \"0.0.0.0:8443\"\nnames = [\"server.example\"]").is_ok());
+    for (lines, problem) in [
+        ("listen = \"8443\"", "clients.listen is no address with a port"),
+        ("listen = \"192.0.2.7:0\"", "clients.listen has no port that clients could know"),
+        ("listen = \"0.0.0.0:8443\"", "clients.names does not say how it is found"),
+        ("listen = \"[::]:8443\"", "clients.names does not say how it is found"),
+        ("names = [\"a b\"]", "neither a name of a machine nor an address, both without a port"),
+        ("names = [\"server:8443\"]", "neither a name of a machine nor an address, both without a port"),
+        ("certificate_file = \"x\"", "is set without clients.key_file"),
+        ("key_file = \"x\"", "is set without clients.certificate_file"),
+    ] {
+        let error = load(lines).unwrap_err();
+        assert_eq!(error.code(), "config_clients");
+        assert!(error.to_string().ends_with(problem), "{error}");
+    }
+}

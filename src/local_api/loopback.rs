@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::access::{Access, AccessError};
-use super::listener::{Connection, Listener};
+use super::listener::{Connection, Listener, keeps_up};
 
 /// The agent's end. It listens from the first [`accept`](Listener::accept) on, and tries again as long as something else has the port:
 /// another program of the device must not be able to keep the agent from running.
@@ -81,8 +81,12 @@ impl Connection for TcpStream {
         self.set_write_timeout(Some(idle))
     }
 
-    fn end_writing(&self) -> io::Result<()> {
+    fn end_writing(&mut self) -> io::Result<()> {
         self.shutdown(std::net::Shutdown::Write)
+    }
+
+    fn keeps_up(&self) -> bool {
+        keeps_up(self)
     }
 }
 

@@ -3,11 +3,10 @@
 //! a person.
 
 use std::fmt::Write as _;
-use std::io::Write;
 
 use serde_json::json;
 
-use super::reply::{Reply, running, send_text};
+use super::reply::{Audience, Reply, running, send_text};
 use crate::clock::wall_now;
 use crate::error::AgentError;
 use crate::exit::Exit;
@@ -43,7 +42,7 @@ impl Probe {
     }
 
     /// Answers with it. Nothing is begun by it, so it is answered while the agent stops too.
-    pub(super) fn answer(self, performer: &dyn Performer, stream: &mut dyn Write) {
+    pub(super) fn answer(self, performer: &dyn Performer, stream: &mut dyn Audience) {
         let reply = |stream| Reply::new(stream);
         match self {
             Self::Healthz if performer.is_alive() => {

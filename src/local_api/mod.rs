@@ -1,5 +1,5 @@
 //! How applications and the other verbs reach a running agent: HTTP/1.1 over a Unix socket in the data folder, and over a loopback
-//! address where the settings name one.
+//! address and, encrypted, over the local network where the settings say so.
 //!
 //! `POST /v0/VERB` carries a [`Request`](crate::operations::Request) and is answered by lines of JSON: progress as it happens,
 //! then one result or one error. `docs/local-api.md` is the description for those who call it. The server knows its
@@ -9,6 +9,7 @@
 mod access;
 mod client;
 mod description;
+mod encrypted;
 mod head;
 pub mod listener;
 mod loopback;
@@ -25,6 +26,7 @@ mod tests;
 
 pub use access::{Access, AccessError};
 pub use client::SocketClient;
+pub use encrypted::{CertificateError, ClientCertificate, ClientListener};
 pub use loopback::LoopbackListener;
 pub use page_address::page_address;
 pub(crate) use routes::stopping;

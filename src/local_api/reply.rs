@@ -8,9 +8,17 @@ use crate::error::AgentError;
 use crate::exit::Exit;
 use crate::operations::Progress;
 
+/// Where a reply goes.
+pub(super) trait Audience: Write {
+    /// Whether a short line can be written without waiting for the reader.
+    fn keeps_up(&self) -> bool {
+        true
+    }
+}
+
 /// The reply to one request, being written.
 pub(super) struct Reply<'a> {
-    stream: &'a mut dyn Write,
+    stream: &'a mut dyn Audience,
     state: State,
 }
 
@@ -24,12 +32,15 @@ enum State {
 
 impl<'a> Reply<'a> {
     /// Nothing is written yet.
-    pub(super) fn new(stream: &'a mut dyn Write) -> Self {
+    pub(super) fn new(stream: &'a mut dyn Audience) -> Self {
         Self { stream, state: State::NotBegun }
     }
 
-    /// One step of something that runs.
+    /// One step of something that runs. It may run under a lock: a reader who does not keep up misses the step, and holds up nobody.
     pub(super) fn progress(&mut self, progress: &Progress) {
+        if !self.stream.keeps_up() {
+            return;
+        }
         self.write_line(200, &serde_json::json!({ "progress": progress }).to_string());
     }
 
@@ -57,17 +68,30 @@ impl<'a> Reply<'a> {
 
     fn try_write_line(&mut self, status: u16, line: &str) -> io::Result<()> {
         if self.state == State::NotBegun {
-            let asks = if status == 401 { "WWW-Authenticate: Bearer\r\n" } else { "" };
-            let head = format!(
-                "HTTP/1.1 {status} {}\r\nContent-Type: application/x-ndjson\r\nCache-Control: no-store\r\n{asks}Connection: close\r\n\r\n",
-                phrase(status)
-            );
-            self.stream.write_all(head.as_bytes())?;
+            self.stream.write_all(head(status).as_bytes())?;
         }
         self.stream.write_all(line.as_bytes())?;
         self.stream.write_all(b"\n")?;
         self.stream.flush()
     }
+}
+
+/// The head of a reply whose length nobody knows.
+fn head(status: u16) -> String {
+    let more = match status {
+        401 => "WWW-Authenticate: Bearer\r\n",
+        429 => "Retry-After: 10\r\n",
+        _ => "",
+    };
+    format!(
+        "HTTP/1.1 {status} {}\r\nContent-Type: application/x-ndjson\r\nCache-Control: no-store\r\n{more}Connection: close\r\n\r\n",
+        phrase(status)
+    )
+}
+
+/// A whole reply that refuses, for where there is no request.
+pub(super) fn whole_refusal(status: u16, error: &AgentError) -> String {
+    format!("{}{}\n", head(status), error.to_json())
 }
 
 /// The head of something that is sent whole. `more`: further headers, each with its line's end.
@@ -89,7 +113,9 @@ pub(super) fn running() -> Value {
 
 /// The HTTP status of an error that comes before any progress.
 fn status_of(error: &AgentError) -> u16 {
-    if error.code.ends_with("_not_found") {
+    // What is asked for is not here; as a refusal of an edit `record_missing` is another matter.
+    let is_absent = error.code == "record_missing" && error.exit == Exit::Failed;
+    if is_absent || error.code.ends_with("_not_found") {
         return 404;
     }
     if matches!(error.code.as_str(), "cursor_too_old" | "cursor_of_other_copy") {
@@ -117,6 +143,7 @@ fn phrase(status: u16) -> &'static str {
         410 => "Gone",
         411 => "Length Required",
         413 => "Content Too Large",
+        429 => "Too Many Requests",
         431 => "Request Header Fields Too Large",
         502 => "Bad Gateway",
         503 => "Service Unavailable",
@@ -128,6 +155,8 @@ fn phrase(status: u16) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    impl Audience for Vec<u8> {}
 
     #[test]
     fn an_error_has_its_own_status_until_progress_was_sent() {
@@ -161,6 +190,7 @@ mod tests {
                 Ok(())
             }
         }
+        impl Audience for Broken {}
         let mut broken = Broken(0);
 
         let mut reply = Reply::new(&mut broken);
@@ -169,5 +199,30 @@ mod tests {
 
         assert!(!reply.finish(&Ok(Value::Null)));
         assert_eq!(broken.0, 1);
+    }
+
+    #[test]
+    fn a_reader_who_does_not_keep_up_misses_steps_and_gets_the_result() {
+        struct Slow(Vec<u8>);
+        impl Write for Slow {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                self.0.write(bytes)
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        impl Audience for Slow {
+            fn keeps_up(&self) -> bool {
+                false
+            }
+        }
+        let mut slow = Slow(Vec::new());
+
+        let mut reply = Reply::new(&mut slow);
+        reply.progress(&Progress::Checking { lines: 3 });
+        assert!(reply.finish(&Ok(Value::Null)));
+
+        assert!(String::from_utf8(slow.0).unwrap().ends_with("\r\n\r\n{\"result\":null}\n"));
     }
 }

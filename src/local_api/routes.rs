@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::{Map, Value};
 
@@ -11,10 +12,11 @@ use super::head::{Head, HttpError, read_head};
 use super::listener::Connection;
 use super::metrics::Probe;
 use super::pages::{PAGES_PREFIX, Page};
-use super::reply::{Reply, running, send_text};
+use super::reply::{Audience, Reply, running, send_text};
 use super::server::{Performing, ServerLimits};
 use super::status_page;
 use super::{OPTIONS_HEADER, PATH_PREFIX};
+use crate::clients::Guest;
 use crate::clock::monotonic_now;
 use crate::error::AgentError;
 use crate::exit::Exit;
@@ -48,6 +50,27 @@ pub(super) const VERBS: &[&str] = &[
     "changes",
     "wait",
     "watch",
+    "client-add",
+    "client-list",
+    "client-revoke",
+    "client-certificate",
+];
+/// What a client on another machine may ask: what an application does. What an operator does is done on the device itself.
+const VERBS_OF_CLIENTS: &[&str] = &[
+    "record",
+    "get",
+    "list",
+    "sync",
+    "status",
+    "site",
+    "queue",
+    "set-aside-list",
+    "set-aside-show",
+    "set-aside-retry",
+    "next-number",
+    "changes",
+    "wait",
+    "watch",
 ];
 
 /// What one connection may use.
@@ -57,6 +80,40 @@ pub(super) struct Room<'a> {
     pub(super) limits: &'a ServerLimits,
     /// What a caller has to show, if anything.
     pub(super) access: Option<&'a Access>,
+    /// How many requests of this listener wait for something that may not come soon.
+    pub(super) waiting: &'a AtomicUsize,
+    /// Most of them.
+    pub(super) waiting_max: usize,
+}
+
+/// One of the requests that wait, until it is dropped.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl<'a> Room<'a> {
+    /// A place to wait for a request that does, of this listener and of its client.
+    fn place_to_wait(&self, request: &Request, guest: Option<&Guest>) -> Result<Option<Waiting<'a>>, AgentError> {
+        let waits = match request {
+            Request::Changes(asked) => asked.wait_s > 0,
+            Request::Wait { timeout_s, .. } => *timeout_s > 0,
+            Request::Watch { wait_s, .. } => *wait_s > 0,
+            _ => false,
+        };
+        if !waits {
+            return Ok(None);
+        }
+        guest.map_or(Ok(()), Guest::begin_waiting)?;
+        let waiting = Waiting(self.waiting);
+        if self.waiting.fetch_add(1, Ordering::SeqCst) < self.waiting_max {
+            return Ok(Some(waiting));
+        }
+        Err(too_many_waiting(self.waiting_max))
+    }
 }
 
 enum Asked {
@@ -75,11 +132,13 @@ pub(super) fn answer<'a>(
     room: &Room<'_>,
     begin: impl FnOnce() -> Option<Performing<'a>>,
 ) {
-    if let Err(error) = connection.set_idle_timeout(room.limits.idle) {
+    let limited = connection.set_idle_timeout(room.limits.idle);
+    if let Err(error) = limited.and_then(|()| connection.set_deadline(Some(room.limits.deadline()))) {
         log::warn!("a connection cannot be given a time limit and is closed error={error}");
         return;
     }
-    match read_request(connection, room) {
+    let mut guest = None;
+    match read_request(connection, room, &mut guest) {
         Ok(Asked::Health) => {
             Reply::new(&mut Outgoing(connection)).finish(&Ok(running()));
         }
@@ -101,16 +160,37 @@ pub(super) fn answer<'a>(
                 Reply::new(&mut Outgoing(connection)).finish(&Err(stopping()));
                 return;
             };
+            let waiting = room.place_to_wait(&request, guest.as_ref());
             let mut outgoing = Outgoing(connection);
             let mut reply = Reply::new(&mut outgoing);
-            let result =
-                room.performer.perform(request, &mut input, &mut |progress: Progress| reply.progress(&progress));
+            let result = waiting.and_then(|_waiting| {
+                room.performer.perform(request, &mut input, &mut |progress: Progress| reply.progress(&progress))
+            });
             if !reply.finish(&result) {
                 log::info!("who asked left before the answer; what was asked was carried out to its end");
             }
         }
-        Err(error) => refuse(connection, room.limits, error.0, &error.1),
+        Err(error) => return refuse(connection, room.limits, error.0, &error.1),
     }
+    // Whoever left needs no word of the end.
+    let _ = connection.end_writing();
+}
+
+fn too_many_waiting(most: usize) -> AgentError {
+    AgentError::new(
+        "too_many_waiting",
+        format!("{most} requests wait already, which is the most at once"),
+        "Ask again in a few seconds.",
+        Exit::Busy,
+    )
+}
+
+/// What is done on the device itself, asked for from elsewhere.
+fn of_the_device(verb: &str, is_of_client: bool) -> Refused {
+    let (code, by) =
+        if is_of_client { ("device_only", "by a client on another machine") } else { ("socket_only", "at an address") };
+    let message = format!("{verb} cannot be asked for {by}");
+    Refused(Some(403), AgentError::new(code, message, "Use the command line on the agent's own device.", Exit::Refused))
 }
 
 /// The agent is going down and takes nothing new.
@@ -124,9 +204,10 @@ pub(crate) fn stopping() -> AgentError {
 }
 
 /// Answers a connection that is one too many.
-pub(super) fn refuse_connection(connection: &mut dyn Connection, limits: &ServerLimits) {
-    if connection.set_idle_timeout(limits.idle).is_ok() {
-        let error = HttpError::TooManyConnections { connections_max: limits.connections_max };
+pub(super) fn refuse_connection(connection: &mut dyn Connection, limits: &ServerLimits, connections_max: usize) {
+    let limited = connection.set_idle_timeout(limits.idle);
+    if limited.and_then(|()| connection.set_deadline(Some(limits.deadline()))).is_ok() {
+        let error = HttpError::TooManyConnections { connections_max };
         refuse(connection, limits, Some(error.status()), &error.into());
     }
 }
@@ -168,10 +249,10 @@ fn drain(connection: &mut dyn Connection, limits: &ServerLimits) {
     }
 }
 
-fn read_request(connection: &mut dyn Connection, room: &Room<'_>) -> Result<Asked, Refused> {
+fn read_request(connection: &mut dyn Connection, room: &Room<'_>, guest: &mut Option<Guest>) -> Result<Asked, Refused> {
     let (head, rest) = read_head(&mut Incoming(connection), room.limits.deadline())?;
     if let Some(access) = room.access {
-        access.check_names(&head)?;
+        access.check_names(&head, connection.own_address())?;
     }
     let unknown = || HttpError::UnknownPath { path: head.path.chars().take(100).collect() };
     if let Some(open) = open_to_all(&head, room) {
@@ -183,13 +264,21 @@ fn read_request(connection: &mut dyn Connection, room: &Room<'_>) -> Result<Aske
         return Err(unknown().into());
     }
     if let Some(access) = room.access {
-        access.check_token(&head)?;
+        *guest = access.admit(&head, connection)?;
     }
     if let Some(probe) = probe {
         is_plain_get(&head)?;
         return Ok(Asked::Probe(probe));
     }
     let verb = VERBS.iter().find(|known| verb == Some(**known)).ok_or_else(unknown)?;
+    if guest.is_some() && !VERBS_OF_CLIENTS.contains(verb) {
+        return Err(of_the_device(verb, true));
+    }
+    if room.access.is_some() && verb.starts_with("client-") {
+        return Err(of_the_device(verb, false));
+    }
+    // The head is here in time; from here on standing still alone ends it.
+    connection.set_deadline(None).map_err(HttpError::of_read)?;
     if *verb == "changes" && head.method == "GET" {
         return Ok(Asked::Perform(changes_request(head.query.as_deref().unwrap_or_default())?, Input::empty()));
     }
@@ -266,7 +355,8 @@ pub(super) fn request(verb: &str, fields: &str) -> Result<Request, HttpError> {
         return Err(HttpError::NotARequest { reason: "the verb stands in the path and not in the body".to_owned() });
     }
     // serde looks for unknown fields everywhere but in a variant that has none.
-    if matches!(verb, "status" | "site" | "resume") && fields.len() > 1 {
+    let is_empty = matches!(verb, "status" | "site" | "resume" | "client-list" | "client-certificate");
+    if is_empty && fields.len() > 1 {
         return Err(HttpError::NotARequest { reason: format!("{verb} takes no fields") });
     }
     serde_json::from_value(Value::Object(fields)).map_err(wrong)
@@ -323,6 +413,12 @@ impl Write for Outgoing<'_> {
     }
 }
 
+impl Audience for Outgoing<'_> {
+    fn keeps_up(&self) -> bool {
+        self.0.keeps_up()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -340,6 +436,7 @@ mod tests {
                 "pause" => r#"{"duration_s":60}"#,
                 "changes" => r#"{"after":"x","limit":7,"wait_s":3}"#,
                 "wait" => r#"{"sequence":9}"#,
+                "client-add" | "client-revoke" => r#"{"name":"dispensary"}"#,
                 "set-aside-retry" | "set-aside-dismiss" => r#"{"numbers":[1,2]}"#,
                 _ => "",
             };
@@ -376,6 +473,8 @@ mod tests {
             ("status", r#"{"x":1}"#),
             ("site", r#"{"x":1}"#),
             ("resume", r#"{"x":1}"#),
+            ("client-list", r#"{"x":1}"#),
+            ("client-certificate", r#"{"x":1}"#),
             ("pause", r#"{"x":1}"#),
             ("status", r#"{"verb":"sync"}"#),
             ("sync", "[]"),

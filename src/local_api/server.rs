@@ -65,6 +65,7 @@ pub struct Server {
 struct Entrance {
     listener: Box<dyn Listener>,
     open_connections: AtomicUsize,
+    waiting: AtomicUsize,
     closed: Waker,
 }
 
@@ -114,7 +115,8 @@ impl Server {
     /// # Errors
     /// No thread can be started.
     pub fn also_listen(&self, listener: Box<dyn Listener>) -> std::io::Result<()> {
-        let entrance = Arc::new(Entrance { listener, open_connections: AtomicUsize::new(0), closed: Waker::new() });
+        let (open_connections, waiting) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let entrance = Arc::new(Entrance { listener, open_connections, waiting, closed: Waker::new() });
         self.shared.entrances().push(Arc::clone(&entrance));
         let shared = Arc::clone(&self.shared);
         std::thread::Builder::new().name("local-api".to_owned()).spawn(move || accept_all(&shared, &entrance))?;
@@ -234,7 +236,7 @@ fn accept_all(shared: &Arc<Shared>, entrance: &Arc<Entrance>) {
 
 fn serve(shared: &Arc<Shared>, entrance: &Arc<Entrance>, mut connection: Box<dyn Connection>) {
     let (place, before) = Place::take(entrance);
-    let connections_max = shared.limits.connections_max;
+    let connections_max = entrance.listener.connections_max().unwrap_or(shared.limits.connections_max);
     if before >= connections_max {
         log::warn!("a connection is refused connections_max={connections_max}");
     }
@@ -243,11 +245,18 @@ fn serve(shared: &Arc<Shared>, entrance: &Arc<Entrance>, mut connection: Box<dyn
     }
     let shared = Arc::clone(shared);
     let thread = std::thread::Builder::new().name("local-api-call".to_owned()).spawn(move || {
-        let access = place.0.listener.access();
         if before >= connections_max {
-            return refuse_connection(&mut *connection, &shared.limits);
+            return refuse_connection(&mut *connection, &shared.limits, connections_max);
         }
-        let room = Room { performer: &*shared.performer, folder: &shared.folder, limits: &shared.limits, access };
+        let room = Room {
+            performer: &*shared.performer,
+            folder: &shared.folder,
+            limits: &shared.limits,
+            access: place.0.listener.access(),
+            waiting: &place.0.waiting,
+            // Others still find a place beside those who wait.
+            waiting_max: connections_max / 2,
+        };
         answer(&mut *connection, &room, || shared.begin());
     });
     if let Err(error) = thread {

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use super::listener::{Connection, Listener};
+use super::listener::{Connection, Listener, keeps_up};
 use crate::error::Explained;
 use crate::exit::Exit;
 
@@ -89,8 +89,12 @@ impl Connection for UnixStream {
         self.set_write_timeout(Some(idle))
     }
 
-    fn end_writing(&self) -> io::Result<()> {
+    fn end_writing(&mut self) -> io::Result<()> {
         self.shutdown(std::net::Shutdown::Write)
+    }
+
+    fn keeps_up(&self) -> bool {
+        keeps_up(self)
     }
 }
 

@@ -3,6 +3,7 @@
 mod backup;
 mod backup_lines;
 mod changes;
+mod clients;
 mod files;
 mod growing;
 mod input;
@@ -26,6 +27,8 @@ mod vitals;
 mod wait;
 mod waiting;
 
+use std::sync::Arc;
+
 use domain::merge::Merged;
 use serde_json::Value;
 
@@ -48,6 +51,8 @@ pub(crate) use waiting::deadline as wait_deadline;
 pub use waiting::{WAIT_S_MAX, WAITING_MAX};
 
 use crate::agent::Agent;
+use crate::clients::Clients;
+use crate::data_folder::Layout;
 use crate::error::AgentError;
 use crate::exit::Exit;
 
@@ -85,6 +90,10 @@ pub fn perform(
         Request::Resume => pause::resume(agent),
         Request::Changes(asked) => changes::changes(agent, &asked),
         Request::Wait { sequence, timeout_s } => wait::wait(agent, sequence, timeout_s),
+        Request::ClientAdd { .. } | Request::ClientList | Request::ClientRevoke { .. } | Request::ClientCertificate => {
+            let clients = Arc::new(Clients::open(&Layout::of(agent.folder()).clients())?);
+            clients::perform(&clients, &agent.config(), &request)
+        }
     }
 }
 

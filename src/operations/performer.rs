@@ -1,8 +1,11 @@
 //! Whoever carries out requests.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use super::{Input, Progress, Request, SyncOptions, Vitals};
+use crate::clients::Clients;
 use crate::config::Config;
 use crate::error::AgentError;
 use crate::exit::Exit;
@@ -42,6 +45,14 @@ pub trait Performer: Send + Sync {
     /// They cannot be had here, or the disk fails.
     fn vitals(&self) -> Result<Vitals, AgentError> {
         Err(AgentError::new("vitals_elsewhere", "the running agent alone has these figures", "", Exit::Failed))
+    }
+
+    /// The machines of the local network that may work on this agent.
+    ///
+    /// # Errors
+    /// They cannot be had here, or what is kept of them is damaged.
+    fn clients(&self) -> Result<Arc<Clients>, AgentError> {
+        Err(AgentError::new("clients_elsewhere", "the running agent alone has its clients", "", Exit::Failed))
     }
 
     /// Whether what drives the agent still turns. Never waits.

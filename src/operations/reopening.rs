@@ -2,14 +2,16 @@
 //! lost what the journal had let go of. A service would else fail at it until somebody started it again.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
 use serde_json::Value;
 
 use super::vitals::vitals;
-use super::{Input, Performer, Progress, Request, Vitals, perform, sync};
+use super::{Input, Performer, Progress, Request, Vitals, clients, perform, sync};
 use crate::agent::Agent;
+use crate::clients::Clients;
 use crate::config::Config;
+use crate::data_folder::Layout;
 use crate::error::AgentError;
 use crate::exit::Exit;
 use crate::pacing::Surroundings;
@@ -23,6 +25,8 @@ pub struct ReopeningAgent {
     is_stopping: AtomicBool,
     /// What bore on the schedule when that could last be seen.
     surroundings: Mutex<Surroundings>,
+    /// The machines of the local network; they stay while the folder is opened again.
+    clients: Result<Arc<Clients>, AgentError>,
 }
 
 impl ReopeningAgent {
@@ -33,12 +37,15 @@ impl ReopeningAgent {
     pub fn open(config: Config) -> Result<Self, AgentError> {
         let agent = Agent::open(config.clone())?;
         let opened = RwLock::new(Ok(agent));
+        // What is wrong with these holds nothing else up.
+        let clients = Clients::open(&Layout::of(&config.data_folder).clients()).map(Arc::new).map_err(AgentError::from);
         Ok(Self {
             config: Mutex::new(config),
             opened,
             is_to_open: AtomicBool::new(false),
             is_stopping: AtomicBool::new(false),
             surroundings: Mutex::default(),
+            clients,
         })
     }
 
@@ -98,8 +105,25 @@ impl Performer for ReopeningAgent {
         input: &mut Input,
         events: &mut dyn FnMut(Progress),
     ) -> Result<Value, AgentError> {
+        if let Request::ClientAdd { .. }
+        | Request::ClientList
+        | Request::ClientRevoke { .. }
+        | Request::ClientCertificate = &request
+        {
+            let config = self.config().clone();
+            return clients::perform(&*self.clients()?, &config, &request);
+        }
+        let is_status = request == Request::Status;
         let is_session = matches!(request, Request::Sync(_) | Request::Initialise(_) | Request::Verify(_));
-        self.with_agent(is_session, |agent| perform(agent, request, input, events))
+        let mut result = self.with_agent(is_session, |agent| perform(agent, request, input, events))?;
+        if let (true, Some(fields), Ok(clients)) = (is_status, result.as_object_mut(), &self.clients) {
+            fields.insert("clients".to_owned(), clients::listed(clients).into());
+        }
+        Ok(result)
+    }
+
+    fn clients(&self) -> Result<Arc<Clients>, AgentError> {
+        self.clients.clone()
     }
 
     fn sync_by_schedule(&self, events: &mut dyn FnMut(Progress)) -> Result<Value, AgentError> {

@@ -114,6 +114,20 @@ pub enum Request {
         #[serde(default = "timeout_default")]
         timeout_s: u32,
     },
+    /// Let one more machine of the local network work on this agent. At the socket alone, as all that follows.
+    ClientAdd {
+        /// Its name.
+        name: String,
+    },
+    /// The machines that may.
+    ClientList,
+    /// Let one of them work here no more, from this moment on.
+    ClientRevoke {
+        /// Its name.
+        name: String,
+    },
+    /// The certificate that they are shown.
+    ClientCertificate,
 }
 
 /// Which changes to give.

@@ -7,8 +7,8 @@ use crate::exit::Exit;
 
 /// Longest wait of one request, in seconds. Who wants more asks again.
 pub const WAIT_S_MAX: u32 = 600;
-/// Most requests that wait at once: half of the connections that a listener has, so that others still find a place.
-pub const WAITING_MAX: usize = 16;
+/// Most requests that wait at once: half of the connections of all listeners together. Each listener has a limit of its own below it.
+pub const WAITING_MAX: usize = 64;
 
 /// When a wait of so many seconds is over.
 pub(crate) fn deadline(wait_s: u32) -> Result<MonotonicMs, AgentError> {

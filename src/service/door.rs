@@ -158,7 +158,11 @@ impl Performer for ServiceDoor {
             | Request::SetAsideShow { .. }
             | Request::NextNumber(_)
             | Request::Changes(_)
-            | Request::Wait { .. } => self.performer.perform(request, input, events),
+            | Request::Wait { .. }
+            | Request::ClientAdd { .. }
+            | Request::ClientList
+            | Request::ClientRevoke { .. }
+            | Request::ClientCertificate => self.performer.perform(request, input, events),
         }
     }
 

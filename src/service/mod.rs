@@ -26,12 +26,14 @@ mod watching;
 
 use std::sync::Arc;
 
+use crate::clients::Clients;
 use crate::clock::monotonic_now;
 use crate::config::Config;
 use crate::data_folder::Layout;
 use crate::error::AgentError;
 use crate::exit::Exit;
-use crate::local_api::{LoopbackListener, Server, ServerLimits, SocketListener};
+use crate::local_api::{ClientCertificate, ClientListener, LoopbackListener, Server, ServerLimits, SocketListener};
+use crate::logging;
 use crate::operations::Performer;
 
 pub use installing::{InitSystem, SERVICE_USER, Service, ServiceAction, ServiceWanted, UnitFile};
@@ -62,6 +64,7 @@ pub fn run(
     let _signals = signals::listen(sender.clone()).map_err(|error| system("hear signals", &error))?;
     let supervisor = Arc::new(Supervisor::of_environment());
     let performer = open()?;
+    logging::keep_in(&Layout::of(&config.data_folder));
     let listener = Box::new(SocketListener::bind(&config.socket_path)?);
     let door = Arc::new(door::ServiceDoor::new(Arc::clone(&performer), sender.clone()));
     let shown = door.shown();
@@ -73,6 +76,7 @@ pub fn run(
         let listener = LoopbackListener::new(address, &Layout::of(&config.data_folder).token())?;
         server.also_listen(Box::new(listener)).map_err(|error| system("start a thread", &error))?;
     }
+    let clients = listen_for_clients(config, &*performer, &server);
     log::info!("the agent runs version={} socket={}", env!("CARGO_PKG_VERSION"), config.socket_path.display());
     supervisor.ready();
     let _status_line = StatusLine::start(Arc::clone(&supervisor), door, Arc::clone(&shown))
@@ -82,8 +86,29 @@ pub fn run(
     let rules = Rules::of(config);
     daemon::Daemon { performer, server: &server, shown, supervisor, watchdog, reloader, sender, receiver, rules }.run();
     server.close();
+    if let Some(clients) = clients {
+        clients.note_last_uses();
+    }
     log::info!("the agent stopped");
     Ok(Exit::Ok)
+}
+
+/// Listens for the machines of the local network, if the settings say so. What is wrong with that keeps the agent from nothing else.
+fn listen_for_clients(config: &Config, performer: &dyn Performer, server: &Server) -> Option<Arc<Clients>> {
+    let address = config.clients.listen?;
+    let listening = || -> Result<Arc<Clients>, AgentError> {
+        let clients = performer.clients()?;
+        let certificate = ClientCertificate::open_or_make(&Layout::of(&config.data_folder), &config.clients)?;
+        let listener = ClientListener::new(address, &config.clients, &certificate, Arc::clone(&clients))?;
+        server.also_listen(Box::new(listener)).map_err(|error| system("start a thread", &error))?;
+        log::info!("clients know the agent by fingerprint={}", certificate.fingerprint());
+        Ok(clients)
+    };
+    listening()
+        .inspect_err(|error| {
+            log::error!("the agent does not listen for clients code={} message={:?}", error.code, error.message);
+        })
+        .ok()
 }
 
 fn system(what: &str, error: &std::io::Error) -> AgentError {

@@ -27,6 +27,7 @@ impl Numbers {
 }
 
 /// Central data as NDJSON: units, items, and stores with their names.
+#[derive(Clone)]
 pub struct CentralData {
     /// The lines.
     pub lines: String,

@@ -7,6 +7,7 @@ pub mod central;
 pub mod certificates;
 pub mod corpus;
 pub mod link;
+pub mod machine;
 pub mod middle;
 pub mod power_cut;
 pub mod proxy;

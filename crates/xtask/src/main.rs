@@ -17,6 +17,7 @@ mod example;
     reason = "shared with the tests, where a failure ends the test"
 )]
 mod link;
+mod man;
 mod memory;
 mod power_cut;
 #[path = "../../../tests/support/power_cut.rs"]
@@ -69,6 +70,7 @@ const CHORES: &[Chore] = &[
         about: "make archives, Debian package, bill of materials, checksums; --agent, --central, --target, --out",
         run: dist::run,
     },
+    Chore { name: "man", about: "write the manual pages of the agent to a folder", run: man::run },
     Chore {
         name: "power-cut",
         about: "cut the power under a recording agent; --cycles N, --control",

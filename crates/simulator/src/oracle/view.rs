@@ -7,6 +7,7 @@ use domain::json::row_from_json;
 use domain::judge::{Found, View};
 use protocol::ids::{JournalId, RecordId};
 
+use crate::mix::Fault;
 use crate::model::{Columns, Key, Log, Version, Violation, columns_of, violation};
 use crate::moves::moved_store_of;
 use crate::procurement::Orders;
