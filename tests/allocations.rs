@@ -120,12 +120,12 @@ struct QuietSegment {
 
 impl Segment for QuietSegment {
     fn append(&mut self, batch: &[(Key, Vec<u8>)]) -> Result<(), StorageError> {
-        uncounted(|| match &mut self.below {
-            Some(below) => below.append(batch),
-            None => {
-                self.taken.extend_from_slice(batch);
-                Ok(())
+        uncounted(|| {
+            if let Some(below) = &mut self.below {
+                return below.append(batch);
             }
+            self.taken.extend_from_slice(batch);
+            Ok(())
         })
     }
 
@@ -262,25 +262,25 @@ fn patch(number: u64) -> String {
 
 /// Allocations for each edit: of reading its line, and of recording it.
 fn for_each_edit(recorder: &Recorder<Quiet<SledStorage>>, line: fn(u64) -> String) -> (u64, u64) {
-    let (mut parsing, mut recording) = (0, 0);
+    let (mut of_lines, mut of_edits) = (0, 0);
     for number in 0..WARM + COUNTED {
-        let line = line(number);
+        let text = line(number);
         let mut edit = None;
-        let parsed = counted(|| edit = Some(Edit::parse(&line).unwrap()));
+        let reading = counted(|| edit = Some(Edit::parse(&text).unwrap()));
         let group = Group { edits: vec![edit.unwrap()], request_id: None, recorded_at_ms: number };
         IS_SHOWING.set(number == WARM && std::env::var_os("ALLOCATIONS_SHOW").is_some());
-        let recorded = counted(|| assert_eq!(recorder.record(group).unwrap().edits, 1));
+        let making = counted(|| assert_eq!(recorder.record(group).unwrap().edits, 1));
         if IS_SHOWING.replace(false) {
-            PLACES.with_borrow_mut(|places| {
-                std::mem::take(places).iter().for_each(|(place, count)| println!("{count} {place}"))
-            });
+            for (place, count) in PLACES.take() {
+                println!("{count} {place}");
+            }
         }
         if number >= WARM {
-            parsing += parsed;
-            recording += recorded;
+            of_lines += reading;
+            of_edits += making;
         }
     }
-    (parsing / COUNTED, recording / COUNTED)
+    (of_lines / COUNTED, of_edits / COUNTED)
 }
 
 #[test]

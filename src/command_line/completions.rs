@@ -194,10 +194,14 @@ fn fish() -> String {
             quoted(option.help)
         );
     };
-    GLOBAL_OPTIONS.iter().for_each(|option| add("", option));
+    for option in GLOBAL_OPTIONS {
+        add("", option);
+    }
     for verb in VERBS {
         let condition = format!(" -n '__fish_seen_subcommand_from {}'", verb.name);
-        verb.options.iter().for_each(|option| add(&condition, option));
+        for option in verb.options {
+            add(&condition, option);
+        }
     }
     for verb in VERBS {
         let _infallible =

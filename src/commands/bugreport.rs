@@ -136,7 +136,7 @@ fn cut(text: &str, is_newest_kept: bool) -> String {
     }
     let is_at_boundary = |at: &usize| text.is_char_boundary(*at);
     if is_newest_kept {
-        let from = (text.len() - SECTION_BYTES_MAX..).find(is_at_boundary).unwrap_or_default();
+        let from = (text.len() - SECTION_BYTES_MAX..text.len()).find(is_at_boundary).unwrap_or_default();
         return format!("(cut) ...{}", text.get(from..).unwrap_or_default());
     }
     let to = (0..=SECTION_BYTES_MAX).rev().find(is_at_boundary).unwrap_or_default();

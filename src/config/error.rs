@@ -236,7 +236,8 @@ impl Explained for ConfigError {
                  by names; agent.toml.example explains the rest."
             }
             Self::NameServer { .. } => {
-                "Write its address, as in \"192.0.2.53\", with a port if it has another than 53: \"192.0.2.53:5353\", \"[2001:db8::53]:5353\"."
+                "Write its address, as in \"192.0.2.53\", with a port if it has another than 53: \"192.0.2.53:5353\", \
+                 \"[2001:db8::53]:5353\"."
             }
             Self::Syntax { .. } | Self::UnknownKey { .. } | Self::Type { .. } | Self::Choice { .. } => {
                 "agent.toml.example explains each setting."

@@ -24,7 +24,7 @@ pub struct ShownSetting {
 }
 
 impl ShownSetting {
-    /// `{"setting","value","source","place","is_redacted"}`. `source` is one of file, environment, command_line and default; `place`
+    /// `{"setting","value","source","place","is_redacted"}`. `source` is `file`, `environment`, `command_line` or `default`; `place`
     /// says where in it, null where there is nothing to say.
     pub fn to_json(&self) -> Value {
         let (source, place) = match &self.origin {

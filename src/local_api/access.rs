@@ -96,13 +96,13 @@ impl Access {
             Tokens::One(_) => Err(AccessError::WrongToken),
             Tokens::OfClients(clients) => match clients.admit(token, connection.hang_up()) {
                 Ok(guest) => Ok(Some(guest)),
-                Err(ClientsError::WrongToken) => Err(match connection.count_wrong_token() {
-                    Some(wait_s) => AccessError::TooManyWrongTokens { wait_s },
-                    None => {
-                        log::warn!("a token that no client has was shown");
-                        ClientsError::WrongToken.into()
+                Err(ClientsError::WrongToken) => {
+                    if let Some(wait_s) = connection.count_wrong_token() {
+                        return Err(AccessError::TooManyWrongTokens { wait_s });
                     }
-                }),
+                    log::warn!("a token that no client has was shown");
+                    Err(ClientsError::WrongToken.into())
+                }
                 Err(error) => Err(error.into()),
             },
         }

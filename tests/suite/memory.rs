@@ -5,8 +5,8 @@ use std::process::Stdio;
 use crate::support::agent::Agent;
 use crate::support::central::Central;
 use crate::support::corpus::{central_data, edits};
+use crate::support::memory_group::{MemoryGroup, UNIT_BYTES_MAX};
 use crate::support::not_run;
-use crate::support::resident::{MemoryGroup, UNIT_BYTES_MAX};
 
 /// Records of central, and edits of the store: enough for several segments, frames and pages. How memory goes with a million of both is
 /// measured by `cargo xtask size --memory`.
@@ -43,7 +43,12 @@ fn the_unit_s_limit_of_memory_is_enough_to_initialise_to_record_and_to_sync() {
     let status = agent.json(&["status"]);
 
     assert_eq!((&status["daemon"], &status["pending"]["edits"]), (&true.into(), &0.into()));
-    assert_eq!(group.kills(), Some(0), "no process of the agent was killed for its memory");
+    let peak = group.peak();
+    assert_eq!(
+        group.kills(),
+        Some(0),
+        "no process of the agent was killed for its memory; it had {peak:?} bytes at most"
+    );
     agent.signal("TERM");
     assert_eq!(agent.wait(), 0);
 }

@@ -162,7 +162,7 @@ fn reading_begins_anew_after_the_whole_was_verified() {
 #[test]
 fn a_file_keeps_its_bytes_and_opens() {
     let comment = "Sealed request with the content `edits` under `four random words`, 8 KiB, 1 round";
-    let stored = crate::golden_files::same("files-1/sealed", comment, &sealed(b"edits"));
+    let stored = golden_files::same("files-1/sealed", comment, &sealed(b"edits"));
     assert_eq!(opened(&stored, &right()).unwrap(), b"edits");
 }
 

@@ -19,12 +19,13 @@ mod example;
 mod link;
 mod man;
 mod memory;
+#[path = "../../../tests/support/memory_group.rs"]
+#[expect(unreachable_pub, reason = "shared with the tests")]
+mod memory_group;
 mod power_cut;
 #[path = "../../../tests/support/power_cut.rs"]
 #[expect(unreachable_pub, reason = "shared with the tests")]
 mod power_cut_rig;
-#[path = "../../../tests/support/resident.rs"]
-#[expect(unreachable_pub, reason = "shared with the tests")]
 mod resident;
 mod sim;
 mod size;

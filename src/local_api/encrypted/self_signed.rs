@@ -141,7 +141,9 @@ fn value(tag: u8, content: &[&[u8]]) -> Vec<u8> {
         }
         _ => unreachable!("a certificate with a handful of names is far below 64 KiB"),
     }
-    content.iter().for_each(|part| bytes.extend_from_slice(part));
+    for part in content {
+        bytes.extend_from_slice(part);
+    }
     bytes
 }
 

@@ -1,4 +1,4 @@
-//! The bill of materials of a program: what of others is linked into it, as CycloneDX 1.5 in JSON.
+//! The bill of materials of a program: what of others is linked into it, as `CycloneDX` 1.5 in JSON.
 //!
 //! What is linked comes from `cargo tree` for the target, with the features of this one package; licences and sources from `cargo
 //! metadata`; checksums from `Cargo.lock`. The C code that two crates bring is listed by its own name, which is the one that warnings

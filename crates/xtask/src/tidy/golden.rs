@@ -26,7 +26,7 @@ pub(super) fn golden_files_stay_as_they_are(tree: &Tree) -> Vec<Finding> {
         match line.split_once("  ") {
             Some((sum, name)) if listed.insert(format!("{FOLDER}{name}"), (number, sum)).is_none() => {}
             Some(_) | None => {
-                findings.push(Finding::new(SUMS_FILE, number, "is no line `SHA256  PATH`, or comes twice"))
+                findings.push(Finding::new(SUMS_FILE, number, "is no line `SHA256  PATH`, or comes twice"));
             }
         }
     }

@@ -1,49 +1,9 @@
-//! What a process has in memory and how often it wakes up, as Linux counts it, and a group of processes with a limit of memory.
+//! A group of processes with a limit of memory.
 
 use std::path::{Path, PathBuf};
 
 /// The limit that the systemd unit sets (`MemoryMax`), in bytes.
 pub const UNIT_BYTES_MAX: u64 = 64 * 1024 * 1024;
-
-/// Memory of a process, in bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Resident {
-    /// What it has at this moment (`VmRSS`), its program's own pages among it.
-    pub now: u64,
-    /// The most that it had since it began, or since [`forget_peak`] (`VmHWM`).
-    pub peak: u64,
-    /// What of `now` is no page of a file (`RssAnon`).
-    pub anonymous: u64,
-}
-
-impl Resident {
-    /// Of a process that runs; `None` of one that does not.
-    pub fn of(process: u32) -> Option<Self> {
-        let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
-        let bytes = |name: &str| field(&status, name).map(|kib| kib * 1024);
-        Some(Self { now: bytes("VmRSS:")?, peak: bytes("VmHWM:")?, anonymous: bytes("RssAnon:")? })
-    }
-}
-
-/// Lets the most that a process had begin at what it has. Nothing where the system does not allow it.
-pub fn forget_peak(process: u32) {
-    let _ = std::fs::write(format!("/proc/{process}/clear_refs"), "5");
-}
-
-/// How often the threads of a process have slept and were woken again since it began (voluntary context switches).
-pub fn wake_ups(process: u32) -> Option<u64> {
-    let threads = std::fs::read_dir(format!("/proc/{process}/task")).ok()?;
-    let of = |thread: std::io::Result<std::fs::DirEntry>| {
-        let status = std::fs::read_to_string(thread.ok()?.path().join("status")).ok()?;
-        field(&status, "voluntary_ctxt_switches:")
-    };
-    Some(threads.filter_map(of).sum())
-}
-
-fn field(status: &str, name: &str) -> Option<u64> {
-    let value = status.lines().find_map(|line| line.strip_prefix(name))?;
-    value.trim().trim_end_matches(" kB").parse().ok()
-}
 
 /// A control group whose processes have no more memory than a limit: who would pass it is killed, as under systemd's `MemoryMax`. Page
 /// cache counts too, and is given up first.
