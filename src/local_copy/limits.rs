@@ -19,9 +19,8 @@ pub const CONTROL_UNKNOWN_MAX: u64 = 1000;
 pub const SWEEP_STEP_ROWS: u32 = 512;
 /// Pending entries that are settled at once, so that memory is bounded however long the backlog.
 pub(super) const SETTLE_BATCH: u32 = 256;
-/// Bytes of record data in one listing: the rest is read on from the last id. The answer is put together in memory, where a record takes
-/// about thirty times its bytes (measured: 7.7 MB for a thousand of 230); some hundred usual records fit.
-pub const LIST_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of record data in one listing: the rest is read on from the last id.
+pub const LIST_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Size of the write-ahead log, in bytes, from which on it is worth a warning: four times what a checkpoint leaves.
 pub const LOG_BYTES_WARNING: u64 = 16 * 1024 * 1024;
 /// Size of the write-ahead log, in bytes, above which pages are not stored any more. Own edits still are: they are small.
