@@ -47,6 +47,7 @@ fn every_limit_is_in_the_page_with_its_value() {
         REQUEST_FRAME_BYTES_MAX,
         REQUEST_BYTES_MAX,
         HEAD_BYTES_MAX,
+        FURTHER_BYTES_MAX,
         REPLY_PAGE_BYTES_MAX,
         CARRIED_FRAME_BYTES_MAX,
         CARRIED_PAGE_BYTES_MAX,
