@@ -25,11 +25,11 @@ use protocol::ids::{
 use protocol::message::{ReplyHead, VERSION};
 use tempfile::TempDir;
 
-/// Most allocations of the parts of recording one edit: as many as were counted before copies of a row shared their columns, ids lay in
-/// place and an entry was encoded once. To be tightened to what the test prints.
-const PARSE_MAX: u64 = 9;
-const NEW_RECORD_MAX: u64 = 140;
-const PATCH_MAX: u64 = 162;
+/// Most allocations of the parts of recording one edit, a little above what the test prints: 2, 65 and 93. Before copies of a row shared
+/// their columns, ids lay in place and an entry was encoded once they were 9, 140 and 162.
+const PARSE_MAX: u64 = 3;
+const NEW_RECORD_MAX: u64 = 70;
+const PATCH_MAX: u64 = 100;
 
 const STORE: &str = "00000000000000000000000000000001";
 /// Edits that are recorded before counting begins, so that caches are warm.
