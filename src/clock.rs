@@ -67,6 +67,11 @@ pub enum Woken {
     Deadline,
 }
 
+/// Lets some time pass. Only for a command that looks again at what another process does, of which nothing else tells.
+pub fn pause_ms(ms: u64) {
+    Waker::new().wait_until(Some(monotonic_now().plus(ms)));
+}
+
 /// Lets one thread wait for others, or for a deadline. Calls that come while nobody waits are kept, as one.
 #[derive(Debug, Default)]
 pub struct Waker {

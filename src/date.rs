@@ -5,9 +5,14 @@ const DAY_MS: u64 = 86_400_000;
 
 /// Milliseconds since 1970 as `2026-11-21T05:03:09Z`.
 pub fn date_text(ms: u64) -> String {
-    let (year, month, day) = civil_date(ms / DAY_MS);
     let seconds = ms % DAY_MS / 1000;
-    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", seconds / 3600, seconds / 60 % 60, seconds % 60)
+    format!("{}T{:02}:{:02}:{:02}Z", day_text(ms / DAY_MS), seconds / 3600, seconds / 60 % 60, seconds % 60)
+}
+
+/// Days since 1970 as `2026-11-21`.
+pub(crate) fn day_text(days: u64) -> String {
+    let (year, month, day) = civil_date(days);
+    format!("{year:04}-{month:02}-{day:02}")
 }
 
 /// Days from 1970 to a date; `None` before 1970. The way back from the days of [`date_text`].

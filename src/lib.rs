@@ -3,6 +3,7 @@
 
 pub mod agent;
 pub mod allocator;
+mod checked_line;
 pub mod clients;
 pub mod clock;
 pub mod command_line;

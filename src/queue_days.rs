@@ -11,6 +11,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::clock::{MonotonicMs, monotonic_now};
 use crate::durable_file::{self, FileError};
+use crate::local_time;
 pub use days::{Days, GROWING_DAYS, Growth, QUEUE_DAYS_MAX, QueueDay};
 
 /// Largest file that is looked at, in bytes: 60 days of three numbers are below 4 kB.
@@ -67,7 +68,7 @@ impl QueueKeeper {
         let Some(edits) = kept.edits else { return };
         let ran_ms = now.since(kept.seen_at);
         kept.seen_at = now;
-        let change = kept.days.see(edits, local_ms.map(days::day_of), ran_ms);
+        let change = kept.days.see(edits, local_ms.map(|local_ms| local_time::day_of(local_ms).number), ran_ms);
         kept.is_noted &= change == days::Change::None;
         let is_due = now.since(kept.noted_at) >= NOTED_EVERY_MS;
         if change == days::Change::Day || (is_due && !kept.is_noted) {

@@ -70,14 +70,22 @@ impl Secrets {
     }
 }
 
-/// What stands between `://` and an `@` before the path.
-fn without_credentials(line: &str) -> String {
-    let mut parts = line.split("://");
+/// A line in which something is done with what stands behind each mark, up to the next one.
+fn behind_each(line: &str, mark: &str, add: impl Fn(&mut String, &str)) -> String {
+    let mut parts = line.split(mark);
     let mut redacted = parts.next().unwrap_or_default().to_owned();
     for part in parts {
+        redacted.push_str(mark);
+        add(&mut redacted, part);
+    }
+    redacted
+}
+
+/// What stands between `://` and an `@` before the path.
+fn without_credentials(line: &str) -> String {
+    behind_each(line, "://", |redacted, part| {
         let end = part.find(|character: char| matches!(character, '/' | '"' | '\'' | '?') || character.is_whitespace());
         let authority = part.get(..end.unwrap_or(part.len())).unwrap_or_default();
-        redacted.push_str("://");
         match authority.rfind('@') {
             Some(at) => {
                 redacted.push_str(REDACTED);
@@ -85,44 +93,31 @@ fn without_credentials(line: &str) -> String {
             }
             None => redacted.push_str(part),
         }
-    }
-    redacted
+    })
 }
 
 /// The name behind `/home/` or `/Users/`, which is a person's.
 fn without_home(line: &str) -> String {
-    let mut line = line.to_owned();
-    for folder in ["/home/", "/Users/"] {
-        let mut parts = line.split(folder);
-        let mut redacted = parts.next().unwrap_or_default().to_owned();
-        for part in parts {
+    ["/home/", "/Users/"].into_iter().fold(line.to_owned(), |line, folder| {
+        behind_each(&line, folder, |redacted, part| {
             let end =
                 part.find(|character: char| matches!(character, '/' | '"' | ':' | ',') || character.is_whitespace());
-            redacted.push_str(folder);
             redacted.push_str(REDACTED);
             redacted.push_str(part.get(end.unwrap_or(part.len())..).unwrap_or_default());
-        }
-        line = redacted;
-    }
-    line
+        })
+    })
 }
 
 /// The word behind each mark.
 fn without_marked(line: &str) -> String {
-    let mut line = line.to_owned();
-    for mark in MARKS {
-        let mut parts = line.split(mark);
-        let mut redacted = parts.next().unwrap_or_default().to_owned();
-        for part in parts {
+    MARKS.into_iter().fold(line.to_owned(), |line, mark| {
+        behind_each(&line, mark, |redacted, part| {
             let is_of_word = |character: char| character.is_ascii_alphanumeric() || "+/=._-".contains(character);
             let rest = part.trim_start_matches(is_of_word);
-            redacted.push_str(mark);
             redacted.push_str(if rest.len() < part.len() { REDACTED } else { "" });
             redacted.push_str(rest);
-        }
-        line = redacted;
-    }
-    line
+        })
+    })
 }
 
 /// Long rows of hexadecimal digits.

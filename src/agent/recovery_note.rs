@@ -11,12 +11,11 @@ use serde::{Deserialize, Serialize};
 
 use super::recovered_file::recovered_path;
 use crate::durable_file::{self, FileError};
-use crate::hex;
+use crate::{checked_line, hex};
 
 const VERSION: u64 = 1;
 /// Largest file, in bytes.
 const BYTES_MAX: usize = 1024;
-const CHECKSUM_LABEL: &str = "crc32 ";
 
 /// How far a recovery has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -111,8 +110,7 @@ impl RecoveryNote {
             set_aside: self.set_aside,
         };
         let line = serde_json::to_string(&line).expect("texts and numbers are always JSON");
-        let text = format!("{line}\n{CHECKSUM_LABEL}{:08x}\n", crc32fast::hash(line.as_bytes()));
-        durable_file::replace_private(path, text.as_bytes())
+        durable_file::replace_private(path, checked_line::with_checksum(&line).as_bytes())
     }
 
     /// Removes it: the recovery is over.
@@ -129,7 +127,7 @@ impl RecoveryNote {
 
     fn of_bytes(bytes: &[u8]) -> Option<Self> {
         let line: Line =
-            serde_json::from_str(checked_line(bytes)?).ok().filter(|line: &Line| line.version == VERSION)?;
+            serde_json::from_str(checked_line::checked(bytes)?).ok().filter(|line: &Line| line.version == VERSION)?;
         Some(Self {
             step: line.step,
             journal_before: JournalId(hex::array(&line.journal_before)?),
@@ -141,15 +139,9 @@ impl RecoveryNote {
     }
 }
 
-/// The line of JSON, if its checksum is right.
-fn checked_line(bytes: &[u8]) -> Option<&str> {
-    let (line, checksum) = str::from_utf8(bytes).ok()?.strip_suffix('\n')?.split_once('\n')?;
-    (checksum == format!("{CHECKSUM_LABEL}{:08x}", crc32fast::hash(line.as_bytes()))).then_some(line)
-}
-
 /// The version of a whole note, which says in every version where it stands.
 fn version_of(bytes: &[u8]) -> Option<u64> {
-    let line: serde_json::Value = serde_json::from_str(checked_line(bytes)?).ok()?;
+    let line: serde_json::Value = serde_json::from_str(checked_line::checked(bytes)?).ok()?;
     line.get("version")?.as_u64()
 }
 
@@ -186,8 +178,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("recovery");
         let line = r#"{"version":2,"step":"of a later program"}"#;
-        let text = format!("{line}\n{CHECKSUM_LABEL}{:08x}\n", crc32fast::hash(line.as_bytes()));
-        durable_file::replace_private(&path, text.as_bytes()).unwrap();
+        durable_file::replace_private(&path, checked_line::with_checksum(line).as_bytes()).unwrap();
 
         let error = RecoveryNote::read(&path).unwrap_err();
 

@@ -5,10 +5,8 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::{CLIENT_NAME_BYTES_MAX, CLIENTS_MAX, ClientsError};
-use crate::durable_file;
+use crate::{checked_line, durable_file};
 
-/// What stands between the line of JSON and its checksum.
-const CHECKSUM_LABEL: &str = "crc32 ";
 /// Largest file, in bytes: each client has a name, a hash, two times and their labels.
 const BYTES_MAX: usize = CLIENTS_MAX * (CLIENT_NAME_BYTES_MAX + 256) + 256;
 /// Of the format.
@@ -44,19 +42,13 @@ impl Default for Kept {
 impl Kept {
     pub(super) fn read(path: &Path) -> Result<Self, ClientsError> {
         let Some(bytes) = durable_file::read_private(path, BYTES_MAX)? else { return Ok(Self::default()) };
-        let kept: Option<Self> = checked_line(&bytes).and_then(|line| serde_json::from_str(line).ok());
+        let kept: Option<Self> = checked_line::checked(&bytes).and_then(|line| serde_json::from_str(line).ok());
         kept.filter(|kept| kept.version == VERSION && kept.clients.len() <= CLIENTS_MAX)
             .ok_or_else(|| ClientsError::Damaged { path: path.to_path_buf() })
     }
 
     pub(super) fn write(&self, path: &Path) -> Result<(), ClientsError> {
         let line = serde_json::to_string(self).expect("texts and numbers under names are JSON");
-        let text = format!("{line}\n{CHECKSUM_LABEL}{:08x}\n", crc32fast::hash(line.as_bytes()));
-        Ok(durable_file::replace_private(path, text.as_bytes())?)
+        Ok(durable_file::replace_private(path, checked_line::with_checksum(&line).as_bytes())?)
     }
-}
-
-fn checked_line(bytes: &[u8]) -> Option<&str> {
-    let (line, checksum) = str::from_utf8(bytes).ok()?.strip_suffix('\n')?.split_once('\n')?;
-    (checksum == format!("{CHECKSUM_LABEL}{:08x}", crc32fast::hash(line.as_bytes()))).then_some(line)
 }

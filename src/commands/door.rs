@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Home;
-use crate::clock::{Waker, monotonic_now};
+use crate::clock::{monotonic_now, pause_ms};
 use crate::config::Config;
 use crate::data_folder::IN_USE;
 use crate::error::AgentError;
@@ -24,7 +24,7 @@ pub(super) fn open(config: &Config, home: &dyn Home) -> Result<Arc<dyn Performer
         }
         match home.open() {
             Err(error) if error.code == IN_USE && monotonic_now() < deadline => {
-                Waker::new().wait_until(Some(monotonic_now().plus(LOOK_MS)));
+                pause_ms(LOOK_MS);
             }
             opened => return opened,
         }
@@ -37,7 +37,7 @@ pub(super) fn open_as_daemon(config: &Config, home: &dyn Home) -> Result<Arc<dyn
     loop {
         match home.open() {
             Err(error) if error.code == IN_USE && monotonic_now() < deadline && daemon(config)?.is_none() => {
-                Waker::new().wait_until(Some(monotonic_now().plus(LOOK_MS)));
+                pause_ms(LOOK_MS);
             }
             opened => return opened,
         }

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::Screen;
-use crate::clock::{Waker, monotonic_now};
+use crate::clock::pause_ms;
 use crate::config::Config;
 use crate::data_folder::Layout;
 use crate::durable_file::FileError;
@@ -31,7 +31,7 @@ pub(super) fn run(count: u64, is_followed: bool, config: &Config, screen: &mut S
     }
     let mut goes_on = print(&lines, screen);
     while is_followed && goes_on {
-        Waker::new().wait_until(Some(monotonic_now().plus(LOOK_MS)));
+        pause_ms(LOOK_MS);
         goes_on = print(&follower.new_lines().map_err(failed)?, screen);
     }
     Ok(Exit::Ok)

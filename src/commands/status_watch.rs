@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::{Screen, status};
-use crate::clock::{self, Waker, monotonic_now};
+use crate::clock::{self, pause_ms};
 use crate::error::AgentError;
 use crate::exit::Exit;
 use crate::operations::{Input, Performer, Request};
@@ -57,7 +57,7 @@ pub(super) fn run(sources: &Sources<'_>, screen: &mut Screen<'_>) -> Result<Exit
             return Ok(Exit::Ok);
         }
         seen.status = Some(status);
-        Waker::new().wait_until(Some(monotonic_now().plus(sources.pause_ms)));
+        pause_ms(sources.pause_ms);
     }
 }
 

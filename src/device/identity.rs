@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::DeviceError;
 use crate::config::CentralUrl;
-use crate::{durable_file, hex};
+use crate::{checked_line, durable_file, hex};
 
 const NAME: &str = "identity";
 const VERSION: u64 = 1;
@@ -16,9 +16,6 @@ const VERSION: u64 = 1;
 /// Largest identity file, in bytes: an address of 2 kB, a name of 256 bytes, ids, a hardware id of
 /// 550 digits, and room for escapes.
 const BYTES_MAX: usize = 8 * 1024;
-
-/// What stands between the line of JSON and its checksum.
-const CHECKSUM_LABEL: &str = "crc32 ";
 
 /// What a device knows of itself beside its key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -114,12 +111,12 @@ impl Identity {
             has_journals: self.has_journals,
         };
         let line = serde_json::to_string(&line).expect("texts and numbers are always JSON");
-        format!("{line}\n{CHECKSUM_LABEL}{:08x}\n", crc32fast::hash(line.as_bytes())).into_bytes()
+        checked_line::with_checksum(&line).into_bytes()
     }
 
     fn from_bytes(path: &Path, bytes: &[u8]) -> Result<Identity, DeviceError> {
         let damaged = || DeviceError::Damaged { path: path.to_path_buf() };
-        let line = checked_line(bytes).ok_or_else(damaged)?;
+        let line = checked_line::checked(bytes).ok_or_else(damaged)?;
         // The version first: a later one may have other fields.
         let any: serde_json::Value = serde_json::from_str(line).map_err(|_| damaged())?;
         match any.get("version").and_then(serde_json::Value::as_u64) {
@@ -154,11 +151,4 @@ impl Line {
             has_journals: self.has_journals,
         })
     }
-}
-
-fn checked_line(bytes: &[u8]) -> Option<&str> {
-    let text = str::from_utf8(bytes).ok()?;
-    let (line, checksum) = text.strip_suffix('\n')?.split_once('\n')?;
-    let expected = format!("{CHECKSUM_LABEL}{:08x}", crc32fast::hash(line.as_bytes()));
-    (checksum == expected).then_some(line)
 }

@@ -321,7 +321,7 @@ impl LocalCopy {
     fn take_refusal_image(&mut self, key: &Key, image: &ControlImage) -> Result<(), LocalCopyError> {
         match image {
             // A scope that holds the record brings its tombstone itself; what a page brought since is newer than this.
-            ControlImage::NotHere if self.is_member(key)? || self.falls_back_to_staying(key)? => Ok(()),
+            ControlImage::NotHere if self.is_member(key)? => Ok(()),
             ControlImage::NotHere => self.show_nothing(key),
             ControlImage::Here { position, row } => {
                 let Ok(row) = RecordRow::decode(row) else {
@@ -334,7 +334,7 @@ impl LocalCopy {
                 let image = Image { row: Some(row), store, position: *position };
                 let is_member = self.is_member(key)?;
                 if !is_member && self.is_left_to_its_page(key, &image)? {
-                    return if self.falls_back_to_staying(key)? { Ok(()) } else { self.show_nothing(key) };
+                    return self.show_nothing(key);
                 }
                 // An answer of which central would have none is owed again.
                 self.note_owed(key, &image)?;
@@ -346,8 +346,11 @@ impl LocalCopy {
         }
     }
 
-    /// Central shows this site nothing of a record, whatever is pending on top of it.
+    /// Central shows this site nothing of a record, whatever is pending on top of it. What had stayed here before it went is as it was.
     fn show_nothing(&mut self, key: &Key) -> Result<(), LocalCopyError> {
+        if self.falls_back_to_staying(key)? {
+            return Ok(());
+        }
         let position = self.base(key)?.map_or(Position::ZERO, |base| base.position);
         self.replace_image(key, &Image { position, ..Image::NOT_HERE }, Rank::Position)?;
         Ok(())

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::date::civil_date;
+use crate::date::day_text;
 use crate::queue_days::{Days, Growth};
 
 /// The two causes that mSupply's guide names, each with what to do.
@@ -34,11 +34,7 @@ fn growing(growth: Growth) -> Value {
 
 /// `2026-11-28`; null if no clock could be believed.
 fn date(day: Option<u64>) -> Value {
-    let text = |day| {
-        let (year, month, day) = civil_date(day);
-        format!("{year:04}-{month:02}-{day:02}")
-    };
-    day.map(text).into()
+    day.map(day_text).into()
 }
 
 #[cfg(test)]

@@ -10,8 +10,6 @@ pub const QUEUE_DAYS_MAX: usize = 60;
 /// A queue that grew on so many days running is told of.
 pub const GROWING_DAYS: usize = 3;
 
-const DAY_MS: u64 = 86_400_000;
-
 /// The queue of one day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "(Option<u64>, u64, u64)", into = "(Option<u64>, u64, u64)")]
@@ -67,11 +65,6 @@ pub(super) enum Change {
     Depth,
     /// Which days there are.
     Day,
-}
-
-/// The day of a local time in milliseconds since 1970.
-pub(super) fn day_of(local_ms: u64) -> u64 {
-    local_ms / DAY_MS
 }
 
 impl Days {

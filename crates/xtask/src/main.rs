@@ -8,6 +8,7 @@ mod cargo;
 mod demo;
 mod dist;
 mod example;
+mod ids;
 #[path = "../../../tests/support/link.rs"]
 #[expect(
     clippy::unwrap_used,

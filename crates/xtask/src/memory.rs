@@ -6,22 +6,23 @@ use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use outpost::clock::{Waker, monotonic_now};
+use outpost::clock::{monotonic_now, pause_ms};
+use outpost::durable_file::replace_private;
 use serde_json::Value;
 
+use crate::ids::Ids;
 use crate::memory_group::{MemoryGroup, UNIT_BYTES_MAX};
 use crate::resident::{Resident, forget_peak, wake_ups};
 
 /// Records in the local copy, and edits in the backlog, unless `--records` and `--edits` say otherwise.
 const COUNT: u64 = 1_000_000;
-/// How long an agent without work is watched.
-const IDLE: Duration = Duration::from_secs(120);
-/// How long it has to become quiet before that.
-const QUIET: Duration = Duration::from_secs(20);
-/// Longest wait for a daemon that starts.
+/// How long an agent without work is watched, in seconds.
+const IDLE_S: u64 = 120;
+/// How long it has to become quiet before that, in seconds.
+const QUIET_S: u64 = 20;
+/// Longest wait for a daemon that starts, in milliseconds.
 const START_MS: u64 = 600_000;
 /// The site's store.
 const STORE: &str = "5708570857085708570857085708C0DE";
@@ -194,7 +195,7 @@ impl<'a> Rig<'a> {
         println!("central imports {} records ...", rig.records);
         rig.central_verb(&["init"])?;
         rig.central_verb(&["import", &lines.to_string_lossy()])?;
-        write_secret(&folder.join("password"), "a site's password")?;
+        replace_private(&folder.join("password"), b"a site's password")?;
         let password = folder.join("password").to_string_lossy().into_owned();
         rig.central_verb(&["site", "add", "north", "--store", STORE, "--password-file", &password])?;
         rig.serve()?;
@@ -214,7 +215,7 @@ impl<'a> Rig<'a> {
             if let Some(status) = child.0.try_wait()? {
                 break status;
             }
-            pause(Duration::from_millis(50));
+            pause_ms(50);
         };
         ensure!(status.success(), "initialise failed: {status}");
         println!("   peak of `initialise`: {peak} bytes");
@@ -272,7 +273,7 @@ impl<'a> Rig<'a> {
                 return Ok(());
             }
             ensure!(monotonic_now() < deadline, "the daemon does not answer after {START_MS} ms");
-            pause(Duration::from_millis(100));
+            pause_ms(100);
         }
     }
 
@@ -326,12 +327,12 @@ impl<'a> Rig<'a> {
     /// Voluntary context switches of all threads, over some minutes, scaled to an hour.
     fn wake_ups_an_hour(&self) -> Result<u64> {
         let id = self.daemon_id()?;
-        pause(QUIET);
+        pause_ms(QUIET_S * 1000);
         let before = wake_ups(id).context("the daemon is gone")?;
-        pause(IDLE);
+        pause_ms(IDLE_S * 1000);
         let after = wake_ups(id).context("the daemon is gone")?;
-        println!("   {} wake-ups in {} s", after - before, IDLE.as_secs());
-        Ok((after - before) * 3600 / IDLE.as_secs())
+        println!("   {} wake-ups in {} s", after - before, IDLE_S);
+        Ok((after - before) * 3600 / IDLE_S)
     }
 
     fn check_group(&self) -> Result<()> {
@@ -343,21 +344,6 @@ impl<'a> Rig<'a> {
         );
         ensure!(kills == 0, "{kills} processes of the agent were killed at {UNIT_BYTES_MAX} bytes");
         Ok(())
-    }
-}
-
-/// Repeatable ids, as hard to pack as real ones.
-struct Ids(u64);
-
-impl Ids {
-    fn next(&mut self) -> String {
-        let mut half = || {
-            self.0 ^= self.0 << 13;
-            self.0 ^= self.0 >> 7;
-            self.0 ^= self.0 << 17;
-            self.0
-        };
-        format!("{:016X}{:016X}", half(), half())
     }
 }
 
@@ -454,18 +440,6 @@ fn write_edits(path: &Path, count: u64, seed: u64) -> Result<()> {
         }
     }
     Ok(file.flush()?)
-}
-
-fn write_secret(path: &Path, text: &str) -> Result<()> {
-    use std::os::unix::fs::OpenOptionsExt as _;
-    let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
-    Ok(file.write_all(text.as_bytes())?)
-}
-
-/// Waits for a time that nothing shortens: other processes work meanwhile, or are to do nothing.
-fn pause(time: Duration) {
-    let ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-    Waker::new().wait_until(Some(monotonic_now().plus(ms)));
 }
 
 #[cfg(test)]

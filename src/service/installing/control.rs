@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use super::InitSystem;
-use crate::clock::{Waker, monotonic_now};
+use crate::clock::{monotonic_now, pause_ms};
 use crate::durable_file::FileError;
 use crate::error::AgentError;
 use crate::exit::Exit;
@@ -225,7 +225,7 @@ fn wait_until_noticed(link: &Path) -> Result<(), AgentError> {
                 Exit::Failed,
             ));
         }
-        Waker::new().wait_until(Some(monotonic_now().plus(LOOK_MS)));
+        pause_ms(LOOK_MS);
     }
     Ok(())
 }

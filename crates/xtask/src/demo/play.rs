@@ -7,8 +7,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
 use anyhow::{Context as _, Result, anyhow, ensure};
+use outpost::durable_file::replace_private;
 use serde_json::{Value, json};
 
+use crate::ids::Ids;
 use crate::link::Link;
 use crate::power_cut_rig::Programs;
 
@@ -72,21 +74,6 @@ pub(super) fn items(count: u64) -> Data {
 pub(super) struct Work {
     pub(super) lines: String,
     pub(super) edits: u64,
-}
-
-/// Ids of 32 hexadecimal digits, the same in every run, and as hard to pack as real ones.
-struct Ids(u64);
-
-impl Ids {
-    fn next(&mut self) -> String {
-        let mut half = || {
-            self.0 ^= self.0 << 13;
-            self.0 ^= self.0 >> 7;
-            self.0 ^= self.0 << 17;
-            self.0
-        };
-        format!("{:016X}{:016X}", half(), half())
-    }
 }
 
 /// 400 stock lines, 150 invoices with four lines each, one requisition with thirty lines.
@@ -163,7 +150,7 @@ impl Central {
     /// Adds a site that holds one store.
     pub(super) fn add_site(&self, name: &str, store: &str) -> Result<()> {
         let file = self.folder.with_file_name(format!("{name}.password"));
-        write_secret(&file, &format!("{name}-demo-password"))?;
+        replace_private(&file, format!("{name}-demo-password").as_bytes())?;
         let file = file.to_string_lossy().into_owned();
         self.run(&["site", "add", name, "--store", store, "--password-file", &file], "").map(drop)
     }
@@ -366,11 +353,4 @@ fn finish(mut command: Command, input: &str) -> Result<String> {
     writer.join().map_err(|_| anyhow!("the writer failed"))?;
     ensure!(output.status.success(), "{command:?} failed: {}", String::from_utf8_lossy(&output.stderr));
     Ok(String::from_utf8(output.stdout)?)
-}
-
-fn write_secret(path: &Path, text: &str) -> Result<()> {
-    use std::os::unix::fs::OpenOptionsExt as _;
-    let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
-    file.write_all(text.as_bytes())?;
-    Ok(())
 }

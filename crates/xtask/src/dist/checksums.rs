@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use sha2::{Digest as _, Sha256};
+use protocol::chain::hash_of;
 
 /// Its name.
 pub(super) const FILE: &str = "SHA256SUMS";
@@ -14,7 +14,7 @@ pub(super) fn write(folder: &Path) -> Result<()> {
     let mut text = String::new();
     for name in names(folder)?.iter().filter(|name| *name != FILE) {
         let bytes = std::fs::read(folder.join(name)).with_context(|| format!("{name} could not be read again"))?;
-        writeln!(text, "{}  {name}", hexadecimal(&bytes))?;
+        writeln!(text, "{}  {name}", hash_of(&bytes))?;
     }
     std::fs::write(folder.join(FILE), text).with_context(|| format!("{FILE} could not be written"))
 }
@@ -27,14 +27,6 @@ pub(super) fn names(folder: &Path) -> Result<Vec<String>> {
     }
     names.sort();
     Ok(names)
-}
-
-/// The SHA-256 of bytes, as text.
-pub(super) fn hexadecimal(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().fold(String::new(), |mut text, byte| {
-        let _infallible = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]

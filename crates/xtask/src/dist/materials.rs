@@ -8,9 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
+use protocol::chain::hash_of;
 use serde_json::{Value, json};
 
-use super::{Release, checksums, contents};
+use super::{Release, contents};
 use crate::workspace;
 
 /// A package by name and version, which no two in one program share: all are from one registry.
@@ -102,7 +103,7 @@ fn bill(
         "components": components,
         "dependencies": dependencies,
     });
-    bill["serialNumber"] = json!(serial_number(&checksums::hexadecimal(bill.to_string().as_bytes())));
+    bill["serialNumber"] = json!(serial_number(&hash_of(bill.to_string().as_bytes()).to_string()));
     Ok(bill)
 }
 

@@ -72,39 +72,34 @@ impl Batch<'_> {
     pub(super) fn make_half(&mut self, transfer: &Transfer, initiating: &Initiating) -> Result<(), StoreError> {
         let (catalogue, moment, number) = (self.catalogue, self.moment(), transfer.number);
         let holder = self.state.holdings.holder(&initiating.key.receiver);
+        let waits_because = |batch: &mut Self, reason: &str| {
+            let source = (transfer.source_table.as_str(), &transfer.source);
+            batch.set_transfer_waits(number, Some(source), Some(reason))
+        };
         if !transfer.is_routed_only && holder != SiteId::CENTRAL && self.is_awaited(holder)? {
             // The site may have the half, with its number, and is about to hand it back.
             let reason = format!("central was set back, and site {holder} has not reported since");
-            let source = (transfer.source_table.as_str(), &transfer.source);
-            return self.set_transfer_waits(number, Some(source), Some(&reason));
+            return waits_because(self, &reason);
         }
-        let made_by = self.made_by(initiating)?;
-        match due(catalogue, &mut TransferView(self), initiating, &moment)? {
-            Due::Exists(half) => self.set_transfer_half(number, &half),
-            Due::Waits(awaited) => self.set_transfer_waits(number, Some(awaited_place(&awaited)), None),
-            Due::Make(_) if transfer.is_routed_only => self.set_transfer_waits(number, None, None),
-            Due::Make(_) if let Some(site) = made_by => {
-                let reason =
-                    format!("site {site} has both stores and makes it; a store that kept its data sends it later");
-                let source = (transfer.source_table.as_str(), &transfer.source);
-                self.set_transfer_waits(number, Some(source), Some(&reason))
+        let half = match due(catalogue, &mut TransferView(self), initiating, &moment)? {
+            Due::Exists(half) => return self.set_transfer_half(number, &half),
+            Due::Waits(awaited) => return self.set_transfer_waits(number, Some(awaited_place(&awaited)), None),
+            Due::Make(_) if transfer.is_routed_only => return self.set_transfer_waits(number, None, None),
+            Due::Make(half) => half,
+        };
+        if let Some(site) = self.made_by(initiating)? {
+            let reason = format!("site {site} has both stores and makes it; a store that kept its data sends it later");
+            return waits_because(self, &reason);
+        }
+        match self.judge_half(&half, holder)? {
+            Ok(judged) => {
+                self.set_transfer_half(number, &half.id)?;
+                self.write_half(judged, &initiating.sender)
             }
-            Due::Make(half) => match self.judge_half(&half, holder)? {
-                Ok(judged) => {
-                    self.set_transfer_half(number, &half.id)?;
-                    self.write_half(judged, &initiating.sender)
-                }
-                Err(reason) => {
-                    tracing::warn!(
-                        code = reason.code,
-                        half = half.id.as_str(),
-                        "a half cannot be made: {}",
-                        reason.text
-                    );
-                    let source = (transfer.source_table.as_str(), &transfer.source);
-                    self.set_transfer_waits(number, Some(source), Some(&reason.text))
-                }
-            },
+            Err(reason) => {
+                tracing::warn!(code = reason.code, half = half.id.as_str(), "a half cannot be made: {}", reason.text);
+                waits_because(self, &reason.text)
+            }
         }
     }
 
