@@ -10,7 +10,7 @@ use crate::{checked_line, durable_file};
 /// Largest file, in bytes: each client has a name, a hash, two times and their labels.
 const BYTES_MAX: usize = CLIENTS_MAX * (CLIENT_NAME_BYTES_MAX + 256) + 256;
 /// Of the format.
-const VERSION: u64 = 0;
+const VERSION: u64 = 1;
 
 /// Everything in it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -113,7 +113,7 @@ impl Performer for ReopeningAgent {
             let config = self.config().clone();
             return clients::perform(&*self.clients()?, &config, &request);
         }
-        let is_status = request == Request::Status;
+        let is_status = matches!(request, Request::Status | Request::Watch { .. });
         let is_session = matches!(request, Request::Sync(_) | Request::Initialise(_) | Request::Verify(_));
         let mut result = self.with_agent(is_session, |agent| perform(agent, request, input, events))?;
         if let (true, Some(fields), Ok(clients)) = (is_status, result.as_object_mut(), &self.clients) {

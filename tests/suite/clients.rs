@@ -110,6 +110,8 @@ fn two_machines_work_on_one_agent_until_one_of_them_is_revoked() {
     let status = agent.json(&["status"]);
     let clients = status["clients"].as_array().unwrap();
     assert!(clients.iter().all(|client| client["last_use_ms"].is_u64()) && clients.len() == 2, "{clients:?}");
+    let glance = store_room.ask("watch", &json!({"wait_s": 0}));
+    assert_eq!(glance["clients"].as_array().map(Vec::len), Some(2), "{glance}");
     let text = agent.ok(&["status"]);
     assert!(text.contains("2 clients: dispensary (") && text.contains("store-room ("), "{text}");
 

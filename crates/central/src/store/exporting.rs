@@ -25,7 +25,8 @@ pub struct ExportStart {
 }
 
 impl Batch<'_> {
-    /// What a site is to have, from the beginning. Nothing of the site changes.
+    /// What a site is to have, from the beginning. A site without a device has a lane of its own from then on, in which it shows how far
+    /// what it was given goes.
     ///
     /// # Errors
     /// Refused with `unknown_site`, or `site_is_central`.
@@ -34,6 +35,9 @@ impl Batch<'_> {
             return Err(StoreError::refused("site_is_central", "site 1 is central itself, which has everything"));
         }
         self.job(|batch| {
+            if !batch.site(site)?.is_enrolled {
+                batch.own_lane(site)?;
+            }
             let scopes: Vec<ScopeId> = batch.site(site)?.scopes.clone();
             let from = |scope: &ScopeId| ScopeCursor { scope: scope.clone(), cursor: Cursor::default() };
             let starts: Vec<ScopeCursor> = scopes.iter().map(from).collect();

@@ -70,11 +70,13 @@ impl Batch<'_> {
         if forgotten > 0 { self.forget_what_was_read(site) } else { Ok(()) }
     }
 
-    /// A device that shows a cursor of what the site sees is told to read it anew: of what changed while no device spoke for the site
-    /// nothing is noted for it.
+    /// A device that shows a cursor of what the site sees, from before this, is told to read it anew: of what changed nothing is noted for
+    /// it. Also one that is not there yet, and brings what an export gave it.
     pub(super) fn forget_what_was_read(&mut self, site: SiteId) -> Result<(), StoreError> {
         self.own_lane(site)?;
-        self.set_gained_floor(site, self.state.position)?;
+        // Above every cursor that was given before.
+        let floor = self.state.next_position().0;
+        self.set_gained_floor(site, floor)?;
         // What it shows is looked at where it differs from this.
         self.drop_cursor(site, &Scope::Visible.to_id())
     }
@@ -116,8 +118,18 @@ impl Batch<'_> {
         Ok(())
     }
 
+    /// Notes that something of what a site sees changed while no device speaks for it. A device that comes later has read something of it
+    /// before only if an export gave it that, and then the site has its own lane.
+    pub(super) fn note_unheard_sight(&mut self, site: SiteId) -> Result<(), StoreError> {
+        let has_own_lane = self.state.scopes.contains_key(&Scope::Gained(site).to_id());
+        if has_own_lane && self.site(site)?.gained_floor < self.state.position {
+            return self.forget_what_was_read(site);
+        }
+        Ok(())
+    }
+
     /// The number of the site's own lane, which it is given from now on if it had none.
-    fn own_lane(&mut self, site: SiteId) -> Result<i64, StoreError> {
+    pub(super) fn own_lane(&mut self, site: SiteId) -> Result<i64, StoreError> {
         let is_new = !self.state.scopes.contains_key(&Scope::Gained(site).to_id());
         let scope = self.scope_number(&Scope::Gained(site))?;
         if is_new {

@@ -300,6 +300,8 @@ impl Batch<'_> {
 
     fn read_everything_anew(&mut self, site: SiteId) -> Result<(), StoreError> {
         self.change_scopes(site)?;
+        // A device that takes this one's place never hears what this one is told, and may bring what an export gave it.
+        self.forget_what_was_read(site)?;
         self.read_scope_anew(site, Scope::Visible.to_id())
     }
 }

@@ -277,14 +277,18 @@ impl Batch<'_> {
         // What is written from now on comes in the common lane; with nothing there yet, nothing is to be back-filled or taken back.
         let sql = "SELECT 1 FROM lane WHERE visible_key = ?1 LIMIT 1";
         let is_empty = self.sql.query_integer(sql, &[(&text).into()])?.is_none();
-        if !is_empty && self.site(site)?.is_enrolled {
-            self.site(site)?.has_backfill = true;
-            self.sql.execute(
-                "INSERT INTO backfill (site, visible_key, after, takes_back) VALUES (?1, ?2, 0, 0)
-                 ON CONFLICT (site, visible_key) DO UPDATE SET after = 0, takes_back = 1",
-                &row,
-            )?;
+        if is_empty {
+            return Ok(());
         }
+        if !self.site(site)?.is_enrolled {
+            return self.note_unheard_sight(site);
+        }
+        self.site(site)?.has_backfill = true;
+        self.sql.execute(
+            "INSERT INTO backfill (site, visible_key, after, takes_back) VALUES (?1, ?2, 0, 0)
+                 ON CONFLICT (site, visible_key) DO UPDATE SET after = 0, takes_back = 1",
+            &row,
+        )?;
         Ok(())
     }
 

@@ -299,6 +299,26 @@ impl DeviceModel {
         columns
     }
 
+    /// Whether a record read so at any time on this device, whatever became of its edits.
+    pub fn was_ever(&self, key: &Key, found: Option<&Columns>) -> bool {
+        let entries = self.by_key.get(key).map(Vec::as_slice).unwrap_or_default();
+        let shared = entries.iter().filter_map(|(index, sequence)| self.logs.get(*index)?.entry(*sequence));
+        let base = self.private_base.get(key).cloned().flatten();
+        let private = self.private_by_key.get(key).map(Vec::as_slice).unwrap_or_default();
+        let private = private.iter().filter_map(|sequence| self.private.as_ref()?.entry(*sequence));
+        let mut columns = None;
+        let states = shared.map(|entry| {
+            columns = entry.change.on(columns.take());
+            columns.clone()
+        });
+        let mut private_columns = base.clone();
+        let private_states = private.map(|entry| {
+            private_columns = entry.change.on(private_columns.take());
+            private_columns.clone()
+        });
+        states.chain([base]).chain(private_states).any(|state| state.as_ref() == found)
+    }
+
     /// What became of a record, for people.
     pub fn history(&self, key: &Key) -> String {
         let mut text = String::from("its entries:");

@@ -166,10 +166,11 @@ impl World {
         for (transfer, ids) in halves {
             // One that stays on its site may be answered there; and of a store that a set-back took from central it can tell nothing.
             let is_forgotten = rest.data(&("store".to_owned(), transfer.2.clone())).is_none();
-            // A refused half that people have a site make again, without what it answers, which was refused with it.
-            let is_alone = self.mix.has(Fault::Proposals) || !self.model.versions.keys().any(|key| key.1 == transfer.1);
+            let is_alone = !self.model.versions.keys().any(|key| key.1 == transfer.1);
             let is_kept = self.mix.has(Fault::Withholding) || is_forgotten || is_alone;
-            let is_unknown = |id: &&&str| !is_kept && is_derived_id(id) && !known.contains(**id);
+            // A refused half that people have a site make again, without what it answers, which was refused with it.
+            let is_asked_for = |id: &str| self.asked_for.iter().any(|key| key.1 == id);
+            let is_unknown = |id: &&&str| !is_kept && is_derived_id(id) && !known.contains(**id) && !is_asked_for(id);
             if let Some(id) = ids.iter().find(is_unknown) {
                 return violation(
                     "12",

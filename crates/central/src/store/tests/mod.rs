@@ -7,6 +7,7 @@ mod deleting;
 mod device;
 mod drain;
 mod explain;
+mod exporting;
 mod first_homes;
 mod healing;
 mod home_merges;
