@@ -4,7 +4,9 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
+use outpost::local_copy::{APPLICATION_ID, SCHEMA_VERSION};
 use serde_json::Value;
+use sql::{Options, SqlError, SqlExt as _, SqliteEngine};
 use tempfile::TempDir;
 
 use crate::support::agent::Agent;
@@ -517,10 +519,10 @@ fn kill_once_some_is_stored(agent: &Agent, arguments: &[&str]) {
 }
 
 /// Items in the local copy as another process sees them: a WAL that grew says nothing of what is committed.
-fn items_committed(agent: &Agent) -> rusqlite::Result<i64> {
-    let path = agent.data().join("local_copy.sqlite");
-    let copy = rusqlite::Connection::open_with_flags(path, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-    copy.query_row("SELECT count(*) FROM record WHERE table_name = 'item'", [], |row| row.get(0))
+fn items_committed(agent: &Agent) -> Result<i64, SqlError> {
+    let options = Options::new(APPLICATION_ID, SCHEMA_VERSION).read_only();
+    let mut copy = SqliteEngine::open(agent.data().join("local_copy.sqlite"), &options)?;
+    Ok(copy.query_integer("SELECT count(*) FROM record WHERE table_name = 'item'", &[])?.unwrap_or(0))
 }
 
 fn private(path: &Path) {
