@@ -1,41 +1,50 @@
 //! `status --watch` beside a daemon that comes and goes.
 
 use std::io::{BufRead, BufReader};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{self, Receiver};
 
 use serde_json::{Value, json};
 
 use crate::support::agent::Agent;
-use crate::support::{not_run, wait_until};
+use crate::support::{DEADLINE, not_run, wait_until};
 use crate::sync::central_with_sites;
 
 struct Watching {
     child: Child,
-    lines: BufReader<ChildStdout>,
+    lines: Receiver<String>,
 }
 
 impl Watching {
     fn of(mut command: Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap());
+        let output = BufReader::new(child.stdout.take().unwrap());
+        let (sender, lines) = mpsc::channel();
+        // Ends with the command's output, or with whoever reads here.
+        std::thread::spawn(move || output.lines().map_while(Result::ok).all(|line| sender.send(line).is_ok()));
         Self { child, lines }
     }
 
-    /// Reads on until a line is as it should be.
-    fn until(&mut self, is_so: impl Fn(&Value) -> bool) {
-        for line in (&mut self.lines).lines() {
-            if is_so(&serde_json::from_str(&line.unwrap()).unwrap()) {
-                return;
-            }
-        }
-        panic!("it ended");
+    fn line(&self) -> String {
+        self.lines.recv_timeout(DEADLINE).expect("another line")
     }
 
-    fn interrupt(mut self) -> Option<i32> {
+    /// Reads on until a line is as it should be.
+    fn until(&self, is_so: impl Fn(&Value) -> bool) {
+        while !is_so(&serde_json::from_str(&self.line()).unwrap()) {}
+    }
+
+    /// Ends it, and says which signal it died of. Not by an interrupt, which a shell without a terminal has its background commands ignore.
+    fn terminate(mut self) -> Option<i32> {
         use std::os::unix::process::ExitStatusExt as _;
         let id = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-s", "INT", &id]).status().unwrap().success());
-        self.child.wait().unwrap().signal()
+        assert!(Command::new("kill").args(["-s", "TERM", &id]).status().unwrap().success());
+        let mut status = None;
+        wait_until("it ends", || {
+            status = self.child.try_wait().unwrap();
+            status.is_some()
+        });
+        status.and_then(|status| status.signal())
     }
 }
 
@@ -51,10 +60,10 @@ fn edit(store: &str, id: &str) -> String {
 }
 
 #[test]
-fn each_change_comes_as_a_line_also_over_a_restart_until_an_interrupt() {
+fn each_change_comes_as_a_line_also_over_a_restart_until_it_is_ended() {
     let (central, data) = central_with_sites(5, &["north"]);
     let mut agent = Agent::initialised(&central, "north");
-    let mut watching = Watching::of(agent.command(&["status", "--watch", "--json"]));
+    let watching = Watching::of(agent.command(&["status", "--watch", "--json"]));
     watching.until(|status| status["daemon"] == false);
 
     // It does not keep the folder: a daemon can start beside it.
@@ -72,7 +81,7 @@ fn each_change_comes_as_a_line_also_over_a_restart_until_an_interrupt() {
     assert_eq!(agent.wait(), 0);
     watching.until(|status| status["daemon"] == false);
 
-    assert_eq!(watching.interrupt(), Some(2));
+    assert_eq!(watching.terminate(), Some(15));
 }
 
 #[test]
@@ -81,9 +90,8 @@ fn on_a_terminal_it_is_drawn_anew_and_without_one_it_is_plain() {
     let mut agent = Agent::initialised(&central, "north");
     agent.start();
 
-    let mut plain = Watching::of(agent.command(&["status", "--watch"]));
-    let mut line = String::new();
-    plain.lines.read_line(&mut line).unwrap();
+    let plain = Watching::of(agent.command(&["status", "--watch"]));
+    let line = plain.line();
     assert!(line.starts_with("site          north"), "{line:?}");
 
     // `script` gives it a terminal.
@@ -98,12 +106,10 @@ fn on_a_terminal_it_is_drawn_anew_and_without_one_it_is_plain() {
         .collect();
     let mut script = Command::new("script");
     script.args(["-qfec", &words.join(" "), "/dev/null"]).stdin(Stdio::null());
-    let mut drawn = Watching::of(script);
-    let mut line = String::new();
-    wait_until("it is drawn", || {
-        line.clear();
-        drawn.lines.read_line(&mut line).unwrap();
-        line.contains("north")
-    });
+    let drawn = Watching::of(script);
+    let mut line = drawn.line();
+    while !line.contains("north") {
+        line = drawn.line();
+    }
     assert!(line.starts_with("\u{1b}[H\u{1b}[J"), "{line:?}");
 }
