@@ -91,6 +91,8 @@ pub struct DeviceModel {
     pub private_base: BTreeMap<Key, Option<Columns>>,
     /// Private entries by record.
     pub private_by_key: BTreeMap<Key, Vec<u64>>,
+    /// Each state that a record ever had here by the edits of this device, in order.
+    states: BTreeMap<Key, Vec<Option<Columns>>>,
     /// Cursors that the device reported since it last began anew.
     pub reported: BTreeMap<ScopeId, Cursor>,
     /// Whether everything that central has for it has come since it last began anew.
@@ -135,6 +137,7 @@ impl DeviceModel {
             by_key: BTreeMap::new(),
             private_base: BTreeMap::new(),
             private_by_key: BTreeMap::new(),
+            states: BTreeMap::new(),
             reported: BTreeMap::new(),
             is_complete: false,
             is_granted: false,
@@ -271,6 +274,7 @@ impl DeviceModel {
         let index = self.logs.len() - 1;
         entry.is_unaware = self.is_unaware(&entry);
         let key = entry.key.clone();
+        self.note_state(&key, &entry.change);
         // What stayed on the device leaves it whole.
         self.private_by_key.remove(&key);
         self.private_base.remove(&key);
@@ -299,24 +303,26 @@ impl DeviceModel {
         columns
     }
 
-    /// Whether a record read so at any time on this device, whatever became of its edits.
+    /// Notes what an edit that was recorded here made of its record.
+    pub fn note_state(&mut self, key: &Key, change: &Change) {
+        let states = self.states.entry(key.clone()).or_default();
+        states.push(change.on(states.last().cloned().flatten()));
+    }
+
+    /// Whether a record read so at any time on a device of the site, whatever became of its edits, or does with the private ones on top.
     pub fn was_ever(&self, key: &Key, found: Option<&Columns>) -> bool {
-        let entries = self.by_key.get(key).map(Vec::as_slice).unwrap_or_default();
-        let shared = entries.iter().filter_map(|(index, sequence)| self.logs.get(*index)?.entry(*sequence));
-        let base = self.private_base.get(key).cloned().flatten();
-        let private = self.private_by_key.get(key).map(Vec::as_slice).unwrap_or_default();
-        let private = private.iter().filter_map(|sequence| self.private.as_ref()?.entry(*sequence));
-        let mut columns = None;
-        let states = shared.map(|entry| {
-            columns = entry.change.on(columns.take());
-            columns.clone()
-        });
-        let mut private_columns = base.clone();
-        let private_states = private.map(|entry| {
-            private_columns = entry.change.on(private_columns.take());
-            private_columns.clone()
-        });
-        states.chain([base]).chain(private_states).any(|state| state.as_ref() == found)
+        let sequences = self.private_by_key.get(key).map(Vec::as_slice).unwrap_or_default();
+        let private: Vec<&Change> =
+            sequences.iter().filter_map(|sequence| Some(&self.private.as_ref()?.entry(*sequence)?.change)).collect();
+        let mut states = self.states.get(key).into_iter().flatten();
+        states.any(|state| {
+            let mut columns = state.clone();
+            columns.as_ref() == found
+                || private.iter().any(|change| {
+                    columns = change.on(columns.take());
+                    columns.as_ref() == found
+                })
+        })
     }
 
     /// What became of a record, for people.

@@ -135,6 +135,7 @@ impl World {
             let entry = logged(&catalogue, &stored.entry, stored.hash, Expected::Either)?;
             let model = self.model.device(index);
             let key = entry.key.clone();
+            model.note_state(&key, &entry.change);
             if catalogue.table_by_name(&key.0).is_ok_and(|table| table.data_type() == DataType::Store) {
                 model.ever_kept.insert(key.clone());
             }
