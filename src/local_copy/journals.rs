@@ -22,7 +22,7 @@ impl LocalCopy {
     ///
     /// A shared journal that differs from the one before: entries behind [`LocalCopy::received_groups`] go, since what is salvaged
     /// of them comes again under the new journal; those up to it stay until a reply for the new journal says that nothing is
-    /// unjudged. For both kinds applying begins at 0 again.
+    /// unjudged. Requests stay known, without the place of what they recorded. For both kinds applying begins at 0 again.
     ///
     /// Whether the journal differs from the one before.
     ///
@@ -107,6 +107,8 @@ impl LocalCopy {
             }
             copy.end_feed()?;
             copy.drop_behind(before, safe)?;
+            // Of what is carried over the places come again.
+            copy.sql.execute("UPDATE request SET first_sequence = NULL, last_sequence = NULL", &[])?;
             copy.set_number(APPLIED_SHARED, 0)?;
             copy.applied.set(Kind::Shared, Sequence::ZERO);
             let control = copy.progress.control;

@@ -316,14 +316,15 @@ fn look_at<S: Storage>(
 
 /// The request id under which an answer goes. One that was refused is owed still: what it was about may have come to be since, such as a
 /// half that this site had made for two stores of its own, that was refused with its group, and that central has made after all. So is a
-/// number that is not there although central has judged it: a central that was set back made the half anew.
+/// number that is not there although central has judged it: a central that was set back made the half anew. And so is one that is not
+/// there and was in a journal that was given up.
 fn not_given(local: &mut LocalCopy, request_id: RequestId, what: What) -> Result<RequestId, LocalCopyError> {
     let mut id = request_id;
     for attempt in 1..=ANSWERS_AGAIN_MAX {
         let Some(recorded) = local.request(id)? else { break };
-        let is_refused = recorded.map_or(Ok(false), |sequences| local.has_refused(sequences))?;
-        let is_pending = recorded.map_or(Ok(false), |sequences| local.has_pending(sequences))?;
-        if is_pending || !is_refused && what != What::Number {
+        if let Some(sequences) = recorded
+            && (local.has_pending(sequences)? || !local.has_refused(sequences)? && what != What::Number)
+        {
             break;
         }
         let (first, attempt) = (request_id.to_string(), attempt.to_string());

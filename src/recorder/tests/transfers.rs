@@ -264,6 +264,32 @@ fn a_link_that_was_refused_is_written_again_when_the_half_comes_and_not_for_ever
     }
 }
 
+/// The simulator's find (seed 98300551): the link was in the journal of a device that had been copied, and that central had never received.
+#[test]
+fn a_link_that_was_lost_with_a_journal_that_was_given_up_is_written_again_when_the_half_comes_again() {
+    let recorder = site(1);
+    let half = half_of(Of::Requisition, "Q", "S9");
+    let said = r#""store_ID":"S9","name_ID":"N1","type":"response","status":"sg","linked_requisition_id":"Q","serial_number":5"#;
+    let response = put("requisition", &half, &format!("{{{said}}}"));
+    let request = r#"{"store_ID":"S1","name_ID":"N9","type":"request","status":"fn","serial_number":2}"#;
+    receive_in(&recorder, &store_scope("S1"), 20, &[put("requisition", "Q", request)]);
+    receive_in(&recorder, &partners("S1"), 30, &[response.clone()]);
+    assert_eq!(answer(&recorder), 1);
+    {
+        let mut core = recorder.core();
+        let identity = Identity { site: SiteId(2), journal: JournalId([9; 16]), predecessor: None };
+        core.shared = Journal::create(FakeStorage::new(), identity).unwrap();
+        core.local.use_journal(Kind::Shared, JournalId([9; 16])).unwrap();
+    }
+    assert_eq!(column(&recorder, "requisition", "Q", "linked_requisition_id"), "null");
+
+    receive_in(&recorder, &partners("S1"), 40, &[response]);
+
+    assert_eq!((answer(&recorder), journaled(&recorder)), (1, 1));
+    assert_eq!(column(&recorder, "requisition", "Q", "linked_requisition_id"), half);
+    assert_eq!((answer(&recorder), owed(&recorder)), (0, 0));
+}
+
 /// Central refuses an entry, and has nothing of what it is about.
 fn refuse(recorder: &Recorder<FakeStorage>, row: u64, sequence: u64) {
     let mut core = recorder.core();
