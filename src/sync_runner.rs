@@ -108,6 +108,8 @@ pub struct Report {
     pub has_more_to_send: bool,
     /// Of an answer by file: whether something is left for another round.
     pub goes_on: bool,
+    /// Central's epoch and head at the last reply: what came to its end has everything up to there.
+    pub through: Option<Cursor>,
 }
 
 /// Why a session did not come to its end.
@@ -548,7 +550,8 @@ fn report(outcome: Outcome, cut: Option<ExchangeFailure>) -> Report {
             exit: exit_of(&failure),
         },
     });
-    Report { failure, summary: outcome.summary, has_more_to_send: false, goes_on: outcome.goes_on }
+    let Outcome { summary, goes_on, through, .. } = outcome;
+    Report { failure, summary, has_more_to_send: false, goes_on, through }
 }
 
 /// What a person may do where that does not follow from the failure's advice.

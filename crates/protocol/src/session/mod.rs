@@ -197,6 +197,8 @@ pub struct Session {
     durable: (Sequence, Hash),
     /// Scopes that began anew in this session; once each is how a lane is rebuilt.
     rewound: BTreeSet<ScopeId>,
+    /// Central's head at the last reply that was stored.
+    through: Option<Cursor>,
     summary: Summary,
 }
 
@@ -324,6 +326,7 @@ impl Session {
             is_carried: false,
             durable: (start.head, start.head_hash),
             rewound: BTreeSet::new(),
+            through: None,
             summary: Summary { entries_total: start.head.0.saturating_sub(start.received.0), ..Summary::default() },
             start,
         }
@@ -499,7 +502,7 @@ impl Session {
         // A file says nothing of the link.
         let link = if self.is_carried { self.start.link } else { self.link };
         let (summary, frame_part) = (self.summary.clone(), self.frame_part);
-        let outcome = Outcome { failure, goes_on, summary, frame_part, link };
+        let outcome = Outcome { failure, goes_on, summary, frame_part, link, through: self.through };
         self.outputs.push_back(Output::Finished(outcome));
     }
 
