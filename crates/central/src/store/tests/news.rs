@@ -177,7 +177,7 @@ fn a_position_of_another_time_line_is_news(world: &mut World) {
     let through = device.quiet.clone().unwrap().through;
 
     let ahead = Cursor { number: Position(through.number.0 + 1), ..through };
-    let elsewhere = Cursor { epoch: protocol::ids::Epoch(77), ..through };
+    let elsewhere = Cursor { epoch: Epoch(77), ..through };
     for through in [ahead, elsewhere] {
         assert_eq!(find(world, &device, &through), NewsFound::Something);
     }
