@@ -27,8 +27,8 @@ impl Transport {
         Self::new(&Config { timeouts, ..config.clone() }, central)
     }
 
-    /// Posts a question and gives the answer that central has signed; `binding` is what it is bound to. `None` if what answers does not know
-    /// the question, such as an older central.
+    /// Posts a question and gives the answer that central has signed; `binding` is what it is bound to. `None` if what answers does not
+    /// know the question, such as an older central.
     ///
     /// # Errors
     /// As for [`Transport::exchange`]; [`TransportError::NotCentral`] for an answer that the trusted key has not signed.
