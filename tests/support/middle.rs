@@ -169,9 +169,10 @@ impl Shared {
             return None;
         }
         let is_unknown = mood == Mood::WithoutNews && request.what == "POST /news/v1";
-        let mut reply = match is_unknown {
-            true => b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n".to_vec(),
-            false => self.pass_on(&request)?,
+        let mut reply = if is_unknown {
+            b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n".to_vec()
+        } else {
+            self.pass_on(&request)?
         };
         match mood {
             Mood::LoseReplies => return None,

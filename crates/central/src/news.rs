@@ -267,8 +267,8 @@ mod tests {
         Arc::new(News::new(held_max))
     }
 
-    fn quiet(scopes: &[i64]) -> Option<NewsFound> {
-        Some(NewsFound::Nothing { scopes: scopes.to_vec() })
+    fn quiet(news: &News, due: &Due, scopes: &[i64]) {
+        news.found(due, Some(NewsFound::Nothing { scopes: scopes.to_vec() }));
     }
 
     fn in_scope(scope: i64) -> Concerned {
@@ -278,7 +278,9 @@ mod tests {
     /// Sites of the next round; nothing is found for any.
     async fn looked_at(news: &News, scopes: &[i64]) -> Vec<u32> {
         let round = news.next_round().await;
-        round.iter().for_each(|due| news.found(due, quiet(scopes)));
+        for due in &round {
+            quiet(news, due, scopes);
+        }
         round.iter().map(|due| due.question.head.site.0).collect()
     }
 
@@ -313,8 +315,8 @@ mod tests {
         let news = news(10);
         let _held = [2, 3].map(|site| news.hold(question(site)).unwrap());
         let round = news.next_round().await;
-        news.found(&round[0], quiet(&[7, 8]));
-        news.found(&round[1], quiet(&[7, 9]));
+        quiet(&news, &round[0], &[7, 8]);
+        quiet(&news, &round[1], &[7, 9]);
 
         news.look_at(&in_scope(9));
         assert_eq!(looked_at(&news, &[7, 9]).await, [3]);

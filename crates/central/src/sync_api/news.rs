@@ -131,7 +131,11 @@ async fn watch(center: Arc<Center>) {
             return;
         }
         let reading = Arc::clone(&center);
-        let looked = super::drive::blocking(move || Ok(look_at(&reading, round))).await;
+        let looked = super::drive::blocking(move || {
+            look_at(&reading, round);
+            Ok(())
+        });
+        let looked = looked.await;
         if let Err(error) = looked {
             // The runtime is going down, and everybody was told.
             tracing::debug!("nobody looks for news any more: {error}");

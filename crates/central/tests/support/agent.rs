@@ -186,7 +186,7 @@ impl Agent {
                 Output::StorePart(_) => panic!("the records of these tests are small"),
                 Output::Finished(outcome) => {
                     self.link = outcome.link;
-                    self.through = outcome.through.unwrap_or(self.through);
+                    self.through = session.through().unwrap_or(self.through);
                     return outcome;
                 }
             }

@@ -342,6 +342,11 @@ impl Session {
         &self.cursors
     }
 
+    /// Central's epoch and head at the last reply that was stored: a site whose session came to its end has everything up to there.
+    pub fn through(&self) -> Option<Cursor> {
+        self.through
+    }
+
     /// How far the session is, for people who watch.
     pub fn summary(&self) -> &Summary {
         &self.summary
@@ -502,7 +507,7 @@ impl Session {
         // A file says nothing of the link.
         let link = if self.is_carried { self.start.link } else { self.link };
         let (summary, frame_part) = (self.summary.clone(), self.frame_part);
-        let outcome = Outcome { failure, goes_on, summary, frame_part, link, through: self.through };
+        let outcome = Outcome { failure, goes_on, summary, frame_part, link };
         self.outputs.push_back(Output::Finished(outcome));
     }
 

@@ -6,7 +6,7 @@ use core::fmt;
 use crate::frame::FrameError;
 use crate::ids::Sequence;
 use crate::limits;
-use crate::message::{self, Cursor, FramePartState, MessageError, Refusal};
+use crate::message::{self, FramePartState, MessageError, Refusal};
 use crate::section::SectionError;
 use crate::session::Link;
 use crate::versions::{VERSION_CODE, Versions};
@@ -47,9 +47,6 @@ pub struct Outcome {
     pub frame_part: Option<FramePartState>,
     /// What was learnt of the link.
     pub link: Link,
-    /// Central's epoch and head when it made the last reply: a site whose session did not fail has everything up to there. `None` without a
-    /// reply.
-    pub through: Option<Cursor>,
 }
 
 /// What to do about a failure.
