@@ -120,7 +120,7 @@ fn a_site_that_has_everything_has_no_news_until_a_commit_concerns_it(world: &mut
         settle(world, device);
     }
 
-    world.write(&[r#"upsert Location L {"code":"L","store_ID":"C"}"#]);
+    world.job(|batch| batch.ask_to_verify(clinic.site));
     assert_eq!((has_news(world, &clinic), has_news(world, &ward)), (true, false));
     assert_eq!((is_concerned(world, &clinic), is_concerned(world, &ward)), (Concern::Perhaps, Concern::None));
     settle(world, &mut clinic);
@@ -161,8 +161,8 @@ fn a_site_that_collects_a_store_is_concerned_for_certain(world: &mut World) {
         r#"upsert name nH {"name":"h"}"#,
         r#"patch store H {"name_ID":"nH"}"#,
         r#"upsert name_store_join J {"name_ID":"nH","store_ID":"C"}"#,
-        r#"upsert Location L {"code":"L","store_ID":"H"}"#,
     ]);
+    holder.record(&[r#"put transact T {"store_ID":"H"}"#]);
     for device in [&mut collector, &mut holder] {
         settle(world, device);
     }
@@ -172,7 +172,7 @@ fn a_site_that_collects_a_store_is_concerned_for_certain(world: &mut World) {
 
     assert_eq!(is_concerned(world, &collector), Concern::Certain, "what it is to read is older than what it has read");
     settle(world, &mut collector);
-    assert!(has(&collector, "Location", "L"));
+    assert!(has(&collector, "transact", "T"));
 }
 
 fn a_position_of_another_time_line_is_news(world: &mut World) {
