@@ -9,6 +9,7 @@ use codec::{Ed25519Signer, Ed25519Verifier, ZstdCodec};
 use domain::catalogue::Catalogue;
 use protocol::check;
 use protocol::ids::{ControlNumber, SiteId, Token};
+use protocol::message::Cursor;
 use protocol::schedule::Schedule;
 use protocol::section::Binding;
 use protocol::session::Summary;
@@ -35,6 +36,7 @@ mod budget;
 mod carrying_over;
 mod enrolling;
 mod files;
+mod news;
 mod opening;
 mod proving;
 mod recovered_file;
@@ -49,6 +51,7 @@ mod verifying;
 pub use agreement::device_of;
 pub use budget::BYTES_USED_UP;
 pub use files::{OpenBackup, write_sealed};
+pub use news::{Heard, NewsLine, NewsQuestion};
 pub use opening::{Places, Repair, open_recorder};
 pub use recovered_file::{RECOVERED_FILES_MAX, RecoveredGroup, RecoveredReader, line_of};
 pub use recovering::RecoveryPlan;
@@ -78,6 +81,8 @@ pub struct Agent {
     stop: Waker,
     pace: PaceKeeper,
     queue_days: QueueKeeper,
+    /// Central's head up to which this site has everything, by the last session if that came to its end.
+    read_through: Mutex<Option<Cursor>>,
     /// Rings when the records or the queue may have changed, and when whoever waits for that has to end.
     bell: Arc<Bell>,
     is_to_reopen: AtomicBool,
@@ -158,6 +163,7 @@ impl Agent {
             stop: Waker::new(),
             pace,
             queue_days,
+            read_through: Mutex::new(None),
             bell,
             is_to_reopen: AtomicBool::new(false),
             waiting: AtomicUsize::new(0),
@@ -303,6 +309,8 @@ impl Agent {
         });
         self.pace.count(meter.take());
         self.pace.session_ended();
+        let whole = result.as_ref().ok().filter(|report| report.failure.is_none());
+        *self.read_through.lock().unwrap_or_else(PoisonError::into_inner) = whole.and_then(|report| report.through);
         self.see_queue();
         result
     }

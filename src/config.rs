@@ -319,6 +319,7 @@ fn pacing(values: &source::Values) -> Result<Pacing, ConfigError> {
         gap_min_ms: values.number("schedule.gap_min_s") * 1000,
         after_edit_ms: some("schedule.after_edit_s").map(|seconds| seconds * 1000),
         metered_interval_ms: is_metered.then(|| values.number("schedule.metered_interval_s") * 1000),
+        waits_for_news: values.flag("schedule.wait_for_news"),
         budget: Budget {
             day_bytes_max: some("schedule.bytes_per_day_max"),
             month_bytes_max: some("schedule.bytes_per_month_max"),

@@ -108,6 +108,8 @@ pub struct Report {
     pub has_more_to_send: bool,
     /// Of an answer by file: whether something is left for another round.
     pub goes_on: bool,
+    /// Central's epoch and head at the last reply: a session that came to its end has everything up to there. None by file.
+    pub through: Option<Cursor>,
 }
 
 /// Why a session did not come to its end.
@@ -237,7 +239,8 @@ impl<S: Storage> SyncRunner<'_, S> {
             }
             progress(session.summary());
         };
-        self.conclude(learnt, outcome, failure, now_ms())
+        let report = self.conclude(learnt, outcome, failure, now_ms())?;
+        Ok(Report { through: session.through(), ..report })
     }
 
     /// Begins a session from what is durable here.
@@ -548,7 +551,7 @@ fn report(outcome: Outcome, cut: Option<ExchangeFailure>) -> Report {
             exit: exit_of(&failure),
         },
     });
-    Report { failure, summary: outcome.summary, has_more_to_send: false, goes_on: outcome.goes_on }
+    Report { failure, summary: outcome.summary, has_more_to_send: false, goes_on: outcome.goes_on, through: None }
 }
 
 /// What a person may do where that does not follow from the failure's advice.

@@ -58,6 +58,8 @@ mod merging;
 mod messages;
 #[path = "suite/moves.rs"]
 mod moves;
+#[path = "suite/news.rs"]
+mod news;
 #[path = "suite/numbers.rs"]
 mod numbers;
 #[path = "suite/patients.rs"]

@@ -36,6 +36,7 @@ fn next_sync(status: &Value, now_ms: u64) -> Option<String> {
             "retry_after" => ", which central asked for",
             "edits" => ", for what was recorded",
             "network" => ", because the network has changed",
+            "news" => ", because central has something",
             "window" => ", when a window opens",
             "paused" => ", when the pause ends",
             "day_bytes_used_up" => ", when the bytes of a day begin anew",

@@ -113,6 +113,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     },
     Setting { path: "schedule.gap_min_s", kind: range(0, DAY_S), default: Some(Default::Number(30)) },
     Setting { path: "schedule.after_edit_s", kind: range(0, DAY_S), default: Some(Default::Number(0)) },
+    Setting { path: "schedule.wait_for_news", kind: Kind::Flag, default: Some(Default::Flag(true)) },
     Setting { path: "schedule.metered", kind: Kind::Choice(&["no", "yes"]), default: Some(Default::Text("no")) },
     Setting { path: "schedule.metered_interval_s", kind: range(1, 7 * DAY_S), default: Some(Default::Number(3600)) },
     Setting { path: "schedule.bytes_per_day_max", kind: range(0, TIB), default: Some(Default::Number(0)) },

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::{Input, Progress, Request, SyncOptions, Vitals};
+use crate::agent::Heard;
 use crate::clients::Clients;
 use crate::config::Config;
 use crate::error::AgentError;
@@ -38,6 +39,18 @@ pub trait Performer: Send + Sync {
     fn surroundings(&self) -> Surroundings {
         Surroundings::default()
     }
+
+    /// Lets the next question for news be asked; see [`Performer::ask_for_news`]. Does not wait.
+    fn begin_news(&self) {}
+
+    /// Asks central whether something waits for this site, and waits for the answer, which may be held back for `wait_s` seconds. Nothing
+    /// is recorded, and no sync held up, by that.
+    fn ask_for_news(&self, _wait_s: u16) -> Heard {
+        Heard::NotAsked
+    }
+
+    /// Ends a question for news that is being asked, or is about to be, soon. Does not wait.
+    fn end_news(&self) {}
 
     /// How the agent is, in figures. May wait for an edit that is being recorded.
     ///

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::vitals::vitals;
 use super::{Input, Performer, Progress, Request, Vitals, clients, perform, sync};
-use crate::agent::Agent;
+use crate::agent::{Agent, Heard, NewsLine};
 use crate::clients::Clients;
 use crate::config::Config;
 use crate::data_folder::Layout;
@@ -25,6 +25,8 @@ pub struct ReopeningAgent {
     is_stopping: AtomicBool,
     /// What bore on the schedule when that could last be seen.
     surroundings: Mutex<Surroundings>,
+    /// Outlives an agent: who waits for an answer on it keeps the folder from nothing.
+    news: NewsLine,
     /// The machines of the local network; they stay while the folder is opened again.
     clients: Result<Arc<Clients>, AgentError>,
 }
@@ -45,6 +47,7 @@ impl ReopeningAgent {
             is_to_open: AtomicBool::new(false),
             is_stopping: AtomicBool::new(false),
             surroundings: Mutex::default(),
+            news: NewsLine::default(),
             clients,
         })
     }
@@ -139,6 +142,34 @@ impl Performer for ReopeningAgent {
         *last
     }
 
+    fn begin_news(&self) {
+        self.news.begin();
+    }
+
+    fn ask_for_news(&self, wait_s: u16) -> Heard {
+        let question = match &*self.opened() {
+            Ok(agent) => agent.news_question(wait_s),
+            Err(_) => Ok(None),
+        };
+        let question = match question {
+            Ok(Some(question)) => question,
+            Ok(None) => return Heard::NotAsked,
+            Err(error) => {
+                log::debug!("there is nothing to ask for news with code={} message={:?}", error.code, error.message);
+                return Heard::NotAsked;
+            }
+        };
+        let (heard, bytes) = self.news.ask(&question);
+        if let Ok(agent) = &*self.opened() {
+            agent.pace().count(bytes);
+        }
+        heard
+    }
+
+    fn end_news(&self) {
+        self.news.end();
+    }
+
     fn vitals(&self) -> Result<Vitals, AgentError> {
         match &*self.opened() {
             Ok(agent) => vitals(agent),
@@ -156,6 +187,7 @@ impl Performer for ReopeningAgent {
 
     fn stop(&self) {
         self.is_stopping.store(true, Ordering::SeqCst);
+        self.news.end();
         if let Ok(agent) = &*self.opened() {
             agent.begin_stopping();
         }

@@ -110,6 +110,7 @@ pub(super) fn glance(agent: &Agent) -> Result<Value, AgentError> {
             .map(|(code, message)| json!({ "code": code, "message": message, "advice": standing.advice })),
         "next_sync_ms": null,
         "next_sync_reason": null,
+        "waits_for_news": false,
         "pause": pause,
         "bytes": bytes,
         "is_metered": agent.config().pacing.metered_interval_ms.is_some(),

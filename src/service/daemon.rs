@@ -9,9 +9,11 @@ use serde_json::Value;
 use super::caller::Caller;
 use super::door::{NextSync, Shown};
 use super::due::Rules;
+use super::news::NewsStep;
 use super::plan::{Outcome, Plan, Step, WAITING_MAX, Wake, Work};
 use super::reloading::Reloader;
 use super::supervisor::{Supervisor, Watchdog};
+use crate::agent::Heard;
 use crate::clock::{MonotonicMs, monotonic_now};
 use crate::entropy;
 use crate::error::AgentError;
@@ -62,7 +64,7 @@ impl Daemon<'_> {
             if stop_at.is_some() && !plan.is_running() {
                 break;
             }
-            let Some(wake) = self.next_wake(stop_at.or(plan.next_at()), stop_at) else { break };
+            let Some(wake) = self.next_wake(stop_at.or(plan.look_at()), stop_at) else { break };
             plan.see(self.performer.surroundings(), monotonic_now());
             for step in plan.handle(wake, monotonic_now(), entropy::number()) {
                 match step {
@@ -76,6 +78,8 @@ impl Daemon<'_> {
                         self.supervisor.reloading();
                         self.reload();
                     }
+                    Step::News(NewsStep::Ask { wait_s }) => self.ask_for_news(wait_s),
+                    Step::News(NewsStep::End) => self.performer.end_news(),
                     Step::SayReloaded => self.supervisor.ready(),
                     Step::Stop => {
                         self.supervisor.stopping();
@@ -121,10 +125,11 @@ impl Daemon<'_> {
             at: plan.next_at(),
             is_running: plan.is_running(),
             reason: Some(plan.next_sync().reason),
+            waits_for_news: plan.waits_for_news(),
             turned_at: Some(monotonic_now()),
         };
         let before = std::mem::replace(&mut *self.shown.next_sync(), next_sync);
-        if is_other_schedule(&before, plan.next_at(), plan.is_running()) {
+        if is_other_schedule(&before, plan) {
             self.shown.watched.ring();
         }
     }
@@ -137,6 +142,18 @@ impl Daemon<'_> {
         if let Err(error) = thread {
             // As for a session, the loop hears of it.
             log::error!("the settings were not read anew: no thread can be started error={error}");
+        }
+    }
+
+    /// Asks on a thread of its own, which waits in the network for minutes and does nothing meanwhile.
+    fn ask_for_news(&self, wait_s: u16) {
+        let performer = Arc::clone(&self.performer);
+        performer.begin_news();
+        let hearing = Hearing { sender: self.sender.clone(), heard: Heard::Failed { retry_after_ms: None } };
+        let ask = move || run_news(&*performer, wait_s, hearing);
+        if let Err(error) = std::thread::Builder::new().name("news".to_owned()).spawn(ask) {
+            // As for a session, the loop hears of it.
+            log::warn!("central is not asked for news: no thread can be started error={error}");
         }
     }
 
@@ -158,9 +175,24 @@ impl Daemon<'_> {
     }
 }
 
+/// Tells the loop what came of a question for news, whatever way it ended.
+struct Hearing {
+    sender: SyncSender<Wake<Caller>>,
+    heard: Heard,
+}
+
+impl Drop for Hearing {
+    fn drop(&mut self) {
+        // Without a loop the process is ending.
+        let _ = self.sender.send(Wake::Heard(self.heard));
+    }
+}
+
 /// Whether somebody who watches would see it.
-fn is_other_schedule(before: &NextSync, at: Option<MonotonicMs>, is_running: bool) -> bool {
-    before.at != at || before.is_running != is_running
+fn is_other_schedule(before: &NextSync, plan: &Plan<Caller>) -> bool {
+    before.at != plan.next_at()
+        || before.is_running != plan.is_running()
+        || before.waits_for_news != plan.waits_for_news()
 }
 
 /// Tells the loop that the session is over, whatever way it ended.
@@ -193,6 +225,10 @@ fn run_reload(reloader: &Reloader, mut ending: Reloading) {
     ending.rules = Some(reloader.reload());
 }
 
+fn run_news(performer: &dyn Performer, wait_s: u16, mut hearing: Hearing) {
+    hearing.heard = performer.ask_for_news(wait_s);
+}
+
 fn run_session(performer: &dyn Performer, work: Work, callers: &[Caller], shown: &Shown, mut ending: Ending) {
     let began = monotonic_now();
     let options = SyncOptions { tries_max: work.tries_max };
@@ -220,6 +256,7 @@ fn run_session(performer: &dyn Performer, work: Work, callers: &[Caller], shown:
 
 fn outcome(result: &Result<Value, AgentError>) -> Outcome {
     match result {
+        Ok(value) if value["outcome"] == "drained" && value["stored"] == 0 && value["refused"] == 0 => Outcome::Quiet,
         Ok(value) if value["outcome"] == "drained" => Outcome::Drained,
         Ok(value) => Outcome::Failed { retry_after_ms: value["failure"]["retry_after_ms"].as_u64() },
         Err(_) => Outcome::Failed { retry_after_ms: None },

@@ -25,6 +25,8 @@ pub(super) struct NextSync {
     pub(super) at: Option<MonotonicMs>,
     pub(super) is_running: bool,
     pub(super) reason: Option<Reason>,
+    /// Whether central is to tell once something waits for this site.
+    pub(super) waits_for_news: bool,
     /// When the loop last turned; `None` before it does.
     pub(super) turned_at: Option<MonotonicMs>,
 }
@@ -102,6 +104,7 @@ impl ServiceDoor {
             fields.insert("syncing".to_owned(), json!(next_sync.is_running));
             fields.insert("next_sync_ms".to_owned(), json!(next_sync_ms));
             fields.insert("next_sync_reason".to_owned(), json!(next_sync.reason.map(Reason::as_str)));
+            fields.insert("waits_for_news".to_owned(), json!(next_sync.waits_for_news));
             fields.insert(
                 "progress".to_owned(),
                 json!(self.shown.watched.progress().as_ref().filter(|_| next_sync.is_running)),

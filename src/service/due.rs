@@ -17,6 +17,14 @@ use crate::pacing::{HoldCause, Surroundings};
 pub const NETWORK_SETTLE_MS: u64 = 2_000;
 /// After so long without a change the network has come to rest, in milliseconds, and its next change counts as the first.
 pub const NETWORK_REST_MS: u64 = 600_000;
+/// Longest that a sync which news bring waits by chance, in milliseconds: what concerns all sites is told to hundreds in a second.
+pub const NEWS_SPREAD_MS_MAX: u64 = 1_000;
+/// Least gap that is doubled where news bring syncs that bring nothing, in milliseconds.
+pub const NEWS_GAP_MS_MIN: u64 = 1_000;
+/// Shortest interval with which a site waits for news, in milliseconds: one that comes more often hears of everything soon.
+pub const NEWS_INTERVAL_MS_MIN: u64 = 30_000;
+/// Syncs in a row that news bring, and that double the gap because they brought nothing. More than that reach every interval.
+const NEWS_DOUBLINGS_MAX: u32 = 12;
 /// Syncs in a row that a restless network brings and that double the gap before the next. More than that reach every interval.
 const NETWORK_DOUBLINGS_MAX: u32 = 10;
 /// Longest that windows hold a sync back, in milliseconds: a day more than a week, which is the longest that any of them can be away.
@@ -60,6 +68,8 @@ pub enum Reason {
     Edits,
     /// The network has changed since a sync failed.
     Network,
+    /// Central has something for this site.
+    News,
     /// A window opens.
     Window,
     /// Somebody has paused the schedule.
@@ -84,6 +94,7 @@ impl Reason {
             Self::RetryAfter => "retry_after",
             Self::Edits => "edits",
             Self::Network => "network",
+            Self::News => "news",
             Self::Window => "window",
             Self::Paused => "paused",
             Self::DayBytes => "day_bytes_used_up",
@@ -121,6 +132,12 @@ pub struct Due {
     network_last_at: Option<MonotonicMs>,
     /// Syncs in a row that the network brought while it did not come to rest.
     network_tries: u32,
+    /// When central said that it has something, since a session began.
+    news_at: Option<MonotonicMs>,
+    /// Whether the session that runs is one that news brought.
+    is_for_news: bool,
+    /// Such sessions in a row that brought nothing.
+    news_in_vain: u32,
     /// A part of the jitter: sites whose window opens at one time do not come together.
     spread_ms: u64,
     around: Surroundings,
@@ -140,6 +157,9 @@ impl Due {
             network_at: None,
             network_last_at: None,
             network_tries: 0,
+            news_at: None,
+            is_for_news: false,
+            news_in_vain: 0,
             spread_ms: 0,
             around: Surroundings::default(),
             seen_at: now,
@@ -161,6 +181,7 @@ impl Due {
         if next.reason == Reason::Network && next.at.is_some_and(|at| at <= now) {
             self.network_tries = (self.network_tries + 1).min(NETWORK_DOUBLINGS_MAX);
         }
+        self.is_for_news = self.news_at.take().is_some();
         self.regular = None;
         self.edited_at = None;
         self.network_at = None;
@@ -174,6 +195,11 @@ impl Due {
             self.failures_in_a_row = 0;
             self.network_tries = 0;
             self.not_before = MonotonicMs(0);
+            self.news_in_vain = match outcome {
+                Outcome::Quiet if self.is_for_news => (self.news_in_vain + 1).min(NEWS_DOUBLINGS_MAX),
+                Outcome::Quiet => self.news_in_vain,
+                Outcome::Drained | Outcome::Failed { .. } => 0,
+            };
             self.regular = self.interval_ms(entropy).map(|wait_ms| (now.plus(wait_ms), Reason::Interval));
             return;
         };
@@ -229,13 +255,52 @@ impl Due {
         self.network_at.get_or_insert(now);
     }
 
+    /// Central has something for this site, asked at a moment: no news if a session ended since, which read it.
+    pub fn news(&mut self, asked_at: MonotonicMs, now: MonotonicMs) {
+        if self.regular.is_some() && self.ended_at.is_none_or(|ended_at| ended_at <= asked_at) {
+            self.news_at.get_or_insert(now);
+        }
+    }
+
+    /// Whether a question for news may stay open: the settings, the link and what holds the schedule back allow it.
+    pub fn may_wait_for_news(&self) -> bool {
+        let pacing = &self.rules.pacing;
+        let is_slow = self.rules.schedule.interval_ms.is_some_and(|interval_ms| interval_ms > NEWS_INTERVAL_MS_MIN);
+        pacing.waits_for_news
+            && is_slow
+            && pacing.metered_interval_ms.is_none()
+            && self.around.hold.is_none()
+            && self.in_window(self.seen_at) <= self.seen_at
+    }
+
+    /// Whether one may be begun: nothing runs, nothing is known to wait, and the last session came to its end.
+    pub fn may_ask_for_news(&self) -> bool {
+        let is_whole = self.ended_at.is_some() && self.failures_in_a_row == 0;
+        is_whole && self.regular.is_some() && self.news_at.is_none() && self.may_wait_for_news()
+    }
+
+    /// Whether the last session failed.
+    pub fn has_failed(&self) -> bool {
+        self.failures_in_a_row > 0
+    }
+
+    /// Central let a wait for news come to its end: it is not one that always says that there is something.
+    pub fn no_news(&mut self) {
+        self.news_in_vain = 0;
+    }
+
+    /// The schedule in force.
+    pub fn schedule(&self) -> &Schedule {
+        &self.rules.schedule
+    }
+
     /// The next sync by the schedule.
     pub fn next(&self) -> Next {
         if self.rules.schedule.interval_ms.is_none() {
             return Next { at: None, reason: Reason::Manual };
         }
         let Some(regular) = self.regular else { return Next { at: None, reason: Reason::Running } };
-        let sooner = [self.for_edits(), self.for_network()];
+        let sooner = [self.for_edits(), self.for_network(), self.for_news()];
         let (mut at, mut reason) =
             sooner.into_iter().flatten().fold(regular, |first, other| if first.0 <= other.0 { first } else { other });
         if at < self.not_before {
@@ -275,6 +340,16 @@ impl Due {
         let at = self.network_at.filter(|_| self.failures_in_a_row > 0)?.plus(NETWORK_SETTLE_MS);
         let gap_ms = self.rules.pacing.gap_min_ms.saturating_mul(1 << self.network_tries);
         Some((at.max(self.gap_ends_at(gap_ms)), Reason::Network))
+    }
+
+    /// At once, but for a moment by chance and the gap, which grows while what is said to be there is not.
+    fn for_news(&self) -> Option<(MonotonicMs, Reason)> {
+        let at = self.news_at?.plus(self.spread_ms % (NEWS_SPREAD_MS_MAX + 1));
+        let gap_ms = match self.news_in_vain {
+            0 => self.rules.pacing.gap_min_ms,
+            times => self.rules.pacing.gap_min_ms.max(NEWS_GAP_MS_MIN).saturating_mul(1 << times),
+        };
+        Some((at.max(self.gap_ends_at(gap_ms)), Reason::News))
     }
 
     fn gap_ends_at(&self, gap_ms: u64) -> MonotonicMs {

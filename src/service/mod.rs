@@ -15,6 +15,7 @@ mod door;
 pub mod due;
 mod installing;
 mod network;
+pub mod news;
 pub mod plan;
 mod reloading;
 mod signals;

@@ -1,6 +1,8 @@
 //! What the daemon does next: pure, so that a test can let years pass in a moment.
 
 use super::due::{Due, Next, Rules};
+use super::news::{NewsStep, NewsWatch};
+use crate::agent::Heard;
 use crate::clock::MonotonicMs;
 use crate::operations::SYNC_TRIES_DEFAULT;
 use crate::pacing::Surroundings;
@@ -23,6 +25,8 @@ pub enum Wake<C> {
     Edited,
     /// The network is another one than it was.
     NetworkChanged,
+    /// What came of a question for news.
+    Heard(Heard),
     /// Settings were read anew; `None` if that broke.
     Reloaded(Option<Rules>),
 }
@@ -67,6 +71,8 @@ impl Work {
 pub enum Outcome {
     /// Everything went through.
     Drained,
+    /// The same, and nothing came.
+    Quiet,
     /// It did not.
     Failed {
         /// What central asked to wait at least, in milliseconds.
@@ -88,6 +94,8 @@ pub enum Step<C> {
     RefuseStopping(C),
     /// Tell this caller that too many wait.
     RefuseFull(C),
+    /// Ask central for news, or end that.
+    News(NewsStep),
     /// Read the settings anew.
     Reload,
     /// Say that the settings were read anew.
@@ -115,6 +123,7 @@ pub struct Plan<C> {
     reload: Reload,
     next_work: Option<Work>,
     waiting: Vec<C>,
+    news: NewsWatch,
 }
 
 impl<C> Plan<C> {
@@ -127,6 +136,7 @@ impl<C> Plan<C> {
             reload: Reload::Idle,
             next_work: None,
             waiting: Vec::new(),
+            news: NewsWatch::default(),
         }
     }
 
@@ -150,8 +160,29 @@ impl<C> Plan<C> {
         self.is_running
     }
 
+    /// When the loop is to look again: for the next session, or for the next question for news.
+    pub fn look_at(&self) -> Option<MonotonicMs> {
+        let news_at = self.news.due_at().filter(|_| !self.is_stopping && self.due.may_ask_for_news());
+        self.next_at().into_iter().chain(news_at).min()
+    }
+
+    /// Whether central is to tell this site once something waits for it.
+    pub fn waits_for_news(&self) -> bool {
+        self.news.is_open()
+    }
+
     /// Takes one wake-up in. `entropy` is any random number.
     pub fn handle(&mut self, wake: Wake<C>, now: MonotonicMs, entropy: u64) -> Vec<Step<C>> {
+        let mut steps = self.take_in(wake, now, entropy);
+        // Whoever stops ends everything that is under way.
+        if !self.is_stopping {
+            let (may_ask, may_wait) = (self.due.may_ask_for_news(), self.due.may_wait_for_news());
+            steps.extend(self.news.step(may_ask, may_wait, now).map(Step::News));
+        }
+        steps
+    }
+
+    fn take_in(&mut self, wake: Wake<C>, now: MonotonicMs, entropy: u64) -> Vec<Step<C>> {
         match wake {
             Wake::Scheduled => {
                 if self.next_at().is_some_and(|next_at| next_at <= now) {
@@ -176,6 +207,16 @@ impl<C> Plan<C> {
             }
             Wake::NetworkChanged => {
                 self.due.network_changed(now);
+                self.news.network_changed(now);
+                Vec::new()
+            }
+            Wake::Heard(heard) => {
+                if heard == Heard::Nothing {
+                    self.due.no_news();
+                }
+                if let Some(asked_at) = self.news.heard(heard, self.due.schedule(), now, entropy) {
+                    self.due.news(asked_at, now);
+                }
                 Vec::new()
             }
             Wake::Reloaded(rules) => self.reloaded(rules, now, entropy),
@@ -200,7 +241,11 @@ impl<C> Plan<C> {
 
     fn end(&mut self, outcome: Outcome, now: MonotonicMs, entropy: u64) -> Vec<Step<C>> {
         self.is_running = false;
+        let had_failed = self.due.has_failed();
         self.due.end(outcome, now, entropy);
+        if !self.due.has_failed() {
+            self.news.session_came_through(had_failed, now);
+        }
         if self.is_stopping {
             return Vec::new();
         }
@@ -412,5 +457,56 @@ mod tests {
         plan.handle(Wake::Signal(Signal::Stop), at(0), 0);
         assert_eq!(plan.handle(Wake::Reloaded(None), at(0), 0), [], "a stop is not taken back by a reload");
         assert_eq!(plan.handle(reload(), at(0), 0), []);
+    }
+
+    fn waiting_plan() -> Plan<u8> {
+        let pacing = protocol::schedule::Pacing { waits_for_news: true, ..Default::default() };
+        let mut plan = Plan::new(Rules { schedule: SCHEDULE, pacing }, at(0), 0);
+        plan.handle(Wake::Scheduled, at(0), 0);
+        plan
+    }
+
+    #[test]
+    fn after_a_session_central_is_asked_for_news_which_bring_the_next() {
+        let mut plan = waiting_plan();
+        let ask = Step::News(NewsStep::Ask { wait_s: protocol::limits::NEWS_WAIT_S_MAX });
+        assert_eq!(plan.handle(Wake::Ended(Outcome::Drained), at(10), 0), [ask]);
+        assert!(plan.waits_for_news());
+        assert_eq!(plan.look_at(), plan.next_at());
+
+        assert_eq!(plan.handle(Wake::Heard(Heard::Something), at(2_000), 0), []);
+        assert_eq!((plan.next_sync().reason, plan.next_at()), (super::super::due::Reason::News, Some(at(2_000))));
+        assert_eq!(plan.handle(Wake::Scheduled, at(2_000), 0), begin(Work::SCHEDULED, &[]));
+        assert_eq!(plan.handle(Wake::Ended(Outcome::Drained), at(2_100), 0).len(), 1);
+    }
+
+    #[test]
+    fn a_question_stays_open_during_a_session_and_is_ended_by_settings_and_not_asked_after_stop() {
+        let mut plan = waiting_plan();
+        plan.handle(Wake::Ended(Outcome::Drained), at(10), 0);
+        assert_eq!(plan.handle(Wake::Signal(Signal::SyncNow), at(20), 0), begin(Work::WANTED, &[]));
+        assert_eq!(plan.handle(Wake::Ended(Outcome::Quiet), at(30), 0), []);
+
+        plan.handle(Wake::Signal(Signal::Reload), at(40), 0);
+        let steps = plan.handle(Wake::Reloaded(Some(SCHEDULE.into())), at(41), 0);
+        assert_eq!(steps, [Step::SayReloaded, Step::News(NewsStep::End)]);
+        assert_eq!(plan.handle(Wake::Heard(Heard::Ended), at(42), 0), []);
+
+        let mut plan = waiting_plan();
+        plan.handle(Wake::Ended(Outcome::Drained), at(10), 0);
+        assert_eq!(plan.handle(Wake::Signal(Signal::Stop), at(20), 0), [Step::Stop]);
+        assert_eq!(plan.handle(Wake::Heard(Heard::Ended), at(21), 0), []);
+        assert_eq!(plan.look_at(), None);
+    }
+
+    #[test]
+    fn a_question_that_failed_is_asked_again_after_the_backoff_and_changes_no_schedule() {
+        let mut plan = waiting_plan();
+        plan.handle(Wake::Ended(Outcome::Drained), at(10), 0);
+        let next_at = plan.next_at();
+
+        assert_eq!(plan.handle(Wake::Heard(Heard::Failed { retry_after_ms: None }), at(100), 0), []);
+        assert_eq!((plan.next_at(), plan.look_at()), (next_at, Some(at(5_100))));
+        assert_eq!(plan.handle(Wake::Scheduled, at(5_100), 0).len(), 1);
     }
 }

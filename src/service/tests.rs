@@ -155,7 +155,7 @@ fn status_comes_while_a_session_runs_and_says_so() {
     status.as_object_mut().unwrap().remove("progress");
 
     let expected = json!({ "pending": 1, "daemon": true, "syncing": true, "next_sync_ms": null,
-        "next_sync_reason": "manual" });
+        "next_sync_reason": "manual", "waits_for_news": false });
     assert_eq!(status, expected);
     world.fake.release.wake();
     world.stop();

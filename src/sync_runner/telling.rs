@@ -52,7 +52,7 @@ mod tests {
             exit: Exit::Offline,
         });
         let summary = Summary { rows_total, rows_stored, ..Summary::default() };
-        Report { failure, summary, has_more_to_send: false, goes_on: false }
+        Report { failure, summary, has_more_to_send: false, goes_on: false, through: None }
     }
 
     #[test]

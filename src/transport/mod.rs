@@ -15,6 +15,7 @@ mod error;
 mod hello;
 mod meter;
 mod name_servers;
+mod news;
 mod problem;
 #[cfg(test)]
 mod tests;
@@ -33,6 +34,7 @@ pub use enrol::{EnrolBegin, EnrolReply, EnrolRequest};
 pub use error::TransportError;
 pub use hello::{Greeting, Hello};
 pub use meter::Meter;
+pub use news::NEWS_LATE_MS_MAX;
 pub use problem::{Phase, ProxyProblem, TlsProblem};
 
 use crate::config::{CentralUrl, Config, ProxyUrl, Timeouts};
@@ -49,6 +51,8 @@ pub const ENROL_PATH: &str = "/enrol/v1";
 pub const CHECK_PATH: &str = "/check/v1";
 /// Where what a site has is compared, behind central's address.
 pub const VERIFY_PATH: &str = "/verify/v1";
+/// Where it is asked whether something waits for a site, behind central's address.
+pub const NEWS_PATH: &str = "/news/v1";
 /// Where central says who it is, behind its address.
 pub const HELLO_PATH: &str = "/hello";
 /// Where central says the code of an error beside its body.

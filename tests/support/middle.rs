@@ -27,6 +27,8 @@ pub enum Mood {
     AlterRequests,
     /// One bit is turned in the middle of each answer, behind its head.
     AlterReplies,
+    /// As a central that does not know questions for news; everything else goes through.
+    WithoutNews,
 }
 
 /// A request as a device sent it.
@@ -114,6 +116,11 @@ impl Middle {
         self.bodies("POST /enrol/v1")
     }
 
+    /// The questions for news that devices asked so far, in order.
+    pub fn news(&self) -> Vec<Vec<u8>> {
+        self.bodies("POST /news/v1")
+    }
+
     /// Sends central a body of the test's own, as an exchange.
     pub fn send(&self, body: &[u8]) -> Answer {
         self.send_to("POST /sync/v1", body)
@@ -161,7 +168,12 @@ impl Shared {
             let _ = reader.read_to_end(&mut Vec::new());
             return None;
         }
-        let mut reply = self.pass_on(&request)?;
+        let is_unknown = mood == Mood::WithoutNews && request.what == "POST /news/v1";
+        let mut reply = if is_unknown {
+            b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n".to_vec()
+        } else {
+            self.pass_on(&request)?
+        };
         match mood {
             Mood::LoseReplies => return None,
             Mood::AlterReplies => {
@@ -169,7 +181,7 @@ impl Shared {
                 let middle = usize::midpoint(body, reply.len());
                 *reply.get_mut(middle)? ^= 1;
             }
-            Mood::Pass | Mood::KeepRequests | Mood::AlterRequests => {}
+            Mood::Pass | Mood::KeepRequests | Mood::AlterRequests | Mood::WithoutNews => {}
         }
         let writer = reader.get_mut();
         writer.write_all(&reply).ok()?;
@@ -185,7 +197,11 @@ impl Shared {
         let name = ServerName::from(central.ip());
         let tls = ClientConnection::new(Arc::clone(&self.client), name).ok()?;
         let mut stream = StreamOwned::new(tls, stream);
-        let content = if request.what.contains("/sync/") { "application/x-outpost" } else { "application/json" };
+        let content = if request.what.contains("/sync/") || request.what.contains("/news/") {
+            "application/x-outpost"
+        } else {
+            "application/json"
+        };
         let (what, length) = (&request.what, request.body.len());
         let head = format!(
             "{what} HTTP/1.1\r\nHost: central\r\nConnection: close\r\nContent-Type: {content}\r\nContent-Length: {length}\r\n\r\n"

@@ -18,6 +18,7 @@ use crate::entropy;
 use crate::error::CentralError;
 use crate::flights::Flights;
 use crate::folder::{DataFolder, FolderPaths};
+use crate::news::News;
 use crate::settings::Settings;
 use crate::store::{
     AuditEntry, Batch, ReadStore, Reading, StartEntropy, Store, StoreError, StoreLimits, sqlite_options,
@@ -39,6 +40,7 @@ pub struct Center {
     keys: Mutex<Keys>,
     checks: PasswordChecks,
     flights: Arc<Flights>,
+    news: Arc<News>,
     /// Sites of which entries may lack a verdict.
     to_judge: Mutex<BTreeSet<SiteId>>,
     /// `None` for a store in memory. Last, so that the lock goes after everything that writes.
@@ -162,6 +164,7 @@ impl Center {
             copy,
             catalogue: Arc::new(settings.catalogue()?),
             flights: Arc::new(Flights::new(settings.timeouts.supersede_idle_ms)),
+            news: Arc::new(News::new(settings.limits.held_max())),
             settings,
             signer,
             writer: Mutex::new(None),
@@ -194,6 +197,11 @@ impl Center {
         &self.flights
     }
 
+    /// The questions for news that are held, one of each site.
+    pub(crate) fn news(&self) -> &Arc<News> {
+        &self.news
+    }
+
     /// What this central is a copy of; `None` for an original.
     pub fn copy(&self) -> Option<&CopyMark> {
         self.copy.as_ref()
@@ -219,7 +227,7 @@ impl Center {
         };
         let secret = hash_of(&[TOKEN_SECRET_TEXT, &self.signer.seed()[..]].concat()).0;
         let store = open_store(engine, &self.settings, &self.catalogue, secret)?;
-        let started = Arc::new(Writer::start(store)?);
+        let started = Arc::new(Writer::start(store, Arc::clone(&self.news))?);
         *writer = Some(Arc::clone(&started));
         Ok(started)
     }

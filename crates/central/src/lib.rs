@@ -20,6 +20,7 @@ pub mod hex;
 pub mod janitor;
 pub mod key_file;
 pub mod keys;
+mod news;
 pub mod operations;
 pub mod os_user;
 pub mod serve;

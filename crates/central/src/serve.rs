@@ -133,6 +133,7 @@ async fn listen_until_stopped(
         }
     };
     writer.stop();
+    center.news().stop();
     stop.send_replace(true);
     let tools_end = async {
         if let Some(tools) = tools {

@@ -61,6 +61,8 @@ pub struct LimitSettings {
     pub heads_max: usize,
     /// Connections at once; one more waits in the system's own queue.
     pub connections_max: usize,
+    /// Sites that wait for news at once, each with a connection; one more is answered 503 with Retry-After and goes by its interval.
+    pub news_max: usize,
     /// Enrolments at once: each takes the memory of a password check.
     pub enrolments_max: usize,
     /// Connections that read the store.
@@ -134,7 +136,21 @@ impl Default for LogSettings {
 
 impl Default for LimitSettings {
     fn default() -> Self {
-        Self { exchanges_max: 64, heads_max: 256, connections_max: 512, enrolments_max: 2, readers_max: 4 }
+        Self {
+            exchanges_max: 64,
+            heads_max: 256,
+            connections_max: 512,
+            news_max: 192,
+            enrolments_max: 2,
+            readers_max: 4,
+        }
+    }
+}
+
+impl LimitSettings {
+    /// Questions for news that are held at once: half of the connections stay free for those who come for something.
+    pub fn held_max(&self) -> usize {
+        self.news_max.min(self.connections_max / 2)
     }
 }
 
@@ -209,6 +225,7 @@ impl Settings {
         in_range("limits.exchanges_max", limits.exchanges_max as u64, 1, 10_000)?;
         in_range("limits.heads_max", limits.heads_max as u64, 1, 100_000)?;
         in_range("limits.connections_max", limits.connections_max as u64, 1, 100_000)?;
+        in_range("limits.news_max", limits.news_max as u64, 0, 100_000)?;
         in_range("limits.enrolments_max", limits.enrolments_max as u64, 1, 64)?;
         in_range("limits.readers_max", limits.readers_max as u64, 1, 64)?;
         in_range("timeouts.read_idle_ms", timeouts.read_idle_ms, 100, 3_600_000)?;
@@ -277,6 +294,7 @@ mod tests {
             "exchanges_max",
             "heads_max",
             "connections_max",
+            "news_max",
             "enrolments_max",
             "readers_max",
             "read_idle_ms",

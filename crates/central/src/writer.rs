@@ -9,6 +9,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::clock;
 use crate::error::{CentralError, Exit};
+use crate::news::News;
 use crate::store::{Batch, Store, StoreError};
 
 /// Jobs that wait at most; whoever has one more waits for a place. Each exchange has one job at a time, so this is not reached
@@ -87,17 +88,17 @@ impl Drop for Ending {
 }
 
 impl Writer {
-    /// Starts the thread.
+    /// Starts the thread. After each commit it says whom that may have given something.
     ///
     /// # Errors
     /// If the system has no thread left.
-    pub fn start(store: Store) -> Result<Self, CentralError> {
+    pub(crate) fn start(store: Store, news: Arc<News>) -> Result<Self, CentralError> {
         let (sender, receiver) = mpsc::channel(QUEUE_JOBS_MAX);
         let shared = Arc::new(Shared::default());
         let ending = Ending(Arc::clone(&shared));
         let run = move || {
             let ending = ending;
-            write_until_stopped(store, receiver, &ending.0);
+            write_until_stopped(store, receiver, &ending.0, &news);
         };
         let thread = std::thread::Builder::new().name("writer".to_owned()).spawn(run).map_err(|error| {
             let advice = "Raise the limit of threads of this user.";
@@ -216,7 +217,7 @@ fn batch_job<T: Send + 'static>(
     (Job::Batch(Box::new(run)), answer)
 }
 
-fn write_until_stopped(mut store: Store, mut receiver: mpsc::Receiver<Job>, shared: &Shared) {
+fn write_until_stopped(mut store: Store, mut receiver: mpsc::Receiver<Job>, shared: &Shared, news: &News) {
     let mut kept_back = None;
     while !shared.is_stopping.load(Ordering::Acquire) {
         let Some(first) = kept_back.take().or_else(|| receiver.blocking_recv()) else { return };
@@ -238,6 +239,7 @@ fn write_until_stopped(mut store: Store, mut receiver: mpsc::Receiver<Job>, shar
                 commit(&mut store, waiting);
             }
         }
+        news.look_at(&store.take_concerned());
     }
 }
 

@@ -22,6 +22,8 @@ mod exchange;
 mod hostile;
 #[path = "suite/keys.rs"]
 mod keys;
+#[path = "suite/news.rs"]
+mod news;
 #[path = "suite/one_device.rs"]
 mod one_device;
 #[path = "suite/people.rs"]

@@ -12,6 +12,7 @@ use protocol::history::History;
 use protocol::ids::{Hash, Sequence};
 use protocol::limits;
 use protocol::message::{self, FramePart, MessageError, Refusal, ReplyHead, RequestHead};
+use protocol::news;
 use protocol::page::{self, PageHeader};
 use protocol::row::Row;
 use protocol::section::SectionReader;
@@ -28,6 +29,7 @@ use crate::program::Program;
 pub(crate) fn section(bytes: &[u8]) {
     let Some((piece, bytes)) = bytes.split_first() else { return };
     question(bytes);
+    news_question(bytes);
     let mut whole = SectionReader::default();
     whole.feed(bytes);
     let mut pieces = SectionReader::default();
@@ -57,6 +59,16 @@ fn question(bytes: &[u8]) {
     let (_, binding) = check::ask(&head, CENTRAL.public(), &DEVICE);
     let answer = question.answer(&CheckAnswer::taken(), &CENTRAL);
     assert_eq!(check::read_answer(&answer, &binding, &CENTRAL), Ok(CheckAnswer::taken()));
+}
+
+/// The same for a question for news.
+fn news_question(bytes: &[u8]) {
+    let Ok(asked) = news::Asked::read(bytes) else { return };
+    let keys = SiteKeys { current: Some(DEVICE.public()), retired: Vec::new() };
+    let Ok((question, _)) = asked.open(&keys, CENTRAL.public(), &CENTRAL) else { return };
+    let (_, binding) = news::ask(&question, CENTRAL.public(), &DEVICE);
+    let answer = asked.answer(&news::Answer::Something, &CENTRAL);
+    assert_eq!(news::read_answer(&answer, &binding, &CENTRAL), Ok(news::Answer::Something));
 }
 
 /// Rows of an answer that unpack are packed and unpacked again as the same.
@@ -90,6 +102,8 @@ pub(crate) fn head(bytes: &[u8]) {
             drop(comes_back::<Refusal>(body, Refusal::decode(body, Versions { min: 0, max: u8::MAX })));
             drop(comes_back::<CheckAnswer>(body, message::decode(body)));
             drop(comes_back::<verify::Question>(body, message::decode(body)));
+            drop(comes_back::<news::Question>(body, message::decode(body)));
+            drop(comes_back::<(u8, news::Answer)>(body, message::decode(body)));
             verify_answer(body);
         }
         3 => drop(comes_back::<FramePart>(body, message::decode_part(body))),

@@ -24,6 +24,7 @@ pub mod history;
 pub mod ids;
 pub mod limits;
 pub mod message;
+pub mod news;
 pub mod page;
 mod question;
 pub mod row;

@@ -106,6 +106,11 @@ pub const VERIFY_LEFT_ALONE_MAX: usize = 512;
 /// Largest answer to that, in bytes: rows as on a page, and the ids of what is left alone.
 pub const VERIFY_ANSWER_BYTES_MAX: usize =
     PAGE_PLAIN_BYTES_MAX + VERIFY_LEFT_ALONE_MAX * (RECORD_ID_BYTES_MAX + TABLE_NAME_BYTES_MAX + 8) + 4 * 1024;
+/// Largest question whether something waits for a site, and largest answer, in bytes: a head without cursors, or a refusal.
+pub const NEWS_BYTES_MAX: usize = 1024;
+/// Longest that central holds such a question, in seconds: some load balancers and firewalls forget a connection that is silent for four
+/// minutes (Azure's do), carriers' address translation after five as a rule; RFC 5382 asks for two hours, and few keep to it.
+pub const NEWS_WAIT_S_MAX: u16 = 225;
 /// Longest code of a refusal, in bytes.
 pub const CODE_BYTES_MAX: usize = 64;
 /// Retired keys of a site that a request is checked against at most: each costs whoever sends rubbish 0.1 ms of central's time.
@@ -136,4 +141,5 @@ const _: () = assert!(
 );
 const _: () = assert!(NUMBER_GAP * NUMBER_GAPS_MAX as u64 <= u32::MAX as u64, "gaps leave numbers that fit 32 bits");
 const _: () = assert!(CHECK_BYTES_MAX > REASON_BYTES_MAX + CODE_BYTES_MAX + 64);
+const _: () = assert!(NEWS_BYTES_MAX > REASON_BYTES_MAX + CODE_BYTES_MAX + 64);
 const _: () = assert!(REPLY_HEAD_BYTES_MAX > CONTROL_BYTES_MAX + CONTROL_ROW_BYTES_MAX + FURTHER_BYTES_MAX + 1024);

@@ -37,6 +37,8 @@ pub struct Pacing {
     pub after_edit_ms: Option<u64>,
     /// Shortest interval because the link is paid by the byte, in milliseconds; then edits bring no sync. `None` if it is not.
     pub metered_interval_ms: Option<u64>,
+    /// Whether the idle site lets central tell it that something waits for it; not while its link is metered.
+    pub waits_for_news: bool,
     /// How many bytes it may spend by itself.
     pub budget: Budget,
 }

@@ -47,6 +47,10 @@ pub enum Kind {
     ExportHead,
     /// A page of an export. Context hash: of the export's head.
     ExportPage,
+    /// A site asks to be told once something waits for it. Context hash: none.
+    NewsQuestion,
+    /// Central's answer to that. Context hash: of the question.
+    NewsAnswer,
 }
 
 impl Kind {
@@ -62,6 +66,7 @@ impl Kind {
             Self::VerifyQuestion => limits::VERIFY_QUESTION_BYTES_MAX,
             Self::VerifyAnswer => limits::VERIFY_ANSWER_BYTES_MAX,
             Self::ExportHead => limits::EXPORT_HEAD_BYTES_MAX,
+            Self::NewsQuestion | Self::NewsAnswer => limits::NEWS_BYTES_MAX,
         }
     }
 
@@ -79,6 +84,8 @@ impl Kind {
             Self::VerifyAnswer => 10,
             Self::ExportHead => 11,
             Self::ExportPage => 12,
+            Self::NewsQuestion => 13,
+            Self::NewsAnswer => 14,
         }
     }
 
@@ -96,6 +103,8 @@ impl Kind {
             10 => Self::VerifyAnswer,
             11 => Self::ExportHead,
             12 => Self::ExportPage,
+            13 => Self::NewsQuestion,
+            14 => Self::NewsAnswer,
             _ => return None,
         })
     }

@@ -65,6 +65,8 @@ fn every_limit_is_in_the_page_with_its_value() {
         VERIFY_QUESTION_BYTES_MAX,
         VERIFY_LEFT_ALONE_MAX,
         VERIFY_ANSWER_BYTES_MAX,
+        NEWS_BYTES_MAX,
+        NEWS_WAIT_S_MAX,
         CODE_BYTES_MAX,
         RETIRED_KEYS_MAX,
         HARDWARE_SOURCES_MAX,
@@ -93,7 +95,7 @@ fn every_kind_of_section_is_in_the_page_with_its_number() {
         .lines()
         .filter_map(|line| line.trim().strip_prefix("Self::")?.strip_suffix(',')?.split_once(" => "))
         .collect();
-    assert_eq!(kinds.len(), 12, "{kinds:?}");
+    assert_eq!(kinds.len(), 14, "{kinds:?}");
 
     let page = wire_format();
     for (name, number) in kinds {

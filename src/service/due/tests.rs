@@ -389,3 +389,104 @@ proptest! {
         }
     }
 }
+
+fn for_news() -> Pacing {
+    Pacing { gap_min_ms: 30_000, waits_for_news: true, ..Pacing::default() }
+}
+
+#[test]
+fn news_bring_a_sync_once_the_gap_is_over() {
+    let mut due = due(for_news());
+    assert!(!due.may_ask_for_news(), "before the first session");
+    session(&mut due, 0, Outcome::Drained);
+    assert!(due.may_ask_for_news());
+
+    due.news(at(1_000), at(2_000));
+    assert_eq!(due.next(), next(30_000, Reason::News));
+    assert!(!due.may_ask_for_news() && due.may_wait_for_news(), "what is known to be there is not asked for");
+    session(&mut due, 30_000, Outcome::Drained);
+    due.news(at(30_000), at(90_000));
+    assert_eq!(due.next(), next(90_000, Reason::News));
+}
+
+#[test]
+fn what_a_session_has_read_since_it_was_asked_for_is_no_news() {
+    let mut due = due(for_news());
+    session(&mut due, 5_000, Outcome::Drained);
+    due.news(at(4_999), at(6_000));
+    assert_eq!(due.next().reason, Reason::Interval);
+
+    due.begin(at(100_000));
+    due.news(at(50_000), at(100_001));
+    due.end(Outcome::Drained, at(100_002), 0);
+    assert_eq!(due.next().reason, Reason::Interval);
+    assert!(due.may_ask_for_news());
+}
+
+#[test]
+fn news_that_bring_nothing_bring_syncs_ever_more_rarely_until_something_comes() {
+    let mut due = due(for_news());
+    session(&mut due, 0, Outcome::Drained);
+    let mut now_ms = 0;
+    let mut waits = Vec::new();
+    for outcome in [Outcome::Quiet, Outcome::Quiet, Outcome::Quiet, Outcome::Drained, Outcome::Quiet] {
+        due.news(at(now_ms), at(now_ms));
+        let at_ms = due.next().at.unwrap().0;
+        waits.push(at_ms - now_ms);
+        now_ms = at_ms;
+        session(&mut due, now_ms, outcome);
+    }
+    assert_eq!(waits, [30_000, 60_000, 120_000, 240_000, 30_000]);
+
+    due.no_news();
+    due.news(at(now_ms), at(now_ms));
+    assert_eq!(due.next(), next(now_ms + 30_000, Reason::News), "a wait that came to its end begins anew");
+}
+
+#[test]
+fn a_site_without_a_gap_does_not_spin_on_news_that_bring_nothing() {
+    let mut due = due(Pacing { gap_min_ms: 0, ..for_news() });
+    session(&mut due, 0, Outcome::Drained);
+    due.news(at(0), at(0));
+    let mut sessions = 0;
+    while due.next().reason == Reason::News {
+        let now_ms = due.next().at.unwrap().0;
+        session(&mut due, now_ms, Outcome::Quiet);
+        due.news(at(now_ms), at(now_ms));
+        sessions += 1;
+    }
+    assert_eq!(sessions, 9, "from then on the interval comes first");
+}
+
+#[test]
+fn nobody_waits_for_news_where_the_schedule_is_held_back_or_the_link_is_metered() {
+    let allows = |pacing: Pacing, schedule: Schedule, around: Surroundings| {
+        let mut due = Due::new(Rules { schedule, pacing }, at(0), 0);
+        session(&mut due, 0, Outcome::Drained);
+        due.see(around, at(0));
+        due.may_wait_for_news() && due.may_ask_for_news()
+    };
+    let quiet = Surroundings::default();
+    assert!(allows(for_news(), SCHEDULE, quiet));
+    let nightly = Pacing { waits_for_news: true, ..nightly() };
+    assert!(allows(nightly.clone(), SCHEDULE, local(MONDAY_MS + 23 * HOUR_MS)));
+
+    assert!(!allows(Pacing::default(), SCHEDULE, quiet));
+    assert!(!allows(Pacing { metered_interval_ms: Some(HOUR_MS), ..for_news() }, SCHEDULE, quiet));
+    assert!(!allows(for_news(), Schedule { interval_ms: None, ..SCHEDULE }, quiet));
+    assert!(!allows(for_news(), Schedule { interval_ms: Some(NEWS_INTERVAL_MS_MIN), ..SCHEDULE }, quiet));
+    assert!(!allows(nightly, SCHEDULE, local(MONDAY_MS + 12 * HOUR_MS)));
+    for cause in [HoldCause::Paused, HoldCause::BytesUsedUp(Span::Day), HoldCause::BytesUsedUp(Span::Month)] {
+        assert!(!allows(for_news(), SCHEDULE, held(cause, Some(1))));
+    }
+}
+
+#[test]
+fn after_a_failure_nobody_asks_for_news_until_a_session_comes_through() {
+    let mut due = due(for_news());
+    session(&mut due, 0, FAILED);
+    assert!(!due.may_ask_for_news() && due.may_wait_for_news());
+
+    session(&mut due, 5_000, Outcome::Quiet);
+    assert!(due.may_ask_for_news());
+}

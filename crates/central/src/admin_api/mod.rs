@@ -237,7 +237,7 @@ fn object(bytes: &[u8]) -> Result<Map<String, Value>, Refused> {
 }
 
 fn address_of(request: &HttpRequest) -> Option<IpAddr> {
-    request.extensions().get::<ConnectInfo<Peer>>().map(|info| info.0.0.ip())
+    request.extensions().get::<ConnectInfo<Peer>>().map(|info| info.0.address.ip())
 }
 
 fn filter(method: &Method) -> MethodFilter {

@@ -62,6 +62,7 @@ pub(super) fn status(center: &Center) -> Result<Done, CentralError> {
         "set_aside_bytes": status.set_aside.bytes,
         "set_aside_dropped": status.set_aside.dropped_entries,
         "log_entries": status.log_entries,
+        "waiting_for_news": center.news().count(),
         "database_bytes": database_bytes(center),
         "sites": sites.iter().map(|site| site_status_json(center, site)).collect::<Vec<_>>(),
     })))

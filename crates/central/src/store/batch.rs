@@ -132,6 +132,8 @@ impl Batch<'_> {
             self.state.partners.insert(number, store.clone());
         }
         self.state.scopes.insert(id, number);
+        // Nobody who waits has the number yet.
+        self.state.concerned.is_everyone = true;
         self.state.has_new_layout = true;
         Ok(number)
     }

@@ -140,6 +140,7 @@ impl Batch<'_> {
 
     fn put(&mut self, site: SiteId, control: &Control) -> Result<(), StoreError> {
         let (code, content) = control.to_parts();
+        self.state.concerned.sites.insert(site);
         let state = self.site(site)?;
         state.control_last += 1;
         let number = state.control_last;

@@ -239,6 +239,7 @@ impl Batch<'_> {
     fn put_gained(&mut self, site: SiteId, record: i64, key: Option<&str>) -> Result<(), StoreError> {
         let scope = self.own_lane(site)?;
         let position = self.state.next_position().0;
+        self.state.concerned.scopes.insert(scope);
         self.sql.execute("DELETE FROM lane WHERE record = ?1 AND scope = ?2", &[record.into(), scope.into()])?;
         self.sql.execute(
             "INSERT INTO lane (scope, position, record, entered, is_tombstone, echo_journal, visible_key)

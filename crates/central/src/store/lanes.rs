@@ -273,17 +273,28 @@ impl Reading<'_> {
         journal: i64,
         scopes: &[ScopeCursor],
     ) -> Result<bool, StoreError> {
-        let sql = format!(
-            "SELECT 1 FROM lane WHERE scope = ?1 AND position > ?2
-                AND (echo_journal IS NULL OR echo_journal <> ?3 OR position <= ?4) AND {IS_SEEN} LIMIT 1"
-        );
         for from in scopes {
             let Some(scope) = self.scope_number(&from.scope)? else { continue };
-            if self.sql.query_integer(&sql, &lane_key(site, scope, journal, &from.cursor)?)?.is_some() {
+            if self.has_row_above(site, scope, journal, &from.cursor)? {
                 return Ok(false);
             }
         }
         Ok(true)
+    }
+
+    /// Whether a lane has a row above a cursor for a site that writes in this journal.
+    pub(super) fn has_row_above(
+        &mut self,
+        site: SiteId,
+        scope: i64,
+        journal: i64,
+        cursor: &Cursor,
+    ) -> Result<bool, StoreError> {
+        let sql = format!(
+            "SELECT 1 FROM lane WHERE scope = ?1 AND position > ?2
+                AND (echo_journal IS NULL OR echo_journal <> ?3 OR position <= ?4) AND {IS_SEEN} LIMIT 1"
+        );
+        Ok(self.sql.query_integer(&sql, &lane_key(site, scope, journal, cursor)?)?.is_some())
     }
 
     pub(super) fn scope_number(&mut self, scope: &ScopeId) -> Result<Option<i64>, StoreError> {

@@ -36,6 +36,7 @@ mod limits;
 mod merging;
 mod mirror;
 mod moves;
+mod news;
 mod number_gaps;
 mod origin;
 mod patients;
@@ -107,6 +108,7 @@ pub use limits::{
 pub use merging::{MERGES_NAMED_MAX, Merge, MergedRecord};
 pub use mirror::{Mirror, MirrorPhase};
 pub use moves::{MovePhase, Moved, StoreMove};
+pub use news::{Concern, Concerned, NewsFound};
 pub use origin::{PeerAddress, SeenDevice, StopDevice};
 pub use pausing::{PAUSE_MINUTES_MAX, PAUSE_RETRY_S_MAX, Pause};
 pub use people::{ACCOUNTS_MAX, API_TOKENS_MAX, Account, AccountEdit, AccountRole, ApiToken, Unlocking};
@@ -205,6 +207,11 @@ impl Store {
     /// The epoch of this start.
     pub fn epoch(&self) -> Epoch {
         self.state.epoch
+    }
+
+    /// Whom the commits since the last call may have given something.
+    pub fn take_concerned(&mut self) -> Concerned {
+        std::mem::take(&mut self.state.concerned)
     }
 
     /// Central's head.

@@ -133,6 +133,7 @@ impl Batch<'_> {
             &[],
         )?;
         self.sql.execute("DELETE FROM site_sees WHERE visible_key >= 'r' AND visible_key < 's'", &[])?;
+        self.state.concerned.is_everyone = true;
         // Those that are at hand know whether they have any.
         self.state.sites.values_mut().for_each(|site| site.has_backfill = true);
         Ok(())

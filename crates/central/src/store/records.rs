@@ -316,6 +316,7 @@ impl Batch<'_> {
         visible_key: Option<&VisibleKey>,
     ) -> Result<(), StoreError> {
         let LanePlace { scope, position, is_tombstone, echo } = place;
+        self.state.concerned.scopes.insert(scope);
         let tombstone = i64::from(is_tombstone).into();
         let key = visible_key.map(VisibleKey::to_text);
         let Some(before) = before else {

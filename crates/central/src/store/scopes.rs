@@ -64,6 +64,9 @@ impl Batch<'_> {
         if site == SiteId::CENTRAL {
             return Ok(());
         }
+        if before != scopes {
+            self.state.concerned.rescoped.insert(site);
+        }
         for lost in before.into_iter().filter(|scope| !scopes.contains(scope)) {
             self.take_scope(site, lost)?;
         }

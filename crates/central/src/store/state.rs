@@ -17,6 +17,7 @@ use super::error::StoreError;
 use super::holdings::Holdings;
 use super::mirror::Mirror;
 use super::moves::StoreMove;
+use super::news::Concerned;
 use super::pausing::Pause;
 use super::prescriptions::{ARE_SHARED, SHARED_BEHIND};
 use super::rehearsal::Rehearsal;
@@ -67,6 +68,8 @@ pub(super) struct State {
     pub(super) rehearsal: Option<Rehearsal>,
     /// Sites that have not reported since central was set back; `None` where it has to be counted.
     pub(super) unreported_sites: Option<u64>,
+    /// Whom what is not told yet may have given something.
+    pub(super) concerned: Concerned,
 }
 
 /// One site, as the writer needs it at hand.
@@ -320,6 +323,7 @@ impl State {
             is_careful: false,
             rehearsal: None,
             unreported_sites: None,
+            concerned: Concerned::default(),
         })
     }
 
@@ -328,8 +332,9 @@ impl State {
     pub(super) fn undo(&mut self, sql: &mut (dyn Sql + '_)) -> Result<(), StoreError> {
         if self.has_new_layout {
             let loaded = Self::load(sql)?;
+            let concerned = std::mem::take(&mut self.concerned);
             // What earlier jobs of the batch changed may still be undone with it.
-            *self = Self { has_new_layout: true, is_careful: self.is_careful, ..loaded };
+            *self = Self { has_new_layout: true, is_careful: self.is_careful, concerned, ..loaded };
             return Ok(());
         }
         self.position = position(sql)?;

@@ -397,6 +397,16 @@ impl Reading<'_> {
         Ok(is_among(&rejected.unwrap_or_default(), token))
     }
 
+    /// Whether a token is the one that was used last, or was given in answer to it.
+    pub(super) fn is_live_token(&mut self, site: SiteId, token: Token) -> Result<bool, StoreError> {
+        let sql = "SELECT token_used, tokens_given FROM contact WHERE site = ?1";
+        let known = self.sql.query_one(sql, &[site.0.into()], |row| {
+            let used = row.optional_blob(0)?.is_some_and(|used| used == token.0);
+            Ok(used || is_among(row.blob(1)?, token))
+        })?;
+        Ok(known.unwrap_or(false))
+    }
+
     /// Why a site does not sync; `None` if nothing holds it up.
     ///
     /// # Errors

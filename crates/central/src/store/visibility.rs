@@ -284,6 +284,7 @@ impl Batch<'_> {
             return self.note_unheard_sight(site);
         }
         self.site(site)?.has_backfill = true;
+        self.state.concerned.sites.insert(site);
         self.sql.execute(
             "INSERT INTO backfill (site, visible_key, after, takes_back) VALUES (?1, ?2, 0, 0)
                  ON CONFLICT (site, visible_key) DO UPDATE SET after = 0, takes_back = 1",

@@ -5,6 +5,7 @@ use std::io::{self, Error, ErrorKind};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -51,13 +52,43 @@ impl Listener for PatientListener {
     }
 }
 
-/// Where a connection comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Peer(pub SocketAddr);
+/// Where a connection comes from, and what lets it be silent.
+#[derive(Debug, Clone)]
+pub struct Peer {
+    /// The other side's address.
+    pub address: SocketAddr,
+    /// Held while its request waits on purpose.
+    pub patience: Patience,
+}
+
+/// While it is held its connection may be silent: whoever holds it has a limit of its own.
+#[derive(Debug, Clone, Default)]
+pub struct Patience(Arc<AtomicUsize>);
+
+/// See [`Patience`].
+pub struct Patient<'a>(&'a Patience);
+
+impl Patience {
+    /// Holds it until the answer is dropped.
+    pub fn hold(&self) -> Patient<'_> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Patient(self)
+    }
+
+    fn is_held(&self) -> bool {
+        self.0.load(Ordering::Relaxed) > 0
+    }
+}
+
+impl Drop for Patient<'_> {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
 
 impl Connected<IncomingStream<'_, PatientListener>> for Peer {
     fn connect_info(stream: IncomingStream<'_, PatientListener>) -> Self {
-        Self(*stream.remote_addr())
+        Self { address: *stream.remote_addr(), patience: stream.io().patience() }
     }
 }
 
@@ -67,13 +98,19 @@ pub struct PatientStream {
     idle: Duration,
     deadline: Pin<Box<Sleep>>,
     has_moved: bool,
+    patience: Patience,
     _place: OwnedSemaphorePermit,
 }
 
 impl PatientStream {
     fn new(stream: TcpStream, place: OwnedSemaphorePermit, idle_ms: u64) -> Self {
         let idle = Duration::from_millis(idle_ms);
-        Self { stream, idle, deadline: Box::pin(tokio::time::sleep(idle)), has_moved: false, _place: place }
+        let (deadline, patience) = (Box::pin(tokio::time::sleep(idle)), Patience::default());
+        Self { stream, idle, deadline, has_moved: false, patience, _place: place }
+    }
+
+    pub(super) fn patience(&self) -> Patience {
+        self.patience.clone()
     }
 
     /// Passes on what happened: progress is noted, waiting watches the deadline. A deadline that saw progress since it was set
@@ -84,7 +121,7 @@ impl PatientStream {
             return poll;
         }
         while self.deadline.as_mut().poll(context).is_ready() {
-            if !std::mem::take(&mut self.has_moved) {
+            if !std::mem::take(&mut self.has_moved) && !self.patience.is_held() {
                 return Poll::Ready(Err(Error::new(ErrorKind::TimedOut, "the connection was idle for too long")));
             }
             let next = self.deadline.deadline() + self.idle;

@@ -1,5 +1,5 @@
-//! What sites talk to: `POST /sync/v1`, `POST /enrol/v1/begin`, `POST /enrol/v1`, `POST /check/v1`, `POST /verify/v1` and `GET /hello`
-//! (`docs/sync-protocol.md`).
+//! What sites talk to: `POST /sync/v1`, `POST /enrol/v1/begin`, `POST /enrol/v1`, `POST /check/v1`, `POST /verify/v1`, `POST /news/v1`
+//! and `GET /hello` (`docs/sync-protocol.md`).
 //!
 //! An exchange is driven by one task ([`drive`]); the reply's sections go out as they are made. Memory is bounded by
 //! `limits.exchanges_max` times one section in and a few out; time is bounded by idle limits alone. Before a request's head has
@@ -12,6 +12,7 @@ mod check;
 mod drive;
 mod hello;
 mod listener;
+mod news;
 mod places;
 mod question;
 mod reply;
@@ -80,6 +81,7 @@ impl SyncApi {
             .route("/enrol/v1", post(enrol))
             .route("/check/v1", post(check))
             .route("/verify/v1", post(verify))
+            .route("/news/v1", post(news))
             .route("/hello", get(hello))
             .with_state(Arc::new(self))
     }
@@ -156,7 +158,7 @@ async fn enrol(State(api): State<Arc<SyncApi>>, request: Request) -> Response {
 
 /// Where a request comes from. Beside the network there is only the test without an address.
 fn address_of(request: &Request) -> Option<IpAddr> {
-    request.extensions().get::<ConnectInfo<Peer>>().map(|info| info.0.0.ip())
+    request.extensions().get::<ConnectInfo<Peer>>().map(|info| info.0.address.ip())
 }
 
 async fn enrolment_body(api: &SyncApi, request: Request) -> Result<Vec<u8>, Box<Response>> {
@@ -196,6 +198,25 @@ async fn verify(State(api): State<Arc<SyncApi>>, request: Request) -> Response {
         return error_response(StatusCode::SERVICE_UNAVAILABLE, "overloaded", &message, Some(RETRY_AFTER_OVERLOAD_S));
     };
     answer_question(verify::answer_question(Arc::clone(&api.center), bytes).await)
+}
+
+async fn news(State(api): State<Arc<SyncApi>>, request: Request) -> Response {
+    let patience = request.extensions().get::<ConnectInfo<Peer>>().map(|info| info.0.patience.clone());
+    let bytes = match whole_body(&api, request, news::REQUEST_BYTES_MAX).await {
+        Ok(bytes) => bytes,
+        Err(response) => return *response,
+    };
+    let error = match news::answer(Arc::clone(&api.center), patience, bytes).await {
+        Ok(answer) => return ([(header::CONTENT_TYPE, CONTENT_TYPE)], answer).into_response(),
+        Err(error) => error,
+    };
+    let (status, code, retry_after_s) = match error {
+        news::NewsError::NoQuestion(_) => (StatusCode::BAD_REQUEST, "bad_section", None),
+        news::NewsError::Store => (StatusCode::INTERNAL_SERVER_ERROR, "store_failed", None),
+        news::NewsError::Full(_) => (StatusCode::SERVICE_UNAVAILABLE, "overloaded", Some(news::RETRY_AFTER_FULL_S)),
+        news::NewsError::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping", Some(RETRY_AFTER_OVERLOAD_S)),
+    };
+    error_response(status, code, &error.to_string(), retry_after_s)
 }
 
 async fn whole_body(api: &SyncApi, request: Request, bytes_max: usize) -> Result<Vec<u8>, Box<Response>> {

@@ -17,7 +17,7 @@ use tokio::time::Sleep;
 use tokio_rustls::server::TlsStream;
 use tokio_rustls::{Accept, TlsAcceptor};
 
-use super::listener::PatientStream;
+use super::listener::{Patience, PatientStream};
 use crate::error::{CentralError, Exit};
 
 /// Longest TLS handshake, in milliseconds. A satellite link needs several trips of more than a second.
@@ -74,6 +74,15 @@ impl SiteStream {
         let Some(tls) = tls else { return Self::Plain(stream) };
         let deadline = Box::pin(tokio::time::sleep(Duration::from_millis(HANDSHAKE_MS_MAX)));
         Self::Handshake(Box::new(tls.acceptor().accept(stream)), deadline)
+    }
+
+    /// What lets the connection be silent; of one that is in its handshake nobody may ask for that yet.
+    pub(super) fn patience(&self) -> Patience {
+        match self {
+            Self::Plain(stream) => stream.patience(),
+            Self::Handshake(accept, _) => accept.get_ref().map(PatientStream::patience).unwrap_or_default(),
+            Self::Encrypted(stream) => stream.get_ref().0.patience(),
+        }
     }
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {

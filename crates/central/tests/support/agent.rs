@@ -7,6 +7,7 @@ use codec::{Ed25519Signer, Ed25519Verifier, ZstdCodec};
 use domain::catalogue::Catalogue;
 use domain::json::row_from_json;
 use protocol::chain;
+use protocol::check;
 use protocol::control::Control;
 use protocol::edge::Signer as _;
 use protocol::entry::{Entry, Operation};
@@ -15,7 +16,9 @@ use protocol::ids::{
     ControlNumber, CredentialGeneration, Hash, JournalId, OwnershipNumber, PublicKey, RecordId, ScopeId, Sequence,
     SiteId, Token,
 };
-use protocol::message::{Cursor, ScopeCursor};
+use protocol::message::{Cursor, RequestHead, ScopeCursor};
+use protocol::news::{self, Question};
+use protocol::section::Binding;
 use protocol::session::{Input, Link, Outcome, Output, Session, Start, Tools};
 use protocol::versions::Dialect;
 
@@ -40,6 +43,8 @@ pub(crate) struct Agent {
     /// Records by id, as pages brought them.
     pub(crate) records: BTreeMap<String, bool>,
     link: Link,
+    /// Central's head at the last reply.
+    through: Cursor,
     /// Which release it stands in for.
     pub(crate) dialect: Dialect,
 }
@@ -82,6 +87,7 @@ impl Agent {
             cursors: BTreeMap::new(),
             records: BTreeMap::new(),
             link: Link::default(),
+            through: Cursor::default(),
             dialect: Dialect::default(),
         }
     }
@@ -180,6 +186,7 @@ impl Agent {
                 Output::StorePart(_) => panic!("the records of these tests are small"),
                 Output::Finished(outcome) => {
                     self.link = outcome.link;
+                    self.through = session.through().unwrap_or(self.through);
                     return outcome;
                 }
             }
@@ -211,6 +218,14 @@ impl Agent {
         });
         self.link = Link::default();
         first.unwrap()
+    }
+
+    /// A question for news, and what its answer is bound to.
+    pub(crate) fn question(&self, wait_s: u16) -> (Vec<u8>, Binding) {
+        let salt = crate::support::fresh_salt();
+        let head = check::head(self.site, self.journal, CredentialGeneration(1), salt[..8].try_into().unwrap());
+        let head = RequestHead { token: self.token, control: self.control, ..head };
+        news::ask(&Question { head, through: self.through, wait_s }, self.central, &self.signer)
     }
 
     /// Sends the first request of a session, and gives the plain reply.

@@ -18,6 +18,7 @@ use protocol::ids::{
 use protocol::message::{
     Cursor, FramePart, FramePartState, PagePartState, Refusal, ReplyHead, RequestHead, ScopeCursor, VERSION, encode,
 };
+use protocol::news;
 use protocol::page::{self, PageHeader, PagePart, PageRow};
 use protocol::section::Kind;
 use protocol::verify::{self, Ask, Differing, Digests, PackedRows, Question};
@@ -358,6 +359,12 @@ fn verify_question() -> Question {
     Question { head: question(), ask: Ask::Compare { at, digests } }
 }
 
+fn news_question() -> news::Question {
+    let RequestHead { token, control, .. } = request_head();
+    let through = Cursor { began: Position(300), ..cursor() };
+    news::Question { head: RequestHead { token, control, ..question() }, through, wait_s: 225 }
+}
+
 fn verify_rows() -> verify::Answer {
     verify::Answer::Rows(PackedRows {
         left_alone: vec![(TableRef::Known(3), "U2".to_owned())],
@@ -454,6 +461,24 @@ pub(super) fn all() -> Vec<Sample> {
             Kind::VerifyAnswer,
             hash_of(&encode(&verify_question())),
             (VERSION, verify_rows()),
+        ),
+        message("news_question", "Question for news, section", Kind::NewsQuestion, Hash::NONE, news_question()),
+        message(
+            "news_answer",
+            "Its answer, something waits, section",
+            Kind::NewsAnswer,
+            hash_of(&encode(&news_question())),
+            (VERSION, news::Answer::Something),
+        ),
+        message(
+            "news_answer_refused",
+            "Its answer, refused, section",
+            Kind::NewsAnswer,
+            hash_of(&encode(&news_question())),
+            (
+                VERSION,
+                news::Answer::Refused(Refusal::new("site_paused", "site 2 is paused by an administrator of central")),
+            ),
         ),
         page_part(),
     ];

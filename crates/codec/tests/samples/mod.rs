@@ -51,12 +51,18 @@ fn binding(context: Hash) -> Binding {
 
 fn signer_of(kind: Kind) -> Ed25519Signer {
     match kind {
-        Kind::RequestHead | Kind::Frame | Kind::FramePart | Kind::CheckHead | Kind::VerifyQuestion => device(),
+        Kind::RequestHead
+        | Kind::Frame
+        | Kind::FramePart
+        | Kind::CheckHead
+        | Kind::VerifyQuestion
+        | Kind::NewsQuestion => device(),
         Kind::ReplyHead
         | Kind::Page
         | Kind::Refusal
         | Kind::CheckAnswer
         | Kind::VerifyAnswer
+        | Kind::NewsAnswer
         | Kind::ExportHead
         | Kind::ExportPage => central(),
     }

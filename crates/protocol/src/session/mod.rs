@@ -197,6 +197,8 @@ pub struct Session {
     durable: (Sequence, Hash),
     /// Scopes that began anew in this session; once each is how a lane is rebuilt.
     rewound: BTreeSet<ScopeId>,
+    /// Central's head at the last reply that was stored.
+    through: Option<Cursor>,
     summary: Summary,
 }
 
@@ -324,6 +326,7 @@ impl Session {
             is_carried: false,
             durable: (start.head, start.head_hash),
             rewound: BTreeSet::new(),
+            through: None,
             summary: Summary { entries_total: start.head.0.saturating_sub(start.received.0), ..Summary::default() },
             start,
         }
@@ -337,6 +340,11 @@ impl Session {
     /// How far each scope is read by what was stored.
     pub fn cursors(&self) -> &BTreeMap<ScopeId, Cursor> {
         &self.cursors
+    }
+
+    /// Central's epoch and head at the last reply that was stored: a site whose session came to its end has everything up to there.
+    pub fn through(&self) -> Option<Cursor> {
+        self.through
     }
 
     /// How far the session is, for people who watch.

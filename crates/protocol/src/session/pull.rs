@@ -201,6 +201,7 @@ impl Session {
             Some(Storing::Reply) => {
                 let Some(reply) = &exchange.reply else { return };
                 let receipt = reply.receipt();
+                self.through = Some(Cursor { epoch: reply.epoch, number: reply.position, began: reply.position });
                 self.summary.control_stored += reply.control.len() as u64;
                 self.summary.rows_total = self.summary.rows_total.or(reply.rows_waiting);
                 if let Some(last) = reply.control.last() {

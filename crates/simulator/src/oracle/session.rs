@@ -72,7 +72,9 @@ impl World {
                 | SectionKind::VerifyQuestion
                 | SectionKind::VerifyAnswer
                 | SectionKind::ExportHead
-                | SectionKind::ExportPage => {}
+                | SectionKind::ExportPage
+                | SectionKind::NewsQuestion
+                | SectionKind::NewsAnswer => {}
             }
         }
         Ok(())

@@ -55,6 +55,9 @@ pub(in crate::store) struct Device {
     /// Sequences of entries that wait and that no later delete took back.
     waiting: BTreeSet<u64>,
     pub(in crate::store) scopes: Vec<ScopeCursor>,
+    pub(in crate::store) quiet: Option<super::news::Quiet>,
+    /// Since it had everything.
+    pub(in crate::store) has_recorded: bool,
 }
 
 impl Device {
@@ -80,6 +83,8 @@ impl Device {
             not_plain: BTreeSet::new(),
             waiting: BTreeSet::new(),
             scopes: Vec::new(),
+            quiet: None,
+            has_recorded: false,
         }
     }
 
@@ -93,6 +98,7 @@ impl Device {
     pub(in crate::store) fn record_bytes(&mut self, bytes: &[u8]) {
         let hash = chain::extend(self.hash(self.entries.len()), bytes);
         self.entries.push((bytes.to_vec(), hash));
+        self.has_recorded = true;
     }
 
     pub(in crate::store) fn hash(&self, count: usize) -> Hash {
@@ -384,6 +390,7 @@ impl Device {
 
     /// A device without memory in the place of this one: the same key and journal.
     pub(in crate::store) fn wipe_copy(&mut self) {
+        self.quiet = None;
         self.cursors.clear();
         self.base.clear();
     }

@@ -18,6 +18,7 @@ mod merging;
 mod messages;
 mod mirror;
 mod moves;
+mod news;
 mod number_gaps;
 mod origin;
 mod patients;
@@ -85,6 +86,8 @@ pub(super) struct World {
     pub(super) store: Store,
     pub(super) now_ms: u64,
     chance: u128,
+    /// Whom commits concerned, as far as that was taken in.
+    concerned: Vec<Concerned>,
 }
 
 pub(super) const LIMITS: StoreLimits = StoreLimits {
@@ -115,7 +118,7 @@ impl World {
     pub(super) fn in_epoch(sql: Box<dyn Sql>, limits: StoreLimits, epoch: u64) -> Self {
         let entropy = StartEntropy { epoch: Epoch(epoch), journal: JournalId([100; 16]), token_secret: [1; 32] };
         let store = Store::open(sql, Arc::new(Catalogue::embedded()), limits, entropy, 1).unwrap();
-        Self { store, now_ms: 1000, chance: 0 }
+        Self { store, now_ms: 1000, chance: 0, concerned: Vec::new() }
     }
 
     /// Stops central and starts it again, in an epoch of this number.
@@ -215,8 +218,10 @@ pub(super) fn hardware(letters: &str) -> HardwareId {
 
 /// Syncs twice, so that central hears what the device has stored; how many rows the first one brought.
 pub(super) fn settle(world: &mut World, device: &mut Device) -> usize {
-    let count = device.sync(world);
-    device.sync(world);
+    let count = news::checked_sync(world, device);
+    let reply = device.push(world);
+    device.pull(world);
+    news::check_quiet(world, device, &reply);
     count
 }
 
