@@ -15,6 +15,7 @@ mod numbers;
 mod owed;
 mod pairing;
 mod transfers;
+mod transfers_again;
 
 const STORE: &str = "S1";
 

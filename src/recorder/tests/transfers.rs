@@ -4,7 +4,6 @@ use domain::json::row_from_json;
 use domain::scope::Scope;
 use domain::transfers::ids::{TransferKey, log_id};
 use domain::transfers::kinds::Kind as Of;
-use protocol::control::{Image, Refused};
 use protocol::message::Cursor;
 use protocol::page::PageRow;
 
@@ -138,7 +137,7 @@ pub(super) fn groups(recorder: &Recorder<FakeStorage>) -> Vec<Vec<String>> {
 }
 
 /// A supplier invoice that central made in S1 for an invoice of S9.
-fn incoming(half: &str) -> Edit {
+pub(super) fn incoming(half: &str) -> Edit {
     let said = r#"{"store_ID":"S1","name_ID":"N9","type":"si","status":"nw","hold":true,"invoice_num":-1,"linked_transaction_id":"CI"}"#;
     put("transact", half, said)
 }
@@ -235,73 +234,6 @@ fn the_site_of_the_initiating_half_writes_the_link_whichever_comes_first() {
         assert_eq!(column(&recorder, "transact", &half, "invoice_num"), "8");
         assert_eq!((owed(&recorder), answer(&recorder)), (0, 0));
     }
-}
-
-#[test]
-fn a_link_that_was_refused_is_written_again_when_the_half_comes_and_not_for_ever() {
-    let recorder = site(1);
-    let half = half_of(Of::Requisition, "Q", "S9");
-    let response = |number| {
-        let said = r#""store_ID":"S9","name_ID":"N1","type":"response","status":"sg","linked_requisition_id":"Q""#;
-        put("requisition", &half, &format!(r#"{{{said},"serial_number":{number}}}"#))
-    };
-    let request = r#"{"store_ID":"S1","name_ID":"N9","type":"request","status":"fn","serial_number":2}"#;
-    receive_in(&recorder, &store_scope("S1"), 20, &[put("requisition", "Q", request)]);
-    receive_in(&recorder, &partners("S1"), 30, &[response(5)]);
-    assert_eq!((answer(&recorder), journaled(&recorder)), (1, 1));
-
-    for (refused, row) in (1..=4).zip(10..) {
-        refuse(&recorder, row, refused);
-        assert_eq!(column(&recorder, "requisition", "Q", "linked_requisition_id"), "null");
-        receive_in(&recorder, &partners("S1"), 30 + 10 * refused, &[response(5 + refused)]);
-
-        answer(&recorder);
-
-        let is_last = refused == 4;
-        let linked = if is_last { "null" } else { half.as_str() };
-        assert_eq!(column(&recorder, "requisition", "Q", "linked_requisition_id"), linked, "refused {refused} times");
-        assert_eq!((journaled(&recorder), owed(&recorder)), (if is_last { 4 } else { refused + 1 }, 0));
-    }
-}
-
-/// The simulator's find (seed 98300551): the link was in the journal of a device that had been copied, and that central had never received.
-#[test]
-fn a_link_that_was_lost_with_a_journal_that_was_given_up_is_written_again_when_the_half_comes_again() {
-    let recorder = site(1);
-    let half = half_of(Of::Requisition, "Q", "S9");
-    let said = r#""store_ID":"S9","name_ID":"N1","type":"response","status":"sg","linked_requisition_id":"Q","serial_number":5"#;
-    let response = put("requisition", &half, &format!("{{{said}}}"));
-    let request = r#"{"store_ID":"S1","name_ID":"N9","type":"request","status":"fn","serial_number":2}"#;
-    receive_in(&recorder, &store_scope("S1"), 20, &[put("requisition", "Q", request)]);
-    receive_in(&recorder, &partners("S1"), 30, &[response.clone()]);
-    assert_eq!(answer(&recorder), 1);
-    {
-        let mut core = recorder.core();
-        let identity = Identity { site: SiteId(2), journal: JournalId([9; 16]), predecessor: None };
-        core.shared = Journal::create(FakeStorage::new(), identity).unwrap();
-        core.local.use_journal(Kind::Shared, JournalId([9; 16])).unwrap();
-    }
-    assert_eq!(column(&recorder, "requisition", "Q", "linked_requisition_id"), "null");
-
-    receive_in(&recorder, &partners("S1"), 40, &[response]);
-
-    assert_eq!((answer(&recorder), journaled(&recorder)), (1, 1));
-    assert_eq!(column(&recorder, "requisition", "Q", "linked_requisition_id"), half);
-    assert_eq!((answer(&recorder), owed(&recorder)), (0, 0));
-}
-
-/// Central refuses an entry, and has nothing of what it is about.
-fn refuse(recorder: &Recorder<FakeStorage>, row: u64, sequence: u64) {
-    let mut core = recorder.core();
-    let journal = core.shared.identity().journal;
-    let refused = Control::Refused(Refused {
-        journal,
-        sequence: Sequence(sequence),
-        code: "not_here".to_owned(),
-        reason: "no".to_owned(),
-        image: Image::NotHere,
-    });
-    core.local.store_reply(journal, &reply(sequence, &[(row, refused)])).unwrap();
 }
 
 /// A request of S1 to S9, and the response that came of it.
@@ -509,50 +441,7 @@ fn a_store_that_was_taken_away_owes_nothing_here() {
     assert_eq!((answer(&recorder), owed(&recorder), journaled(&recorder)), (0, 0, 0));
 }
 
-#[test]
-fn a_central_that_was_set_back_gets_the_number_again_and_no_other() {
-    let recorder = site(1);
-    let half = half_of(Of::Stock, "CI", "S1");
-    receive_in(&recorder, &store_scope("S1"), 20, &[incoming(&half)]);
-    assert_eq!(answer(&recorder), 1);
-    {
-        let mut core = recorder.core();
-        let journal = core.shared.identity().journal;
-        core.local.store_reply(journal, &reply(3, &[])).unwrap();
-        core.local.begin_other_time_line().unwrap();
-    }
-
-    receive_in(&recorder, &store_scope("S1"), 10, &[incoming(&half)]);
-    receive_in(&recorder, &Scope::AllSites, 1, &[put("item", "I", r#"{"item_name":"Amoxicillin"}"#)]);
-    answer(&recorder);
-
-    assert_eq!(column(&recorder, "transact", &half, "invoice_num"), "1");
-    assert_eq!(column(&recorder, "number", number_record(&recorder).as_str(), "value"), "1");
-    assert_eq!(answer(&recorder), 0);
-}
-
-/// The simulator's find (seed 96000340): central, which was set back, had made the half anew while this site read everything anew and had
-/// none to hand back; the half stayed without a number, because the request id of the first one was known.
-#[test]
-fn a_half_that_was_numbered_and_comes_anew_without_a_number_gets_one_again() {
-    let recorder = site(1);
-    let half = half_of(Of::Stock, "CI", "S1");
-    receive_in(&recorder, &store_scope("S1"), 20, &[incoming(&half)]);
-    assert_eq!(answer(&recorder), 1);
-    {
-        let mut core = recorder.core();
-        let journal = core.shared.identity().journal;
-        core.local.store_reply(journal, &reply(3, &[])).unwrap();
-    }
-
-    receive_in(&recorder, &store_scope("S1"), 30, &[incoming(&half)]);
-    assert_eq!(answer(&recorder), 1);
-
-    assert_eq!(column(&recorder, "transact", &half, "invoice_num"), "2");
-    assert_eq!((journaled(&recorder), owed(&recorder)), (5, 0), "the log entry says already that it came");
-}
-
-fn number_record(recorder: &Recorder<FakeStorage>) -> String {
+pub(super) fn number_record(recorder: &Recorder<FakeStorage>) -> String {
     let mut core = recorder.core();
     let found = core.local.number_record(&id("S1"), "supplier_invoice_number_for_store_S1").unwrap();
     found.unwrap().0.to_string()
