@@ -351,6 +351,23 @@ fn what_has_its_verdict_while_everything_is_read_anew_goes_if_its_store_does_not
     });
 }
 
+/// The simulator's find (seed 98300494): an order had been a primary's to see, and was in its store's lane from before; while an edit of it
+/// was pending on a copy that was begun anew, the tombstone of the one lane kept the other one's row out.
+#[test]
+fn a_tombstone_of_one_lane_does_not_keep_out_the_older_row_of_another() {
+    on_both(|site| {
+        site.put("B", r#"{"comment":"mine"}"#);
+        let visible = site.page_of(&Scope::Visible.to_id(), vec![tombstone("B", 9)], true);
+        site.store_page(&visible).unwrap();
+
+        drain(site, vec![image("B", 5, r#"{"hold":true}"#)]);
+        assert_eq!(site.shown("B"), r#"{"comment":"mine"}"#);
+        site.reply(1, &[site.refused(1, here("B", 3, "{}"))]);
+
+        assert_eq!(site.shown("B"), r#"{"hold":true}"#);
+    });
+}
+
 /// Found by the simulator (seed 70001342): a device took two exports, and kept what its site had ceased to see between them.
 #[test]
 fn a_later_export_lets_go_of_what_went_since_the_earlier_one() {
