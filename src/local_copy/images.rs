@@ -298,12 +298,13 @@ impl LocalCopy {
             return Ok(found);
         }
         let number = self.sql.query_integer("SELECT max(number) FROM scope", &[])?.unwrap_or(0) + 1;
+        let rebuild = self.rebuild_of_new_scope()?;
         self.sql.execute(
             "INSERT INTO scope (number, scope_id, epoch, position, began, generation, rebuild, swept_table, swept_id)
-             VALUES (?1, ?2, 0, 0, 0, 0, 0, '', '')",
-            &[number.into(), scope.as_bytes().into()],
+             VALUES (?1, ?2, 0, 0, 0, 0, ?3, '', '')",
+            &[number.into(), scope.as_bytes().into(), rebuild.into()],
         )?;
-        Ok((number, 0, IN_ORDER))
+        Ok((number, 0, rebuild))
     }
 
     /// Notes that a scope holds a record, as seen in the scope's present reading.

@@ -31,6 +31,10 @@ const IS_AFTER_LOSS: &str = "is_after_loss";
 const UNHEARD_JOURNAL: &str = "unheard_journal";
 const UNHEARD_THROUGH: &str = "unheard_through";
 
+/// Name of the number that is 1 while a scope that is not known yet is read anew like those that are: everything is, and not all of it had
+/// been read before.
+const READS_ALL_ANEW: &str = "reads_all_anew";
+
 /// Name of the cursor that was furthest before everything was set to be read anew.
 const HEARD: &str = "heard";
 
@@ -59,6 +63,7 @@ impl LocalCopy {
             if let Some(furthest) = furthest {
                 copy.set_content(HEARD, Some(&message::encode(&furthest)))?;
             }
+            copy.set_number(READS_ALL_ANEW, 1)?;
             copy.begin_scopes(None, READING)
         })
     }
@@ -201,6 +206,11 @@ impl LocalCopy {
             .is_some())
     }
 
+    /// How a scope begins that is not known yet.
+    pub(super) fn rebuild_of_new_scope(&mut self) -> Result<i64, LocalCopyError> {
+        Ok(if self.number(READS_ALL_ANEW)? == Some(1) { READING } else { IN_ORDER })
+    }
+
     /// A scope was drained: if it was being read again, what did not come is to go.
     pub(super) fn begin_sweep(&mut self, scope: i64) -> Result<(), LocalCopyError> {
         self.sql.execute(
@@ -212,6 +222,9 @@ impl LocalCopy {
 
     /// Everything was drained: a scope that is still being read again does not come any more.
     pub(super) fn begin_sweep_of_absent_scopes(&mut self) -> Result<(), LocalCopyError> {
+        if self.number(READS_ALL_ANEW)? == Some(1) {
+            self.set_number(READS_ALL_ANEW, 0)?;
+        }
         let mut absent: Vec<Vec<u8>> = Vec::new();
         self.sql.query("SELECT scope_id FROM scope WHERE rebuild = ?1", &[READING.into()], &mut |row| {
             absent.push(row.blob(0)?.to_vec());

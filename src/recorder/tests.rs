@@ -437,6 +437,34 @@ fn what_central_refuses_of_what_goes_stays_as_it_was() {
     assert_eq!(look_at_withheld(&recorder), 1);
 }
 
+/// The simulator's find (seed 98400247): what a copied device had of before the other one sent it hid central's record for ever.
+#[test]
+fn what_stayed_on_a_device_that_recovers_gives_way_to_central_also_in_a_scope_that_was_never_read() {
+    let recorder = recorder_that_keeps_transactions();
+    recorder.record(group(vec![put("transact", "T", r#"{"store_ID":"S1","name_ID":"ward"}"#)])).unwrap();
+    {
+        let mut core = recorder.core();
+        core.local.begin_after_set_back().unwrap();
+        let journal = core.shared.identity().journal;
+        core.local.store_reply(journal, &ReplyHead { has_pages: true, ..reply(0, &[]) }).unwrap();
+    }
+
+    let cursor = |number| protocol::message::Cursor { epoch: Epoch(1), number: Position(number), began: Position(20) };
+    recorder.core().local.store_page(&Page { cursor: cursor(20), ..keeps_transactions() }).unwrap();
+    while recorder.sweep_step().unwrap() {}
+    let scope = domain::scope::Scope::Store(RecordId::new(STORE).unwrap()).to_id();
+    let rows = vec![image("transact", "T", 15, r#"{"store_ID":"S1","name_ID":"NS"}"#)];
+    recorder.core().local.store_page(&Page { scope, cursor: cursor(20), rows, is_drained: true }).unwrap();
+    while recorder.sweep_step().unwrap() {}
+
+    let mut core = recorder.core();
+    let catalogue = Catalogue::embedded();
+    let view = core.local.get(catalogue.table_by_name("transact").unwrap(), &RecordId::new("T").unwrap()).unwrap();
+    let view = view.expect("it is here");
+    assert_eq!((view.data.contains("NS"), view.state.as_str()), (true, "central"));
+    assert!(!core.local.is_rebuilding().unwrap());
+}
+
 /// Found by the simulator (seed 12200335): a header was deleted before its lines, and made again to go.
 #[test]
 fn lines_that_are_left_of_a_deleted_header_go_with_one_that_is_made_again() {
