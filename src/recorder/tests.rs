@@ -437,7 +437,7 @@ fn what_central_refuses_of_what_goes_stays_as_it_was() {
     assert_eq!(look_at_withheld(&recorder), 1);
 }
 
-/// The simulator's find (seed 98400247): what a copied device had of before the other one sent it hid central's record for ever.
+/// A scope that was never read before is read anew as well: what a copied device kept of before the other one sent it gives way.
 #[test]
 fn what_stayed_on_a_device_that_recovers_gives_way_to_central_also_in_a_scope_that_was_never_read() {
     let recorder = recorder_that_keeps_transactions();
