@@ -410,6 +410,8 @@ impl World {
             }
         }
         let mut found: BTreeSet<Key> = BTreeSet::new();
+        // What a copied device kept of a record hides what the other one has sent of it, until its store keeps nothing.
+        let may_hide = self.mix.has(Fault::Withholding) && self.counts.forks > 0;
         for table in catalogue.tables() {
             let device = self.devices.get(index);
             let Some(device) = device else { return Ok(()) };
@@ -427,6 +429,7 @@ impl World {
                     let is_local = table.data_type() == DataType::Local || item.state.as_str() == "local";
                     if is_local && table.data_type() == DataType::Store {
                         self.check_staying(index, table, item, &sight)?;
+                        found.extend(may_hide.then(|| key.clone()));
                     }
                     if is_local || waiting.contains(&key) || self.model.device(index).uncertain.contains(&key) {
                         continue;
