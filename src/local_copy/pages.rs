@@ -135,28 +135,25 @@ impl LocalCopy {
         rank: Rank,
     ) -> Result<bool, LocalCopyError> {
         let key = self.key(&row.table, &row.record);
-        match &row.row {
-            Some(columns) => {
-                let columns = key.table.canonical(columns.clone());
-                let store = self.store_of_row(&key, &columns, Some(scope))?;
-                self.join(&key, numbers)?;
-                let image = Image { row: Some(columns), store, position: row.position };
-                if self.replace_image(&key, &image, rank)? {
-                    self.note_owed(&key, &image)?;
-                    return Ok(says_what_stays(&key, &image));
-                }
-            }
+        let Some(columns) = &row.row else {
             // A record goes only when no scope holds it (rule 5.18). Where it is not here, the place of a tombstone of what a site sees
             // besides its stores means nothing: its store's lane may have it from before.
-            None => {
-                let is_seen_besides = matches!(scope, Scope::Visible | Scope::Gained(_) | Scope::StorePartners(_));
-                let is_not_here = is_seen_besides && self.base(&key)?.is_some_and(|base| base.row.is_none());
-                if !self.leave(&key, numbers.0)? && !is_not_here {
-                    self.replace_image(&key, &Image { position: row.position, ..Image::NOT_HERE }, rank)?;
-                }
+            let is_seen_besides = matches!(scope, Scope::Visible | Scope::Gained(_) | Scope::StorePartners(_));
+            let is_not_here = is_seen_besides && self.base(&key)?.is_some_and(|base| base.row.is_none());
+            if !self.leave(&key, numbers.0)? && !is_not_here {
+                self.replace_image(&key, &Image { position: row.position, ..Image::NOT_HERE }, rank)?;
             }
+            return Ok(false);
+        };
+        let columns = key.table.canonical(columns.clone());
+        let store = self.store_of_row(&key, &columns, Some(scope))?;
+        self.join(&key, numbers)?;
+        let image = Image { row: Some(columns), store, position: row.position };
+        if !self.replace_image(&key, &image, rank)? {
+            return Ok(false);
         }
-        Ok(false)
+        self.note_owed(&key, &image)?;
+        Ok(says_what_stays(&key, &image))
     }
 
     fn store_cursor(&mut self, number: i64, scope: &ScopeId, cursor: Cursor) -> Result<(), LocalCopyError> {
