@@ -261,7 +261,8 @@ proptest! {
 
     #[test]
     fn whatever_a_device_of_another_version_signs_the_exchange_ends_without_a_panic(
-        version in 1..=255_u8,
+        // Every one but 1.
+        version in (1..=255_u8).prop_map(|other| other.wrapping_add(1)),
         head in any_number(),
         rest in prop::collection::vec(any::<u8>(), 0..90),
         rubbish in prop::collection::vec(any_rubbish(), 0..3),
