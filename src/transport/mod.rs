@@ -25,6 +25,7 @@ use std::io::Read as _;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
+use protocol::check::CheckError;
 use protocol::{limits, section};
 use ureq::http::{Response, StatusCode};
 use ureq::{Agent, Body, Proxy};
@@ -59,6 +60,8 @@ pub const HELLO_PATH: &str = "/hello";
 const CODE_HEADER: &str = "x-outpost-code";
 /// What an exchange's request and reply call themselves.
 pub const CONTENT_TYPE: &str = "application/x-outpost";
+/// What is told of an answer that central has not signed, in place of a content type.
+const UNSIGNED: &str = "an answer that the trusted key has not signed";
 
 /// Largest reply to an exchange, in bytes: central's own limits, twice. What is larger is not from central.
 pub const REPLY_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -229,6 +232,21 @@ impl Transport {
                 .unwrap_or_else(|| TransportError::of_answer(&self.central, status, &content_type)),
             Ok(_) | Err(_) => TransportError::of_answer(&self.central, status, &content_type),
         }
+    }
+
+    /// What central has signed in answer to a question: `read` looks at the signature.
+    fn signed<T>(
+        &self,
+        mut response: Response<Body>,
+        bytes_max: usize,
+        read: impl FnOnce(&[u8]) -> Result<T, CheckError>,
+    ) -> Result<T, TransportError> {
+        if content_type(&response) != CONTENT_TYPE {
+            return Err(self.unexpected(&mut response));
+        }
+        let answer = self.body_within(&mut response, bytes_max)?;
+        let status = response.status().as_u16();
+        read(&answer).map_err(|_| TransportError::not_central(&self.central, status, UNSIGNED))
     }
 
     fn small_body(&self, response: &mut Response<Body>) -> Result<Vec<u8>, TransportError> {

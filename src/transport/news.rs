@@ -5,8 +5,7 @@ use protocol::limits::NEWS_WAIT_S_MAX;
 use protocol::news::{self, Answer};
 use protocol::section::Binding;
 
-use super::check::UNSIGNED;
-use super::{CONTENT_TYPE, NEWS_PATH, Transport, TransportError, content_type};
+use super::{CONTENT_TYPE, NEWS_PATH, SMALL_REPLY_BYTES_MAX, Transport, TransportError, content_type};
 use crate::config::{CentralUrl, Config, Timeouts};
 
 /// How long after the end of a wait an answer may still come, in milliseconds: a satellite link needs some seconds. A link that was cut and
@@ -34,18 +33,12 @@ impl Transport {
     /// As for [`Transport::exchange`]; [`TransportError::NotCentral`] for an answer that the trusted key has not signed.
     pub fn news(&mut self, question: &[u8], binding: &Binding) -> Result<Option<Answer>, TransportError> {
         let mut response = self.post(NEWS_PATH, CONTENT_TYPE, question)?;
-        let status = response.status().as_u16();
-        if content_type(&response) != CONTENT_TYPE {
-            if UNKNOWN_STATUSES.contains(&status) {
-                // Read to its end, so that the connection can be used again.
-                let _ = self.small_body(&mut response);
-                return Ok(None);
-            }
-            return Err(self.unexpected(&mut response));
+        if content_type(&response) != CONTENT_TYPE && UNKNOWN_STATUSES.contains(&response.status().as_u16()) {
+            // Read to its end, so that the connection can be used again.
+            let _ = self.small_body(&mut response);
+            return Ok(None);
         }
-        let answer = self.small_body(&mut response)?;
-        news::read_answer(&answer, binding, &Ed25519Verifier)
+        self.signed(response, SMALL_REPLY_BYTES_MAX, |answer| news::read_answer(answer, binding, &Ed25519Verifier))
             .map(Some)
-            .map_err(|_| TransportError::not_central(self.central(), status, UNSIGNED))
     }
 }

@@ -10,10 +10,10 @@ use core::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::edge::{Signer, Verifier};
-use crate::exchange::{SiteKeys, Standing, message_refusal};
+use crate::exchange::{SiteKeys, Standing};
 use crate::ids::{ControlNumber, CredentialGeneration, Hash, JournalId, PublicKey, Sequence, SiteId, Token};
 use crate::message::{self, MessageError, Refusal, RequestHead};
-use crate::question::{self, SealedQuestion, only_section};
+use crate::question::{self, SealedQuestion};
 use crate::section::{Binding, Kind, SectionError};
 
 /// What central says of a device.
@@ -76,9 +76,7 @@ pub fn ask(head: &RequestHead, central: PublicKey, signer: &dyn Signer) -> (Vec<
 /// # Errors
 /// [`CheckError`]: it is not central's, or not to this question.
 pub fn read_answer(bytes: &[u8], binding: &Binding, verifier: &dyn Verifier) -> Result<CheckAnswer, CheckError> {
-    let sealed = only_section(bytes, Kind::CheckAnswer)?;
-    let body = sealed.open(binding, &binding.central, verifier)?;
-    Ok(message::decode(body)?)
+    question::read_answer(bytes, Kind::CheckAnswer, binding, verifier)
 }
 
 /// A question at central. Nothing of it is proved before it is opened.
@@ -109,9 +107,7 @@ impl Question {
         central: PublicKey,
         verifier: &dyn Verifier,
     ) -> Result<(RequestHead, Standing), Refusal> {
-        let (standing, body) = self.0.open(keys, central, verifier)?;
-        let head = message::decode(body).map_err(|error| message_refusal(&error))?;
-        Ok((head, standing))
+        self.0.open(keys, central, verifier)
     }
 
     /// Signs the answer.

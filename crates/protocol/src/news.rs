@@ -10,11 +10,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::check::CheckError;
 use crate::edge::{Signer, Verifier};
-use crate::exchange::{SiteKeys, Standing, message_refusal};
+use crate::exchange::{SiteKeys, Standing};
 use crate::ids::{PublicKey, SiteId};
 use crate::limits;
 use crate::message::{self, Cursor, Refusal, RequestHead};
-use crate::question::{self, SealedQuestion, only_section};
+use crate::question::{self, SealedQuestion};
 use crate::section::{Binding, Kind};
 
 /// A question as it travels.
@@ -51,9 +51,7 @@ pub fn ask(asked: &Question, central: PublicKey, signer: &dyn Signer) -> (Vec<u8
 /// # Errors
 /// [`CheckError`]: it is not central's, or not to this question.
 pub fn read_answer(bytes: &[u8], binding: &Binding, verifier: &dyn Verifier) -> Result<Answer, CheckError> {
-    let sealed = only_section(bytes, Kind::NewsAnswer)?;
-    let body = sealed.open(binding, &binding.central, verifier)?;
-    let (version, answer) = message::decode::<(u8, Answer)>(body)?;
+    let (version, answer): (u8, Answer) = question::read_answer(bytes, Kind::NewsAnswer, binding, verifier)?;
     debug_assert_eq!(version, message::VERSION, "decode looks at it");
     Ok(answer)
 }
@@ -86,8 +84,7 @@ impl Asked {
         central: PublicKey,
         verifier: &dyn Verifier,
     ) -> Result<(Question, Standing), Refusal> {
-        let (standing, body) = self.0.open(keys, central, verifier)?;
-        let question: Question = message::decode(body).map_err(|error| message_refusal(&error))?;
+        let (question, standing): (Question, Standing) = self.0.open(keys, central, verifier)?;
         let Cursor { number, began, .. } = question.through;
         if number.0.max(began.0).max(question.head.control.0) > limits::NUMBER_MAX {
             return Err(Refusal::new("number_too_large", "the question shows a number above limits::NUMBER_MAX"));

@@ -1,9 +1,11 @@
 //! Questions that a device asks beside its exchanges: one signed section there, one back, bound to it.
 
+use serde::de::DeserializeOwned;
+
 use crate::chain::hash_of;
 use crate::check::CheckError;
 use crate::edge::{Signer, Verifier};
-use crate::exchange::{SiteKeys, Standing, proved};
+use crate::exchange::{SiteKeys, Standing, message_refusal, proved};
 use crate::ids::{Hash, PublicKey, SiteId};
 use crate::message::{self, Refusal};
 use crate::section::{self, Binding, Kind, Sealed, SectionReader};
@@ -19,6 +21,21 @@ pub(crate) fn ask(
     let binding = Binding { central, site, context: Hash::NONE };
     let question = section::seal(kind, &binding, body, signer);
     (question, Binding { context: hash_of(body), ..binding })
+}
+
+/// What central has signed in answer to the question that `binding` is bound to.
+///
+/// # Errors
+/// [`CheckError`]: it is not central's, or not to this question.
+pub(crate) fn read_answer<T: DeserializeOwned>(
+    bytes: &[u8],
+    kind: Kind,
+    binding: &Binding,
+    verifier: &dyn Verifier,
+) -> Result<T, CheckError> {
+    let sealed = only_section(bytes, kind)?;
+    let body = sealed.open(binding, &binding.central, verifier)?;
+    Ok(message::decode(body)?)
 }
 
 /// A question at central. Nothing of it is proved before it is opened.
@@ -44,19 +61,20 @@ impl SealedQuestion {
         self.site
     }
 
-    /// The body, and how the key that signed it stands to its site.
+    /// What is asked, and how the key that signed it stands to its site.
     ///
     /// # Errors
-    /// Refused with `not_enrolled`.
-    pub(crate) fn open(
+    /// As the head of an exchange is refused: `not_enrolled`, `version`, `bad_message`.
+    pub(crate) fn open<T: DeserializeOwned>(
         &self,
         keys: &SiteKeys,
         central: PublicKey,
         verifier: &dyn Verifier,
-    ) -> Result<(Standing, &[u8]), Refusal> {
+    ) -> Result<(T, Standing), Refusal> {
         let binding = Binding { central, site: self.site, context: Hash::NONE };
         let (_, standing, body) = proved(&self.sealed, &binding, keys, verifier)?;
-        Ok((standing, body))
+        let asked = message::decode(body).map_err(|error| message_refusal(&error))?;
+        Ok((asked, standing))
     }
 
     /// Signs the answer.
@@ -68,7 +86,7 @@ impl SealedQuestion {
 }
 
 /// Bytes that are one whole section of a kind.
-pub(crate) fn only_section(bytes: &[u8], kind: Kind) -> Result<Sealed, CheckError> {
+fn only_section(bytes: &[u8], kind: Kind) -> Result<Sealed, CheckError> {
     let mut reader = SectionReader::default();
     reader.feed(bytes);
     match reader.next_section()? {

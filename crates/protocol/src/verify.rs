@@ -14,13 +14,13 @@ use sha2::{Digest as _, Sha256};
 
 use crate::check::CheckError;
 use crate::edge::{Codec, CodecError, Compression, Dictionary, Signer, Verifier};
-use crate::exchange::{SiteKeys, Standing, message_refusal};
+use crate::exchange::{SiteKeys, Standing};
 use crate::frame::FrameError;
 use crate::history::History;
 use crate::ids::{Position, PublicKey, RecordId, SiteId, TableRef};
 use crate::message::{self, Refusal, RequestHead, ScopeCursor};
 use crate::page::{self, PageRow};
-use crate::question::{self, SealedQuestion, only_section};
+use crate::question::{self, SealedQuestion};
 use crate::section::{Binding, Kind};
 
 /// Buckets of a scope: one level, so that of a hundred thousand records some four hundred travel where one differs.
@@ -250,9 +250,7 @@ pub fn ask(asked: &Question, central: PublicKey, signer: &dyn Signer) -> (Vec<u8
 /// # Errors
 /// [`CheckError`]: it is not central's, or not to this question.
 pub fn read_answer(bytes: &[u8], binding: &Binding, verifier: &dyn Verifier) -> Result<Answer, CheckError> {
-    let sealed = only_section(bytes, Kind::VerifyAnswer)?;
-    let body = sealed.open(binding, &binding.central, verifier)?;
-    let (version, answer) = message::decode::<(u8, Answer)>(body)?;
+    let (version, answer): (u8, Answer) = question::read_answer(bytes, Kind::VerifyAnswer, binding, verifier)?;
     debug_assert_eq!(version, message::VERSION, "decode looks at it");
     Ok(answer)
 }
@@ -285,8 +283,7 @@ impl Asked {
         central: PublicKey,
         verifier: &dyn Verifier,
     ) -> Result<(Question, Standing), Refusal> {
-        let (standing, body) = self.0.open(keys, central, verifier)?;
-        let question: Question = message::decode(body).map_err(|error| message_refusal(&error))?;
+        let (question, standing): (Question, Standing) = self.0.open(keys, central, verifier)?;
         let is_wrong = match &question.ask {
             Ask::Compare { digests, .. } => !digests.is_whole(),
             Ask::Rows { buckets, .. } => buckets.len() > BUCKETS || !buckets.is_sorted(),
