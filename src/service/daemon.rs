@@ -137,8 +137,9 @@ impl Daemon<'_> {
     /// Has the settings read by a thread of its own: a disk may let a read hang.
     fn reload(&self) {
         let reloader = Arc::clone(&self.reloader);
-        let ending = Reloading { sender: self.sender.clone(), rules: None };
-        let thread = std::thread::Builder::new().name("reload".to_owned()).spawn(move || run_reload(&reloader, ending));
+        let telling = Telling::or_else(&self.sender, Wake::Reloaded(None));
+        let thread =
+            std::thread::Builder::new().name("reload".to_owned()).spawn(move || run_reload(&reloader, telling));
         if let Err(error) = thread {
             // As for a session, the loop hears of it.
             log::error!("the settings were not read anew: no thread can be started error={error}");
@@ -149,8 +150,8 @@ impl Daemon<'_> {
     fn ask_for_news(&self, wait_s: u16) {
         let performer = Arc::clone(&self.performer);
         performer.begin_news();
-        let hearing = Hearing { sender: self.sender.clone(), heard: Heard::Failed { retry_after_ms: None } };
-        let ask = move || run_news(&*performer, wait_s, hearing);
+        let telling = Telling::or_else(&self.sender, Wake::Heard(Heard::Failed { retry_after_ms: None }));
+        let ask = move || run_news(&*performer, wait_s, telling);
         if let Err(error) = std::thread::Builder::new().name("news".to_owned()).spawn(ask) {
             // As for a session, the loop hears of it.
             log::warn!("central is not asked for news: no thread can be started error={error}");
@@ -160,13 +161,13 @@ impl Daemon<'_> {
     fn begin(&self, work: Work, callers: Vec<Caller>) {
         let performer = Arc::clone(&self.performer);
         let shown = Arc::clone(&self.shown);
-        let ending = Ending { sender: self.sender.clone(), outcome: Outcome::Failed { retry_after_ms: None } };
+        let telling = Telling::or_else(&self.sender, Wake::Ended(Outcome::Failed { retry_after_ms: None }));
         let refused = callers.clone();
         let thread = std::thread::Builder::new()
             .name("sync".to_owned())
-            .spawn(move || run_session(&*performer, work, &callers, &shown, ending));
+            .spawn(move || run_session(&*performer, work, &callers, &shown, telling));
         if let Err(error) = thread {
-            // The closure is dropped unused, and `Ending` with it: the loop hears of it as of any failure.
+            // The closure is dropped unused, and `Telling` with it: the loop hears of it as of any failure.
             log::error!("no thread can be started for a session error={error}");
             for caller in refused {
                 caller.answer(Err(super::system("start a thread", &error)));
@@ -175,16 +176,30 @@ impl Daemon<'_> {
     }
 }
 
-/// Tells the loop what came of a question for news, whatever way it ended.
-struct Hearing {
+/// Tells the loop what came of a thread's work, whatever way that ended.
+struct Telling {
     sender: SyncSender<Wake<Caller>>,
-    heard: Heard,
+    /// `None` once it is told.
+    wake: Option<Wake<Caller>>,
 }
 
-impl Drop for Hearing {
+impl Telling {
+    /// What the loop hears if the thread ends by a mistake, or cannot be started.
+    fn or_else(sender: &SyncSender<Wake<Caller>>, wake: Wake<Caller>) -> Self {
+        Self { sender: sender.clone(), wake: Some(wake) }
+    }
+
+    fn tell(&mut self, wake: Wake<Caller>) {
+        self.wake = Some(wake);
+    }
+}
+
+impl Drop for Telling {
     fn drop(&mut self) {
-        // Without a loop the process is ending.
-        let _ = self.sender.send(Wake::Heard(self.heard));
+        if let Some(wake) = self.wake.take() {
+            // Without a loop the process is ending.
+            let _ = self.sender.send(wake);
+        }
     }
 }
 
@@ -195,41 +210,15 @@ fn is_other_schedule(before: &NextSync, plan: &Plan<Caller>) -> bool {
         || before.waits_for_news != plan.waits_for_news()
 }
 
-/// Tells the loop that the session is over, whatever way it ended.
-struct Ending {
-    sender: SyncSender<Wake<Caller>>,
-    outcome: Outcome,
+fn run_reload(reloader: &Reloader, mut telling: Telling) {
+    telling.tell(Wake::Reloaded(Some(reloader.reload())));
 }
 
-impl Drop for Ending {
-    fn drop(&mut self) {
-        // Without a loop the process is ending.
-        let _ = self.sender.send(Wake::Ended(self.outcome));
-    }
+fn run_news(performer: &dyn Performer, wait_s: u16, mut telling: Telling) {
+    telling.tell(Wake::Heard(performer.ask_for_news(wait_s)));
 }
 
-/// Tells the loop that the settings were read, whatever way that ended.
-struct Reloading {
-    sender: SyncSender<Wake<Caller>>,
-    rules: Option<Rules>,
-}
-
-impl Drop for Reloading {
-    fn drop(&mut self) {
-        // Without a loop the process is ending.
-        let _ = self.sender.send(Wake::Reloaded(self.rules.take()));
-    }
-}
-
-fn run_reload(reloader: &Reloader, mut ending: Reloading) {
-    ending.rules = Some(reloader.reload());
-}
-
-fn run_news(performer: &dyn Performer, wait_s: u16, mut hearing: Hearing) {
-    hearing.heard = performer.ask_for_news(wait_s);
-}
-
-fn run_session(performer: &dyn Performer, work: Work, callers: &[Caller], shown: &Shown, mut ending: Ending) {
+fn run_session(performer: &dyn Performer, work: Work, callers: &[Caller], shown: &Shown, mut telling: Telling) {
     let began = monotonic_now();
     let options = SyncOptions { tries_max: work.tries_max };
     let request = if work.is_initialise { Request::Initialise(options) } else { Request::Sync(options) };
@@ -248,7 +237,7 @@ fn run_session(performer: &dyn Performer, work: Work, callers: &[Caller], shown:
     count(&result, monotonic_now().since(began), &mut shown.tally());
     shown.watched.step(None);
     shown.tell();
-    ending.outcome = outcome(&result);
+    telling.tell(Wake::Ended(outcome(&result)));
     for caller in callers {
         caller.answer(result.clone());
     }
