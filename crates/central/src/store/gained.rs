@@ -27,6 +27,14 @@ struct Backfill {
     takes_back: bool,
 }
 
+/// The rows of what has changed for the site ?1 and is not carried out, in the scope ?2.
+macro_rules! backfill_of_site {
+    () => {
+        "FROM backfill JOIN lane ON lane.visible_key = backfill.visible_key JOIN scope ON scope.number = lane.scope
+            WHERE backfill.site = ?1 AND lane.record > backfill.after AND scope.id = ?2"
+    };
+}
+
 /// Keys and rows that a step looks at for each row that it may write.
 const LOOKS_PER_ROW: u64 = 50;
 
@@ -121,16 +129,19 @@ impl Batch<'_> {
     /// Notes that something of what a site sees changed while no device speaks for it. A device that comes later has read something of it
     /// before only if an export gave it that, and then the site has its own lane.
     pub(super) fn note_unheard_sight(&mut self, site: SiteId) -> Result<(), StoreError> {
-        let has_own_lane = self.state.scopes.contains_key(&Scope::Gained(site).to_id());
-        if has_own_lane && self.site(site)?.gained_floor < self.state.position {
+        if self.has_own_lane(site) && self.site(site)?.gained_floor < self.state.position {
             return self.forget_what_was_read(site);
         }
         Ok(())
     }
 
+    fn has_own_lane(&self, site: SiteId) -> bool {
+        self.state.scopes.contains_key(&Scope::Gained(site).to_id())
+    }
+
     /// The number of the site's own lane, which it is given from now on if it had none.
     pub(super) fn own_lane(&mut self, site: SiteId) -> Result<i64, StoreError> {
-        let is_new = !self.state.scopes.contains_key(&Scope::Gained(site).to_id());
+        let is_new = !self.has_own_lane(site);
         let scope = self.scope_number(&Scope::Gained(site))?;
         if is_new {
             self.change_scopes(site)?;
@@ -253,10 +264,15 @@ impl Batch<'_> {
 impl Reading<'_> {
     /// Rows that changes of what a site sees will bring it.
     pub(super) fn backfill_rows(&mut self, site: SiteId) -> Result<u64, StoreError> {
-        let sql = "SELECT count(*) FROM backfill JOIN lane ON lane.visible_key = backfill.visible_key
-                JOIN scope ON scope.number = lane.scope
-            WHERE backfill.site = ?1 AND lane.record > backfill.after AND scope.id = ?2";
+        let sql = concat!("SELECT count(*) ", backfill_of_site!());
         let visible = Scope::Visible.to_id();
         Ok(self.sql.query_one(sql, &[site.0.into(), visible.as_bytes().into()], |row| row.unsigned(0))?.unwrap_or(0))
+    }
+
+    /// Whether there is any of these.
+    pub(super) fn has_backfill_rows(&mut self, site: SiteId) -> Result<bool, StoreError> {
+        let sql = concat!("SELECT 1 ", backfill_of_site!(), " LIMIT 1");
+        let visible = Scope::Visible.to_id();
+        Ok(self.sql.query_integer(sql, &[site.0.into(), visible.as_bytes().into()])?.is_some())
     }
 }

@@ -110,7 +110,7 @@ impl Reading<'_> {
         }
         let control = "SELECT 1 FROM control WHERE site = ?1 AND number > ?2 LIMIT 1";
         let key = [site.0.into(), Param::unsigned(head.control.0)?];
-        if self.sql.query_integer(control, &key)?.is_some() || self.backfill_rows(site)? > 0 {
+        if self.sql.query_integer(control, &key)?.is_some() || self.has_backfill_rows(site)? {
             return Ok(NewsFound::Something);
         }
         let journal = self.journal_number(site, head.journal)?.unwrap_or(0);

@@ -287,7 +287,7 @@ impl Batch<'_> {
         self.state.concerned.sites.insert(site);
         self.sql.execute(
             "INSERT INTO backfill (site, visible_key, after, takes_back) VALUES (?1, ?2, 0, 0)
-                 ON CONFLICT (site, visible_key) DO UPDATE SET after = 0, takes_back = 1",
+             ON CONFLICT (site, visible_key) DO UPDATE SET after = 0, takes_back = 1",
             &row,
         )?;
         Ok(())
