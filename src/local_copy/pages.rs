@@ -139,10 +139,11 @@ impl LocalCopy {
             // A record goes only when no scope holds it (rule 5.18). Where it is not here, the place of a tombstone of what a site sees
             // besides its stores means nothing: its store's lane may have it from before.
             let is_seen_besides = matches!(scope, Scope::Visible | Scope::Gained(_) | Scope::StorePartners(_));
-            let is_not_here = is_seen_besides && self.base(&key)?.is_some_and(|base| base.row.is_none());
-            if !self.leave(&key, numbers.0)? && !is_not_here {
-                self.replace_image(&key, &Image { position: row.position, ..Image::NOT_HERE }, rank)?;
+            let is_held = self.leave(&key, numbers.0)?;
+            if is_held || is_seen_besides && self.base(&key)?.is_some_and(|base| base.row.is_none()) {
+                return Ok(false);
             }
+            self.replace_image(&key, &Image { position: row.position, ..Image::NOT_HERE }, rank)?;
             return Ok(false);
         };
         let columns = key.table.canonical(columns.clone());

@@ -64,16 +64,8 @@ fn a_link_that_was_lost_with_a_journal_that_was_given_up_is_written_again_when_t
 
 #[test]
 fn a_central_that_was_set_back_gets_the_number_again_and_no_other() {
-    let recorder = site(1);
-    let half = half_of(Of::Stock, "CI", "S1");
-    receive_in(&recorder, &store_scope("S1"), 20, &[incoming(&half)]);
-    assert_eq!(answer(&recorder), 1);
-    {
-        let mut core = recorder.core();
-        let journal = core.shared.identity().journal;
-        core.local.store_reply(journal, &reply(3, &[])).unwrap();
-        core.local.begin_other_time_line().unwrap();
-    }
+    let (recorder, half) = numbered_and_judged();
+    recorder.core().local.begin_other_time_line().unwrap();
 
     receive_in(&recorder, &store_scope("S1"), 10, &[incoming(&half)]);
     receive_in(&recorder, &Scope::AllSites, 1, &[put("item", "I", r#"{"item_name":"Amoxicillin"}"#)]);
@@ -88,6 +80,17 @@ fn a_central_that_was_set_back_gets_the_number_again_and_no_other() {
 /// none to hand back; the half stayed without a number, because the request id of the first one was known.
 #[test]
 fn a_half_that_was_numbered_and_comes_anew_without_a_number_gets_one_again() {
+    let (recorder, half) = numbered_and_judged();
+
+    receive_in(&recorder, &store_scope("S1"), 30, &[incoming(&half)]);
+    assert_eq!(answer(&recorder), 1);
+
+    assert_eq!(column(&recorder, "transact", &half, "invoice_num"), "2");
+    assert_eq!((journaled(&recorder), owed(&recorder)), (5, 0), "the log entry says already that it came");
+}
+
+/// A site that gave a half its number, which central has judged.
+fn numbered_and_judged() -> (Recorder<FakeStorage>, String) {
     let recorder = site(1);
     let half = half_of(Of::Stock, "CI", "S1");
     receive_in(&recorder, &store_scope("S1"), 20, &[incoming(&half)]);
@@ -97,12 +100,7 @@ fn a_half_that_was_numbered_and_comes_anew_without_a_number_gets_one_again() {
         let journal = core.shared.identity().journal;
         core.local.store_reply(journal, &reply(3, &[])).unwrap();
     }
-
-    receive_in(&recorder, &store_scope("S1"), 30, &[incoming(&half)]);
-    assert_eq!(answer(&recorder), 1);
-
-    assert_eq!(column(&recorder, "transact", &half, "invoice_num"), "2");
-    assert_eq!((journaled(&recorder), owed(&recorder)), (5, 0), "the log entry says already that it came");
+    (recorder, half)
 }
 
 /// Central refuses an entry, and has nothing of what it is about.
